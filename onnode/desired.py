@@ -1,0 +1,245 @@
+"""What each step is asked to bring about: the contract between the program and the machines.
+
+The program builds these values from configuration and sends them as JSON on a step's standard input; the on-node
+package parses them back with :func:`parse`. They hold plain JSON types only, so that a preview shows the wanted
+facts themselves. Units are part of the names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """An isolated bridge of the outer host, with its optional DHCP range."""
+
+    name: str
+    address: str  # the host's own address with prefix, "10.10.1.1/24"
+    dhcp_start: str | None = None
+    dhcp_end: str | None = None
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Remember once, before anything is changed, how the outer host was; `--restore` puts that back."""
+
+    stack: str
+    bridges: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class VerifyHost:
+    """The outer host can carry this stack: virtualization, version, memory, nothing foreign in the way."""
+
+    stack: str
+    pve_major: int
+    vmids: list[int]
+    bridges: list[Bridge]
+    memory_mib: int
+    iso_path: str | None = None  # set when the installer ISO is the user's own file on the host
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Which Proxmox repository a machine uses, and the packages that must be there."""
+
+    mode: str  # "no-subscription" | "enterprise" | "keep"
+    uri: str  # "http://download.proxmox.com/debian/pve"
+    packages: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KvmNested:
+    """Nested virtualization is on now and after a reboot (seed 000; Intel and AMD)."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """One dnsmasq per bridge that has a range, as a systemd unit of ours; no default route is offered."""
+
+    bridges: list[Bridge]
+
+
+@dataclass(frozen=True)
+class NfsExport:
+    """A directory of the outer host exported to the storage network."""
+
+    path: str
+    client_network: str  # "10.30.1.0/24"
+
+
+@dataclass(frozen=True)
+class InstallNode:
+    """Install one nested node unattended on an existing, empty VM and wait until it answers with its pinned key."""
+
+    stack: str
+    vmid: int
+    name: str
+    base_iso_path: str
+    iso_storage: str  # datastore that takes the node's own ISO, removed again after the installation
+    answer: dict[str, Any]  # the answer file's content, nested tables as dicts
+    first_boot: str  # script text, run once by the installed system
+    ssh_address: str
+    ssh_host_key: str  # public line the installed node must present, "ecdsa-sha2-nistp256 AAAA…"
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class LinkInterface:
+    """A network interface of a node, found by its MAC (nested) or its name (existing)."""
+
+    address: str  # with prefix
+    mac: str | None = None
+    name: str | None = None
+    mtu: int = 1500
+
+
+@dataclass(frozen=True)
+class PrepareNode:
+    """Network, name, repository and upgrade of one node; upgrade and reboot happen only while it is no member."""
+
+    name: str
+    fqdn: str
+    address: str  # management address, no prefix
+    pve_major: int
+    repository: Repository
+    interfaces: list[LinkInterface]
+    manage_network: bool
+    upgrade: bool
+    reboot: bool  # allow a reboot into the newest kernel (never on a member)
+
+
+@dataclass(frozen=True)
+class VerifyNode:
+    """After the possible reboot: the node is what the program believes it is."""
+
+    name: str
+    address: str
+    pve_major: int
+    interfaces: list[LinkInterface]
+    require_virtualization: bool
+    require_newest_kernel: bool
+    clock_skew_max_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class LinkPeer:
+    """Another node's address on one link."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class PreflightLink:
+    """One link as seen from one node."""
+
+    number: int
+    local_address: str
+    peers: list[LinkPeer]
+    mtu: int = 1500
+
+
+@dataclass(frozen=True)
+class LinkPreflight:
+    """Every peer answers on every link, with full-size packets, quickly enough (Proxmox: below 5 ms)."""
+
+    links: list[PreflightLink]
+    latency_max_ms: float = 5.0
+
+
+@dataclass(frozen=True)
+class ClusterLink:
+    """A Corosync link of one node. A higher priority number wins (corosync.conf(5))."""
+
+    number: int
+    address: str
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class CreateCluster:
+    """`pvecm create` on the seed; the caller has looked at every peer first."""
+
+    cluster: str
+    node: str
+    node_id: int
+    votes: int
+    links: list[ClusterLink]
+    timeout_s: int = 120
+
+
+@dataclass(frozen=True)
+class JoinCluster:
+    """`pvecm add` on the joiner, password on standard input; finishes a join that stopped half way."""
+
+    cluster: str
+    node: str
+    node_id: int
+    votes: int
+    seed_address: str
+    seed_fingerprint: str  # SHA-256 of the seed's API certificate, read over SSH just before
+    root_password: str
+    links: list[ClusterLink]
+    timeout_s: int = 180
+
+
+@dataclass(frozen=True)
+class ApiUser:
+    """The user for day-to-day work, made on the seed with its role on `/`."""
+
+    user: str  # "pulumi@pve"
+    password: str
+    role: str = "Administrator"
+
+
+def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"{path}: expected an object, got {type(value).__name__}")
+        hints = typing.get_type_hints(kind)
+        known = {f.name: f for f in dataclasses.fields(kind)}
+        if unknown := sorted(set(value) - set(known)):
+            raise ValueError(f"{path}: unknown keys {unknown}")
+        missing = [
+            name
+            for name, f in known.items()
+            if name not in value and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        if missing:
+            raise ValueError(f"{path}: missing keys {missing}")
+        return kind(**{name: _build(hints[name], item, f"{path}.{name}") for name, item in value.items()})
+    origin = get_origin(kind)
+    if origin is list:
+        (inner,) = get_args(kind)
+        return [_build(inner, item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        (inner,) = [arm for arm in get_args(kind) if arm is not type(None)]
+        return _build(inner, value, path)
+    return value
+
+
+def parse(kind: type[T], document: dict[str, Any]) -> T:
+    """Turn a step's JSON input into its dataclass.
+
+    Raises:
+        ValueError: a key is unknown, missing, or of the wrong shape; the message carries its path.
+    """
+    built: T = _build(kind, document, kind.__name__)
+    return built
+
+
+def document(desired: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the dataclasses above
+    """The JSON form of a desired state; the inverse of :func:`parse`."""
+    return dataclasses.asdict(desired)
