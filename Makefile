@@ -1,0 +1,98 @@
+# The commands of daily work. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+STACK ?= dev
+PY := .venv/bin/python
+STAGE := tools/stage
+# The lab and its tests need root; everything else runs as the caller.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NESTED_PVE_LAB_STATE,XDG_CACHE_HOME,CI)
+LAB := $(SUDO) $(PY) -m lab
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
+GO_MODULES := toolchain/command toolchain/proxmoxve
+SHELL_SCRIPTS := tools/stage tools/debian-packages .ci/run
+
+# Inside the lab's namespaces, as the caller, with the project's engine and the lab's credentials.
+define in_lab
+$(LAB) run -- $(PY) -m admin
+endef
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.complete: requirements.txt
+	@$(STAGE) "Python environment (.venv)" tools/python-environment
+	@touch $@
+
+.PHONY: venv toolchain lab up preview status shell down clean
+venv: .venv/.complete ## Make the Python environment from the locked requirements
+
+toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
+	@$(STAGE) "Pulumi engine and plugins" $(PY) -m toolchain install
+
+lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)."; fi
+	@$(STAGE) "Lab" $(LAB) up
+
+up: toolchain lab ## Everything: tools, lab, cluster with HA guests, live check
+	@$(in_lab) up --stack $(STACK)
+	@printf '\nNext: make preview | make status | make shell | make down | make clean   (make help lists all)\n'
+
+preview: toolchain lab ## What `make up` would change; touches no host
+	@$(in_lab) preview --stack $(STACK)
+
+status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
+	@$(in_lab) status --stack $(STACK)
+
+shell: toolchain lab ## A shell in the administrator's place, with pulumi and the credentials
+	@$(in_lab) shell --stack $(STACK)
+
+down: venv ## Destroy the stack, then stop the lab
+	@$(in_lab) down --stack $(STACK) --yes
+	@$(LAB) down
+
+clean: ## Stop the lab and remove all that was built, the caches too
+	@if [ -e .venv/.complete ]; then $(LAB) down --purge && $(PY) -m toolchain clean; fi
+	@rm -rf .nested-pve .venv .mypy_cache .ruff_cache
+
+.PHONY: test lint format unit test-toolchain test-lab lock docs bench
+test: toolchain lint go-test ## Everything that can be tested: all tiers
+	@tools/debian-packages /usr/sbin/sshd=openssh-server
+	@$(SUDO) $(PY) -m pytest tests
+
+unit: venv ## The quick tiers: unit and policy rules, seconds
+	@$(PY) -m pytest tests/unit tests/policy
+
+test-toolchain: toolchain ## The plugins against the published SDKs, a real engine and a real sshd
+	@tools/debian-packages /usr/sbin/sshd=openssh-server
+	@$(PY) -m pytest tests/toolchain
+
+test-lab: toolchain ## The lab tier only
+	@$(SUDO) $(PY) -m pytest tests/lab
+
+lint: venv ## Formatting, lint and types of Python, shell and Go
+	@tools/debian-packages shellcheck=shellcheck
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy
+	@shellcheck $(SHELL_SCRIPTS)
+	@for module in $(GO_MODULES); do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
+
+go-test: ## Go's own tests of the plugins
+	@for module in $(GO_MODULES); do (cd $$module && go test ./...); done
+
+format: venv ## Format Python
+	@$(PY) -m ruff format --quiet . && $(PY) -m ruff check --quiet --fix .
+
+lock: venv ## Compile requirements.txt from pyproject.toml
+	@$(PY) -m uv pip compile --quiet --generate-hashes --no-emit-index-url --group dev --python-version 3.11 \
+	    --custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
+
+docs: venv ## Generate the reference pages
+	@$(PY) -m components.config docs && $(PY) -m admin docs
+
+bench: toolchain ## Measure; writes docs/benchmarks.md
+	@$(SUDO) $(PY) -m tools.bench
