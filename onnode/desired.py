@@ -66,6 +66,7 @@ class KvmNested:
 class Dhcp:
     """One dnsmasq per bridge that has a range, as a systemd unit of ours; no default route is offered."""
 
+    stack: str
     bridges: list[Bridge]
 
 
@@ -73,6 +74,7 @@ class Dhcp:
 class NfsExport:
     """A directory of the outer host exported to the storage network."""
 
+    stack: str
     path: str
     client_network: str  # "10.30.1.0/24"
 
@@ -191,6 +193,7 @@ class JoinCluster:
     root_password: str
     links: list[ClusterLink]
     timeout_s: int = 180
+    listed: bool | None = None  # does the live cluster list this node already? None: the caller could not see
 
 
 @dataclass(frozen=True)
@@ -202,10 +205,16 @@ class ApiUser:
     role: str = "Administrator"
 
 
+def _of(kind: type[Any], value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
+    accepted = (int, float) if kind is float else (kind,)
+    if type(value) not in accepted:
+        raise ValueError(f"{path}: expected {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
 def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
     if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ValueError(f"{path}: expected an object, got {type(value).__name__}")
+        _of(dict, value, path)
         hints = typing.get_type_hints(kind)
         known = {f.name: f for f in dataclasses.fields(kind)}
         if unknown := sorted(set(value) - set(known)):
@@ -221,13 +230,16 @@ def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, 
     origin = get_origin(kind)
     if origin is list:
         (inner,) = get_args(kind)
-        return [_build(inner, item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [_build(inner, item, f"{path}[{index}]") for index, item in enumerate(_of(list, value, path))]
+    if origin is dict:
+        _, inner = get_args(kind)
+        return {key: _build(inner, item, f"{path}.{key}") for key, item in _of(dict, value, path).items()}
     if origin in (Union, types.UnionType):
         if value is None:
             return None
         (inner,) = [arm for arm in get_args(kind) if arm is not type(None)]
         return _build(inner, value, path)
-    return value
+    return value if kind is Any else _of(kind, value, path)
 
 
 def parse(kind: type[T], document: dict[str, Any]) -> T:
