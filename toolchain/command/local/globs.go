@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gobwas/glob"
+	"github.com/pulumi/pulumi-go-provider/infer/types"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
@@ -18,7 +19,11 @@ func (s *Settings) collect(dir string, results Results) (Results, error) {
 		if err != nil {
 			return Results{}, fmt.Errorf("assetPaths: %w", err)
 		}
-		results.Assets = &assets
+		entries := make(map[string]types.AssetOrArchive, len(assets))
+		for name, asset := range assets {
+			entries[name] = types.AssetOrArchive{Asset: asset}
+		}
+		results.Assets = &entries
 	}
 	if s.ArchivePaths != nil {
 		archive, err := archiveOf(dir, *s.ArchivePaths)

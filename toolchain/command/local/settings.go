@@ -2,6 +2,7 @@ package local
 
 import (
 	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi-go-provider/infer/types"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
 	"pulumi-resource-command/lifecycle"
@@ -43,10 +44,10 @@ func (s *Settings) Annotate(a infer.Annotator) {
 
 // Results is what a command left.
 type Results struct {
-	Stdout  string                      `pulumi:"stdout"`
-	Stderr  string                      `pulumi:"stderr"`
-	Assets  *map[string]*resource.Asset `pulumi:"assets,optional"`
-	Archive *resource.Archive           `pulumi:"archive,optional"`
+	Stdout  string                           `pulumi:"stdout"`
+	Stderr  string                           `pulumi:"stderr"`
+	Assets  *map[string]types.AssetOrArchive `pulumi:"assets,optional"`
+	Archive *resource.Archive                `pulumi:"archive,optional"`
 }
 
 // Annotate describes the outputs in the schema.
