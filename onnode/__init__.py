@@ -1,0 +1,1 @@
+"""What runs on the machines: one step per call, standard library only."""

@@ -215,6 +215,7 @@ def _of(kind: type[Any], value: Any, path: str) -> Any:  # noqa: ANN401 - JSON i
 def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
     if dataclasses.is_dataclass(kind):
         _of(dict, value, path)
+        make: Any = kind  # is_dataclass() narrows to instances as well, which cannot be called
         hints = typing.get_type_hints(kind)
         known = {f.name: f for f in dataclasses.fields(kind)}
         if unknown := sorted(set(value) - set(known)):
@@ -226,7 +227,7 @@ def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, 
         ]
         if missing:
             raise ValueError(f"{path}: missing keys {missing}")
-        return kind(**{name: _build(hints[name], item, f"{path}.{name}") for name, item in value.items()})
+        return make(**{name: _build(hints[name], item, f"{path}.{name}") for name, item in value.items()})
     origin = get_origin(kind)
     if origin is list:
         (inner,) = get_args(kind)
