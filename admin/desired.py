@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnode.desired import ClusterLink
+from onnode.desired import ClusterLink  # noqa: TC001 - onnode.desired.parse reads the field types at run time
 
 SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
 
