@@ -1,0 +1,69 @@
+"""The lab's own view of the machine: network, mount and process namespaces that nothing outside shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.commands import run
+from lab.shape import ADMIN_ADDRESS, DOMAIN, ROUTER_ADDRESS
+
+if TYPE_CHECKING:
+    from lab.settings import Settings
+
+UNSHARE = (
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+)
+
+SSH_CONFIG = """\
+# The lab's machines are made anew again and again; the program itself pins their keys, this is for people.
+Host 192.168.0.* *.{domain} 10.*
+  User root
+  IdentityFile {identity}
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+"""
+
+def _tmpfs(path: str) -> None:
+    Path(path).mkdir(parents=True, exist_ok=True)
+    run(["mount", "-t", "tmpfs", "-o", "mode=0755", "nested-pve-lab", path])
+
+def _bind(source: Path, target: str) -> None:
+    """Lay a file over one of the machine's; a link's target is what programs read."""
+    real = Path(target).resolve()
+    if real.exists():
+        run(["mount", "--bind", str(source), str(real)])
+
+def enter(settings: Settings) -> None:
+    """Make the namespaces that this process was started in the administrator's place.
+
+    Directories made here as mount points stay on the machine; they are standard ones.
+    """
+    run(["mount", "-t", "sysfs", "sysfs", "/sys"])
+    run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"])
+    for directory in ("/run/netns", "/run/systemd/nspawn"):
+        _tmpfs(directory)
+    for resolver in ("/run/systemd/resolve", "/run/nscd", "/etc/ssh/ssh_config.d"):
+        if Path(resolver).exists():
+            _tmpfs(resolver)
+    admin = settings.state / "admin"
+    admin.mkdir(exist_ok=True)
+    (admin / "resolv.conf").write_text(f"search {DOMAIN}\nnameserver {ROUTER_ADDRESS}\n")
+    (admin / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{ADMIN_ADDRESS} admin.{DOMAIN} admin\n")
+    _bind(admin / "resolv.conf", "/etc/resolv.conf")
+    _bind(admin / "hosts", "/etc/hosts")
+    if Path("/etc/ssh/ssh_config.d").is_dir():
+        text = SSH_CONFIG.format(domain=DOMAIN, identity=settings.state / "id_ed25519")
+        Path("/etc/ssh/ssh_config.d/nested-pve-lab.conf").write_text(text)
+
+__all__ = ["PREFIX", "UNSHARE", "enter"]

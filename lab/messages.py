@@ -1,0 +1,68 @@
+"""One JSON object per line over a Unix socket: how the CLI and the outer hosts talk to the lab daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Message = dict[str, Any]
+Handler = Callable[[Message], Awaitable[Message]]
+
+log = logging.getLogger(__name__)
+LINE_LIMIT = 1 << 20
+
+
+async def _answer(handle: Handler, line: bytes) -> Message:
+    try:
+        return {"ok": True, **await handle(json.loads(line))}
+    except LabError as error:
+        return {"ok": False, "error": error.args[0], "code": error.code, "text": str(error)}
+    except Exception as error:
+        log.exception("request failed: %s", line[:200])
+        return {"ok": False, "error": f"{type(error).__name__}: {error}", "code": "internal"}
+
+
+async def serve(path: Path, handle: Handler) -> asyncio.Server:
+    """Answer requests on the socket at `path`; a failed request becomes {"ok": false, "error": …}."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(await _answer(handle, line)).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError) as error:
+            log.info("client of %s went away: %s", path, error)
+        finally:
+            writer.close()
+
+    path.unlink(missing_ok=True)
+    return await asyncio.start_unix_server(connected, path, limit=LINE_LIMIT)
+
+
+def request(path: Path, message: Message, timeout_s: float = 120) -> Message:
+    """Ask once and return the answer.
+
+    Raises:
+        OSError: nobody listens at `path`.
+        LabError: the daemon refused.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+        connection.sendall(json.dumps(message).encode() + b"\n")
+        line = connection.makefile("rb").readline()
+    if not line:
+        raise LabError("lab-broken", "the lab daemon closed the connection", next_step="python -m lab down, then up")
+    answer: Message = json.loads(line)
+    if not answer["ok"]:
+        raise LabError(answer.get("code", "lab-refused"), answer["error"])
+    return answer

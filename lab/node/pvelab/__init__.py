@@ -1,0 +1,1 @@
+"""What stands in for Proxmox VE on a machine of the lab."""

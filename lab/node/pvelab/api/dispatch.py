@@ -1,0 +1,123 @@
+"""Calling an API method: find it, check the call against Proxmox's schema, run its handler."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fakepve import schema, shapes
+
+from pvelab.access import permissions
+from pvelab.api import routes
+from pvelab.api.context import Context
+from pvelab.api.errors import PveError, parameter_error
+from pvelab.machine import node_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pvelab.api.context import Handler
+    from pvelab.tasks import Runner
+
+
+@dataclass(frozen=True)
+class Target:
+    """An API path: its template in the schema, what its variables stand for, and the methods there."""
+
+    template: str
+    variables: dict[str, str]
+    methods: dict[str, Any]
+
+
+@functools.cache
+def handlers() -> dict[tuple[str, str], Handler]:
+    """Every method that this node really has, by HTTP method and path template."""
+    found: dict[tuple[str, str], Handler] = {}
+    for module in pkgutil.iter_modules(routes.__path__):
+        for method, template, handler in importlib.import_module(f"{routes.__name__}.{module.name}").ROUTES:
+            if method not in schema.load().paths.get(template, {}):
+                raise KeyError(f"{method} {template} is not in Proxmox's API")
+            if (method, template) in found:
+                raise KeyError(f"{method} {template} has two handlers")
+            found[method, template] = handler
+    return found
+
+
+def find(path: str) -> Target:
+    """Resolve a path such as "/nodes/pve1/qemu".
+
+    Raises:
+        PveError: 501, no such path.
+    """
+    match = _volume_target(path) or schema.load().match(path)
+    if match is None:
+        raise PveError(501, f"Method 'GET {path}' not implemented")
+    return Target(match.template, dict(match.params), dict(match.methods))
+
+
+def _volume_target(path: str) -> Any:  # noqa: ANN401 - a match of an untyped library
+    """A volume's name may hold slashes ("local:iso/a.iso"), which the schema's paths do not allow for."""
+    segments = path.strip("/").split("/")
+    template = "/nodes/{node}/storage/{storage}/content/{volume}"
+    fixed = 5
+    if len(segments) <= fixed + 1 or (segments[0], segments[2], segments[4:5]) != ("nodes", "storage", ["content"]):
+        return None
+    variables = {"node": segments[1], "storage": segments[3], "volume": "/".join(segments[fixed:])}
+    return schema.Match(template, variables, schema.load().paths[template])
+
+
+def is_public(method: str, target: Target) -> bool:
+    """Whether a method needs no login."""
+    return (target.methods.get(method, {}).get("permissions") or {}).get("user") == "world"
+
+
+def _check(method: str, path: str, target: Target, given: Mapping[str, Any], user: str | None) -> dict[str, Any]:
+    """The call's parameters, checked and converted; refuses what Proxmox refuses, in its order."""
+    info = target.methods.get(method)
+    if info is None:
+        raise PveError(501, f"Method '{method} {path}' not implemented")
+    declared = (info.get("parameters") or {}).get("properties", {})
+    in_path = {name: value for name, value in target.variables.items() if name in declared}
+    values, errors = schema.validate(info.get("parameters"), {**given, **in_path})
+    if errors:
+        raise parameter_error({name: text.rstrip("\n") for name, text in errors.items()})
+    values = {**values, **{name: value for name, value in target.variables.items() if name not in declared}}
+    permissions.check_method(user, info.get("permissions"), values)
+    return dict(values)
+
+
+async def call(method: str, path: str, given: Mapping[str, Any], user: str | None, runner: Runner) -> Any:  # noqa: ANN401 - any JSON
+    """Call a method of this node.
+
+    Args:
+        method: GET, POST, PUT or DELETE.
+        path: the API path without its prefix.
+        given: parameters as they came, texts or JSON values.
+        user: who calls, None without a login.
+        runner: runs the task that the method may start.
+
+    Raises:
+        PveError: the call is refused or fails.
+    """
+    target = find(path)
+    values = _check(method, path, target, given, user)
+    handler = handlers().get((method, target.template))
+    if handler is None:
+        return _generic(method, path, target, values)
+    context = Context(node_name(), user or "", values, runner)
+    if inspect.iscoroutinefunction(handler):
+        return await handler(context)
+    return await asyncio.to_thread(handler, context)
+
+
+def _generic(method: str, path: str, target: Target, values: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+    """A plausible answer for a read that nothing here stands behind; a write is refused instead of pretended."""
+    if method != "GET":
+        raise PveError(501, f"Method '{method} {path}' not implemented")
+    returns = target.methods[method].get("returns") or {}
+    return shapes.build(target.template, returns, {"node": node_name(), "_nodes": [node_name()], **values}, method)

@@ -1,0 +1,134 @@
+"""Working with the cluster file system /etc/pve: quorum, atomic writes, locks, members."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from pvelab.api.errors import PveError, die
+from pvelab.machine import node_name
+from pvelab.paths import pve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_WAIT_S = 10.0
+# pmxcfs gives up a lock directory that nobody refreshed for this long.
+LOCK_STALE_S = 120.0
+
+
+def quorate() -> bool:
+    """Whether the cluster file system takes writes, by the same look as Proxmox: the owner's write bit of "local"."""
+    try:
+        mode = os.lstat(pve("local")).st_mode
+    except FileNotFoundError:
+        return False
+    return bool(mode & stat.S_IWUSR)
+
+
+def require_quorum() -> None:
+    """Refuse with Proxmox's message while the cluster file system is read-only."""
+    if not quorate():
+        raise die("cluster not ready - no quorum?")
+
+
+def read(relative: str) -> str:
+    """The text of a file in /etc/pve, empty when there is none."""
+    try:
+        return pve(relative).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def write(relative: str, text: str, *, secret: bool = False) -> None:
+    """Replace a file in /etc/pve in one step.
+
+    Args:
+        relative: its path below /etc/pve.
+        text: the new content.
+        secret: readable by root only, for what lies below priv/.
+    """
+    replace_file(pve(relative), text, mode=0o600 if secret else 0o640)
+
+
+def replace_file(target: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file through a temporary one beside it, so that no reader sees half of it.
+
+    Raises:
+        PveError: the file system refuses the write (no quorum, no space).
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f"{target.name}.tmp.", dir=target.parent)
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+        os.chmod(name, mode)
+        os.rename(name, target)
+    except OSError as error:
+        raise die(f"unable to open file '{target}.tmp.{os.getpid()}' - {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def lock(name: str) -> Iterator[None]:
+    """Hold a lock of the whole cluster, such as "file-user_cfg", as a directory below priv/lock.
+
+    Raises:
+        PveError: no quorum, or somebody else holds it for longer than Proxmox waits (10 s).
+    """
+    directory = pve(f"priv/lock/{name}")
+    if not quorate():
+        raise die(f"cfs-lock '{name}' error: no quorum!")
+    _acquire(directory, name)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
+def _acquire(directory: Path, name: str) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            _drop_stale(directory)
+        else:
+            return
+        if time.monotonic() > deadline:
+            raise die(f"cfs-lock '{name}' error: got lock request timeout")
+        time.sleep(0.1)
+
+
+def _drop_stale(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - directory.stat().st_mtime > LOCK_STALE_S:
+            directory.rmdir()
+
+
+def members() -> dict[str, dict[str, Any]]:
+    """The cluster's nodes by name with "id", "online" and "ip"; just this node where there is no cluster."""
+    text = read(".members")
+    nodelist: dict[str, dict[str, Any]] = json.loads(text).get("nodelist", {}) if text else {}
+    return nodelist or {node_name(): {"id": 0, "online": 1}}
+
+
+def node_address(name: str) -> str:
+    """The address that a member's API answers on.
+
+    Raises:
+        PveError: there is no such member.
+    """
+    member = members().get(name)
+    if member is None:
+        raise PveError(
+            500, f"hostname lookup '{name}' failed - failed to get address info for: {name}: Name or service not known"
+        )
+    return str(member.get("ip") or "127.0.0.1")

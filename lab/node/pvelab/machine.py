@@ -1,0 +1,62 @@
+"""What a machine of the lab knows about itself, and what it may ask of the lab's hypervisor."""
+
+from __future__ import annotations
+
+import functools
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+RUN_DIR = Path("/run/pve-lab")
+WORLD_DIR = RUN_DIR / "world"
+HYPERVISOR_SOCKET = RUN_DIR / "hypervisor.sock"
+DEFAULT_PVE_MAJOR = 9
+
+
+class HypervisorError(Exception):
+    """The hypervisor refused a request or did not answer."""
+
+
+def node_name() -> str:
+    """The machine's host name without its domain, as Proxmox names nodes."""
+    return socket.gethostname().partition(".")[0]
+
+
+@functools.cache
+def _facts() -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((RUN_DIR / "machine.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return facts
+
+
+def time_scale() -> float:
+    """The factor on every delay of the HA stack: 1.0 is Proxmox's own timing."""
+    return float(_facts().get("time_scale", 1.0))
+
+
+def pve_major() -> int:
+    """The Proxmox VE release that this machine plays: up to 8 has HA groups, from 9 on HA rules."""
+    return int(_facts().get("pve_major", DEFAULT_PVE_MAJOR))
+
+
+def ask_hypervisor(operation: str, **arguments: object) -> dict[str, Any]:
+    """Ask the lab's hypervisor for one operation.
+
+    Raises:
+        HypervisorError: it refused, or nobody listens.
+    """
+    request = json.dumps({"op": operation, **arguments}) + "\n"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(HYPERVISOR_SOCKET))
+            connection.sendall(request.encode())
+            with connection.makefile() as answers:
+                answer: dict[str, Any] = json.loads(answers.readline() or "{}")
+    except OSError as error:
+        raise HypervisorError(f"{operation}: {error}") from error
+    if not answer.get("ok"):
+        raise HypervisorError(f"{operation}: {answer.get('error', 'no answer')}")
+    return answer

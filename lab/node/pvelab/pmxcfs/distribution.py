@@ -1,0 +1,44 @@
+"""Carry the cluster's corosync.conf to the local corosync."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from pvelab.pmxcfs.members import read_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RELOAD_DELAY_SECONDS = 1.0
+
+
+def distribute(cluster_conf: Path, local_conf: Path, log: Callable[[str], None]) -> bool:
+    """Copy the cluster's corosync.conf over the local one unless that is newer; tell whether it was written."""
+    conf = read_conf(cluster_conf)
+    if conf is None:
+        return False
+    local = read_conf(local_conf)
+    text = cluster_conf.read_text()
+    if local is not None:
+        if local_conf.read_text() == text:
+            return False
+        if local.version > conf.version:
+            log(f"local corosync.conf is newer ({local.version} > {conf.version})")
+            return False
+    local_conf.parent.mkdir(exist_ok=True)
+    partial = local_conf.with_name(local_conf.name + ".tmp")
+    partial.write_text(text)
+    partial.replace(local_conf)
+    log(f"wrote new corosync config '{local_conf}' (version = {conf.version})")
+    return True
+
+
+def reload_corosync(log: Callable[[str], None]) -> None:
+    """Let the running corosync read its configuration again, once every member had time to write it."""
+    time.sleep(RELOAD_DELAY_SECONDS)
+    reload = subprocess.run(["corosync-cfgtool", "-R"], check=False, capture_output=True, text=True, timeout=30)
+    if reload.returncode:
+        log(f"corosync-cfgtool -R failed with exit code {reload.returncode}")

@@ -1,0 +1,50 @@
+"""Cluster-wide locks: directories below priv/lock that expire when their holder stops renewing them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LOCK_DIRECTORY = "/priv/lock"
+LOCK_TIMEOUT_SECONDS = 120.0
+
+
+class LockTable:
+    """Remembers since when each lock has been unchanged, as seen from this node."""
+
+    def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args:
+        timeout: seconds without renewal after which a lock may be taken away.
+        clock: seconds that only grow.
+        """
+        self._timeout = timeout
+        self._clock = clock
+        self._first_seen: dict[Path, tuple[int, float]] = {}
+        self._guard = threading.Lock()
+
+    def release_if_expired(self, lock: Path) -> None:
+        """Remove a lock that nobody renewed for the whole timeout.
+
+        The timeout starts when this node first sees the lock as it is: another node's clock is not trusted.
+        """
+        with self._guard:
+            try:
+                stamp = os.stat(lock).st_mtime_ns  # noqa: PTH116 - called by every waiter, several times a second
+            except FileNotFoundError:
+                self._first_seen.pop(lock, None)
+                return
+            now = self._clock()
+            seen_stamp, since = self._first_seen.get(lock, (None, now))
+            if seen_stamp != stamp:
+                since = now
+            self._first_seen[lock] = (stamp, since)
+            if now - since >= self._timeout:
+                del self._first_seen[lock]
+                shutil.rmtree(lock, ignore_errors=True)

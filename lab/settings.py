@@ -1,0 +1,74 @@
+"""Where a lab keeps its things, and whose they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+NODE_FILES = PROJECT / "lab" / "node"
+
+
+@dataclass(frozen=True)
+class Invoker:
+    """The person behind the command: the one who called sudo, or else the current user."""
+
+    uid: int
+    gid: int
+    name: str
+    home: Path
+
+    @classmethod
+    def current(cls) -> Invoker:
+        """Read SUDO_UID, which sudo sets; a lab run as plain root belongs to root."""
+        uid = int(os.environ.get("SUDO_UID", os.getuid()))
+        entry = pwd.getpwuid(uid)
+        return cls(uid=uid, gid=entry.pw_gid, name=entry.pw_name, home=Path(entry.pw_dir))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The directories of one lab. Two labs with different state directories do not see each other."""
+
+    state: Path
+    cache: Path
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read NESTED_PVE_LAB_STATE, NESTED_PVE_CACHE and XDG_CACHE_HOME."""
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Invoker.current().home / ".cache") / "nested-pve-ha"
+        cache = Path(os.environ.get("NESTED_PVE_CACHE") or caches) / "lab"
+        return cls(Path(os.environ.get("NESTED_PVE_LAB_STATE") or "/var/lib/nested-pve-lab").absolute(), cache.absolute())
+
+    @property
+    def identity(self) -> str:
+        """A short name for this lab that no other lab on the machine has."""
+        return "nested-pve-lab-" + hashlib.sha256(str(self.state).encode()).hexdigest()[:8]
+
+    @property
+    def record(self) -> Path:
+        """How the lab was started: options, process, start time."""
+        return self.state / "lab.json"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the daemon listens for the CLI."""
+        return self.state / "control.sock"
+
+    @property
+    def daemon_log(self) -> Path:
+        """What the daemon said."""
+        return self.state / "daemon.log"
+
+    @property
+    def credentials(self) -> Path:
+        """The passwords and keys of this lab, readable by the invoking user only."""
+        return self.state / "credentials.json"
+
+    @property
+    def image(self) -> Path:
+        """The unpacked root image: lower layer of every machine's disk."""
+        return self.state / "image"

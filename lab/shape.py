@@ -1,0 +1,100 @@
+"""What the lab consists of before any program runs: networks, machines and names.
+
+Everything else (bridges on the outer host, nested nodes, the cluster) is made by the product.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["outer", "nested", "existing", "server"]
+
+DOMAIN = "lab.internal"
+OFFICE = "office"
+PREFIX = 24
+ADMIN_ADDRESS = "192.168.0.10"
+ROUTER_ADDRESS = "192.168.0.1"
+REPOSITORY_ADDRESS = "192.168.0.5"
+REPOSITORY_NAMES = (
+    "download.proxmox.com",
+    "enterprise.proxmox.com",
+    "debian.example",
+    "security.debian.example",
+)
+CLUSTER_NAME = f"pve.{DOMAIN}"
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card: its name inside the machine, and the bridge port it is plugged into."""
+
+    name: str
+    mac: str
+    bridge: str
+    port: str  # the other end's interface name, a port of `bridge`
+    switch: str | None = None  # machine that owns the bridge; None: the lab itself
+    role: str = "management"  # "management", "0", "1" (links) or "storage": what `link cut` and `storage cut` address
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """A machine that exists when the lab comes up, installed and configured like a fresh one."""
+
+    name: str
+    kind: Kind
+    address: str
+    nics: tuple[Nic, ...]
+    addresses: dict[str, str] = field(default_factory=dict)  # further NIC -> address with prefix
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One world: the lab's own bridges, the machines, and the names that DNS knows."""
+
+    name: str
+    bridges: tuple[str, ...]
+    machines: tuple[MachineSpec, ...]
+    names: tuple[tuple[str, str], ...]  # (name, address); several addresses for one name are allowed
+
+
+def _mac(*parts: str) -> str:
+    digest = hashlib.sha256("/".join(parts).encode()).digest()
+    return "bc:24:11:" + ":".join(f"{byte:02x}" for byte in digest[:3])
+
+
+def _lab_nic(machine: str, number: int, bridge: str, role: str = "management") -> Nic:
+    name = f"eth{number}"
+    return Nic(name=name, mac=_mac(machine, name), bridge=bridge, port=f"{machine}-{name}", role=role)
+
+
+def _default() -> Shape:
+    """Seed 000 grown to three nodes: one outer host; the nested nodes are the program's to make."""
+    nodes = tuple((f"proxmox{number:02}.{DOMAIN}", f"192.168.0.{184 + number}") for number in range(1, 10))
+    members = tuple((CLUSTER_NAME, address) for _, address in nodes[:3])
+    virtual = MachineSpec("virtual", "outer", "192.168.0.180", (_lab_nic("virtual", 0, OFFICE),))
+    return Shape("default", (OFFICE,), (virtual,), ((f"virtual.{DOMAIN}", virtual.address), *nodes, *members))
+
+
+def _physical() -> Shape:
+    """Seed 003: three machines that already run Proxmox VE, two link networks, and a storage server."""
+    machines = []
+    for number in (1, 2, 3):
+        name = f"pve{number}"
+        nics = (
+            _lab_nic(name, 0, OFFICE),
+            _lab_nic(name, 1, "link0", "0"),
+            _lab_nic(name, 2, "link1", "1"),
+            _lab_nic(name, 3, "storage", "storage"),
+        )
+        storage = {"eth3": f"10.30.1.{100 + number}/24"}
+        machines.append(MachineSpec(name, "existing", f"192.168.0.{100 + number}", nics, storage))
+    server_nics = (_lab_nic("nas", 0, OFFICE), _lab_nic("nas", 3, "storage", "storage"))
+    machines.append(MachineSpec("nas", "server", "192.168.0.105", server_nics, {"eth3": "10.30.1.5/24"}))
+    names = tuple((f"{machine.name}.{DOMAIN}", machine.address) for machine in machines)
+    members = tuple((CLUSTER_NAME, machine.address) for machine in machines[:3])
+    return Shape("physical", (OFFICE, "link0", "link1", "storage"), tuple(machines), (*names, *members))
+
+
+SHAPES = {shape.name: shape for shape in (_default(), _physical())}
