@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import socket
-from pathlib import Path
 from typing import Any
 
-RUN_DIR = Path("/run/pve-lab")
+from pvelab.paths import path
+
+RUN_DIR = path("/run/pve-lab")
 WORLD_DIR = RUN_DIR / "world"
 HYPERVISOR_SOCKET = RUN_DIR / "hypervisor.sock"
 DEFAULT_PVE_MAJOR = 9
@@ -20,7 +22,7 @@ class HypervisorError(Exception):
 
 def node_name() -> str:
     """The machine's host name without its domain, as Proxmox names nodes."""
-    return socket.gethostname().partition(".")[0]
+    return os.environ.get("PVE_LAB_NODE") or socket.gethostname().partition(".")[0]
 
 
 @functools.cache
@@ -35,6 +37,16 @@ def _facts() -> dict[str, Any]:
 def time_scale() -> float:
     """The factor on every delay of the HA stack: 1.0 is Proxmox's own timing."""
     return float(_facts().get("time_scale", 1.0))
+
+
+def scaled(seconds: float) -> float:
+    """A delay of the real product, in seconds, at the lab's pace."""
+    return seconds * time_scale()
+
+
+def is_outer_host() -> bool:
+    """True where a started VM becomes a machine of the lab instead of a process."""
+    return _facts().get("kind") == "outer"
 
 
 def pve_major() -> int:

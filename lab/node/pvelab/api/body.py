@@ -1,0 +1,75 @@
+"""The parameters of a request: query, form, JSON, or an upload that is kept in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from pvelab.api.errors import parameter_error
+from pvelab.paths import path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp import web
+
+CHUNK_BYTES = 1 << 20
+
+
+def _collect(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Pairs as a dict; a repeated name becomes a list, as Proxmox reads arrays."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    return found
+
+
+async def _upload(request: web.Request) -> dict[str, Any]:
+    """A multipart body; the file's content goes to /var/tmp and its path to "tmpfilename", as pveproxy does."""
+    found: dict[str, Any] = {}
+    async for part in await request.multipart():
+        if not isinstance(part, aiohttp.BodyPartReader):
+            continue
+        if not part.filename:
+            found[str(part.name)] = await part.text()
+            continue
+        directory = path("/var/tmp")  # noqa: S108 - where pveproxy keeps uploads
+        directory.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="pveupload-", dir=directory)
+        with os.fdopen(handle, "wb") as stream:
+            while chunk := await part.read_chunk(CHUNK_BYTES):
+                stream.write(chunk)
+        found["filename"] = part.filename
+        found["tmpfilename"] = name
+    return found
+
+
+async def parameters(request: web.Request) -> dict[str, Any]:
+    """All parameters of a request.
+
+    Raises:
+        PveError: 400, the body is not what its content type says.
+    """
+    query = _collect(request.query.items())
+    if request.content_type == "multipart/form-data":
+        return {**query, **await _upload(request)}
+    text = await request.text()
+    if not text:
+        return query
+    if request.content_type != "application/json":
+        return {**query, **_collect(urllib.parse.parse_qsl(text, keep_blank_values=True))}
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise parameter_error({"body": "request body is not a JSON object"}) from error
+    return {**query, **data}

@@ -1,0 +1,66 @@
+"""Passing a request on to the member it is for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+
+import aiohttp
+from aiohttp import web
+
+from pvelab import cfs
+from pvelab.api.errors import PveError
+from pvelab.machine import node_name
+
+PORT = 8006
+# A member that is down shall not hold up its peers' API for long.
+CONNECT_TIMEOUT_S = 5.0
+_PASSED_ON = ("Authorization", "CSRFPreventionToken", "Content-Type", "Cookie")
+
+
+def is_elsewhere(node: str | None) -> bool:
+    """Whether a request for this node name is for another member."""
+    return node not in (None, "localhost", node_name())
+
+
+def unverified_tls() -> ssl.SSLContext:
+    """TLS without a look at the certificate: members have their own ones, and the lab's network is isolated."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    cause = getattr(error, "os_error", None)
+    number = number or getattr(cause, "errno", None)
+    return os.strerror(number) if number in errno.errorcode else "Connection timed out"
+
+
+async def pass_on(request: web.Request, node: str) -> web.Response:
+    """Send the request to another member and give back its answer.
+
+    Raises:
+        PveError: 595, it does not answer; 500, there is no such member.
+    """
+    url = f"https://{cfs.node_address(node)}:{PORT}{request.rel_url.raw_path_qs}"
+    headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+    body = request.content if request.can_read_body else None
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(request.method, url, headers=headers, data=body, ssl=unverified_tls()) as answer,
+        ):
+            return web.Response(
+                status=answer.status,
+                reason=answer.reason,
+                body=await answer.read(),
+                headers={"Content-Type": answer.headers.get("Content-Type", "application/json;charset=UTF-8")},
+            )
+    except (aiohttp.ClientConnectorError, TimeoutError) as error:
+        raise PveError(595, _reason(error)) from error
+    except aiohttp.ClientError as error:
+        raise PveError(596, "Connection reset by peer") from error
