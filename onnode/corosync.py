@@ -1,0 +1,161 @@
+"""Corosync's configuration and what its tools print: pure parsers.
+
+The tools' layout is stable, their spacing is not (F21): everything is read by word.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
+RING = re.compile(r"ring(\d+)_addr")
+MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)
+PEER = re.compile(r"^nodeid:\s*(\d+)\s+(\S+)")
+PEER_LINK = re.compile(r"^\s+LINK:\s*(\d+)\s+\S+\s+\((\S+?)->(\S+?)\)\s*(.*)$")
+LOCAL_LINK = re.compile(r"^LINK ID\s+(\d+)")
+LOCAL_STATE = re.compile(r"^\s+nodeid:\s*(\d+):\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class ConfNode:
+    """One node of corosync.conf."""
+
+    name: str
+    id: int
+    votes: int
+    links: dict[int, str] = field(default_factory=dict)  # link number -> address
+
+
+@dataclass(frozen=True)
+class Conf:
+    """What matters in corosync.conf."""
+
+    cluster: str
+    version: int
+    nodes: list[ConfNode] = field(default_factory=list)
+    priorities: dict[int, int] = field(default_factory=dict)  # link number -> priority; the higher one wins
+
+    def node(self, name: str) -> ConfNode | None:
+        """The node of that name, if it is a member."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node that takes part in the vote at this moment."""
+
+    id: int
+    votes: int
+    address: str
+    local: bool = False
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """What `corosync-quorumtool -s` shows, also as the second half of `pvecm status`."""
+
+    quorate: bool
+    expected: int
+    total: int
+    needed: int
+    members: list[Member] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PeerLink:
+    """One link to one other node."""
+
+    node_id: int
+    link: int
+    connected: bool
+
+
+def parse_conf(text: str) -> Conf | None:
+    """Read corosync.conf; None if it describes no cluster."""
+    sections = _sections(text)
+    totem = next((values for path, values in sections if path == ("totem",)), {})
+    if "cluster_name" not in totem:
+        return None
+    interfaces = [values for path, values in sections if path == ("totem", "interface")]
+    return Conf(
+        totem["cluster_name"],
+        _number(totem.get("config_version")),
+        [_conf_node(values) for path, values in sections if path == ("nodelist", "node")],
+        {
+            _number(values.get("linknumber", values.get("ringnumber"))): _number(values["knet_link_priority"])
+            for values in interfaces
+            if "knet_link_priority" in values
+        },
+    )
+
+
+def _sections(text: str) -> list[tuple[tuple[str, ...], dict[str, str]]]:
+    found: list[tuple[tuple[str, ...], dict[str, str]]] = []
+    path: list[str] = []
+    open_sections: list[dict[str, str]] = []
+    for line in text.splitlines():
+        if opening := SECTION.match(line):
+            path.append(opening[1])
+            open_sections.append({})
+            found.append((tuple(path), open_sections[-1]))
+        elif line.strip() == "}" and path:
+            path.pop()
+            open_sections.pop()
+        elif ":" in line and open_sections and not line.lstrip().startswith("#"):
+            key, _, value = line.partition(":")
+            open_sections[-1][key.strip()] = value.strip()
+    return found
+
+
+def _conf_node(values: dict[str, str]) -> ConfNode:
+    links = {int(match[1]): address for key, address in values.items() if (match := RING.fullmatch(key))}
+    return ConfNode(
+        values.get("name", ""), _number(values.get("nodeid")), _number(values.get("quorum_votes", "1")), links
+    )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else 0
+
+
+def parse_quorum(text: str) -> Quorum | None:
+    """Read `corosync-quorumtool -s` or `pvecm status`; None if corosync does not run."""
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    if "Quorate" not in values:
+        return None
+    return Quorum(
+        values["Quorate"] == "Yes",
+        _number(values.get("Expected votes")),
+        _number(values.get("Total votes")),
+        _number(values.get("Quorum", "").partition(" ")[0]),
+        [
+            Member(int(row[1], 16), int(row[2]), row[4], row[5] is not None)
+            for row in MEMBER.finditer(text)
+            if int(row[1], 16)  # a quorum device votes as node 0
+        ],
+    )
+
+
+def parse_peer_links(text: str) -> list[PeerLink]:
+    """Read `corosync-cfgtool -n`: the links to every other node. The word "connected" is missing on a broken one."""
+    links = []
+    node_id = 0
+    for line in text.splitlines():
+        if peer := PEER.match(line):
+            node_id = int(peer[1])
+        elif link := PEER_LINK.match(line):
+            links.append(PeerLink(node_id, int(link[1]), "connected" in link[4].split()))
+    return links
+
+
+def parse_local_links(text: str) -> list[PeerLink]:
+    """Read `corosync-cfgtool -s`: the same, also for nodes that are down, which `-n` does not name."""
+    links = []
+    number = 0
+    for line in text.splitlines():
+        if link := LOCAL_LINK.match(line):
+            number = int(link[1])
+        elif (state := LOCAL_STATE.match(line)) and state[2] != "localhost":
+            links.append(PeerLink(int(state[1]), number, state[2] == "connected"))
+    return links

@@ -1,0 +1,110 @@
+"""From a command line to a step, and from its end to what people and the program read."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from onnode import lock
+from onnode.desired import parse
+from onnode.errors import StepError
+from onnode.machine import Machine
+from onnode.step import Outcome, Step, converge
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+STEPS = (
+    "journal",
+    "journal --restore",
+    "verify-host",
+    "repository",
+    "kvm-nested",
+    "dhcp",
+    "nfs-export",
+    "install-node",
+    "prepare-node",
+    "verify-node",
+    "membership",
+    "link-preflight",
+    "create-cluster",
+    "join-cluster",
+    "api-user",
+    "cluster-health",
+)
+
+
+def main(argv: list[str], machine: Machine | None = None) -> int:
+    """Run the step that the arguments name; its exit code."""
+    machine = machine or Machine()
+    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection must not stop a join half way
+    try:
+        outcome = _run(" ".join(argv), machine)
+    except StepError as error:
+        machine.note(error.render())
+        return 1
+    except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+        machine.note(_internal(error).render())
+        return 1
+    return _report(machine, outcome)
+
+
+def _run(name: str, machine: Machine) -> Outcome:
+    step = _step(name)
+    if os.geteuid() != 0:
+        raise StepError("not-root", "this step changes the system", observed=f"user id {os.geteuid()}", expected="0")
+    desired = _desired(step)
+    if step.lock == "none":
+        return converge(step, machine, desired)
+    wait_s = step.lock_wait_s(desired)
+    with lock.hold(machine, name, wait_s=wait_s, shared=step.lock == "shared", scope=step.scope(desired)):
+        return converge(step, machine, desired)
+
+
+def _step(name: str) -> Step[Any, Any]:
+    if name not in STEPS:
+        raise StepError("bad-input", f"there is no step {name!r}", observed=name, expected=", ".join(STEPS))
+    # Only the step that runs is loaded: a machine runs a dozen of them in a row.
+    module = importlib.import_module("onnode." + name.replace(" --", "_").replace("-", "_"))
+    return cast("Step[Any, Any]", module.STEP)
+
+
+def _desired(step: Step[Any, Any]) -> object:
+    if step.desired is None:
+        return None
+    try:
+        return parse(step.desired, json.load(sys.stdin))
+    except ValueError as error:
+        raise StepError(
+            "bad-input", "the desired state on standard input is not understood", observed=str(error)
+        ) from None
+
+
+def _interrupted(number: int, _frame: FrameType | None) -> None:
+    raise StepError("interrupted", "the step was told to stop", observed=signal.Signals(number).name)
+
+
+def _internal(error: Exception) -> StepError:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "?"  # noqa: PTH119
+    return StepError(
+        "internal", "a case that this step does not know", observed=f"{type(error).__name__} at {where}: {error}"
+    )
+
+
+def _report(machine: Machine, outcome: Outcome) -> int:
+    line = json.dumps({"changed": outcome.changed, "facts": outcome.facts}, sort_keys=True)
+    try:
+        sys.stdout.write(machine.scrub(line) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        return 1  # nobody listens any more: the program was killed
+    return 0

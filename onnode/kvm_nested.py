@@ -1,0 +1,177 @@
+"""kvm-nested: nested virtualization is on now and after a reboot, on Intel and on AMD (seed 000).
+
+The option is written first and the module reloaded after: killed in between, a reboot finishes the work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onnode import originals, pve
+from onnode.desired import KvmNested
+from onnode.errors import StepError
+from onnode.step import Action, Step
+
+if TYPE_CHECKING:
+    from onnode.machine import Machine
+
+OPTIONS_FILE = "/etc/modprobe.d/nested-pve-ha.conf"
+# Where modprobe.d(5) looks, most important first; a file shadows its namesakes in the later directories.
+OPTION_DIRECTORIES = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/lib/modprobe.d")
+MODULES = {"vmx": "kvm_intel", "svm": "kvm_amd"}
+RELOAD_S = 30.0
+
+
+@dataclass(frozen=True)
+class Option:
+    """A `nested` option for the module in use, and the file that sets it."""
+
+    file: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The processor, the module's live parameter, the configured options, and who uses the module."""
+
+    virtualization: str | None
+    live: str | None  # None: the module is not loaded
+    options: list[Option] = field(default_factory=list)  # in the order in which modprobe applies them
+    running: list[pve.RunningVm] = field(default_factory=list)
+    users: int = 0  # the module's reference count
+
+
+def options_text(*, enabled: bool) -> str:
+    """Our file: the processor may be exchanged, so both modules are named."""
+    value = 1 if enabled else 0
+    return f"# Made by nested-pve-ha.\noptions kvm-intel nested={value}\noptions kvm-amd nested={value}\n"
+
+
+def parse_options(text: str, module: str) -> list[str]:
+    """The values that a modprobe.d file gives to a module's `nested` parameter; `-` and `_` are the same there."""
+    values = []
+    for line in text.replace("\\\n", " ").splitlines():
+        words = line.split()
+        if words[:1] == ["options"] and words[1:2] and words[1].replace("-", "_") == module:
+            values += [value for key, _, value in (word.partition("=") for word in words[2:]) if key == "nested"]
+    return values
+
+
+def is_on(value: str) -> bool:
+    """Whether the kernel takes that text for true: it prints Y or 1 and reads any of these."""
+    return value.strip().lower() in ("y", "1", "yes", "on", "true")
+
+
+def observe(machine: Machine, _desired: KvmNested) -> Observed:
+    """Look at the processor, the live parameter and the configuration."""
+    virtualization = pve.parse_virtualization(machine.read(pve.CPUINFO) or "")
+    if virtualization is None:
+        return Observed(None, None)
+    module = MODULES[virtualization]
+    live = machine.read(f"/sys/module/{module}/parameters/nested")
+    return Observed(
+        virtualization,
+        live if live is None else live.strip(),
+        _options(machine, module),
+        pve.parse_running(machine.run(["qm", "list"]).out),
+        int(machine.read(f"/sys/module/{module}/refcnt") or 0),
+    )
+
+
+def _options(machine: Machine, module: str) -> list[Option]:
+    files: dict[str, str] = {}
+    for directory in OPTION_DIRECTORIES:
+        for name in machine.names(directory):
+            if name.endswith(".conf"):
+                files.setdefault(name, f"{directory}/{name}")
+    return [
+        Option(path, value)
+        for _, path in sorted(files.items())
+        for value in parse_options(machine.read(path) or "", module)
+    ]
+
+
+def decide(observed: Observed, desired: KvmNested) -> list[Action]:
+    """Write the option, load the module, or reload it; refuse while VMs run.
+
+    Raises:
+        StepError: no-virtualization, kvm-conflicting-options, kvm-in-use.
+    """
+    if observed.virtualization is None:
+        raise StepError(
+            "no-virtualization",
+            "this machine cannot run KVM guests",
+            observed=f"neither vmx nor svm in {pve.CPUINFO}",
+            expected="vmx or svm",
+        )
+    module = MODULES[observed.virtualization]
+    if not _persisted(observed, desired):
+        _refuse_overriding(observed, desired)
+        return [Action("write", OPTIONS_FILE)]
+    if observed.live is None:
+        return [Action("load", module)]
+    if is_on(observed.live) != desired.enabled:
+        _refuse_in_use(observed, module)
+        return [Action("reload", module)]
+    return []
+
+
+def _persisted(observed: Observed, desired: KvmNested) -> bool:
+    return bool(observed.options) and is_on(observed.options[-1].value) == desired.enabled
+
+
+def _refuse_overriding(observed: Observed, desired: KvmNested) -> None:
+    last = observed.options[-1] if observed.options else None
+    if last is not None and last.file.rpartition("/")[2] > OPTIONS_FILE.rpartition("/")[2]:
+        raise StepError(
+            "kvm-conflicting-options",
+            "another file would override the option for nested virtualization",
+            observed=f"{last.file}: nested={last.value}",
+            expected=f"nested={1 if desired.enabled else 0}, or no such line",
+        )
+
+
+def _refuse_in_use(observed: Observed, module: str) -> None:
+    if observed.running:
+        named = ", ".join(f"{vm.vmid} ({vm.name})" for vm in observed.running)
+        raise _in_use(module, f"running: {named}")
+    if observed.users:
+        raise _in_use(module, f"{observed.users} users of {module} that are no VMs of Proxmox VE")
+
+
+def _in_use(module: str, observed: str) -> StepError:
+    return StepError(
+        "kvm-in-use",
+        f"{module} cannot be reloaded now; the new option takes effect at the next boot",
+        observed=observed,
+        expected="no running VM, or a reboot",
+    )
+
+
+def act(machine: Machine, desired: KvmNested, action: Action) -> None:
+    """Write our options file, or (re)load the module, which then reads it."""
+    if action.do == "write":
+        originals.replace_file(machine, OPTIONS_FILE, options_text(enabled=desired.enabled))
+        return
+    live = machine.read(f"/sys/module/{action.what}/parameters/nested")
+    originals.remember_parameter(machine, action.what, live if live is None else live.strip())
+    if action.do == "reload":
+        removed = machine.run(["modprobe", "-r", action.what], timeout_s=RELOAD_S)
+        if removed.code != 0:
+            raise _in_use(action.what, removed.text)
+    machine.check(["modprobe", action.what], timeout_s=RELOAD_S)
+
+
+def facts(observed: Observed, _desired: KvmNested) -> dict[str, Any]:
+    """Which module, and what it says."""
+    return {"virtualization": observed.virtualization, "nested": observed.live is not None and is_on(observed.live)}
+
+
+def unchanged(observed: Observed, desired: KvmNested) -> str:
+    """Say what was found."""
+    state = "on" if desired.enabled else "off"
+    return f"nested virtualization ({observed.virtualization}) is {state}, now and after a reboot"
+
+
+STEP = Step(KvmNested, observe, decide, act, facts, unchanged)

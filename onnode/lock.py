@@ -1,0 +1,90 @@
+"""One step at a time on a machine: an orphaned step of a killed run may still be going."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING, TextIO
+
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnode.machine import Machine
+
+DIRECTORY = "/run/lock"
+NAME = "nested-pve-ha"
+POLL_S = 0.5
+
+
+@contextlib.contextmanager
+def hold(
+    machine: Machine, step: str, *, wait_s: float, shared: bool = False, scope: str | None = None
+) -> Iterator[None]:
+    """Hold the machine's lock; with a scope, hold that one exclusively as well.
+
+    Raises:
+        StepError: machine-busy, naming the holder's step and process.
+    """
+    with contextlib.ExitStack() as held:
+        deadline = machine.monotonic() + wait_s
+        whole = held.enter_context(_opened(machine, NAME))
+        _take(machine, whole, step, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, deadline)
+        if scope is not None:
+            _take(machine, held.enter_context(_opened(machine, f"{NAME}-{scope}")), step, fcntl.LOCK_EX, deadline)
+        yield
+
+
+def holder(machine: Machine) -> str | None:
+    """Who holds the machine's lock at this moment; None if nobody does."""
+    try:
+        with machine.path(f"{DIRECTORY}/{NAME}.lock").open("r") as stream:
+            return None if _locked(stream, fcntl.LOCK_EX) else _named(stream)
+    except FileNotFoundError:
+        return None
+
+
+def _take(machine: Machine, stream: TextIO, step: str, kind: int, deadline: float) -> None:
+    waiting = False
+    while not _locked(stream, kind):
+        if machine.monotonic() >= deadline:
+            raise StepError(
+                "machine-busy",
+                "another step is still at work on this machine",
+                observed=_named(stream),
+                expected=f"no other step while `{step}` runs",
+            )
+        if not waiting:
+            machine.note(f"waiting for {_named(stream)}")
+            waiting = True
+        machine.sleep(POLL_S)
+    stream.seek(0)
+    stream.truncate()
+    stream.write(json.dumps({"step": step, "pid": os.getpid()}))
+    stream.flush()
+
+
+def _opened(machine: Machine, name: str) -> TextIO:
+    path = machine.path(f"{DIRECTORY}/{name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+
+
+def _locked(stream: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _named(stream: TextIO) -> str:
+    stream.seek(0)
+    try:
+        found = json.load(stream)
+        return f"step {found['step']} (process {found['pid']})"
+    except (ValueError, KeyError, TypeError):
+        return "a step that has not written its name yet"

@@ -1,0 +1,253 @@
+"""The machine under a step: bounded commands, files and a clock, behind one narrow interface that tests replace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+KILL_GRACE_S = 5.0
+PVE_READ_S = 10.0
+TIMED_OUT = 124  # as coreutils' timeout(1)
+NOT_FOUND = 127  # as the shell
+SHORTEST_SECRET = 4
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "NEEDRESTART_SUSPEND": "1",  # needrestart would restart corosync and pveproxy under a step's feet
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended. Exit codes of Proxmox tools prove nothing (F3); callers look at the machine instead."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str = ""
+    err: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything it said, trimmed."""
+        return "\n".join(part for part in (self.out.strip(), self.err.strip()) if part)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was ended because its time was up."""
+        return self.code == TIMED_OUT
+
+
+def tail(text: str, lines: int = 8) -> str:
+    """The last lines of a command's output, on one line, for an error message."""
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:] if line.strip()) or "(no output)"
+
+
+class Machine:
+    """The real machine.
+
+    Args:
+        root: where its file system starts; tests use a directory of their own.
+    """
+
+    # A hung pmxcfs blocks whoever reads it, beyond the reach of signals: never read it in this process.
+    may_hang: tuple[str, ...] = ("/etc/pve/",)
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._secrets: list[str] = []
+
+    # -- what people see -------------------------------------------------------------------------------------------
+
+    def hide(self, *secrets: str) -> None:
+        """Never let these texts, or a line of them, reach a message or a result."""
+        for secret in secrets:
+            self._secrets += [line.strip() for line in secret.splitlines() if len(line.strip()) >= SHORTEST_SECRET]
+        self._secrets.sort(key=len, reverse=True)
+
+    def scrub(self, text: str) -> str:
+        """The text without the hidden secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        return text
+
+    def note(self, text: str) -> None:
+        """One progress line. Nobody may be listening any more (the program was killed): the step goes on."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(self.scrub(text).rstrip() + "\n")
+            sys.stderr.flush()
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never jumps."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since 1970, as this machine believes."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    def wait_for(self, probe: Callable[[], T | None], timeout_s: float, every_s: float = 1.0) -> T | None:
+        """Ask until the answer is true or the time is up; the last answer, or None."""
+        deadline = self.monotonic() + timeout_s
+        while not (answer := probe()):
+            if self.monotonic() >= deadline:
+                return None
+            self.sleep(every_s)
+        return answer
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
+        """Run a program for a bounded time, and tell how it ended.
+
+        It gets a process group of its own; when its time is up the whole group is ended, politely first.
+        A missing program is code 127.
+        """
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                cwd="/",  # pvecm refuses to work from inside /etc/pve
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            return Result(tuple(argv), NOT_FOUND, err=f"{argv[0]}: command not found")
+        try:
+            out, err = process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            out, err = _end(process)
+            return Result(tuple(argv), TIMED_OUT, out, err)
+        except BaseException:
+            _end(process)
+            raise
+        return Result(tuple(argv), process.returncode, out, err)
+
+    def check(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> str:
+        """Run a program that must succeed; what it printed.
+
+        Raises:
+            StepError: command-missing, command-timeout or command-failed.
+        """
+        result = self.run(argv, stdin=stdin, timeout_s=timeout_s)
+        command = " ".join(argv[:3])
+        if result.code == NOT_FOUND:
+            raise StepError("command-missing", f"{argv[0]} is not installed", expected=f"{argv[0]} in PATH")
+        if result.timed_out:
+            raise StepError(
+                "command-timeout",
+                f"`{command}` did not end",
+                observed=f"after {timeout_s:g} s: {tail(result.text)}",
+                expected=f"an end within {timeout_s:g} s",
+            )
+        if result.code != 0:
+            raise StepError(
+                "command-failed", f"`{command}` failed", observed=f"exit {result.code}: {tail(result.text)}"
+            )
+        return result.out
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def path(self, path: str) -> Path:
+        """Where that absolute path of the machine really is."""
+        return self._root / path.lstrip("/")
+
+    def read(self, path: str) -> str | None:
+        """A file's text; None if there is no such file.
+
+        Raises:
+            StepError: pve-filesystem-hangs.
+        """
+        if path.startswith(self.may_hang):
+            result = self.run(["cat", "--", path], timeout_s=PVE_READ_S)
+            _refuse_hanging(result)
+            return result.out if result.code == 0 else None
+        try:
+            return self.path(path).read_text(errors="replace")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def names(self, directory: str) -> list[str]:
+        """What a directory holds, sorted; nothing if there is no such directory.
+
+        Raises:
+            StepError: pve-filesystem-hangs.
+        """
+        if f"{directory}/".startswith(self.may_hang):
+            result = self.run(["ls", "-1A", "--", directory], timeout_s=PVE_READ_S)
+            _refuse_hanging(result)
+            return sorted(result.out.split()) if result.code == 0 else []
+        try:
+            return sorted(entry.name for entry in self.path(directory).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or directory is there (never to be asked about /etc/pve)."""
+        return self.path(path).exists()
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Put a file in place whole, or not at all."""
+        target = self.path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f".{target.name}.nested-pve-ha-new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(target)
+
+    def remove(self, path: str) -> None:
+        """Make sure that a file is not there."""
+        self.path(path).unlink(missing_ok=True)
+
+
+def _refuse_hanging(result: Result) -> None:
+    if result.timed_out:
+        raise StepError(
+            "pve-filesystem-hangs",
+            f"`{' '.join(result.argv)}` got no answer from /etc/pve",
+            observed=f"nothing within {PVE_READ_S:g} s",
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End a process group: TERM, then KILL; what it said until then. Never waits long, not even for the unkillable."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            return process.communicate(timeout=KILL_GRACE_S)
+        except subprocess.TimeoutExpired as expired:
+            said = expired
+    return _decoded(said.stdout), _decoded(said.stderr)
+
+
+def _decoded(said: bytes | str | None) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else said or ""

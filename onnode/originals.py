@@ -1,0 +1,63 @@
+"""The journal of originals: how a file was before this product first changed it, written once, before the change.
+
+One file per machine, since what it remembers (repositories, KVM options) belongs to the machine and not to a stack.
+Each stack that uses the machine is entered with the bridges that it may call its own; when the last one leaves,
+`restore` puts the originals back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnode.machine import Machine
+
+PATH = "/var/lib/nested-pve-ha/journal.json"
+
+
+def load(machine: Machine) -> dict[str, Any]:
+    """The journal; an empty one if there is none yet."""
+    text = machine.read(PATH)
+    empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}}
+    return empty if text is None else {**empty, **json.loads(text)}
+
+
+def save(machine: Machine, journal: dict[str, Any]) -> None:
+    """Write the journal; an original may hold a secret, so only root reads it."""
+    machine.write(PATH, json.dumps(journal, indent=1, sort_keys=True) + "\n", mode=0o600)
+
+
+def replace_file(machine: Machine, path: str, text: str | None, mode: int = 0o644) -> None:
+    """Change a file (None: remove it), remembering first how it was, and then what this product made of it."""
+    journal = load(machine)
+    entry = journal["files"].setdefault(path, {"original": machine.read(path), "ours": []})
+    digest = fingerprint(text)
+    if digest not in entry["ours"]:
+        entry["ours"].append(digest)
+    save(machine, journal)
+    if text is None:
+        machine.remove(path)
+    else:
+        machine.write(path, text, mode)
+
+
+def remember_packages(machine: Machine, names: list[str]) -> None:
+    """Remember packages that were not there and are about to be installed."""
+    journal = load(machine)
+    journal["packages"] = sorted({*journal["packages"], *names})
+    save(machine, journal)
+
+
+def remember_parameter(machine: Machine, module: str, value: str | None) -> None:
+    """Remember a kernel module's live parameter as it was found; None if the module was not loaded."""
+    journal = load(machine)
+    if module not in journal["kvm"]:
+        journal["kvm"][module] = value
+        save(machine, journal)
+
+
+def fingerprint(text: str | None) -> str:
+    """What a file's content is recognised by; an absent file has one, too."""
+    return "absent" if text is None else hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""Debian's packages: what is installed, how apt-get is called, and what its complaints mean."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from onnode.errors import StepError
+from onnode.machine import tail
+
+if TYPE_CHECKING:
+    from onnode.machine import Machine, Result
+
+LOCK_WAIT_S = 120
+APT_S = 1800.0  # a dist-upgrade over a slow line
+APT = (
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    f"DPkg::Lock::Timeout={LOCK_WAIT_S}",
+    "-o",
+    "APT::Update::Error-Mode=any",  # else a repository that is damaged or unreachable is exit 0
+    "-o",
+    "Acquire::Retries=2",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+)
+LOCKED = re.compile(r"Could not get lock (\S+?)\.? (?:It is held by (process .*)|- open)")
+KERNEL = re.compile(r"^(?:proxmox|pve)-kernel-(\d+(?:\.\d+)+-\d+-pve)(?:-signed)?$")
+# The first that matches says what an apt-get failure means.
+COMPLAINTS = (
+    ("repository-unauthorized", re.compile(r"401 +Unauthorized|403 +Forbidden")),
+    (
+        "repository-untrusted",
+        re.compile(r"is not signed|NO_PUBKEY|BADSIG|EXPKEYSIG|[Cc]learsigned file|invalid signature|[Mm]issing key"),
+    ),
+    ("package-unavailable", re.compile(r"Unable to locate package|has no installation candidate")),
+    (
+        "repository-unreachable",
+        re.compile(
+            r"Could not resolve|Temporary failure resolving|Could not connect|Unable to connect|Connection (?:refused|timed out|failed)"
+            r"|404 +Not Found|does not have a Release file|Failed to fetch"
+        ),
+    ),
+)
+
+
+def parse_installed(text: str) -> list[str]:
+    """Read `dpkg-query -W -f '${Package} ${db:Status-Status}…'`: the packages that are installed."""
+    rows = [line.split() for line in text.splitlines()]
+    return sorted({row[0] for row in rows if row[1:] == ["installed"]})
+
+
+def parse_upgradable(text: str) -> list[str]:
+    """Read `apt-get -s dist-upgrade`: the packages that it would install or upgrade."""
+    return sorted({line.split()[1] for line in text.splitlines() if line.startswith("Inst ")})
+
+
+def newest_kernel(names: list[str]) -> str | None:
+    """The newest Proxmox kernel among installed packages, as `uname -r` would print it; None if there is none."""
+    found = [match[1] for match in map(KERNEL.match, names) if match]
+    return max(found, key=_numbers, default=None)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def installed(machine: Machine, *patterns: str) -> list[str]:
+    """Which packages of these names (shell patterns) are installed."""
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *patterns]
+    return parse_installed(machine.run(query).out)  # exit 1 only says that a pattern matched nothing
+
+
+def unfinished(machine: Machine) -> bool:
+    """Whether a killed dpkg left packages half way."""
+    return bool(machine.names("/var/lib/dpkg/updates")) or bool(machine.run(["dpkg", "--audit"]).out.strip())
+
+
+def finish(machine: Machine) -> None:
+    """Let dpkg finish what a killed run left half way."""
+    machine.check(["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"], timeout_s=APT_S)
+
+
+def apt(machine: Machine, *arguments: str) -> str:
+    """Run apt-get, waiting a bounded time for another package manager to let go of its locks (F13).
+
+    Raises:
+        StepError: repository-unauthorized, -untrusted, -unreachable, package-unavailable, apt-locked, apt-failed.
+    """
+    deadline = machine.monotonic() + LOCK_WAIT_S
+    while True:
+        result = machine.run([*APT, *arguments], timeout_s=APT_S)
+        if result.code == 0:
+            return result.out
+        # DPkg::Lock::Timeout does not cover the lock of the package lists.
+        if not LOCKED.search(result.err) or machine.monotonic() >= deadline:
+            raise complaint(result)
+        machine.note("waiting for another package manager")
+        machine.sleep(2)
+
+
+def complaint(result: Result) -> StepError:
+    """What an apt-get failure means."""
+    command = "apt-get " + " ".join(result.argv[len(APT) :])
+    if locked := LOCKED.search(result.err):
+        held = locked[2] or "held by an unknown process"
+        return StepError(
+            "apt-locked", f"`{command}` could not get {locked[1]}", observed=held, expected="no other package manager"
+        )
+    code = next((code for code, pattern in COMPLAINTS if pattern.search(result.text)), "apt-failed")
+    said = [line for line in result.text.splitlines() if line.startswith(("E:", "Err:", "W:"))]
+    return StepError(code, f"`{command}` failed", observed=tail("\n".join(said) or result.text), expected="exit 0")

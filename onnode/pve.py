@@ -1,0 +1,109 @@
+"""What Proxmox VE tells about itself: pure parsers of its text, and the questions that several steps ask."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from onnode.machine import Machine
+
+CPUINFO = "/proc/cpuinfo"
+TAG = "nested-pve-ha"
+
+
+@dataclass(frozen=True)
+class Version:
+    """What `pveversion` prints: `pve-manager/9.1.1/42db4a6cf33dac83 (running kernel: 6.17.2-1-pve)`."""
+
+    manager: str
+    kernel: str
+
+    @property
+    def major(self) -> int:
+        """The first number of the version."""
+        return int(self.manager.split(".")[0])
+
+
+@dataclass(frozen=True)
+class RunningVm:
+    """A running VM, as `qm list` names it."""
+
+    vmid: int
+    name: str
+
+
+@dataclass(frozen=True)
+class GuestConfig:
+    """A guest's configuration file: the values that are in force, without those of snapshots."""
+
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags; Proxmox VE separates them by semicolons, and accepts commas and spaces."""
+        return [tag for tag in re.split(r"[;, ]+", self.values.get("tags", "")) if tag]
+
+
+def parse_version(text: str) -> Version | None:
+    """Read `pveversion`; None if this is not its output."""
+    found = re.search(r"^pve-manager/(\d+(?:\.\d+)*)\S* \(running kernel: ([^)]+)\)", text, re.MULTILINE)
+    return Version(found[1], found[2]) if found else None
+
+
+def parse_running(text: str) -> list[RunningVm]:
+    """Read `qm list` or `pct list`: the guests that run."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return [RunningVm(int(row[0]), row[1]) for row in rows if len(row) > 2 and row[2] == "running"]  # noqa: PLR2004
+
+
+def parse_guest_config(text: str) -> GuestConfig:
+    """Read `/etc/pve/qemu-server/VMID.conf`, up to its first snapshot or pending section."""
+    values = {}
+    for line in text.splitlines():
+        if line.startswith("["):
+            break
+        key, colon, value = line.partition(":")
+        if colon and not key.startswith("#"):
+            values[key.strip()] = value.strip()
+    return GuestConfig(values)
+
+
+def parse_virtualization(cpuinfo: str) -> str | None:
+    """Which hardware virtualization the processor shows: `vmx` (Intel), `svm` (AMD), or None."""
+    for line in cpuinfo.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() == "flags":
+            return next((flag for flag in ("vmx", "svm") if flag in flags.split()), None)
+    return None
+
+
+def version(machine: Machine) -> Version:
+    """The installed version of Proxmox VE.
+
+    Raises:
+        StepError: not-proxmox.
+    """
+    result = machine.run(["pveversion"])
+    found = parse_version(result.out)
+    if found is None:
+        raise StepError(
+            "not-proxmox",
+            "this machine does not run Proxmox VE",
+            observed=f"`pveversion`: {result.text or 'no output'}",
+            expected="pve-manager/…",
+        )
+    return found
+
+
+def owned(config: GuestConfig, stack: str) -> bool:
+    """Whether a VM was made by that stack."""
+    return TAG in config.tags and stack_tag(stack) in config.tags
+
+
+def stack_tag(stack: str) -> str:
+    """The tag that all VMs of a stack carry."""
+    return f"stack-{stack}"
