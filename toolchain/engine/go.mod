@@ -2,7 +2,7 @@ module github.com/nested-pve-ha/toolchain/engine
 
 go 1.26
 
-require github.com/pulumi/pulumi/pkg/v3 v3.259.0
+require github.com/pulumi/pulumi/pkg/v3 v3.259.0 // indirect
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -280,4 +280,8 @@ require (
 	lukechampine.com/frand v1.5.1 // indirect
 )
 
+// As the engine's own module replaces it.
 replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e
+
+// Pins Pulumi's engine and everything it is linked with.
+tool github.com/pulumi/pulumi/pkg/v3/cmd/pulumi

@@ -2,7 +2,7 @@ module github.com/nested-pve-ha/toolchain/language
 
 go 1.26
 
-require github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3 v3.0.0-20250806165243-bee5e4fa4815
+require github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3 v3.0.0-20250806165243-bee5e4fa4815 // indirect
 
 require (
 	dario.cat/mergo v1.0.0 // indirect
@@ -98,3 +98,8 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	lukechampine.com/frand v1.4.2 // indirect
 )
+
+// Pins Pulumi's language host for Python and everything it is linked with. It is a Go module of its own and
+// compiles only against this release of pkg and sdk. The checksum database does not know it and pkg v3.187.0:
+// go.sum carries the sums that their authors published.
+tool github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3
