@@ -6,9 +6,14 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from lab import workshop
 from lab.commands import run
 from lab.settings import NODE_FILES
+
+if TYPE_CHECKING:
+    from lab.settings import Settings
 
 NODE_MOUNT = Path("/usr/share/pve-lab")
 LIBRARY_MOUNT = Path("/usr/share/pve-lab-lib")
@@ -50,9 +55,9 @@ def read_only_binds() -> dict[str, Path]:
     return binds
 
 
-def hash_password(image: Path, password: str) -> str:
+def hash_password(settings: Settings, password: str) -> str:
     """A crypt(3) hash, made by the image's own openssl; the password stays out of argv."""
-    return run(["chroot", str(image), "openssl", "passwd", "-6", "-stdin"], stdin=password + "\n").strip()
+    return run(workshop.command(settings, "openssl", "passwd", "-6", "-stdin"), stdin=password + "\n").strip()
 
 
 def interfaces(management: str, address: str, prefix: int, gateway: str, others: dict[str, str]) -> str:

@@ -83,12 +83,11 @@ def _check(method: str, path: str, target: Target, given: Mapping[str, Any], use
         raise PveError(501, f"Method '{method} {path}' not implemented")
     declared = (info.get("parameters") or {}).get("properties", {})
     in_path = {name: value for name, value in target.variables.items() if name in declared}
+    permissions.check_method(user, info.get("permissions"), {**given, **target.variables})
     values, errors = schema.validate(info.get("parameters"), {**given, **in_path})
     if errors:
         raise parameter_error({name: text.rstrip("\n") for name, text in errors.items()})
-    values = {**values, **{name: value for name, value in target.variables.items() if name not in declared}}
-    permissions.check_method(user, info.get("permissions"), values)
-    return dict(values)
+    return {**values, **{name: value for name, value in target.variables.items() if name not in declared}}
 
 
 async def call(method: str, path: str, given: Mapping[str, Any], user: str | None, runner: Runner) -> Any:  # noqa: ANN401 - any JSON

@@ -1,0 +1,208 @@
+"""Starting the lab, finding a running one, and removing every trace of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import cgroups, host, image, isolation, messages
+from lab.errors import LabError
+from lab.settings import PROJECT, Invoker
+from lab.world import Options, write_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.messages import Message
+    from lab.settings import Settings
+
+UP_TIMEOUT_S = 180.0
+DEATH_WAIT_S = 10.0
+
+
+def start_time(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot; tells a process from a later one with its number."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()[19]
+
+
+def holder(settings: Settings) -> int | None:
+    """The process that holds the lab's namespaces, if it lives."""
+    try:
+        record = json.loads(settings.record.read_text())
+    except (OSError, ValueError):
+        return None
+    pid: int = record["pid"]
+    return pid if start_time(pid) == record["start_time"] else None
+
+
+def init_process(settings: Settings) -> int:
+    """The first process inside the lab's process namespace, as seen from outside.
+
+    Raises:
+        LabError: lab-not-running.
+    """
+    pid = holder(settings)
+    if pid is not None:
+        with suppress(OSError, IndexError):
+            return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    raise not_running()
+
+
+def not_running() -> LabError:
+    """The refusal of commands that need a lab."""
+    return LabError("lab-not-running", "there is no running lab", next_step="sudo python -m lab up")
+
+
+def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message:
+    """Ask the running lab.
+
+    Raises:
+        LabError: lab-not-running, or what the lab refused.
+    """
+    try:
+        return messages.request(settings.control_socket, message, timeout_s)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise not_running() from error
+    except OSError as error:
+        raise LabError("lab-broken", f"the lab does not answer: {error}", next_step="python -m lab down, then up") from error
+
+
+def running_options(settings: Settings) -> Options | None:
+    """The options of the running, ready lab; None when there is none or it is not whole."""
+    if holder(settings) is None:
+        return None
+    try:
+        status = ask(settings, {"op": "status"}, timeout_s=10)
+    except LabError:
+        return None
+    if not status["ready"]:
+        return None
+    options = status["options"]
+    return Options(**{**options, "owner": tuple(options["owner"])})
+
+
+def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool:
+    """Make sure the lab runs; returns whether anything had to be done.
+
+    Raises:
+        LabError: the host cannot carry it, another shape runs, or the start failed.
+    """
+    running = running_options(settings)
+    if running is not None:
+        if running != options:
+            raise LabError(
+                "lab-differs",
+                "a lab with other options is running",
+                observed=str(asdict(running)),
+                expected=str(asdict(options)),
+                next_step="sudo python -m lab down",
+            )
+        return False
+    host.ensure_packages(say)
+    tar = image.ensure(settings.cache, options.owner, say)
+    remove(settings)
+    settings.state.mkdir(parents=True)
+    _launch(settings, options, tar, say)
+    return True
+
+
+def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str], None]) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "NESTED_PVE_LAB_STATE": str(settings.state),
+        "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
+    }
+    command = [*isolation.UNSHARE, sys.executable, "-m", "lab.daemon", str(tar), json.dumps(asdict(options))]
+    with settings.daemon_log.open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, cwd="/"
+        )
+    write_record(settings, options, process.pid, start_time(process.pid) or "")
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    stage = ""
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(LabError):
+            status = ask(settings, {"op": "status"}, timeout_s=30)
+            if status["ready"]:
+                return
+            if status["stage"] != stage:
+                stage = status["stage"]
+                say(stage)
+        time.sleep(0.05)
+    observed = settings.daemon_log.read_text(errors="replace")[-1500:]
+    kill_holder(settings)
+    raise LabError("lab-start-failed", f"the lab did not come up (stage: {stage})", observed=observed)
+
+
+def kill_holder(settings: Settings) -> None:
+    """End the lab at once: its process namespace takes every process, mount and network namespace with it."""
+    pid = holder(settings)
+    if pid is None:
+        return
+    inside: int | None = None
+    with suppress(LabError):
+        inside = init_process(settings)
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + DEATH_WAIT_S
+    for gone in (pid, inside):
+        while gone is not None and _alive(gone) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _alive(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def remove(settings: Settings) -> None:
+    """Remove a lab, whole or in pieces: processes, namespaces, mounts, cgroups, files. No effect if there is none."""
+    kill_holder(settings)
+    root = cgroups.mounted_root()
+    if root is not None and (root / settings.identity).exists():
+        cgroups.remove_empty(root / settings.identity)
+    for directory in ("/run/netns", "/run/systemd/nspawn"):  # mount points; one in use is not empty
+        with suppress(OSError):
+            Path(directory).rmdir()
+    if settings.state.exists():
+        shutil.rmtree(settings.state)
+
+
+def enter(settings: Settings, command: list[str]) -> None:
+    """Become `command` in the administrator's place, as the invoking user, with this environment and directory.
+
+    Raises:
+        LabError: lab-not-running.
+    """
+    inside = init_process(settings)
+    nsenter = ["nsenter", f"--target={inside}", "--net", "--mount", "--pid"]
+    invoker = Invoker.current()
+    drop = []
+    if invoker.uid != 0:
+        drop = ["setpriv", f"--reuid={invoker.uid}", f"--regid={invoker.gid}", "--init-groups"]
+    environment = {
+        **os.environ,
+        "NESTED_PVE_CREDENTIALS": str(settings.credentials),
+        "NESTED_PVE_LAB_STATE": str(settings.state),
+    }
+    if invoker.uid != 0:
+        environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}
+    # The shell's directory is lost on the way into another mount namespace.
+    os.execvpe("nsenter", [*nsenter, *drop, "env", f"--chdir={Path.cwd()}", "--", *command], environment)

@@ -1,0 +1,177 @@
+"""A computer of the lab: its power, and what happens each time it boots."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lab import network, rootfs
+from lab.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Container, Ending
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from lab.settings import Settings
+    from lab.shape import Kind, Nic
+
+log = logging.getLogger(__name__)
+SHUTDOWN_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What the firmware found to boot from: a disk, and how to finish its mounted root before the machine runs."""
+
+    disk: Path
+    prepare: Callable[[Path], None]
+
+
+@dataclass
+class Machine:
+    """A computer. `firmware` is asked at every boot; no answer means that nothing is bootable."""
+
+    name: str
+    kind: Kind
+    label: str
+    nics: Sequence[Nic]
+    settings: Settings
+    time_scale: float
+    firmware: Callable[[], Awaitable[Boot | None]]
+    run_over: Callable[[], Awaitable[None]] | None = None  # called after every run, before the next boot
+    cut: set[str] = field(default_factory=set)
+    container: Container | None = None
+    _life: asyncio.Task[None] | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the lab keeps this machine's console log, run directory and root mount."""
+        return self.settings.state / "machines" / self.name
+
+    @property
+    def on(self) -> bool:
+        """Whether the power is on."""
+        return self._life is not None and not self._life.done()
+
+    def say(self, text: str) -> None:
+        """Print on the machine's console, as its firmware would."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "console.log").open("a") as console:
+            console.write(text + "\n")
+
+    async def power_on(self) -> None:
+        """Switch on and return once the first boot is under way.
+
+        Raises:
+            LabError: it is on already.
+        """
+        if self.on:
+            raise LabError("already-on", f"{self.label} is already running")
+        self._life = asyncio.create_task(self._live(), name=f"machine {self.name}")
+
+    async def _live(self) -> None:
+        try:
+            while True:
+                self.say("--- power on")
+                boot = await self.firmware()
+                if boot is None:
+                    self.say("No bootable device.")
+                    await asyncio.Event().wait()
+                    return
+                ending = await self._run_once(boot)
+                self.say(f"--- {ending.value}")
+                if self.run_over:
+                    await self.run_over()
+                if ending is not Ending.REBOOT:
+                    return
+        except LabError as error:
+            self.say(str(error))
+            log.warning("%s: %s", self.name, error)
+        finally:
+            await self._clean()
+
+    async def _run_once(self, boot: Boot) -> Ending:
+        run_directory = self.directory / "run"
+        rootfs.describe_machine(run_directory, self.label, self.kind, self.time_scale)
+        world = self.settings.state / "world"
+        (run_directory / "world").mkdir(exist_ok=True)
+        self.container = Container(
+            name=self.name,
+            identity=self.settings.identity,
+            image=self.settings.image,
+            disk=boot.disk,
+            mount_point=self.directory / "root",
+            console=self.directory / "console.log",
+            nics=self.nics,
+            binds={str(rootfs.LAB_MOUNT): run_directory, str(rootfs.LAB_MOUNT / "world"): world},
+            read_only_binds=rootfs.read_only_binds(),
+            cut=self.cut,
+        )
+        root = await self.container.mount()
+        boot.prepare(root)
+        rootfs.refresh_stand_ins(root)
+        await self.container.start()
+        return await self.container.wait()
+
+    async def _clean(self) -> None:
+        if self.container is not None:
+            await self.container.clean()
+            self.container = None
+
+    async def power_off(self) -> None:
+        """Pull the plug: returns when every process of the machine is gone. No effect on one that is off."""
+        if self._life is None:
+            return
+        self._life.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._life
+        if self.run_over:
+            await self.run_over()
+
+    async def shut_down(self, timeout_s: float = SHUTDOWN_WAIT_S) -> None:
+        """Ask for a clean shutdown and wait for it.
+
+        Raises:
+            LabError: shutdown-timeout, the machine is still on.
+        """
+        if not self.on or self._life is None:
+            return
+        if self.container is None:
+            await self.power_off()
+            return
+        self.container.signal(POWEROFF_SIGNAL)
+        done, _ = await asyncio.wait({self._life}, timeout=timeout_s)
+        if not done:
+            raise LabError("shutdown-timeout", f"{self.label} did not shut down in {timeout_s:.0f} s")
+
+    def reboot(self) -> None:
+        """Ask for a clean reboot."""
+        if self.container is not None:
+            self.container.signal(REBOOT_SIGNAL)
+
+    async def reset(self) -> None:
+        """Press the reset button."""
+        await self.power_off()
+        await self.power_on()
+
+    async def set_cable(self, role: str, *, connected: bool) -> None:
+        """Cut or mend the cable of the card with this role; it stays so over reboots.
+
+        Raises:
+            LabError: no-such-link.
+        """
+        nics = [nic for nic in self.nics if nic.role == role]
+        if not nics:
+            roles = ", ".join(nic.role for nic in self.nics)
+            raise LabError("no-such-link", f"{self.label} has no link {role}", observed=f"it has: {roles}")
+        if connected:
+            self.cut.discard(role)
+        else:
+            self.cut.add(role)
+        if self.on:
+            for nic in nics:
+                await network.set_cable(nic, connected=connected)

@@ -1,0 +1,237 @@
+"""Everything inside the lab, and what the CLI can ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab import credentials, network, rootfs, workshop
+from lab.commands import run_async
+from lab.errors import LabError
+from lab.machine import Boot, Machine
+from lab.shape import DOMAIN, PREFIX, REPOSITORY_ADDRESS, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
+
+if TYPE_CHECKING:
+    from lab.messages import Message
+    from lab.settings import Settings
+    from lab.shape import MachineSpec
+
+log = logging.getLogger(__name__)
+SSH_WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How this lab was asked to be."""
+
+    shape: str = "default"
+    cpu_vendor: str = "intel"
+    time_scale: float = 0.1  # factor on the delays of HA: 0.1 makes 60 s into 6 s
+    owner: tuple[int, int] = (0, 0)  # uid and gid of the invoking user
+
+
+class World:
+    """The lab while it runs."""
+
+    def __init__(self, settings: Settings, options: Options) -> None:
+        self.settings = settings
+        self.options = options
+        self.shape = SHAPES[options.shape]
+        self.machines: dict[str, Machine] = {}
+        self.ready = False
+        self.stage = "starting"
+        self._dns: asyncio.subprocess.Process | None = None
+
+    async def start(self, image: Path) -> None:
+        """Bring everything up; returns when each machine of the shape answers on SSH."""
+        started = time.monotonic()
+        await self._step("unpacking the root image", self._unpack(image))
+        workshop.mount(self.settings)
+        credentials.make(self.settings, self.shape, self.options.owner)
+        (self.settings.state / "world").mkdir(exist_ok=True)
+        await self._step("network", network.make_bridges(self.shape.bridges))
+        await self._start_dns()
+        await self._step("machines", self._start_machines())
+        self.ready = True
+        self.stage = "ready"
+        log.info("ready after %.1f s", time.monotonic() - started)
+
+    async def _step(self, name: str, work: Any) -> None:  # noqa: ANN401 - any awaitable
+        self.stage = name
+        log.info("%s", name)
+        await work
+
+    async def _unpack(self, image: Path) -> None:
+        if self.settings.image.exists():
+            return
+        partial = self.settings.image.with_name("image.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        await run_async("tar", "-C", str(partial), "--exclude=./dev/*", "-xf", str(image))
+        partial.rename(self.settings.image)
+
+    async def _start_dns(self) -> None:
+        """The router's name server: a real dnsmasq, from the image, that forwards nothing."""
+        records = [*self.shape.names, *((name, REPOSITORY_ADDRESS) for name in REPOSITORY_NAMES)]
+        self._dns = await asyncio.create_subprocess_exec(
+            *workshop.command(self.settings, "dnsmasq"),
+            "--keep-in-foreground",
+            "--user=root",
+            "--pid-file=",
+            "--no-resolv",
+            "--no-hosts",
+            "--bind-interfaces",
+            f"--listen-address={ROUTER_ADDRESS}",
+            "--local=/#/",
+            *(f"--host-record={name},{address}" for name, address in records),
+        )
+
+    async def _start_machines(self) -> None:
+        for spec in self.shape.machines:
+            machine = self._lab_machine(spec)
+            self.machines[spec.name] = machine
+            await machine.power_on()
+        await asyncio.gather(*(self.wait_for_ssh(spec.address) for spec in self.shape.machines))
+
+    def _lab_machine(self, spec: MachineSpec) -> Machine:
+        disk = self.settings.state / "disks" / spec.name
+        document = credentials.load(self.settings)
+        password_hash = rootfs.hash_password(self.settings, credentials.root_password(document, spec.name))
+        system = rootfs.System(
+            hostname=spec.name,
+            domain=DOMAIN,
+            address=spec.address,
+            root_password_hash=password_hash,
+            ssh_keys=(document["sshPublicKey"],),
+            name_server=ROUTER_ADDRESS,
+            interfaces=rootfs.interfaces(
+                spec.nics[0].name,
+                spec.address,
+                PREFIX,
+                ROUTER_ADDRESS,
+                {nic.name: spec.addresses.get(nic.name, "") for nic in spec.nics[1:]},
+            ),
+        )
+
+        def prepare(root: Path) -> None:
+            if (root / "etc/hostname").exists():
+                return
+            rootfs.apply_system(root, system)
+            private = credentials.host_key_path(self.settings, spec.name).read_text()
+            credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
+
+        async def firmware() -> Boot:
+            return Boot(disk, prepare)
+
+        return Machine(
+            name=spec.name,
+            kind=spec.kind,
+            label=spec.name,
+            nics=spec.nics,
+            settings=self.settings,
+            time_scale=self.options.time_scale,
+            firmware=firmware,
+        )
+
+    async def wait_for_ssh(self, address: str) -> None:
+        """Wait until an SSH server greets at the address.
+
+        Raises:
+            LabError: machine-not-up.
+        """
+        deadline = time.monotonic() + SSH_WAIT_S
+        while time.monotonic() < deadline:
+            try:
+                reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 22), 1)
+                greeting = await asyncio.wait_for(reader.readline(), 5)
+                writer.close()
+                if greeting.startswith(b"SSH-"):
+                    return
+            except (OSError, TimeoutError):
+                await asyncio.sleep(0.05)
+        raise LabError("machine-not-up", f"nothing answers on SSH at {address} after {SSH_WAIT_S:.0f} s")
+
+    def machine(self, name: str) -> Machine:
+        """Find a machine by the name people use for it.
+
+        Raises:
+            LabError: no-such-node.
+        """
+        for machine in self.machines.values():
+            if name in (machine.label, machine.name):
+                return machine
+        known = ", ".join(sorted(machine.label for machine in self.machines.values()))
+        raise LabError("no-such-node", f"there is no machine {name}", observed=f"known: {known}")
+
+    async def handle(self, message: Message) -> Message:
+        """Answer one request of the CLI."""
+        operations = {
+            "status": self._status,
+            "node": self._node,
+            "cable": self._cable,
+            "leader": self._leader,
+            "reset": self._reset,
+        }
+        return await operations[message["op"]](message)
+
+    async def _status(self, _: Message) -> Message:
+        machines = [
+            {
+                "name": machine.label,
+                "kind": machine.kind,
+                "on": machine.on,
+                "cut": sorted(machine.cut),
+                "console": str(machine.directory / "console.log"),
+            }
+            for machine in self.machines.values()
+        ]
+        return {"ready": self.ready, "stage": self.stage, "machines": machines, "options": asdict(self.options)}
+
+    async def _node(self, message: Message) -> Message:
+        machine = self.machine(message["name"])
+        match message["action"]:
+            case "start":
+                await machine.power_on()
+            case "stop":
+                await machine.shut_down()
+            case "kill":
+                await machine.power_off()
+            case "reboot":
+                machine.reboot()
+        return {}
+
+    async def _cable(self, message: Message) -> Message:
+        await self.machine(message["name"]).set_cable(message["role"], connected=message["connected"])
+        return {}
+
+    async def _leader(self, message: Message) -> Message:
+        machine = self.machine(message["name"])
+        leader = machine.container.leader if machine.container else None
+        if leader is None:
+            raise LabError("node-is-off", f"{machine.label} is off", next_step=f"python -m lab node start {machine.label}")
+        return {"pid": leader}
+
+    async def _reset(self, _: Message) -> Message:
+        """Back to fresh machines: nested nodes, disks, clusters and exports are gone; credentials stay."""
+        for machine in list(self.machines.values()):
+            await machine.power_off()
+        self.machines.clear()
+        for directory in ("machines", "disks", "world"):
+            shutil.rmtree(self.settings.state / directory, ignore_errors=True)
+        (self.settings.state / "world").mkdir()
+        await self._start_machines()
+        return {}
+
+
+def write_record(settings: Settings, options: Options, pid: int, start_time: str) -> None:
+    """Remember how the lab was started, for the next command."""
+    document = {"options": asdict(options), "pid": pid, "start_time": start_time}
+    settings.record.write_text(json.dumps(document) + "\n")
+    os.chmod(settings.record, 0o644)
