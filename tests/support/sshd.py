@@ -60,14 +60,13 @@ class Sshd:
 
     @property
     def connection(self) -> dict[str, object]:
-        """The input `connection` of the command package, with names as they go over the wire."""
+        """The input `connection` of the command package's Python SDK."""
         return {
             "host": "127.0.0.1",
             "port": self.port,
             "user": self.user,
-            "privateKey": self.private_key,
-            "hostKey": self.host_key,
-            "perDialTimeout": 15,
+            "private_key": self.private_key,
+            "host_key": self.host_key,
         }
 
     def logins(self) -> int:

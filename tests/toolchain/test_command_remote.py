@@ -1,8 +1,12 @@
-"""command:remote:Command, by the real engine, against a real sshd."""
+"""command:remote:Command: which command runs when, and what becomes of its output."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.sshd import running_sshd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,18 +18,218 @@ PROGRAM = """
 from pulumi_command import remote
 
 command = remote.Command("command", **cfg("command"))
+command.stdout.apply(lambda text: Path("known").write_text(text))
 pulumi.export("stdout", command.stdout)
 pulumi.export("stderr", command.stderr)
 """
 
+CIPHERTEXT = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
-def test_create_runs_once_and_gives_its_output(workspace: Workspace, sshd: Sshd, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    command = {"connection": sshd.connection, "create": f"echo ran >> {runs}; echo out; echo err >&2"}
 
-    assert workspace.up(PROGRAM, command=command).code == 0
-    again = workspace.up(PROGRAM, command=command)
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Where the commands of a test write that they ran."""
+    path = tmp_path / "journal"
+    path.touch()
+    return path
 
-    assert again.steps()["command"] == ["same"]
-    assert workspace.outputs() == {"stdout": "out", "stderr": "err"}
-    assert runs.read_text() == "ran\n"
+
+def succeed(workspace: Workspace, **command: Any) -> dict[str, Any]:
+    run = workspace.up(PROGRAM, command=command)
+    assert run.code == 0, run.output
+    return workspace.outputs()
+
+
+def test_life_of_a_command(workspace: Workspace, sshd: Sshd, journal: Path) -> None:
+    base = {"connection": sshd.connection, "delete": f"echo delete >> {journal}"}
+
+    first = succeed(workspace, **base, create=f"echo create >> {journal}; echo out; echo err >&2")
+    assert first == {"stdout": "out", "stderr": "err"}
+    succeed(workspace, **base, create=f"echo create >> {journal}; echo out; echo err >&2")
+    assert journal.read_text() == "create\n", "unchanged inputs run nothing"
+
+    changed = succeed(workspace, **base, create=f"echo changed >> {journal}; echo new")
+    assert changed == {"stdout": "new", "stderr": ""}
+    update = f"echo update >> {journal}; printf 'two\\nlines\\n\\n'"
+    assert succeed(workspace, **base, create="exit 1", update=update)["stdout"] == "two\nlines\n"
+    assert journal.read_text() == "create\nchanged\nupdate\n"
+
+    assert workspace.destroy().code == 0
+    assert journal.read_text() == "create\nchanged\nupdate\ndelete\n"
+    assert "command" not in workspace.resources()
+
+
+def test_a_command_without_create_runs_nothing(workspace: Workspace, sshd: Sshd) -> None:
+    assert succeed(workspace, connection=sshd.connection, delete="true") == {"stdout": "", "stderr": ""}
+    assert sshd.logins() == 0
+    assert workspace.destroy().code == 0
+    assert sshd.logins() == 1
+
+
+def test_preview_and_refresh_never_connect(workspace: Workspace, sshd: Sshd) -> None:
+    command = {"connection": sshd.connection, "create": "echo one"}
+    known = workspace.directory / "known"
+
+    assert workspace.preview(PROGRAM, command=command).steps()["command"] == ["create"]
+    assert not known.exists(), "before the first run the output is unknown"
+    assert sshd.logins() == 0
+
+    succeed(workspace, **command)
+    assert known.read_text() == "one"
+    assert sshd.logins() == 1
+
+    known.unlink()
+    assert workspace.preview(PROGRAM, command=command).steps()["command"] == ["same"]
+    assert known.read_text() == "one"
+
+    known.unlink()
+    changed = {**command, "create": "echo two"}
+    assert workspace.preview(PROGRAM, command=changed).steps()["command"] == ["update"]
+    assert not known.exists(), "before a re-run the output is unknown"
+
+    assert workspace.refresh().code == 0
+    assert workspace.outputs()["stdout"] == "one"
+    assert sshd.logins() == 1
+
+
+def test_triggers_replace_even_if_there_is_an_update(workspace: Workspace, sshd: Sshd, journal: Path) -> None:
+    command = {
+        "connection": sshd.connection,
+        **{step: f"echo {step} >> {journal}" for step in ("create", "update", "delete")},
+    }
+    succeed(workspace, **command, triggers=["a", {"deep": 1}])
+    assert workspace.up(PROGRAM, command={**command, "triggers": ["a", {"deep": 1}]}).steps()["command"] == ["same"]
+
+    run = workspace.up(PROGRAM, command={**command, "triggers": ["a", {"deep": 2}]})
+
+    assert run.steps()["command"] == ["create-replacement", "replace", "delete-replaced"]
+    assert journal.read_text() == "create\ncreate\ndelete\n", "the new one is made before the old one goes"
+
+
+def test_failed_create_leaves_no_state(workspace: Workspace, sshd: Sshd, journal: Path) -> None:
+    failing = {
+        "connection": sshd.connection,
+        "create": 'echo "seen"; echo "reason" >&2; exit 3',
+        "delete": f"echo delete >> {journal}",
+    }
+    run = workspace.up(PROGRAM, command=failing)
+
+    assert run.code != 0
+    message = "\n".join(run.messages("command"))
+    assert "Process exited with status 3" in message
+    assert r'running "echo \"seen\"; echo \"reason\" >&2; exit 3"' in message
+    assert "seen" in message
+    assert "reason" in message
+    assert "command" not in workspace.resources()
+    assert workspace.destroy().code == 0
+    assert journal.read_text() == ""
+
+
+def test_failed_update_keeps_the_old_state_and_is_tried_again(workspace: Workspace, sshd: Sshd, journal: Path) -> None:
+    succeed(workspace, connection=sshd.connection, create="echo good")
+    update = f"echo update >> {journal}; test $(wc -l < {journal}) -gt 1"
+
+    assert workspace.up(PROGRAM, command={"connection": sshd.connection, "create": "x", "update": update}).code != 0
+    state = workspace.resources()["command"]
+    assert (state["inputs"]["create"], state["outputs"]["stdout"]) == ("echo good", "good")
+
+    succeed(workspace, connection=sshd.connection, create="x", update=update)
+    assert journal.read_text() == "update\nupdate\n"
+
+
+def test_failed_delete_keeps_the_resource(workspace: Workspace, sshd: Sshd) -> None:
+    succeed(workspace, connection=sshd.connection, create="true", delete="exit 4")
+    run = workspace.destroy()
+    assert run.code != 0
+    assert "status 4" in run.output
+    assert "command" in workspace.resources()
+
+
+def test_stdin_reaches_the_command(workspace: Workspace, sshd: Sshd) -> None:
+    assert succeed(workspace, connection=sshd.connection, create="cat", stdin="a\nb")["stdout"] == "a\nb"
+
+
+def test_a_command_need_not_read_its_stdin(workspace: Workspace, sshd: Sshd) -> None:
+    # More than the server's window (2 MiB), so that the client is still sending when the command ends.
+    assert succeed(workspace, connection=sshd.connection, create="echo done", stdin="x" * (6 << 20))["stdout"] == "done"
+
+
+def test_environment_that_the_server_accepts(workspace: Workspace, tmp_path: Path) -> None:
+    with running_sshd(tmp_path / "lenient", accept_env=["GREETING", "NAME"]) as server:
+        outputs = succeed(
+            workspace,
+            connection=server.connection,
+            create='echo "$GREETING $NAME"',
+            environment={"GREETING": "hello", "NAME": "you"},
+        )
+    assert outputs["stdout"] == "hello you"
+
+
+def test_environment_that_the_server_refuses_is_an_error(workspace: Workspace, sshd: Sshd, journal: Path) -> None:
+    run = workspace.up(
+        PROGRAM,
+        command={"connection": sshd.connection, "create": f"echo ran >> {journal}", "environment": {"NAME": "you"}},
+    )
+    assert run.code != 0
+    assert "Unable to set 'NAME'" in run.output
+    assert "AcceptEnv" in run.output
+    assert journal.read_text() == ""
+
+
+UPDATE = 'echo "out=$PULUMI_COMMAND_STDOUT err=$PULUMI_COMMAND_STDERR"'
+
+
+def test_previous_output_reaches_update_and_delete(workspace: Workspace, tmp_path: Path, journal: Path) -> None:
+    with running_sshd(tmp_path / "lenient", accept_env=["PULUMI_COMMAND_*"]) as server:
+        base = {"connection": server.connection, "create": "echo 1; echo 2 >&2"}
+        succeed(workspace, **base)
+        assert succeed(workspace, **base, update=UPDATE)["stdout"] == "out=1 err=2"
+        succeed(workspace, **base, update="echo 3", delete=f'echo "$PULUMI_COMMAND_STDOUT" >> {journal}')
+        assert workspace.destroy().code == 0
+    assert journal.read_text() == "3\n"
+
+
+@pytest.mark.parametrize("add", [None, False])
+def test_refused_previous_output_is_only_a_warning(workspace: Workspace, sshd: Sshd, *, add: bool | None) -> None:
+    base = {"connection": sshd.connection, "create": "echo 1; echo 2 >&2", "add_previous_output_in_env": add}
+    succeed(workspace, **base)
+
+    run = workspace.up(PROGRAM, command={**base, "update": UPDATE})
+
+    assert run.code == 0
+    assert workspace.outputs()["stdout"] == "out= err="
+    messages = "\n".join(run.messages("command"))
+    for name in ("PULUMI_COMMAND_STDOUT", "PULUMI_COMMAND_STDERR"):
+        assert (f"Unable to set '{name}'" in messages) is (add is None)
+
+
+def test_output_that_is_not_utf8_does_not_lose_the_state(workspace: Workspace, sshd: Sshd) -> None:
+    assert succeed(workspace, connection=sshd.connection, create=r"printf 'a\377b\n'") == {"stdout": "a\ufffdb", "stderr": ""}
+
+
+SECRETS = """
+from pulumi_command import remote
+
+remote.Command("plain", connection=cfg("connection"), create="cat", stdin="open")
+remote.Command(
+    "secret",
+    connection=cfg("connection"),
+    create=pulumi.Output.secret("cat # hidden-create"),
+    stdin=pulumi.Output.secret("hidden-stdin"),
+    logging=remote.Logging.NONE,
+    opts=pulumi.ResourceOptions(additional_secret_outputs=["stdout"]),
+)
+"""
+
+
+def test_secrets_stay_secret_in_inputs_and_outputs(workspace: Workspace, sshd: Sshd) -> None:
+    assert workspace.up(SECRETS, connection=sshd.connection).code == 0
+    resources = workspace.resources()
+    plain, secret = resources["plain"], resources["secret"]
+    for side in ("inputs", "outputs"):
+        assert plain[side]["connection"].items() >= CIPHERTEXT.items()
+        assert (plain[side]["create"], plain[side]["stdin"]) == ("cat", "open")
+        for name in ("connection", "create", "stdin"):
+            assert secret[side][name].items() >= CIPHERTEXT.items(), name
+    assert plain["outputs"]["stdout"] == "open"
+    assert secret["outputs"]["stdout"].items() >= CIPHERTEXT.items()
