@@ -52,7 +52,8 @@ async def _serve(request: web.Request) -> web.Response:
     target = dispatch.find(path)
     user = _login(request, target)
     node = target.variables.get("node")
-    if node is not None and members.is_elsewhere(node):
+    # A node's name elsewhere in a path, as in /cluster/config/nodes, is just a parameter.
+    if node is not None and target.template.startswith("/nodes/") and members.is_elsewhere(node):
         return await members.pass_on(request, node)
     given = await body.parameters(request)
     return _answer(await dispatch.call(request.method, path, given, user, _runner))

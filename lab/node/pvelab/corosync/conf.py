@@ -47,7 +47,9 @@ class Link:
             if not equals:
                 key, value = "address", part
             if key not in ("address", "priority"):
-                raise ValueError(f"{key}: property is not defined in schema and the schema does not allow additional properties")
+                raise ValueError(
+                    f"{key}: property is not defined in schema and the schema does not allow additional properties"
+                )
             if key in values:
                 raise ValueError(f"duplicate key in comma-separated list property: {key}")
             values[key] = value
@@ -145,7 +147,9 @@ class CorosyncConf:
         """
         sections = _parse_sections(text)
         totem = sections.pop("totem", {})
-        interfaces = {int(entry.get("linknumber", entry.get("ringnumber", 0))): entry for entry in totem.pop("interface", [])}
+        interfaces = {
+            int(entry.get("linknumber", entry.get("ringnumber", 0))): entry for entry in totem.pop("interface", [])
+        }
         nodes = [Node.from_section(entry) for entry in sections.pop("nodelist", {}).get("node", [])]
         digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         return cls(totem, interfaces, {node.name: node for node in nodes}, sections, digest)
@@ -188,22 +192,22 @@ def _parse_sections(text: str) -> dict[str, Any]:
     stack: list[dict[str, Any]] = [{}]
     position = 0
     while position < len(tokens):
-        token = tokens[position]
+        word = tokens[position]
         following = tokens[position + 1] if position + 1 < len(tokens) else None
-        if token == "}":
+        if word == "}":
             if len(stack) == 1:
                 raise ConfError("parse error - unexpected '}'")
             stack.pop()
             position += 1
             continue
         if following is None:
-            raise ConfError(f"parse error - no value for '{token}'")
+            raise ConfError(f"parse error - no value for '{word}'")
         if following == "{":
-            stack.append(_open_section(stack[-1], token))
-        elif token.endswith(":"):
-            stack[-1][token[:-1]] = following
+            stack.append(_open_section(stack[-1], word))
+        elif word.endswith(":"):
+            stack[-1][word[:-1]] = following
         else:
-            raise ConfError(f"missing ':' after key '{token}'")
+            raise ConfError(f"missing ':' after key '{word}'")
         position += 2
     if len(stack) > 1:
         raise ConfError("parse error - section not closed")
@@ -228,8 +232,8 @@ def _render_section(section: Mapping[str, Any], indent: str) -> str:
         if isinstance(value, str):
             lines.append(f"{indent}{key}: {value}\n")
             continue
-        for child in value if isinstance(value, list) else [value]:
-            lines.append(f"{indent}{key} {{\n{_render_section(child, indent + '  ')}{indent}}}\n")
+        children = value if isinstance(value, list) else [value]
+        lines += [f"{indent}{key} {{\n{_render_section(child, indent + '  ')}{indent}}}\n" for child in children]
     return "".join(lines)
 
 
@@ -237,7 +241,9 @@ def verify(conf: CorosyncConf) -> tuple[list[str], list[str]]:
     """Errors and warnings that Proxmox finds in a configuration before it adds a node."""
     warnings = []
     if conf.totem.get("secauth") != "on" and conf.totem.get("crypto_cipher", "none") == "none":
-        warnings.append("warning: authentication/encryption is not explicitly enabled (secauth / crypto_cipher / crypto_hash)")
+        warnings.append(
+            "warning: authentication/encryption is not explicitly enabled (secauth / crypto_cipher / crypto_hash)"
+        )
     errors = []
     for number in range(MAX_LINKS):
         for name in sorted(conf.nodes):

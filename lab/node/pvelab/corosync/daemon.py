@@ -47,7 +47,11 @@ class CorosyncClient:
         no_callbacks = (ctypes.c_void_p * 2)()
         quorum_type = ctypes.c_uint32()
         try:
-            _check(self._quorum_library.quorum_initialize(ctypes.byref(self._quorum), no_callbacks, ctypes.byref(quorum_type)))
+            _check(
+                self._quorum_library.quorum_initialize(
+                    ctypes.byref(self._quorum), no_callbacks, ctypes.byref(quorum_type)
+                )
+            )
             _check(self._cpg_library.cpg_initialize(ctypes.byref(self._cpg), no_callbacks))
             _check(self._cpg_library.cpg_join(self._cpg, ctypes.byref(self._group)))
         except CorosyncUnavailable:
@@ -81,5 +85,7 @@ class CorosyncClient:
         _check(self._cpg_library.cpg_dispatch(self._cpg, _CS_DISPATCH_ALL))
         addresses = (_CpgAddress * _MAX_MEMBERS)()
         count = ctypes.c_int(_MAX_MEMBERS)
-        _check(self._cpg_library.cpg_membership_get(self._cpg, ctypes.byref(self._group), addresses, ctypes.byref(count)))
+        _check(
+            self._cpg_library.cpg_membership_get(self._cpg, ctypes.byref(self._group), addresses, ctypes.byref(count))
+        )
         return frozenset(addresses[index].nodeid for index in range(count.value))

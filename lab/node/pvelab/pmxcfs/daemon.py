@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
-import fusepy
+import fusepy  # type: ignore[import-not-found]  # Debian's name for the library, which only nodes have
 
 from pvelab import machine
 from pvelab.corosync.daemon import CorosyncClient, CorosyncUnavailable
@@ -48,7 +48,9 @@ def main() -> int:
     """`pmxcfs [-f] [-l]`: returns once /etc/pve is mounted, or with -f when it was unmounted."""
     parser = argparse.ArgumentParser(prog="pmxcfs")
     parser.add_argument("-f", "--foreground", action="store_true", help="do not daemonize server")
-    parser.add_argument("-l", "--local", action="store_true", help="force local mode (ignore corosync.conf, force quorum)")
+    parser.add_argument(
+        "-l", "--local", action="store_true", help="force local mode (ignore corosync.conf, force quorum)"
+    )
     options = parser.parse_args()
     try:
         address = node_address(machine.node_name())
@@ -76,7 +78,9 @@ def node_address(node: str) -> str:
     for address in found:
         if not address.startswith("127.") and address != "::1":
             return address
-    raise StartError(f"Unable to resolve node name '{node}' to a non-loopback IP address - missing entry in '/etc/hosts' or DNS?")
+    raise StartError(
+        f"Unable to resolve node name '{node}' to a non-loopback IP address - missing entry in '/etc/hosts' or DNS?"
+    )
 
 
 def take_lock() -> IO[str]:

@@ -7,15 +7,15 @@ import os
 import shutil
 import stat
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fusepy
+import fusepy  # type: ignore[import-not-found]  # Debian's name for the library, which only nodes have
 
 from pvelab.pmxcfs.locks import LOCK_DIRECTORY, LockTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from pvelab.pmxcfs.store import Store
 
@@ -54,12 +54,14 @@ class ClusterFilesystem(fusepy.Operations):  # type: ignore[misc]  # the library
         locks: LockTable,
         changed: Callable[[str], None],
     ) -> None:
-        """Args:
-        store: which tree is shown, and whether it may be written.
-        node: this node's name, for the links to its own directories.
-        generated: names of read-only files of the root directory and their text.
-        locks: expiry of the locks below priv/lock.
-        changed: called with the path after every change that this node made.
+        """Serve a store.
+
+        Args:
+            store: which tree is shown, and whether it may be written.
+            node: this node's name, for the links to its own directories.
+            generated: names of read-only files of the root directory and their text.
+            locks: expiry of the locks below priv/lock.
+            changed: called with the path after every change that this node made.
         """
         self._store = store
         self._generated = generated

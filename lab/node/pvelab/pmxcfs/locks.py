@@ -20,9 +20,11 @@ class LockTable:
     """Remembers since when each lock has been unchanged, as seen from this node."""
 
     def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args:
-        timeout: seconds without renewal after which a lock may be taken away.
-        clock: seconds that only grow.
+        """Watch locks.
+
+        Args:
+            timeout: seconds without renewal after which a lock may be taken away.
+            clock: seconds that only grow.
         """
         self._timeout = timeout
         self._clock = clock

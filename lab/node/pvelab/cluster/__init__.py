@@ -1,0 +1,1 @@
+"""Forming, joining and leaving a cluster, as Proxmox' pve-cluster does it."""
