@@ -60,18 +60,30 @@ def cache_key() -> str:
 
 
 def mirrors() -> list[str]:
-    """Source lines for Debian 13, from the mirror that this machine's own apt uses (or Debian's, on another system)."""
+    """Source lines for Debian 13, from the mirror that this machine's own apt uses.
+
+    Raises:
+        LabError: debian-mirror-unknown.
+    """
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)"],
         capture_output=True,
         text=True,
         check=False,
     )
-    bases = {"Debian": "http://debian.example/debian/", "Debian-Security": "http://debian.example/debian-security/"}
+    bases: dict[str, str] = {}
     for line in listed.stdout.splitlines():
         origin, label, component, base = line.split("|")
-        if origin == "Debian" and component == "main" and label in bases:
+        if origin == "Debian" and component == "main":
             bases[label] = base
+    if not {"Debian", "Debian-Security"} <= bases.keys():
+        raise LabError(
+            "debian-mirror-unknown",
+            "apt on this machine does not know where Debian and its security updates are",
+            observed=", ".join(bases) or "no lists",
+            expected="the lists of Debian and Debian-Security",
+            next_step="sudo apt-get update (on Debian), then again",
+        )
     option = f"[signed-by={DEBIAN_KEYRING}]"
     return [
         f"deb {option} {bases['Debian']} {SUITE} main",
