@@ -175,7 +175,11 @@ def _check_userid(user: str, test: str, userid: str) -> None:
 
 def _check_modify(user: str, path: str) -> None:
     wanted = ["Permissions.Modify"]
-    for prefix, privilege in (("/storage/", "Datastore.Allocate"), ("/vms/", "VM.Allocate"), ("/pool/", "Pool.Allocate")):
+    for prefix, privilege in (
+        ("/storage/", "Datastore.Allocate"),
+        ("/vms/", "VM.Allocate"),
+        ("/pool/", "Pool.Allocate"),
+    ):
         if path.startswith(prefix):
             wanted.append(privilege)
     require(user, path or "/access", wanted, any_of=True)

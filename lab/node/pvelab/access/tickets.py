@@ -55,7 +55,11 @@ def verify(ticket: str) -> str:
     plain, _, signature = ticket.partition("::")
     parts = plain.split(":")
     shape = ["PVE", "user", "time"]
-    if len(parts) != len(shape) or not hmac.compare_digest(signature, _sign(AUTH_KEY, plain)) or not _is_fresh(parts[2]):
+    if (
+        len(parts) != len(shape)
+        or not hmac.compare_digest(signature, _sign(AUTH_KEY, plain))
+        or not _is_fresh(parts[2])
+    ):
         raise PveError(401, "permission denied - invalid PVE ticket")
     require_enabled(parts[1])
     return parts[1]

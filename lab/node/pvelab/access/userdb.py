@@ -104,9 +104,7 @@ def normalize_path(path: str) -> str | None:
 
 def _read_user(db: UserDb, fields: list[str]) -> None:
     name, enable, expire, first, last, email, comment, keys, *_ = [*fields, *[""] * 8]
-    db.users[name] = User(
-        enable == "1", int(expire or 0), _decode(first), _decode(last), email, _decode(comment), keys
-    )
+    db.users[name] = User(enable == "1", int(expire or 0), _decode(first), _decode(last), email, _decode(comment), keys)
 
 
 def _read_token(db: UserDb, fields: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,10 @@ def _collect(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return found
 
 
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
 async def _upload(request: web.Request) -> dict[str, Any]:
     """A multipart body; the file's content goes to /var/tmp and its path to "tmpfilename", as pveproxy does."""
     found: dict[str, Any] = {}
@@ -45,12 +49,12 @@ async def _upload(request: web.Request) -> dict[str, Any]:
             continue
         directory = path("/var/tmp")  # noqa: S108 - where pveproxy keeps uploads
         directory.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="pveupload-", dir=directory)
-        with os.fdopen(handle, "wb") as stream:
+        name = f"pveupload-{secrets.token_hex(16)}"
+        with open(directory / name, "xb", opener=_private) as stream:
             while chunk := await part.read_chunk(CHUNK_BYTES):
                 stream.write(chunk)
         found["filename"] = part.filename
-        found["tmpfilename"] = name
+        found["tmpfilename"] = f"/var/tmp/{name}"  # noqa: S108
     return found
 
 

@@ -1,0 +1,75 @@
+"""/access/ticket and /access/password: logging in, and one's password."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pvelab.access import passwords, permissions, tickets, userdb
+from pvelab.api.errors import PveError, forbidden, parameter_error
+
+if TYPE_CHECKING:
+    from pvelab.api.context import Context, Route
+
+
+def _full_name(params: dict[str, Any]) -> str:
+    name = str(params["username"])
+    return name if "@" in name else f"{name}@{params.get('realm', 'pam')}"
+
+
+def _ticket_user(user: str, secret: str) -> None:
+    """Accept a password, or a still valid ticket in its place, as the web interface sends to renew it."""
+    if secret.startswith("PVE:") and tickets.verify(secret) == user:
+        return
+    tickets.require_enabled(user)
+    if not passwords.check(user, secret):
+        raise PveError(401, "authentication failure")
+
+
+def login(ctx: Context) -> dict[str, Any]:
+    """A ticket for a user and password; every failure looks the same to who tries."""
+    user = _full_name(ctx.params)
+    try:
+        _ticket_user(user, str(ctx.params["password"]))
+    except PveError as error:
+        raise PveError(401, "authentication failure") from error
+    ticket, csrf = tickets.issue(user)
+    return {"username": user, "ticket": ticket, "CSRFPreventionToken": csrf, "cap": _capabilities(user)}
+
+
+def _capabilities(user: str) -> dict[str, dict[str, int]]:
+    """What the web interface offers to the user, by area."""
+    areas = {
+        "dc": "/",
+        "nodes": "/nodes",
+        "access": "/access/groups",
+        "vms": "/vms",
+        "storage": "/storage",
+        "sdn": "/sdn",
+        "mapping": "/mapping",
+    }
+    return {name: dict.fromkeys(sorted(permissions.privileges(user, path)), 1) for name, path in areas.items()}
+
+
+def set_password(ctx: Context) -> None:
+    """Change one's own password, knowing it, or as root@pam anyone's."""
+    userid = str(ctx.params["userid"])
+    if "!" in ctx.user:
+        raise forbidden("API token not allowed")
+    if userid not in userdb.load().users:
+        raise PveError(500, f"no such user ('{userid}')")
+    if ctx.user != permissions.ROOT:
+        _confirm(ctx, userid)
+    passwords.store(userid, str(ctx.params["password"]))
+
+
+def _confirm(ctx: Context, userid: str) -> None:
+    given = ctx.params.get("confirmation-password")
+    if given is None:
+        raise parameter_error({"confirmation-password": "password is required to modify user"})
+    if userid == permissions.ROOT:
+        raise forbidden("")
+    if not passwords.check(ctx.user, str(given)):
+        raise PveError(401, "authentication failure")
+
+
+ROUTES: list[Route] = [("POST", "/access/ticket", login), ("PUT", "/access/password", set_password)]

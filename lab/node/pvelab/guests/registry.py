@@ -1,0 +1,73 @@
+"""Which guests the cluster has, and on which node each of them is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pvelab.api.errors import die
+from pvelab.machine import node_name
+from pvelab.paths import pve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIRECTORIES = {"qemu": "qemu-server", "lxc": "lxc"}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Where a guest's configuration is; `kind` is "qemu" or "lxc"."""
+
+    vmid: int
+    kind: str
+    node: str
+
+    @property
+    def relative(self) -> str:
+        """Its configuration file below /etc/pve."""
+        return f"nodes/{self.node}/{DIRECTORIES[self.kind]}/{self.vmid}.conf"
+
+    @property
+    def file(self) -> Path:
+        """Its configuration file."""
+        return pve(self.relative)
+
+    @property
+    def label(self) -> str:
+        """How messages name it: "VM 100" or "CT 100"."""
+        return f"{'VM' if self.kind == 'qemu' else 'CT'} {self.vmid}"
+
+    @property
+    def ha_sid(self) -> str:
+        """Its name as an HA resource: "vm:100" or "ct:100"."""
+        return f"{'vm' if self.kind == 'qemu' else 'ct'}:{self.vmid}"
+
+
+def guests(node: str | None = None) -> dict[int, Guest]:
+    """All guests by number, or those of one node."""
+    found: dict[int, Guest] = {}
+    for kind, directory in DIRECTORIES.items():
+        for file in pve("nodes").glob(f"{node or '*'}/{directory}/*.conf"):
+            if file.stem.isdigit():
+                found[int(file.stem)] = Guest(int(file.stem), kind, file.parent.parent.name)
+    return found
+
+
+def require_local(kind: str, vmid: int) -> Guest:
+    """A guest of this node.
+
+    Raises:
+        PveError: its configuration is not on this node.
+    """
+    guest = Guest(vmid, kind, node_name())
+    if not guest.file.exists():
+        raise die(f"Configuration file '{guest.relative}' does not exist")
+    return guest
+
+
+def require_free(vmid: int, purpose: str) -> None:
+    """Refuse a number that a guest already has; `purpose` begins the message: "unable to create VM 100 -"."""
+    guest = guests().get(vmid)
+    if guest is not None:
+        raise die(f"{purpose} {guest.label} already exists on node '{guest.node}'")

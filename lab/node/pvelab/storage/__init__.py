@@ -1,0 +1,1 @@
+"""Storages: their configuration, whether a node can use them, and the volumes on them."""
