@@ -1,0 +1,464 @@
+"""Relations between keys of the configuration. Each check yields the problems that it finds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from components.config import topology
+from components.config.errors import Problem
+from components.config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from components.config.model import Bridge, Config, OuterHost
+
+HA_VOTES_MIN = 3
+
+
+def _duplicates(values: Iterable[tuple[str, str]], what: str, fix: str) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for path, value in values:
+        if value in first:
+            yield Problem(path, f"{what} {value} is used already by {first[value]}", fix)
+        else:
+            first[value] = path
+
+
+def _bridges(config: Config) -> Iterator[tuple[str, OuterHost, Bridge]]:
+    for h, host in enumerate(config.outer_hosts):
+        for b, bridge in enumerate(host.bridges):
+            yield f"outerHosts[{h}].bridges[{b}]", host, bridge
+
+
+def _nested(config: Config) -> Iterator[tuple[str, NestedNode]]:
+    for n, node in enumerate(config.nodes):
+        if isinstance(node, NestedNode):
+            yield f"nodes[{n}]", node
+
+
+def names(config: Config) -> Iterator[Problem]:
+    """Hosts and nodes share one name space (their domain), guests and templates another."""
+    machines = [(f"outerHosts[{i}].name", host.name) for i, host in enumerate(config.outer_hosts)]
+    machines += [(f"nodes[{i}].name", node.name) for i, node in enumerate(config.nodes)]
+    yield from _duplicates(machines, "the name", "give each host and node a name of its own")
+    guests = [(f"templates[{i}].name", template.name) for i, template in enumerate(config.templates)]
+    guests += [(f"guests[{i}].name", guest.name) for i, guest in enumerate(config.guests)]
+    yield from _duplicates(guests, "the name", "give each template and guest a name of its own")
+    storages = [(f"storages[{i}].name", storage.name) for i, storage in enumerate(config.storages)]
+    yield from _duplicates(storages, "the name", "give each storage a name of its own")
+    for h, host in enumerate(config.outer_hosts):
+        bridges = [(f"outerHosts[{h}].bridges[{i}].name", bridge.name) for i, bridge in enumerate(host.bridges)]
+        yield from _duplicates(bridges, "the bridge", "give each bridge of a host a name of its own")
+
+
+def vmids(config: Config) -> Iterator[Problem]:
+    """Proxmox numbers VMs and containers together, per host or cluster."""
+    for host in config.outer_hosts:
+        nodes = [(f"{path}.vmid", str(node.vmid)) for path, node in _nested(config) if node.host == host.name]
+        yield from _duplicates(nodes, f"on {host.name} the vmid", "choose a free vmid")
+    guests = [(f"templates[{i}].vmid", str(template.vmid)) for i, template in enumerate(config.templates)]
+    guests += [(f"guests[{i}].vmid", str(guest.vmid)) for i, guest in enumerate(config.guests)]
+    yield from _duplicates(guests, "in the cluster the vmid", "choose a free vmid")
+
+
+def node_ids(config: Config) -> Iterator[Problem]:
+    """Corosync's numbers are unique."""
+    numbers = [(f"nodes[{i}].nodeId", str(node.node_id)) for i, node in enumerate(config.nodes)]
+    yield from _duplicates(numbers, "the node id", "give each node an id of its own; those of members must stay")
+
+
+def macs(config: Config) -> Iterator[Problem]:
+    """Bridges of one host, and hosts joined by ports, must not see a MAC twice; cards are matched by MAC inside."""
+    used = []
+    for path, node in _nested(config):
+        for nic in topology.nics(config, node):
+            used.append((f"{path}.macs.{nic.bridge}", nic.mac))
+            if int(nic.mac[:2], 16) & 1:
+                yield Problem(
+                    f"{path}.macs.{nic.bridge}", f"{nic.mac} is a multicast address", "make its first byte even"
+                )
+        known = {nic.bridge for nic in topology.nics(config, node)}
+        for bridge in sorted(set(node.macs) - known):
+            message = f"{node.name} has no network card on {bridge}"
+            yield Problem(f"{path}.macs.{bridge}", message, f"use one of {', '.join(sorted(known)) or 'its bridges'}")
+    yield from _duplicates(used, "the MAC", "set macs so that each is used once")
+
+
+def _addresses(config: Config) -> Iterator[tuple[str, IPv4Address]]:
+    yield "managementNetwork.gateway", config.management_network.gateway
+    for h, host in enumerate(config.outer_hosts):
+        yield f"outerHosts[{h}].address", host.address
+    for path, _, bridge in _bridges(config):
+        if bridge.managed:
+            yield f"{path}.address", bridge.address.ip
+    for n, node in enumerate(config.nodes):
+        yield f"nodes[{n}].address", node.address
+        for i, address in enumerate(topology.link_addresses(node)):
+            if address != node.address:
+                yield f"nodes[{n}].links[{i}]", address
+        for i, address in enumerate(topology.network_addresses(node)):
+            yield f"nodes[{n}].networks[{i}]", address
+    for g, guest in enumerate(config.guests):
+        if isinstance(guest, ContainerGuest) and isinstance(guest.address, IPv4Interface):
+            yield f"guests[{g}].address", guest.address.ip
+
+
+def addresses(config: Config) -> Iterator[Problem]:
+    """No address twice, none inside a range that DHCP hands out."""
+    used = list(_addresses(config))
+    yield from _duplicates(((path, str(address)) for path, address in used), "the address", "choose a free address")
+    for path, _, bridge in _bridges(config):
+        if bridge.dhcp is None:
+            continue
+        for other, address in used:
+            if bridge.dhcp.start <= address <= bridge.dhcp.end:
+                message = f"the range {bridge.dhcp.start}-{bridge.dhcp.end} hands out {address}, which {other} has"
+                yield Problem(f"{path}.dhcp", message, "move the range or the address")
+
+
+def dhcp(config: Config) -> Iterator[Problem]:
+    """A range lies in its bridge's subnet and runs upwards; only a managed bridge gets one."""
+    for path, _, bridge in _bridges(config):
+        if bridge.dhcp is None:
+            continue
+        if not bridge.managed:
+            yield Problem(f"{path}.dhcp", f"{bridge.name} is not managed", "remove dhcp, or set managed: true")
+        if bridge.dhcp.start > bridge.dhcp.end:
+            yield Problem(f"{path}.dhcp", f"{bridge.dhcp.start} is above {bridge.dhcp.end}", "swap start and end")
+        for key in ("start", "end"):
+            yield from _inside(f"{path}.dhcp.{key}", getattr(bridge.dhcp, key), bridge.address.network)
+
+
+def _inside(path: str, address: IPv4Address, network: IPv4Network) -> Iterator[Problem]:
+    if address not in network:
+        yield Problem(path, f"{address} is not in {network}", f"use an address of {network}")
+    elif network.prefixlen < 31 and address in (network.network_address, network.broadcast_address):  # noqa: PLR2004 - RFC 3021
+        yield Problem(path, f"{address} is the network or broadcast address of {network}", "use a host's address")
+
+
+def management(config: Config) -> Iterator[Problem]:
+    """Gateway and nodes are in the management subnet; the gateway is reachable without itself."""
+    network = config.management_network
+    yield from _inside("managementNetwork.gateway", network.gateway, network.subnet)
+    for i, node in enumerate(config.nodes):
+        yield from _inside(f"nodes[{i}].address", node.address, network.subnet)
+
+
+def bridge_subnets(config: Config) -> Iterator[Problem]:
+    """Bridges of one host have subnets of their own, apart from the management network."""
+    for path, host, bridge in _bridges(config):
+        if bridge.name == host.management_bridge:
+            yield Problem(f"{path}.name", f"{bridge.name} is the management bridge", "choose another vmbrN")
+        if bridge.address.network.overlaps(config.management_network.subnet):
+            message = f"{bridge.address.network} overlaps the management subnet {config.management_network.subnet}"
+            yield Problem(f"{path}.address", message, "choose another subnet")
+        yield from _inside(f"{path}.address", bridge.address.ip, bridge.address.network)
+    for (path, host, one), (other_path, other_host, two) in combinations(_bridges(config), 2):
+        if host is other_host and one.address.network.overlaps(two.address.network):
+            message = f"{two.address.network} overlaps {one.address.network} of {path}"
+            yield Problem(f"{other_path}.address", message, "choose another subnet")
+
+
+def link_subnets(config: Config) -> Iterator[Problem]:
+    """Two links that share a subnet or a bridge fail together."""
+    links = config.cluster.links
+    for (i, one), (j, two) in combinations(enumerate(links), 2):
+        if one.subnet.overlaps(two.subnet):
+            message = f"{two.subnet} overlaps {one.subnet} of link {i}"
+            yield Problem(f"cluster.links[{j}].subnet", message, "give each link a subnet of its own")
+        shared = set(topology.link_bridges(config, i).items()) & set(topology.link_bridges(config, j).items())
+        for host, bridge in sorted(shared):
+            message = f"links {i} and {j} are both on {bridge} of {host}"
+            yield Problem(f"cluster.links[{j}]", message, "put each link on a bridge of its own")
+
+
+def node_links(config: Config) -> Iterator[Problem]:
+    """Every node is on every link, with an address of the link's subnet (F4)."""
+    links = config.cluster.links
+    for n, node in enumerate(config.nodes):
+        ends = topology.link_addresses(node)
+        if len(ends) != len(links):
+            message = f"{node.name} has {len(ends)} link addresses, the cluster has {len(links)} links"
+            yield Problem(f"nodes[{n}].links", message, "give one address for each of cluster.links, in their order")
+        for i, (address, link) in enumerate(zip(ends, links, strict=False)):
+            yield from _inside(f"nodes[{n}].links[{i}]", address, link.subnet)
+
+
+def nested_attachments(config: Config) -> Iterator[Problem]:
+    """A nested node's addresses each lie on a bridge of its host, one per bridge, with room for the packets."""
+    for path, node in _nested(config):
+        host = topology.host_of(config, node)
+        if host is None:
+            known = ", ".join(host.name for host in config.outer_hosts) or "none is described"
+            message = f"there is no outer host {node.host}"
+            yield Problem(f"{path}.host", message, f"use the name of an outer host ({known})")
+            continue
+        ends = [(f"{path}.links[{i}]", address) for i, address in enumerate(node.links) if address != node.address]
+        ends += [(f"{path}.networks[{i}]", address) for i, address in enumerate(node.networks)]
+        used: dict[str, str] = {}
+        for where, address in ends:
+            bridge = topology.bridge_for(host, address)
+            if bridge is None:
+                message = f"no bridge of {host.name} has a subnet with {address}"
+                yield Problem(where, message, f"add a bridge to {host.name}, or use an address of one of its bridges")
+            elif bridge.name in used:
+                message = f"{bridge.name} carries {used[bridge.name]} already"
+                yield Problem(where, message, "give each network a bridge of its own")
+            else:
+                used[bridge.name] = where
+
+
+def link_mtus(config: Config) -> Iterator[Problem]:
+    """A link's packets fit through its bridges."""
+    for path, host, bridge in _bridges(config):
+        for i, link in enumerate(config.cluster.links):
+            if topology.link_bridges(config, i).get(host.name) == bridge.name and link.mtu > bridge.mtu:
+                message = f"link {i} wants packets of {link.mtu} bytes, {bridge.name} carries {bridge.mtu}"
+                yield Problem(f"{path}.mtu", message, f"set mtu: {link.mtu} here, or lower the link's")
+
+
+def existing_attachments(config: Config) -> Iterator[Problem]:
+    """An existing node's link off the management network needs its interface, one interface per address."""
+    for n, node in enumerate(config.nodes):
+        if not isinstance(node, ExistingNode):
+            continue
+        for i, end in enumerate(node.links):
+            if end.interface is None and end.address != node.address:
+                message = f"{end.address} is not {node.name}'s management address, and no interface is named"
+                yield Problem(f"nodes[{n}].links[{i}].interface", message, "name the network interface")
+        used = [
+            (f"nodes[{n}].links[{i}].interface", end.interface) for i, end in enumerate(node.links) if end.interface
+        ]
+        used += [(f"nodes[{n}].networks[{i}].interface", net.interface) for i, net in enumerate(node.networks)]
+        yield from _duplicates(used, "the interface", "give each address an interface of its own")
+
+
+def capacity(config: Config) -> Iterator[Problem]:
+    """Nodes fit on their outer host; a starved host delays tokens until nodes are fenced."""
+    for h, host in enumerate(config.outer_hosts):
+        nodes = [(path, node) for path, node in _nested(config) if node.host == host.name]
+        memory = sum(node.memory_mib for _, node in nodes)
+        if memory > host.memory_mib:
+            message = f"its nodes have {memory} MiB of memory together, more than {host.memory_mib} MiB"
+            yield Problem(f"outerHosts[{h}].memoryMib", message, "lower memoryMib of the nodes, or use a larger host")
+        disk = sum(node.disk_gib for _, node in nodes)
+        if disk > host.disk_gib:
+            message = f"its nodes have {disk} GiB of disk together, more than {host.disk_gib} GiB"
+            yield Problem(f"outerHosts[{h}].diskGib", message, "lower diskGib of the nodes, or use a larger host")
+        for path, node in nodes:
+            if node.cores > host.cores:
+                message = f"{node.cores} processors, but {host.name} has {host.cores}"
+                yield Problem(f"{path}.cores", message, f"use at most {host.cores}")
+
+
+def installer(config: Config) -> Iterator[Problem]:
+    """One source of the installer, and never an unverified download."""
+    for h, host in enumerate(config.outer_hosts):
+        path, source = f"outerHosts[{h}].installer", host.installer
+        if (source.url is None) == (source.path is None):
+            yield Problem(path, "give exactly one of url and path", "remove one, or add url with checksum")
+        if source.url is not None and source.checksum is None:
+            yield Problem(
+                f"{path}.checksum", "a download without checksum could be anything", "add sha256:… of the file"
+            )
+        if source.url is not None and not source.url.endswith(".iso"):
+            yield Problem(f"{path}.url", f"{source.url} does not name an .iso file", "use the installer image's URL")
+    if any(_nested(config)) and config.installation is None:
+        yield Problem("installation", "nested nodes are installed, but nothing says how", "add installation.mailto")
+
+
+def nfs_export(config: Config) -> Iterator[Problem]:
+    """An export goes to the network of one of the host's bridges, not to everyone."""
+    for h, host in enumerate(config.outer_hosts):
+        export = host.nfs_export
+        if export and export.network not in {bridge.address.network for bridge in host.bridges}:
+            message = f"{export.network} is not the network of a bridge of {host.name}"
+            yield Problem(f"outerHosts[{h}].nfsExport.network", message, "use the storage bridge's network")
+
+
+def storages(config: Config) -> Iterator[Problem]:
+    """Every node reaches an NFS server from an address of its own on the same network."""
+    for s, storage in enumerate(config.storages):
+        if not isinstance(storage, NfsStorage):
+            continue
+        for n, node in enumerate(config.nodes):
+            networks = [interface.address.network for interface in topology.interfaces(config, node)]
+            networks.append(config.management_network.subnet)
+            if not any(storage.server in network for network in networks):
+                message = f"{node.name} has no address on the network of {storage.server}"
+                fix = f"add an address to nodes[{n}].networks, or correct the server"
+                yield Problem(f"storages[{s}].server", message, fix)
+        yield from _exported_by_us(config, s, storage)
+
+
+def _exported_by_us(config: Config, s: int, storage: NfsStorage) -> Iterator[Problem]:
+    for host in config.outer_hosts:
+        if storage.server not in {bridge.address.ip for bridge in host.bridges}:
+            continue
+        if host.nfs_export is None:
+            message = f"{storage.server} is {host.name}, which exports nothing"
+            yield Problem(f"storages[{s}].server", message, f"add nfsExport to {host.name}")
+        elif host.nfs_export.path != storage.export:
+            message = f"{host.name} exports {host.nfs_export.path}, not {storage.export}"
+            yield Problem(f"storages[{s}].export", message, f"use {host.nfs_export.path}")
+        elif storage.server not in host.nfs_export.network:
+            message = f"{host.name} exports to {host.nfs_export.network}, not to the network of {storage.server}"
+            yield Problem(f"storages[{s}].server", message, "use the host's address on that network")
+
+
+def cluster(config: Config) -> Iterator[Problem]:
+    """The seed is a node with a vote, and the whole can be quorate."""
+    by_name = {node.name: node for node in config.nodes}
+    seed = by_name.get(config.cluster.seed)
+    if seed is None:
+        known = ", ".join(by_name)
+        yield Problem("cluster.seed", f"there is no node {config.cluster.seed}", f"use one of {known}")
+    elif seed.votes == 0:
+        yield Problem(
+            "cluster.seed", f"{seed.name} has no vote, so it cannot be quorate alone", "choose a node with votes"
+        )
+    if not config.cluster.api.user.endswith("@pve"):
+        message = f"{config.cluster.api.user} is not in Proxmox's own realm, so it cannot be made"
+        yield Problem("cluster.api.user", message, "use name@pve")
+    yield from _migration_network(config)
+
+
+def _migration_network(config: Config) -> Iterator[Problem]:
+    network = config.cluster.options.migration_network
+    if network is None:
+        return
+    for n, node in enumerate(config.nodes):
+        own = [node.address, *topology.link_addresses(node), *topology.network_addresses(node)]
+        if not any(address in network for address in own):
+            message = f"{node.name} has no address in {network}"
+            yield Problem("cluster.options.migrationNetwork", message, f"add one to nodes[{n}].networks")
+
+
+def ha_votes(config: Config) -> Iterator[Problem]:
+    """With fewer than three votes the loss of one node stops everything: HA would fence the survivor too."""
+    votes = sum(node.votes for node in config.nodes)
+    if config.guests and votes < HA_VOTES_MIN:
+        message = f"HA needs at least {HA_VOTES_MIN} votes, the nodes have {votes}"
+        yield Problem("guests", message, "add a node, or remove the guests")
+
+
+def placement(config: Config) -> Iterator[Problem]:
+    """Templates and guests are made on nodes that exist."""
+    known = {node.name for node in config.nodes}
+    fix = f"use one of {', '.join(sorted(known))}"
+    for t, template in enumerate(config.templates):
+        if template.node not in known:
+            yield Problem(f"templates[{t}].node", f"there is no node {template.node}", fix)
+    for g, guest in enumerate(config.guests):
+        if guest.node not in known:
+            yield Problem(f"guests[{g}].node", f"there is no node {guest.node}", fix)
+        for name in sorted(set(guest.ha.nodes) - known):
+            yield Problem(f"guests[{g}].ha.nodes.{name}", f"there is no node {name}", fix)
+        if guest.ha.strict and not guest.ha.nodes:
+            yield Problem(f"guests[{g}].ha.strict", "strict without nodes allows no node", "name the nodes")
+        if guest.ha.strict and guest.node not in guest.ha.nodes:
+            message = f"it is made on {guest.node}, where it may not run"
+            yield Problem(f"guests[{g}].node", message, f"use one of {', '.join(sorted(guest.ha.nodes))}")
+
+
+def guest_storage(config: Config) -> Iterator[Problem]:
+    """A guest that HA moves finds its disk everywhere."""
+    shared = topology.shared_storages(config)
+    known = ", ".join(sorted(shared)) or "none is described"
+    for g, guest in enumerate(config.guests):
+        if guest.storage not in shared:
+            message = f"{guest.storage} is not shared storage, so no other node could start {guest.name}"
+            yield Problem(
+                f"guests[{g}].storage", message, f"use a shared storage ({known}), or describe it in storages"
+            )
+    for t, template in enumerate(config.templates):
+        nodes = {
+            guest.node for guest in config.guests if isinstance(guest, VmGuest) and guest.template == template.name
+        }
+        if template.storage not in shared and nodes - {template.node}:
+            message = f"{template.storage} is not shared, but guests are cloned to other nodes than {template.node}"
+            yield Problem(f"templates[{t}].storage", message, f"use a shared storage ({known})")
+    yield from _contents(config)
+
+
+def _contents(config: Config) -> Iterator[Problem]:
+    wanted: dict[str, dict[str, str]] = defaultdict(dict)
+    for t, template in enumerate(config.templates):
+        wanted[template.storage]["images"] = f"templates[{t}].storage"
+        if template.image:
+            wanted[template.storage]["import"] = f"templates[{t}].storage"
+    for g, guest in enumerate(config.guests):
+        content = "images" if isinstance(guest, VmGuest) else "rootdir"
+        wanted[guest.storage][content] = f"guests[{g}].storage"
+        if isinstance(guest, ContainerGuest) and guest.template.url:
+            wanted[guest.template.storage]["vztmpl"] = f"guests[{g}].template.storage"
+    for s, storage in enumerate(config.storages):
+        if not isinstance(storage, NfsStorage):
+            continue
+        for content, path in sorted(wanted[storage.name].items()):
+            if content not in storage.contents:
+                message = f"{path} needs content {content} on {storage.name}"
+                yield Problem(f"storages[{s}].contents", message, f"add {content}")
+
+
+def templates(config: Config) -> Iterator[Problem]:
+    """Guests refer to templates that exist, and a template can run as it is described."""
+    known = {template.name for template in config.templates}
+    for g, guest in enumerate(config.guests):
+        if isinstance(guest, VmGuest) and guest.template not in known:
+            message = f"there is no template {guest.template}"
+            yield Problem(f"guests[{g}].template", message, f"use one of {', '.join(sorted(known)) or 'templates'}")
+    for t, template in enumerate(config.templates):
+        if template.cpu_type == "host" and not template.kvm:
+            message = "cpuType host works only with KVM, and kvm is false"
+            yield Problem(f"templates[{t}].cpuType", message, "use qemu64, or set kvm: true")
+
+
+def containers(config: Config) -> Iterator[Problem]:
+    """A static address has its gateway in the same subnet."""
+    for g, guest in enumerate(config.guests):
+        if not isinstance(guest, ContainerGuest):
+            continue
+        if guest.address == "dhcp":
+            if guest.gateway is not None:
+                yield Problem(f"guests[{g}].gateway", "DHCP brings its own gateway", "remove gateway")
+            continue
+        yield from _inside(f"guests[{g}].address", guest.address.ip, guest.address.network)
+        if guest.gateway is not None:
+            yield from _inside(f"guests[{g}].gateway", guest.gateway, guest.address.network)
+
+
+CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    names,
+    vmids,
+    node_ids,
+    macs,
+    addresses,
+    dhcp,
+    management,
+    bridge_subnets,
+    link_subnets,
+    node_links,
+    nested_attachments,
+    link_mtus,
+    existing_attachments,
+    capacity,
+    installer,
+    nfs_export,
+    storages,
+    cluster,
+    ha_votes,
+    placement,
+    guest_storage,
+    templates,
+    containers,
+)
+
+
+def problems(config: Config) -> list[Problem]:
+    """All that is wrong between keys, in the order of the checks."""
+    return [problem for check in CHECKS for problem in check(config)]

@@ -1,0 +1,167 @@
+"""Passwords and keys: read once, kept wrapped, handed to the engine as secrets only."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from components.config.errors import ConfigError, Problem
+from components.config.load import CREDENTIALS_KEY, NAMESPACE, structural_problems
+from components.config.model import ExistingNode, NestedNode
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from components.config.model import Config
+
+FILE_VARIABLE = "NESTED_PVE_CREDENTIALS"
+PASSWORD_LENGTH_MIN = 8  # the installer's and pveum's own limit
+SEED_HEX_DIGITS_MIN = 32
+STACK_KEY = f"{NAMESPACE}:{CREDENTIALS_KEY}"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class HostCredentials(_Model):
+    """What opens an outer host."""
+
+    password: SecretStr
+    host_key: str | None = None
+
+
+class NodeCredentials(_Model):
+    """What is known beforehand of an existing node."""
+
+    host_key: str | None = None
+
+
+class Credentials(_Model):
+    """All secrets of one stack."""
+
+    ssh_private_key: SecretStr
+    ssh_public_key: str | None = None
+    root_password: SecretStr
+    api_password: SecretStr
+    host_key_seed: SecretStr | None = None
+    outer_hosts: dict[str, HostCredentials] = Field(default_factory=dict)
+    nodes: dict[str, NodeCredentials] = Field(default_factory=dict)
+
+    @field_validator("ssh_private_key")
+    @classmethod
+    def _readable(cls, value: SecretStr) -> SecretStr:
+        _public_line(value)
+        return value
+
+    @property
+    def public_key(self) -> str:
+        """The public line of the SSH key, without comment."""
+        return _public_line(self.ssh_private_key)
+
+    def host_key_of(self, name: str) -> str | None:
+        """The SSH host key that a machine must present, if it is among the credentials."""
+        machine = self.outer_hosts.get(name) or self.nodes.get(name)
+        return machine.host_key if machine else None
+
+
+def _public_line(private: SecretStr) -> str:
+    try:
+        key = load_ssh_private_key(private.get_secret_value().encode(), password=None)
+    except (ValueError, TypeError):
+        raise ValueError("is not an unencrypted SSH private key in OpenSSH or PEM format") from None
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def load(
+    config: Config, settings: Mapping[str, str], secret_keys: Collection[str], environment: Mapping[str, str]
+) -> Credentials:
+    """Read the credentials from the stack's secrets, or from the file that the environment names.
+
+    Args:
+        config: what they must suffice for.
+        settings: the engine's configuration, texts by key.
+        secret_keys: the keys among them that are stored encrypted.
+        environment: the process's environment.
+
+    Raises:
+        ConfigError: they are missing, readable by others, malformed, or not enough; never quotes a value.
+    """
+    if STACK_KEY in settings:
+        if STACK_KEY not in secret_keys:
+            fix = (
+                f"remove it, change those secrets, and set them with pulumi config set --secret --path '{STACK_KEY}.…'"
+            )
+            raise ConfigError([Problem(CREDENTIALS_KEY, "is stored in the stack file without encryption", fix)])
+        document = settings[STACK_KEY]
+    else:
+        document = _read_file(environment)
+    credentials = _parse(document)
+    if problems := list(_missing(config, credentials)):
+        raise ConfigError(problems)
+    return credentials
+
+
+def _read_file(environment: Mapping[str, str]) -> str:
+    name = environment.get(FILE_VARIABLE)
+    if not name:
+        fix = f"in the lab use make shell; else set {STACK_KEY} with --secret, or {FILE_VARIABLE} to a JSON file"
+        raise ConfigError([Problem(CREDENTIALS_KEY, f"none in the stack file, and {FILE_VARIABLE} is not set", fix)])
+    path = Path(name)
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text()
+    except OSError as error:
+        problem = Problem(
+            CREDENTIALS_KEY, f"{path}: {error.strerror}", f"correct {FILE_VARIABLE}; in the lab: make lab"
+        )
+        raise ConfigError([problem]) from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        problem = Problem(CREDENTIALS_KEY, f"{path} is open to others (mode {mode & 0o777:o})", f"chmod 600 {path}")
+        raise ConfigError([problem])
+    return text
+
+
+def _parse(document: str) -> Credentials:
+    try:
+        return Credentials.model_validate(json.loads(document))
+    except ValidationError as error:
+        errors: list[Any] = error.errors(include_input=False)
+        for item in errors:
+            item["loc"] = (CREDENTIALS_KEY, *item["loc"])
+            item["input"] = "not shown"
+        raise ConfigError(structural_problems(errors)) from None
+    except ValueError:
+        raise ConfigError([Problem(CREDENTIALS_KEY, "is not JSON", "write it as a JSON object")]) from None
+
+
+def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
+    for key, value in (("rootPassword", credentials.root_password), ("apiPassword", credentials.api_password)):
+        if len(value.get_secret_value()) < PASSWORD_LENGTH_MIN:
+            message = f"is shorter than {PASSWORD_LENGTH_MIN} characters, which Proxmox refuses"
+            yield Problem(f"{CREDENTIALS_KEY}.{key}", message, "choose a longer one")
+    if any(isinstance(node, NestedNode) for node in config.nodes):
+        seed = credentials.host_key_seed.get_secret_value() if credentials.host_key_seed else ""
+        if len(seed) < SEED_HEX_DIGITS_MIN:
+            message = "the host keys of nested nodes are derived from it, and it is missing or too short"
+            yield Problem(f"{CREDENTIALS_KEY}.hostKeySeed", message, "set it to the output of openssl rand -hex 32")
+    for i, host in enumerate(config.outer_hosts):
+        if host.name not in credentials.outer_hosts:
+            message = f"no password for the API of {host.name}"
+            yield Problem(f"{CREDENTIALS_KEY}.outerHosts.{host.name}.password", message, "add it")
+        if host.host_key is None and credentials.host_key_of(host.name) is None:
+            yield _no_host_key(f"outerHosts[{i}].hostKey", host.name, str(host.address))
+    for i, node in enumerate(config.nodes):
+        if isinstance(node, ExistingNode) and node.host_key is None and credentials.host_key_of(node.name) is None:
+            yield _no_host_key(f"nodes[{i}].hostKey", node.name, str(node.address))
+
+
+def _no_host_key(path: str, name: str, address: str) -> Problem:
+    fix = f"ssh-keyscan {address}, compare it on the console of {name}, and add the line"
+    return Problem(path, f"the SSH host key of {name} is not known", fix)
