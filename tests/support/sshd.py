@@ -8,11 +8,9 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import asyncssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,9 +23,9 @@ CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
 HostKey {directory}/host_ed25519
-HostKey {directory}/host_rsa
+HostKey {directory}/host_ecdsa
 PidFile {directory}/pid
-AuthorizedKeysFile {directory}/authorized_keys
+AuthorizedKeysFile {directory}/client.pub
 StrictModes no
 UsePAM no
 PasswordAuthentication no
@@ -46,14 +44,14 @@ class Sshd:
         port: On 127.0.0.1.
         user: Who may log in: the user of the tests.
         private_key: The key that is let in, in OpenSSH's format.
-        host_key: The server's ed25519 key as one line of authorized_keys. The server has an RSA key, too.
+        host_key: The server's ed25519 key as one line of authorized_keys. The server has an ECDSA key, too.
         log: What the server has logged.
         pid: Of the listening server.
     """
 
     port: int
     user: str
-    private_key: str
+    private_key: str = field(repr=False)
     host_key: str
     log: Path
     pid: int
@@ -86,16 +84,10 @@ def free_port() -> int:
         return port
 
 
-def _make_keys(directory: Path, passphrase: str | None) -> tuple[str, str]:
-    client = asyncssh.generate_private_key("ssh-ed25519")
-    directory.joinpath("authorized_keys").write_bytes(client.export_public_key())
-    host = asyncssh.generate_private_key("ssh-ed25519")
-    for name, key in (("host_ed25519", host), ("host_rsa", asyncssh.generate_private_key("ssh-rsa"))):
-        path = directory / name
-        path.touch(mode=0o600)
-        path.write_bytes(key.export_private_key())
-    private = client.export_private_key(passphrase=passphrase)
-    return private.decode(), host.export_public_key().decode().strip()
+def _make_keys(directory: Path, passphrase: str) -> None:
+    for name, kind in (("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("client", "ed25519")):
+        words = passphrase if name == "client" else ""
+        subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", words, "-f", str(directory / name)], check=True)
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -112,14 +104,19 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
 
 @contextmanager
 def running_sshd(
-    directory: Path, *, accept_env: Sequence[str] = (), passphrase: str | None = None, port: int | None = None
+    directory: Path, *, accept_env: Sequence[str] = (), passphrase: str = "", port: int | None = None
 ) -> Iterator[Sshd]:
-    """Run a server that keeps its files in directory and accepts the environment variables of accept_env."""
+    """Run a server that keeps its files in directory and accepts the environment variables of accept_env.
+
+    The server that runs next in the same directory has the same keys.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     port = port or free_port()
-    private_key, host_key = _make_keys(directory, passphrase)
+    if not (directory / "client").exists():
+        _make_keys(directory, passphrase)
+    private_key, host_key = ((directory / name).read_text() for name in ("client", "host_ed25519.pub"))
     config = directory / "sshd_config"
     config.write_text(CONFIG.format(port=port, directory=directory) + "".join(f"AcceptEnv {v}\n" for v in accept_env))
     log = directory / "log"

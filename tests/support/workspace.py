@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = "test"
 RUN_LIMIT = 120
 
-PROJECT = f"""\
+PROJECT = """\
 name: workspace
 runtime:
   name: python
   options:
     toolchain: pip
 backend:
-  url: file://{{state}}
+  url: file://{state}
 """
 
 
@@ -110,12 +110,26 @@ class Workspace:
         self._pulumi("stack", "init", "--no-select")
 
     def _arguments(self, *arguments: str) -> list[str]:
-        return ["pulumi", *arguments, "--non-interactive", "--color", "never", "--cwd", str(self.directory), "--stack", STACK]
+        return [
+            "pulumi",
+            *arguments,
+            "--non-interactive",
+            "--color",
+            "never",
+            "--cwd",
+            str(self.directory),
+            "--stack",
+            STACK,
+        ]
 
     def _pulumi(self, *arguments: str) -> str:
         done = subprocess.run(
             self._arguments(*arguments),
-            env=self.environment, capture_output=True, text=True, timeout=RUN_LIMIT, check=True,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_LIMIT,
+            check=True,
         )
         return done.stdout
 
@@ -130,7 +144,10 @@ class Workspace:
         self.events.unlink(missing_ok=True)
         return subprocess.Popen(
             self._arguments(operation, *arguments, "--event-log", str(self.events)),
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Run:

@@ -34,7 +34,7 @@ def journal(tmp_path: Path) -> Path:
     return path
 
 
-def succeed(workspace: Workspace, **command: Any) -> dict[str, Any]:
+def succeed(workspace: Workspace, **command: object) -> dict[str, Any]:
     run = workspace.up(PROGRAM, command=command)
     assert run.code == 0, run.output
     return workspace.outputs()
@@ -204,7 +204,10 @@ def test_refused_previous_output_is_only_a_warning(workspace: Workspace, sshd: S
 
 
 def test_output_that_is_not_utf8_does_not_lose_the_state(workspace: Workspace, sshd: Sshd) -> None:
-    assert succeed(workspace, connection=sshd.connection, create=r"printf 'a\377b\n'") == {"stdout": "a\ufffdb", "stderr": ""}
+    assert succeed(workspace, connection=sshd.connection, create=r"printf 'a\377b\n'") == {
+        "stdout": "a\ufffdb",
+        "stderr": "",
+    }
 
 
 SECRETS = """
