@@ -7,29 +7,28 @@ The caller's own SSH configuration and known_hosts are not read: what is trusted
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from base64 import b64encode
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import asyncssh
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from admin.errors import AdminError
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from admin.desired import Machine
+
+USER = "root"
+PORT = 22
 CONNECT_TIMEOUT_S = 10.0
 RETRY_PAUSE_S = 0.5
 KEEPALIVE_S = 5
-
-
-@dataclass(frozen=True)
-class Host:
-    """A machine as it is reached over SSH."""
-
-    name: str
-    address: str
-    host_key: str  # public line that the machine must present, "ssh-ed25519 AAAA…"
-    user: str = "root"
-    port: int = 22
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class _PinnedHost(asyncssh.SSHClient):
 class Connection:
     """An open SSH connection to one machine."""
 
-    def __init__(self, host: Host, connection: asyncssh.SSHClientConnection) -> None:
-        self.host = host
+    def __init__(self, machine: Machine, connection: asyncssh.SSHClientConnection) -> None:
+        self.machine = machine
         self._connection = connection
 
     async def run(
@@ -78,22 +77,25 @@ class Connection:
         except TimeoutError as error:
             raise AdminError(
                 "ssh-timeout",
-                f"a command on {self.host.name} did not end in time",
+                f"a command on {self.machine.name} did not end in time",
                 observed=f"`{command}` still running after {timeout_s:.0f} s",
                 expected="an end within that time",
-                next_step=f"look at the machine: ssh {self.host.user}@{self.host.address}, then run the same command again",
+                fix=f"look at the machine: ssh {USER}@{self.machine.address}, then run the same command again",
             ) from error
         except (OSError, asyncssh.Error) as error:
-            raise unreachable(self.host, f"the connection broke: {error}") from error
+            raise _unreachable(self.machine, f"the connection broke: {error}") from error
 
     async def _run(self, command: str, stdin: str, on_stderr: Callable[[str], None] | None) -> Completed:
-        async with self._connection.create_process(command) as process:
+        process = await self._connection.create_process(command)
+        try:
             process.stdin.write(stdin)
             process.stdin.write_eof()
             stdout, stderr = await asyncio.gather(process.stdout.read(), _lines(process.stderr, on_stderr))
             await process.wait_closed()
+        finally:
+            process.close()  # not as a context manager: that would wait for a command whose time is up
         if process.returncode is None:
-            raise asyncssh.ConnectionLost("no exit status")
+            raise asyncssh.ConnectionLost("the command's exit status is missing")
         return Completed(process.returncode, stdout, stderr)
 
 
@@ -108,9 +110,9 @@ async def _lines(stream: asyncssh.SSHReader[str], on_line: Callable[[str], None]
 
 @asynccontextmanager
 async def connect(
-    host: Host, private_key: str | None, *, timeout_s: float = CONNECT_TIMEOUT_S
+    machine: Machine, private_key: str | None, *, port: int = PORT, timeout_s: float = CONNECT_TIMEOUT_S
 ) -> AsyncIterator[Connection]:
-    """Connect with the given private key (PEM), or with the keys of the SSH agent.
+    """Connect as root with the given private key (PEM), or with the keys of the SSH agent.
 
     A machine that does not answer yet is tried again until `timeout_s` has passed; a wrong key is not.
 
@@ -126,23 +128,26 @@ async def connect(
             reraise=True,
         ):
             with attempt:
-                connection = await _open(host, keys, timeout_s)
+                connection = await _open(machine, keys, port, timeout_s)
     except OSError as error:
-        raise unreachable(host, _reason(error, timeout_s)) from error
+        raise _unreachable(machine, _reason(error, timeout_s)) from error
     async with connection:
-        yield Connection(host, connection)
+        yield Connection(machine, connection)
 
 
-async def _open(host: Host, keys: list[asyncssh.SSHKeyPair], timeout_s: float) -> asyncssh.SSHClientConnection:
+async def _open(
+    machine: Machine, keys: Sequence[asyncssh.SSHKeyPair], port: int, timeout_s: float
+) -> asyncssh.SSHClientConnection:
     client = _PinnedHost()
     try:
         return await asyncssh.connect(
-            host.address,
-            port=host.port,
-            username=host.user,
+            machine.address,
+            port=port,
+            username=USER,
             client_factory=lambda: client,
-            client_keys=keys,
-            known_hosts=([asyncssh.import_public_key(host.host_key)], [], []),
+            # None turns public keys off; an empty list would make asyncssh look for keys in ~/.ssh.
+            client_keys=keys or None,
+            known_hosts=([asyncssh.import_public_key(machine.host_key)], [], []),
             agent_path=None,
             config=None,
             preferred_auth="publickey",
@@ -151,16 +156,20 @@ async def _open(host: Host, keys: list[asyncssh.SSHKeyPair], timeout_s: float) -
             keepalive_interval=KEEPALIVE_S,
         )
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
-        raise _mismatch(host, client.presented) from error
+        raise _mismatch(machine, client.presented) from error
     except asyncssh.PermissionDenied as error:
-        raise _refused(host, keys) from error
+        raise _refused(machine, keys) from error
     except asyncssh.Error as error:
         # A machine that is going down or coming up closes connections half way: as good as no answer.
         raise ConnectionError(error.reason) from error
 
 
-async def client_keys(private_key: str | None) -> list[asyncssh.SSHKeyPair]:
-    """The keys to authenticate with: the given one (PEM), else those of the SSH agent."""
+async def client_keys(private_key: str | None) -> Sequence[asyncssh.SSHKeyPair]:
+    """The keys to authenticate with: the given one (PEM), else those of the SSH agent.
+
+    Raises:
+        AdminError: `ssh-key-invalid`.
+    """
     if private_key is not None:
         try:
             return asyncssh.load_keypairs([asyncssh.import_private_key(private_key)])
@@ -170,58 +179,60 @@ async def client_keys(private_key: str | None) -> list[asyncssh.SSHKeyPair]:
                 "the configured SSH private key cannot be used",
                 observed=str(error),
                 expected="an unencrypted private key in OpenSSH or PEM form",
-                next_step="set credentials.sshPrivateKey to such a key, or leave it out and load yours into ssh-agent",
             ) from error
     try:
-        async with asyncssh.connect_agent() as agent:
-            return list(await agent.get_keys())
+        # Left open: the keys sign through it. It ends with this short-lived process.
+        agent = await asyncssh.connect_agent()
+        return await agent.get_keys()
     except (OSError, ValueError):
         return []
 
 
-def unreachable(host: Host, reason: str) -> AdminError:
-    """Nobody answers at the machine's SSH port."""
+def _unreachable(machine: Machine, reason: str) -> AdminError:
     return AdminError(
         "host-unreachable",
-        f"{host.name} cannot be reached over SSH",
-        observed=f"{host.address} port {host.port}: {reason}",
+        f"{machine.name} cannot be reached over SSH",
+        observed=f"{machine.address}: {reason}",
         expected="an SSH server that answers",
-        next_step=f"power {host.name} on and check the way to it (ping {host.address}), then run the same command again",
+        fix=(
+            f"power {machine.name} on and check the way to it (ping {machine.address}), then run the same command again"
+        ),
     )
 
 
 def _reason(error: OSError, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout_s:.0f} s"
-    return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
-def _mismatch(host: Host, presented: str | None) -> AdminError:
-    pinned_type = host.host_key.split()[0]
-    observed = f"{host.address} presents {presented}" if presented else f"{host.address} has no {pinned_type} host key"
+def _mismatch(machine: Machine, presented: str | None) -> AdminError:
+    kind = machine.host_key.split()[0]
     return AdminError(
         "host-key-mismatch",
-        f"{host.name} is not the machine that the configuration pins",
-        observed=observed,
-        expected=" ".join(host.host_key.split()[:2]),
-        next_step=(
-            f"find out why it differs (another machine at {host.address}, or a reinstalled one); "
+        f"{machine.name} is not the machine that the configuration pins",
+        observed=f"{machine.address} presents {presented or f'no host key of type {kind}'}",
+        expected=" ".join(machine.host_key.split()[:2]),
+        fix=(
+            f"find out why it differs (another machine at {machine.address}, or a reinstalled one); "
             "only when you know, put the new key into the configuration"
         ),
     )
 
 
-def _refused(host: Host, keys: list[asyncssh.SSHKeyPair]) -> AdminError:
-    offered = (
-        ", ".join(asyncssh.import_public_key(key.public_data).get_fingerprint() for key in keys) or "no key at all"
-    )
+def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminError:
+    offered = ", ".join(_fingerprint(key.public_data) for key in keys)
     return AdminError(
         "ssh-auth-failed",
-        f"{host.name} refuses the administrator's SSH key",
-        observed=f"{host.user}@{host.address} refused {offered}",
+        f"{machine.name} refuses the administrator's SSH key",
+        observed=f"{USER}@{machine.address} refused {offered or 'a login without any key'}",
         expected="a key that is in the machine's authorized_keys",
-        next_step=(
-            f"ssh-copy-id {host.user}@{host.address} with the right key, "
+        fix=(
+            f"ssh-copy-id {USER}@{machine.address} with the right key, "
             "or correct credentials.sshPrivateKey (or the keys in your agent)"
         ),
     )
+
+
+def _fingerprint(public_data: bytes) -> str:
+    return "SHA256:" + b64encode(sha256(public_data).digest()).decode().rstrip("=")
