@@ -67,6 +67,162 @@ CODES: dict[str, Code] = {
         "Another file in /etc/modprobe.d overrides the option for nested virtualization.",
         "remove that line from the named file, then `pulumi up` again",
     ),
+    "pve-version": Code(
+        "The machine runs another major version of Proxmox VE than configured.",
+        "set pveMajor to the machine's version, or install the configured one",
+    ),
+    "host-memory": Code(
+        "The outer host has too little memory for the nested nodes.",
+        "give the nodes less memory in the configuration, or use a bigger host",
+    ),
+    "iso-missing": Code(
+        "The installer ISO is not where the configuration says.",
+        "correct the ISO's path or URL in the configuration, or upload the file",
+    ),
+    "foreign-vmid": Code(
+        "A vmid of the configuration is taken by a guest that this stack did not make.",
+        "choose another vmid in the configuration; nothing foreign is ever changed",
+    ),
+    "foreign-bridge": Code(
+        "A bridge of the configuration exists and was not made by this stack.",
+        "choose another bridge name in the configuration, or remove the bridge yourself",
+    ),
+    "foreign-subnet": Code(
+        "A subnet of the configuration is in use on another interface of the outer host.",
+        "choose another subnet in the configuration",
+    ),
+    "dhcp-failed": Code(
+        "dnsmasq does not run for a bridge.", "`journalctl -u 'nested-pve-ha-dhcp@*'` on the outer host says why"
+    ),
+    "nfs-failed": Code(
+        "The outer host does not export the shared directory.",
+        "`systemctl status nfs-server; exportfs -v` on the outer host",
+    ),
+    # -- installation of a nested node
+    "vm-missing": Code("The VM of a nested node is not there.", "`pulumi refresh`, then `pulumi up` makes it again"),
+    "vm-stopped": Code(
+        "The VM stopped while its node was being installed.",
+        "look at the VM's task log on the outer host, then `pulumi up` again",
+    ),
+    "address-in-use": Code(
+        "Another machine answers at the node's address.",
+        "choose another address in the configuration, or take that machine away",
+    ),
+    "answer-refused": Code(
+        "The installer would refuse the node's answer file.", "correct the node's values that the message names"
+    ),
+    "node-not-up": Code(
+        "The node did not come up with its pinned host key in time.",
+        "look at the VM's console on the outer host (wrong address, gateway, MAC or disk stop the installer), then `pulumi up` again",
+    ),
+    # -- one node
+    "hostname": Code(
+        "The machine has another name than configured.", "correct the node's name or address in the configuration"
+    ),
+    "hostname-resolution": Code(
+        "The node's name does not stand for its own address on the node.",
+        "correct /etc/hosts on the node: its name belongs to its address, and to no 127.x address",
+    ),
+    "interface-missing": Code(
+        "The node has no interface with the configured name or MAC.",
+        "correct the link's interface or MAC in the configuration",
+    ),
+    "address-elsewhere": Code(
+        "A link's address is on another interface.",
+        "correct the link's interface in the configuration, or remove the address there",
+    ),
+    "link-address-of-member": Code(
+        "The network of a cluster member differs from the configuration, and is not changed while it is a member.",
+        "put the old link addresses back into the configuration",
+    ),
+    "link-address": Code(
+        "A link's address is not up on its node.", "`ip addr` and `ifreload -a` on the node; check the link's bridge"
+    ),
+    "first-boot-hangs": Code(
+        "The installer's first-boot script does not end.", "`systemctl status 'proxmox-first-boot*'` on the node"
+    ),
+    "reboot-missing": Code("The node was told to reboot, and did not.", "reboot the node, then `pulumi up` again"),
+    "old-kernel": Code(
+        "The node does not run its newest kernel.", "allow reboots in the configuration, or reboot the node yourself"
+    ),
+    "clock": Code("The node's clock is wrong.", "`chronyc makestep` on the node; check its time servers"),
+    "services": Code("Not all of Proxmox VE runs on the node.", "`systemctl --failed` on the node"),
+    # -- links
+    "link-unreachable": Code(
+        "A node does not reach another one on a link.", "check the link's bridge, cable, or VLAN between the two nodes"
+    ),
+    "link-mtu": Code("Packets of full size do not pass a link.", "set the link's mtu to what its network carries"),
+    "link-lossy": Code("A link loses packets.", "check the link's network between the two nodes"),
+    "link-slow": Code("A link is too slow for Corosync, which needs below 5 ms.", "use a closer network for the link"),
+    # -- cluster
+    "other-cluster": Code(
+        "The node belongs to another cluster than the described one.",
+        "correct cluster.name in the configuration, or take the node out of its cluster",
+    ),
+    "member-differs": Code(
+        "A member's id, votes, links or priorities differ from the configuration; they are not changed on a live cluster.",
+        "put the values that were observed into the configuration",
+    ),
+    "create-failed": Code("`pvecm create` made no cluster.", "resolve what it says, then `pulumi up` again"),
+    "no-quorum": Code(
+        "The node is not in a quorate cluster.",
+        "check the links and the other members (`pvecm status`, `corosync-cfgtool -n` on them), then `pulumi up` again",
+    ),
+    "api-down": Code(
+        "The node's API does not answer as it should.",
+        "`systemctl restart pveproxy` on the node, `journalctl -u pveproxy`",
+    ),
+    "link-not-connected": Code(
+        "Corosync has no connection on a link.",
+        "check the link's bridge or cable between the named nodes, then `pulumi up` again",
+    ),
+    "node-has-guests": Code(
+        "A node with guests cannot join a cluster.", "move the guests away (backup and restore), then `pulumi up` again"
+    ),
+    "node-unclean": Code(
+        "The node has remains of a cluster.", "`pulumi up` again; it classifies the node and goes on from its state"
+    ),
+    "cluster-not-visible": Code(
+        "A half-joined node is only touched when a live member says whether the cluster lists it.",
+        "bring a member of the cluster up, then `pulumi up` again",
+    ),
+    "half-joined": Code(
+        "The node is half joined and cannot safely be reset.",
+        "stop corosync and pve-cluster on it, then `pulumi up` again",
+    ),
+    "cluster-disagrees": Code(
+        "The node takes itself for a member, the cluster does not list it.",
+        'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then `pulumi up` again',
+    ),
+    "join-failed": Code("`pvecm add` did not join the node.", "resolve what it says, then `pulumi up` again"),
+    "join-password": Code(
+        "The seed refused the root password.",
+        "correct the root password in the configuration (`pulumi config set --secret`)",
+    ),
+    "join-fingerprint": Code(
+        "The seed's certificate changed while a node was about to join.",
+        "`pulumi up` again, it reads the fingerprint anew",
+    ),
+    "join-locked": Code("Another change of the cluster holds its lock.", "wait two minutes, then `pulumi up` again"),
+    "join-links": Code(
+        "The cluster refused the node's links.",
+        "give the node the same link numbers as the members, with addresses of its own",
+    ),
+    "already-listed": Code("The cluster lists the node already.", "`pulumi up` again; it looks and goes on from there"),
+    "seed-unreachable": Code(
+        "The joining node does not reach the seed's API.", "check the network between the two nodes, TCP port 8006"
+    ),
+    "seed-not-quorate": Code(
+        "The seed is not quorate: its /etc/pve is read-only, and no node can join.",
+        "bring the missing members up; only if they are gone for good: `pvecm expected 1` on the seed",
+    ),
+    "reset-failed": Code(
+        "A half-joined node could not be made stand-alone again.", "`systemctl status pve-cluster` on the node"
+    ),
+    "api-user": Code(
+        "The API user could not be made as described.",
+        "resolve what pveum says; Proxmox VE wants passwords of at least 8 characters",
+    ),
     # -- packages
     "repository-unauthorized": Code(
         "A package repository refused access; the enterprise repositories need a subscription.",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +24,7 @@ T = TypeVar("T")
 
 KILL_GRACE_S = 5.0
 PVE_READ_S = 10.0
+API_S = 10.0
 TIMED_OUT = 124  # as coreutils' timeout(1)
 NOT_FOUND = 127  # as the shell
 SHORTEST_SECRET = 4
@@ -169,6 +173,35 @@ class Machine:
                 "command-failed", f"`{command}` failed", observed=f"exit {result.code}: {tail(result.text)}"
             )
         return result.out
+
+    # -- the API of this machine ------------------------------------------------------------------------------------
+
+    def served_certificate(self, port: int) -> str | None:
+        """The certificate that this machine's own service presents; None if it does not answer."""
+        try:
+            return ssl.get_server_certificate(("127.0.0.1", port), timeout=API_S)
+        except OSError:
+            return None
+
+    def can_log_in(self, user: str, password: str) -> bool:
+        """Whether the API of this machine accepts these credentials.
+
+        Raises:
+            StepError: api-down.
+        """
+        # The connection never leaves the machine, so there is nobody else to be deceived by.
+        context = ssl._create_unverified_context()  # noqa: S323, SLF001
+        connection = http.client.HTTPSConnection("127.0.0.1", 8006, timeout=API_S, context=context)
+        form = urllib.parse.urlencode({"username": user, "password": password})
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            connection.request("POST", "/api2/json/access/ticket", form, headers)
+            status = connection.getresponse().status
+        except OSError as error:
+            raise StepError("api-down", "the machine's own API does not answer", observed=str(error)) from None
+        finally:
+            connection.close()
+        return status == http.client.OK
 
     # -- files -----------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ LOCAL_CONF = "/etc/corosync/corosync.conf"
 AUTHKEY = "/etc/corosync/authkey"
 PVE_CONF = "/etc/pve/corosync.conf"
 PROBE = "/etc/pve/priv/nested-pve-ha.probe"
+PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
 LOOK_S = 15.0
 
 
@@ -125,8 +126,12 @@ def observe(machine: Machine, _desired: object = None) -> Observed:
 
 
 def pve_mounted(machine: Machine) -> bool:
-    """Whether pmxcfs serves /etc/pve; without it there is an empty directory (F10)."""
-    return any(line.split()[1:2] == ["/etc/pve"] for line in (machine.read("/proc/self/mounts") or "").splitlines())
+    """Whether pmxcfs serves /etc/pve: without it there is an empty directory (F10), or a mount that does not answer."""
+    mounts = (machine.read("/proc/self/mounts") or "").splitlines()
+    return (
+        any(line.split()[1:2] == ["/etc/pve"] for line in mounts)
+        and not machine.run(PVE_ANSWERS, timeout_s=LOOK_S).code
+    )
 
 
 def pve_writable(machine: Machine) -> bool:

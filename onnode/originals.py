@@ -20,7 +20,7 @@ PATH = "/var/lib/nested-pve-ha/journal.json"
 def load(machine: Machine) -> dict[str, Any]:
     """The journal; an empty one if there is none yet."""
     text = machine.read(PATH)
-    empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}}
+    empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}, "directories": []}
     return empty if text is None else {**empty, **json.loads(text)}
 
 
@@ -56,6 +56,19 @@ def remember_parameter(machine: Machine, module: str, value: str | None) -> None
     if module not in journal["kvm"]:
         journal["kvm"][module] = value
         save(machine, journal)
+
+
+def remember_directory(machine: Machine, path: str) -> None:
+    """Remember a directory that was not there and is about to be made."""
+    journal = load(machine)
+    journal["directories"] = sorted({*journal["directories"], path})
+    save(machine, journal)
+
+
+def bridges(machine: Machine, stack: str) -> list[str]:
+    """The bridges that a stack may call its own."""
+    own: list[str] = load(machine)["stacks"].get(stack, {}).get("bridges", [])
+    return own
 
 
 def fingerprint(text: str | None) -> str:

@@ -59,6 +59,16 @@ def parse_upgradable(text: str) -> list[str]:
     return sorted({line.split()[1] for line in text.splitlines() if line.startswith("Inst ")})
 
 
+def parse_removed(text: str) -> list[str]:
+    """Read `apt-get -s purge`: the packages that it would remove."""
+    return sorted({line.split()[1] for line in text.splitlines() if line.startswith(("Remv ", "Purg "))})
+
+
+def parse_new(text: str) -> list[str]:
+    """Read `apt-get -s install`: the packages that it would newly install; an upgrade has its old version in brackets."""
+    return sorted({line.split()[1] for line in text.splitlines() if re.match(r"Inst \S+ \(", line)})
+
+
 def newest_kernel(names: list[str]) -> str | None:
     """The newest Proxmox kernel among installed packages, as `uname -r` would print it; None if there is none."""
     found = [match[1] for match in map(KERNEL.match, names) if match]

@@ -38,7 +38,7 @@ class RunningVm:
 
 @dataclass(frozen=True)
 class GuestConfig:
-    """A guest's configuration file: the values that are in force, without those of snapshots."""
+    """A guest's configuration."""
 
     values: dict[str, str] = field(default_factory=dict)
 
@@ -61,15 +61,19 @@ def parse_running(text: str) -> list[RunningVm]:
 
 
 def parse_guest_config(text: str) -> GuestConfig:
-    """Read `/etc/pve/qemu-server/VMID.conf`, up to its first snapshot or pending section."""
-    values = {}
+    """Read `/etc/pve/qemu-server/VMID.conf` as the API shows it: with its pending changes, without its snapshots."""
+    sections: dict[str, dict[str, str]] = {"": {}}
+    section = ""
     for line in text.splitlines():
-        if line.startswith("["):
-            break
         key, colon, value = line.partition(":")
-        if colon and not key.startswith("#"):
-            values[key.strip()] = value.strip()
-    return GuestConfig(values)
+        if line.startswith("["):
+            section = line.strip("[] ")
+            sections[section] = {}
+        elif colon and not key.startswith("#"):
+            sections[section][key.strip()] = value.strip()
+    pending = sections.get("PENDING", {})
+    gone = [key.lstrip("!") for key in re.split(r"[, ]+", pending.pop("delete", ""))]
+    return GuestConfig({key: value for key, value in {**sections[""], **pending}.items() if key not in gone})
 
 
 def parse_virtualization(cpuinfo: str) -> str | None:
@@ -97,6 +101,21 @@ def version(machine: Machine) -> Version:
             expected="pve-manager/…",
         )
     return found
+
+
+def refuse_version(found: Version, major: int) -> None:
+    """Refuse a machine of another major version than the configuration says.
+
+    Raises:
+        StepError: pve-version.
+    """
+    if found.major != major:
+        raise StepError(
+            "pve-version",
+            "the machine runs another major version of Proxmox VE than configured",
+            observed=found.manager,
+            expected=f"{major}.x",
+        )
 
 
 def owned(config: GuestConfig, stack: str) -> bool:

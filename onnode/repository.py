@@ -87,19 +87,20 @@ def wanted(observed: Observed, desired: Repository) -> sources.Source:
 
 
 def decide(observed: Observed, desired: Repository) -> list[Action]:
-    """First the source lists, then apt's own state, then the missing packages.
+    """First the source lists and what a killed dpkg left, then apt's own lists, then the missing packages.
 
     Raises:
         StepError: keyring-missing.
     """
-    if edits := _edits(observed, desired):
-        return edits
-    if observed.unfinished:
-        return [Action("finish", "dpkg --configure -a")]
+    actions = _edits(observed, desired)
     missing = sorted(set(desired.packages) - set(observed.installed))
-    if (missing and not observed.fresh) or (desired.mode != "keep" and not observed.proven):
-        return [Action("update", "package lists")]
-    return [Action("install", " ".join(missing))] if missing else []
+    if observed.unfinished:
+        actions.append(Action("finish", "dpkg --configure -a"))
+    if actions or (missing and not observed.fresh) or (desired.mode != "keep" and not observed.proven):
+        actions.append(Action("update", "package lists"))
+    if missing:
+        actions.append(Action("install", " ".join(missing)))
+    return actions
 
 
 def _edits(observed: Observed, desired: Repository) -> list[Action]:
@@ -147,8 +148,9 @@ def act(machine: Machine, desired: Repository, action: Action) -> None:
         machine.write(STAMP, f"{_digest(observe(machine, desired).files)} {machine.time():.0f}")
     else:
         names = action.what.split()
-        originals.remember_packages(machine, names)
-        packages.apt(machine, "install", "--no-install-recommends", *names)
+        install = ("install", "--no-install-recommends", *names)
+        originals.remember_packages(machine, packages.parse_new(packages.apt(machine, "-s", *install)))
+        packages.apt(machine, *install)
 
 
 def facts(observed: Observed, _desired: Repository) -> dict[str, Any]:

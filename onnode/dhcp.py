@@ -1,0 +1,168 @@
+"""dhcp: one dnsmasq for each isolated bridge that has a range, as instances of one systemd unit.
+
+The networks are isolated: dnsmasq offers addresses only, neither a default route nor a name server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onnode import originals, systemd
+from onnode.desired import Bridge, Dhcp
+from onnode.errors import StepError
+from onnode.step import Action, Step
+
+if TYPE_CHECKING:
+    from onnode.machine import Machine
+
+UNIT_FILE = "/etc/systemd/system/nested-pve-ha-dhcp@.service"
+DIRECTORY = "/etc/nested-pve-ha/dhcp"
+LEASES = "/var/lib/nested-pve-ha"
+UNIT = f"""\
+# Made by nested-pve-ha.
+[Unit]
+Description=DHCP on the isolated bridge %i
+After=network.target
+
+[Service]
+ExecStartPre=/usr/sbin/dnsmasq --test --conf-file={DIRECTORY}/%i.conf
+ExecStart=/usr/sbin/dnsmasq --keep-in-foreground --conf-file={DIRECTORY}/%i.conf
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What there is for one bridge."""
+
+    config: str
+    unit: systemd.Unit
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The unit's file, and its instances."""
+
+    unit_file: str | None = None
+    instances: dict[str, Instance] = field(default_factory=dict)
+
+
+def unit_name(bridge: str) -> str:
+    """The unit that serves a bridge."""
+    return f"nested-pve-ha-dhcp@{bridge}.service"
+
+
+def config_text(stack: str, bridge: Bridge) -> str:
+    """The configuration of dnsmasq for one bridge; `dhcp-option=N` without a value sends nothing."""
+    netmask = ipaddress.IPv4Interface(bridge.address).netmask
+    return f"""\
+# Made by nested-pve-ha for stack {stack}.
+interface={bridge.name}
+bind-dynamic
+except-interface=lo
+port=0
+dhcp-authoritative
+dhcp-range={bridge.dhcp_start},{bridge.dhcp_end},{netmask},12h
+dhcp-option=option:router
+dhcp-option=option:dns-server
+dhcp-leasefile={LEASES}/dhcp-{bridge.name}.leases
+"""
+
+
+def parse_stack(config: str) -> str | None:
+    """The stack that a configuration of ours was made for."""
+    found = re.match(r"# Made by nested-pve-ha for stack (\S+)\.\n", config)
+    return found[1] if found else None
+
+
+def observe(machine: Machine, _desired: Dhcp) -> Observed:
+    """Read our configuration files and ask systemd about their units."""
+    files = {name[:-5]: f"{DIRECTORY}/{name}" for name in machine.names(DIRECTORY) if name.endswith(".conf")}
+    return Observed(
+        machine.read(UNIT_FILE),
+        {
+            bridge: Instance(machine.read(path) or "", systemd.unit(machine, unit_name(bridge)))
+            for bridge, path in files.items()
+        },
+    )
+
+
+def decide(observed: Observed, desired: Dhcp) -> list[Action]:
+    """Stop before a configuration changes: killed in between, an inactive unit is what the next run sees."""
+    if observed.unit_file != UNIT:
+        return [Action("write-unit", UNIT_FILE)]
+    served = {bridge.name: config_text(desired.stack, bridge) for bridge in desired.bridges if bridge.dhcp_start}
+    actions = [
+        Action("remove", bridge)
+        for bridge, instance in observed.instances.items()
+        if bridge not in served and parse_stack(instance.config) == desired.stack
+    ]
+    for bridge, config in served.items():
+        instance = observed.instances.get(bridge)
+        if instance is None or instance.config != config:
+            actions += [Action("stop", bridge)] if instance else []
+            actions += [Action("configure", bridge, config), Action("start", bridge)]
+        elif not instance.unit.running:
+            actions.append(Action("start", bridge))
+    return actions
+
+
+def act(machine: Machine, _desired: Dhcp, action: Action) -> None:
+    """Write a file, or tell systemd."""
+    if action.do == "write-unit":
+        originals.replace_file(machine, UNIT_FILE, UNIT)
+        systemd.systemctl(machine, "daemon-reload")
+    elif action.do == "configure":
+        machine.write(f"{DIRECTORY}/{action.what}.conf", action.text)
+    elif action.do == "start":
+        start(machine, action.what)
+    elif action.do == "stop":
+        systemd.systemctl(machine, "stop", unit_name(action.what))
+    else:
+        remove(machine, action.what)
+
+
+def start(machine: Machine, bridge: str) -> None:
+    """Start an instance now and at every boot.
+
+    Raises:
+        StepError: dhcp-failed.
+    """
+    machine.path(LEASES).mkdir(parents=True, exist_ok=True)
+    machine.run(["systemctl", "enable", "--now", unit_name(bridge)], timeout_s=90)
+    if not systemd.settled(machine, unit_name(bridge)):
+        log = machine.run(["journalctl", "--no-pager", "-n", "5", "-o", "cat", "-u", unit_name(bridge)])
+        raise StepError(
+            "dhcp-failed",
+            f"dnsmasq does not run on {bridge}",
+            observed=" | ".join(log.out.split("\n")) or "no log",
+            expected=f"{unit_name(bridge)} is active",
+            fix=f"`journalctl -u {unit_name(bridge)}` on the outer host says why",
+        )
+
+
+def remove(machine: Machine, bridge: str) -> None:
+    """Stop an instance for good, and forget its leases."""
+    systemd.systemctl(machine, "disable", "--now", unit_name(bridge))
+    machine.remove(f"{LEASES}/dhcp-{bridge}.leases")
+    machine.remove(f"{DIRECTORY}/{bridge}.conf")
+
+
+def facts(observed: Observed, _desired: Dhcp) -> dict[str, Any]:
+    """The units that serve a bridge."""
+    return {"units": [unit_name(bridge) for bridge in sorted(observed.instances)]}
+
+
+def unchanged(observed: Observed, _desired: Dhcp) -> str:
+    """Say what was found."""
+    return f"DHCP is served on {', '.join(sorted(observed.instances)) or 'no bridge'}"
+
+
+STEP = Step(Dhcp, observe, decide, act, facts, unchanged)

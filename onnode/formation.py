@@ -1,0 +1,215 @@
+"""What creating a cluster and joining one have in common: looking at this node, and bounded waiting for it.
+
+Proxmox' own tools wait for quorum without bound and exit 0 on failure (F3): nothing here trusts an exit code, and
+every wait ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from onnode import corosync, membership, network
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from onnode.desired import ClusterLink
+    from onnode.machine import Machine
+
+SERVICE_S = 60.0
+API_PORT = 8006
+LINKS_S = 30.0
+
+
+@dataclass(frozen=True)
+class Observed:
+    """This node's membership, addresses, name, and the certificate that its API presents."""
+
+    member: membership.Observed
+    addresses: list[str] = field(default_factory=list)
+    resolves: list[str] = field(default_factory=list)
+    served: str | None = None  # fingerprint; None: the API does not answer
+
+
+def observe(machine: Machine) -> Observed:
+    """Look at this node."""
+    member = membership.observe(machine)
+    live = network.interfaces(machine)
+    return Observed(
+        member,
+        [address.partition("/")[0] for found in live for address in found.addresses],
+        network.resolve(machine, member.node),
+        membership.fingerprint(machine.served_certificate(API_PORT)),
+    )
+
+
+def refuse_unready(observed: Observed, node: str, links: list[ClusterLink]) -> None:
+    """Refuse to make a member of a node that could not be a healthy one.
+
+    Raises:
+        StepError: hostname, hostname-resolution, link-address.
+    """
+    if observed.member.node != node:
+        raise StepError("hostname", "the machine has another name", observed=observed.member.node, expected=node)
+    if not observed.resolves or any(address.startswith("127.") for address in observed.resolves):
+        raise StepError(
+            "hostname-resolution",
+            f"the name {node} does not stand for an address that other nodes reach",
+            observed=", ".join(observed.resolves) or "no address",
+            expected="an address that is not 127.x",
+        )
+    if absent := [link for link in links if link.address not in observed.addresses]:
+        raise StepError(
+            "link-address",
+            "a link address of this node is not up",
+            observed=f"this node has {', '.join(observed.addresses) or 'no address'}",
+            expected=", ".join(f"link {link.number}: {link.address}" for link in absent),
+        )
+
+
+def refuse_other_cluster(observed: Observed, cluster: str) -> None:
+    """Refuse a node that belongs, or half belongs, to another cluster.
+
+    Raises:
+        StepError: other-cluster.
+    """
+    conf = observed.member.conf
+    if conf is not None and conf.cluster != cluster:
+        raise StepError(
+            "other-cluster",
+            f"{observed.member.node} belongs to another cluster",
+            observed=f"cluster {conf.cluster}",
+            expected=f"cluster {cluster}, or none",
+        )
+
+
+def refuse_different(observed: Observed, node_id: int, votes: int, links: list[ClusterLink]) -> None:
+    """Refuse a member whose identity differs from the described one.
+
+    Raises:
+        StepError: member-differs.
+    """
+    conf = observed.member.conf
+    found = conf.node(observed.member.node) if conf else None
+    wanted = corosync.ConfNode(observed.member.node, node_id, votes, {link.number: link.address for link in links})
+    if found != wanted:
+        raise StepError(
+            "member-differs",
+            f"{observed.member.node} is a member, but not as described",
+            observed=_described(found) if found else "not in the cluster's list of nodes",
+            expected=_described(wanted),
+        )
+
+
+def _described(node: corosync.ConfNode) -> str:
+    links = ", ".join(f"link{number} {address}" for number, address in sorted(node.links.items()))
+    return f"id {node.id}, votes {node.votes}, {links}"
+
+
+def settled(observed: Observed) -> bool:
+    """Whether a member is quorate, can write, and its API presents the cluster's certificate."""
+    member = observed.member
+    return member.state == "member" and member.quorate and member.pve_writable and observed.served == member.certificate
+
+
+def finish(machine: Machine, timeout_s: float) -> None:
+    """Bring a half-made member forward: its services, quorum, certificates, API.
+
+    This is what `pvecm add` still had to do when it was cut off after the cluster had taken the node in.
+
+    Raises:
+        StepError: no-quorum, api-down, or that of a failing command.
+    """
+    machine.run(["systemctl", "reset-failed", "corosync", "pve-cluster"])
+    machine.run(["systemctl", "start", "corosync", "pve-cluster"], timeout_s=SERVICE_S)
+    # A pmxcfs that has just made corosync.conf out of the shared one leaves a corosync that did not start without it.
+    machine.run(["systemctl", "start", "corosync"], timeout_s=SERVICE_S)
+    wait_for_quorum(machine, timeout_s)
+    _certify(machine)
+
+
+def _certify(machine: Machine) -> None:
+    """Make what is missing of keys and certificates, and let the API present its own."""
+    own = membership.fingerprint(membership.certificate(machine, membership.hostname(machine)))
+    machine.check(["pvecm", "updatecerts", *([] if own else ["--force"])], timeout_s=SERVICE_S)
+    if own is None or membership.fingerprint(machine.served_certificate(API_PORT)) != own:
+        machine.check(["systemctl", "reload-or-restart", "pvedaemon", "pveproxy"], timeout_s=SERVICE_S)
+    wait_for_api(machine)
+
+
+def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
+    """Wait until this node is quorate and /etc/pve takes writes (a few seconds after quorum, not with it).
+
+    Raises:
+        StepError: no-quorum.
+    """
+
+    def quorate() -> bool:
+        text = machine.run(["corosync-quorumtool", "-siH"], timeout_s=membership.LOOK_S).out
+        quorum = corosync.parse_quorum(text)
+        return quorum is not None and quorum.quorate and membership.pve_writable(machine)
+
+    if not machine.wait_for(quorate, timeout_s):
+        raise no_quorum(membership.observe(machine), timeout_s)
+
+
+def no_quorum(member: membership.Observed, timeout_s: float) -> StepError:
+    """The node did not become, or is not, part of a quorate cluster."""
+    quorum = member.quorum
+    votes = f"{quorum.total} of {quorum.expected} votes, {quorum.needed} needed" if quorum else "corosync does not run"
+    broken = [f"link {link.link} to node {link.node_id}" for link in member.links if not link.connected]
+    return StepError(
+        "no-quorum",
+        f"{member.node} is not in a quorate cluster",
+        observed=f"{votes}; not connected: {', '.join(broken) or 'nothing'}",
+        expected=f"quorum and a writable /etc/pve within {timeout_s:g} s",
+    )
+
+
+def wait_for_api(machine: Machine) -> None:
+    """Wait until the API answers with the certificate that the cluster gave the node (F5, F25).
+
+    Raises:
+        StepError: api-down.
+    """
+    node = membership.hostname(machine)
+
+    def answers() -> bool:
+        served = membership.fingerprint(machine.served_certificate(API_PORT))
+        return served is not None and served == membership.fingerprint(membership.certificate(machine, node))
+
+    if not machine.wait_for(answers, SERVICE_S):
+        answer = "another certificate" if machine.served_certificate(API_PORT) else "no answer"
+        raise StepError(
+            "api-down",
+            f"the API of {node} does not answer with the node's certificate",
+            observed=f"port {API_PORT}: {answer}",
+            expected="an answer with /etc/pve/local/pve-ssl.pem",
+        )
+
+
+def broken_links(member: membership.Observed) -> list[str]:
+    """The links to nodes that vote at this moment which are not connected; those of a dead node do not count."""
+    voting = {voter.id: voter for voter in member.quorum.members} if member.quorum else {}
+    names = {node.id: node.name for node in member.conf.nodes} if member.conf else {}
+    return [
+        f"link {link.link} to {names.get(link.node_id, link.node_id)}"
+        for link in member.links
+        if link.node_id in voting and not link.connected
+    ]
+
+
+def wait_for_links(machine: Machine) -> None:
+    """Wait until every link to every voting node is connected.
+
+    Raises:
+        StepError: link-not-connected.
+    """
+    if not machine.wait_for(lambda: not broken_links(membership.observe(machine)), LINKS_S):
+        member = membership.observe(machine)
+        raise StepError(
+            "link-not-connected",
+            f"not all links of {member.node} are connected",
+            observed=f"not connected: {', '.join(broken_links(member))}",
+            expected="every link to every running member is connected",
+        )
