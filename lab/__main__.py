@@ -148,8 +148,8 @@ def node_console(name: Name, *, log: Annotated[bool, typer.Option("--log", help=
     os.execvp("nsenter", ["nsenter", f"--target={inside}", "--mount", "--pid", "--", *shell])  # noqa: S606
 
 
-def _cable(name: str, role: str, *, connected: bool) -> None:
-    lifecycle.ask(Settings.from_environment(), {"op": "cable", "name": name, "role": role, "connected": connected})
+def _cable(name: str, selector: str, *, connected: bool) -> None:
+    lifecycle.ask(Settings.from_environment(), {"op": "cable", "name": name, "selector": selector, "connected": connected})
 
 
 @link.command("cut")

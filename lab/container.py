@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,8 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, network
-from lab.commands import run_async
+from lab import cgroups, network, overlay
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -36,12 +34,10 @@ class Ending(Enum):
 
 @dataclass
 class Container:
-    """A machine that is on. `disk` holds its changes over the image; `binds` maps inner to outer paths."""
+    """A machine that is on, with its root mounted; `binds` maps inner to outer paths."""
 
     name: str
     identity: str
-    image: Path
-    disk: Path
     mount_point: Path
     console: Path
     nics: Sequence[Nic]
@@ -51,18 +47,8 @@ class Container:
     process: asyncio.subprocess.Process | None = None
     cgroup: Path | None = None
 
-    async def mount(self) -> Path:
-        """Make the machine's root file system visible to the lab and return it."""
-        work = self.disk / "work"
-        shutil.rmtree(work, ignore_errors=True)  # `volatile` refuses a work directory that was in use when power failed
-        for directory in (work, self.disk / "upper", self.mount_point):
-            directory.mkdir(parents=True, exist_ok=True)
-        layers = f"lowerdir={self.image},upperdir={self.disk / 'upper'},workdir={work},volatile"
-        await run_async("mount", "-t", "overlay", "-o", layers, f"overlay-{self.name}", str(self.mount_point))
-        return self.mount_point
-
     async def start(self) -> None:
-        """Power on. The root must be mounted.
+        """Power on.
 
         Raises:
             LabError: a bridge is missing or a program failed; nothing is left behind.
@@ -70,7 +56,7 @@ class Container:
         try:
             await network.make_namespace(self.name)
             for nic in self.nics:
-                await network.plug(nic, self.name, connected=nic.role not in self.cut)
+                await network.plug(nic, self.name, connected=nic.name not in self.cut)
             self.cgroup = cgroups.create(self.identity, self.name)
             with self.console.open("ab") as console:
                 self.process = await asyncio.create_subprocess_exec(
@@ -143,5 +129,4 @@ class Container:
         for nic in self.nics:
             await network.unplug(nic)
         await network.remove_namespace(self.name)
-        with suppress(LabError):
-            await run_async("umount", "--lazy", str(self.mount_point))
+        await overlay.unmount(self.mount_point)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import network, rootfs
+from lab import messages, network, overlay, rootfs
 from lab.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Container, Ending
 from lab.errors import LabError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from lab.hardware import Hardware
     from lab.settings import Settings
     from lab.shape import Kind, Nic
 
@@ -25,10 +26,11 @@ SHUTDOWN_WAIT_S = 60.0
 
 @dataclass(frozen=True)
 class Boot:
-    """What the firmware found to boot from: a disk, and how to finish its mounted root before the machine runs."""
+    """What the firmware found: a disk, the processor, and how to finish the mounted root before the machine runs."""
 
     disk: Path
-    prepare: Callable[[Path], None]
+    hardware: Hardware
+    prepare: Callable[[Path], None] = lambda _: None
 
 
 @dataclass
@@ -46,6 +48,9 @@ class Machine:
     cut: set[str] = field(default_factory=set)
     container: Container | None = None
     _life: asyncio.Task[None] | None = None
+    requests: messages.Handler | None = None  # what the machine may ask at /run/pve-lab/hypervisor.sock
+    _server: asyncio.Server | None = None
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def directory(self) -> Path:
@@ -97,13 +102,14 @@ class Machine:
     async def _run_once(self, boot: Boot) -> Ending:
         run_directory = self.directory / "run"
         rootfs.describe_machine(run_directory, self.label, self.kind, self.time_scale)
+        boot.hardware.write(run_directory / "kernel")
+        if self._server is None:
+            self._server = await messages.serve(run_directory / "hypervisor.sock", self.requests or self.answer)
         world = self.settings.state / "world"
         (run_directory / "world").mkdir(exist_ok=True)
         self.container = Container(
             name=self.name,
             identity=self.settings.identity,
-            image=self.settings.image,
-            disk=boot.disk,
             mount_point=self.directory / "root",
             console=self.directory / "console.log",
             nics=self.nics,
@@ -111,9 +117,9 @@ class Machine:
             read_only_binds=rootfs.read_only_binds(),
             cut=self.cut,
         )
-        root = await self.container.mount()
+        root = await overlay.mount(self.settings.image, boot.disk, self.container.mount_point)
         boot.prepare(root)
-        rootfs.refresh_stand_ins(root)
+        rootfs.refresh_stand_ins(root, self.kind)
         await self.container.start()
         return await self.container.wait()
 
@@ -158,20 +164,30 @@ class Machine:
         await self.power_off()
         await self.power_on()
 
-    async def set_cable(self, role: str, *, connected: bool) -> None:
-        """Cut or mend the cable of the card with this role; it stays so over reboots.
+    async def answer(self, message: messages.Message) -> messages.Message:
+        """What any machine may ask: to be reset at once, as its watchdog does."""
+        if message["op"] != "machine.reset":
+            raise LabError("not-allowed", f"{self.label} is no outer host")
+        asyncio.get_running_loop().call_soon(self.reset_soon)
+        return {}
+
+    def reset_soon(self) -> None:
+        """Press the reset button without waiting: for a machine that resets itself."""
+        task = asyncio.create_task(self.reset())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def set_cable(self, selector: str, *, connected: bool) -> None:
+        """Cut or mend cables by role, card or bridge name; they stay so over reboots.
 
         Raises:
             LabError: no-such-link.
         """
-        nics = [nic for nic in self.nics if nic.role == role]
+        nics = [nic for nic in self.nics if selector in (nic.role, nic.name, nic.bridge)]
         if not nics:
-            roles = ", ".join(nic.role for nic in self.nics)
-            raise LabError("no-such-link", f"{self.label} has no link {role}", observed=f"it has: {roles}")
-        if connected:
-            self.cut.discard(role)
-        else:
-            self.cut.add(role)
-        if self.on:
-            for nic in nics:
+            roles = ", ".join(f"{nic.role} ({nic.name} on {nic.bridge})" for nic in self.nics)
+            raise LabError("no-such-link", f"{self.label} has no link {selector}", observed=f"it has: {roles}")
+        for nic in nics:
+            (self.cut.discard if connected else self.cut.add)(nic.name)
+            if self.on:
                 await network.set_cable(nic, connected=connected)

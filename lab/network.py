@@ -63,7 +63,9 @@ async def plug(nic: Nic, machine: str, *, connected: bool) -> None:
     outer = f"netns {nic.switch}" if nic.switch else ""
     await batch([f"link add {nic.port} {outer} type veth peer name {nic.name} netns {machine} address {nic.mac}"])
     state = "up" if connected else "down"
-    await batch([f"link set {nic.port} master {nic.bridge} {state}"], nic.switch)
+    # A high address, as hypervisors give their taps, so that the bridge does not take it over.
+    address = "fe" + nic.mac[2:]
+    await batch([f"link set {nic.port} address {address} master {nic.bridge} {state}"], nic.switch)
 
 
 async def unplug(nic: Nic) -> None:

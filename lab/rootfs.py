@@ -14,10 +14,14 @@ from lab.settings import NODE_FILES
 
 if TYPE_CHECKING:
     from lab.settings import Settings
+    from lab.shape import Kind
 
 NODE_MOUNT = Path("/usr/share/pve-lab")
 LIBRARY_MOUNT = Path("/usr/share/pve-lab-lib")
 LAB_MOUNT = Path("/run/pve-lab")
+KERNEL_UNIT = "pve-lab-kernel.service"
+# Programs that show the real kernel; the image has the originals diverted to NAME.distrib.
+DIVERTED = {"modprobe": "usr/sbin", "rmmod": "usr/sbin", "lsmod": "usr/sbin", "uname": "usr/bin"}
 MASKED_UNITS = (
     "console-getty.service",
     "getty@.service",
@@ -112,19 +116,26 @@ def _set_root_password(root: Path, password_hash: str) -> None:
     write(shadow, "\n".join([f"root:{password_hash}:20000:0:99999:7:::", *others]) + "\n", 0o640)
 
 
-def refresh_stand_ins(root: Path) -> None:
+def refresh_stand_ins(root: Path, kind: Kind) -> None:
     """Link the stand-ins' programs and units into a machine before it starts, as they are in the work tree now."""
+    system = root / "etc/systemd/system"
+    for unit in MASKED_UNITS:
+        _link(system / unit, Path("/dev/null"))
+    for program, place in DIVERTED.items():
+        _link(root / place / program, NODE_MOUNT / "install" / program)
+    _link(system / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
+    _link(system / "sysinit.target.wants" / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
+    if kind == "server":
+        return
     for program in sorted((NODE_FILES / "bin").glob("*")):
         _link(root / "usr/sbin" / program.name, NODE_MOUNT / "bin" / program.name)
-    wants = root / "etc/systemd/system/multi-user.target.wants"
-    wants.mkdir(parents=True, exist_ok=True)
-    for unit in sorted((NODE_FILES / "units").glob("*.service")):
-        _link(root / "etc/systemd/system" / unit.name, NODE_MOUNT / "units" / unit.name)
-        _link(wants / unit.name, NODE_MOUNT / "units" / unit.name)
-    for drop_in in sorted((NODE_FILES / "units").glob("*.d/*.conf")):
-        _link(root / "etc/systemd/system" / drop_in.parent.name / drop_in.name, NODE_MOUNT / "units" / drop_in.parent.name / drop_in.name)
-    for unit in MASKED_UNITS:
-        _link(root / "etc/systemd/system" / unit, Path("/dev/null"))
+    units = NODE_FILES / "units"
+    for unit in sorted(units.glob("*.service")):
+        _link(system / unit.name, NODE_MOUNT / "units" / unit.name)
+        _link(system / "multi-user.target.wants" / unit.name, NODE_MOUNT / "units" / unit.name)
+    for drop_in in sorted(units.glob("*.d/*.conf")):
+        name = drop_in.relative_to(units)
+        _link(system / name, NODE_MOUNT / "units" / name)
 
 
 def _link(link: Path, target: Path) -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from lab import credentials, network, rootfs, workshop
 from lab.commands import run_async
 from lab.errors import LabError
+from lab.hardware import Hardware
+from lab.hypervisor import Hypervisor
 from lab.machine import Boot, Machine
 from lab.shape import DOMAIN, PREFIX, REPOSITORY_ADDRESS, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
 
@@ -45,6 +47,7 @@ class World:
         self.options = options
         self.shape = SHAPES[options.shape]
         self.machines: dict[str, Machine] = {}
+        self.hypervisors: dict[str, Hypervisor] = {}
         self.ready = False
         self.stage = "starting"
         self._dns: asyncio.subprocess.Process | None = None
@@ -75,6 +78,8 @@ class World:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         await run_async("tar", "-C", str(partial), "--exclude=./dev/*", "-xf", str(image))
+        for program, place in rootfs.DIVERTED.items():
+            await run_async("chroot", str(partial), "dpkg-divert", "--quiet", "--rename", "--add", f"/{place}/{program}")
         partial.rename(self.settings.image)
 
     async def _start_dns(self) -> None:
@@ -97,6 +102,8 @@ class World:
         for spec in self.shape.machines:
             machine = self._lab_machine(spec)
             self.machines[spec.name] = machine
+            if spec.kind == "outer":
+                self._add_hypervisor(machine)
             await machine.power_on()
         await asyncio.gather(*(self.wait_for_ssh(spec.address) for spec in self.shape.machines))
 
@@ -127,8 +134,10 @@ class World:
             private = credentials.host_key_path(self.settings, spec.name).read_text()
             credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
 
+        hardware = Hardware(vendor=self.options.cpu_vendor, cores=8, virtualization=True)
+
         async def firmware() -> Boot:
-            return Boot(disk, prepare)
+            return Boot(disk, hardware, prepare)
 
         return Machine(
             name=spec.name,
@@ -139,6 +148,12 @@ class World:
             time_scale=self.options.time_scale,
             firmware=firmware,
         )
+
+    def _add_hypervisor(self, machine: Machine) -> None:
+        hypervisor = Hypervisor(self, machine)
+        machine.run_over = hypervisor.power_off_all
+        machine.requests = hypervisor.handle
+        self.hypervisors[machine.name] = hypervisor
 
     async def wait_for_ssh(self, address: str) -> None:
         """Wait until an SSH server greets at the address.
@@ -198,7 +213,7 @@ class World:
         machine = self.machine(message["name"])
         match message["action"]:
             case "start":
-                await machine.power_on()
+                await self._start_machine(machine)
             case "stop":
                 await machine.shut_down()
             case "kill":
@@ -207,8 +222,18 @@ class World:
                 machine.reboot()
         return {}
 
+    async def _start_machine(self, machine: Machine) -> None:
+        """A nested node is started as its outer host's administrator would do it, so that their views agree."""
+        for hypervisor in self.hypervisors.values():
+            for vmid, vm in hypervisor.vms.items():
+                if vm.machine is machine:
+                    leader = (await self._leader({"name": hypervisor.machine.label}))["pid"]
+                    await run_async("nsenter", f"--target={leader}", "--all", "--", "qm", "start", str(vmid))
+                    return
+        await machine.power_on()
+
     async def _cable(self, message: Message) -> Message:
-        await self.machine(message["name"]).set_cable(message["role"], connected=message["connected"])
+        await self.machine(message["name"]).set_cable(message["selector"], connected=message["connected"])
         return {}
 
     async def _leader(self, message: Message) -> Message:

@@ -1,0 +1,30 @@
+"""A disk: what a machine has changed over the root image, and its mount."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from lab.commands import run_async
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def mount(image: Path, disk: Path, mount_point: Path) -> Path:
+    """Mount the disk and return its root. `volatile` saves every sync: a lab need not survive its host's crash."""
+    work = disk / "work"
+    shutil.rmtree(work, ignore_errors=True)  # volatile refuses a work directory that was in use when the power failed
+    for directory in (work, disk / "upper", mount_point):
+        directory.mkdir(parents=True, exist_ok=True)
+    layers = f"lowerdir={image},upperdir={disk / 'upper'},workdir={work},volatile"
+    await run_async("mount", "-t", "overlay", "-o", layers, f"disk-{disk.name}", str(mount_point))
+    return mount_point
+
+
+async def unmount(mount_point: Path) -> None:
+    """Take the mount away; what still uses it keeps it until its end."""
+    with suppress(LabError):
+        await run_async("umount", "--lazy", str(mount_point))
