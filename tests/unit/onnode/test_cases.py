@@ -1,0 +1,72 @@
+"""Decisions and parsers, as data: a new case is a few lines of YAML in tests/cases/onnode.
+
+The transcripts under parse/ are what the real tools of Proxmox VE 9 print.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from onnode import desired, formation
+from onnode.errors import StepError
+
+CASES = Path(__file__).parents[2] / "cases" / "onnode"
+OBSERVED = {"create_cluster": formation.Observed, "join_cluster": formation.Observed}
+
+
+def load(kind: str) -> list[Any]:
+    found = []
+    for path in sorted((CASES / kind).glob("*.yaml")):
+        document = yaml.safe_load(path.read_text())
+        for name, case in document["cases"].items():
+            merged = case if kind == "parse" else merge(document.get("base", {}), case)
+            found.append(pytest.param(path.stem, merged, id=f"{path.stem}: {name}"))
+    assert found
+    return found
+
+
+def merge(base: Any, change: Any) -> Any:
+    if isinstance(base, dict) and isinstance(change, dict):
+        return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}
+    return change
+
+
+@pytest.mark.parametrize(("name", "case"), load("decide"))
+def test_decision(name: str, case: dict[str, Any]) -> None:
+    module = importlib.import_module(f"onnode.{name.replace('-', '_')}")
+    observed = desired.parse(OBSERVED.get(module.__name__.removeprefix("onnode."), getattr(module, "Observed", None)), case["observed"])
+    wanted = desired.parse(module.STEP.desired, case["desired"])
+    if "error" in case:
+        with pytest.raises(StepError) as refused:
+            module.STEP.decide(observed, wanted)
+        assert refused.value.code == case["error"]
+        for mentioned in case["mentions"]:
+            assert mentioned in refused.value.render()
+        return
+    actions = module.STEP.decide(observed, wanted)
+    assert list(map(str, actions)) == case["actions"]
+    for text in case.get("texts", []):
+        assert any(text in action.text for action in actions)
+    if not actions:
+        assert module.STEP.unchanged(observed, wanted) == case["unchanged"]
+
+
+def plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+@pytest.mark.parametrize(("name", "case"), load("parse"))
+def test_parser(name: str, case: dict[str, Any]) -> None:
+    module, function = name.split(".")
+    parser = getattr(importlib.import_module(f"onnode.{module}"), function)
+    assert plain(parser(*case.get("before", []), case["text"], *case.get("after", []))) == case["is"]
