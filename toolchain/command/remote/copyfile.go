@@ -20,7 +20,7 @@ func (c *CopyFile) Annotate(a infer.Annotator) {
 // CopyFileInputs are the inputs of CopyFile.
 type CopyFileInputs struct {
 	Connection *Connection `pulumi:"connection" provider:"secret"`
-	Triggers   *[]any      `pulumi:"triggers,optional" provider:"replaceOnChanges"`
+	Triggers   *[]any      `pulumi:"triggers,optional"`
 	LocalPath  string      `pulumi:"localPath"`
 	RemotePath string      `pulumi:"remotePath"`
 }
