@@ -45,9 +45,8 @@ class PeerApi:
         try:
             ticket = self._call("POST", "/access/ticket", {"username": "root@pam", "password": password})
         except PveError as error:
-            raise PveError(
-                error.status, f"{error.status} {error.message}" if error.status < 500 else error.message
-            ) from error  # noqa: PLR2004
+            refused = error.status < http.client.INTERNAL_SERVER_ERROR
+            raise PveError(error.status, f"{error.status} {error.message}" if refused else error.message) from error
         if ticket.get("NeedTFA"):
             raise die("TFA-enabled login currently works only with a TTY.")
         self._headers = {

@@ -41,5 +41,8 @@ def run(command: Sequence[str], failure: str | None = None, log: Log | None = No
 
 
 def succeeds(command: Sequence[str]) -> bool:
-    """Whether a program exits with 0; its output is of no interest."""
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    """Whether a program is there and exits with 0; its output is of no interest."""
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

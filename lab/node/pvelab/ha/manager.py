@@ -1,0 +1,318 @@
+"""The active CRM's work: one round reads what happened and decides every service's next state."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import TYPE_CHECKING
+
+from pvelab.ha.model import Request, Resource, Result, Service, State, services_of
+from pvelab.ha.node_status import NodeStatus
+from pvelab.ha.placement import Situation, select_node
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pvelab.ha.environment import Environment
+
+_SHOW_NODE = (State.REQUEST_START, State.STARTED, State.MIGRATE, State.RELOCATE)
+_NOT_CONFIGURED = Resource("", "", Request.DISABLED)
+
+
+class Manager:
+    """Decides for the whole cluster; only the node that holds the manager lock has one."""
+
+    def __init__(self, environment: Environment) -> None:
+        """Go on from what the last active CRM left."""
+        self._environment = environment
+        status = environment.read_manager_status()
+        self._nodes = NodeStatus(environment, status.get("node_status", {}))
+        self._services = services_of(status)
+        self._resources: dict[str, Resource] = {}
+        self._results: dict[str, int] = {}
+
+    def manage(self) -> None:
+        """One round."""
+        self._nodes.update(self._environment.online_nodes())
+        if not self._nodes.is_online(self._environment.node):
+            self._environment.log("master seems offline")
+            return
+        modes = self._read_agents()
+        self._resources = dict(self._environment.resources())
+        self._add_and_remove()
+        self._take_commands()
+        while self._advance(modes):
+            pass
+        self._publish()
+
+    def _publish(self) -> None:
+        self._environment.write_manager_status(
+            {
+                "master_node": self._environment.node,
+                "node_status": self._nodes.states,
+                "service_status": {sid: service.document() for sid, service in self._services.items()},
+                "timestamp": self._environment.timestamp(),
+            }
+        )
+
+    def _read_agents(self) -> dict[str, str]:
+        """Collect the results of all LRMs; give back their modes by node."""
+        self._results = {}
+        modes = {}
+        for node in self._nodes.states:
+            status = self._environment.read_lrm_status(node)
+            modes[node] = status.get("mode", "active")
+            for uid, result in status.get("results", {}).items():
+                self._results[uid] = int(result["exit_code"])
+        return modes
+
+    def _add_and_remove(self) -> None:
+        for sid, resource in sorted(self._resources.items()):
+            if sid not in self._services and resource.state is not Request.IGNORED:
+                self._environment.log(f"adding new service '{sid}' on node '{resource.node}'")
+                self._services[sid] = Service(_wanted(resource), resource.node, _new_uid())
+        for sid in list(self._services):
+            known = self._resources.get(sid)
+            if known is None or known.state is Request.IGNORED:
+                reason = "ignored state requested" if known else "no config"
+                self._environment.log(f"removing stale service '{sid}' ({reason})")
+                del self._services[sid]
+
+    def _take_commands(self) -> None:
+        for text in self._environment.take_commands():
+            words = text.split()
+            if len(words) != 3 or words[0] not in ("migrate", "relocate", "stop"):  # noqa: PLR2004 - verb, sid, argument
+                self._environment.log(f"unable to parse crm command: {text}")
+                continue
+            verb, sid, argument = words
+            service = self._services.get(sid)
+            if service is None:
+                self._environment.log(f"crm command error - no such service: {text}")
+            elif verb != "stop" and not self._nodes.is_online(argument):
+                self._environment.log(f"crm command error - node not online: {text}")
+            elif verb != "stop" and argument == service.node:
+                self._environment.log(f"ignore crm command - service already on target node: {text}")
+            else:
+                self._environment.log(f"got crm command: {text}")
+                service.command = (verb, argument)
+
+    def _advance(self, modes: Mapping[str, str]) -> bool:
+        """Move every service one step; tell whether any changed its state."""
+        changed = False
+        for sid in sorted(self._services):
+            before = self._services[sid].state
+            self._advance_service(sid, modes)
+            changed |= self._services[sid].state is not before
+        return self._fence() or changed
+
+    def _advance_service(self, sid: str, modes: Mapping[str, str]) -> None:
+        service = self._services[sid]
+        resource = self._resources.get(sid, _NOT_CONFIGURED)
+        result = self._results.get(service.uid)
+        mode = modes.get(service.node)
+        match service.state:
+            case State.STOPPED:
+                self._from_stopped(sid, service, resource)
+            case State.REQUEST_START:
+                self._change(sid, State.STARTED)
+            case State.STARTED:
+                self._from_started(sid, service, resource, result)
+            case State.REQUEST_STOP:
+                self._from_request_stop(sid, service, resource, result)
+            case State.MIGRATE | State.RELOCATE:
+                self._from_move(sid, service, resource, result)
+            case State.RECOVERY:
+                self._from_recovery(sid, service, resource)
+            case State.FREEZE if mode == "active":
+                self._change(sid, _wanted(resource))
+            case State.ERROR if resource.state is Request.DISABLED:
+                service.failed_nodes = []
+                self._change(sid, State.STOPPED)
+        frozen = (State.STARTED, State.STOPPED, State.REQUEST_STOP)
+        if mode == "restart" and self._services[sid].state in frozen:
+            self._change(sid, State.FREEZE)
+
+    def _from_stopped(self, sid: str, service: Service, resource: Resource) -> None:
+        if service.node != resource.node:
+            self._environment.log(f"fixup service '{sid}' location ({service.node} => {resource.node})")
+            service.node = resource.node
+        if self._start_move(sid, service):
+            return
+        if resource.state is Request.DISABLED:
+            return
+        if self._nodes.is_overdue(service.node):
+            self._change(sid, State.FENCE)
+        elif resource.state is Request.STARTED:
+            self._change(sid, State.REQUEST_START)
+
+    def _start_move(self, sid: str, service: Service) -> bool:
+        """Begin the move that a user asked for; tell whether one began."""
+        if service.command is None:
+            return False
+        (verb, target), service.command = service.command, None
+        if verb == "stop":
+            if service.state is not State.STARTED:
+                return False
+            self._change(sid, State.REQUEST_STOP)
+            return True
+        if not self._nodes.is_online(target):
+            self._environment.log(f"ignore service '{sid}' {verb} request - node '{target}' not online")
+        elif service.node == target:
+            self._environment.log(f"ignore service '{sid}' {verb} request - service already on node '{target}'")
+        elif self._is_forbidden(sid, target):
+            self._environment.log(
+                f"ignore service '{sid}' {verb} request - node '{target}' not allowed by the HA rules"
+            )
+        else:
+            self._environment.log(f"{verb} service '{sid}' to node '{target}'")
+            self._change(sid, State(verb), target=target)
+            return True
+        return False
+
+    def _is_forbidden(self, sid: str, target: str) -> bool:
+        affinity = self._environment.affinities().nodes.get(sid)
+        return affinity is not None and affinity.strict and target not in affinity.priorities
+
+    def _from_started(self, sid: str, service: Service, resource: Resource, result: int | None) -> None:
+        if not self._nodes.is_online(service.node):
+            if self._nodes.is_overdue(service.node):
+                self._change(sid, State.FENCE)
+            return
+        if resource.state in (Request.DISABLED, Request.STOPPED):
+            self._change(sid, State.REQUEST_STOP)
+            return
+        if service.command is not None:
+            self._start_move(sid, service)
+            return
+        try_next = False
+        if result is not None:
+            try_next = self._judge_start(sid, service, resource, result)
+            if service.state is State.ERROR:
+                return
+        self._place(sid, service, resource, try_next=try_next, again=result is not None)
+
+    def _judge_start(self, sid: str, service: Service, resource: Resource, result: int) -> bool:
+        """Take note of how the start went; tell whether to try another node."""
+        if result == Result.SUCCESS:
+            if service.failed_nodes:
+                failed = ", ".join(service.failed_nodes)
+                self._environment.log(
+                    f"relocation policy successful for '{sid}' on node '{service.node}', failed nodes: {failed}"
+                )
+            service.failed_nodes = []
+            service.running = True
+            return False
+        service.running = False
+        service.failed_nodes.append(service.node)
+        failed = ", ".join(service.failed_nodes)
+        if result != Result.ERROR:
+            self._environment.log(f"service '{sid}' got unrecoverable error (exit code {result}))")
+            self._change(sid, State.ERROR)
+            return False
+        if len(service.failed_nodes) > resource.max_relocate:
+            self._environment.log(
+                f"recovery policy for service {sid} failed, entering error state. Failed nodes: {failed}"
+            )
+            self._change(sid, State.ERROR)
+            return False
+        self._environment.log(f"starting service {sid} on node '{service.node}' failed, relocating service.")
+        return True
+
+    def _place(self, sid: str, service: Service, resource: Resource, *, try_next: bool, again: bool) -> None:
+        node = self._select(sid, service, resource, try_next=try_next)
+        if node and node != service.node:
+            if resource.kind == "vm":
+                self._environment.log(f"migrate service '{sid}' to node '{node}' (running)")
+                self._change(sid, State.MIGRATE, target=node)
+            else:
+                self._environment.log(f"relocate service '{sid}' to node '{node}'")
+                self._change(sid, State.RELOCATE, target=node)
+        elif again:
+            if try_next and node is None:
+                failed = ", ".join(service.failed_nodes)
+                self._environment.log(
+                    f"Start Error Recovery: Tried all available nodes for service '{sid}', retry start on current node. "
+                    f"Tried nodes: {failed}"
+                )
+            # A new uid makes the LRM look again: the service is started anew if it died meanwhile.
+            service.uid = _new_uid()
+
+    def _select(self, sid: str, service: Service, resource: Resource, *, try_next: bool = False) -> str | None:
+        configured = dataclasses.replace(resource, sid=sid)
+        situation = Situation(self._services, self._nodes.online(), self._environment.affinities())
+        return select_node(configured, service, situation, try_next=try_next)
+
+    def _from_request_stop(self, sid: str, service: Service, resource: Resource, result: int | None) -> None:
+        if result == Result.SUCCESS:
+            self._change(sid, State.STOPPED)
+        elif result is not None:
+            self._environment.log(f"service '{sid}' stop failed (exit code {result})")
+            self._change(sid, State.ERROR)
+        elif self._nodes.is_overdue(service.node):
+            self._change(sid, State.FENCE)
+        elif service.node != resource.node and resource is not _NOT_CONFIGURED:
+            service.node = resource.node
+
+    def _from_move(self, sid: str, service: Service, resource: Resource, result: int | None) -> None:
+        wanted = State.STARTED if resource.state is Request.STARTED else State.REQUEST_STOP
+        if result == Result.SUCCESS and service.target:
+            service.node = service.target
+            self._change(sid, wanted)
+        elif result == Result.WRONG_NODE:
+            self._environment.log(f"service '{sid}' - migration failed: service registered on wrong node!")
+            self._change(sid, State.ERROR)
+        elif result is not None:
+            self._environment.log(f"service '{sid}' - migration failed (exit code {result})")
+            self._change(sid, wanted)
+        elif self._nodes.is_overdue(service.node):
+            self._change(sid, State.FENCE)
+
+    def _from_recovery(self, sid: str, service: Service, resource: Resource) -> None:
+        """Its node is fenced: move it to an allowed node, or wait until there is one."""
+        node = self._select(sid, service, resource)
+        if node is None:
+            if resource.state is Request.DISABLED:
+                self._change(sid, State.STOPPED)
+            return
+        self._environment.log(f"recover service '{sid}' from fenced node '{service.node}' to node '{node}'")
+        # A node may die in the middle of a move: the configuration says which side the guest is on.
+        if resource.node == service.node:
+            self._environment.steal(sid, service.node, node)
+            self._resources[sid] = dataclasses.replace(resource, node=node)
+            service.node = node
+        else:
+            service.node = resource.node
+        self._change(sid, State.STARTED if resource.state is Request.STARTED else State.REQUEST_STOP)
+
+    def _fence(self) -> bool:
+        """Fence the nodes of services that need it; tell whether a service left state fence."""
+        recovered = False
+        fenced: dict[str, bool] = {}
+        for sid, service in sorted(self._services.items()):
+            if service.state is not State.FENCE:
+                continue
+            if service.node not in fenced:
+                fenced[service.node] = self._nodes.fence(service.node)
+            if fenced[service.node]:
+                self._change(sid, State.RECOVERY)
+                recovered = True
+        return recovered
+
+    def _change(self, sid: str, state: State, target: str | None = None) -> None:
+        """Enter a state: everything that belonged to the old one is dropped."""
+        old = self._services[sid]
+        shown = {"node": old.node if state in _SHOW_NODE else None, "target": target}
+        details = ", ".join(f"{key} = {value}" for key, value in shown.items() if value)
+        details = f"  ({details})" if details else ""
+        self._environment.log(f"service '{sid}': state changed from '{old.state}' to '{state}'{details}")
+        old.state, old.target, old.uid = state, target, _new_uid()
+        old.command, old.running = None, False
+
+
+def _wanted(resource: Resource) -> State:
+    return State.REQUEST_START if resource.state is Request.STARTED else State.REQUEST_STOP
+
+
+def _new_uid() -> str:
+    """A name for one request, by which the LRM's result is recognised."""
+    return uuid.uuid4().hex
