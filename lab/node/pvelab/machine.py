@@ -44,6 +44,12 @@ def scaled(seconds: float) -> float:
     return seconds * time_scale()
 
 
+def memory_mib() -> int | None:
+    """The machine's memory in MiB, None when the lab does not say."""
+    found = _facts().get("memory_mib")
+    return None if found is None else int(found)
+
+
 def is_outer_host() -> bool:
     """True where a started VM becomes a machine of the lab instead of a process."""
     return _facts().get("kind") == "outer"

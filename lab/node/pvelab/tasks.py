@@ -66,13 +66,14 @@ def parse_upid(text: str) -> Upid:
     return Upid(node=found["node"], type=found["type"], id=found["id"], user=found["user"], **numbers)
 
 
-def _process_start(pid: int) -> int | None:
-    """When a process or thread started, in clock ticks since boot; None when it is gone."""
+def process_start(pid: int) -> int | None:
+    """When a process or thread started, in clock ticks since boot; None when it is gone or only waits to be collected."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
 
 
 def _end_of(upid: Upid) -> str | None:
@@ -92,7 +93,7 @@ def exit_status(upid: Upid) -> str | None:
     end = _end_of(upid)
     if end is not None:
         return end
-    if _process_start(upid.pid) == upid.pstart:
+    if process_start(upid.pid) == upid.pstart:
         return None
     # It may have ended between the two looks.
     return _end_of(upid) or "unexpected status"
@@ -172,7 +173,7 @@ class Runner(Protocol):
 def _new_upid(kind: str, ident: str, user: str) -> Upid:
     """The UPID of a task that the calling thread runs."""
     pid = threading.get_native_id()
-    return Upid(node_name(), pid, _process_start(pid) or 0, int(time.time()), kind, ident, user)
+    return Upid(node_name(), pid, process_start(pid) or 0, int(time.time()), kind, ident, user)
 
 
 def _run(upid: Upid, work: Work, echo: Log | None = None) -> str:

@@ -90,7 +90,24 @@ def _check(method: str, path: str, target: Target, given: Mapping[str, Any], use
     return {**values, **{name: value for name, value in target.variables.items() if name not in declared}}
 
 
-async def call(method: str, path: str, given: Mapping[str, Any], user: str | None, runner: Runner) -> Any:  # noqa: ANN401 - any JSON
+def run(method: str, path: str, given: Mapping[str, Any], runner: Runner, *, for_ha: bool = False) -> Any:  # noqa: ANN401 - any JSON
+    """Call a method of this node as root@pam from a program, as the command-line tools and the HA manager do.
+
+    Raises:
+        PveError: the call is refused or fails.
+    """
+    return asyncio.run(call(method, path, given, permissions.ROOT, runner, for_ha=for_ha))
+
+
+async def call(  # noqa: PLR0913 - a call is all of these
+    method: str,
+    path: str,
+    given: Mapping[str, Any],
+    user: str | None,
+    runner: Runner,
+    *,
+    for_ha: bool = False,
+) -> Any:  # noqa: ANN401 - any JSON
     """Call a method of this node.
 
     Args:
@@ -99,6 +116,7 @@ async def call(method: str, path: str, given: Mapping[str, Any], user: str | Non
         given: parameters as they came, texts or JSON values.
         user: who calls, None without a login.
         runner: runs the task that the method may start.
+        for_ha: the HA manager calls.
 
     Raises:
         PveError: the call is refused or fails.
@@ -108,7 +126,7 @@ async def call(method: str, path: str, given: Mapping[str, Any], user: str | Non
     handler = handlers().get((method, target.template))
     if handler is None:
         return _generic(method, path, target, values)
-    context = Context(node_name(), user or "", values, runner)
+    context = Context(node_name(), user or "", values, runner, for_ha)
     if inspect.iscoroutinefunction(handler):
         return await handler(context)
     return await asyncio.to_thread(handler, context)

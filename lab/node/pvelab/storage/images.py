@@ -75,6 +75,16 @@ def size(volid: str) -> int:
         raise die(f"volume '{volid}' does not exist") from error
 
 
+def virtual_size(volid: str) -> int:
+    """How large a disk an image makes, in bytes: a guest's disk, or a file to import (qcow2 tells it in its header)."""
+    volume = layout.parse(volid)
+    if volume.type == "images" or not volume.file.exists():
+        return size(volid)
+    with volume.file.open("rb") as stream:
+        header = stream.read(32)
+    return int.from_bytes(header[24:32], "big") if header.startswith(b"QFI\xfb") else volume.file.stat().st_size
+
+
 def _taken(storage: Storage, vmid: int) -> set[str]:
     directory = layout.directory(storage)
     if storage.is_file_based:
@@ -113,8 +123,15 @@ def _check_space(storage: Storage, needed: int) -> None:
         raise die(f"unable to create image: illegal size '{needed}' on storage '{storage.id}'")
 
 
-def allocate(storage_id: str, vmid: int, size_bytes: int, fmt: str | None = None, **facts: Any) -> str:  # noqa: ANN401 - JSON facts of the note
+def allocate(storage_id: str, vmid: int, size_bytes: int, fmt: str | None = None, **facts: str) -> str:
     """Make a new, empty volume for a guest; gives back its volume id.
+
+    Args:
+        storage_id: where.
+        vmid: for whom.
+        size_bytes: how large it shows itself.
+        fmt: "raw", "qcow2", …; the storage's own when None.
+        facts: further texts for its note; "name" replaces the numbered disk name ("cloudinit").
 
     Raises:
         PveError: the storage cannot be used, or does not know the format.
@@ -123,10 +140,11 @@ def allocate(storage_id: str, vmid: int, size_bytes: int, fmt: str | None = None
     chosen = fmt or default_format(storage)
     _check_format(storage, chosen)
     _check_space(storage, size_bytes)
+    fixed = facts.pop("name", None)
     with _locked(storage):
         prefix = "subvol" if chosen == "subvol" else "vm"
-        name = _full_name(storage, vmid, _free_name(storage, vmid, prefix), chosen)
-        volume = layout.parse_name(storage, name)
+        own = f"vm-{vmid}-{fixed}" if fixed else _free_name(storage, vmid, prefix)
+        volume = layout.parse_name(storage, _full_name(storage, vmid, own, chosen))
         _write_note(volume, {"pve-lab-disk": str(uuid.uuid4()), "size": size_bytes, **facts})
     return volume.volid
 

@@ -1,0 +1,111 @@
+"""Moving a guest to another node of the cluster."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pvelab import cfs
+from pvelab.api import remote
+from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.guests import conf, drives, ha, state
+from pvelab.guests.locking import locked
+from pvelab.guests.qemu.clone import move_config
+from pvelab.storage import config as storage_config
+from pvelab.storage import layout
+
+if TYPE_CHECKING:
+    from pvelab.api.context import Context
+    from pvelab.guests.conf import Config
+    from pvelab.guests.registry import Guest
+    from pvelab.tasks import Log, Work
+
+START_TIMEOUT_S = 60.0
+
+
+def check_target(target: str, node: str) -> None:
+    """Refuse this node, and one that is no member or not online."""
+    if target == node:
+        raise parameter_error({"target": "target is local node."})
+    cfs.node_address(target)
+    if not cfs.members()[target].get("online"):
+        raise die(f"node '{target}' is not online")
+
+
+def _check_volumes(guest: Guest, config: Config, target: str) -> None:
+    """Every disk must be on storage that the target has as well."""
+    for drive in drives.drives(guest.kind, config.options):
+        if not drive.has_volume:
+            continue
+        storage = layout.parse(drive.volume).storage
+        if not storage.shared:
+            raise die(f"can't migrate local disk '{drive.volume}': migration of local disks is not implemented")
+        storage_config.usable(storage.id, target)
+        status = remote.call(target, "GET", f"/nodes/{target}/storage/{storage.id}/status")
+        if not status.get("active"):
+            raise die(f"storage '{storage.id}' is not online on node '{target}'")
+
+
+def _stamped(log: Log) -> Log:
+    return lambda text: log(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
+
+
+def _set_lock(guest: Guest, config: Config, lock: str | None) -> None:
+    config.options.pop("lock", None)
+    if lock:
+        config.options["lock"] = lock
+    conf.save(guest, config)
+
+
+def _phases(guest: Guest, target: str, log: Log) -> None:
+    """Check, start there, hand over the configuration, stop here; a failure before that leaves the guest as it was."""
+    config = conf.load(guest)
+    conf.check_lock(guest, config)
+    running = state.is_running(guest)
+    _check_volumes(guest, config, target)
+    _set_lock(guest, config, "migrate")
+    try:
+        if running and guest.kind == "qemu":
+            log(f"starting VM {guest.vmid} on remote node '{target}'")
+            path = f"/nodes/{target}/qemu/{guest.vmid}/status/start"
+            upid = remote.call(target, "POST", path, {"migratedfrom": guest.node, "skiplock": 1})
+            remote.wait(target, upid, START_TIMEOUT_S)
+        elif running:
+            log("shutdown CT " + str(guest.vmid))
+            state.stop(guest)
+    finally:
+        _set_lock(guest, config, None)
+    move_config(guest, target)
+    if guest.kind == "qemu":
+        state.stop(guest)
+    elif running:
+        log("start container on target node")
+        upid = remote.call(target, "POST", f"/nodes/{target}/lxc/{guest.vmid}/status/start")
+        remote.wait(target, upid, START_TIMEOUT_S)
+
+
+def work(guest: Guest, target: str) -> Work:
+    """The task that moves a guest."""
+
+    def migrate(log: Log) -> None:
+        said = _stamped(log)
+        with locked(guest.kind, guest.vmid):
+            said(f"starting migration of {guest.label} to node '{target}' ({cfs.node_address(target)})")
+            try:
+                _phases(guest, target, said)
+            except PveError as error:
+                said(f"ERROR: migration aborted: {error.message}")
+                raise die("migration aborted") from error
+            said("migration finished successfully")
+
+    return migrate
+
+
+def request_ha(ctx: Context, guest: Guest, target: str) -> str:
+    """Have the HA manager move a guest that it owns."""
+
+    def ask(log: Log) -> None:
+        log(f"Requesting HA migration for {guest.label} to node {target}")
+        ha.request(lambda _text: None, "migrate", guest.ha_sid, target)
+
+    return ctx.start_task("hamigrate", str(guest.vmid), ask)

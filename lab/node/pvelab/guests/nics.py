@@ -1,0 +1,53 @@
+"""Network devices of guests."""
+
+from __future__ import annotations
+
+import random
+
+from pvelab import propstring
+from pvelab.paths import path
+
+MODELS = frozenset(
+    "e1000 e1000-82540em e1000-82544gc e1000-82545em e1000e i82551 i82557b i82559er ne2k_isa ne2k_pci pcnet rtl8139"
+    " virtio vmxnet3".split()
+)
+# The prefix that Proxmox owns.
+PREFIX = "BC:24:11"
+
+
+def random_mac() -> str:
+    """A fresh address below Proxmox's prefix."""
+    return ":".join([PREFIX, *(f"{random.randrange(256):02X}" for _ in range(3))])  # noqa: S311 - no secret
+
+
+def normalize_qemu(value: str, *, fresh_mac: bool = False) -> str:
+    """A virtual machine's device as Proxmox writes it: "virtio=MAC,bridge=vmbr0,…", with a MAC in any case."""
+    properties = propstring.parse(value, "model")
+    model = next((key for key in properties if key in MODELS), None)
+    mac = properties.pop(model, None) if model else None
+    model = model or properties.get("model", "virtio")
+    mac = mac or properties.get("macaddr")
+    rest = {key: text for key, text in properties.items() if key not in ("model", "macaddr")}
+    address = random_mac() if fresh_mac or not mac or mac == model else mac.upper()
+    return propstring.render({"": f"{model}={address}", **rest}, "")
+
+
+def normalize_lxc(value: str, *, fresh_mac: bool = False) -> str:
+    """A container's device as Proxmox writes it."""
+    properties = propstring.parse(value, "name")
+    name = properties.pop("name")
+    if fresh_mac or "hwaddr" not in properties:
+        properties["hwaddr"] = random_mac()
+    properties["hwaddr"] = properties["hwaddr"].upper()
+    properties.setdefault("type", "veth")
+    return propstring.render({"": f"name={name}", **properties}, "")
+
+
+def bridge_of(value: str) -> str | None:
+    """The bridge that a device is plugged into."""
+    return propstring.parse(value, "model").get("bridge")
+
+
+def bridge_exists(bridge: str) -> bool:
+    """Whether the kernel has the bridge."""
+    return path(f"/sys/class/net/{bridge}").exists()

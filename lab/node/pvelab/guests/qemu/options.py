@@ -1,0 +1,110 @@
+"""Options of a virtual machine as Proxmox writes them to its configuration, and who may set them."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from pvelab.api.errors import PveError, parameter_error
+from pvelab.guests import drives, nics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pvelab.api.context import Context
+
+QEMU_VERSION = "10.1.2"
+# Parameters of the create and update methods that are no options of the machine.
+CONTROL = frozenset(
+    "node vmid archive storage force unique live-restore pool bwlimit start ha-managed import-working-storage digest"
+    " delete revert skiplock background_delay".split()
+)
+_ROOT_ONLY = frozenset(("args", "hookscript", "affinity", "arch", "parallel", "ivshmem", "lock", "amd-sev", "rng0"))
+_PRIVILEGES = {
+    "VM.Config.CPU": "cores sockets vcpus cpu cpulimit cpuunits numa smp",
+    "VM.Config.Memory": "memory balloon shares hugepages keephugepages",
+    "VM.Config.Options": "name description onboot tags protection startup agent hotplug autostart kvm acpi tablet"
+    " localtime freeze reboot startdate tdf template ostype boot bootdisk watchdog",
+    "VM.Config.Cloudinit": "cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys",
+}
+_BY_OPTION = {option: privilege for privilege, options in _PRIVILEGES.items() for option in options.split()}
+_HARDWARE_OPTIONS = frozenset(("kvm", "acpi", "tablet", "ostype", "hotplug", "freeze", "localtime", "tdf", "startdate"))
+
+
+def privilege(key: str, value: str) -> str | None:
+    """The privilege that an option needs; None when it is root's alone."""
+    if key in _ROOT_ONLY:
+        return None
+    if drives.is_key("qemu", key) or key.startswith("unused"):
+        return "VM.Config.CDROM" if "media=cdrom" in value else "VM.Config.Disk"
+    if re.fullmatch(r"net\d+", key):
+        return "VM.Config.Network"
+    if re.fullmatch(r"ipconfig\d+", key):
+        return "VM.Config.Cloudinit"
+    if key == "boot":
+        return "VM.Config.Disk"
+    if key in _HARDWARE_OPTIONS:
+        return "VM.Config.HWType"
+    return _BY_OPTION.get(key, "VM.Config.HWType")
+
+
+def require(ctx: Context, vmid: int, pool: str | None, wanted: str) -> None:
+    """Refuse a caller that holds a privilege neither on the machine nor on its pool."""
+    if pool and ctx.allowed(f"/pool/{pool}", wanted):
+        return
+    ctx.require(f"/vms/{vmid}", wanted)
+
+
+def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str], pool: str | None = None) -> None:
+    """Refuse options that the caller may not set."""
+    for key in sorted(options):
+        wanted = privilege(key, options[key])
+        if wanted is None:
+            if ctx.user != "root@pam":
+                raise PveError(500, f"only root can set '{key}' config")
+        else:
+            require(ctx, vmid, pool, wanted)
+
+
+def given(params: Mapping[str, Any]) -> dict[str, str]:
+    """The options among a method's parameters, as they will be written."""
+    return {key: normalize(key, str(value)) for key, value in params.items() if key not in CONTROL}
+
+
+def normalize(key: str, value: str) -> str:
+    """An option's value as Proxmox writes it."""
+    if re.fullmatch(r"net\d+", key):
+        return nics.normalize_qemu(value)
+    if drives.is_key("qemu", key):
+        return drives.parse("qemu", key, value).text()
+    if key == "tags":
+        return ";".join(sorted({tag for tag in re.split(r"[\s,;]+", value) if tag}))
+    return value
+
+
+def identity() -> dict[str, str]:
+    """What every new machine gets."""
+    return {
+        "meta": f"creation-qemu={QEMU_VERSION},ctime={int(time.time())}",
+        "smbios1": f"uuid={uuid.uuid4()}",
+        "vmgenid": str(uuid.uuid4()),
+    }
+
+
+def default_boot(options: Mapping[str, str]) -> str | None:
+    """The boot order when none is given: first disk, first CD drive, first network device."""
+    disks = [drive for drive in drives.drives("qemu", options) if drive.key not in ("efidisk0", "tpmstate0")]
+    order = [drive.key for drive in disks if not drive.is_cdrom][:1]
+    order += [drive.key for drive in disks if drive.is_cdrom][:1]
+    order += sorted(key for key in options if re.fullmatch(r"net\d+", key))[:1]
+    return f"order={';'.join(order)}" if order else None
+
+
+def check_boot(boot: str, options: Mapping[str, str]) -> None:
+    """Refuse a boot order that names a device the machine does not have."""
+    order = boot.partition("order=")[2]
+    for device in [item for item in order.split(";") if item]:
+        if device not in options:
+            raise parameter_error({"boot": f"invalid bootorder: device '{device}' does not exist'"})

@@ -1,0 +1,181 @@
+"""Changing the options of a virtual machine, at once or for its next start."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.guests import conf, drives, registry, state
+from pvelab.guests.locking import locked
+from pvelab.guests.qemu import options
+from pvelab.guests.qemu.create import check_drive
+from pvelab.storage import images
+
+if TYPE_CHECKING:
+    from pvelab.api.context import Context
+    from pvelab.guests.conf import Config
+    from pvelab.guests.registry import Guest
+    from pvelab.tasks import Log
+
+# What a running machine takes at once, besides what it can hotplug.
+_AT_ONCE = frozenset(
+    "lock name onboot shares startup description protection vmstatestorage hookscript tags balloon"
+    " cpuunits cpulimit".split()
+)
+_HOTPLUG_DEFAULT = "network,disk,usb"
+
+
+def _split(text: object) -> list[str]:
+    return [item for item in re.split(r"[\s,;]+", str(text or "")) if item]
+
+
+def _hotplugs(config: Config, feature: str) -> bool:
+    wanted = config.options.get("hotplug", _HOTPLUG_DEFAULT)
+    return wanted == "1" or feature in _split(wanted)
+
+
+def _takes_at_once(config: Config, key: str, value: str) -> bool:
+    """Whether a running machine takes a new value without a restart."""
+    if key in _AT_ONCE or key.startswith("unused"):
+        return True
+    if re.fullmatch(r"net\d+", key):
+        return _hotplugs(config, "network")
+    if not drives.is_key("qemu", key):
+        return False
+    old = config.options.get(key)
+    if old is not None and drives.parse("qemu", key, old).is_cdrom and drives.parse("qemu", key, value).is_cdrom:
+        return True
+    return key.startswith(("scsi", "virtio")) and _hotplugs(config, "disk")
+
+
+def _detach(config: Config, key: str) -> None:
+    """Take a drive off: the volume stays with the machine as unused, unless it is a CD's."""
+    drive = drives.parse("qemu", key, config.options.pop(key))
+    if drive.is_cloud_init:
+        images.free(drive.volume)
+    elif drive.has_volume and not drive.is_cdrom:
+        config.options[drives.next_unused(config.options)] = drive.volume
+
+
+def _delete_now(config: Config, key: str) -> None:
+    if key.startswith("unused"):
+        images.free(config.options.pop(key))
+    elif drives.is_key("qemu", key):
+        _detach(config, key)
+    else:
+        config.options.pop(key)
+
+
+def _delete(config: Config, key: str, log: Log, *, running: bool) -> None:
+    config.pending.pop(key, None)
+    if key not in config.options:
+        log(f"cannot delete '{key}' - not set in current configuration!")
+    elif running and not _takes_at_once(config, key, config.options[key]):
+        config.doomed = [*(name for name in config.doomed if name != key), key]
+    else:
+        _delete_now(config, key)
+
+
+def _set_now(config: Config, key: str, value: str) -> None:
+    old = config.options.get(key)
+    if old is not None and drives.is_key("qemu", key):
+        before, after = drives.parse("qemu", key, old), drives.parse("qemu", key, value)
+        if before.volume != after.volume:
+            _detach(config, key)
+    config.options[key] = value
+    config.pending.pop(key, None)
+    for name, volid in drives.unused(config.options).items():
+        if drives.is_key("qemu", key) and drives.parse("qemu", key, value).volume == volid:
+            del config.options[name]
+
+
+def _set(config: Config, key: str, value: str, *, running: bool) -> None:
+    config.doomed = [name for name in config.doomed if name != key]
+    if running and config.options.get(key) == value:
+        config.pending.pop(key, None)
+    elif running and not _takes_at_once(config, key, value):
+        config.pending[key] = value
+    else:
+        _set_now(config, key, value)
+
+
+def _revert(config: Config, keys: list[str]) -> None:
+    for key in keys:
+        config.pending.pop(key, None)
+        config.doomed = [name for name in config.doomed if name != key]
+
+
+def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str], log: Log) -> None:
+    config = conf.load(guest)
+    if params.get("digest") and params["digest"] != conf.digest(config):
+        raise die("checksum mismatch (file change by other user?)")
+    if not params.get("skiplock"):
+        conf.check_lock(guest, config)
+    running = state.is_running(guest)
+    _revert(config, _split(params.get("revert")))
+    for key in _split(params.get("delete")):
+        _delete(config, key, log, running=running)
+    for drive in list(drives.drives("qemu", wanted)):
+        wanted[drive.key] = drives.make(drive, guest.vmid).text()
+    if "boot" in wanted:
+        options.check_boot(wanted["boot"], {**config.wanted(), **wanted})
+    for key, value in wanted.items():
+        _set(config, key, value, running=running)
+    conf.save(guest, config)
+
+
+def _check_request(ctx: Context, wanted: dict[str, str]) -> None:
+    doomed, reverted = _split(ctx.params.get("delete")), _split(ctx.params.get("revert"))
+    if not wanted and not doomed and not reverted:
+        raise die("no options specified")
+    for key in doomed:
+        if key in wanted:
+            raise parameter_error({"delete": f"you can't use '-{key}' and -delete {key}' at the same time"})
+    if ctx.params.get("skiplock") and ctx.user != "root@pam":
+        raise parameter_error({"skiplock": "Only root may use this option."})
+
+
+def _keep_macs(guest: Guest, ctx: Context, wanted: dict[str, str]) -> None:
+    """A changed network device that names no address keeps the one it has."""
+    current = conf.load(guest).wanted()
+    for key in [name for name in wanted if re.fullmatch(r"net\d+", name)]:
+        if not re.search(r"(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}", str(ctx.params[key])) and key in current:
+            old = current[key].partition(",")[0].partition("=")[2]
+            model, _, rest = wanted[key].partition(",")
+            wanted[key] = f"{model.partition('=')[0]}={old}" + (f",{rest}" if rest else "")
+
+
+def _prepare(ctx: Context) -> tuple[Guest, dict[str, str]]:
+    guest = registry.require_local("qemu", int(ctx.params["vmid"]))
+    wanted = options.given(ctx.params)
+    _check_request(ctx, wanted)
+    doomed = dict.fromkeys(_split(ctx.params.get("delete")), "")
+    options.check_privileges(ctx, guest.vmid, {**wanted, **doomed})
+    for drive in list(drives.drives("qemu", wanted)):
+        wanted[drive.key] = check_drive(ctx, drive, None).text()
+    _keep_macs(guest, ctx, wanted)
+    ctx.require_quorum()
+    return guest, wanted
+
+
+def update(ctx: Context) -> None:
+    """PUT config: change options and wait for it."""
+    guest, wanted = _prepare(ctx)
+    with locked("qemu", guest.vmid):
+        _apply(guest, ctx.params, wanted, lambda _text: None)
+
+
+def update_in_task(ctx: Context) -> str:
+    """POST config: change options in a task."""
+    guest, wanted = _prepare(ctx)
+
+    def work(log: Log) -> None:
+        try:
+            with locked("qemu", guest.vmid):
+                _apply(guest, ctx.params, wanted, log)
+        except PveError as error:
+            log(f"update VM {guest.vmid}: {error.message}")
+            raise
+
+    return ctx.start_task("qmconfig", str(guest.vmid), work)
