@@ -1,0 +1,1 @@
+"""A node's network configuration, as Proxmox's API edits it."""
