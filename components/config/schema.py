@@ -17,7 +17,7 @@ def model_schema() -> dict[str, Any]:
 def stack_file_schema() -> dict[str, Any]:
     """The schema of a Pulumi.<stack>.yaml: the model's keys under `config`, foreign keys left alone."""
     model = model_schema()
-    keys = {f"{PREFIX}{name}": value for name, value in model["properties"].items()}
+    keys = {f"{PREFIX}{name}": _as_stored(value) for name, value in model["properties"].items()}
     keys[f"{PREFIX}credentials"] = {
         "type": "object",
         "description": "Credentials as secrets: set them with `pulumi config set --secret --path`.",
@@ -38,6 +38,14 @@ def stack_file_schema() -> dict[str, Any]:
         "required": ["config"],
         "$defs": model["$defs"],
     }
+
+
+def _as_stored(schema: dict[str, Any]) -> dict[str, Any]:
+    """Top-level numbers and booleans: the engine rewrites them as texts whenever it writes the file."""
+    if schema.get("type") not in ("integer", "boolean"):
+        return schema
+    description = schema.pop("description")
+    return {"anyOf": [schema, {"type": "string"}], "description": description}
 
 
 def keys() -> list[str]:

@@ -1,0 +1,55 @@
+"""The program: configuration in, components out. Nothing is decided here."""
+
+import os
+
+import pulumi
+
+from components import credentials
+from components.config import ConfigError, load
+from components.config.model import NestedNode
+from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
+from components.design import Design, cluster_facts
+from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGuestArgs
+from components.host_prep import HostPrep, HostPrepArgs
+from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
+from components.site import Site
+
+
+def read_site() -> Site:
+    """The stack's description and secrets; every mistake in them ends the run here."""
+    settings = pulumi.runtime.get_config_env()
+    try:
+        config = load(settings)
+        secrets = credentials.load(config, settings, pulumi.runtime.get_config_secret_keys_env(), os.environ)
+    except ConfigError as error:
+        raise pulumi.RunError(str(error)) from None
+    return Site(config, secrets, pulumi.get_stack())
+
+
+site = read_site()
+config = site.config
+design = Design("design", site)
+hosts = {
+    host.name: (host, HostPrep(host.name, HostPrepArgs(site, host, [design.identity]))) for host in config.outer_hosts
+}
+nodes = {
+    node.name: NestedPveNode(
+        node.name,
+        NestedPveNodeArgs(site, node, [design.identity], hosts[node.host] if isinstance(node, NestedNode) else None),
+    )
+    for node in config.nodes
+}
+cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, nodes))
+templates = {
+    template.name: GuestTemplate(template.name, GuestTemplateArgs(site, template, cluster))
+    for template in config.templates
+}
+guests: list[HaGuest] = []
+for guest in config.guests:
+    earlier = guests[-config.parallel_clones :][:1] if len(guests) >= config.parallel_clones else []
+    guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, templates, earlier)))
+
+pulumi.export("cluster", cluster_facts(config))
+pulumi.export("api", config.cluster.api.endpoint)
+pulumi.export("nodes", {node.name: f"https://{node.address}:8006" for node in config.nodes})
+pulumi.export("guests", {guest.name: made.ha_sid for guest, made in zip(config.guests, guests, strict=True)})

@@ -1,0 +1,121 @@
+"""The answer file of the unattended installation: the installer's own rules, checked before anything boots.
+
+Source: pve-installer's `proxmox-auto-installer`, where unknown keys are refused. Keys are in kebab case since
+Proxmox VE 8.4 and were in snake case before; 8.x accepts snake case throughout.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface  # noqa: TC003 - pydantic reads the types at run time
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from components.config.model import Keyboard  # noqa: TC001 - pydantic reads the types at run time
+
+if TYPE_CHECKING:
+    from components.config.model import Installation, ManagementNetwork
+
+KEBAB_CASE_SINCE = 9
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Global(_Table):
+    """`[global]`."""
+
+    keyboard: Keyboard
+    country: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+    fqdn: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")]
+    mailto: Annotated[str, Field(pattern=r"^[^\s@]+@[^\s@]+$")]
+    timezone: str
+    root_password: Annotated[str, Field(min_length=8)]
+    root_ssh_keys: Annotated[list[str], Field(min_length=1)]
+    reboot_mode: Literal["reboot", "power-off"] = "reboot"
+
+
+class Network(_Table):
+    """`[network]`: the one card that becomes vmbr0. A static address needs all of these together."""
+
+    source: Literal["from-answer"] = "from-answer"
+    cidr: IPv4Interface
+    gateway: IPv4Address
+    dns: IPv4Address
+    filter: dict[str, str]
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.gateway not in self.cidr.network:
+            raise ValueError(f"gateway {self.gateway} is not in {self.cidr.network}")
+        if not self.filter:
+            raise ValueError("the network card needs a filter")
+        return self
+
+
+class DiskSetup(_Table):
+    """`[disk-setup]`."""
+
+    filesystem: Literal["ext4", "xfs"]
+    disk_list: Annotated[list[str], Field(min_length=1)]
+
+
+class FirstBoot(_Table):
+    """`[first-boot]`: the script that is in the installer image."""
+
+    source: Literal["from-iso"] = "from-iso"
+    ordering: Literal["before-network", "network-online", "fully-up"] = "fully-up"
+
+
+class AnswerFile(_Table):
+    """The whole file."""
+
+    global_: Global
+    network: Network
+    disk_setup: DiskSetup
+    first_boot: FirstBoot = FirstBoot()
+
+    def document(self, pve_major: int) -> dict[str, Any]:
+        """The file's tables as that major version wants them spelled."""
+        plain = {key.rstrip("_"): value for key, value in self.model_dump(mode="json").items()}
+        return _kebab(plain) if pve_major >= KEBAB_CASE_SINCE else plain
+
+
+def _kebab(table: dict[str, Any]) -> dict[str, Any]:
+    return {
+        # The keys of a filter are udev's own.
+        key.replace("_", "-"): _kebab(value) if isinstance(value, dict) and key != "filter" else value
+        for key, value in table.items()
+    }
+
+
+def build(  # noqa: PLR0913 - one argument for each thing that the installer asks
+    *,
+    name: str,
+    cidr: IPv4Interface,
+    mac: str,
+    network: ManagementNetwork,
+    installation: Installation,
+    root_password: str,
+    ssh_public_key: str,
+) -> AnswerFile:
+    """The answers for one node, its first card found by MAC, its disk the first SCSI disk."""
+    return AnswerFile(
+        global_=Global(
+            keyboard=installation.keyboard,
+            country=installation.country,
+            fqdn=f"{name}.{network.domain}",
+            mailto=installation.mailto,
+            timezone=installation.timezone,
+            root_password=root_password,
+            root_ssh_keys=[ssh_public_key],
+        ),
+        network=Network(
+            cidr=cidr,
+            gateway=network.gateway,
+            dns=network.dns,
+            filter={"ID_NET_NAME_MAC": f"*{mac.replace(':', '').lower()}"},
+        ),
+        disk_setup=DiskSetup(filesystem=installation.filesystem, disk_list=["sda"]),
+    )

@@ -1,0 +1,139 @@
+"""CorosyncCluster: the nodes become one cluster, one join after another, each proven from both sides.
+
+The cluster is formed from the administrator's place, which looks at every member live (decision 1). Nothing here
+removes a node or dissolves a cluster: nested nodes go with their VMs, existing ones stay members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_proxmoxve as proxmoxve
+
+from admin import desired
+from components import steps
+from components.config import topology
+from components.config.model import NfsStorage
+from components.design import cluster_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.nested_pve_node import NestedPveNode
+    from components.site import Site
+
+TYPE = "nested-pve-ha:index:CorosyncCluster"
+
+
+@dataclass(frozen=True)
+class CorosyncClusterArgs:
+    """What is formed of which nodes.
+
+    Attributes:
+        site: the stack.
+        nodes: the prepared nodes by name.
+    """
+
+    site: Site
+    nodes: Mapping[str, NestedPveNode]
+
+
+class CorosyncCluster(pulumi.ComponentResource):
+    """The cluster, quorate, with its API user, options and storage.
+
+    Attributes:
+        provider: the cluster's API, as the user for day-to-day work.
+        ready: what guests wait for.
+    """
+
+    def __init__(self, name: str, args: CorosyncClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = cluster_facts(args.site.config)
+        super().__init__(TYPE, name, props, opts)
+        self._logical, self._site, self._nodes = name, args.site, args.nodes
+        self._cluster = args.site.config.cluster
+        verified = self._form()
+        user = self._api_user(verified)
+        self.provider = self._connect()
+        self.ready: list[pulumi.Resource] = [user, *self._options(user), *self._storages(user)]
+        self.register_outputs({**props, "endpoint": self._cluster.api.endpoint})
+
+    def _step(self, role: str, step: str, wanted: Any, *dependencies: pulumi.Resource) -> pulumi.Resource:  # noqa: ANN401
+        secrets = self._site.join_secrets if step == "join-node" else self._site.ssh_secrets
+        return steps.at_administrator(
+            f"{self._logical}-{role}", step, wanted, secrets, steps.after(self, *dependencies)
+        )
+
+    def _form(self) -> pulumi.Resource:
+        members, cluster = self._site.members, self._cluster
+        mtus = [desired.LinkMtu(number, link.mtu) for number, link in enumerate(cluster.links)]
+        preflight = desired.LinkPreflight(members, mtus, cluster.latency_max_ms)
+        create = desired.CreateCluster(cluster.name, cluster.seed, members, cluster.timeout_s)
+        last = self._step("preflight", "link-preflight", preflight, *(node.verified for node in self._nodes.values()))
+        last = self._step("create", "create-cluster", create, last)
+        for position, member in enumerate(members[1:], start=1):
+            join = desired.JoinNode(cluster.name, member, members[:position], cluster.timeout_s)
+            # Each waits for the one before: an unfinished join already counts for the quorum.
+            last = self._step(f"join-{member.name}", "join-node", join, last)
+        votes = sum(member.votes for member in members)
+        verify = desired.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
+        return self._step("verify", "verify-cluster", verify, last)
+
+    def _api_user(self, verified: pulumi.Resource) -> pulumi.Resource:
+        wanted = desired.ApiUser(self._site.members, self._site.api, self._cluster.api.role)
+        name = f"{self._logical}-api-user"
+        opts = steps.after(self, verified)
+        return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)
+
+    def _connect(self) -> proxmoxve.Provider:
+        api = self._cluster.api
+        return proxmoxve.Provider(
+            f"{self._logical}-api",
+            endpoint=api.endpoint,
+            username=api.user,
+            password=pulumi.Output.secret(self._site.credentials.api_password.get_secret_value()),
+            # The provider can pin nothing; the api-user step has compared the certificate over SSH.
+            insecure=api.tls == "pinned",
+            opts=steps.after(self),
+        )
+
+    def _inside(self, *dependencies: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of what lives in the cluster: it goes with the seed's VM, or stays with existing nodes."""
+        seed = self._nodes[self._cluster.seed].vm
+        return steps.after(
+            self,
+            *dependencies,
+            provider=self.provider,
+            deleted_with=seed,
+            retain_on_delete=topology.keeps_guests(self._site.config),
+        )
+
+    def _options(self, user: pulumi.Resource) -> list[pulumi.Resource]:
+        options = self._cluster.options
+        if options.migration_network is None and options.ha_shutdown_policy is None:
+            return []
+        network = options.migration_network
+        return [
+            proxmoxve.cluster.Options(
+                f"{self._logical}-options",
+                migration_cidr=str(network) if network else None,
+                migration_type="secure" if network else None,
+                ha_shutdown_policy=options.ha_shutdown_policy,
+                opts=self._inside(user),
+            )
+        ]
+
+    def _storages(self, user: pulumi.Resource) -> list[pulumi.Resource]:
+        return [
+            proxmoxve.storage.Nfs(
+                f"{self._logical}-storage-{storage.name}",
+                resource_id=storage.name,
+                server=str(storage.server),
+                export=storage.export,
+                contents=sorted(storage.contents),
+                opts=self._inside(user),
+            )
+            for storage in self._site.config.storages
+            if isinstance(storage, NfsStorage)
+        ]

@@ -1,0 +1,260 @@
+"""HaGuest: a guest that the HA manager keeps running.
+
+A VM is a clone by the provider. Templates and containers are steps, since the provider can neither switch KVM off nor
+find a container again that HA moved (decision 2). Where a guest runs is HA's business: its node and power state are
+never changed back. On deletion a guest leaves the HA manager before it is destroyed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_proxmoxve as proxmoxve
+
+from admin import desired
+from components import steps
+from components.config import topology
+from components.config.model import ContainerGuest, VmGuest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.config.model import Download, Template
+    from components.corosync_cluster import CorosyncCluster
+    from components.site import Site
+
+TEMPLATE_TYPE = "nested-pve-ha:index:GuestTemplate"
+TYPE = "nested-pve-ha:index:HaGuest"
+RULES_SINCE = 9  # before that, HA groups say where a guest may run
+CLONE_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class GuestTemplateArgs:
+    """What a template is.
+
+    Attributes:
+        site: the stack.
+        template: the template.
+        cluster: where it is made.
+    """
+
+    site: Site
+    template: Template
+    cluster: CorosyncCluster
+
+
+class GuestTemplate(pulumi.ComponentResource):
+    """A VM template.
+
+    Attributes:
+        config: the template.
+        made: the step after which it can be cloned.
+    """
+
+    def __init__(self, name: str, args: GuestTemplateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        site, template = args.site, args.template
+        props = {"vmid": template.vmid, "kvm": template.kvm, "cpuType": template.cpu_type, "storage": template.storage}
+        super().__init__(TEMPLATE_TYPE, name, props, opts)
+        self.config = template
+        wanted = desired.Template(
+            members=site.members,
+            api=site.api,
+            stack_tag=site.stack_tag,
+            vmid=template.vmid,
+            name=template.name,
+            node=template.node,
+            storage=template.storage,
+            disk_gib=template.disk_gib,
+            cores=template.cores,
+            memory_mib=template.memory_mib,
+            cpu_type=template.cpu_type,
+            kvm=template.kvm,
+            bridge=template.bridge,
+            image=_image(template.image, template.storage),
+        )
+        self.made = steps.at_administrator(
+            f"{name}-template",
+            "template",
+            wanted,
+            site.api_secrets,
+            steps.after(self, *args.cluster.ready, retain_on_delete=topology.keeps_guests(site.config)),
+            removes=True,
+        )
+        self.register_outputs(props)
+
+
+def _image(source: Download | None, storage: str) -> desired.Image | None:
+    return desired.Image(source.url, source.file_name, source.checksum, storage) if source else None
+
+
+@dataclass(frozen=True)
+class HaGuestArgs:
+    """What a guest is.
+
+    Attributes:
+        site: the stack.
+        guest: the guest.
+        cluster: where it runs.
+        templates: the templates by name.
+        wait_for: guests that must be made before this one: bounds how many are made at the same time.
+    """
+
+    site: Site
+    guest: VmGuest | ContainerGuest
+    cluster: CorosyncCluster
+    templates: Mapping[str, GuestTemplate]
+    wait_for: Sequence[HaGuest]
+
+
+class HaGuest(pulumi.ComponentResource):
+    """A guest under HA.
+
+    Attributes:
+        made: the guest itself.
+        ha_sid: its name in the HA manager, "vm:200".
+    """
+
+    def __init__(self, name: str, args: HaGuestArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        site, guest = args.site, args.guest
+        self.ha_sid = f"{'vm' if isinstance(guest, VmGuest) else 'ct'}:{guest.vmid}"
+        ha = {"state": guest.ha.state, "nodes": dict(guest.ha.nodes), "strict": guest.ha.strict}
+        props = {"sid": self.ha_sid, "storage": guest.storage, "ha": ha}
+        super().__init__(TYPE, name, props, opts)
+        self._logical, self._site, self._cluster, self._guest = name, site, args.cluster, guest
+        before = [other.made for other in args.wait_for]
+        self.made: pulumi.Resource
+        if isinstance(guest, VmGuest):
+            self.made = self._clone(guest, args.templates[guest.template], before)
+        else:
+            self.made = self._container(guest, before)
+        self._register(self._step("ha-ready", desired.HaReady(site.members, site.api, self._timeout_s), self.made))
+        self.register_outputs({**props, "vmid": guest.vmid})
+
+    @property
+    def _timeout_s(self) -> int:
+        return self._site.config.cluster.timeout_s
+
+    def _options(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - as they are
+        keep = topology.keeps_guests(self._site.config)
+        return steps.after(self, *dependencies, retain_on_delete=keep, **more)
+
+    def _step(
+        self, step: str, wanted: object, *dependencies: pulumi.Resource, removes: bool = False
+    ) -> pulumi.Resource:
+        name, secrets = f"{self._logical}-{step}", self._site.api_secrets
+        return steps.at_administrator(name, step, wanted, secrets, self._options(*dependencies), removes=removes)
+
+    def _clone(self, guest: VmGuest, template: GuestTemplate, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        source = template.config
+        opts = self._options(
+            template.made,
+            *self._cluster.ready,
+            *before,
+            provider=self._cluster.provider,
+            # HA decides where it runs and whether; a replaced or moved-back guest would be an outage.
+            ignore_changes=["nodeName", "started", "clone"],
+        )
+        return proxmoxve.VmLegacy(
+            f"{self._logical}-vm",
+            node_name=guest.node,
+            vm_id=guest.vmid,
+            name=guest.name,
+            tags=self._site.tags,
+            clone=proxmoxve.VmLegacyCloneArgs(
+                vm_id=source.vmid, node_name=source.node, datastore_id=guest.storage, full=True, retries=CLONE_RETRIES
+            ),
+            cpu=proxmoxve.VmLegacyCpuArgs(cores=guest.cores, type=source.cpu_type),
+            memory=proxmoxve.VmLegacyMemoryArgs(dedicated=guest.memory_mib),
+            network_devices=[proxmoxve.VmLegacyNetworkDeviceArgs(bridge=guest.bridge, model="virtio")],
+            agent=proxmoxve.VmLegacyAgentArgs(
+                enabled=True, wait_for_ip=proxmoxve.VmLegacyAgentWaitForIpArgs(disabled=True)
+            ),
+            on_boot=False,  # the HA manager starts it
+            started=False,
+            stop_on_destroy=True,
+            reboot_after_update=False,  # a reboot by the provider would turn the HA state to stopped
+            opts=opts,
+        )
+
+    def _container(self, guest: ContainerGuest, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        site, source = self._site, guest.template
+        download = desired.Image(source.url, source.file_name, source.checksum, source.storage) if source.url else None
+        wanted = desired.Container(
+            members=site.members,
+            api=site.api,
+            stack_tag=site.stack_tag,
+            vmid=guest.vmid,
+            name=guest.name,
+            node=guest.node,
+            storage=guest.storage,
+            disk_gib=guest.disk_gib,
+            cores=guest.cores,
+            memory_mib=guest.memory_mib,
+            swap_mib=guest.swap_mib,
+            bridge=guest.bridge,
+            address=str(guest.address),
+            gateway=str(guest.gateway) if guest.gateway else None,
+            template=download,
+            template_volume=f"{source.storage}:vztmpl/{source.file_name}",
+            ssh_public_keys=[site.credentials.public_key],
+        )
+        return self._step("container", wanted, *self._cluster.ready, *before, removes=True)
+
+    def _register(self, ready: pulumi.Resource) -> None:
+        """Under HA, on allowed nodes; the group comes before the resource, the rule after it."""
+        if self._site.config.pve_major >= RULES_SINCE:
+            resource = self._resource(ready)
+            last = self._rule(resource) if self._guest.ha.nodes else resource
+        else:
+            group = self._group(ready) if self._guest.ha.nodes else None
+            last = self._resource(ready, group)
+        ha = self._guest.ha
+        wanted = desired.VerifyGuest(
+            members=self._site.members,
+            api=self._site.api,
+            sid=self.ha_sid,
+            state=ha.state,
+            nodes=topology.placement_nodes(self._guest),
+            timeout_s=self._timeout_s,
+        )
+        self._step("verify-guest", wanted, last)
+
+    def _resource(self, ready: pulumi.Resource, group: proxmoxve.Hagroup | None = None) -> proxmoxve.Haresource:
+        ha = self._guest.ha
+        return proxmoxve.Haresource(
+            f"{self._logical}-ha",
+            resource_id=self.ha_sid,
+            state=ha.state,
+            max_restart=ha.max_restart,
+            max_relocate=ha.max_relocate,
+            failback=ha.failback if self._site.config.pve_major >= RULES_SINCE else None,
+            group=group.group if group is not None else None,
+            comment=self._site.stack_tag,
+            opts=self._options(ready, provider=self._cluster.provider),
+        )
+
+    def _rule(self, resource: proxmoxve.Haresource) -> proxmoxve.Harule:
+        return proxmoxve.Harule(
+            f"{self._logical}-ha-rule",
+            rule=f"{self._guest.name}-placement",
+            type="node-affinity",
+            resources=[self.ha_sid],
+            nodes=dict(self._guest.ha.nodes),
+            strict=self._guest.ha.strict,
+            comment=self._site.stack_tag,
+            opts=self._options(resource, provider=self._cluster.provider),
+        )
+
+    def _group(self, ready: pulumi.Resource) -> proxmoxve.Hagroup:
+        return proxmoxve.Hagroup(
+            f"{self._logical}-ha-group",
+            group=f"{self._guest.name}-placement",
+            nodes=dict(self._guest.ha.nodes),
+            restricted=self._guest.ha.strict,
+            no_failback=not self._guest.ha.failback,
+            comment=self._site.stack_tag,
+            opts=self._options(ready, provider=self._cluster.provider),
+        )

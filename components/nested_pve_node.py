@@ -1,0 +1,204 @@
+"""NestedPveNode: one Proxmox VE node, ready to become a member.
+
+A `nested` node is a VM that is made and installed here; an `existing` one is a machine that already runs Proxmox VE
+and gets the same verification and repository steps. Upgrade and reboot happen only before it is a member. What lives
+inside a VM goes with it, so nothing is undone there when the VM is deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_proxmoxve as proxmoxve
+
+from components import answer_file, first_boot, steps
+from components.config import topology
+from components.config.model import ExistingNode, NestedNode
+from onnode import desired
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.config.model import OuterHost
+    from components.host_prep import HostPrep
+    from components.site import Site
+
+TYPE = "nested-pve-ha:index:NestedPveNode"
+DEFAULT_MTU = 1500
+MTU_OF_BRIDGE = 1  # Proxmox's own code for "as the bridge has it"
+
+
+@dataclass(frozen=True)
+class NestedPveNodeArgs:
+    """What a node is to be.
+
+    Attributes:
+        site: the stack.
+        node: the node.
+        after: what must be done before the node is touched.
+        host: its outer host with the preparation, for nested nodes.
+    """
+
+    site: Site
+    node: NestedNode | ExistingNode
+    after: Sequence[pulumi.Resource]
+    host: tuple[OuterHost, HostPrep] | None = None
+
+
+class NestedPveNode(pulumi.ComponentResource):
+    """One node, prepared and verified.
+
+    Attributes:
+        vm: its VM; None for an existing machine.
+        verified: the step after which it may become a member.
+    """
+
+    def __init__(self, name: str, args: NestedPveNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        node, site = args.node, args.site
+        props = {"kind": node.kind, "address": str(node.address), "nodeId": node.node_id, "votes": node.votes}
+        super().__init__(TYPE, name, props, opts)
+        self._logical, self._site = name, site
+        self.vm: proxmoxve.VmLegacy | None = None
+        reachable: list[pulumi.Resource] = list(args.after)
+        if isinstance(node, NestedNode) and args.host is not None:
+            host, prepared = args.host
+            self.vm = self._virtual_machine(node, host, prepared, args.after)
+            reachable = [self._install(node, host, prepared, self.vm)]
+        self.verified = self._prepare_and_verify(node, reachable)
+        links = [str(address) for address in topology.link_addresses(node)]
+        self.register_outputs({**props, "links": links, "url": f"https://{node.address}:8006"})
+
+    def _virtual_machine(
+        self, node: NestedNode, host: OuterHost, prepared: HostPrep, after: Sequence[pulumi.Resource]
+    ) -> proxmoxve.VmLegacy:
+        opts = steps.after(
+            self,
+            *after,
+            *prepared.vm_ready,
+            provider=prepared.provider,
+            protect=self._site.config.protect_nodes,
+        )
+        return proxmoxve.VmLegacy(
+            f"{self._logical}-vm",
+            node_name=host.name,
+            vm_id=node.vmid,
+            name=node.name,
+            tags=self._site.tags,
+            on_boot=True,
+            started=True,
+            cpu=proxmoxve.VmLegacyCpuArgs(cores=node.cores, type=node.cpu_type),
+            memory=proxmoxve.VmLegacyMemoryArgs(dedicated=node.memory_mib, floating=0),
+            scsi_hardware="virtio-scsi-single",
+            disks=[proxmoxve.VmLegacyDiskArgs(interface="scsi0", datastore_id=host.disk_storage, size=node.disk_gib)],
+            network_devices=[self._network_device(nic) for nic in topology.nics(self._site.config, node)],
+            # No CD drive: the installation attaches one, and takes it away again.
+            boot_orders=["scsi0"],
+            operating_system=proxmoxve.VmLegacyOperatingSystemArgs(type="l26"),
+            agent=proxmoxve.VmLegacyAgentArgs(
+                enabled=False, wait_for_ip=proxmoxve.VmLegacyAgentWaitForIpArgs(disabled=True)
+            ),
+            stop_on_destroy=True,
+            reboot_after_update=False,  # a member is never rebooted by a change of its VM
+            opts=opts,
+        )
+
+    @staticmethod
+    def _network_device(nic: topology.Nic) -> proxmoxve.VmLegacyNetworkDeviceArgs:
+        # No firewall: guests inside send with MAC addresses of their own.
+        return proxmoxve.VmLegacyNetworkDeviceArgs(
+            bridge=nic.bridge,
+            model="virtio",
+            mac_address=nic.mac,
+            firewall=False,
+            mtu=MTU_OF_BRIDGE if nic.mtu != DEFAULT_MTU else None,
+        )
+
+    def _install(
+        self, node: NestedNode, host: OuterHost, prepared: HostPrep, vm: proxmoxve.VmLegacy
+    ) -> pulumi.Resource:
+        site, config = self._site, self._site.config
+        installation = config.installation
+        if installation is None:
+            raise ValueError("nested nodes need an installation; the configuration's checks see to it")
+        key = site.host_key(node)
+        answers = answer_file.build(
+            name=node.name,
+            cidr=topology.management_interface(config, node.address),
+            mac=topology.mac_address(node, host.management_bridge),
+            network=config.management_network,
+            installation=installation,
+            root_password=site.credentials.root_password.get_secret_value(),
+            ssh_public_key=site.credentials.public_key,
+        )
+        wanted = desired.InstallNode(
+            stack=site.stack,
+            vmid=node.vmid,
+            name=node.name,
+            base_iso_path=prepared.iso_path,
+            iso_storage=host.iso_storage,
+            answer=answers.document(config.pve_major),
+            first_boot=first_boot.render(node.name, key),
+            ssh_address=str(node.address),
+            ssh_host_key=key.public,
+            timeout_s=installation.timeout_s,
+        )
+        opts = steps.after(self, vm, *prepared.install_ready, deleted_with=vm)
+        return steps.on_machine(
+            f"{self._logical}-install", site.target(host), "install-node", wanted, opts, secret=True
+        )
+
+    def _prepare_and_verify(
+        self, node: NestedNode | ExistingNode, reachable: Sequence[pulumi.Resource]
+    ) -> pulumi.Resource:
+        target = self._site.target(node)
+        within = {"deleted_with": self.vm} if self.vm is not None else {}
+        package = steps.copy_package(f"{self._logical}-package", target, steps.after(self, *reachable, **within))
+        prepared = steps.on_machine(
+            f"{self._logical}-prepare",
+            target,
+            "prepare-node",
+            self._prepare_node(node),
+            steps.after(self, package, **within),
+        )
+        return steps.on_machine(
+            f"{self._logical}-verify",
+            target,
+            "verify-node",
+            self._verify_node(node),
+            steps.after(self, prepared, **within),
+            dials=steps.DIALS_REBOOT,
+        )
+
+    def _interfaces(self, node: NestedNode | ExistingNode) -> list[desired.LinkInterface]:
+        return [
+            desired.LinkInterface(str(found.address), mac=found.mac, name=found.name, mtu=found.mtu)
+            for found in topology.interfaces(self._site.config, node)
+        ]
+
+    def _prepare_node(self, node: NestedNode | ExistingNode) -> desired.PrepareNode:
+        config = self._site.config
+        upkeep = config.maintenance
+        return desired.PrepareNode(
+            name=node.name,
+            fqdn=f"{node.name}.{config.management_network.domain}",
+            address=str(node.address),
+            pve_major=config.pve_major,
+            repository=desired.Repository(upkeep.repository, upkeep.uri, []),
+            interfaces=self._interfaces(node),
+            manage_network=isinstance(node, NestedNode) or node.manage_network,
+            upgrade=upkeep.upgrade,
+            reboot=upkeep.reboot,
+        )
+
+    def _verify_node(self, node: NestedNode | ExistingNode) -> desired.VerifyNode:
+        config = self._site.config
+        return desired.VerifyNode(
+            name=node.name,
+            address=str(node.address),
+            pve_major=config.pve_major,
+            interfaces=self._interfaces(node),
+            require_virtualization=True,
+            require_newest_kernel=config.maintenance.upgrade and config.maintenance.reboot,
+        )

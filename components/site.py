@@ -1,0 +1,104 @@
+"""What every component is given: the configuration, the credentials and the stack's name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from admin.desired import Api, Machine, Member, Secrets
+from components import host_keys
+from components.config import topology
+from components.config.model import ExistingNode, NestedNode
+from components.steps import Target
+from onnode.desired import ClusterLink
+from onnode.pve import TAG, stack_tag
+
+if TYPE_CHECKING:
+    from components.config import Config
+    from components.config.model import OuterHost
+    from components.credentials import Credentials
+
+
+@dataclass(frozen=True)
+class Site:
+    """One stack: what is wanted, and with which credentials."""
+
+    config: Config
+    credentials: Credentials
+    stack: str
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of everything this stack makes, sorted as Proxmox sorts them."""
+        return sorted([TAG, stack_tag(self.stack)])
+
+    @property
+    def stack_tag(self) -> str:
+        """The tag that tells this stack's things from another's."""
+        return stack_tag(self.stack)
+
+    @cached_property
+    def private_key(self) -> pulumi.Output[str]:
+        """The SSH key, as a secret."""
+        return pulumi.Output.secret(self.credentials.ssh_private_key.get_secret_value())
+
+    @cached_property
+    def ssh_secrets(self) -> pulumi.Output[str]:
+        """For steps that only look."""
+        return self._secrets()
+
+    @cached_property
+    def join_secrets(self) -> pulumi.Output[str]:
+        """For a join, where Proxmox wants the root password of the seed."""
+        return self._secrets(root_password=self.credentials.root_password.get_secret_value())
+
+    @cached_property
+    def api_secrets(self) -> pulumi.Output[str]:
+        """For steps that use the cluster's API."""
+        return self._secrets(api_password=self.credentials.api_password.get_secret_value())
+
+    def _secrets(self, **passwords: str) -> pulumi.Output[str]:
+        secrets = Secrets(self.credentials.ssh_private_key.get_secret_value(), **passwords)
+        given = {key: value for key, value in dataclasses.asdict(secrets).items() if value is not None}
+        return pulumi.Output.secret(json.dumps(given))
+
+    def host_key(self, node: NestedNode) -> host_keys.HostKey:
+        """The derived host key of a nested node."""
+        seed = self.credentials.host_key_seed
+        return host_keys.derive(seed.get_secret_value() if seed else "", node.name)
+
+    def public_host_key(self, machine: OuterHost | NestedNode | ExistingNode) -> str:
+        """The SSH host key that a machine must present."""
+        if isinstance(machine, NestedNode):
+            return self.host_key(machine).public
+        return machine.host_key or self.credentials.host_key_of(machine.name) or ""
+
+    def target(self, machine: OuterHost | NestedNode | ExistingNode) -> Target:
+        """A machine as steps reach it."""
+        return Target(machine.name, str(machine.address), self.public_host_key(machine), self.private_key)
+
+    def machine(self, host: OuterHost) -> Machine:
+        """An outer host as the administrator's steps reach it."""
+        return Machine(host.name, str(host.address), self.public_host_key(host))
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The cluster's nodes, the seed first, then in the configuration's order."""
+        nodes = sorted(self.config.nodes, key=lambda node: node.name != self.config.cluster.seed)
+        return [self._member(node) for node in nodes]
+
+    def _member(self, node: NestedNode | ExistingNode) -> Member:
+        ends = zip(topology.link_addresses(node), self.config.cluster.links, strict=True)
+        links = [ClusterLink(number, str(address), link.priority) for number, (address, link) in enumerate(ends)]
+        return Member(node.name, str(node.address), self.public_host_key(node), node.node_id, node.votes, links)
+
+    @property
+    def api(self) -> Api:
+        """The cluster's API."""
+        api = self.config.cluster.api
+        return Api(api.endpoint, api.user, api.tls)

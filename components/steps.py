@@ -1,0 +1,139 @@
+"""The only module that builds commands: steps on machines over SSH, and steps at the administrator's place.
+
+A step has a constant command line and its desired state on standard input, so that a preview shows the wanted facts
+and not a script. Secrets travel on standard input or, at the administrator's place, in one environment variable;
+never in a command line. Any changed input runs a step again, so each is harmless on what is as it should be; there are
+no triggers, and a `delete` only where one is named.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi_command import local, remote
+
+from admin.desired import SECRETS_VARIABLE
+from components import package
+from onnode.desired import document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
+ON_NODE = f"python3 {REMOTE_DIRECTORY}/onnode"
+ADMIN = ".venv/bin/python -m admin step"
+
+DIAL_TIMEOUT_S = 5
+# The command plugin waits 0.1 s after the first failure, then 1.5 times as long each time, 5 s at most.
+DIALS = 10  # refused at once: 11 s in all
+DIALS_REBOOT = 90  # refused at once: 7 min in all, the time a server takes to boot
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine that steps run on, and the key that opens it."""
+
+    name: str
+    address: str
+    host_key: str
+    private_key: pulumi.Output[str]
+
+    def connection(self, dials: int = DIALS) -> remote.ConnectionArgs:
+        """How to reach it: as root, with its host key pinned, giving up after so many failed dials."""
+        return remote.ConnectionArgs(
+            host=self.address,
+            user="root",
+            private_key=self.private_key,
+            host_key=self.host_key,
+            dial_error_limit=dials,
+            per_dial_timeout=DIAL_TIMEOUT_S,
+        )
+
+
+def copy_package(name: str, target: Target, opts: pulumi.ResourceOptions) -> remote.CopyToRemote:
+    """Put the on-node package on a machine, at a path that does not change with its content."""
+    return remote.CopyToRemote(
+        name,
+        connection=target.connection(),
+        source=pulumi.FileArchive(package.stage()),
+        remote_path=REMOTE_DIRECTORY,
+        opts=opts,
+    )
+
+
+def on_machine(  # noqa: PLR0913 - what a step is made of
+    name: str,
+    target: Target,
+    step: str,
+    desired: Any,  # noqa: ANN401 - any dataclass of onnode.desired
+    opts: pulumi.ResourceOptions,
+    *,
+    delete: str | None = None,
+    secret: bool = False,
+    dials: int = DIALS,
+) -> remote.Command:
+    """Run a step of the on-node package on a machine.
+
+    Args:
+        name: logical name.
+        target: the machine.
+        step: the step's name.
+        desired: its desired state.
+        opts: parent and dependencies.
+        delete: arguments of the step that undoes it; nothing is run on deletion without.
+        secret: the desired state holds secrets, so the preview hides it.
+        dials: failed dials before giving up.
+    """
+    text = json.dumps(document(desired))
+    return remote.Command(
+        name,
+        connection=target.connection(dials),
+        create=f"{ON_NODE} {step}",
+        delete=f"{ON_NODE} {delete}" if delete else None,
+        stdin=pulumi.Output.secret(text) if secret else text,
+        logging=remote.Logging.STDERR,
+        add_previous_output_in_env=False,
+        opts=opts,
+    )
+
+
+def at_administrator(  # noqa: PLR0913 - what a step is made of
+    name: str,
+    step: str,
+    desired: Any,  # noqa: ANN401 - any dataclass of admin.desired
+    secrets: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+    *,
+    removes: bool = False,
+    remembers: bool = False,
+) -> local.Command:
+    """Run a step at the administrator's place, where it can look at several machines.
+
+    Args:
+        name: logical name.
+        step: the step's name.
+        desired: its desired state.
+        secrets: the JSON text of :class:`admin.desired.Secrets`, secret.
+        opts: parent and dependencies.
+        removes: on deletion, run the step with `--delete`.
+        remembers: an update is shown what the run before printed.
+    """
+    return local.Command(
+        name,
+        create=f"{ADMIN} {step}",
+        delete=f"{ADMIN} {step} --delete" if removes else None,
+        stdin=json.dumps(document(desired)),
+        environment={SECRETS_VARIABLE: secrets},
+        logging=local.Logging.STDERR,
+        add_previous_output_in_env=remembers,
+        opts=opts,
+    )
+
+
+def after(parent: pulumi.Resource, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
+    """Options of a child: its parent, and what must be done before."""
+    depends: Sequence[pulumi.Resource] = dependencies
+    return pulumi.ResourceOptions(parent=parent, depends_on=list(depends), **more)
