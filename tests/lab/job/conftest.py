@@ -1,0 +1,36 @@
+"""One lab with the whole of stack dev in it, shared by this folder's tests; each gets it healthy, whatever ran before."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.lab_project import LabProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+    """A running lab and a copy of the project; nothing deployed yet."""
+    directory = tmp_path_factory.mktemp("job")
+    project = LabProject(directory / "project", directory / "lab")
+    started = project.lab("up")
+    assert started.code == 0, started.output
+    yield project
+    project.lab("down")
+
+
+@pytest.fixture
+def cluster(project: LabProject) -> Iterator[LabProject]:
+    """Stack dev, deployed and as described; a test's changes to the stack file are taken back."""
+    project.mend()
+    if project.admin("status").code != 0:
+        run = project.admin("up")
+        assert run.code == 0, run.output
+    described = copy.deepcopy(project.configuration())
+    yield project
+    project.configure(described)

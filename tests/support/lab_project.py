@@ -1,0 +1,183 @@
+"""A copy of the project whose stack runs in a lab of its own: what a person would do, command by command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_LIMIT_S = 600
+NAMESPACE = "nested-pve-ha"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command: its exit code and all it said, both streams together."""
+
+    code: int
+    output: str
+
+
+class LabProject:
+    """The tracked files in a directory of the test, its own Pulumi state, and the lab in which it runs."""
+
+    def __init__(self, directory: Path, lab_state: Path, stack: str = "dev") -> None:
+        self.directory = directory
+        self.stack = stack
+        self.lab_state = lab_state
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in listed.stdout.splitlines():
+            source = ROOT / name
+            if source.is_file() and not name.startswith("tests/"):
+                target = directory / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)
+        (directory / ".venv").symlink_to(ROOT / ".venv")
+        self.state = directory / ".nested-pve" / "state"
+        self.state.mkdir(parents=True)
+        (directory / ".nested-pve" / "pulumi").symlink_to(ROOT / ".nested-pve" / "pulumi")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The caller's environment with this lab and this state."""
+        cleared = {"SSH_AUTH_SOCK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"}
+        kept = {name: value for name, value in os.environ.items() if name not in cleared}
+        return {**kept, "NESTED_PVE_LAB_STATE": str(self.lab_state)}
+
+    def command(self, *arguments: str) -> list[str]:
+        """`arguments` as run in the administrator's place."""
+        return [sys.executable, "-m", "lab", "run", "--", *arguments]
+
+    def admin_command(self, name: str, *arguments: str) -> list[str]:
+        """`admin NAME` for this stack, as `make` calls it."""
+        return self.command(".venv/bin/python", "-m", "admin", name, "--stack", self.stack, *arguments)
+
+    def run(self, command: list[str], limit_s: int = RUN_LIMIT_S) -> Run:
+        """Run to the end; never longer than the limit."""
+        done = subprocess.run(
+            command,
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def admin(self, name: str, *arguments: str) -> Run:
+        """Run `admin NAME`."""
+        return self.run(self.admin_command(name, *arguments))
+
+    def start_admin(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start `admin NAME` in a session of its own, to be killed."""
+        return subprocess.Popen(
+            self.admin_command(name, *arguments),
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def pulumi(self, *arguments: str) -> Run:
+        """Run `pulumi` as in `make shell`."""
+        words = ("--non-interactive", "--color", "never", "--stack", self.stack)
+        return self.run(self.command(".venv/bin/python", "-m", "admin", "exec", "--", "pulumi", *arguments, *words))
+
+    def preview_operations(self, *arguments: str) -> dict[str, str]:
+        """What a preview would do, by resource name; what stays the same is left out."""
+        run = self.run(
+            self.command(
+                ".venv/bin/python",
+                "-m",
+                "admin",
+                "exec",
+                "--",
+                "pulumi",
+                "preview",
+                "--json",
+                "--stack",
+                self.stack,
+                "--policy-pack",
+                "policy",
+                *arguments,
+            )
+        )
+        steps = json.loads(run.output[run.output.index("{") :])["steps"]
+        return {step["urn"].rsplit("::", 1)[1]: step["op"] for step in steps if step["op"] not in ("same", "read")}
+
+    def lab(self, *arguments: str) -> Run:
+        """Run `python -m lab …`."""
+        return self.run([sys.executable, "-m", "lab", *arguments])
+
+    def ssh(self, address: str, command: str, limit_s: int = 60) -> Run:
+        """Look at a machine from outside, with the lab's own key."""
+        key = self.directory / ".nested-pve" / "key"
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_text(self.credentials()["sshPrivateKey"])
+        options = ("-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+                   "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", "-o", "BatchMode=yes")  # fmt: skip
+        return self.run(self.command("ssh", *options, f"root@{address}", command), limit_s)
+
+    def credentials(self) -> dict[str, Any]:
+        """The lab's secrets."""
+        read: dict[str, Any] = json.loads((self.lab_state / "credentials.json").read_text())
+        return read
+
+    @property
+    def stack_file(self) -> Path:
+        """The stack's configuration."""
+        return self.directory / f"Pulumi.{self.stack}.yaml"
+
+    def configuration(self) -> dict[str, Any]:
+        """The stack file's values below the project's namespace, keys without it."""
+        values = yaml.safe_load(self.stack_file.read_text())["config"]
+        return {key.removeprefix(f"{NAMESPACE}:"): value for key, value in values.items()}
+
+    def configure(self, values: dict[str, Any]) -> None:
+        """Write the stack file back with these values."""
+        document = yaml.safe_load(self.stack_file.read_text())
+        document["config"] = {f"{NAMESPACE}:{key}": value for key, value in values.items()}
+        self.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def mend(self) -> None:
+        """Power on every machine and restore every link; what a test broke outside Pulumi."""
+        for machine in json.loads(self.lab("status", "--json").output)["machines"]:
+            if not machine["on"]:
+                self.lab("node", "start", machine["name"])
+            for cut in machine["cut"]:
+                word = ("storage", "restore") if cut == "storage" else ("link", "restore")
+                self.lab(*word, machine["name"], *(() if cut == "storage" else (str(cut),)))
+
+    def eventually(self, look: Callable[[], bool], limit_s: float = 60) -> bool:
+        """Whether `look` comes true within the limit."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            if look():
+                return True
+            time.sleep(0.5)
+        return look()
