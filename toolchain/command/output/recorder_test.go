@@ -2,8 +2,11 @@ package output
 
 import (
 	"fmt"
+	"io"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,16 +51,23 @@ func TestUnsetModeIsBoth(t *testing.T) {
 
 func TestStreamsMayBeWrittenAtOnce(t *testing.T) {
 	count := 0
-	recorder := NewRecorder(Both, func(string) { count++ })
+	var logging, overlapped atomic.Bool
+	recorder := NewRecorder(Both, func(string) {
+		overlapped.Store(overlapped.Load() || !logging.CompareAndSwap(false, true))
+		count++
+		runtime.Gosched()
+		logging.Store(false)
+	})
 	var writers sync.WaitGroup
-	for _, stream := range []interface{ Write([]byte) (int, error) }{recorder.Stdout(), recorder.Stderr()} {
+	for _, stream := range []io.Writer{recorder.Stdout(), recorder.Stderr()} {
 		writers.Go(func() {
 			for range 1000 {
-				_, _ = stream.Write([]byte("line\n"))
+				_, _ = io.WriteString(stream, "line\n")
 			}
 		})
 	}
 	writers.Wait()
+	require.False(t, overlapped.Load())
 	require.Equal(t, 2000, count)
 	require.Equal(t, 2000, strings.Count(recorder.Combined(), "line\n"))
 }
