@@ -73,7 +73,7 @@ def observe(machine: Machine, _desired: None) -> Json:
             **membership.facts(member.result()),
             "pve_version": pve.version(machine).manager,
             "kernel": _kernel(kernel.observe(machine)),
-            "services": {name: unit.active for name, unit in systemd.units(machine, SERVICES).items()},
+            "services": {name: unit.active == "active" for name, unit in systemd.units(machine, SERVICES).items()},
             "watchdog": {"device": machine.exists("/dev/watchdog"), "socket": machine.exists("/run/watchdog-mux.sock")},
             "busy": lock.holder(machine),
             "time": machine.time(),

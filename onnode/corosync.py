@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
 RING = re.compile(r"ring(\d+)_addr")
 MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)
-PEER = re.compile(r"^nodeid:\s*(\d+)\s+(\S+)")
-PEER_LINK = re.compile(r"^\s+LINK:\s*(\d+)\s+\S+\s+\((\S+?)->(\S+?)\)\s*(.*)$")
 LOCAL_LINK = re.compile(r"^LINK ID\s+(\d+)")
 LOCAL_STATE = re.compile(r"^\s+nodeid:\s*(\d+):\s*(\S+)")
 
@@ -137,20 +135,8 @@ def parse_quorum(text: str) -> Quorum | None:
     )
 
 
-def parse_peer_links(text: str) -> list[PeerLink]:
-    """Read `corosync-cfgtool -n`: the links to every other node. The word "connected" is missing on a broken one."""
-    links = []
-    node_id = 0
-    for line in text.splitlines():
-        if peer := PEER.match(line):
-            node_id = int(peer[1])
-        elif link := PEER_LINK.match(line):
-            links.append(PeerLink(node_id, int(link[1]), "connected" in link[4].split()))
-    return links
-
-
-def parse_local_links(text: str) -> list[PeerLink]:
-    """Read `corosync-cfgtool -s`: the same, also for nodes that are down, which `-n` does not name."""
+def parse_links(text: str) -> list[PeerLink]:
+    """Read `corosync-cfgtool -s`: the links to every other node, also to those that are down, which `-n` leaves out."""
     links = []
     number = 0
     for line in text.splitlines():

@@ -147,7 +147,7 @@ def certificate(machine: Machine, node: str) -> str | None:
 
 def links(machine: Machine) -> list[corosync.PeerLink]:
     """Every link to every other node, whether that node is up or not."""
-    return corosync.parse_local_links(machine.run(["corosync-cfgtool", "-s"], timeout_s=LOOK_S).out)
+    return corosync.parse_links(machine.run(["corosync-cfgtool", "-s"], timeout_s=LOOK_S).out)
 
 
 def guests(machine: Machine, node: str) -> list[int]:
