@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onnode.machine import NOT_FOUND, TIMED_OUT, Machine, Result
 
-Program = Callable[[list[str], str], "str | int | Result"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    Program = Callable[[list[str], str], str | int | Result]
 
 
 def hangs(_arguments: list[str], _stdin: str) -> int:

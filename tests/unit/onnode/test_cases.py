@@ -17,7 +17,7 @@ from onnode import desired, formation
 from onnode.errors import StepError
 
 CASES = Path(__file__).parents[2] / "cases" / "onnode"
-OBSERVED = {"create_cluster": formation.Observed, "join_cluster": formation.Observed}
+OBSERVED = {"create-cluster": formation.Observed, "join-cluster": formation.Observed}
 
 
 def load(kind: str) -> list[Any]:
@@ -31,7 +31,7 @@ def load(kind: str) -> list[Any]:
     return found
 
 
-def merge(base: Any, change: Any) -> Any:
+def merge(base: object, change: object) -> object:
     if isinstance(base, dict) and isinstance(change, dict):
         return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}
     return change
@@ -40,7 +40,8 @@ def merge(base: Any, change: Any) -> Any:
 @pytest.mark.parametrize(("name", "case"), load("decide"))
 def test_decision(name: str, case: dict[str, Any]) -> None:
     module = importlib.import_module(f"onnode.{name.replace('-', '_')}")
-    observed = desired.parse(OBSERVED.get(module.__name__.removeprefix("onnode."), getattr(module, "Observed", None)), case["observed"])
+    observed_type: type[Any] = OBSERVED.get(name) or module.Observed
+    observed = desired.parse(observed_type, case["observed"])
     wanted = desired.parse(module.STEP.desired, case["desired"])
     if "error" in case:
         with pytest.raises(StepError) as refused:
@@ -57,7 +58,7 @@ def test_decision(name: str, case: dict[str, Any]) -> None:
         assert module.STEP.unchanged(observed, wanted) == case["unchanged"]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, list | tuple):
