@@ -71,10 +71,10 @@ def ensure_built(part: Part, go: Go, progress: Progress) -> Path:
 
 
 def _source_files(part: Part) -> list[Path]:
-    """Every file of the module, less what its generator writes."""
+    """Every file of the module, less its tests and what its generator writes."""
     generated = part.sources / part.generated if part.generated else None
-    files = (path for path in part.sources.rglob("*") if path.is_file())
-    return sorted(path for path in files if generated is None or generated not in path.parents)
+    files = (path for path in part.sources.rglob("*") if path.is_file() and not path.name.endswith("_test.go"))
+    return sorted(path for path in files if generated not in path.parents)
 
 
 def _remove_unfinished(root: Path) -> None:

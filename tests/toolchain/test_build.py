@@ -218,6 +218,13 @@ def test_the_key_ignores_what_the_generator_writes(part: Part, go: Go) -> None:
     assert build.key(part, go) != before
 
 
+def test_the_key_ignores_tests(part: Part, go: Go) -> None:
+    before = build.key(part, go)
+    (part.sources / "main_test.go").write_text("package main\n")
+
+    assert build.key(part, go) == before
+
+
 def test_parts_have_pins_of_their_own(go: Go) -> None:
     assert len({build.key(part, go) for part in PARTS}) == len(PARTS)
     assert all((part.sources / "go.sum").is_file() for part in PARTS)

@@ -71,11 +71,13 @@ def test_a_running_plugin_can_be_replaced(own: PulumiHome, builds: dict[Part, Pa
     shutil.copy2(shutil.which("sleep") or "", source)
     home.place(own, builds)
     with subprocess.Popen([own.plugin_file(COMMAND), "60"]) as running:
-        source.unlink()
-        source.write_text("#!/bin/sh\necho new\n")
-        home.place(own, builds)
-        assert running.poll() is None
-        running.kill()
+        try:
+            source.unlink()
+            source.write_text("#!/bin/sh\necho new\n")
+            home.place(own, builds)
+            assert running.poll() is None
+        finally:
+            running.kill()
 
     assert own.plugin_file(COMMAND).read_text() == "#!/bin/sh\necho new\n"
 
