@@ -30,6 +30,7 @@ class Hardware:
 
     vendor: str
     cores: int
+    memory_mib: int
     virtualization: bool
     model: str = "host"
     nested_by_default: bool = False
@@ -51,10 +52,18 @@ class Hardware:
             for number in range(self.cores)
         )
 
+    def meminfo(self) -> str:
+        """/proc/meminfo, of a machine that uses a quarter of its memory."""
+        total = self.memory_mib * 1024
+        rows = {"MemTotal": total, "MemFree": total // 2, "MemAvailable": total * 3 // 4, "Buffers": 0, "Cached": total // 4}
+        rows |= {"SwapCached": 0, "SwapTotal": 0, "SwapFree": 0, "Shmem": 0, "SReclaimable": 0}
+        return "".join(f"{key + ':':<16}{value:>8} kB\n" for key, value in rows.items())
+
     def write(self, directory: Path) -> None:
         """Leave for the machine's kernel stand-in what it needs at boot."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "cpuinfo").write_text(self.cpuinfo())
+        (directory / "meminfo").write_text(self.meminfo())
         facts = {
             "module": self.module,
             "virtualization": self.virtualization,

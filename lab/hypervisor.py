@@ -40,6 +40,7 @@ class VirtualMachine:
         self.hardware = Hardware(
             vendor=world.options.cpu_vendor,
             cores=config.cores,
+            memory_mib=config.memory_mib,
             virtualization=config.kvm and config.nested_flag and hypervisor.nested_on(),
             model=config.cpu_model,
             nested_by_default=True,
@@ -127,7 +128,7 @@ class VirtualMachine:
             raise
         disk = self._disk(devices[plan.device])
         shutil.rmtree(disk, ignore_errors=True)
-        root = await overlay.mount(settings.image, disk, self.machine.directory / "root")
+        root = await overlay.mount(settings.layers, disk, self.machine.directory / "root")
         try:
             await asyncio.to_thread(installer.install, settings, plan, root)
         finally:

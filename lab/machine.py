@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,7 +102,13 @@ class Machine:
 
     async def _run_once(self, boot: Boot) -> Ending:
         run_directory = self.directory / "run"
-        rootfs.describe_machine(run_directory, self.label, self.kind, self.time_scale)
+        facts = {
+            "name": self.label,
+            "kind": self.kind,
+            "time_scale": self.time_scale,
+            "memory_mib": boot.hardware.memory_mib,
+        }
+        rootfs.write(run_directory / "machine.json", json.dumps(facts) + "\n")
         boot.hardware.write(run_directory / "kernel")
         if self._server is None:
             self._server = await messages.serve(run_directory / "hypervisor.sock", self.requests or self.answer)
@@ -117,7 +124,7 @@ class Machine:
             read_only_binds=rootfs.read_only_binds(),
             cut=self.cut,
         )
-        root = await overlay.mount(self.settings.image, boot.disk, self.container.mount_point)
+        root = await overlay.mount(self.settings.layers, boot.disk, self.container.mount_point)
         boot.prepare(root)
         rootfs.refresh_stand_ins(root, self.kind)
         await self.container.start()

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def mount(image: Path, disk: Path, mount_point: Path) -> Path:
-    """Mount the disk and return its root. `volatile` saves every sync: a lab need not survive its host's crash."""
+async def mount(lower: str, disk: Path, mount_point: Path) -> Path:
+    """Mount the disk over its lower layers and return its root. `volatile` saves every sync: a lab need not survive its host's crash."""
     work = disk / "work"
     shutil.rmtree(work, ignore_errors=True)  # volatile refuses a work directory that was in use when the power failed
     for directory in (work, disk / "upper", mount_point):
         directory.mkdir(parents=True, exist_ok=True)
-    layers = f"lowerdir={image},upperdir={disk / 'upper'},workdir={work},volatile"
+    layers = f"lowerdir={lower},upperdir={disk / 'upper'},workdir={work},volatile"
     await run_async("mount", "-t", "overlay", "-o", layers, f"disk-{disk.name}", str(mount_point))
     return mount_point
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,8 +144,3 @@ def _link(link: Path, target: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 
-
-def describe_machine(run_directory: Path, name: str, kind: str, time_scale: float) -> None:
-    """Tell the stand-ins inside where they are."""
-    run_directory.mkdir(parents=True, exist_ok=True)
-    write(run_directory / "machine.json", json.dumps({"name": name, "kind": kind, "time_scale": time_scale}) + "\n")

@@ -70,5 +70,10 @@ class Settings:
 
     @property
     def image(self) -> Path:
-        """The unpacked root image: lower layer of every machine's disk."""
+        """The unpacked root image, plain Debian."""
         return self.state / "image"
+
+    @property
+    def layers(self) -> str:
+        """The lower layers of a machine's disk, uppermost first."""
+        return f"{self.state / 'pve-layer' / 'upper'}:{self.image}"

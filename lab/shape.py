@@ -17,8 +17,9 @@ PREFIX = 24
 ADMIN_ADDRESS = "192.168.0.10"
 ROUTER_ADDRESS = "192.168.0.1"
 REPOSITORY_ADDRESS = "192.168.0.5"
-REPOSITORY_NAMES = ("download.proxmox.com", "enterprise.proxmox.com")
 CLUSTER_NAME = f"pve.{DOMAIN}"
+DEBIAN_MIRROR = f"debian.{DOMAIN}"
+REPOSITORY_NAMES = ("download.proxmox.com", "enterprise.proxmox.com", DEBIAN_MIRROR)
 
 
 @dataclass(frozen=True)

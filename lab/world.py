@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import credentials, network, rootfs, workshop
+from lab import (
+    authority,
+    credentials,
+    download_server,
+    installer_iso,
+    network,
+    pve_layer,
+    repository,
+    rootfs,
+    workshop,
+)
 from lab.commands import run_async
 from lab.errors import LabError
 from lab.hardware import Hardware
@@ -27,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SSH_WAIT_S = 60.0
+# What the lab's own machines say they have; nothing is reserved for them.
+OUTER_CORES = 16
+OUTER_MEMORY_MIB = 65536
 
 
 @dataclass(frozen=True)
@@ -59,8 +72,10 @@ class World:
         workshop.mount(self.settings)
         credentials.make(self.settings, self.shape, self.options.owner)
         (self.settings.state / "world").mkdir(exist_ok=True)
+        await self._step("packages and repository", self._make_repository())
         await self._step("network", network.make_bridges(self.shape.bridges))
         await self._start_dns()
+        await download_server.serve(self.settings)
         await self._step("machines", self._start_machines())
         self.ready = True
         self.stage = "ready"
@@ -78,9 +93,17 @@ class World:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         await run_async("tar", "-C", str(partial), "--exclude=./dev/*", "-xf", str(image))
-        for program, place in rootfs.DIVERTED.items():
-            await run_async("chroot", str(partial), "dpkg-divert", "--quiet", "--rename", "--add", f"/{place}/{program}")
         partial.rename(self.settings.image)
+
+    async def _make_repository(self) -> None:
+        authority.make(self.settings, REPOSITORY_NAMES)
+        await asyncio.to_thread(repository.build, self.settings)
+        proxmox = self.settings.state / "sites" / "download.proxmox.com"
+        (proxmox / "debian/proxmox-archive-keyring-trixie.gpg").write_bytes(repository.keyring(self.settings))
+        (proxmox / "iso").mkdir()
+        digest = await asyncio.to_thread(installer_iso.write, proxmox / "iso" / installer_iso.NAME)
+        (proxmox / "iso/SHA256SUMS").write_text(f"{digest}  {installer_iso.NAME}\n")
+        await pve_layer.build(self.settings)
 
     async def _start_dns(self) -> None:
         """The router's name server: a real dnsmasq, from the image, that forwards nothing."""
@@ -134,7 +157,7 @@ class World:
             private = credentials.host_key_path(self.settings, spec.name).read_text()
             credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
 
-        hardware = Hardware(vendor=self.options.cpu_vendor, cores=8, virtualization=True)
+        hardware = Hardware(self.options.cpu_vendor, OUTER_CORES, OUTER_MEMORY_MIB, virtualization=True)
 
         async def firmware() -> Boot:
             return Boot(disk, hardware, prepare)

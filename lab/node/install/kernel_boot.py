@@ -29,7 +29,8 @@ def show_modules() -> None:
 def main() -> None:
     """Kernel name, processor, modules."""
     kernel.STATE.mkdir(exist_ok=True)
-    bind(kernel.FACTS / "cpuinfo", "/proc/cpuinfo")
+    for name in ("cpuinfo", "meminfo"):
+        bind(kernel.FACTS / name, f"/proc/{name}")
     newest = kernel.newest_installed()
     if newest is not None:
         (kernel.STATE / "osrelease").write_text(newest + "\n")

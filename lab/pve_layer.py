@@ -1,0 +1,85 @@
+"""The second layer of every machine: Debian made into Proxmox VE as its 9.1-1 ISO installs it, apt sources included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab import authority, overlay, packages, repository, rootfs
+from lab.commands import run_async
+from lab.shape import DEBIAN_MIRROR
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.settings import Settings
+
+DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+PROXMOX_KEYRING = "/usr/share/keyrings/proxmox-archive-keyring.gpg"
+SOURCES = {
+    "debian.sources": f"""\
+Types: deb
+URIs: http://{DEBIAN_MIRROR}/debian/
+Suites: trixie trixie-updates
+Components: {' '.join(repository.DEBIAN_COMPONENTS)}
+Signed-By: {DEBIAN_KEYRING}
+
+Types: deb
+URIs: http://{DEBIAN_MIRROR}/debian-security/
+Suites: trixie-security
+Components: {' '.join(repository.DEBIAN_COMPONENTS)}
+Signed-By: {DEBIAN_KEYRING}
+""",
+    "pve-enterprise.sources": f"""\
+Types: deb
+URIs: https://enterprise.proxmox.com/debian/pve
+Suites: trixie
+Components: pve-enterprise
+Signed-By: {PROXMOX_KEYRING}
+""",
+    "ceph.sources": f"""\
+Types: deb
+URIs: https://enterprise.proxmox.com/debian/ceph-squid
+Suites: trixie
+Components: enterprise
+Signed-By: {PROXMOX_KEYRING}
+""",
+}
+
+
+async def build(settings: Settings) -> None:
+    """Install the stand-in packages over the image and say where updates come from."""
+    layer = settings.state / "pve-layer"
+    root = await overlay.mount(str(settings.image), layer, layer / "root")
+    try:
+        await _divert(root)
+        await _install(settings, root)
+    finally:
+        await overlay.unmount(root)
+
+
+async def _divert(root: Path) -> None:
+    for program, place in rootfs.DIVERTED.items():
+        await run_async("chroot", str(root), "dpkg-divert", "--quiet", "--rename", "--add", f"/{place}/{program}")
+
+
+async def _install(settings: Settings, root: Path) -> None:
+    names = [package.file_name for package in packages.INSTALLED]
+    for package in packages.INSTALLED:
+        (root / package.file_name).write_bytes(repository.deb_path(settings, package).read_bytes())
+    await run_async("chroot", str(root), "dpkg", "--install", *(f"/{name}" for name in names))
+    for name in names:
+        (root / name).unlink()
+    for name, text in SOURCES.items():
+        rootfs.write(root / "etc/apt/sources.list.d" / name, text)
+    for keyring in (DEBIAN_KEYRING, PROXMOX_KEYRING):
+        target = root / keyring.lstrip("/")
+        target.unlink(missing_ok=True)
+        target.write_bytes(repository.keyring(settings))
+    _trust(root, authority.certificate(settings))
+
+
+def _trust(root: Path, certificate: str) -> None:
+    """As update-ca-certificates would, which takes seconds; the first file is where a later run of it finds it."""
+    rootfs.write(root / "usr/local/share/ca-certificates/nested-pve-lab.crt", certificate)
+    bundle = root / "etc/ssl/certs/ca-certificates.crt"
+    rootfs.write(bundle, bundle.read_text() + certificate)
