@@ -65,7 +65,6 @@ LANGUAGE = Part(
     module_files=(
         ModuleFile(PULUMI_SDK, "python/cmd/pulumi-language-python-exec"),
         ModuleFile(PULUMI_SDK, "python/dist/pulumi-resource-pulumi-python"),
-        ModuleFile(PULUMI_SDK, "python/dist/pulumi-analyzer-policy-python"),
     ),
 )
 
