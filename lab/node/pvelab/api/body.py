@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from pvelab.paths import path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from aiohttp import web
 
@@ -38,6 +40,13 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
+async def _store(part: aiohttp.BodyPartReader, file: Path) -> None:
+    stream = await asyncio.to_thread(open, file, "xb", opener=_private)
+    with stream:
+        while chunk := await part.read_chunk(CHUNK_BYTES):
+            await asyncio.to_thread(stream.write, chunk)
+
+
 async def _upload(request: web.Request) -> dict[str, Any]:
     """A multipart body; the file's content goes to /var/tmp and its path to "tmpfilename", as pveproxy does."""
     found: dict[str, Any] = {}
@@ -50,9 +59,7 @@ async def _upload(request: web.Request) -> dict[str, Any]:
         directory = path("/var/tmp")  # noqa: S108 - where pveproxy keeps uploads
         directory.mkdir(parents=True, exist_ok=True)
         name = f"pveupload-{secrets.token_hex(16)}"
-        with open(directory / name, "xb", opener=_private) as stream:
-            while chunk := await part.read_chunk(CHUNK_BYTES):
-                stream.write(chunk)
+        await _store(part, directory / name)
         found["filename"] = part.filename
         found["tmpfilename"] = f"/var/tmp/{name}"  # noqa: S108
     return found

@@ -22,14 +22,12 @@ class Context:
         user: who calls: "root@pam", "pulumi@pve", or with a token "pulumi@pve!token".
         params: the parameters of path, query and body, checked and converted by Proxmox's schema.
         runner: runs tasks: in the background for the API, in the foreground for a command line.
-        for_ha: the HA manager itself calls, so that a guest it owns is acted on and not handed back to it.
     """
 
     node: str
     user: str
     params: dict[str, Any]
     runner: Runner
-    for_ha: bool = False
 
     def allowed(self, path: str, privilege: str) -> bool:
         """Whether the caller holds a privilege on an ACL path such as "/vms/100"."""

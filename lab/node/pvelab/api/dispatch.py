@@ -90,24 +90,16 @@ def _check(method: str, path: str, target: Target, given: Mapping[str, Any], use
     return {**values, **{name: value for name, value in target.variables.items() if name not in declared}}
 
 
-def run(method: str, path: str, given: Mapping[str, Any], runner: Runner, *, for_ha: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    """Call a method of this node as root@pam from a program, as the command-line tools and the HA manager do.
+def run(method: str, path: str, given: Mapping[str, Any], runner: Runner) -> Any:  # noqa: ANN401 - any JSON
+    """Call a method of this node as root@pam from a program, as the command-line tools do.
 
     Raises:
         PveError: the call is refused or fails.
     """
-    return asyncio.run(call(method, path, given, permissions.ROOT, runner, for_ha=for_ha))
+    return asyncio.run(call(method, path, given, permissions.ROOT, runner))
 
 
-async def call(  # noqa: PLR0913 - a call is all of these
-    method: str,
-    path: str,
-    given: Mapping[str, Any],
-    user: str | None,
-    runner: Runner,
-    *,
-    for_ha: bool = False,
-) -> Any:  # noqa: ANN401 - any JSON
+async def call(method: str, path: str, given: Mapping[str, Any], user: str | None, runner: Runner) -> Any:  # noqa: ANN401 - any JSON
     """Call a method of this node.
 
     Args:
@@ -116,7 +108,6 @@ async def call(  # noqa: PLR0913 - a call is all of these
         given: parameters as they came, texts or JSON values.
         user: who calls, None without a login.
         runner: runs the task that the method may start.
-        for_ha: the HA manager calls.
 
     Raises:
         PveError: the call is refused or fails.
@@ -126,7 +117,7 @@ async def call(  # noqa: PLR0913 - a call is all of these
     handler = handlers().get((method, target.template))
     if handler is None:
         return _generic(method, path, target, values)
-    context = Context(node_name(), user or "", values, runner, for_ha)
+    context = Context(node_name(), user or "", values, runner)
     if inspect.iscoroutinefunction(handler):
         return await handler(context)
     return await asyncio.to_thread(handler, context)

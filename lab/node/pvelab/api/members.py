@@ -33,10 +33,8 @@ def unverified_tls() -> ssl.SSLContext:
 
 
 def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    cause = getattr(error, "os_error", None)
-    number = number or getattr(cause, "errno", None)
-    return os.strerror(number) if number in errno.errorcode else "Connection timed out"
+    number = getattr(error, "errno", None) or getattr(getattr(error, "os_error", None), "errno", None)
+    return os.strerror(number) if isinstance(number, int) and number in errno.errorcode else "Connection timed out"
 
 
 async def pass_on(request: web.Request, node: str) -> web.Response:

@@ -21,8 +21,10 @@ def _fallback() -> tuple[Path, Path]:
     if not certificate.exists():
         certificate.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-            + ["-keyout", str(key), "-out", str(certificate), "-days", "365", "-subj", f"/CN={node_name()}"],
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+                *("-keyout", str(key), "-out", str(certificate), "-days", "365", "-subj", f"/CN={node_name()}"),
+            ],
             check=True,
             capture_output=True,
         )

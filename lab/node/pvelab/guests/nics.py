@@ -8,8 +8,22 @@ from pvelab import propstring
 from pvelab.paths import path
 
 MODELS = frozenset(
-    "e1000 e1000-82540em e1000-82544gc e1000-82545em e1000e i82551 i82557b i82559er ne2k_isa ne2k_pci pcnet rtl8139"
-    " virtio vmxnet3".split()
+    (
+        "e1000",
+        "e1000-82540em",
+        "e1000-82544gc",
+        "e1000-82545em",
+        "e1000e",
+        "i82551",
+        "i82557b",
+        "i82559er",
+        "ne2k_isa",
+        "ne2k_pci",
+        "pcnet",
+        "rtl8139",
+        "virtio",
+        "vmxnet3",
+    )
 )
 # The prefix that Proxmox owns.
 PREFIX = "BC:24:11"

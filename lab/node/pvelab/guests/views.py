@@ -16,7 +16,7 @@ MIB = 1 << 20
 _USAGE = ("cpu", "mem", "disk", "diskread", "diskwrite", "netin", "netout")
 
 
-def memory_mib(guest: Guest, config: Config) -> int:
+def memory_mib(config: Config) -> int:
     """The guest's memory in MiB."""
     default = "512"
     value = propstring.parse(config.options.get("memory", default), "current").get("current", default)
@@ -45,7 +45,7 @@ def name(guest: Guest, config: Config) -> str:
 
 def summary(guest: Guest, config: Config, facts: dict[str, Any]) -> dict[str, Any]:
     """What lists and status share; sizes in bytes."""
-    memory = memory_mib(guest, config) * MIB
+    memory = memory_mib(config) * MIB
     running = facts["status"] == "running"
     answer: dict[str, Any] = {
         "vmid": guest.vmid,

@@ -1,1 +1,1 @@
-"""A node's network configuration, as Proxmox's API edits it."""
+"""The node's network configuration: /etc/network/interfaces and what waits in interfaces.new."""

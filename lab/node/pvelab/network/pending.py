@@ -1,56 +1,89 @@
-"""Changes wait in interfaces.new until they are applied or reverted; applying is a real `ifreload -a`."""
+"""The current network configuration and the one that waits for a reload."""
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pvelab import cfs
+from pvelab.api.errors import die
 from pvelab.network import interfaces
 from pvelab.paths import path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-CURRENT = path("/etc/network/interfaces")
-NEW = path("/etc/network/interfaces.new")
-LOCK = path("/run/lock/pve-lab-interfaces.lock")
-RELOAD_LIMIT_S = 60
+    from pvelab.network.interfaces import Interfaces
+    from pvelab.tasks import Log
+
+CURRENT = "/etc/network/interfaces"
+NEW = "/etc/network/interfaces.new"
+LOCK = "/etc/network/.pve-interfaces.lock"
 
 
-def load() -> interfaces.Interfaces:
-    """The configuration with what waits to be applied."""
-    source = NEW if NEW.exists() else CURRENT
-    return interfaces.parse(source.read_text())
+def _text(name: str) -> str:
+    try:
+        return path(name).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _add_cards(found: Interfaces) -> Interfaces:
+    """Network cards that nobody configured are shown all the same."""
+    for device in sorted(entry.name for entry in path("/sys/class/net").iterdir()):
+        if interfaces.PHYSICAL.fullmatch(device) and device not in found.by_name:
+            found.at(device).families["inet"] = interfaces.Family("manual")
+    return found
+
+
+def load() -> Interfaces:
+    """The configuration with what waits."""
+    waiting = path(NEW).exists()
+    return _add_cards(interfaces.parse(_text(NEW if waiting else CURRENT)))
+
+
+def changes() -> str:
+    """The difference that a reload would bring, empty when nothing waits."""
+    if not path(NEW).exists():
+        return ""
+    before, after = _text(CURRENT).splitlines(keepends=True), _text(NEW).splitlines(keepends=True)
+    return "".join(difflib.unified_diff(before, after, CURRENT, NEW))
 
 
 @contextmanager
-def change() -> Iterator[interfaces.Interfaces]:
-    """Edit the waiting configuration; nothing is written when the block raises."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("w") as lock:
+def change() -> Iterator[Interfaces]:
+    """Change the waiting configuration; written when the block ends without an error."""
+    with path(LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = load()
         yield found
-        NEW.write_text(interfaces.render(found))
+        cfs.replace_file(path(NEW), interfaces.render(found))
 
 
 def revert() -> None:
-    """Drop what waits."""
-    NEW.unlink(missing_ok=True)
+    """Forget what waits."""
+    path(NEW).unlink(missing_ok=True)
 
 
-def apply(log: Callable[[str], None]) -> None:
-    """Make the waiting configuration the current one, and the kernel follow it.
+def check_reloadable() -> None:
+    """Refuse a reload without the tool for it."""
+    if not path("/usr/share/ifupdown2").exists():
+        raise die("you need ifupdown2 to reload network configuration")
+
+
+def reload(log: Log) -> None:
+    """Make what waits the current configuration and bring it up.
 
     Raises:
-        RuntimeError: `ifreload` failed.
+        PveError: ifreload failed; its errors are in the log.
     """
-    if NEW.exists():
-        NEW.replace(CURRENT)
-    done = subprocess.run(["ifreload", "-a"], capture_output=True, text=True, check=False, timeout=RELOAD_LIMIT_S)
+    if path(NEW).exists():
+        path(NEW).rename(path(CURRENT))
+    done = subprocess.run(["ifreload", "-a"], capture_output=True, text=True, check=False)
     for line in (done.stdout + done.stderr).splitlines():
         log(line)
-    if done.returncode != 0:
-        raise RuntimeError(f"command 'ifreload -a' failed: exit code {done.returncode}")
+    if done.returncode:
+        raise die(f"command 'ifreload -a' failed: exit code {done.returncode}")

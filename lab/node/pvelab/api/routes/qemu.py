@@ -80,7 +80,7 @@ def start(ctx: Context) -> str:
         there = Guest(vmid, "qemu", source)
         return ctx.start_task("qmstart", str(vmid), lambda log: power.start_incoming(there, here, log))
     guest = _guest(ctx)
-    if ha.is_managed(guest) and not ctx.for_ha:
+    if ha.is_managed(guest):
         return _ha_task(ctx, guest, "hastart", "start", "set", guest.ha_sid, "--state", "started")
     skip = bool(ctx.params.get("skiplock"))
 
@@ -93,7 +93,7 @@ def start(ctx: Context) -> str:
 def _stop(ctx: Context, kind: str, timeout: int) -> str:
     _root_only(ctx, "skiplock", "keepActive")
     guest = _guest(ctx)
-    if ha.is_managed(guest) and not ctx.for_ha:
+    if ha.is_managed(guest):
         verb = "stop" if kind == "qmstop" else "shutdown"
         return _ha_task(ctx, guest, f"ha{verb}", verb, "crm-command", "stop", guest.ha_sid, str(timeout))
     skip = bool(ctx.params.get("skiplock"))
@@ -135,7 +135,7 @@ def migrate(ctx: Context) -> str:
     conf.check_lock(guest, conf.load(guest))
     if state.is_running(guest) and not ctx.params.get("online"):
         raise die("can't migrate running VM without --online")
-    if ha.is_managed(guest) and not ctx.for_ha:
+    if ha.is_managed(guest):
         return migration.request_ha(ctx, guest, target)
     return ctx.start_task("qmigrate", str(guest.vmid), migration.work(guest, target))
 

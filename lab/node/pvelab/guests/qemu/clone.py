@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from pvelab.tasks import Log
 
 _NOT_COPIED = frozenset(
-    "snapshots parent snaptime vmstate snapstate runningcpu runningmachine running-nets-host-mtu lock template".split()
+    (
+        "snapshots",
+        "parent",
+        "snaptime",
+        "vmstate",
+        "snapstate",
+        "runningcpu",
+        "runningmachine",
+        "running-nets-host-mtu",
+        "lock",
+        "template",
+    )
 )
 # A clone only looks whether somebody changes its source right now.
 SOURCE_LOCK_WAIT_S = 1.0

@@ -13,8 +13,8 @@ from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options, power
 from pvelab.guests.registry import Guest
-from pvelab.storage import images, layout, listing
 from pvelab.storage import config as storage_config
+from pvelab.storage import images, layout, listing
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context

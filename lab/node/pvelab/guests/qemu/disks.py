@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pvelab import sizes
 from pvelab.api.errors import die
@@ -58,7 +58,9 @@ def resize(ctx: Context) -> str:
     return ctx.start_task("resize", str(guest.vmid), lambda log: _resize(guest, key, text, log))
 
 
-def _move(guest: Guest, key: str, target: str, fmt: str | None, log: Log, *, delete: bool) -> None:
+def _move(guest: Guest, params: dict[str, Any], log: Log) -> None:
+    key, target = params["disk"], params["storage"]
+    fmt = params.get("format") if storage_config.find(target).is_file_based else None
     with locked("qemu", guest.vmid):
         config = conf.load(guest)
         conf.check_lock(guest, config)
@@ -66,7 +68,7 @@ def _move(guest: Guest, key: str, target: str, fmt: str | None, log: Log, *, del
         log(f"create full clone of drive {key} ({drive.volume})")
         volid = images.copy(drive.volume, target, guest.vmid, fmt)
         config.options[key] = drive.with_volume(volid).text()
-        if delete:
+        if params.get("delete"):
             images.free(drive.volume)
         else:
             config.options[drives.next_unused(config.options)] = drive.volume
@@ -87,8 +89,4 @@ def move(ctx: Context) -> str:
     if source.storage.id == target and fmt in (None, source.format):
         raise die("you can't move to the same storage with same format")
     ctx.require_quorum()
-    keeps_format = fmt if storage_config.find(target).is_file_based else None
-    delete = bool(ctx.params.get("delete"))
-    return ctx.start_task(
-        "qmmove", str(guest.vmid), lambda log: _move(guest, key, target, keeps_format, log, delete=delete)
-    )
+    return ctx.start_task("qmmove", str(guest.vmid), lambda log: _move(guest, ctx.params, log))

@@ -18,19 +18,35 @@ if TYPE_CHECKING:
 QEMU_VERSION = "10.1.2"
 # Parameters of the create and update methods that are no options of the machine.
 CONTROL = frozenset(
-    "node vmid archive storage force unique live-restore pool bwlimit start ha-managed import-working-storage digest"
-    " delete revert skiplock background_delay".split()
+    (
+        "node",
+        "vmid",
+        "archive",
+        "storage",
+        "force",
+        "unique",
+        "live-restore",
+        "pool",
+        "bwlimit",
+        "start",
+        "ha-managed",
+        "import-working-storage",
+        "digest",
+        "delete",
+        "revert",
+        "skiplock",
+        "background_delay",
+    )
 )
 _ROOT_ONLY = frozenset(("args", "hookscript", "affinity", "arch", "parallel", "ivshmem", "lock", "amd-sev", "rng0"))
 _PRIVILEGES = {
     "VM.Config.CPU": "cores sockets vcpus cpu cpulimit cpuunits numa smp",
     "VM.Config.Memory": "memory balloon shares hugepages keephugepages",
-    "VM.Config.Options": "name description onboot tags protection startup agent hotplug autostart kvm acpi tablet"
-    " localtime freeze reboot startdate tdf template ostype boot bootdisk watchdog",
+    "VM.Config.Options": "name description onboot tags protection startup agent autostart reboot template watchdog",
+    "VM.Config.Disk": "boot bootdisk",
     "VM.Config.Cloudinit": "cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys",
 }
 _BY_OPTION = {option: privilege for privilege, options in _PRIVILEGES.items() for option in options.split()}
-_HARDWARE_OPTIONS = frozenset(("kvm", "acpi", "tablet", "ostype", "hotplug", "freeze", "localtime", "tdf", "startdate"))
 
 
 def privilege(key: str, value: str) -> str | None:
@@ -39,15 +55,8 @@ def privilege(key: str, value: str) -> str | None:
         return None
     if drives.is_key("qemu", key) or key.startswith("unused"):
         return "VM.Config.CDROM" if "media=cdrom" in value else "VM.Config.Disk"
-    if re.fullmatch(r"net\d+", key):
-        return "VM.Config.Network"
-    if re.fullmatch(r"ipconfig\d+", key):
-        return "VM.Config.Cloudinit"
-    if key == "boot":
-        return "VM.Config.Disk"
-    if key in _HARDWARE_OPTIONS:
-        return "VM.Config.HWType"
-    return _BY_OPTION.get(key, "VM.Config.HWType")
+    numbered = {"net": "VM.Config.Network", "ipconfig": "VM.Config.Cloudinit"}.get(key.rstrip("0123456789"))
+    return numbered or _BY_OPTION.get(key, "VM.Config.HWType")
 
 
 def require(ctx: Context, vmid: int, pool: str | None, wanted: str) -> None:

@@ -20,8 +20,21 @@ if TYPE_CHECKING:
 
 # What a running machine takes at once, besides what it can hotplug.
 _AT_ONCE = frozenset(
-    "lock name onboot shares startup description protection vmstatestorage hookscript tags balloon"
-    " cpuunits cpulimit".split()
+    (
+        "lock",
+        "name",
+        "onboot",
+        "shares",
+        "startup",
+        "description",
+        "protection",
+        "vmstatestorage",
+        "hookscript",
+        "tags",
+        "balloon",
+        "cpuunits",
+        "cpulimit",
+    )
 )
 _HOTPLUG_DEFAULT = "network,disk,usb"
 
