@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from onnode.errors import CODES as ON_NODE_CODES
 from onnode.errors import Code, StepError
 
 CODES: dict[str, Code] = {
@@ -33,11 +34,106 @@ CODES: dict[str, Code] = {
         "A step on a machine ended without the result it owes.",
         "run the shown command on the machine; if the package is missing or damaged there, `pulumi up` puts it back",
     ),
+    # -- cluster
+    "member-unknown": Code(
+        "The live cluster has members that the configuration does not describe.",
+        "describe them under nodes; to take a node out of the cluster, move its guests away, power it off for good, "
+        "and run `pvecm delnode` on a member",
+    ),
+    "identity-changed": Code(
+        "The cluster's name, its seed, or a member's name, id, votes or link address was changed in the configuration; "
+        "a live cluster cannot follow.",
+        "put the old values back; for other ones, build a new stack beside this one and move the guests",
+    ),
+    "member-removed": Code(
+        "A member was left out of the configuration; removing nodes is not built yet.",
+        "describe the member again; a dead one is taken out by hand with `pvecm delnode`",
+    ),
+    "clusters-split": Code(
+        "Two clusters carry the described name.",
+        'separate the nodes that do not belong, as in pvecm\'s manual, section "Separate a Node Without Reinstalling"',
+    ),
+    "seed-not-member": Code(
+        "The cluster exists, but the seed is not a member of it, perhaps because it was reinstalled.",
+        "set cluster.seed to a node that is a member, or join the seed by hand: `pvecm add` on it",
+    ),
+    "member-not-working": Code(
+        "A present member is not quorate or its /etc/pve is read-only, so no node can join.",
+        "bring the missing members up (`make status` names them), then `pulumi up` again",
+    ),
+    "version-mismatch": Code(
+        "A joining node has another major version of Proxmox VE than the cluster.",
+        "upgrade the older side first, then `pulumi up` again",
+    ),
+    "clock-skew": Code("The clocks of two nodes differ.", "`chronyc makestep` on both; check their time servers"),
+    "admin-key-missing": Code(
+        "A join would replace the joiner's authorized_keys by the cluster's, which lack the administrator's key.",
+        "append your public key to /etc/pve/priv/authorized_keys on a member",
+    ),
+    "certificate-missing": Code(
+        "The seed has no certificate for its API.",
+        "`pvecm updatecerts --force && systemctl restart pveproxy` on the seed",
+    ),
+    "cluster-not-as-described": Code(
+        "What the nodes say is not what the configuration describes.",
+        "`make status` shows each node; bring back what is missing, then `pulumi up` again",
+    ),
+    # -- API
+    "api-unreachable": Code(
+        "No member's API answers.",
+        "check port 8006 of the members from here; on a member: systemctl restart pveproxy",
+    ),
+    "api-login-failed": Code(
+        "The API refused the user or its password.",
+        "correct apiPassword among the credentials, or set the password: `pveum passwd USER` on a member",
+    ),
+    "api-certificate": Code(
+        "An API presents a certificate that is not its machine's own.",
+        "find out who answers at the address; never turn the check off",
+    ),
+    "api-refused": Code("The API refused a request.", "resolve what it says, then `pulumi up` again"),
+    "task-failed": Code(
+        "A task of Proxmox VE failed.", "read the task's log in the web interface or with `pvenode task log UPID`"
+    ),
+    "task-timeout": Code(
+        "A task of Proxmox VE did not end in time.", "look at the task on its node, then `pulumi up` again"
+    ),
+    # -- guests
+    "guest-foreign": Code(
+        "The described vmid is taken by a guest that this stack did not make.",
+        "give the guest another vmid in the configuration; a foreign guest is never touched",
+    ),
+    "guest-differs": Code(
+        "A guest differs from the configuration in something that would need a new one.",
+        "put the observed value into the configuration, or destroy the guest first",
+    ),
+    "guest-node-down": Code(
+        "The node that holds a guest is down, and HA has not recovered the guest.",
+        "bring the node up, or wait for HA (`make status`), then `pulumi up` again",
+    ),
+    "ha-not-ready": Code(
+        "The HA manager is not ready to take guests.",
+        "`systemctl restart watchdog-mux pve-ha-crm pve-ha-lrm` on the named node; `make status` shows each",
+    ),
+    "guest-not-as-described": Code(
+        "HA did not bring a guest to its described state on an allowed node.",
+        "`ha-manager status` on a member; a guest in state error: `ha-manager set SID --state disabled`, fix, "
+        "`ha-manager set SID --state started`",
+    ),
+    # -- this program
+    "bad-call": Code(
+        "An administrator's step was called with a name or input that it does not know.",
+        "run `pulumi up` from a clean checkout",
+    ),
+    "unexpected": Code(
+        "A case that this program does not know.", "report it with this message; nothing is hidden in it"
+    ),
 }
 
 
 class AdminError(StepError):
-    """A refusal or failure that a user reads; `code` is a key of :data:`CODES`."""
+    """A refusal or failure that a user reads; `code` is one of :data:`CODES` or of `onnode.errors.CODES`."""
 
     def __init__(self, code: str, what: str, *, observed: str = "", expected: str = "", fix: str = "") -> None:
-        super().__init__(code, what, observed=observed, expected=expected, fix=fix or CODES[code].next)
+        known = CODES.get(code) or ON_NODE_CODES[code]
+        super().__init__(code, what, observed=observed, expected=expected, fix=fix or known.next)

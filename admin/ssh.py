@@ -221,7 +221,7 @@ def _mismatch(machine: Machine, presented: str | None) -> AdminError:
 
 
 def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminError:
-    offered = ", ".join(_fingerprint(key.public_data) for key in keys)
+    offered = ", ".join(fingerprint(key.public_data) for key in keys)
     return AdminError(
         "ssh-auth-failed",
         f"{machine.name} refuses the administrator's SSH key",
@@ -234,5 +234,6 @@ def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminErro
     )
 
 
-def _fingerprint(public_data: bytes) -> str:
+def fingerprint(public_data: bytes) -> str:
+    """A public key's fingerprint, as `ssh-keygen -l` prints it."""
     return "SHA256:" + b64encode(sha256(public_data).digest()).decode().rstrip("=")

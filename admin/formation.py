@@ -1,0 +1,380 @@
+"""What may be done to a cluster, decided from what all its nodes say at this moment. Pure: no I/O.
+
+The refusals here are those that need more than one node's word; what one node can tell about itself, its own step
+refuses (onnode/create_cluster.py, onnode/join_cluster.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from admin.errors import AdminError
+from onnode.corosync import ConfNode
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from admin.desired import Member
+    from admin.facts import Membership, MembershipReport
+
+CLOCK_SKEW_MAX_S = 5.0
+
+
+def described(member: Member) -> ConfNode:
+    """A described member in the form in which a cluster's configuration lists it."""
+    links = {link.number: link.address for link in member.links}
+    return ConfNode(member.name, member.node_id, member.votes, links)
+
+
+def shown(node: ConfNode) -> str:
+    """A listed node, for a message."""
+    links = ", ".join(f"link{number} {address}" for number, address in sorted(node.links.items()))
+    return f"{node.name}: id {node.id}, votes {node.votes}, {links}"
+
+
+# -- identity ----------------------------------------------------------------------------------------------------------
+
+
+def refuse_other_cluster(cluster: str, seen: Iterable[Membership]) -> None:
+    """Refuse when a node belongs to a cluster of another name.
+
+    Raises:
+        AdminError: other-cluster.
+    """
+    others = {look.node: look.cluster for look in seen if look.cluster not in (None, cluster)}
+    if others:
+        raise AdminError(
+            "other-cluster",
+            f"nodes belong to another cluster than {cluster}",
+            observed=", ".join(f"{node} is in {other}" for node, other in sorted(others.items())),
+            expected=f"nodes of cluster {cluster}, or stand-alone ones",
+        )
+
+
+def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member], *, subset: bool = False) -> None:
+    """Refuse when a live cluster lists its nodes otherwise than described.
+
+    Args:
+        nodes: as the live cluster lists them.
+        members: as described.
+        subset: `members` are only some of the described ones: nodes beyond them are none of our business.
+
+    Raises:
+        AdminError: member-differs, member-unknown.
+    """
+    wanted = {member.name: described(member) for member in members}
+    listed = list(nodes)
+    differing = [node for node in listed if node.name in wanted and node != wanted[node.name]]
+    if differing:
+        raise AdminError(
+            "member-differs",
+            "a live cluster has members that are described otherwise",
+            observed="; ".join(shown(node) for node in differing),
+            expected="; ".join(shown(wanted[node.name]) for node in differing),
+        )
+    unknown = [node.name for node in listed if node.name not in wanted]
+    if unknown and not subset:
+        raise AdminError(
+            "member-unknown",
+            "the live cluster has members that are not described",
+            observed=", ".join(sorted(unknown)),
+            expected=f"only {', '.join(sorted(wanted))}",
+            fix=(
+                f"describe {', '.join(sorted(unknown))} under nodes in the stack file; "
+                "to remove a node, follow docs/recovery.md#member-unknown"
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a live cluster cannot change; facts of the step of that name."""
+
+    cluster: str
+    seed: str
+    members: dict[str, ConfNode]
+
+
+def refuse_renamed(before: Identity, now: Identity) -> None:
+    """Refuse a changed name, seed, or member, compared with what an earlier run recorded.
+
+    Raises:
+        AdminError: identity-changed, member-removed.
+    """
+    changes = [("cluster name", before.cluster, now.cluster), ("seed", before.seed, now.seed)]
+    changes += [
+        ("member", shown(node), shown(now.members[name]))
+        for name, node in before.members.items()
+        if name in now.members and node != now.members[name]
+    ]
+    if changed := [change for change in changes if change[1] != change[2]]:
+        raise AdminError(
+            "identity-changed",
+            "what identifies a cluster was changed in the configuration",
+            observed="; ".join(f"{what} {new}" for what, _, new in changed),
+            expected="; ".join(f"{what} {old}" for what, old, _ in changed),
+        )
+    if removed := sorted(set(before.members) - set(now.members)):
+        raise AdminError(
+            "member-removed",
+            "a member was left out of the configuration",
+            observed=f"not described any more: {', '.join(removed)}",
+            expected="all members that the cluster was built with",
+        )
+
+
+# -- create ------------------------------------------------------------------------------------------------------------
+
+
+def cluster_to_adopt(
+    cluster: str, seed: str, members: Sequence[Member], answers: Mapping[str, MembershipReport | StepError]
+) -> str | None:
+    """Whether the described cluster exists already: a member of it that works, or None if one may be created (F6).
+
+    Args:
+        cluster: its described name.
+        seed: the node on which it is created.
+        members: all described nodes.
+        answers: what each of them said, or why it said nothing.
+
+    Raises:
+        AdminError: other-cluster, member-differs, member-unknown, clusters-split, seed-not-member.
+        StepError: why a node said nothing, when no cluster may be created without having asked it.
+    """
+    seen = {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
+    refuse_other_cluster(cluster, seen.values())
+    reporting = {name: look for name, look in seen.items() if look.cluster is not None}
+    if not reporting:
+        _refuse_silent(answers)
+        return None
+    if set(reporting) == {seed} and not reporting[seed].works:
+        _refuse_silent(answers)
+        return None  # creation was cut off on the seed, which finishes it
+    newest = max(reporting.values(), key=lambda look: (look.quorate, look.config_version or 0))
+    refuse_changed_identity(newest.nodes, members)
+    _refuse_split(newest, reporting)
+    if newest.listed(seed) is None:
+        raise AdminError(
+            "seed-not-member",
+            f"cluster {cluster} exists, and the seed {seed} is not a member of it",
+            observed=f"{newest.node} lists {', '.join(node.name for node in newest.nodes)}",
+            expected=f"a cluster that {seed} belongs to",
+        )
+    return newest.node
+
+
+def _refuse_silent(answers: Mapping[str, MembershipReport | StepError]) -> None:
+    for answer in answers.values():
+        if isinstance(answer, StepError):
+            raise answer
+
+
+def _refuse_split(newest: Membership, reporting: Mapping[str, Membership]) -> None:
+    apart = [name for name, look in reporting.items() if look.state == "member" and newest.listed(name) is None]
+    if apart:
+        raise AdminError(
+            "clusters-split",
+            f"there are two clusters with the name {newest.cluster}",
+            observed=f"{newest.node} does not list {', '.join(sorted(apart))}, and they take themselves for members",
+            expected="one cluster that lists all its members",
+        )
+
+
+# -- join --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JoinPlan:
+    """How a node gets in.
+
+    Attributes:
+        sponsor: the member through which it joins.
+        listed: whether the cluster lists it already.
+        votes: what the expected votes must first be set to, for a join that was cut off right after the cluster had
+            taken the node in: its vote is counted, and it cannot vote yet. None: nothing to be done.
+    """
+
+    sponsor: str
+    listed: bool
+    votes: int | None = None
+
+
+def is_joined(cluster: str, joiner: MembershipReport, present: Mapping[str, MembershipReport]) -> bool:
+    """Whether the node is a member already, in its own eyes and the cluster's."""
+    return (
+        joiner.state == "member"
+        and joiner.cluster == cluster
+        and any(look.listed(joiner.node) for look in present.values())
+    )
+
+
+def plan_join(
+    cluster: str,
+    members: Sequence[Member],
+    joiner: MembershipReport,
+    present: Mapping[str, MembershipReport],
+    admin_keys: Iterable[str],
+) -> JoinPlan:
+    """Decide how a node that is no full member gets in, after every check that needs more than its own word.
+
+    Args:
+        cluster: the cluster's described name.
+        members: the present members and, last, the joiner, as described.
+        joiner: what the joiner says.
+        present: what each present member says, the seed first.
+        admin_keys: fingerprints of the keys with which the administrator logs in.
+
+    Raises:
+        AdminError: other-cluster, member-differs, member-not-working, version-mismatch, clock-skew,
+            admin-key-missing, certificate-missing.
+    """
+    refuse_other_cluster(cluster, [joiner, *present.values()])
+    newest = max(present.values(), key=lambda look: look.config_version or 0)
+    refuse_changed_identity(newest.nodes, members, subset=True)
+    listed = newest.listed(joiner.node) is not None
+    votes = _votes_to_expect(newest, joiner) if listed else None
+    if not listed or (joiner.state == "absent" and votes is None):
+        _refuse_not_working(cluster, present)
+    sponsor = next(iter(present.values()))
+    _refuse_different_version(sponsor, joiner)
+    _refuse_clock_skew(sponsor, joiner)
+    _refuse_missing_key(sponsor, admin_keys)
+    if sponsor.api_fingerprint is None:
+        raise AdminError(
+            "certificate-missing",
+            f"{sponsor.node} has no certificate for its API, so no node can join through it",
+            observed=f"neither pveproxy-ssl.pem nor pve-ssl.pem in /etc/pve/nodes/{sponsor.node}",
+            expected="a certificate",
+            fix=f"on {sponsor.node}: pvecm updatecerts --force && systemctl restart pveproxy",
+        )
+    return JoinPlan(sponsor.node, listed, votes)
+
+
+def _votes_to_expect(newest: Membership, joiner: Membership) -> int | None:
+    """The votes of all but the joiner, when they all vote, and only its missing vote blocks them."""
+    others = [node for node in newest.nodes if node.name != joiner.node]
+    all_vote = {node.id for node in others} <= newest.voters
+    if joiner.state == "absent" and all_vote and not newest.quorate:
+        return sum(node.votes for node in others)
+    return None
+
+
+def _refuse_not_working(cluster: str, present: Mapping[str, Membership]) -> None:
+    idle = [look for look in present.values() if not (look.works and look.cluster == cluster)]
+    if idle:
+        raise AdminError(
+            "member-not-working",
+            "no node can join while a member is not quorate or its /etc/pve is read-only",
+            observed="; ".join(working(look) for look in idle),
+            expected=f"every present member is a quorate member of {cluster} with a writable /etc/pve",
+        )
+
+
+def working(look: Membership) -> str:
+    """How a node does, for a message."""
+    if look.state != "member":
+        missing = f" (missing: {', '.join(look.missing)})" if look.missing else ""
+        return f"{look.node} is {'stand-alone' if look.state == 'absent' else 'half joined'}{missing}"
+    quorum = "quorate" if look.quorate else "not quorate"
+    return f"{look.node} is {quorum}, its /etc/pve {'writable' if look.pve_writable else 'read-only'}"
+
+
+def _refuse_different_version(sponsor: Membership, joiner: Membership) -> None:
+    if sponsor.pve_version.split(".")[0] != joiner.pve_version.split(".")[0]:
+        raise AdminError(
+            "version-mismatch",
+            f"{joiner.node} runs another major version of Proxmox VE than the cluster",
+            observed=f"{joiner.node} {joiner.pve_version}, {sponsor.node} {sponsor.pve_version}",
+            expected="the same major version on all members",
+        )
+
+
+def _refuse_clock_skew(sponsor: Membership, joiner: Membership) -> None:
+    # Asked at the same moment; each answer took some time, which only makes this more lenient.
+    skew = abs(sponsor.time - joiner.time)
+    if skew > CLOCK_SKEW_MAX_S:
+        raise AdminError(
+            "clock-skew",
+            f"the clocks of {joiner.node} and {sponsor.node} differ",
+            observed=f"{skew:.1f} s",
+            expected=f"at most {CLOCK_SKEW_MAX_S:g} s",
+            fix="on both: chronyc makestep; check their time servers with chronyc sources",
+        )
+
+
+def _refuse_missing_key(sponsor: MembershipReport, admin_keys: Iterable[str]) -> None:
+    offered = list(admin_keys)
+    if not set(offered) & set(sponsor.authorized_keys):
+        raise AdminError(
+            "admin-key-missing",
+            "a join replaces the joiner's authorized_keys by the cluster's, and yours is not among them",
+            observed=f"the cluster's authorized_keys lack {', '.join(offered) or 'every key of yours'}",
+            expected=f"your public key in /etc/pve/priv/authorized_keys on {sponsor.node}",
+            fix=f"on {sponsor.node}: append your public key to /etc/pve/priv/authorized_keys",
+        )
+
+
+# -- the cluster as it should be ---------------------------------------------------------------------------------------
+
+
+def problems(
+    cluster: str, members: Sequence[Member], seen: Mapping[str, Membership], *, only_through: str | None = None
+) -> list[str]:
+    """What is not as described, in the eyes of each node that was seen: membership, votes, links, /etc/pve.
+
+    Args:
+        cluster: its name.
+        members: the nodes that must be members.
+        seen: what each of them says.
+        only_through: look only at the links to and from this node.
+    """
+    found: list[str] = []
+    for member in members:
+        look = seen.get(member.name)
+        if look is None:
+            continue
+        if look.state != "member" or look.cluster != cluster:
+            found.append(f"{working(look)}" if look.cluster in (None, cluster) else f"{look.node} is in {look.cluster}")
+            continue
+        found += _listing_problems(look, members)
+        found += [] if look.quorate else [f"{look.node} is not quorate"]
+        found += [] if look.pve_writable else [f"/etc/pve is read-only on {look.node}"]
+        found += [] if look.api_fingerprint else [f"{look.node} has no certificate"]
+        found += _vote_problems(look, members)
+        found += _link_problems(look, members, only_through)
+    return found
+
+
+def _listing_problems(look: Membership, members: Sequence[Member]) -> list[str]:
+    found = []
+    for member in members:
+        listed = look.listed(member.name)
+        if listed is None:
+            found.append(f"{look.node} does not list {member.name}")
+        elif listed != described(member):
+            found.append(f"{look.node} lists {shown(listed)}; described is {shown(described(member))}")
+    return found
+
+
+def _vote_problems(look: Membership, members: Sequence[Member]) -> list[str]:
+    if look.quorum is None:
+        return []
+    wanted = sum(node.votes for node in look.nodes)
+    found = (
+        [] if look.quorum.expected == wanted else [f"{look.node} expects {look.quorum.expected} votes, not {wanted}"]
+    )
+    silent = [member.name for member in members if member.node_id not in look.voters]
+    return found + [f"{look.node} sees no vote of {name}" for name in silent]
+
+
+def _link_problems(look: Membership, members: Sequence[Member], only_through: str | None) -> list[str]:
+    connected = {(link.node_id, link.link) for link in look.links if link.connected}
+    return [
+        f"link {link.number} from {look.node} to {peer.name} is not connected"
+        for peer in members
+        if peer.name != look.node and only_through in (None, look.node, peer.name)
+        for link in peer.links
+        if (peer.node_id, link.number) not in connected
+    ]

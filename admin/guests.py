@@ -1,0 +1,189 @@
+"""Guests through the API: looked up live wherever they are, and only touched when this stack made them."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from admin.api import NO_NODE, ApiError
+from admin.errors import AdminError
+from admin.step import note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admin.api import Api
+    from admin.desired import Image
+
+TASK_S = 600.0
+DOWNLOAD_S = 3600.0
+# Fencing takes 60 s and the lock of a dead node's agent another 120 s (pve-ha-manager, NodeStatus.pm, LRM.pm).
+RECOVERY_S = 360.0
+POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A guest as the cluster knows it."""
+
+    vmid: int
+    kind: str  # "qemu" | "lxc"
+    node: str
+    node_online: bool
+    tags: frozenset[str]
+    template: bool
+    ha_state: str | None
+
+    @property
+    def path(self) -> str:
+        """Where the API has it."""
+        return f"/nodes/{self.node}/{self.kind}/{self.vmid}"
+
+
+def find(api: Api, vmid: int) -> Found | None:
+    """Look a guest up in the whole cluster."""
+    resources = api.get("/cluster/resources")
+    guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
+    if guest is None:
+        return None
+    online = {entry["node"] for entry in resources if entry["type"] == "node" and entry.get("status") == "online"}
+    return Found(
+        vmid,
+        guest["type"],
+        guest["node"],
+        guest["node"] in online,
+        frozenset(split_tags(guest.get("tags"))),
+        bool(guest.get("template")),
+        guest.get("hastate"),
+    )
+
+
+def split_tags(text: str | None) -> list[str]:
+    """Tags as a list; Proxmox separates them by semicolons and accepts commas and spaces."""
+    return [tag for tag in re.split(r"[;, ]+", text or "") if tag]
+
+
+def refuse_foreign(found: Found, kind: str, stack_tag: str) -> None:
+    """Refuse a guest that this stack did not make.
+
+    Raises:
+        AdminError: guest-foreign.
+    """
+    if found.kind != kind or stack_tag not in found.tags:
+        raise AdminError(
+            "guest-foreign",
+            f"vmid {found.vmid} is taken by a guest that this stack did not make",
+            observed=f"{found.kind} on {found.node}, tags: {', '.join(sorted(found.tags)) or 'none'}",
+            expected=f"{kind} with tag {stack_tag}, or a free vmid",
+        )
+
+
+def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) -> Found | None:
+    """Wait for HA to recover a guest from a dead node; the guest where it then is.
+
+    Raises:
+        AdminError: guest-node-down.
+    """
+    deadline = time.monotonic() + timeout_s
+    now: Found | None = found
+    while now is not None and not now.node_online:
+        if now.ha_state is None or time.monotonic() >= deadline:
+            raise AdminError(
+                "guest-node-down",
+                f"guest {now.vmid} is on a node that is down",
+                observed=f"{now.node} is offline, HA state of the guest: {now.ha_state or 'not under HA'}",
+                expected="a guest on a node that is up",
+            )
+        if now is found:
+            note(f"waiting for HA to recover guest {now.vmid} from {now.node}")
+        time.sleep(POLL_S)
+        now = find(api, found.vmid)
+    return now
+
+
+def release_from_ha(api: Api, sid: str, timeout_s: float = TASK_S) -> None:
+    """Take a guest out of the HA manager and wait until that has let go of it (F15).
+
+    Raises:
+        AdminError: task-timeout.
+    """
+    if sid not in {entry["sid"] for entry in api.get("/cluster/ha/resources")}:
+        return
+    api.delete(f"/cluster/ha/resources/{sid}")
+
+    def released() -> bool:
+        return not any(entry.get("sid") == sid for entry in api.get("/cluster/ha/status/current"))
+
+    wait_for(released, timeout_s, f"the HA manager still has {sid}", "it lets go of a removed resource")
+
+
+def stop(api: Api, found: Found) -> None:
+    """Make sure that a guest does not run."""
+    if api.get(f"{found.path}/status/current")["status"] != "stopped":
+        api.wait(api.post(f"{found.path}/status/stop"), TASK_S)
+
+
+def destroy(api: Api, found: Found) -> None:
+    """Destroy a stopped guest with its disks and its entries in jobs."""
+    options = {"purge": 1, "destroy-unreferenced-disks": 1}
+    try:
+        upid = api.delete(found.path, **options)
+    except ApiError as error:
+        if error.status != NO_NODE:
+            raise
+        raise AdminError(
+            "guest-node-down",
+            f"guest {found.vmid} is on a node that does not answer",
+            observed=f"{found.node}: {error.message}",
+            expected="a node that is up",
+        ) from error
+    api.wait(upid, TASK_S)
+
+
+def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expected: str) -> None:
+    """Ask until it is so.
+
+    Raises:
+        AdminError: task-timeout.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        if time.monotonic() >= deadline:
+            raise AdminError(
+                "task-timeout", "waiting was in vain", observed=observed, expected=f"{expected}, within {timeout_s:g} s"
+            )
+        time.sleep(POLL_S)
+
+
+def download(api: Api, node: str, image: Image, content: str) -> str:
+    """Let a node download a file to a storage, unless it is there; the volume's id."""
+    volume = f"{image.storage}:{content}/{image.file_name}"
+    storage = f"/nodes/{node}/storage/{image.storage}"
+    if any(entry["volid"] == volume for entry in api.get(f"{storage}/content", content=content)):
+        return volume
+    note(f"{node} downloads {image.url}")
+    options: dict[str, Any] = {"url": image.url, "filename": image.file_name, "content": content}
+    if image.checksum is not None:
+        algorithm, _, digest = image.checksum.partition(":")
+        options |= {"checksum-algorithm": algorithm, "checksum": digest}
+    api.wait(api.post(f"{storage}/download-url", **options), DOWNLOAD_S)
+    return volume
+
+
+def live_node(api: Api, preferred: str) -> str:
+    """The preferred node if it is online, else another one.
+
+    Raises:
+        AdminError: guest-node-down.
+    """
+    online = [entry["node"] for entry in api.get("/nodes") if entry.get("status") == "online"]
+    if not online:
+        raise AdminError("guest-node-down", "no node is online", observed="none", expected=preferred)
+    return preferred if preferred in online else min(online)
+
+
+def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
+    """The options that are set otherwise than wanted; numbers and texts compare as texts, as Proxmox stores them."""
+    return {key: value for key, value in wanted.items() if str(config.get(key, "")) != value}

@@ -1,0 +1,36 @@
+"""api-user: the user for day-to-day work with its role on `/`; its password works at the endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin import api, members
+from admin.errors import AdminError
+from admin.nodes import run_step
+from admin.steps.check_certificate import compare
+from onnode import desired as on_node
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.desired import ApiUser
+    from admin.step import Call
+
+USER_S = 180.0
+
+
+async def bring_about(desired: ApiUser, call: Call) -> Outcome:
+    """Make the user on a working member, then log in through the API.
+
+    Raises:
+        StepError: member-not-working, that of the on-node step, api-certificate, api-login-failed.
+    """
+    if call.secrets.api_password is None:
+        raise AdminError("bad-call", "the API user needs a password", observed="none given")
+    wanted = on_node.ApiUser(desired.api.user, call.secrets.api_password, desired.role)
+    async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
+        member = await members.first_working(opened)
+        result = await run_step(member, "api-user", wanted, timeout_s=USER_S)
+    if desired.api.tls == "pinned":
+        await compare(desired.api.endpoint, desired.members, call)
+    await api.connect(desired.members, desired.api, call.secrets)
+    return Outcome(result.changed, {"user": desired.api.user, "role": desired.role})

@@ -1,0 +1,42 @@
+"""create-cluster: on the seed, unless a member reports that the described cluster exists (F6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin import formation, members
+from admin.nodes import run_step
+from admin.step import note
+from onnode import desired as on_node
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.desired import CreateCluster
+    from admin.step import Call
+
+MARGIN_S = 120.0  # the step's own waits, beyond the time for the command
+
+
+async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
+    """Look at all members, then adopt or create.
+
+    Raises:
+        StepError: see :func:`formation.cluster_to_adopt` and the on-node step.
+    """
+    async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
+        answers = await members.ask(opened, members.membership)
+        adopted = formation.cluster_to_adopt(desired.cluster, desired.seed, desired.members, answers)
+        if adopted is not None:
+            note(f"cluster {desired.cluster} exists; {adopted} is a member")
+            return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
+        seed = members.connected(opened, desired.seed)
+        result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=desired.timeout_s + MARGIN_S)
+    return Outcome(result.changed, {"cluster": desired.cluster, "adopted": False})
+
+
+def on_seed(desired: CreateCluster) -> on_node.CreateCluster:
+    """What the seed has to do."""
+    seed = next(member for member in desired.members if member.name == desired.seed)
+    return on_node.CreateCluster(
+        desired.cluster, seed.name, seed.node_id, seed.votes, seed.links, timeout_s=desired.timeout_s
+    )

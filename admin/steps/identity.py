@@ -1,0 +1,72 @@
+"""identity: nothing changes that a live cluster cannot change. Asked before any node is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from admin import formation, members
+from admin.facts import Membership
+from onnode.corosync import ConfNode, parse_conf
+from onnode.errors import StepError
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.desired import Identity
+    from admin.ssh import Connection
+    from admin.step import Call
+
+CONNECT_S = 2.0  # a node that is not there yet must not hold up the first run; later steps look again, longer
+LOOK_S = 10.0
+_READ = "hostname; cat /etc/pve/corosync.conf 2>/dev/null || cat /etc/corosync/corosync.conf 2>/dev/null || true"
+
+
+async def bring_about(desired: Identity, call: Call) -> Outcome:
+    """Compare with the run before, and with every node that answers.
+
+    Raises:
+        AdminError: identity-changed, member-removed, other-cluster, member-differs, member-unknown, host-key-mismatch.
+    """
+    now = formation.Identity(
+        desired.cluster, desired.seed, {member.name: formation.described(member) for member in desired.members}
+    )
+    if call.previous is not None:
+        formation.refuse_renamed(_recorded(call.previous), now)
+    async with members.connections(desired.members, call.secrets.ssh_private_key, timeout_s=CONNECT_S) as opened:
+        answers = await members.ask(opened, _look)
+    for answer in answers.values():
+        if isinstance(answer, StepError) and answer.code != "host-unreachable":
+            raise answer
+    seen = members.answered(answers)
+    formation.refuse_other_cluster(desired.cluster, seen.values())
+    for look in seen.values():
+        formation.refuse_changed_identity(look.nodes, desired.members)
+    return Outcome(changed=False, facts=_facts(now))
+
+
+async def _look(connection: Connection) -> Membership:
+    """Straight from the files: an `existing` node may not have the on-node package yet."""
+    done = await connection.run(_READ, timeout_s=LOOK_S)
+    hostname, _, text = done.stdout.partition("\n")
+    conf = parse_conf(text)
+    return Membership(
+        hostname,
+        "absent" if conf is None else "member",
+        cluster=conf.cluster if conf else None,
+        nodes=conf.nodes if conf else [],
+    )
+
+
+def _facts(identity: formation.Identity) -> dict[str, Any]:
+    listed = {
+        name: {"node_id": node.id, "votes": node.votes, "links": {str(n): address for n, address in node.links.items()}}
+        for name, node in identity.members.items()
+    }
+    return {"cluster": identity.cluster, "seed": identity.seed, "members": listed}
+
+
+def _recorded(facts: dict[str, Any]) -> formation.Identity:
+    listed = {
+        name: ConfNode(name, node["node_id"], node["votes"], {int(n): address for n, address in node["links"].items()})
+        for name, node in facts["members"].items()
+    }
+    return formation.Identity(facts["cluster"], facts["seed"], listed)

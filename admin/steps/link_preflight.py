@@ -1,0 +1,58 @@
+"""link-preflight: each member reaches each other on each link, with packets of full size, quickly (F9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin import members
+from admin.nodes import run_step
+from onnode import desired as on_node
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.desired import LinkPreflight
+    from admin.nodes import StepResult
+    from admin.ssh import Connection
+    from admin.step import Call
+
+PREFLIGHT_S = 120.0
+
+
+async def bring_about(desired: LinkPreflight, call: Call) -> Outcome:
+    """Let all members try all their links at the same time.
+
+    Raises:
+        StepError: link-address, link-unreachable, link-mtu, link-lossy, link-slow, or why a member did not answer.
+    """
+
+    async def probe(connection: Connection) -> StepResult:
+        wanted = seen_from(desired, connection.machine.name)
+        return await run_step(connection, "link-preflight", wanted, timeout_s=PREFLIGHT_S)
+
+    async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
+        results = members.all_answered(await members.ask(opened, probe))
+    return Outcome(
+        changed=False, facts={"latency_ms": {name: result.facts["latency_ms"] for name, result in results.items()}}
+    )
+
+
+def seen_from(desired: LinkPreflight, name: str) -> on_node.LinkPreflight:
+    """What one member has to try: its own links, and every other member's address on them."""
+    mtus = {mtu.number: mtu.mtu for mtu in desired.mtus}
+    member = next(member for member in desired.members if member.name == name)
+    links = [
+        on_node.PreflightLink(
+            link.number,
+            link.address,
+            [
+                on_node.LinkPeer(peer.name, end.address)
+                for peer in desired.members
+                if peer.name != name
+                for end in peer.links
+                if end.number == link.number
+            ],
+            mtus[link.number],
+        )
+        for link in member.links
+    ]
+    return on_node.LinkPreflight(links, desired.latency_max_ms)

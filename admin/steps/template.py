@@ -1,0 +1,185 @@
+"""template: a VM template with the guest agent, without CD drive, its disk on shared storage.
+
+By the API and not by the provider: that cannot switch KVM off, and cannot read a template on a dead node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from admin import api as cluster_api
+from admin import guests, members
+from admin.errors import AdminError
+from admin.step import note
+from onnode.pve import TAG
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.api import Api
+    from admin.desired import Template
+    from admin.guests import Found
+    from admin.step import Call
+
+DISK = "scsi0"
+MOVE_S = 20.0
+
+
+async def bring_about(desired: Template, call: Call) -> Outcome:
+    """Make it, or correct the one that is there.
+
+    Raises:
+        AdminError: guest-foreign, guest-differs, guest-node-down, and those of the API.
+    """
+    api = await cluster_api.connect(desired.members, desired.api, call.secrets)
+    found = guests.find(api, desired.vmid)
+    if found is not None:
+        guests.refuse_foreign(found, "qemu", desired.stack_tag)
+    changed = found is None
+    if found is None:
+        _create(api, desired)
+        found = _looked_up(api, desired)
+    elif not found.node_online:
+        api, found = await _bring_to_live_node(desired, call, found)
+        changed = True
+    changed |= _correct(api, found, desired)
+    changed |= _convert(api, found)
+    return Outcome(changed, {"vmid": desired.vmid, "node": found.node})
+
+
+async def remove(desired: Template, call: Call) -> Outcome:
+    """Destroy it, wherever it is; it is gone already is fine.
+
+    Raises:
+        AdminError: guest-foreign, guest-node-down, and those of the API.
+    """
+    api = await cluster_api.connect(desired.members, desired.api, call.secrets)
+    found = guests.find(api, desired.vmid)
+    if found is None:
+        return Outcome(changed=False, facts={"vmid": desired.vmid})
+    guests.refuse_foreign(found, "qemu", desired.stack_tag)
+    if not found.node_online:
+        api, found = await _bring_to_live_node(desired, call, found)
+    guests.destroy(api, found)
+    return Outcome(changed=True, facts={"vmid": desired.vmid})
+
+
+async def _bring_to_live_node(desired: Template, call: Call, found: Found) -> tuple[Api, Found]:
+    """Move a template's configuration away from a dead node.
+
+    Proxmox' manual allows that when the guest certainly does not run and its disks are shared ("Recovery", pvecm);
+    a template never runs, and its disk is on shared storage.
+    """
+    async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
+        member = await members.first_working(opened)
+        name = member.machine.name
+        note(f"{found.node} is down: moving template {desired.name} to {name}")
+        configs = [f"/etc/pve/nodes/{node}/qemu-server/{found.vmid}.conf" for node in (found.node, name)]
+        done = await member.run(f"mv -n {configs[0]} {configs[1]}", timeout_s=MOVE_S)
+    if done.exit_code != 0:
+        raise AdminError(
+            "guest-node-down",
+            f"template {desired.name} is on a node that is down",
+            observed=f"{found.node} is offline; {done.stderr.strip()}",
+            expected="a template on a node that is up",
+        )
+    # Through the member that made the change: it knows at once.
+    chosen = [machine for machine in desired.members if machine.name == name]
+    return await cluster_api.connect(chosen, desired.api, call.secrets), replace(found, node=name, node_online=True)
+
+
+def _create(api: Api, desired: Template) -> None:
+    node = guests.live_node(api, desired.node)
+    disk = f"{desired.storage}:{desired.disk_gib}"
+    if desired.image is not None:
+        volume = guests.download(api, node, desired.image, "import")
+        disk = f"{desired.storage}:0,import-from={volume}"
+    note(f"making template {desired.name} ({desired.vmid}) on {node}")
+    upid = api.post(
+        f"/nodes/{node}/qemu",
+        vmid=desired.vmid,
+        scsihw="virtio-scsi-single",
+        ostype="l26",
+        boot=f"order={DISK}",
+        **options(desired),
+        **{DISK: disk},
+    )
+    api.wait(upid, guests.TASK_S)
+
+
+def options(desired: Template) -> dict[str, str]:
+    """The options that are kept as wanted, as Proxmox stores them."""
+    return {
+        "name": desired.name,
+        "cores": str(desired.cores),
+        "memory": str(desired.memory_mib),
+        "cpu": desired.cpu_type,
+        "kvm": "1" if desired.kvm else "0",
+        "agent": "1",
+        "tags": ";".join(sorted([TAG, desired.stack_tag])),
+        "net0": f"virtio,bridge={desired.bridge}",
+    }
+
+
+def _looked_up(api: Api, desired: Template) -> Found:
+    # /cluster/resources lags behind: pvestatd broadcasts every 10 s.
+    guests.wait_for(
+        lambda: guests.find(api, desired.vmid) is not None, 60, f"{desired.vmid} is not listed", "a new VM is listed"
+    )
+    found = guests.find(api, desired.vmid)
+    if found is None:
+        raise AdminError("guest-differs", "the VM is gone again", observed="none", expected=str(desired.vmid))
+    return found
+
+
+def corrections(desired: Template, config: dict[str, Any]) -> dict[str, str]:
+    """What has to be set or deleted on an existing VM; pure."""
+    wanted = options(desired)
+    set_ = guests.changes(wanted, {**config, "net0": without_mac(str(config.get("net0", "")))})
+    drives = sorted(key for key, value in config.items() if "media=cdrom" in str(value))
+    return set_ | ({"delete": ",".join(drives)} if drives else {})
+
+
+def without_mac(net: str) -> str:
+    """A network card's model and bridge, `virtio,bridge=vmbr0`, from `virtio=BC:24:11:…,bridge=vmbr0,…`."""
+    model, _, rest = net.partition(",")
+    bridge = next((part for part in rest.split(",") if part.startswith("bridge=")), "")
+    return f"{model.partition('=')[0]},{bridge}"
+
+
+def _correct(api: Api, found: Found, desired: Template) -> bool:
+    config = api.get(f"{found.path}/config")
+    _refuse_other_disk(desired, str(config.get(DISK, "")))
+    correction = corrections(desired, config)
+    if correction:
+        note(f"setting {', '.join(sorted(correction))} of template {desired.name}")
+        api.put(f"{found.path}/config", **correction)
+    return bool(correction)
+
+
+def _refuse_other_disk(desired: Template, disk: str) -> None:
+    storage = disk.partition(":")[0]
+    if storage != desired.storage:
+        raise AdminError(
+            "guest-differs",
+            f"the disk of template {desired.name} is elsewhere",
+            observed=disk or f"no {DISK}",
+            expected=f"{DISK} on storage {desired.storage}",
+        )
+
+
+def _convert(api: Api, found: Found) -> bool:
+    if found.template:
+        return False
+    guests.stop(api, found)
+    api.wait(api.post(f"{found.path}/template"), guests.TASK_S)
+    config = api.get(f"{found.path}/config")
+    # The task's end proves nothing: `qm template` ends well when it did nothing.
+    if str(config.get("template")) != "1" or "base-" not in str(config.get(DISK)):
+        raise AdminError(
+            "task-failed",
+            f"VM {found.vmid} was not converted to a template",
+            observed=f"template: {config.get('template')}, {DISK}: {config.get(DISK)}",
+            expected="template: 1 and a base image",
+        )
+    return True
