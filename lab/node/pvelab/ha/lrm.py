@@ -18,7 +18,7 @@ _WORKER_POLL_SECONDS = 1.0
 _WORKER_ROUND_SECONDS = 5.0
 _MAX_WORKERS = 4
 _MAX_IDLE_ROUNDS = 60
-_INACTIVE = (State.STOPPED, State.FREEZE, State.ERROR)
+INACTIVE_STATES = (State.STOPPED, State.FREEZE, State.ERROR)
 
 
 class LrmState(enum.StrEnum):
@@ -100,7 +100,9 @@ class Lrm:
     def _active_services(self) -> list[str]:
         node = self._environment.node
         return [
-            sid for sid, service in self._services.items() if service.node == node and service.state not in _INACTIVE
+            sid
+            for sid, service in self._services.items()
+            if service.node == node and service.state not in INACTIVE_STATES
         ]
 
     def _change_state(self) -> None:

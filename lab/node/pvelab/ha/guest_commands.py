@@ -1,0 +1,109 @@
+"""What an LRM does with a guest of its node, as a task of its own process."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pvelab.guests import migration, state
+from pvelab.guests.lxc import power as lxc_power
+from pvelab.guests.qemu import power as qemu_power
+from pvelab.guests.registry import Guest, guests
+from pvelab.ha.model import Result
+from pvelab.machine import node_name
+from pvelab.tasks import ForegroundRunner
+
+if TYPE_CHECKING:
+    from pvelab.tasks import Log, Work
+
+_POWER = {"qemu": qemu_power, "lxc": lxc_power}
+_TASKS = {"qemu": "qm", "lxc": "vz"}
+_USER = "root@pam"
+
+
+class ForkedWorker:
+    """A command in a process of its own."""
+
+    def __init__(self, sid: str, command: str, target: str | None) -> None:
+        self._pid = os.fork()
+        if not self._pid:
+            code = int(Result.ERROR)
+            try:
+                code = int(execute(sid, command, target))
+            finally:
+                os._exit(code)
+
+    def poll(self) -> int | None:
+        """The command's result, None while it runs."""
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+
+class FinishedWorker:
+    """A command that needed no work."""
+
+    def poll(self) -> int | None:
+        """Always done."""
+        return int(Result.SUCCESS)
+
+
+def begin(sid: str, command: str, target: str | None) -> ForkedWorker | FinishedWorker:
+    """Start a command; what is already as wanted needs no process."""
+    guest = _find(sid)
+    if guest is not None and guest.node == node_name() and _is_as_wanted(guest, command):
+        return FinishedWorker()
+    return ForkedWorker(sid, command, target)
+
+
+def _is_as_wanted(guest: Guest, command: str) -> bool:
+    if command == "started":
+        return state.is_running(guest)
+    return command in ("stopped", "request_stop") and not state.is_running(guest)
+
+
+def _find(sid: str) -> Guest | None:
+    kind, _, number = sid.partition(":")
+    guest = guests().get(int(number)) if number.isdigit() else None
+    return guest if guest is not None and guest.ha_sid == f"{kind}:{number}" else None
+
+
+def execute(sid: str, command: str, target: str | None) -> Result:
+    """Run a command on a guest to its end."""
+    guest = _find(sid)
+    if guest is None:
+        return Result.UNKNOWN_SERVICE
+    if guest.node != node_name():
+        return Result.WRONG_NODE
+    match command:
+        case "started":
+            return _run("start", guest, lambda log: _POWER[guest.kind].start(guest, log))
+        case "stopped" | "request_stop":
+            return _stop(guest)
+        case "migrate" | "relocate" if target:
+            return _move(guest, target, online=command == "migrate" and guest.kind == "qemu")
+    return Result.UNKNOWN_COMMAND
+
+
+def _stop(guest: Guest) -> Result:
+    if not state.is_running(guest):
+        return Result.SUCCESS
+
+    def work(log: Log) -> None:  # noqa: ARG001 - a task's work
+        _POWER[guest.kind].stop(guest)
+
+    return _run("shutdown", guest, work)
+
+
+def _move(guest: Guest, target: str, *, online: bool) -> Result:
+    """A container, or a guest that is to be relocated, is stopped first; the CRM has it started over there."""
+    if not online:
+        stopped = _stop(guest)
+        if stopped is not Result.SUCCESS:
+            return stopped
+    return _run("migrate", guest, migration.work(guest, target))
+
+
+def _run(verb: str, guest: Guest, work: Work) -> Result:
+    runner = ForegroundRunner()
+    runner.start(f"{_TASKS[guest.kind]}{verb}", str(guest.vmid), _USER, work)
+    return Result.SUCCESS if runner.last_end == "OK" or runner.last_end.startswith("WARNINGS") else Result.ERROR
