@@ -27,11 +27,13 @@ from rich.table import Table
 
 from lab import host, lifecycle
 from lab.errors import LabError
+from lab.options import Options
 from lab.settings import Invoker, Settings
 from lab.shape import SHAPES
-from lab.world import Options
 
-app = typer.Typer(help="The lab: an isolated world for the cluster, on this machine.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="The lab: an isolated world for the cluster, on this machine.", no_args_is_help=True, add_completion=False
+)
 node = typer.Typer(help="Power of one machine.", no_args_is_help=True)
 link = typer.Typer(help="Cut or mend a cluster link of one node.", no_args_is_help=True)
 storage = typer.Typer(help="Cut or mend a node's way to the shared storage.", no_args_is_help=True)
@@ -82,7 +84,10 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="for programs
         out.print_json(json.dumps(answer))
         return
     options = answer["options"]
-    out.print(f"shape {options['shape']}, {answer['stage']}; HA delays x {options['time_scale']} (time scale)", highlight=False)
+    out.print(
+        f"shape {options['shape']}, {answer['stage']}; HA delays x {options['time_scale']} (time scale)",
+        highlight=False,
+    )
     table = Table("machine", "kind", "power", "cut", "console")
     for machine in answer["machines"]:
         power = "on" if machine["on"] else "off"
@@ -132,7 +137,9 @@ def node_reboot(name: Name) -> None:
 
 
 @node.command("console")
-def node_console(name: Name, *, log: Annotated[bool, typer.Option("--log", help="print the console log")] = False) -> None:
+def node_console(
+    name: Name, *, log: Annotated[bool, typer.Option("--log", help="print the console log")] = False
+) -> None:
     """Open a root shell on a machine, or print what its console showed. Needs root."""
     settings = Settings.from_environment()
     if log:
@@ -149,7 +156,9 @@ def node_console(name: Name, *, log: Annotated[bool, typer.Option("--log", help=
 
 
 def _cable(name: str, selector: str, *, connected: bool) -> None:
-    lifecycle.ask(Settings.from_environment(), {"op": "cable", "name": name, "selector": selector, "connected": connected})
+    lifecycle.ask(
+        Settings.from_environment(), {"op": "cable", "name": name, "selector": selector, "connected": connected}
+    )
 
 
 @link.command("cut")

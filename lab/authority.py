@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lab.settings import Settings
 
-LIFETIME = datetime.timedelta(days=3650)
+LIFETIME = dt.timedelta(days=3650)
 
 
 def _name(text: str) -> x509.Name:
@@ -26,14 +26,14 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(_name(subject))
         .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + LIFETIME)
     )
 
@@ -57,7 +57,11 @@ def make(settings: Settings, names: tuple[str, ...]) -> None:
     constraints = x509.BasicConstraints(ca=True, path_length=0)
     root = _builder(issuer, issuer, root_key).add_extension(constraints, critical=True).sign(root_key, hashes.SHA256())
     alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-    server = _builder(names[0], issuer, server_key).add_extension(alternatives, critical=False).sign(root_key, hashes.SHA256())
+    server = (
+        _builder(names[0], issuer, server_key)
+        .add_extension(alternatives, critical=False)
+        .sign(root_key, hashes.SHA256())
+    )
     (place / "ca.pem").write_bytes(root.public_bytes(Encoding.PEM))
     (place / "server.pem").write_bytes(server.public_bytes(Encoding.PEM))
     key = server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

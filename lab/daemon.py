@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from lab import isolation, messages
+from lab.options import Options
 from lab.settings import Settings
-from lab.world import Options, World
+from lab.world import World
 
 log = logging.getLogger(__name__)
 

@@ -55,7 +55,13 @@ class Hardware:
     def meminfo(self) -> str:
         """/proc/meminfo, of a machine that uses a quarter of its memory."""
         total = self.memory_mib * 1024
-        rows = {"MemTotal": total, "MemFree": total // 2, "MemAvailable": total * 3 // 4, "Buffers": 0, "Cached": total // 4}
+        rows = {
+            "MemTotal": total,
+            "MemFree": total // 2,
+            "MemAvailable": total * 3 // 4,
+            "Buffers": 0,
+            "Cached": total // 4,
+        }
         rows |= {"SwapCached": 0, "SwapTotal": 0, "SwapFree": 0, "Shmem": 0, "SReclaimable": 0}
         return "".join(f"{key + ':':<16}{value:>8} kB\n" for key, value in rows.items())
 

@@ -24,7 +24,9 @@ PROGRAMS = {
     "setpriv": "util-linux",
 }
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-WITHOUT_LAB = "run the lab on a Linux machine with systemd-nspawn, or use `existing` nodes; unit and policy tests work here"
+WITHOUT_LAB = (
+    "run the lab on a Linux machine with systemd-nspawn, or use `existing` nodes; unit and policy tests work here"
+)
 
 
 def require_linux() -> None:
@@ -82,7 +84,12 @@ def ensure_packages(say: Callable[[str], None]) -> None:
         return
     by_hand = f"install the packages that bring {', '.join(missing)}; {WITHOUT_LAB}"
     if not shutil.which("apt-get"):
-        raise LabError("lab-host-packages", "programs that the lab needs are missing", observed=", ".join(missing), next_step=by_hand)
+        raise LabError(
+            "lab-host-packages",
+            "programs that the lab needs are missing",
+            observed=", ".join(missing),
+            next_step=by_hand,
+        )
     say(f"installing Debian packages: {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]

@@ -80,7 +80,9 @@ class VirtualMachine:
                 "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS.",
             )
         if not self.config.kvm and self.config.cpu_model == "host":
-            raise LabError("vm-start-failed", "kvm: CPU model 'host' requires KVM or HVF\nstart failed: QEMU exited with code 1")
+            raise LabError(
+                "vm-start-failed", "kvm: CPU model 'host' requires KVM or HVF\nstart failed: QEMU exited with code 1"
+            )
         for nic in self.machine.nics:
             if not await network.has_bridge(nic.bridge, nic.switch):
                 raise LabError(

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pycdlib
+from pvelab.install import answer_file
 from pycdlib.pycdlibexception import PyCdlibException
 
 from lab import credentials, rootfs
 from lab.errors import LabError
-from lab.node.install import answer_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

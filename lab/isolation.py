@@ -34,15 +34,18 @@ Host 192.168.0.* *.{domain} 10.*
   LogLevel ERROR
 """
 
+
 def _tmpfs(path: str) -> None:
     Path(path).mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "tmpfs", "-o", "mode=0755", "nested-pve-lab", path])
+
 
 def _bind(source: Path, target: str) -> None:
     """Lay a file over one of the machine's; a link's target is what programs read."""
     real = Path(target).resolve()
     if real.exists():
         run(["mount", "--bind", str(source), str(real)])
+
 
 def enter(settings: Settings) -> None:
     """Make the namespaces that this process was started in the administrator's place.
@@ -65,5 +68,3 @@ def enter(settings: Settings) -> None:
     if Path("/etc/ssh/ssh_config.d").is_dir():
         text = SSH_CONFIG.format(domain=DOMAIN, identity=settings.state / "id_ed25519")
         Path("/etc/ssh/ssh_config.d/nested-pve-lab.conf").write_text(text)
-
-__all__ = ["PREFIX", "UNSHARE", "enter"]

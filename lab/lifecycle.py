@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from lab import cgroups, host, image, isolation, messages
 from lab.errors import LabError
-from lab.settings import PROJECT, Invoker
-from lab.world import Options, write_record
+from lab.options import Options, write_record
+from lab.settings import NODE_FILES, PROJECT, Invoker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,9 @@ def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise not_running() from error
     except OSError as error:
-        raise LabError("lab-broken", f"the lab does not answer: {error}", next_step="python -m lab down, then up") from error
+        raise LabError(
+            "lab-broken", f"the lab does not answer: {error}", next_step="python -m lab down, then up"
+        ) from error
 
 
 def running_options(settings: Settings) -> Options | None:
@@ -122,7 +124,7 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
 def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str], None]) -> None:
     environment = {
         **os.environ,
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": f"{PROJECT}:{NODE_FILES}",  # the installer uses the node code that knows answer files
         "NESTED_PVE_LAB_STATE": str(settings.state),
         "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
     }
@@ -205,4 +207,4 @@ def enter(settings: Settings, command: list[str]) -> None:
     if invoker.uid != 0:
         environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}
     # The shell's directory is lost on the way into another mount namespace.
-    os.execvpe("nsenter", [*nsenter, *drop, "env", f"--chdir={Path.cwd()}", "--", *command], environment)
+    os.execvpe("nsenter", [*nsenter, *drop, "env", f"--chdir={Path.cwd()}", "--", *command], environment)  # noqa: S606 - no shell is wanted

@@ -51,7 +51,9 @@ async def has_bridge(name: str, switch: str | None) -> bool:
     """Whether the bridge exists in the machine that owns it."""
     where = ["-netns", switch] if switch else []
     try:
-        found = json.loads(await run_async("ip", *where, "-json", "link", "show", "dev", name, "type", "bridge") or "[]")
+        found = json.loads(
+            await run_async("ip", *where, "-json", "link", "show", "dev", name, "type", "bridge") or "[]"
+        )
     except LabError:
         return False
     return bool(found)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 OLD_KERNEL = "6.17.2-1-pve"
 NEW_KERNEL = "6.17.2-2-pve"
-ASSISTANT_LAUNCHER = "#!/bin/sh\nexec /usr/bin/python3 /usr/share/proxmox-auto-install-assistant/assistant.py \"$@\"\n"
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,13 @@ class Package:
         return "".join(f"{key}: {value}\n" for key, value in fields.items() if value)
 
 
+def _modules(place: str, package: str) -> dict[str, str | Path]:
+    """The files of one package of the node's Python code, to be imported from `place`."""
+    root = NODE_FILES / "pvelab"
+    files = [root / "__init__.py", *sorted((root / package).glob("*.py"))]
+    return {f"{place}/{file.relative_to(NODE_FILES)}": file for file in files}
+
+
 def _kernel(release: str) -> Package:
     """A kernel image: what matters is its name in /boot and in the package database."""
     return Package(
@@ -80,15 +86,24 @@ def _kernel_series(release: str) -> Package:
 
 def _product(manager: str, cluster: str, qemu_server: str, ha_manager: str) -> list[Package]:
     return [
-        Package("pve-manager", manager, "Proxmox Virtual Environment Management Tools", "pve-cluster, qemu-server, pve-container"),
-        Package("pve-cluster", cluster, "pmxcfs distributed cluster filesystem for Proxmox Virtual Environment", "corosync"),
+        Package(
+            "pve-manager",
+            manager,
+            "Proxmox Virtual Environment Management Tools",
+            "pve-cluster, qemu-server, pve-container",
+        ),
+        Package(
+            "pve-cluster", cluster, "pmxcfs distributed cluster filesystem for Proxmox Virtual Environment", "corosync"
+        ),
         Package("qemu-server", qemu_server, "Qemu Server Tools"),
         Package("pve-ha-manager", ha_manager, "Proxmox VE HA Manager", "pve-cluster"),
     ]
 
 
 _UNCHANGED = [
-    Package("proxmox-ve", "9.1.0", "Proxmox Virtual Environment", "pve-manager, proxmox-default-kernel, pve-ha-manager"),
+    Package(
+        "proxmox-ve", "9.1.0", "Proxmox Virtual Environment", "pve-manager, proxmox-default-kernel, pve-ha-manager"
+    ),
     Package("proxmox-default-kernel", "2.0.1", "Default Proxmox Kernel Image", "proxmox-kernel-6.17"),
     Package("pve-container", "6.0.18", "Proxmox VE Container management tool"),
 ]
@@ -106,9 +121,8 @@ ASSISTANT = Package(
     description="Assistant to help with automated installations",
     depends="python3, xorriso, tzdata",
     files={
-        "/usr/bin/proxmox-auto-install-assistant": ASSISTANT_LAUNCHER,
-        "/usr/share/proxmox-auto-install-assistant/assistant.py": NODE_FILES / "install/assistant.py",
-        "/usr/share/proxmox-auto-install-assistant/answer_file.py": NODE_FILES / "install/answer_file.py",
+        "/usr/bin/proxmox-auto-install-assistant": NODE_FILES / "install/proxmox-auto-install-assistant",
+        **_modules("/usr/share/proxmox-auto-install-assistant", "install"),
     },
 )
 
@@ -128,15 +142,14 @@ NFS_SERVER = Package(
     depends="python3",
     section="net",
     files={
-        "/usr/sbin/exportfs": NODE_FILES / "install/nfs/exportfs.py",
-        "/usr/lib/nfs-kernel-server/exports.py": NODE_FILES / "install/nfs/exports.py",
-        "/usr/lib/nfs-kernel-server/server.py": NODE_FILES / "install/nfs/server.py",
-        "/usr/lib/systemd/system/nfs-server.service": NODE_FILES / "install/nfs/nfs-server.service",
+        "/usr/sbin/exportfs": NODE_FILES / "install/exportfs",
+        "/usr/lib/systemd/system/nfs-server.service": NODE_FILES / "install/nfs-server.service",
+        **_modules("/usr/lib/nfs-kernel-server", "nfs_server"),
     },
     scripts={
-        "postinst": "#!/bin/sh\nset -e\n[ \"$1\" = configure ] || exit 0\nsystemctl enable --quiet nfs-server.service\n"
+        "postinst": '#!/bin/sh\nset -e\n[ "$1" = configure ] || exit 0\nsystemctl enable --quiet nfs-server.service\n'
         "if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl start nfs-server.service; fi\n",
-        "prerm": "#!/bin/sh\nset -e\n[ \"$1\" = remove ] || exit 0\n"
+        "prerm": '#!/bin/sh\nset -e\n[ "$1" = remove ] || exit 0\n'
         "if [ -d /run/systemd/system ]; then systemctl disable --quiet --now nfs-server.service; fi\n",
     },
 )

@@ -20,13 +20,13 @@ SOURCES = {
 Types: deb
 URIs: http://{DEBIAN_MIRROR}/debian/
 Suites: trixie trixie-updates
-Components: {' '.join(repository.DEBIAN_COMPONENTS)}
+Components: {" ".join(repository.DEBIAN_COMPONENTS)}
 Signed-By: {DEBIAN_KEYRING}
 
 Types: deb
 URIs: http://{DEBIAN_MIRROR}/debian-security/
 Suites: trixie-security
-Components: {' '.join(repository.DEBIAN_COMPONENTS)}
+Components: {" ".join(repository.DEBIAN_COMPONENTS)}
 Signed-By: {DEBIAN_KEYRING}
 """,
     "pve-enterprise.sources": f"""\

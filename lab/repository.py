@@ -83,7 +83,15 @@ def _build_package(settings: Settings, package: Package) -> None:
         _write(tree / "DEBIAN" / name, text)
     for path, content in package.files.items():
         _write(tree / path.lstrip("/"), content if isinstance(content, str) else content.read_text())
-    _shop(settings, "dpkg-deb", "--root-owner-group", "-Znone", "--build", str(DEB_FILES / "tree"), str(DEB_FILES / package.file_name))
+    _shop(
+        settings,
+        "dpkg-deb",
+        "--root-owner-group",
+        "-Znone",
+        "--build",
+        str(DEB_FILES / "tree"),
+        str(DEB_FILES / package.file_name),
+    )
     shutil.rmtree(tree)
 
 
@@ -96,7 +104,19 @@ def _write(path: Path, text: str) -> None:
 
 def _make_key(settings: Settings) -> None:
     """A signing key of this lab's own; it never leaves the workshop, which goes with the lab."""
-    _shop(settings, "gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", KEY_NAME, "ed25519", "sign", "never")
+    _shop(
+        settings,
+        "gpg",
+        "--batch",
+        "--quiet",
+        "--passphrase",
+        "",
+        "--quick-gen-key",
+        KEY_NAME,
+        "ed25519",
+        "sign",
+        "never",
+    )
     _shop(settings, "gpg", "--batch", "--quiet", "--output", "/keyring.gpg", "--export", KEY_NAME)
 
 

@@ -71,7 +71,9 @@ def interfaces(management: str, address: str, prefix: int, gateway: str, others:
         f"\tbridge-ports {management}\n\tbridge-stp off\n\tbridge-fd 0\n"
     )
     for name, cidr in others.items():
-        stanzas.append(f"auto {name}\niface {name} inet static\n\taddress {cidr}\n" if cidr else f"iface {name} inet manual\n")
+        stanzas.append(
+            f"auto {name}\niface {name} inet static\n\taddress {cidr}\n" if cidr else f"iface {name} inet manual\n"
+        )
     return "\n".join([*stanzas, "source /etc/network/interfaces.d/*\n"])
 
 
@@ -126,12 +128,12 @@ def refresh_stand_ins(root: Path, kind: Kind) -> None:
     _link(system / "sysinit.target.wants" / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     if kind == "server":
         return
-    for program in sorted((NODE_FILES / "bin").glob("*")):
-        _link(root / "usr/sbin" / program.name, NODE_MOUNT / "bin" / program.name)
+    for file in sorted((NODE_FILES / "bin").glob("*")):
+        _link(root / "usr/sbin" / file.name, NODE_MOUNT / "bin" / file.name)
     units = NODE_FILES / "units"
-    for unit in sorted(units.glob("*.service")):
-        _link(system / unit.name, NODE_MOUNT / "units" / unit.name)
-        _link(system / "multi-user.target.wants" / unit.name, NODE_MOUNT / "units" / unit.name)
+    for file in sorted(units.glob("*.service")):
+        _link(system / file.name, NODE_MOUNT / "units" / file.name)
+        _link(system / "multi-user.target.wants" / file.name, NODE_MOUNT / "units" / file.name)
     for drop_in in sorted(units.glob("*.d/*.conf")):
         name = drop_in.relative_to(units)
         _link(system / name, NODE_MOUNT / "units" / name)
@@ -143,4 +145,3 @@ def _link(link: Path, target: Path) -> None:
         return
     link.unlink(missing_ok=True)
     link.symlink_to(target)
-

@@ -41,7 +41,9 @@ class Settings:
         """Read NESTED_PVE_LAB_STATE, NESTED_PVE_CACHE and XDG_CACHE_HOME."""
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Invoker.current().home / ".cache") / "nested-pve-ha"
         cache = Path(os.environ.get("NESTED_PVE_CACHE") or caches) / "lab"
-        return cls(Path(os.environ.get("NESTED_PVE_LAB_STATE") or "/var/lib/nested-pve-lab").absolute(), cache.absolute())
+        return cls(
+            Path(os.environ.get("NESTED_PVE_LAB_STATE") or "/var/lib/nested-pve-lab").absolute(), cache.absolute()
+        )
 
     @property
     def identity(self) -> str:

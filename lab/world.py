@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lab import (
@@ -31,7 +28,10 @@ from lab.machine import Boot, Machine
 from lab.shape import DOMAIN, PREFIX, REPOSITORY_ADDRESS, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.messages import Message
+    from lab.options import Options
     from lab.settings import Settings
     from lab.shape import MachineSpec
 
@@ -40,16 +40,6 @@ SSH_WAIT_S = 60.0
 # What the lab's own machines say they have; nothing is reserved for them.
 OUTER_CORES = 16
 OUTER_MEMORY_MIB = 65536
-
-
-@dataclass(frozen=True)
-class Options:
-    """How this lab was asked to be."""
-
-    shape: str = "default"
-    cpu_vendor: str = "intel"
-    time_scale: float = 0.1  # factor on the delays of HA: 0.1 makes 60 s into 6 s
-    owner: tuple[int, int] = (0, 0)  # uid and gid of the invoking user
 
 
 class World:
@@ -263,7 +253,9 @@ class World:
         machine = self.machine(message["name"])
         leader = machine.container.leader if machine.container else None
         if leader is None:
-            raise LabError("node-is-off", f"{machine.label} is off", next_step=f"python -m lab node start {machine.label}")
+            raise LabError(
+                "node-is-off", f"{machine.label} is off", next_step=f"python -m lab node start {machine.label}"
+            )
         return {"pid": leader}
 
     async def _reset(self, _: Message) -> Message:
@@ -276,10 +268,3 @@ class World:
         (self.settings.state / "world").mkdir()
         await self._start_machines()
         return {}
-
-
-def write_record(settings: Settings, options: Options, pid: int, start_time: str) -> None:
-    """Remember how the lab was started, for the next command."""
-    document = {"options": asdict(options), "pid": pid, "start_time": start_time}
-    settings.record.write_text(json.dumps(document) + "\n")
-    os.chmod(settings.record, 0o644)

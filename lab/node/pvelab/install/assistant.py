@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-import answer_file
+from pvelab.install import answer_file
 
 NAME = "proxmox-auto-install-assistant"
 VERSION = "9.2.7"
@@ -34,6 +34,17 @@ GLOBAL OPTIONS:
   -h, --help       Print help
   -V, --version    Print version
 """
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Print a line where errors go."""
+    sys.stderr.write(f"{text}\n")
 
 
 class AssistantError(Exception):
@@ -57,7 +68,9 @@ def read_answer(path: Path) -> answer_file.Answer:
     try:
         text = path.read_text()
     except OSError as error:
-        raise AssistantError(f'Opening answer file "{path}" failed: {error.strerror} (os error {error.errno})') from error
+        raise AssistantError(
+            f'Opening answer file "{path}" failed: {error.strerror} (os error {error.errno})'
+        ) from error
     try:
         return answer_file.parse(text)
     except answer_file.AnswerError as error:
@@ -76,15 +89,15 @@ def validate_answer(arguments: list[str]) -> None:
     try:
         answer = read_answer(options.path)
     except AssistantError as error:
-        print(error, file=sys.stderr)
+        complain(str(error))
         raise AssistantError("Found issues in the answer file.") from error
     if options.debug:
-        print(f"Parsed data from answer file:\n{answer.tables}")
+        say(f"Parsed data from answer file:\n{answer.tables}")
     for warning in answer.warnings:
-        print(warning, file=sys.stderr)
+        complain(warning)
     if answer.warnings:
         raise AssistantError("Found issues in the answer file.")
-    print("The answer file was parsed successfully, no errors found!")
+    say("The answer file was parsed successfully, no errors found!")
 
 
 def _xorriso(what: str, *arguments: str) -> None:
@@ -100,7 +113,9 @@ def _check_source(options: argparse.Namespace) -> None:
         raise AssistantError("Could not find the 'xorriso' binary. Please install it.")
     found = subprocess.run(["xorriso", "-dev", str(options.input), "-find", ISO_FLAG], capture_output=True, check=False)
     if found.returncode:
-        raise AssistantError("The source ISO file is not able to be installed automatically. Please try a more current one.")
+        raise AssistantError(
+            "The source ISO file is not able to be installed automatically. Please try a more current one."
+        )
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -110,7 +125,9 @@ def _check_options(options: argparse.Namespace) -> None:
         raise AssistantError("Missing path to the answer file required for the fetch-from 'iso' mode.")
     if options.url is not None and options.fetch_from != "http":
         mode = options.fetch_from.capitalize()
-        raise AssistantError(f"Setting a URL is incompatible with the fetch-from '{mode}' mode, only works with the 'http' mode")
+        raise AssistantError(
+            f"Setting a URL is incompatible with the fetch-from '{mode}' mode, only works with the 'http' mode"
+        )
     if options.answer_file is not None and options.fetch_from != "iso":
         raise AssistantError("You must set '--fetch-from' to 'iso' to place the answer file directly in the ISO.")
     if options.on_first_boot is not None:
@@ -138,26 +155,30 @@ def prepare_iso(arguments: list[str]) -> None:
     _check_source(options)
     _check_options(options)
     if options.answer_file is not None:
-        print("Checking provided answer file...")
+        say("Checking provided answer file...")
         read_answer(options.answer_file)
     target = options.output or options.input.with_name(f"{options.input.stem}-auto-from-{options.fetch_from}.iso")
     staging = options.tmp or options.input.parent
     copy = staging / f"{target.name}.tmp"
-    print("Copying source ISO to temporary location...")
+    say("Copying source ISO to temporary location...")
     shutil.copyfile(options.input, copy)
-    print("Preparing ISO...")
+    say("Preparing ISO...")
     mode = staging / "auto-installer-mode.toml"
     mode.write_text(f'mode = "{options.fetch_from}"\npartition_label = "{options.partition_label}"\n\n[http]\n')
-    contents = {"/auto-installer-mode.toml": mode, "/answer.toml": options.answer_file, "/proxmox-first-boot": options.on_first_boot}
+    contents = {
+        "/auto-installer-mode.toml": mode,
+        "/answer.toml": options.answer_file,
+        "/proxmox-first-boot": options.on_first_boot,
+    }
     for location, file in contents.items():
         if file is not None:
             what = f'Error injecting "{file}" into "{copy}"'
             _xorriso(what, "-boot_image", "any", "keep", "-dev", str(copy), "-map", str(file), location)
     mode.unlink()
-    print("Moving prepared ISO to target location...")
+    say("Moving prepared ISO to target location...")
     shutil.copyfile(copy, target)
     copy.unlink()
-    print(f"Final ISO is available at {target}.")
+    say(f"Final ISO is available at {target}.")
 
 
 COMMANDS = {"prepare-iso": prepare_iso, "validate-answer": validate_answer}
@@ -167,18 +188,18 @@ def main() -> int:
     """Dispatch; only a mistake in the command's name is a failure of the program."""
     arguments = sys.argv[1:]
     if {"-V", "--version"} & set(arguments[:1]):
-        print(f"{NAME} v{VERSION}", file=sys.stderr)
+        complain(f"{NAME} v{VERSION}")
         return 0
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(ABOUT, file=sys.stderr)
+        complain(ABOUT)
         return 0
     if arguments[0] not in COMMANDS:
-        print(f"Error: invalid subcommand: {arguments[0]}\n\n{ABOUT}", file=sys.stderr)
+        complain(f"Error: invalid subcommand: {arguments[0]}\n\n{ABOUT}")
         return 1
     try:
         COMMANDS[arguments[0]](arguments[1:])
     except (AssistantError, OSError) as error:
-        print(f"Error: {error}", end="", file=sys.stderr)
+        sys.stderr.write(f"Error: {error}")
     return 0
 
 

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """exportfs of the lab: -r(a) exports what the files say, -u(a) nothing, -s and -v list."""
 
 from __future__ import annotations
@@ -6,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-sys.path.insert(0, "/usr/lib/nfs-kernel-server")
-import exports  # noqa: E402
+from pvelab.nfs_server import exports
 
 
 def main() -> int:
@@ -23,9 +21,9 @@ def main() -> int:
             exports.apply(exports.configured())
         elif not options.f:
             for export in exports.current():
-                print(f"{export.path}  {export.client}({export.options})")
+                sys.stdout.write(f"{export.path}  {export.client}({export.options})\n")
     except exports.ExportError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import kernel
+from pvelab.kernel import modules as kernel
 
 
 def bind(source: Path, target: str) -> None:
@@ -35,7 +35,9 @@ def main() -> None:
     if newest is not None:
         (kernel.STATE / "osrelease").write_text(newest + "\n")
         bind(kernel.STATE / "osrelease", "/proc/sys/kernel/osrelease")
-        (kernel.STATE / "version").write_text(f"Linux version {newest} (build@proxmox) #1 SMP PREEMPT_DYNAMIC PMX {newest}\n")
+        (kernel.STATE / "version").write_text(
+            f"Linux version {newest} (build@proxmox) #1 SMP PREEMPT_DYNAMIC PMX {newest}\n"
+        )
         bind(kernel.STATE / "version", "/proc/version")
     show_modules()
     known = kernel.facts()

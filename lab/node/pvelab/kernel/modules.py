@@ -187,5 +187,7 @@ def _write_modules(names: list[str]) -> None:
     lines = []
     for name in names:
         holders = [other for other in names if DEPENDS.get(other) == name]
-        lines.append(f"{name} 491520 {len(holders)} {''.join(f'{one},' for one in holders) or '-'} Live 0x0000000000000000\n")
+        lines.append(
+            f"{name} 491520 {len(holders)} {''.join(f'{one},' for one in holders) or '-'} Live 0x0000000000000000\n"
+        )
     MODULES.write_text("".join(lines))  # in place: the file is bound over /proc/modules

@@ -6,10 +6,8 @@ Protocol: the client sends `MOUNT /path`, the answer is `OK PLACE` (below the wo
 from __future__ import annotations
 
 import socketserver
-import sys
 
-sys.path.insert(0, "/usr/lib/nfs-kernel-server")
-import exports  # noqa: E402
+from pvelab.nfs_server import exports
 
 PORT = 2049
 

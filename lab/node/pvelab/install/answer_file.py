@@ -20,7 +20,7 @@ Table = dict[str, Any]
 ZONE_INFO = Path("/usr/share/zoneinfo")
 PASSWORD_LENGTH_MIN = 8
 FIRST_BOOT_SIZE_MAX = 1024 * 1024
-KEYBOARDS = (
+KEYBOARDS = tuple(
     "de de-ch dk en-gb en-us es fi fr fr-be fr-ca fr-ch hu is it jp lt mk nl no pl pt pt-br se si tr".split()  # noqa: SIM905
 )
 EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)*")
@@ -86,8 +86,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "post-installation-webhook": {"url": "!string", "cert-fingerprint": "string"},
     "first-boot": {"source": "!string", "ordering": "string", "url": "string", "cert-fingerprint": "string"},
 }
-VARIANTS = {
-    "global.keyboard": tuple(KEYBOARDS),
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "global.keyboard": KEYBOARDS,
     "global.reboot-mode": ("reboot", "power-off"),
     "network.source": ("from-dhcp", "from-answer"),
     "disk-setup.filesystem": ("ext4", "xfs", "zfs", "btrfs"),
@@ -159,7 +159,9 @@ def deprecated_keys(raw: Table, section: tuple[str, ...] = ()) -> list[str]:
     for key, value in raw.items():
         if "_" in key:
             where = ".".join(section)
-            warnings.append(f"Warning: Section [{where}] contains deprecated key `{key}`, use `{key.replace('_', '-')}` instead.")
+            warnings.append(
+                f"Warning: Section [{where}] contains deprecated key `{key}`, use `{key.replace('_', '-')}` instead."
+            )
         if isinstance(value, dict):
             warnings += deprecated_keys(value, (*section, key))
     return [*warnings, DEPRECATED] if warnings and not section else warnings
@@ -183,8 +185,8 @@ def _section(name: str, raw: Table) -> Table:
 
 
 def _value(path: str, kind: str, value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
-    wrong_boolean = isinstance(value, bool) and kind != "boolean"
-    if not isinstance(value, KINDS[kind]) or wrong_boolean:
+    fits = isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    if not fits:
         if kind == "fqdn":
             raise AnswerError(FQDN_EXPECTED)
         raise AnswerError(f"invalid type: {type(value).__name__} `{value}`, expected a {kind} for `{path}`")
@@ -299,7 +301,9 @@ def _verify_disks(disks: Table) -> None:
             raise AnswerError(f"List of disks contains duplicate device {disk}")
     lvm = disks.get("lvm", {})
     if "swapsize" in lvm and "hdsize" in lvm and lvm["swapsize"] > lvm["hdsize"] / 8:
-        raise AnswerError(f"Swap size {lvm['swapsize']} GiB cannot be greater than {lvm['hdsize'] / 8} GiB (hard disk size / 8)")
+        raise AnswerError(
+            f"Swap size {lvm['swapsize']} GiB cannot be greater than {lvm['hdsize'] / 8} GiB (hard disk size / 8)"
+        )
 
 
 def _verify_identity(identity: Table) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-import kernel
+from pvelab.kernel import modules as kernel
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
             _apply(name, parameters, options)
     except kernel.ModuleError as error:
         if not options.quiet:
-            print(error, file=sys.stderr)
+            sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
@@ -42,7 +42,7 @@ def _apply(name: str, parameters: dict[str, str], options: argparse.Namespace) -
         if not present and name not in kernel.KNOWN:
             raise kernel.ModuleError(kernel.MISSING.format(name=name, release=kernel.release()))
         if options.verbose and present:
-            print(f"rmmod {name}")
+            sys.stdout.write(f"rmmod {name}\n")
         if not options.dry_run:
             kernel.unload(name)
         return
@@ -51,7 +51,7 @@ def _apply(name: str, parameters: dict[str, str], options: argparse.Namespace) -
     chosen = kernel.configured_options(name) | parameters
     if options.verbose and not present:
         words = " ".join(f"{key}={value}" for key, value in chosen.items())
-        print(f"insmod /lib/modules/{kernel.release()}/kernel/{name}.ko {words}".rstrip())
+        sys.stdout.write(f"insmod /lib/modules/{kernel.release()}/kernel/{name}.ko {words}".rstrip() + "\n")
     if not options.dry_run:
         kernel.load(name, chosen)
 

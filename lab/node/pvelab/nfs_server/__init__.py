@@ -1,0 +1,1 @@
+"""The stand-in for Debian's nfs-kernel-server."""
