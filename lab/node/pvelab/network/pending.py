@@ -60,7 +60,7 @@ def change() -> Iterator[Interfaces]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = load()
         yield found
-        cfs.replace_file(path(NEW), interfaces.render(found))
+        cfs.replace_file(path(NEW), interfaces.render(found), mode=0o644)
 
 
 def revert() -> None:

@@ -32,7 +32,7 @@ class Storage:
 
     @property
     def content(self) -> list[str]:
-        """What may lie on it: "images", "rootdir", "iso", …"""
+        """What may lie on it, such as "images" or "iso"."""
         default = TYPES[self.type]["default"] if self.type in TYPES else ""
         return [item for item in re.split(r"[\s,;]+", self.options.get("content", default)) if item]
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die, parameter_error
-from pvelab.guests import conf, ha, migration, registry, state, views
+from pvelab.guests import conf, ha, migration, registry, removal, state, views
 from pvelab.guests.qemu import clone, create, disks, power, update
 from pvelab.guests.registry import Guest
 
@@ -140,6 +140,11 @@ def migrate(ctx: Context) -> str:
     return ctx.start_task("qmigrate", str(guest.vmid), migration.work(guest, target))
 
 
+def destroy(ctx: Context) -> str:
+    """Remove a machine with its disks."""
+    return removal.destroy(ctx, "qemu")
+
+
 def agent(ctx: Context) -> None:
     """The guest agent never answers: what runs in a machine here has none."""
     guest = _guest(ctx)
@@ -153,7 +158,7 @@ def agent(ctx: Context) -> None:
 ROUTES: list[Route] = [
     ("GET", _ALL, listing),
     ("POST", _ALL, create.create),
-    ("DELETE", _ONE, create.destroy),
+    ("DELETE", _ONE, destroy),
     ("GET", f"{_ONE}/config", config),
     ("PUT", f"{_ONE}/config", update.update),
     ("POST", f"{_ONE}/config", update.update_in_task),

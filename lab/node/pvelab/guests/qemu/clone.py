@@ -12,8 +12,8 @@ from pvelab.guests import conf, drives, nics, registry, state
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options
-from pvelab.guests.qemu.create import check_pool, join_pool, reserve
 from pvelab.guests.registry import Guest
+from pvelab.guests.reservation import check_pool, join_pool, reserve
 from pvelab.storage import config as storage_config
 from pvelab.storage import images, layout
 

@@ -1,0 +1,38 @@
+"""Taking a number for a new guest, and its place in a pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pvelab import cfs
+from pvelab.access import userdb
+from pvelab.api.errors import forbidden
+from pvelab.guests import conf, registry
+from pvelab.guests.conf import Config
+
+if TYPE_CHECKING:
+    from pvelab.guests.registry import Guest
+
+
+def reserve(guest: Guest, purpose: str) -> None:
+    """Take the number by an empty, locked configuration, so that nobody else does.
+
+    Raises:
+        PveError: a guest has it; `purpose` begins the message.
+    """
+    with cfs.lock("file-vmlist"):
+        registry.require_free(guest.vmid, purpose)
+        conf.save(guest, Config({"lock": "create"}))
+
+
+def join_pool(pool: str | None, vmid: int) -> None:
+    """Put a new guest into its pool."""
+    if pool:
+        with userdb.change() as db:
+            db.pools[pool].vms.add(vmid)
+
+
+def check_pool(pool: str | None) -> None:
+    """Refuse a pool that does not exist."""
+    if pool and pool not in userdb.load().pools:
+        raise forbidden(f"pool '{pool}' does not exist")
