@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import machine
 from pvelab.api.errors import die
-from pvelab.guests import processes
+from pvelab.guests import drives, processes
+from pvelab.storage import layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +35,16 @@ def is_running(guest: Guest) -> bool:
     return processes.find(guest) is not None
 
 
+def _volume_files(options: dict[str, str]) -> dict[str, str]:
+    """Where the lab finds the volumes of a machine that it runs."""
+    volumes = [drive.volume for drive in drives.drives("qemu", options) if drive.has_volume]
+    return {volume: str(layout.parse(volume).file) for volume in volumes}
+
+
 def start(guest: Guest, title: str, disks: list[Path], options: dict[str, str]) -> None:
     """Bring the guest up."""
     if _is_lab_machine(guest):
-        _ask("vm.start", vmid=guest.vmid, config=options)
+        _ask("vm.start", vmid=guest.vmid, config=options, volumes=_volume_files(options))
     else:
         processes.start(guest, title, disks)
 
