@@ -94,10 +94,10 @@ def main() -> int:
     try:
         app(standalone_mode=False)
     except ToolchainError as error:
-        notes.print(str(error), highlight=False, markup=False)
+        notes.print(str(error), highlight=False, markup=False, soft_wrap=True)
         return 1
     except OSError as error:
-        notes.print(str(_named(error)), highlight=False, markup=False)
+        notes.print(str(_named(error)), highlight=False, markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         notes.print("interrupted; what was being built is not kept")
