@@ -311,6 +311,7 @@ def forget(machine: Machine, stack: str, vmid: int) -> None:
     if record and record.iso:
         machine.remove(record.iso)
     machine.remove(_path(stack, vmid))
+    machine.remove_empty(f"{RECORDS}/{stack}")
 
 
 def facts(_observed: Observed, desired: InstallNode) -> dict[str, Any]:

@@ -6,10 +6,11 @@ an entry leaves the journal only after what it remembers is back.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import dhcp, install_node, kvm_nested, nfs_export, originals, packages, pve, systemd
+from onnode import dhcp, install_node, kvm_nested, nfs_export, originals, packages, pve, repository, systemd
 from onnode.desired import Dhcp, Journal
 from onnode.step import Action, Step
 
@@ -103,7 +104,7 @@ def _restore(machine: Machine, action: Action) -> None:
     elif action.do.endswith("-directory"):
         journal["directories"].remove(action.what)
         if action.do == "remove-directory":
-            machine.path(action.what).rmdir()
+            machine.remove_empty(action.what)
     else:
         value = journal["kvm"].pop(action.what)
         if action.do == "restore-module":
@@ -115,7 +116,15 @@ def _save(machine: Machine, journal: dict[str, Any]) -> None:
     if any(journal.values()):
         originals.save(machine, journal)
     else:
-        machine.remove(originals.PATH)
+        _clean(machine)
+
+
+def _clean(machine: Machine) -> None:
+    """Remove what this product wrote for itself, but for its package: the step that runs is part of it."""
+    machine.remove(repository.STAMP)
+    for directory in (dhcp.DIRECTORY, posixpath.dirname(dhcp.DIRECTORY), install_node.RECORDS):
+        machine.remove_empty(directory)
+    machine.remove(originals.PATH)
 
 
 def _put_back(machine: Machine, path: str, original: str | None) -> None:

@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import ssl
+import stat
 import subprocess
 import sys
 import time
@@ -243,10 +244,12 @@ class Machine:
         """Whether a file or directory is there (never to be asked about /etc/pve)."""
         return self.path(path).exists()
 
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Put a file in place whole, or not at all."""
+    def write(self, path: str, text: str, mode: int | None = None) -> None:
+        """Put a file in place whole, or not at all; without a mode it keeps the one that it has, or gets 0644."""
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        if mode is None:
+            mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
         fresh = target.with_name(f".{target.name}.nested-pve-ha-new")
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
@@ -259,6 +262,11 @@ class Machine:
     def remove(self, path: str) -> None:
         """Make sure that a file is not there."""
         self.path(path).unlink(missing_ok=True)
+
+    def remove_empty(self, directory: str) -> None:
+        """Remove a directory unless something is in it."""
+        with contextlib.suppress(OSError):
+            self.path(directory).rmdir()
 
 
 def _refuse_hanging(result: Result) -> None:

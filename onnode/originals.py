@@ -29,18 +29,15 @@ def save(machine: Machine, journal: dict[str, Any]) -> None:
     machine.write(PATH, json.dumps(journal, indent=1, sort_keys=True) + "\n", mode=0o600)
 
 
-def replace_file(machine: Machine, path: str, text: str | None, mode: int = 0o644) -> None:
-    """Change a file (None: remove it), remembering first how it was, and then what this product made of it."""
+def replace_file(machine: Machine, path: str, text: str) -> None:
+    """Change a file, remembering first how it was, and then what this product made of it."""
     journal = load(machine)
     entry = journal["files"].setdefault(path, {"original": machine.read(path), "ours": []})
     digest = fingerprint(text)
     if digest not in entry["ours"]:
         entry["ours"].append(digest)
     save(machine, journal)
-    if text is None:
-        machine.remove(path)
-    else:
-        machine.write(path, text, mode)
+    machine.write(path, text)
 
 
 def remember_packages(machine: Machine, names: list[str]) -> None:
