@@ -7,7 +7,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
@@ -72,11 +77,13 @@ class Credentials(_Model):
 
 
 def _public_line(private: SecretStr) -> str:
+    text = private.get_secret_value().encode()
+    read = load_ssh_private_key if b"BEGIN OPENSSH PRIVATE KEY" in text else load_pem_private_key
     try:
-        key = load_ssh_private_key(private.get_secret_value().encode(), password=None)
+        key = read(text, None)
+        return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     except (ValueError, TypeError):
         raise ValueError("is not an unencrypted SSH private key in OpenSSH or PEM format") from None
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def load(
@@ -135,7 +142,6 @@ def _parse(document: str) -> Credentials:
         errors: list[Any] = error.errors(include_input=False)
         for item in errors:
             item["loc"] = (CREDENTIALS_KEY, *item["loc"])
-            item["input"] = "not shown"
         raise ConfigError(structural_problems(errors)) from None
     except ValueError:
         raise ConfigError([Problem(CREDENTIALS_KEY, "is not JSON", "write it as a JSON object")]) from None

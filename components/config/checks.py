@@ -73,10 +73,10 @@ def node_ids(config: Config) -> Iterator[Problem]:
 
 def macs(config: Config) -> Iterator[Problem]:
     """Bridges of one host, and hosts joined by ports, must not see a MAC twice; cards are matched by MAC inside."""
-    used = []
+    used: dict[str, str] = {}
     for path, node in _nested(config):
         for nic in topology.nics(config, node):
-            used.append((f"{path}.macs.{nic.bridge}", nic.mac))
+            used[f"{path}.macs.{nic.bridge}"] = nic.mac
             if int(nic.mac[:2], 16) & 1:
                 yield Problem(
                     f"{path}.macs.{nic.bridge}", f"{nic.mac} is a multicast address", "make its first byte even"
@@ -85,7 +85,7 @@ def macs(config: Config) -> Iterator[Problem]:
         for bridge in sorted(set(node.macs) - known):
             message = f"{node.name} has no network card on {bridge}"
             yield Problem(f"{path}.macs.{bridge}", message, f"use one of {', '.join(sorted(known)) or 'its bridges'}")
-    yield from _duplicates(used, "the MAC", "set macs so that each is used once")
+    yield from _duplicates(used.items(), "the MAC", "set macs so that each is used once")
 
 
 def _addresses(config: Config) -> Iterator[tuple[str, IPv4Address]]:
@@ -164,16 +164,12 @@ def bridge_subnets(config: Config) -> Iterator[Problem]:
 
 
 def link_subnets(config: Config) -> Iterator[Problem]:
-    """Two links that share a subnet or a bridge fail together."""
+    """Two links that share a subnet fail together; that they share no bridge is checked node by node."""
     links = config.cluster.links
     for (i, one), (j, two) in combinations(enumerate(links), 2):
         if one.subnet.overlaps(two.subnet):
             message = f"{two.subnet} overlaps {one.subnet} of link {i}"
             yield Problem(f"cluster.links[{j}].subnet", message, "give each link a subnet of its own")
-        shared = set(topology.link_bridges(config, i).items()) & set(topology.link_bridges(config, j).items())
-        for host, bridge in sorted(shared):
-            message = f"links {i} and {j} are both on {bridge} of {host}"
-            yield Problem(f"cluster.links[{j}]", message, "put each link on a bridge of its own")
 
 
 def node_links(config: Config) -> Iterator[Problem]:

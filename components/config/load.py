@@ -62,7 +62,7 @@ def structural_problems(errors: Iterable[ErrorDetails]) -> list[Problem]:
     """The library's errors in this program's words."""
     found: dict[str, Problem] = {}
     for error in errors:
-        if error["type"] == "too_short" and error["input"]:
+        if error["type"] == "too_short" and error.get("input"):
             continue  # only an echo of the list's own bad items
         path = _path(error["loc"])
         found.setdefault(path, Problem(path, *_explain(error)))
@@ -91,7 +91,8 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
             return "has no kind", f"add kind: {error['ctx']['discriminator']}, as docs/config.md lists them"
         case _:
             message = error["msg"].removeprefix("Value error, ")
-            return f"{message} (found {_shown(error['input'])})", "correct the value; docs/config.md describes it"
+            found = f" (found {_shown(error['input'])})" if "input" in error else ""
+            return f"{message}{found}", "correct the value; docs/config.md describes it"
 
 
 def _shown(value: object) -> str:
@@ -100,5 +101,5 @@ def _shown(value: object) -> str:
 
 
 def _spelling(key: str) -> str:
-    near = difflib.get_close_matches(key, schema.keys(), n=1)
+    near = difflib.get_close_matches(key, schema.known_keys(), n=1)
     return f"did you mean {near[0]}? Otherwise remove it" if near else "remove it; docs/config.md lists the keys"

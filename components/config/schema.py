@@ -48,7 +48,7 @@ def _as_stored(schema: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "string"}], "description": description}
 
 
-def keys() -> list[str]:
+def known_keys() -> list[str]:
     """Every key that the model knows, at any depth."""
     model = model_schema()
     found = set(model["properties"])

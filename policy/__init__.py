@@ -1,0 +1,1 @@
+"""The policy pack: a process of its own, which never imports the program."""

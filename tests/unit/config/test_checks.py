@@ -1,0 +1,158 @@
+"""Each cross check of the configuration: the good stack passes, one change makes it complain at the right key."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import pytest
+
+from components.config import ConfigError, checks
+from components.config.load import validate
+from tests.support.program import stack_file
+
+# What to change in a good stack file, and the problem that must be reported: key, found, fix.
+CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
+    ("dev", "names", {"nodes.1.name": "proxmox01"}, "nodes[1].name", "proxmox01 is used already by nodes[0].name", "name of its own"),
+    ("dev", "names", {"nodes.0.name": "virtual"}, "nodes[0].name", "virtual is used already by outerHosts[0].name", "name of its own"),
+    ("dev", "names", {"guests.1.name": "vm01"}, "guests[1].name", "vm01 is used already by guests[0].name", "name of its own"),
+    ("dev", "names", {"guests.0.name": "debian-template"}, "guests[0].name", "used already by templates[0].name", "name of its own"),
+    ("dev", "names", {"outerHosts.0.bridges.1.name": "vmbr1"}, "outerHosts[0].bridges[1].name", "vmbr1 is used already", "name of its own"),
+    ("dev", "names", {"storages.+": {"kind": "external", "name": "shared", "shared": True}}, "storages[1].name", "shared is used", "own"),
+    ("dev", "vmids", {"nodes.2.vmid": 101}, "nodes[2].vmid", "on virtual the vmid 101 is used already by nodes[0].vmid", "free vmid"),
+    ("dev", "vmids", {"guests.0.vmid": 9000}, "guests[0].vmid", "vmid 9000 is used already by templates[0].vmid", "free vmid"),
+    ("dev", "vmids", {"guests.1.vmid": 200}, "guests[1].vmid", "vmid 200 is used already by guests[0].vmid", "free vmid"),
+    ("dev", "node_ids", {"nodes.1.nodeId": 1}, "nodes[1].nodeId", "node id 1 is used already", "id of its own"),
+    ("dev", "macs", {"nodes.0.macs": {"vmbr1": "BC:24:11:00:00:01", "vmbr2": "bc:24:11:00:00:01"}}, "nodes[0].macs.vmbr2", "BC:24:11:00:00:01 is used already", "each is used once"),
+    ("dev", "macs", {"nodes.0.macs": {"vmbr1": "BD:24:11:00:00:01"}}, "nodes[0].macs.vmbr1", "multicast", "even"),
+    ("dev", "macs", {"nodes.0.macs": {"vmbr7": "BC:24:11:00:00:01"}}, "nodes[0].macs.vmbr7", "no network card on vmbr7", "vmbr0, vmbr1"),
+    ("dev", "addresses", {"nodes.1.address": "192.168.0.185"}, "nodes[1].address", "192.168.0.185 is used already by nodes[0].address", "free address"),
+    ("dev", "addresses", {"nodes.1.links.0": "10.10.1.185"}, "nodes[1].links[0]", "used already by nodes[0].links[0]", "free address"),
+    ("dev", "addresses", {"nodes.1.address": "192.168.0.180"}, "nodes[1].address", "used already by outerHosts[0].address", "free address"),
+    ("dev", "addresses", {"nodes.1.links.0": "10.10.1.1"}, "nodes[1].links[0]", "used already by outerHosts[0].bridges[0].address", "free"),
+    ("dev", "addresses", {"nodes.1.address": "192.168.0.1"}, "nodes[1].address", "used already by managementNetwork.gateway", "free"),
+    ("dev", "addresses", {"guests.1.address": "192.168.0.185/24"}, "guests[1].address", "used already by nodes[0].address", "free"),
+    ("dev", "addresses", {"outerHosts.0.bridges.0.dhcp.end": "10.10.1.190"}, "outerHosts[0].bridges[0].dhcp", "hands out 10.10.1.185, which nodes[0].links[0] has", "move"),
+    ("dev", "dhcp", {"outerHosts.0.bridges.0.dhcp.start": "10.10.2.10"}, "outerHosts[0].bridges[0].dhcp.start", "10.10.2.10 is not in 10.10.1.0/24", "10.10.1.0/24"),
+    ("dev", "dhcp", {"outerHosts.0.bridges.0.dhcp.start": "10.10.1.30"}, "outerHosts[0].bridges[0].dhcp", "10.10.1.30 is above 10.10.1.20", "swap"),
+    ("dev", "dhcp", {"outerHosts.0.bridges.0.managed": False}, "outerHosts[0].bridges[0].dhcp", "not managed", "managed: true"),
+    ("dev", "management", {"managementNetwork.gateway": "192.168.1.1"}, "managementNetwork.gateway", "192.168.1.1 is not in 192.168.0.0/24", "192.168.0.0/24"),
+    ("dev", "management", {"nodes.0.address": "192.168.1.185"}, "nodes[0].address", "is not in 192.168.0.0/24", "192.168.0.0/24"),
+    ("dev", "management", {"nodes.0.address": "192.168.0.255"}, "nodes[0].address", "network or broadcast", "host's address"),
+    ("dev", "bridge_subnets", {"outerHosts.0.bridges.1.address": "10.10.1.2/24"}, "outerHosts[0].bridges[1].address", "10.10.1.0/24 overlaps 10.10.1.0/24", "another subnet"),
+    ("dev", "bridge_subnets", {"outerHosts.0.bridges.2.address": "192.168.0.200/25"}, "outerHosts[0].bridges[2].address", "overlaps the management subnet", "another subnet"),
+    ("dev", "bridge_subnets", {"outerHosts.0.bridges.2.name": "vmbr0"}, "outerHosts[0].bridges[2].name", "is the management bridge", "another vmbrN"),
+    ("dev", "bridge_subnets", {"outerHosts.0.bridges.2.address": "10.30.1.0/24"}, "outerHosts[0].bridges[2].address", "network or broadcast", "host's"),
+    ("dev", "link_subnets", {"cluster.links.1.subnet": "10.10.1.0/24"}, "cluster.links[1].subnet", "overlaps 10.10.1.0/24 of link 0", "subnet of its own"),
+    ("dev", "link_subnets", {"cluster.links.1.subnet": "10.10.0.0/16"}, "cluster.links[1].subnet", "overlaps 10.10.1.0/24 of link 0", "own"),
+    ("dev", "nested_attachments", {"cluster.links.1.subnet": "10.10.1.128/25", "nodes.0.links.1": "10.10.1.200"}, "nodes[0].links[1]", "vmbr1 carries nodes[0].links[0] already", "bridge of its own"),
+    ("dev", "node_links", {"nodes.1.links": ["10.10.1.186"]}, "nodes[1].links", "has 1 link addresses, the cluster has 2 links", "one address for each"),
+    ("dev", "node_links", {"nodes.1.links": ["10.10.1.186", "10.20.1.186", "10.30.1.186"], "nodes.1.networks": []}, "nodes[1].links", "has 3 link", "one address"),
+    ("dev", "node_links", {"nodes.1.links.0": "10.20.1.196"}, "nodes[1].links[0]", "10.20.1.196 is not in 10.10.1.0/24", "10.10.1.0/24"),
+    ("physical", "node_links", {"nodes.1.links.0.address": "10.20.1.196"}, "nodes[1].links[0]", "is not in 10.10.1.0/24", "10.10.1.0/24"),
+    ("dev", "nested_attachments", {"nodes.1.host": "elsewhere"}, "nodes[1].host", "there is no outer host elsewhere", "virtual"),
+    ("dev", "nested_attachments", {"nodes.1.networks": ["10.40.1.186"]}, "nodes[1].networks[0]", "no bridge of virtual has a subnet with 10.40.1.186", "add a bridge"),
+    ("dev", "nested_attachments", {"nodes.1.networks": ["10.10.1.99"]}, "nodes[1].networks[0]", "vmbr1 carries nodes[1].links[0] already", "bridge of its own"),
+    ("dev", "link_mtus", {"cluster.links.0.mtu": 9000}, "outerHosts[0].bridges[0].mtu", "link 0 wants packets of 9000 bytes, vmbr1 carries 1500", "mtu: 9000"),
+    ("physical", "existing_attachments", {"nodes.0.links.0": {"address": "10.10.1.101"}}, "nodes[0].links[0].interface", "no interface is named", "name the network"),
+    ("physical", "existing_attachments", {"nodes.0.links.1.interface": "eth1"}, "nodes[0].links[1].interface", "eth1 is used already", "interface of its own"),
+    ("dev", "capacity", {"nodes.0.memoryMib": 20000}, "outerHosts[0].memoryMib", "36384 MiB of memory together, more than 24576 MiB", "lower memoryMib"),
+    ("dev", "capacity", {"nodes.0.diskGib": 100}, "outerHosts[0].diskGib", "164 GiB of disk together, more than 128 GiB", "lower diskGib"),
+    ("dev", "capacity", {"nodes.0.cores": 13}, "nodes[0].cores", "13 processors, but virtual has 12", "at most 12"),
+    ("dev", "installer", {"outerHosts.0.installer": {}}, "outerHosts[0].installer", "exactly one of url and path", "url with checksum"),
+    ("dev", "installer", {"outerHosts.0.installer.path": "/srv/pve.iso"}, "outerHosts[0].installer", "exactly one of url and path", "remove one"),
+    ("dev", "installer", {"outerHosts.0.installer": {"url": "http://download.proxmox.com/iso/a.iso"}}, "outerHosts[0].installer.checksum", "could be anything", "sha256"),
+    ("dev", "installer", {"outerHosts.0.installer.url": "http://download.proxmox.com/iso/a.zip"}, "outerHosts[0].installer.url", "does not name an .iso", "installer"),
+    ("dev", "installer", {"installation": None}, "installation", "nothing says how", "mailto"),
+    ("dev", "nfs_export", {"outerHosts.0.nfsExport.network": "10.40.1.0/24"}, "outerHosts[0].nfsExport.network", "not the network of a bridge", "storage bridge"),
+    ("dev", "storages", {"nodes.2.networks": []}, "storages[0].server", "proxmox03 has no address on the network of 10.30.1.1", "nodes[2].networks"),
+    ("dev", "storages", {"outerHosts.0.nfsExport": None}, "storages[0].server", "10.30.1.1 is virtual, which exports nothing", "nfsExport"),
+    ("dev", "storages", {"storages.0.export": "/srv/other"}, "storages[0].export", "exports /srv/pve-shared, not /srv/other", "/srv/pve-shared"),
+    ("dev", "storages", {"outerHosts.0.nfsExport.network": "10.20.1.0/24"}, "storages[0].server", "not to the network of 10.30.1.1", "host's address"),
+    ("dev", "cluster", {"cluster.seed": "proxmox09"}, "cluster.seed", "there is no node proxmox09", "proxmox01, proxmox02"),
+    ("dev", "cluster", {"nodes.0.votes": 0}, "cluster.seed", "proxmox01 has no vote", "with votes"),
+    ("dev", "cluster", {"cluster.api.user": "pulumi@pam"}, "cluster.api.user", "cannot be made", "@pve"),
+    ("dev", "cluster", {"cluster.options.migrationNetwork": "10.40.1.0/24"}, "cluster.options.migrationNetwork", "proxmox01 has no address in 10.40.1.0/24", "networks"),
+    ("dev", "ha_votes", {"nodes.2.votes": 0}, "guests", "at least 3 votes, the nodes have 2", "add a node"),
+    ("dev", "placement", {"guests.0.node": "proxmox09"}, "guests[0].node", "no node proxmox09", "proxmox01"),
+    ("dev", "placement", {"templates.0.node": "proxmox09"}, "templates[0].node", "no node proxmox09", "proxmox01"),
+    ("dev", "placement", {"guests.0.ha.nodes": {"proxmox09": 1}}, "guests[0].ha.nodes.proxmox09", "no node proxmox09", "proxmox01"),
+    ("dev", "placement", {"guests.0.ha": {"strict": True}}, "guests[0].ha.strict", "allows no node", "name the nodes"),
+    ("dev", "placement", {"guests.0.ha": {"strict": True, "nodes": {"proxmox02": 1}}}, "guests[0].node", "made on proxmox01, where it may not run", "proxmox02"),
+    ("dev", "guest_storage", {"guests.0.storage": "local-lvm"}, "guests[0].storage", "local-lvm is not shared storage", "shared"),
+    ("dev", "guest_storage", {"storages.0": {"kind": "external", "name": "shared", "shared": False}}, "guests[0].storage", "not shared storage", "none is described"),
+    ("dev", "guest_storage", {"templates.0.storage": "local-lvm", "templates.0.node": "proxmox02"}, "templates[0].storage", "cloned to other nodes than proxmox02", "shared"),
+    ("dev", "guest_storage", {"storages.0.contents": ["rootdir", "vztmpl"]}, "storages[0].contents", "guests[0].storage needs content images", "add images"),
+    ("dev", "guest_storage", {"storages.0.contents": ["images", "rootdir"]}, "storages[0].contents", "needs content vztmpl", "add vztmpl"),
+    ("dev", "guest_storage", {"templates.0.image": {"url": "https://images.example/a.qcow2", "fileName": "a.qcow2"}}, "storages[0].contents", "needs content import", "add import"),
+    ("dev", "templates", {"guests.0.template": "other"}, "guests[0].template", "there is no template other", "debian-template"),
+    ("dev", "templates", {"templates.0.cpuType": "host"}, "templates[0].cpuType", "works only with KVM", "kvm: true"),
+    ("dev", "containers", {"guests.1.gateway": "192.168.0.1"}, "guests[1].gateway", "DHCP brings its own", "remove gateway"),
+    ("dev", "containers", {"guests.1.address": "192.168.0.210/24", "guests.1.gateway": "192.168.1.1"}, "guests[1].gateway", "not in 192.168.0.0/24", "192.168.0.0/24"),
+    ("dev", "containers", {"guests.1.address": "192.168.0.255/24"}, "guests[1].address", "network or broadcast", "host's"),
+]  # fmt: skip
+
+# Changes that a check must not take for a mistake.
+GOOD: list[tuple[str, dict[str, Any]]] = [
+    ("dev", {}),
+    ("twonode", {}),
+    ("physical", {}),
+    ("dev", {"guests.1.address": "192.168.0.210/24", "guests.1.gateway": "192.168.0.1"}),
+    ("dev", {"guests.0.ha": {"strict": True, "nodes": {"proxmox01": 1}}}),
+    ("dev", {"storages.0": {"kind": "external", "name": "shared", "shared": True}}),
+    ("dev", {"templates.0.kvm": True, "templates.0.cpuType": "host"}),
+    ("dev", {"cluster.links.0.mtu": 9000, "outerHosts.0.bridges.0.mtu": 9000}),
+    ("dev", {"nodes.0.macs": {"vmbr1": "02:00:00:00:00:01"}}),
+    ("dev", {"cluster.seed": "proxmox03"}),
+    ("dev", {"guests": [], "templates": [], "storages": []}),
+    ("dev", {"outerHosts.0.installer": {"path": "/srv/pve.iso"}}),
+    ("physical", {"nodes.0.votes": 2}),
+]
+
+
+def change(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Set values by path; "+" appends to a list."""
+    result = copy.deepcopy(document)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place: Any = result
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        if last == "+":
+            place.append(value)
+        elif isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    return result
+
+
+@pytest.mark.parametrize(("stack", "changes"), GOOD)
+def test_good_configurations_pass(stack: str, changes: dict[str, Any]) -> None:
+    validate(change(stack_file(stack), changes))
+
+
+@pytest.mark.parametrize(("stack", "check", "changes", "key", "found", "fix"), CASES)
+def test_a_mistake_is_reported_with_its_key_and_the_fix(  # noqa: PLR0913, PLR0917 - a row of the table
+    stack: str, check: str, changes: dict[str, Any], key: str, found: str, fix: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        validate(change(stack_file(stack), changes))
+    assert any(
+        problem.path == key and found in problem.message and fix in problem.fix for problem in raised.value.problems
+    ), f"{check}: {raised.value}"
+
+
+def test_every_check_has_a_case() -> None:
+    assert {check.__name__ for check in checks.CHECKS} == {check for _, check, *_ in CASES}
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    changes = {"cluster.seed": "nobody", "nodes.1.vmid": 101, "guests.0.storage": "local"}
+    with pytest.raises(ConfigError) as raised:
+        validate(change(stack_file("dev"), changes))
+    assert {problem.path for problem in raised.value.problems} == {"cluster.seed", "nodes[1].vmid", "guests[0].storage"}
+    text = str(raised.value)
+    assert text.startswith("error[config-invalid]: 3 problems")
+    assert len(re.findall(r"^    fix: ", text, re.MULTILINE)) == 3

@@ -1,0 +1,177 @@
+"""Reading the configuration: shape mistakes, credentials, and what is generated from the model."""
+
+# ruff: noqa: ANN401 - values of a YAML file
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from components import credentials
+from components.config import ConfigError, load, schema
+from components.config.__main__ import generated
+from components.config.load import validate
+from tests.support.program import HOST_KEY, PRIVATE_KEY, ROOT, settings, stack_file
+from tests.support.program import credentials as good_credentials
+from tests.unit.config.test_checks import change
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = ["nested-pve-ha:credentials"]
+
+SHAPES: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"nodes.0.memoryMb": 1}, "nodes[0].memoryMb", "not a known key", "did you mean memoryMib?"),
+    ({"clutser": 1}, "clutser", "not a known key", "did you mean cluster?"),
+    ({"xyzzy": 1}, "xyzzy", "not a known key", "remove it"),
+    ({"nodes.0.memoryMib": "8192"}, "nodes[0].memoryMib", "valid integer", "docs/config.md"),
+    ({"nodes.0.kind": "virtual"}, "nodes[0]", "'nested', 'existing'", "docs/config.md"),
+    ({"nodes.0.vmid": 99}, "nodes[0].vmid", "greater than or equal to 100", "docs/config.md"),
+    ({"nodes.0.links.0": "10.10.1.300"}, "nodes[0].links[0]", "10.10.1.300", "docs/config.md"),
+    ({"cluster.name": "a-name-of-16-char"}, "cluster.name", "pattern", "docs/config.md"),
+    ({"cluster.name": "-proxmox"}, "cluster.name", "pattern", "docs/config.md"),
+    ({"cluster.name": "my_cluster"}, "cluster.name", "pattern", "docs/config.md"),
+    ({"cluster.links": []}, "cluster.links", "at least 1", "docs/config.md"),
+    ({"cluster.links.0.subnet": "10.10.1.1/24"}, "cluster.links[0].subnet", "host bits", "docs/config.md"),
+    ({"pveMajor": 7}, "pveMajor", "8 or 9", "docs/config.md"),
+    ({"outerHosts.0.bridges.0.name": "br-links"}, "outerHosts[0].bridges[0].name", "pattern", "docs/config.md"),
+    ({"installation.keyboard": "en"}, "installation.keyboard", "'en-us'", "docs/config.md"),
+    ({"guests.1.address": "here"}, "guests[1].address", "here", "docs/config.md"),
+    ({"guests.0.ha.nodes": {"proxmox01": None}}, "guests[0].ha.nodes.proxmox01", "valid integer", "docs/config.md"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "key", "found", "fix"), SHAPES)
+def test_a_wrong_shape_is_reported_with_its_key(changes: dict[str, Any], key: str, found: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        validate(change(stack_file("dev"), changes))
+    assert [problem.path for problem in raised.value.problems] == [key]
+    assert found in raised.value.problems[0].message
+    assert fix in raised.value.problems[0].fix
+
+
+def test_a_missing_key_is_named() -> None:
+    config = stack_file("dev")
+    del config["nodes"][1]["vmid"]
+    del config["pveMajor"]
+    with pytest.raises(ConfigError) as raised:
+        validate(config)
+    assert {problem.path for problem in raised.value.problems} == {"pveMajor", "nodes[1].vmid"}
+
+
+def test_scalars_are_read_in_the_form_that_the_engine_stores_them() -> None:
+    texts = settings(stack_file("dev"))
+    assert texts["nested-pve-ha:pveMajor"] == "9"
+    assert load({**texts, "other:key": "x"}).pve_major == 9
+
+
+def read(document: Any, config_changes: dict[str, Any] | None = None, stack: str = "dev") -> credentials.Credentials:
+    config = validate(change(stack_file(stack), config_changes or {}))
+    return credentials.load(config, {SECRET[0]: json.dumps(document)}, SECRET, {})
+
+
+def refused(document: Any, stack: str = "dev") -> dict[str, str]:
+    with pytest.raises(ConfigError) as raised:
+        read(document, stack=stack)
+    return {problem.path: f"{problem.message} {problem.fix}" for problem in raised.value.problems}
+
+
+def test_credentials_come_from_the_stacks_secrets() -> None:
+    found = read(good_credentials())
+    assert found.root_password.get_secret_value() == "root-password"
+    assert "root-password" not in repr(found)
+    assert found.public_key.startswith("ecdsa-sha2-nistp256 ")
+
+
+def test_credentials_in_the_clear_are_refused() -> None:
+    config = validate(stack_file("dev"))
+    with pytest.raises(ConfigError, match="without encryption"):
+        credentials.load(config, {SECRET[0]: json.dumps(good_credentials())}, [], {})
+
+
+def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Path) -> None:
+    config, path = validate(stack_file("dev")), tmp_path / "credentials.json"
+    path.write_text(json.dumps(good_credentials()))
+    path.chmod(0o600)
+    environment = {"NESTED_PVE_CREDENTIALS": str(path)}
+    assert credentials.load(config, {}, [], environment).api_password.get_secret_value() == "api-password"
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match=rf"open to others \(mode 640\)\n    fix: chmod 600 {path}"):
+        credentials.load(config, {}, [], environment)
+    path.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        credentials.load(config, {}, [], environment)
+    with pytest.raises(ConfigError, match="NESTED_PVE_CREDENTIALS is not set"):
+        credentials.load(config, {}, [], {})
+
+
+def test_insufficient_credentials_are_all_named_and_never_quoted() -> None:
+    document = good_credentials() | {"rootPassword": "hunter2", "apiPassword": "short", "hostKeySeed": "abc123"}
+    document["outerHosts"] = {}
+    found = refused(document)
+    assert set(found) == {
+        "credentials.rootPassword",
+        "credentials.apiPassword",
+        "credentials.hostKeySeed",
+        "credentials.outerHosts.virtual.password",
+        "outerHosts[0].hostKey",
+    }
+    assert "openssl rand -hex 32" in found["credentials.hostKeySeed"]
+    assert "ssh-keyscan 192.168.0.180" in found["outerHosts[0].hostKey"]
+    assert not [text for text in found.values() if re.search("hunter2|abc123|: short", text)]
+
+
+def test_a_broken_key_is_refused_without_showing_it() -> None:
+    broken = PRIVATE_KEY.replace("M", "N")
+    found = refused(good_credentials() | {"sshPrivateKey": broken})
+    assert "unencrypted SSH private key" in found["credentials.sshPrivateKey"]
+    assert broken.splitlines()[1] not in str(found)
+    assert set(refused(good_credentials() | {"sshKey": "hunter2"})) == {"credentials.sshKey"}
+    assert "hunter2" not in str(refused(good_credentials() | {"sshKey": "hunter2"}))
+
+
+def test_existing_nodes_need_a_host_key_from_somewhere() -> None:
+    assert set(refused(good_credentials() | {"nodes": {}}, "physical")) == {f"nodes[{n}].hostKey" for n in range(3)}
+    read(good_credentials() | {"nodes": {}}, {f"nodes.{n}.hostKey": HOST_KEY for n in range(3)}, stack="physical")
+
+
+def test_generated_files_are_current() -> None:
+    """Run `make docs` when this fails."""
+    for path, text in generated().items():
+        assert path.read_text() == text, path.name
+
+
+def test_the_reference_page_has_every_key() -> None:
+    page = (ROOT / "docs/config.md").read_text()
+    assert len(schema.known_keys()) > 60
+    for key in schema.known_keys():
+        assert f"`{key}`" in page, key
+
+
+def test_the_schema_is_that_of_a_stack_file() -> None:
+    document = schema.stack_file_schema()
+    properties = document["properties"]["config"]["properties"]
+    for stack in ("dev", "twonode", "physical"):
+        keys = set(yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"])
+        assert keys <= set(properties), stack
+        assert set(document["properties"]["config"]["required"]) <= keys
+
+
+def test_the_schema_can_be_printed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "components.config", "schema"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == schema.stack_file_schema()
+
+
+@pytest.mark.parametrize("stack", ["dev", "twonode", "physical"])
+def test_a_stack_file_holds_nothing_secret_and_a_salt(stack: str) -> None:
+    text = (ROOT / f"Pulumi.{stack}.yaml").read_text()
+    assert yaml.safe_load(text)["encryptionsalt"].startswith("v1:")
+    assert "secure:" not in text

@@ -1,0 +1,478 @@
+"""What the program registers for each stack file, and in which order."""
+
+# ruff: noqa: ANN401 - JSON values and protobuf messages have no closer type
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from admin.desired import STEPS as ADMIN_STEPS
+from admin.desired import Secrets
+from onnode.desired import parse
+from onnode.dispatch import STEPS as ON_NODE_STEPS
+from tests.support.program import (
+    ROOT,
+    Recording,
+    Resource,
+    credentials,
+    is_secret,
+    open_text,
+    plain,
+    run,
+    stack_file,
+)
+
+STACKS = ("dev", "twonode", "physical")
+GOLDEN = Path(__file__).parent / "golden"
+LOCAL, REMOTE = "command:local:Command", "command:remote:Command"
+VM = "proxmoxve:index/vmLegacy:VmLegacy"
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """The stacks as they are; nothing in them changes, so one run serves all tests."""
+    return {stack: run(stack_file(stack), tmp_path_factory.mktemp(stack)) for stack in STACKS}
+
+
+@pytest.fixture
+def dev(recordings: dict[str, Recording]) -> Recording:
+    return recordings["dev"]
+
+
+@pytest.fixture
+def physical(recordings: dict[str, Recording]) -> Recording:
+    return recordings["physical"]
+
+
+@pytest.fixture(params=STACKS)
+def recording(request: pytest.FixtureRequest, recordings: dict[str, Recording]) -> Recording:
+    return recordings[request.param]
+
+
+def changed(tmp_path: Path, change: Change, stack: str = "dev") -> Recording:
+    config = copy.deepcopy(stack_file(stack))
+    change(config)
+    return run(config, tmp_path)
+
+
+def steps_of(recording: Recording) -> list[Resource]:
+    return recording.of_type(LOCAL) + recording.of_type(REMOTE)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_urns_are_those_of_the_golden_list(stack: str, recordings: dict[str, Recording]) -> None:
+    """A name or parent that changes means delete and create: fatal for a cluster. Rename with an alias only."""
+    urns = "".join(f"{urn.split('::', 2)[2]}\n" for urn in sorted(recordings[stack].resources))
+    golden = GOLDEN / f"{stack}.txt"
+    if os.environ.get("UPDATE_GOLDEN") and not os.environ.get("CI"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(urns)
+    assert golden.read_text() == urns
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_two_runs_register_the_same(stack: str, recordings: dict[str, Recording], tmp_path: Path) -> None:
+    first, second = recordings[stack], run(stack_file(stack), tmp_path)
+    assert {urn: resource.inputs for urn, resource in first.resources.items()} == {
+        urn: resource.inputs for urn, resource in second.resources.items()
+    }
+
+
+def test_a_childs_name_starts_with_its_parents(recording: Recording) -> None:
+    children = [resource for resource in recording.resources.values() if resource.custom]
+    assert children
+    for child in children:
+        assert child.name.startswith(f"{recording.resources[child.parent].name}-"), child.urn
+
+
+def test_everything_waits_for_the_identity_check(recording: Recording) -> None:
+    others = [
+        resource.name
+        for resource in recording.resources.values()
+        if resource.custom and resource.name != "design-identity" and not resource.type.startswith("pulumi:providers")
+    ]
+    assert others
+    for name in others:
+        assert recording.follows(name, "design-identity"), name
+
+
+def test_the_design_is_the_first_resource_and_knows_all(dev: Recording) -> None:
+    design = dev["design"]
+    assert dev.names[0] == "design"
+    assert [host["nested"] for host in design.inputs["outerHosts"]] == [True]
+    assert [node["cpuType"] for node in design.inputs["nodes"]] == ["host"] * 3
+    assert [link["subnet"] for link in design.inputs["cluster"]["links"]] == ["10.10.1.0/24", "10.20.1.0/24"]
+    assert [link["bridges"] for link in design.inputs["cluster"]["links"]] == [
+        {"virtual": "vmbr1"},
+        {"virtual": "vmbr2"},
+    ]
+
+
+def test_policed_facts_are_not_unknown_or_secret(recording: Recording) -> None:
+    def leaves(value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            assert not is_secret(value)
+            return [leaf for item in value.values() for leaf in leaves(item)]
+        return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
+
+    components = [resource for resource in recording.resources.values() if not resource.custom]
+    assert {resource.type.rsplit(":", 1)[1] for resource in components} >= {
+        "Design",
+        "NestedPveNode",
+        "CorosyncCluster",
+    }
+    for resource in components:
+        assert all(isinstance(leaf, (str, float, bool, type(None))) for leaf in leaves(resource.inputs)), resource.urn
+        assert resource.outputs, resource.urn
+
+
+def test_every_step_speaks_the_contract(recording: Recording) -> None:
+    for step in recording.of_type(LOCAL):
+        name = step.inputs["create"].removeprefix(".venv/bin/python -m admin step ")
+        parse(ADMIN_STEPS[name], step.stdin)
+        parse(Secrets, yaml.safe_load(plain(step.inputs["environment"]["NESTED_PVE_SECRETS"])))
+    for step in recording.of_type(REMOTE):
+        assert step.inputs["create"].removeprefix("python3 /var/lib/nested-pve-ha/onnode ") in ON_NODE_STEPS
+        assert step.inputs["addPreviousOutputInEnv"] is False
+        assert "environment" not in step.inputs  # sshd would drop it
+        assert plain(step.inputs["connection"])["hostKey"].startswith(("ecdsa-sha2-nistp256 ", "ssh-ed25519 "))
+    assert len(steps_of(recording)) > 10
+
+
+def test_desired_states_are_legible_in_a_preview(dev: Recording) -> None:
+    """A changed link must show as an address. Only the installation hides its whole input: it holds the password."""
+    hidden = {step.name for step in steps_of(dev) if is_secret(step.inputs["stdin"])}
+    assert hidden == {"proxmox01-install", "proxmox02-install", "proxmox03-install"}
+
+
+def test_no_secret_is_legible_anywhere(recording: Recording) -> None:
+    values = credentials()
+    key = values["sshPrivateKey"].splitlines()[1]
+    wanted = [
+        key,
+        values["rootPassword"],
+        values["apiPassword"],
+        values["hostKeySeed"],
+        "outer-password",
+        "PRIVATE KEY",
+    ]
+    hidden = "\n".join(str(plain(resource.inputs)) for resource in recording.resources.values())
+    assert key in hidden  # the search below would find it
+    assert values["apiPassword"] in hidden
+    for resource in recording.resources.values():
+        legible = open_text(resource.inputs) + open_text(resource.outputs)
+        assert not [secret for secret in wanted if secret in legible], resource.urn
+
+
+def test_only_these_have_something_to_undo(dev: Recording) -> None:
+    deletes = {step.name: step.inputs["delete"] for step in steps_of(dev) if "delete" in step.inputs}
+    assert deletes == {
+        "virtual-journal": "python3 /var/lib/nested-pve-ha/onnode journal --restore",
+        "debian-template-template": ".venv/bin/python -m admin step template --delete",
+        "ct01-container": ".venv/bin/python -m admin step container --delete",
+    }
+
+
+def test_no_step_has_triggers_and_only_the_identity_remembers(dev: Recording) -> None:
+    assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
+    remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
+    assert remembering == ["design-identity"]
+
+
+def test_the_hosts_originals_are_written_down_before_anything_changes(dev: Recording) -> None:
+    children = [resource for resource in dev.resources.values() if resource.parent == dev["virtual"].urn]
+    changing = [
+        child.name for child in children if child.name not in {"virtual-package", "virtual-journal", "virtual-api"}
+    ]
+    assert "virtual-vmbr1" in changing
+    for name in changing:
+        assert dev.follows(name, "virtual-journal"), name
+
+
+def test_bridges_are_made_one_after_another(dev: Recording) -> None:
+    assert dev.follows("virtual-vmbr2", "virtual-vmbr1")
+    assert dev.follows("virtual-vmbr3", "virtual-vmbr2")
+    assert not dev.follows("virtual-vmbr1", "virtual-vmbr2")
+    bridge = dev["virtual-vmbr1"].inputs
+    assert (bridge["address"], bridge["nodeName"], bridge["autostart"]) == ("10.10.1.1/24", "virtual", True)
+    assert "ports" not in bridge
+
+
+def test_an_unmanaged_bridge_is_left_alone(tmp_path: Path) -> None:
+    def leave(config: dict[str, Any]) -> None:
+        config["outerHosts"][0]["bridges"][2]["managed"] = False
+
+    recording = changed(tmp_path, leave)
+    assert "virtual-vmbr3" not in recording.names
+    assert "virtual-vmbr2" in recording.names
+    assert recording["virtual-journal"].stdin["bridges"] == ["vmbr1", "vmbr2"]
+
+
+def test_the_provider_is_used_only_after_its_certificate_was_compared(dev: Recording) -> None:
+    assert dev["virtual-api"].inputs["insecure"] == "true"
+    users = [resource.name for resource in dev.resources.values() if "virtual-api" in resource.provider]
+    assert "proxmox01-vm" in users
+    for name in users:
+        assert dev.follows(name, "virtual-certificate"), name
+
+
+def test_a_verified_certificate_needs_no_comparison(tmp_path: Path) -> None:
+    def verify(config: dict[str, Any]) -> None:
+        config["outerHosts"][0]["tls"] = "verified"
+
+    recording = changed(tmp_path, verify)
+    assert recording["virtual-api"].inputs["insecure"] == "false"
+    assert "virtual-certificate" not in recording.names
+
+
+def test_the_installer_is_downloaded_with_its_checksum_or_used_where_it_is(dev: Recording, tmp_path: Path) -> None:
+    iso = dev["virtual-installer"].inputs
+    assert len(iso["checksum"]) == 64
+    assert iso["checksumAlgorithm"] == "sha256"
+    assert iso["fileName"].startswith("stack-test-")
+
+    def by_path(config: dict[str, Any]) -> None:
+        config["outerHosts"][0]["installer"] = {"path": "/srv/pve.iso"}
+
+    recording = changed(tmp_path, by_path)
+    assert "virtual-installer" not in recording.names
+    assert recording["proxmox01-install"].stdin["base_iso_path"] == "/srv/pve.iso"
+    assert recording["virtual-verify-host"].stdin["iso_path"] == "/srv/pve.iso"
+
+
+def test_the_vm_of_a_node(dev: Recording) -> None:
+    vm = dev["proxmox02-vm"].inputs
+    assert vm["cpu"]["type"] == "host"
+    assert [device["bridge"] for device in vm["networkDevices"]] == ["vmbr0", "vmbr1", "vmbr2", "vmbr3"]
+    macs = {device["macAddress"] for resource in dev.of_type(VM)[:3] for device in resource.inputs["networkDevices"]}
+    assert len({mac for mac in macs if mac}) == 12
+    assert vm["bootOrders"] == ["scsi0"]
+    assert "cdrom" not in vm
+    assert vm["memory"]["floating"] == 0
+    assert vm["tags"] == sorted(vm["tags"]) == ["nested-pve-ha", "stack-test"]
+    assert vm["rebootAfterUpdate"] is False
+
+
+def test_the_node_finds_its_links_by_the_macs_of_its_vm(dev: Recording) -> None:
+    macs = {device["bridge"]: device["macAddress"] for device in dev["proxmox01-vm"].inputs["networkDevices"]}
+    interfaces = dev["proxmox01-prepare"].stdin["interfaces"]
+    assert [(found["address"], found["mac"]) for found in interfaces] == [
+        ("10.10.1.185/24", macs["vmbr1"]),
+        ("10.20.1.185/24", macs["vmbr2"]),
+        ("10.30.1.185/24", macs["vmbr3"]),
+    ]
+    answer = dev["proxmox01-install"].stdin["answer"]
+    assert answer["network"]["filter"]["ID_NET_NAME_MAC"] == "*" + macs["vmbr0"].replace(":", "").lower()
+
+
+def test_a_link_on_the_management_network_has_no_card_of_its_own(recordings: dict[str, Recording]) -> None:
+    """Seed 000's first cluster: link 0 was the office network."""
+    recording = recordings["twonode"]
+    devices = recording["proxmox01-vm"].inputs["networkDevices"]
+    assert [device["bridge"] for device in devices] == ["vmbr0", "vmbr1", "vmbr2"]
+    links = recording["cluster-create"].stdin["members"][0]["links"]
+    assert [link["address"] for link in links] == ["192.168.0.185", "10.10.1.185"]
+
+
+def test_the_host_key_of_a_node_is_pinned_before_it_exists(dev: Recording) -> None:
+    installed = dev["proxmox01-install"].stdin
+    pinned = plain(dev["proxmox01-prepare"].inputs["connection"])["hostKey"]
+    assert installed["ssh_host_key"] == pinned
+    assert pinned in installed["first_boot"]
+    assert len({plain(dev[f"proxmox0{n}-prepare"].inputs["connection"])["hostKey"] for n in (1, 2, 3)}) == 3
+
+
+def test_what_lives_inside_a_vm_goes_with_it(dev: Recording) -> None:
+    for role in ("install", "package", "prepare", "verify"):
+        assert dev[f"proxmox02-{role}"].deleted_with == dev["proxmox02-vm"].urn
+    assert dev["cluster-storage-shared"].deleted_with == dev["proxmox01-vm"].urn
+    assert dev["virtual-journal"].deleted_with == ""
+
+
+def test_node_vms_are_protected_unless_the_stack_says_otherwise(dev: Recording, tmp_path: Path) -> None:
+    assert not dev["proxmox01-vm"].protect
+    recording = changed(tmp_path, lambda config: config.pop("protectNodes"))
+    assert {name: recording[name].protect for name in ("proxmox01-vm", "proxmox03-vm", "vm01-vm")} == {
+        "proxmox01-vm": True,
+        "proxmox03-vm": True,
+        "vm01-vm": False,
+    }
+
+
+def test_joins_are_strictly_one_after_another(tmp_path: Path) -> None:
+    recording = changed(tmp_path, add_fourth_node)
+    order = ["cluster-preflight", "cluster-create", *(f"cluster-join-proxmox0{n}" for n in (2, 3, 4)), "cluster-verify"]
+    for earlier, later in itertools.pairwise(order):
+        assert recording.follows(later, earlier)
+        assert not recording.follows(earlier, later)
+    assert recording.follows("cluster-preflight", "proxmox04-verify")
+
+
+def test_the_seed_need_not_be_the_first_node(tmp_path: Path) -> None:
+    def other_seed(config: dict[str, Any]) -> None:
+        config["cluster"]["seed"] = "proxmox02"
+
+    recording = changed(tmp_path, other_seed)
+    assert "cluster-join-proxmox02" not in recording.names
+    assert [member["name"] for member in recording["cluster-join-proxmox03"].stdin["present"]] == [
+        "proxmox02",
+        "proxmox01",
+    ]
+
+
+def add_fourth_node(config: dict[str, Any]) -> None:
+    fourth = copy.deepcopy(config["nodes"][2])
+    fourth |= {"name": "proxmox04", "nodeId": 4, "vmid": 104, "address": "192.168.0.188"}
+    fourth |= {"links": ["10.10.1.188", "10.20.1.188"], "networks": ["10.30.1.188"]}
+    for node in [*config["nodes"], fourth]:
+        node["memoryMib"] = 4096
+    config["nodes"].append(fourth)
+
+
+def test_a_fourth_node_runs_no_earlier_join_again(tmp_path: Path) -> None:
+    def smaller(config: dict[str, Any]) -> None:
+        for node in config["nodes"]:
+            node["memoryMib"] = 4096
+
+    three, four = changed(tmp_path, smaller), changed(tmp_path, add_fourth_node)
+    differing = {
+        resource.name
+        for urn, resource in four.resources.items()
+        if resource.custom and urn in three.resources and three.resources[urn].inputs != resource.inputs
+    }
+    assert differing >= {"cluster-create", "cluster-verify"}  # they look at all members
+    assert not [name for name in differing if "-join-" in name or name.startswith("proxmox0")]
+    new = {resource.name for urn, resource in four.resources.items() if urn not in three.resources}
+    assert {"proxmox04-vm", "cluster-join-proxmox04"} <= new
+
+
+def test_a_join_is_given_the_root_password_and_nothing_else_is(dev: Recording) -> None:
+    given = {
+        step.name: set(yaml.safe_load(plain(step.inputs["environment"]["NESTED_PVE_SECRETS"])))
+        for step in dev.of_type(LOCAL)
+    }
+    assert {name for name, keys in given.items() if "root_password" in keys} == {
+        "cluster-join-proxmox02",
+        "cluster-join-proxmox03",
+    }
+    assert "api_password" in given["cluster-api-user"]
+    assert given["cluster-verify"] == {"ssh_private_key"}
+
+
+def test_guests_enter_ha_last_and_leave_it_first(dev: Recording) -> None:
+    """Destruction is the reverse: a guest that HA still manages would be started again (F15)."""
+    assert dev.follows("vm01-ha", "vm01-vm")
+    assert dev.follows("vm01-ha", "vm01-ha-ready")
+    assert dev.follows("vm01-ha-rule", "vm01-ha")
+    assert dev.follows("vm01-verify-guest", "vm01-ha-rule")
+    assert dev.follows("ct01-ha", "ct01-container")
+    assert dev.follows("vm01-vm", "debian-template-template")
+    assert dev.follows("debian-template-template", "cluster-storage-shared")
+
+
+def test_what_ha_decides_is_never_changed_back(dev: Recording) -> None:
+    """F16: a guest that HA moved is neither replaced nor moved back, nor rebooted by the provider."""
+    vm = dev["vm01-vm"]
+    assert {"nodeName", "started"} <= set(vm.ignore_changes)
+    assert vm.inputs["started"] is False
+    assert vm.inputs["onBoot"] is False
+    assert vm.inputs["rebootAfterUpdate"] is False
+    assert "type" in vm.inputs["cpu"]
+    assert vm.inputs["cpu"]["type"] == dev["debian-template-template"].stdin["cpu_type"] == "qemu64"
+
+
+def test_placement_is_a_rule_since_pve_9_and_a_group_before(dev: Recording, tmp_path: Path) -> None:
+    rule = dev["vm01-ha-rule"].inputs
+    assert rule["resources"] == ["vm:200"]
+    assert rule["nodes"] == {"proxmox01": 2.0, "proxmox02": 1.0, "proxmox03": 1.0}
+    assert "group" not in dev["vm01-ha"].inputs
+
+    def eight(config: dict[str, Any]) -> None:
+        config["pveMajor"] = 8
+
+    old = changed(tmp_path, eight)
+    assert "vm01-ha-rule" not in old.names
+    assert old["vm01-ha"].inputs["group"] == "vm01-placement" == old["vm01-ha-group"].inputs["group"]
+    assert "failback" not in old["vm01-ha"].inputs
+    assert old.follows("vm01-ha", "vm01-ha-group")
+
+
+def test_clones_are_made_a_few_at_a_time(tmp_path: Path) -> None:
+    def more(config: dict[str, Any]) -> None:
+        guest = config["guests"].pop(0)
+        config["guests"] = [{**guest, "name": f"vm{n:02}", "vmid": 200 + n} for n in range(1, 6)]
+
+    recording = changed(tmp_path, more)
+    assert not recording.follows("vm02-vm", "vm01-vm")
+    assert recording.follows("vm03-vm", "vm01-vm")
+    assert recording.follows("vm04-vm", "vm02-vm")
+    assert recording.follows("vm05-vm", "vm03-vm")
+    assert not recording.follows("vm05-vm", "vm04-vm")
+
+
+def test_existing_nodes_have_no_vm_and_the_same_checks(physical: Recording) -> None:
+    assert not [name for name in physical.names if name.endswith(("-install", "pve1-vm"))]
+    prepared = physical["pve2-prepare"].stdin
+    assert prepared["manage_network"] is True
+    assert [(found["address"], found["name"]) for found in prepared["interfaces"]] == [
+        ("10.10.1.102/24", "eth1"),
+        ("10.20.1.102/24", "eth2"),
+        ("10.30.1.102/24", "eth3"),
+    ]
+    assert physical["pve2-verify"].deleted_with == ""
+
+
+def test_an_existing_clusters_guests_survive_destroy_unless_a_key_says_otherwise(
+    dev: Recording, physical: Recording, tmp_path: Path
+) -> None:
+    living = ("vm01-vm", "vm01-ha", "vm01-ha-rule", "debian-template-template", "cluster-storage-shared")
+    assert [physical[name].retain for name in living] == [True] * 5
+    assert [dev[name].retain for name in living] == [False] * 5
+
+    def remove(config: dict[str, Any]) -> None:
+        config["cluster"]["onDestroy"] = "remove-guests"
+
+    removing = changed(tmp_path, remove, "physical")
+    assert [removing[name].retain for name in living] == [False] * 5
+
+
+def test_outputs_are_static_facts(dev: Recording) -> None:
+    assert dev.exports["guests"] == {"vm01": "vm:200", "ct01": "ct:300"}
+    assert dev.exports["nodes"]["proxmox03"] == "https://192.168.0.187:8006"
+    assert dev.exports["cluster"]["votes"] == 3
+
+
+def test_wrong_configuration_ends_the_run_before_anything_is_registered(tmp_path: Path) -> None:
+    config = stack_file("dev")
+    config["cluster"]["seed"] = "nobody"
+    with pytest.raises(pulumi.RunError, match=r"cluster\.seed: there is no node nobody"):
+        run(config, tmp_path)
+
+
+def test_the_program_is_only_wiring() -> None:
+    assert len((ROOT / "__main__.py").read_text().splitlines()) <= 60
+
+
+def test_no_component_reads_configuration_or_exports() -> None:
+    sources = {path.name: path.read_text() for path in (ROOT / "components").rglob("*.py")}
+    assert "pulumi.export(" in (ROOT / "__main__.py").read_text()  # the search below would find it
+    for name, text in sources.items():
+        assert "pulumi.export(" not in text, name
+        assert "pulumi.Config(" not in text, name
+        assert "get_stack()" not in text, name
+
+
+def test_commands_are_built_in_one_module_only() -> None:
+    users = {path.name for path in (ROOT / "components").rglob("*.py") if "pulumi_command" in path.read_text()}
+    assert users == {"steps.py"}
