@@ -1,4 +1,4 @@
-"""Command line of the toolchain: `python -m toolchain install|paths|check`."""
+"""Command line of the toolchain: `python -m toolchain install|paths|check|clean`."""
 
 from __future__ import annotations
 
@@ -71,6 +71,12 @@ def check() -> None:
         )
 
 
+@app.command()
+def clean() -> None:
+    """Remove every build from the cache; what is installed keeps working."""
+    build.remove_all()
+
+
 def _build_all() -> dict[parts.Part, Path]:
     go = find_go(parts.ENGINE.sources)
     with BuildProgress(notes) as progress:
@@ -89,21 +95,17 @@ def _named(error: OSError) -> ToolchainError:
     )
 
 
-def main() -> int:
+def main() -> None:
     """Run the command line; refusals are printed, not raised."""
     try:
-        app(standalone_mode=False)
+        app()
     except ToolchainError as error:
-        notes.print(str(error), highlight=False, markup=False, soft_wrap=True)
-        return 1
+        refusal = error
     except OSError as error:
-        notes.print(str(_named(error)), highlight=False, markup=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        notes.print("interrupted; what was being built is not kept")
-        return 130
-    return 0
+        refusal = _named(error)
+    notes.print(str(refusal), highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -16,12 +16,13 @@ from toolchain.golang import named_failure
 from toolchain.locking import exclusive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from toolchain.golang import Go
     from toolchain.parts import ModuleFile, Part
 
 UNFINISHED = ".building-"
+LOCK = ".lock"
 KEY_DIGITS = 16
 STRIP = "-s -w"
 
@@ -63,11 +64,17 @@ def ensure_built(part: Part, go: Go, progress: Progress) -> Path:
     finished = cache_root() / key(part, go)
     if finished.is_dir():
         return finished
-    with exclusive(cache_root() / ".lock"):
-        _remove_unfinished(cache_root())
+    with exclusive(cache_root() / LOCK):
+        _remove(cache_root().glob(f"{UNFINISHED}*"))  # of killed builds: whoever works holds the lock
         if not finished.is_dir():
             _build(part, go, finished, progress)
     return finished
+
+
+def remove_all() -> None:
+    """Delete every build, finished or not; waits for one that is going on."""
+    with exclusive(cache_root() / LOCK):
+        _remove(path for path in cache_root().iterdir() if path.is_dir())
 
 
 def _source_files(part: Part) -> list[Path]:
@@ -77,10 +84,9 @@ def _source_files(part: Part) -> list[Path]:
     return sorted(path for path in files if generated not in path.parents)
 
 
-def _remove_unfinished(root: Path) -> None:
-    """Delete what killed builds left; the caller holds the lock, so none of it is in use."""
-    for leftover in root.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(leftover)
+def _remove(builds: Iterable[Path]) -> None:
+    for path in builds:
+        shutil.rmtree(path)
 
 
 def _build(part: Part, go: Go, finished: Path, progress: Progress) -> None:

@@ -123,7 +123,7 @@ def run(binary: Path) -> str:
 
 
 def names(cache: Path) -> list[str]:
-    return sorted(path.name for path in cache.iterdir() if path.name != ".lock")
+    return sorted(path.name for path in cache.iterdir() if path.name != build.LOCK)
 
 
 def test_a_build_is_kept_under_its_key(part: Part, go: Go, cache: Path) -> None:
@@ -184,6 +184,16 @@ def test_two_builds_at_once_compile_once(part: Part, tmp_path: Path, go: Go) -> 
 
     assert len(set(results)) == 1
     assert log.read_text().split().count("build") == 1
+
+
+@pytest.mark.usefixtures("killed_build")
+def test_removing_all_leaves_no_build(part: Part, go: Go, cache: Path) -> None:
+    build.ensure_built(part, go, Silent())
+    assert names(cache)
+
+    build.remove_all()
+
+    assert names(cache) == []
 
 
 @pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go", "sub/other.go"])

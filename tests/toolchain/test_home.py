@@ -133,6 +133,14 @@ def test_before_the_installation_the_way_to_it_is_shown() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_mistyped_command_is_no_traceback() -> None:
+    done = cli("instal")
+
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_shell_takes_the_paths(own: PulumiHome, builds: dict[Part, Path]) -> None:
     home.place(own, builds)
     script = f'eval "$({sys.executable} -m toolchain paths --shell)"; command -v pulumi; echo "$PULUMI_HOME"'
