@@ -1,0 +1,199 @@
+"""The real machine: bounded commands, whole files, no secrets in what people see."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from onnode.errors import StepError
+from onnode.machine import Machine, tail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = (line for line in open(f"/proc/{pid}/status") if line.startswith("State:"))  # noqa: SIM115, PTH123
+        return "zombie" not in next(state)
+    except FileNotFoundError:
+        return False
+
+
+def test_a_command_gets_input_and_is_heard(real: Machine) -> None:
+    result = real.run(["sh", "-c", "cat; echo bad >&2; exit 3"], stdin="good\n")
+    assert (result.code, result.out, result.err) == (3, "good\n", "bad\n")
+    assert result.text == "good\nbad"
+
+
+def test_a_hanging_command_ends_with_all_its_children(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnode.machine.KILL_GRACE_S", 0.5)
+    result = real.run(["sh", "-c", "sleep 1000 & echo $!; trap '' TERM; wait; wait"], timeout_s=0.3)
+    assert result.timed_out
+    assert not alive(int(result.out))
+
+
+def test_a_command_that_shrugs_off_term_is_killed(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnode.machine.KILL_GRACE_S", 0.3)
+    argv = [
+        sys.executable,
+        "-uc",
+        "import os,signal,time; signal.signal(15, signal.SIG_IGN); print(os.getpid()); time.sleep(99)",
+    ]
+    result = real.run(argv, timeout_s=1)
+    assert result.timed_out
+    assert not alive(int(result.out))
+
+
+def test_a_child_that_escaped_does_not_hold_up_the_step(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnode.machine.KILL_GRACE_S", 0.3)
+    result = real.run(["sh", "-c", "echo begun; setsid sleep 5 & sleep 99"], timeout_s=0.5)
+    assert result.timed_out
+    assert result.out == "begun\n"
+
+
+def test_interruption_ends_the_command(real: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupt(*_args: object, **_keywords: object) -> None:
+        raise StepError("interrupted", "now")
+
+    pid_file = tmp_path / "pid"
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen.communicate", interrupt)
+        patched.setattr("onnode.machine._end", lambda process: pid_file.write_text(str(process.pid)))
+        with pytest.raises(StepError):
+            real.run(["sleep", "30"])
+    os.kill(int(pid_file.read_text()), 9)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "mentions"),
+    [
+        (["no-such-program-here"], "command-missing", "no-such-program-here is not installed"),
+        (["sh", "-c", "echo why >&2; exit 4"], "command-failed", "exit 4: why"),
+        (["sleep", "30"], "command-timeout", "`sleep 30` did not end"),
+    ],
+)
+def test_a_command_that_must_succeed(real: Machine, argv: list[str], code: str, mentions: str) -> None:
+    with pytest.raises(StepError) as error:
+        real.check(argv, timeout_s=0.3)
+    assert error.value.code == code
+    assert mentions in error.value.render()
+
+
+def test_files_are_written_whole(real: Machine, tmp_path: Path) -> None:
+    real.write("/etc/new/file", "one", mode=0o600)
+    assert real.read("/etc/new/file") == "one"
+    real.write("/etc/new/file", "two")
+    assert (tmp_path / "etc/new/file").stat().st_mode & 0o777 == 0o600, "keeps its mode"
+    assert real.names("/etc/new") == ["file"], "nothing else is left"
+
+
+def test_a_write_cut_off_leaves_the_old_file(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError("disk full")
+
+    real.write("/file", "old")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="disk full"):
+            real.write("/file", "new")
+    assert real.read("/file") == "old"
+    real.write("/file", "new")
+    assert real.read("/file") == "new"
+
+
+def test_what_is_not_there(real: Machine) -> None:
+    assert real.read("/nothing") is None
+    assert real.names("/nothing") == []
+    assert not real.exists("/nothing")
+    real.remove("/nothing")
+    real.remove_empty("/nothing")
+
+
+def test_only_empty_directories_are_removed(real: Machine, tmp_path: Path) -> None:
+    real.write("/full/file", "x")
+    (tmp_path / "empty").mkdir()
+    real.remove_empty("/full")
+    real.remove_empty("/empty")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["full"]
+
+
+def test_secrets_never_show(real: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    real.hide("top secret", "-----BEGIN KEY-----\nb3BlbnNzaC1rZXk\n")
+    real.note("pvecm: wrong password 'top secret'\nb3BlbnNzaC1rZXk")
+    shown = capsys.readouterr().err
+    assert shown == "pvecm: wrong password '[secret]'\n[secret]\n"
+
+
+def test_nobody_listens_any_more(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            heard.append(text)
+            raise BrokenPipeError
+
+    heard: list[str] = []
+    monkeypatch.setattr(sys, "stderr", Gone())
+    real.note("the program was killed, the step goes on")
+    assert heard == ["the program was killed, the step goes on\n"]
+
+
+def test_waiting_is_bounded(real: Machine) -> None:
+    asked = []
+    assert real.wait_for(lambda: asked.append(1), 0.05, every_s=0.01) is None
+    assert len(asked) > 1
+    assert real.wait_for(lambda: "yes", 10) == "yes"
+
+
+def test_pve_files_are_read_from_outside_the_process(tmp_path: Path) -> None:
+    class Outside(Machine):
+        may_hang = (f"{tmp_path}/",)
+
+    (tmp_path / "conf").write_text("text")
+    machine = Outside()
+    assert machine.read(f"{tmp_path}/conf") == "text"
+    assert machine.read(f"{tmp_path}/none") is None
+    assert machine.names(str(tmp_path)) == ["conf"]
+    assert machine.names(f"{tmp_path}/none") == []
+
+
+@pytest.mark.parametrize("ask", [lambda machine, path: machine.read(path), lambda machine, path: machine.names(path)])
+def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: object) -> None:
+    class Outside(Machine):
+        may_hang = (f"{tmp_path}/",)
+
+    os.mkfifo(tmp_path / "hangs")
+    monkeypatch.setattr("onnode.machine.PVE_READ_S", 0.2)
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    (slow / "ls").write_text("#!/bin/sh\nexec sleep 30\n")
+    (slow / "ls").chmod(0o755)
+    monkeypatch.setitem(__import__("onnode.machine").machine.ENVIRONMENT, "PATH", f"{slow}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    with pytest.raises(StepError) as error:
+        ask(Outside(), f"{tmp_path}/hangs")  # type: ignore[operator]
+    assert error.value.code == "pve-filesystem-hangs"
+
+
+def test_the_tail_of_what_was_said() -> None:
+    assert tail("a\n\n b \nc\n", 3) == "b | c"
+    assert tail(" \n") == "(no output)"
+
+
+def test_an_api_that_is_not_there(real: Machine) -> None:
+    assert real.served_certificate(1) is None
+
+
+def test_the_clocks_of_a_real_machine(real: Machine) -> None:
+    before = real.monotonic()
+    real.sleep(0.001)
+    assert real.monotonic() > before
+    assert real.time() > 1_700_000_000
