@@ -89,7 +89,32 @@ def test_preview_and_refresh_never_connect(workspace: Workspace, sshd: Sshd) -> 
 
     assert workspace.refresh().code == 0
     assert workspace.outputs()["stdout"] == "one"
+    assert workspace.preview(PROGRAM, command=command).steps()["command"] == ["same"]
     assert sshd.logins() == 1
+
+
+UNKNOWN = """
+from pulumi_command import remote
+
+source = remote.Command("source", connection=cfg("connection"), create=cfg("create"))
+connection = {**cfg("connection"), "host": source.stdout}
+command = remote.Command("command", connection=connection, create="true", triggers=[source.stdout])
+copy = remote.CopyToRemote(
+    "copy", connection=connection, source=source.stdout.apply(pulumi.StringAsset), remote_path=cfg("path")
+)
+"""
+
+
+def test_inputs_that_are_unknown_at_preview(workspace: Workspace, sshd: Sshd, tmp_path: Path) -> None:
+    path = tmp_path / "copy"
+    values = {"connection": sshd.connection, "path": str(path)}
+    assert workspace.preview(UNKNOWN, **values, create="echo 127.0.0.1").code == 0
+    assert workspace.up(UNKNOWN, **values, create="echo 127.0.0.1").code == 0
+    preview = workspace.preview(UNKNOWN, **values, create="echo localhost")
+    assert preview.code == 0, preview.output
+    assert preview.steps()["copy"] == ["update"]
+    assert workspace.up(UNKNOWN, **values, create="echo localhost").code == 0
+    assert path.read_text() == "localhost"
 
 
 def test_triggers_replace_even_if_there_is_an_update(workspace: Workspace, sshd: Sshd, journal: Path) -> None:
@@ -201,6 +226,38 @@ def test_refused_previous_output_is_only_a_warning(workspace: Workspace, sshd: S
     messages = "\n".join(run.messages("command"))
     for name in ("PULUMI_COMMAND_STDOUT", "PULUMI_COMMAND_STDERR"):
         assert (f"Unable to set '{name}'" in messages) is (add is None)
+
+
+BOTH = """
+from pulumi_command import local, remote
+
+for name, command in (
+    ("remote", remote.Command("remote", connection=cfg("connection"), **cfg("command"))),
+    ("local", local.Command("local", **cfg("command"))),
+):
+    pulumi.export(name, command.stdout)
+"""
+
+
+def test_previous_output_too_long_for_a_variable_is_left_out(workspace: Workspace, sshd: Sshd) -> None:
+    command = {"create": r"head -c 300000 /dev/zero | tr '\0' x", "logging": "none"}
+    assert workspace.up(BOTH, connection=sshd.connection, command=command).code == 0
+    run = workspace.up(BOTH, connection=sshd.connection, command={**command, "update": "echo updated"})
+    assert run.code == 0, run.output
+    assert workspace.outputs() == {"remote": "updated", "local": "updated"}
+    for name in ("remote", "local"):
+        assert any("'PULUMI_COMMAND_STDOUT' is not set" in m for m in run.messages(name))
+
+
+def test_a_failure_after_much_output_is_reported(workspace: Workspace, sshd: Sshd) -> None:
+    command = {"create": r"head -c 20000000 /dev/zero | tr '\0' x; echo; echo reason; exit 3", "logging": "none"}
+    run = workspace.up(BOTH, connection=sshd.connection, command=command)
+    assert run.code != 0
+    for name in ("remote", "local"):
+        message = "\n".join(run.messages(name))
+        assert "status 3" in message
+        assert "bytes before this left out" in message
+        assert message.rstrip().endswith("reason")
 
 
 def test_output_that_is_not_utf8_does_not_lose_the_state(workspace: Workspace, sshd: Sshd) -> None:

@@ -1,7 +1,11 @@
 // Package lifecycle holds which command a resource runs at which step of its life.
 package lifecycle
 
-import "github.com/pulumi/pulumi-go-provider/infer"
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+)
 
 // Variables that carry the previous run's output into the next one.
 const (
@@ -45,18 +49,26 @@ func (p *PreviousOutput) Annotate(a infer.Annotator) {
 		"as `"+PreviousStdout+"` and `"+PreviousStderr+"`. Defaults to true.")
 }
 
+// maxVariable is the longest "NAME=value", in bytes with its final zero, that
+// Linux hands to a program (MAX_ARG_STRLEN).
+const maxVariable = 128 << 10
+
 // Variables returns what to add to the environment of a run after one that
-// printed stdout and stderr. Empty output adds no variable.
-func (p *PreviousOutput) Variables(stdout, stderr string) map[string]string {
-	variables := map[string]string{}
+// printed stdout and stderr. Empty output adds no variable. What is too long for
+// one is named in tooLong: with it no program would start, and the published
+// plugin then fails every update and delete.
+func (p *PreviousOutput) Variables(stdout, stderr string) (variables map[string]string, tooLong []string) {
+	variables = map[string]string{}
 	if p.AddPreviousOutputInEnv != nil && !*p.AddPreviousOutputInEnv {
-		return variables
+		return variables, nil
 	}
-	if stdout != "" {
-		variables[PreviousStdout] = stdout
+	for name, value := range map[string]string{PreviousStdout: stdout, PreviousStderr: stderr} {
+		switch {
+		case len(name)+len(value)+2 > maxVariable:
+			tooLong = append(tooLong, fmt.Sprintf("'%s' is not set: the previous output is too long for a variable.", name))
+		case value != "":
+			variables[name] = value
+		}
 	}
-	if stderr != "" {
-		variables[PreviousStderr] = stderr
-	}
-	return variables
+	return variables, tooLong
 }

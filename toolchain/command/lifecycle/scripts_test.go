@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,8 +18,23 @@ func TestUpdateFallsBackToCreate(t *testing.T) {
 func TestPreviousOutput(t *testing.T) {
 	yes, no := true, false
 	all := map[string]string{PreviousStdout: "out", PreviousStderr: "err"}
-	require.Equal(t, all, (&PreviousOutput{}).Variables("out", "err"))
-	require.Equal(t, all, (&PreviousOutput{&yes}).Variables("out", "err"))
-	require.Empty(t, (&PreviousOutput{&no}).Variables("out", "err"))
-	require.Equal(t, map[string]string{PreviousStderr: "err"}, (&PreviousOutput{}).Variables("", "err"))
+	longest := strings.Repeat("x", maxVariable-len(PreviousStdout+"=\x00"))
+	for name, c := range map[string]struct {
+		choice         *bool
+		stdout, stderr string
+		want           map[string]string
+		tooLong        int
+	}{
+		"default":  {nil, "out", "err", all, 0},
+		"chosen":   {&yes, "out", "err", all, 0},
+		"kept out": {&no, "out", longest + "x", map[string]string{}, 0},
+		"empty":    {nil, "", "err", map[string]string{PreviousStderr: "err"}, 0},
+		"longest":  {nil, longest, "", map[string]string{PreviousStdout: longest}, 0},
+		"too long": {nil, longest + "x", "err", map[string]string{PreviousStderr: "err"}, 1},
+		"both too": {nil, longest + "x", longest + "x", map[string]string{}, 2},
+	} {
+		variables, tooLong := (&PreviousOutput{c.choice}).Variables(c.stdout, c.stderr)
+		require.Equal(t, c.want, variables, name)
+		require.Len(t, tooLong, c.tooLong, name)
+	}
 }

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -48,7 +47,11 @@ func (s *Settings) process(ctx context.Context, command string, previous Results
 	if s.Environment != nil {
 		process.Env = appendVariables(process.Env, *s.Environment)
 	}
-	process.Env = appendVariables(process.Env, s.Variables(previous.Stdout, previous.Stderr))
+	variables, tooLong := s.Variables(previous.Stdout, previous.Stderr)
+	process.Env = appendVariables(process.Env, variables)
+	for _, warning := range tooLong {
+		provider.GetLogger(ctx).Warning(warning)
+	}
 
 	// What the shell started must die with it, or it would keep the output open.
 	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -64,7 +67,7 @@ func (s *Settings) process(ctx context.Context, command string, previous Results
 }
 
 func appendVariables(environment []string, variables map[string]string) []string {
-	for name, value := range maps.All(variables) {
+	for name, value := range variables {
 		environment = append(environment, name+"="+value)
 	}
 	return environment

@@ -14,7 +14,7 @@ type Recorder struct {
 	mu       sync.Mutex
 	stdout   stream
 	stderr   stream
-	combined bytes.Buffer
+	combined tail
 }
 
 // NewRecorder returns a Recorder that hands each complete line of the streams
@@ -46,7 +46,8 @@ func (r *Recorder) Result() (stdout, stderr string) {
 	return r.stdout.finish(), r.stderr.finish()
 }
 
-// Combined returns all output so far in the order of arrival, as valid UTF-8.
+// Combined returns the output of both streams in the order of arrival, as valid
+// UTF-8; of much output only the end.
 func (r *Recorder) Combined() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +64,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	s.text.Write(p)
-	s.recorder.combined.Write(p)
+	s.recorder.combined.write(p)
 	if s.lines != nil {
 		s.lines.write(p)
 	}

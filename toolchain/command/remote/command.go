@@ -4,6 +4,7 @@ package remote
 import (
 	"context"
 
+	provider "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
@@ -97,11 +98,15 @@ func (c *CommandOutputs) run(ctx context.Context, command *string) error {
 	if command == nil {
 		return nil
 	}
+	previous, tooLong := c.Variables(c.Stdout, c.Stderr)
+	for _, warning := range tooLong {
+		provider.GetLogger(ctx).Warning(warning)
+	}
 	job := invocation{
 		command:     *command,
 		stdin:       valueOr(c.Stdin, ""),
 		environment: valueOr(c.Environment, nil),
-		optional:    c.Variables(c.Stdout, c.Stderr),
+		optional:    previous,
 		logging:     output.ModeOf(c.Logging),
 	}
 	stdout, stderr, err := job.run(ctx, c.Connection)

@@ -89,12 +89,15 @@ func (*CopyToRemote) Create(
 func (*CopyToRemote) Update(
 	ctx context.Context, req infer.UpdateRequest[CopyToRemoteInputs, CopyToRemoteOutputs],
 ) (infer.UpdateResponse[CopyToRemoteOutputs], error) {
-	var err error
-	changed := req.Inputs.hash() != req.State.hash() || req.Inputs.RemotePath != req.State.RemotePath
-	if !req.DryRun && changed {
-		err = req.Inputs.copy(ctx)
+	resp := infer.UpdateResponse[CopyToRemoteOutputs]{Output: CopyToRemoteOutputs{req.Inputs}}
+	if req.DryRun {
+		// The source may be unknown yet.
+		return resp, nil
 	}
-	return infer.UpdateResponse[CopyToRemoteOutputs]{Output: CopyToRemoteOutputs{req.Inputs}}, err
+	if req.Inputs.hash() == req.State.hash() && req.Inputs.RemotePath == req.State.RemotePath {
+		return resp, nil
+	}
+	return resp, req.Inputs.copy(ctx)
 }
 
 func (c *CopyToRemoteInputs) hash() string {
