@@ -99,6 +99,8 @@ def apply_system(root: Path, system: System) -> None:
     write(root / "etc/resolv.conf", f"search {system.domain}\nnameserver {system.name_server}\n")
     write(root / "etc/network/interfaces", system.interfaces)
     (root / "etc/network/interfaces.d").mkdir(exist_ok=True)
+    # ifupdown2 writes here, and Debian 13's iproute2 no longer makes it.
+    (root / "etc/iproute2/rt_tables.d").mkdir(parents=True, exist_ok=True)
     write(root / "etc/timezone", system.timezone + "\n")
     (root / "etc/localtime").unlink(missing_ok=True)
     (root / "etc/localtime").symlink_to(f"/usr/share/zoneinfo/{system.timezone}")
@@ -127,6 +129,7 @@ def refresh_stand_ins(root: Path, kind: Kind) -> None:
     _link(system / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     _link(system / "sysinit.target.wants" / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     if kind == "server":
+        _link(system / "corosync.service", Path("/dev/null"))
         return
     for file in sorted((NODE_FILES / "bin").glob("*")):
         _link(root / "usr/sbin" / file.name, NODE_MOUNT / "bin" / file.name)
