@@ -1,7 +1,7 @@
 """The answer file of the unattended installation: the installer's own rules, checked before anything boots.
 
-Source: pve-installer's `proxmox-auto-installer`, where unknown keys are refused. Keys are in kebab case since
-Proxmox VE 8.4 and were in snake case before; 8.x accepts snake case throughout.
+Source: pve-installer's `proxmox-auto-installer`, where unknown keys are refused. Keys within tables are in kebab case
+since Proxmox VE 8.4 and were in snake case before, which all of 8 accepts; the tables' own names never changed.
 """
 
 from __future__ import annotations
@@ -78,16 +78,14 @@ class AnswerFile(_Table):
 
     def document(self, pve_major: int) -> dict[str, Any]:
         """The file's tables as that major version wants them spelled."""
-        plain = {key.rstrip("_"): value for key, value in self.model_dump(mode="json").items()}
-        return _kebab(plain) if pve_major >= KEBAB_CASE_SINCE else plain
+        tables = self.model_dump(mode="json")
+        if pve_major >= KEBAB_CASE_SINCE:
+            tables = {name: {_kebab(key): value for key, value in table.items()} for name, table in tables.items()}
+        return {_kebab(name.rstrip("_")): table for name, table in tables.items()}
 
 
-def _kebab(table: dict[str, Any]) -> dict[str, Any]:
-    return {
-        # The keys of a filter are udev's own.
-        key.replace("_", "-"): _kebab(value) if isinstance(value, dict) and key != "filter" else value
-        for key, value in table.items()
-    }
+def _kebab(key: str) -> str:
+    return key.replace("_", "-")
 
 
 def build(  # noqa: PLR0913 - one argument for each thing that the installer asks
