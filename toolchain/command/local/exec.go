@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,11 +27,11 @@ func (s *Settings) execute(ctx context.Context, command string, previous Results
 	}
 	recorder := output.NewRecorder(output.ModeOf(s.Logging), provider.GetLogger(context.WithoutCancel(ctx)).InfoStatus)
 	process.Stdout, process.Stderr = recorder.Stdout(), recorder.Stderr()
-	if err := runBounded(ctx, process); err != nil {
-		recorder.Result()
+	err = runBounded(ctx, process)
+	stdout, stderr := recorder.Result()
+	if err != nil {
 		return Results{}, fmt.Errorf("%w: running %q:\n%s", err, command, recorder.Combined())
 	}
-	stdout, stderr := recorder.Result()
 	return s.collect(process.Dir, Results{Stdout: stdout, Stderr: stderr})
 }
 
@@ -39,7 +40,8 @@ func (s *Settings) process(ctx context.Context, command string, previous Results
 	if s.Interpreter != nil && len(*s.Interpreter) > 0 {
 		interpreter = *s.Interpreter
 	}
-	process := exec.CommandContext(ctx, interpreter[0], append(interpreter[1:len(interpreter):len(interpreter)], command)...)
+	arguments := slices.Concat(interpreter, []string{command})
+	process := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
 	if s.Stdin != nil {
 		process.Stdin = strings.NewReader(*s.Stdin)
 	}
@@ -80,14 +82,15 @@ func runBounded(ctx context.Context, process *exec.Cmd) error {
 	}
 	finished := make(chan error, 1)
 	go func() { finished <- process.Wait() }()
+	giveUp := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(killGrace, func() { close(giveUp) }) })()
 	select {
 	case err := <-finished:
+		if err != nil && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return err
-	case <-ctx.Done():
+	case <-giveUp:
+		return context.Cause(ctx)
 	}
-	select {
-	case <-finished:
-	case <-time.After(killGrace):
-	}
-	return context.Cause(ctx)
 }

@@ -75,14 +75,14 @@ func (e *Endpoint) dialAgent() (net.Conn, error) {
 	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
-		return nil, nil //nolint:nilerr // explained above
+		return nil, nil
 	}
 	return conn, nil
 }
 
 func (e *Endpoint) pinHostKey(config *ssh.ClientConfig) error {
 	if e.HostKey == nil {
-		config.HostKeyCallback = ssh.InsecureIgnoreHostKey() //nolint:gosec // documented meaning of an unset hostKey
+		config.HostKeyCallback = ssh.InsecureIgnoreHostKey() // the documented meaning of an unset hostKey
 		return nil
 	}
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(*e.HostKey))

@@ -138,7 +138,7 @@ func login(ctx context.Context, conn net.Conn, address string, config *ssh.Clien
 	case end := <-finished:
 		return end.client, end.err
 	case <-ctx.Done():
-		go conn.Close() //nolint:errcheck // a dead proxy may block even this
+		go conn.Close() // a dead proxy may block even this
 		return nil, context.Cause(ctx)
 	}
 }

@@ -40,7 +40,7 @@ func (i *invocation) run(ctx context.Context, connection *Connection) (stdout, s
 	recorder := output.NewRecorder(i.logging, provider.GetLogger(context.WithoutCancel(ctx)).InfoStatus)
 	err = i.runSession(ctx, host.Client, recorder)
 	stdout, stderr = recorder.Result()
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("gave up waiting, the command may still run: %w", context.Cause(ctx))
 	}
 	if err != nil {
@@ -54,7 +54,7 @@ func (i *invocation) runSession(ctx context.Context, client *ssh.Client, recorde
 	if err != nil {
 		return fmt.Errorf("cannot open a session: %w", err)
 	}
-	defer session.Close() //nolint:errcheck // already closed if the command ended
+	defer session.Close() // already closed if the command ended
 	if err := i.setEnvironment(ctx, session); err != nil {
 		return err
 	}

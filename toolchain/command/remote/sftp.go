@@ -35,7 +35,7 @@ func withSFTP(ctx context.Context, connection *Connection, use func(*target) err
 	if err != nil {
 		return fmt.Errorf("cannot start SFTP: %w", err)
 	}
-	defer client.Close() //nolint:errcheck // every file was closed, with its error seen
+	defer client.Close()
 	if err := use(&target{client}); err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
@@ -87,7 +87,7 @@ func (t *target) copyFile(source, destination string) error {
 	if err != nil {
 		return err
 	}
-	defer local.Close() //nolint:errcheck // only read
+	defer local.Close()
 	return t.write(local, destination)
 }
 
