@@ -71,11 +71,6 @@ class Sshd:
         """How many logins the server has accepted."""
         return self.log.read_text().count("Accepted publickey")
 
-    def sessions(self) -> list[int]:
-        """The processes of the connections that are open now."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
-
 
 def free_port() -> int:
     with socket.socket() as probe:

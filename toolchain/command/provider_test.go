@@ -87,6 +87,20 @@ func TestConnectionIsSecretAndHasDefaults(t *testing.T) {
 	}, connection.AsMap().AsMap())
 }
 
+func TestSecretInputsAreSecretOutputs(t *testing.T) {
+	connection := inputs(nil).Get("connection").WithSecret(true)
+	resp, err := newServer(t).Create(provider.CreateRequest{
+		Urn: resource.NewURN("s", "p", "", "command:remote:Command", "n"),
+		Properties: property.NewMap(map[string]property.Value{
+			"connection": connection, "stdin": property.New("hidden").WithSecret(true), "delete": property.New("open"),
+		}),
+	})
+	require.NoError(t, err)
+	for name, secret := range map[string]bool{"connection": true, "stdin": true, "delete": false, "stdout": false} {
+		require.Equal(t, secret, resp.Properties.Get(name).Secret(), name)
+	}
+}
+
 func TestStateOfAnOlderPluginCanBeDeleted(t *testing.T) {
 	// Without the inputs that came later, and without a delete command: nothing is dialed.
 	err := newServer(t).Delete(provider.DeleteRequest{
