@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,26 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
+# What the Proxmox installer configures: ISO images and templates in a directory, disks on the thin pool.
+INSTALLED_STORAGES = """\
+dir: local
+\tpath /var/lib/vz
+\tcontent iso,vztmpl,backup,import,snippets
+
+lvmthin: local-lvm
+\tthinpool data
+\tvgname pve
+\tcontent rootdir,images
+"""
+CLUSTER_DATABASE = "/var/lib/pve-cluster/local-db"
+
+
+def _write_cluster_database(root: Path) -> None:
+    write(root / CLUSTER_DATABASE.lstrip("/") / "storage.cfg", INSTALLED_STORAGES)
+    record = json.dumps({"pve-lab-database": CLUSTER_DATABASE}) + "\n"
+    write(root / "var/lib/pve-cluster/config.db", record, 0o600)
+
+
 def apply_system(root: Path, system: System) -> None:
     """Turn a fresh copy of the image into an installed system."""
     fqdn = f"{system.hostname}.{system.domain}"
@@ -106,6 +127,7 @@ def apply_system(root: Path, system: System) -> None:
     (root / "etc/localtime").symlink_to(f"/usr/share/zoneinfo/{system.timezone}")
     write(root / "etc/machine-id", "")
     _set_root_password(root, system.root_password_hash)
+    _write_cluster_database(root)
     if system.ssh_keys:
         write(root / "root/.ssh/authorized_keys", "\n".join(system.ssh_keys) + "\n", 0o600)
         (root / "root/.ssh").chmod(0o700)
