@@ -120,6 +120,50 @@ CODES: dict[str, Code] = {
         "`ha-manager status` on a member; a guest in state error: `ha-manager set SID --state disabled`, fix, "
         "`ha-manager set SID --state started`",
     ),
+    # -- the engine and its state
+    "toolchain-missing": Code("The engine and its plugins are not installed.", "`make toolchain`"),
+    "stack-unknown": Code(
+        "There is no stack file of that name.", "name one that is there, or copy the nearest one and set your addresses"
+    ),
+    "config-invalid": Code(
+        "The configuration cannot be used; every problem is shown with its key and the fix.",
+        "make the shown changes; docs/config.md explains every key",
+    ),
+    "stack-secrets": Code(
+        "The stack's secrets cannot be decrypted.",
+        "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
+    ),
+    "stack-locked": Code(
+        "Another run holds the stack.",
+        "wait until it has ended; if its machine is gone for good: `pulumi cancel --stack NAME` in `make shell`",
+    ),
+    "vm-not-recorded": Code(
+        "A VM of this stack exists that the stack's state does not know, as a killed run leaves it.",
+        "record it with the shown `pulumi import` in `make shell`, or destroy it on the host if nothing in it is needed",
+    ),
+    "node-protected": Code(
+        "The VM of a node is protected against deletion.",
+        "set protectNodes: false in the stack file, `make up`, and destroy again",
+    ),
+    "policy-violated": Code(
+        "A mandatory rule of the policy pack refuses the design; nothing that depends on it was touched.",
+        "change what the rule names in the stack file",
+    ),
+    "iso-checksum": Code(
+        "A downloaded file does not have the configured checksum.",
+        "correct the checksum from Proxmox' own list, or the URL; never leave the checksum out for a file you do not know",
+    ),
+    "plugin-crashed": Code(
+        "A plugin of the engine ended unexpectedly.", "run the same command again; report the full output"
+    ),
+    "run-interrupted": Code("The run was interrupted.", "run the same command again: it goes on from where it was"),
+    "engine-failed": Code("The engine reports a failure.", "resolve what it says, then run the same command again"),
+    # -- status
+    "not-as-described": Code(
+        "Looking at the nodes shows something that is not as described.",
+        "follow the command beside each line of the table",
+    ),
+    "not-confirmed": Code("The changes were not confirmed.", "run the same command again, and answer y, or give --yes"),
     # -- this program
     "bad-call": Code(
         "An administrator's step was called with a name or input that it does not know.",

@@ -1,0 +1,115 @@
+"""The commands of daily work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from admin.errors import AdminError
+from admin.narration import err, out, stage
+from admin.step import unexpected
+from onnode.errors import StepError
+
+Stack = Annotated[str, typer.Option(help="Which stack.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=True, add_completion=False)
+
+
+@app.command()
+def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Bring everything to what is described, then look at it. Asks on a terminal before it changes anything."""
+    from admin import operations  # noqa: PLC0415 - each command loads only what it needs
+
+    operations.up(stack, yes=yes)
+    _look(stack)
+
+
+def _look(stack: str) -> None:
+    from admin.status.command import status as look  # noqa: PLC0415
+
+    with stage("Live status"):
+        as_described = look(stack, as_json=False)
+    if not as_described:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(*, stack: Stack = "dev") -> None:
+    """Show what `up` would change, under the policy pack. Touches no host."""
+    from admin import operations  # noqa: PLC0415
+
+    operations.preview(stack)
+
+
+@app.command()
+def status(
+    *, stack: Stack = "dev", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Look at every node, now, and compare with the description; exit code 1 when something differs. Read-only."""
+    from admin.status.command import status as look  # noqa: PLC0415
+
+    if not look(stack, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Destroy what the stack made. Asks first."""
+    from admin import operations  # noqa: PLC0415
+
+    operations.down(stack, yes=yes)
+
+
+@app.command()
+def shell(*, stack: Stack = "dev") -> None:
+    """Open a shell in which `pulumi` works on the stack."""
+    from admin import environment  # noqa: PLC0415
+
+    env = {**environment.for_engine(), "PULUMI_STACK": stack}
+    program = os.environ.get("SHELL") or "/bin/bash"
+    out.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
+    os.chdir(environment.ROOT)
+    os.execvpe(program, [program], env)  # noqa: S606
+
+
+@app.command(name="exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def execute(command: Annotated[list[str], typer.Argument(help="After --.")]) -> None:
+    """Run one command as in `shell`."""
+    from admin import environment  # noqa: PLC0415
+
+    env = environment.for_engine()
+    os.chdir(environment.ROOT)
+    try:
+        os.execvpe(command[0], command, env)  # noqa: S606
+    except OSError as error:
+        raise AdminError("bad-call", f"{command[0]} cannot be run", observed=str(error)) from None
+
+
+@app.command()
+def docs() -> None:
+    """Write docs/recovery.md."""
+    from admin import recovery  # noqa: PLC0415
+
+    recovery.write()
+
+
+def main() -> None:
+    """Run the command line; a refusal is printed with its code and exits 1, and no traceback is ever shown."""
+    try:
+        app()
+    except StepError as error:
+        _report(error)
+    except KeyboardInterrupt:
+        err.print("\ninterrupted; the same command goes on from where it was")
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+        _report(unexpected(error))
+
+
+def _report(error: StepError) -> None:
+    err.print(f"\n{error.render()}", markup=False, soft_wrap=True)
+    sys.exit(1)

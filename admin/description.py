@@ -1,0 +1,98 @@
+"""The stack's configuration and credentials, read as the program reads them, without running the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from admin.environment import ROOT
+from admin.errors import AdminError
+from components import credentials
+from components.config import ConfigError, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from components.config import Config
+    from components.credentials import Credentials
+
+PULUMI_S = 60
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is wanted, and with which credentials."""
+
+    stack: str
+    config: Config
+    credentials: Credentials
+
+
+def read(stack: str, environment: dict[str, str]) -> Description:
+    """Read a stack's description; asks the engine only when the stack file holds encrypted values.
+
+    Raises:
+        AdminError: stack-unknown, config-invalid, stack-secrets.
+    """
+    file = ROOT / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        there = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+        raise AdminError(
+            "stack-unknown",
+            f"there is no stack file for {stack}",
+            observed=f"stacks {', '.join(there)}",
+            expected=file.name,
+        )
+    settings, secret_keys = _settings(stack, file, environment)
+    try:
+        config = load(settings)
+        return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ))
+    except ConfigError as error:
+        raise InvalidConfigError(str(error)) from None
+
+
+class InvalidConfigError(AdminError):
+    """All mistakes of the configuration, in the words of the model."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("config-invalid", text)
+
+    def render(self) -> str:
+        """The model's own words: every problem with its key and its fix."""
+        return self.what
+
+
+def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict[str, str], set[str]]:
+    try:
+        document: dict[str, Any] = yaml.safe_load(file.read_text()).get("config", {})
+    except (yaml.YAMLError, AttributeError) as error:
+        raise AdminError(
+            "config-invalid", f"{file.name} is not a stack file", observed=str(error), expected="YAML"
+        ) from None
+    if "secure:" not in file.read_text():
+        return {key: _text(value) for key, value in document.items()}, set()
+    command = ["pulumi", "config", "--stack", stack, "--json", "--show-secrets", "--non-interactive"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PULUMI_S, check=False
+    )
+    if done.returncode != 0:
+        raise AdminError(
+            "stack-secrets",
+            f"the secrets in {file.name} cannot be read",
+            observed=done.stderr.strip().removeprefix("error: "),
+            expected="the passphrase, or access to the secrets provider, of the stack",
+        )
+    values: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return (
+        {key: str(entry.get("value", "")) for key, entry in values.items()},
+        {key for key, entry in values.items() if entry.get("secret")},
+    )
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any YAML value
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,177 @@
+"""Running the engine as a child process and following its events."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from admin.environment import OWN, ROOT
+from admin.errors import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+LOGS = OWN / "logs"
+POLICY_PACK = "policy"
+POLL_S = 0.05
+QUERY_S = 120
+Event = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """A finished run of the engine."""
+
+    exit_code: int
+    output: str
+    changes: dict[str, int] = field(default_factory=dict)  # operation -> number of resources
+    errors: list[tuple[str, str]] = field(default_factory=list)  # URN (may be empty) and text
+    violations: list[tuple[str, str, str]] = field(default_factory=list)  # policy, URN, text
+    duration_s: float = 0.0
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """The operations that change something."""
+        return {op: count for op, count in self.changes.items() if op not in ("same", "read", "refresh")}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine, for one stack."""
+
+    stack: str
+    environment: dict[str, str]
+
+    def query(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """A short call whose output is wanted."""
+        return subprocess.run(
+            ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=QUERY_S,
+            check=False,
+        )
+
+    def export(self) -> dict[str, Any] | None:
+        """The stack's recorded state, secrets encrypted; None if there is no such stack yet.
+
+        Raises:
+            AdminError: engine-failed.
+        """
+        done = self.query("stack", "export")
+        if done.returncode != 0 and f"no stack named '{self.stack}' found" in done.stderr:
+            return None
+        _refuse_failed(done, "stack export")
+        deployment: dict[str, Any] = json.loads(done.stdout)
+        return deployment
+
+    def replace_state(self, deployment: dict[str, Any]) -> None:
+        """Record another state.
+
+        Raises:
+            AdminError: engine-failed.
+        """
+        _refuse_failed(self.query("stack", "import", stdin=json.dumps(deployment)), "stack import")
+
+    def create_stack(self) -> None:
+        """Make the stack in the backend; the choice of a current stack is left to the user.
+
+        Raises:
+            AdminError: engine-failed.
+        """
+        done = subprocess.run(
+            ["pulumi", "stack", "init", self.stack, "--no-select", "--non-interactive"],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=QUERY_S,
+            check=False,
+        )
+        _refuse_failed(done, "stack init")
+
+    def run(self, operation: str, *arguments: str, on_event: Callable[[Event], None]) -> Run:
+        """Run an operation to its end. An interrupt from the keyboard is left to the engine, which ends in order."""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        events, output = LOGS / f"{operation}.events.json", LOGS / f"{operation}.log"
+        for stale in (events, output):
+            stale.unlink(missing_ok=True)
+        command = ["pulumi", operation, "--stack", self.stack, "--non-interactive", "--color", "never"]
+        command += ["--event-log", str(events), *arguments]
+        environment = {**self.environment, "PULUMI_DEBUG_COMMANDS": "true"}  # which is what adds --event-log
+        run = Run(0, "")
+        started = time.monotonic()
+        with output.open("w") as sink, _interrupts_left_to_the_child():
+            os.chmod(output, 0o600)  # noqa: PTH101 - the open file, not a path that may have changed
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
+            )
+            for event in _follow(events, process):
+                _record(run, event)
+                on_event(event)
+        run.exit_code, run.output = process.returncode, output.read_text()
+        run.duration_s = time.monotonic() - started
+        return run
+
+
+def _refuse_failed(done: subprocess.CompletedProcess[str], what: str) -> None:
+    if done.returncode != 0:
+        raise AdminError(
+            "engine-failed",
+            f"`pulumi {what}` failed",
+            observed=done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}",
+        )
+
+
+def _follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[Event]:
+    """The events as they are written, until the process has ended and all are read."""
+    position, rest = 0, b""
+    while True:
+        ended = process.poll() is not None
+        if path.exists():
+            with path.open("rb") as stream:
+                stream.seek(position)
+                chunk = stream.read()
+            position += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+        if ended:
+            return
+        time.sleep(POLL_S)
+
+
+def _record(run: Run, event: Event) -> None:
+    if diagnostic := event.get("diagnosticEvent"):
+        if diagnostic.get("severity") == "error":
+            run.errors.append((diagnostic.get("urn", ""), diagnostic["message"].strip()))
+    elif policy := event.get("policyEvent"):
+        if policy.get("enforcementLevel") == "mandatory":
+            run.violations.append((policy["policyName"], policy.get("resourceUrn", ""), policy["message"].strip()))
+    elif summary := event.get("summaryEvent"):
+        run.changes = dict(summary.get("resourceChanges") or {})
+
+
+@contextmanager
+def _interrupts_left_to_the_child() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group: the engine winds down, and this process waits for that."""
+
+    def ignored(_number: int, _frame: FrameType | None) -> None:
+        """Only not die."""
+
+    before = signal.signal(signal.SIGINT, ignored)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

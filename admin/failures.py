@@ -1,0 +1,119 @@
+"""From what the engine says when it fails to errors with names.
+
+The steps' own errors come through word for word. What the engine and the providers say is recognized by pattern; the
+rest is shown as it is, under one name, with the place of the full output.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from admin.errors import CODES
+from onnode.errors import CODES as ON_NODE_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from admin.engine import Run
+
+BLOCK = re.compile(r"^error\[(?P<code>[a-z0-9-]+)\]: .*(?:\n[ \t]+\S.*)*", re.MULTILINE)
+
+# The first that matches names the failure.
+PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (code, re.compile(pattern, re.IGNORECASE))
+    for code, pattern in (
+        ("stack-locked", r"the stack is currently locked by"),
+        ("stack-secrets", r"incorrect passphrase|passphrase must be set|get stack secrets manager"),
+        ("host-key-mismatch", r"host key mismatch|knownhosts: key|host key.*(?:mismatch|does not match)"),
+        ("ssh-auth-failed", r"ssh: unable to authenticate|no supported methods remain"),
+        ("host-unreachable", r"after \d+ failed attempts|dial tcp \S+:22: "),
+        (
+            "api-login-failed",
+            r"authentication failure|401 (?:authentication|no ticket|permission|unauthorized)|credentials",
+        ),
+        ("iso-checksum", r"checksum (?:mismatch|does not match|verification failed)|wrong checksum|checksum.*expected"),
+        ("iso-missing", r"download.*(?:404|not found|failed)|(?:404|not found).*\.iso"),
+        ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$|595 "),
+        ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
+        ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),
+        (
+            "plugin-crashed",
+            r"^panic:|SIGSEGV|goroutine \d+ \[|plugin exited|transport is closing|error reading from server",
+        ),
+        ("run-interrupted", r"update cancell?ed|context canceled|cancell?ed by user"),
+    )
+)
+# Said beside every failure, and no cause of any.
+NOISE = re.compile(
+    r"^(?:update|preview|destroy|refresh) failed|^program exited|unhandled error occurred: program exited",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure as it is shown.
+
+    Attributes:
+        code: of `admin.errors.CODES` or `onnode.errors.CODES`.
+        resource: what failed, by its name in the program; empty for the run as a whole.
+        text: all that is shown.
+    """
+
+    code: str
+    resource: str
+    text: str
+
+
+def explain(run: Run, log: str) -> list[Failure]:
+    """Name what went wrong in a run; at least one failure."""
+    found = [_violation(*violation) for violation in run.violations]
+    causes = [(urn, text) for urn, text in run.errors if not NOISE.search(text)]
+    found += [failure for urn, text in causes for failure in _named(urn, text, log)]
+    if not found:
+        found = _named("", _said(run.output), log)
+    return _distinct(found)
+
+
+def resource_name(urn: str) -> str:
+    """A resource's name in the program."""
+    return urn.rpartition("::")[2]
+
+
+def _violation(policy: str, urn: str, message: str) -> Failure:
+    text = f"error[policy-violated]: rule {policy} refuses {resource_name(urn)}\n" + _indented(message)
+    return Failure("policy-violated", resource_name(urn), f"{text}\n  next: {CODES['policy-violated'].next}")
+
+
+def _named(urn: str, text: str, log: str) -> list[Failure]:
+    resource = resource_name(urn)
+    if blocks := list(BLOCK.finditer(text)):
+        return [Failure(block["code"], resource, block[0].rstrip()) for block in blocks]
+    code = next((code for code, pattern in PATTERNS if pattern.search(text)), "engine-failed")
+    known = CODES.get(code) or ON_NODE_CODES[code]
+    title = f"error[{code}]: {known.meaning}" + (f" ({resource})" if resource else "")
+    return [
+        Failure(
+            code, resource, f"{title}\n  observed:\n{_indented(text, 4)}\n  next: {known.next}\n  full output: {log}"
+        )
+    ]
+
+
+def _indented(text: str, by: int = 2) -> str:
+    return "\n".join(" " * by + line.strip() for line in text.strip().splitlines() if line.strip())
+
+
+def _said(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.strip()]
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line and not NOISE.search(line)]
+    return "\n".join(errors or lines[-5:] or ["nothing"])
+
+
+def _distinct(failures: Iterable[Failure]) -> list[Failure]:
+    """Each once: the engine repeats a failure for the resource, the component and the stack."""
+    kept: dict[str, Failure] = {}
+    for failure in failures:
+        kept.setdefault(failure.text, failure)
+    return list(kept.values())

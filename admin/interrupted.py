@@ -1,0 +1,66 @@
+"""What a run that was killed left in the recorded state: creations that began, whose end nobody recorded.
+
+The engine keeps them as pending and forgets what they made. Here each becomes a recorded resource again, with the
+inputs that it was being made with; the refresh at the start of the next run then asks the provider whether it exists,
+and drops it if it does not. Steps need none of this: they look for themselves and are simply run again.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+State = dict[str, Any]
+
+# How the providers identify what they make, from its inputs (bpg's resources: the `Read` of each).
+IDS: dict[str, Callable[[State], str]] = {
+    "proxmoxve:index/vmLegacy:VmLegacy": lambda inputs: str(int(inputs["vmId"])),
+    "proxmoxve:network/linux/bridge:Bridge": lambda inputs: f"{inputs['nodeName']}:{inputs['name']}",
+    "proxmoxve:storage/nfs:Nfs": lambda inputs: str(inputs["resourceId"]),
+    "proxmoxve:cluster/options:Options": lambda _inputs: "cluster",
+    "proxmoxve:index/haresource:Haresource": lambda inputs: str(inputs["resourceId"]),
+    "proxmoxve:index/harule:Harule": lambda inputs: str(inputs["rule"]),
+    "proxmoxve:index/hagroup:Hagroup": lambda inputs: str(inputs["group"]),
+    "proxmoxve:download/file:File": lambda inputs: (
+        f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
+    ),
+}
+
+
+def resolve_pending(exported: State) -> tuple[State, list[str]]:
+    """The state without pending creations, and the URNs that are now recorded as made. Pure.
+
+    Args:
+        exported: what `pulumi stack export` printed.
+    """
+    resolved = copy.deepcopy(exported)
+    deployment = resolved["deployment"]
+    pending = deployment.get("pending_operations") or []
+    creating = [operation["resource"] for operation in pending if operation["type"] == "creating"]
+    recorded = {resource["urn"] for resource in deployment.get("resources") or []}
+    adopted = [made for made in map(_recorded, creating) if made is not None and made["urn"] not in recorded]
+    deployment["pending_operations"] = [operation for operation in pending if operation["type"] != "creating"]
+    deployment["resources"] = [*(deployment.get("resources") or []), *adopted]
+    return resolved, [resource["urn"] for resource in adopted]
+
+
+def has_pending(exported: State) -> bool:
+    """Whether a run was killed while it made something."""
+    operations = exported["deployment"].get("pending_operations") or []
+    return any(operation["type"] == "creating" for operation in operations)
+
+
+def _recorded(resource: State) -> State | None:
+    identify = IDS.get(resource["type"])
+    if identify is None:
+        return None
+    inputs = resource.get("inputs") or {}
+    try:
+        identity = identify(inputs)
+    except KeyError:
+        return None
+    # What it was being made with is the best guess at what it is; the refresh corrects it.
+    return {**resource, "id": identity, "outputs": resource.get("outputs") or inputs}

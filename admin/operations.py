@@ -1,0 +1,149 @@
+"""The commands that run the engine: up, preview, down."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from admin import description, engine, environment, failures, interrupted, locks, orphans
+from admin.errors import AdminError
+from admin.narration import Narrator, out, stage, summary
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from admin.description import Description
+
+POLICY = ("--policy-pack", engine.POLICY_PACK)
+
+
+class RunError(StepError):
+    """A run of the engine failed; carries what went wrong, each failure by its own name."""
+
+    def __init__(self, found: list[failures.Failure]) -> None:
+        super().__init__(found[0].code, found[0].text, fix="run the same command again")
+        self.failures = found
+
+    def render(self) -> str:
+        """Every failure once."""
+        return "\n\n".join(failure.text for failure in self.failures)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stack, ready to be worked on."""
+
+    description: Description
+    engine: engine.Engine
+    state: dict[str, Any]
+
+    @property
+    def has_resources(self) -> bool:
+        """Whether there is something to refresh."""
+        return bool(self.state["deployment"].get("resources"))
+
+
+def up(stack: str, *, yes: bool) -> None:
+    """Bring the stack to what is described.
+
+    Raises:
+        StepError: whatever stands in the way, or RunError.
+    """
+    with stage("Configuration, state and outer hosts"):
+        place = _prepare(stack)
+        asyncio.run(orphans.refuse_unrecorded(place.description, place.state))
+    refresh = ("--refresh",) if place.has_resources else ()
+    if not yes and sys.stdin.isatty():
+        with stage("Preview"):
+            plan = _run(place, "preview", *POLICY, *refresh)
+        out.print(f"  planned: {summary(plan.changed)}")
+        if plan.changed:
+            confirm("Make these changes?")
+    with stage("Run"):
+        run = _run(place, "up", "--yes", "--skip-preview", *POLICY, *refresh)
+        out.print(f"  {summary(run.changed)}")
+
+
+def preview(stack: str) -> None:
+    """Show what `up` would change, under the policy pack; touches no host.
+
+    Raises:
+        StepError: whatever stands in the way, or RunError.
+    """
+    with stage("Configuration and state"):
+        env = environment.for_engine()
+        described = description.read(stack, env)
+        runner = engine.Engine(stack, env)
+        state = runner.export()
+        if state is None:
+            runner.create_stack()
+    with stage("Preview"):
+        run = _run(Place(described, runner, state or _EMPTY), "preview", *POLICY)
+        out.print(f"  planned: {summary(run.changed)}")
+
+
+def down(stack: str, *, yes: bool) -> None:
+    """Destroy what the stack made; guests first, the outer host's originals last.
+
+    Raises:
+        StepError: whatever stands in the way, or RunError.
+    """
+    with stage("Configuration and state"):
+        place = _prepare(stack)
+    if not place.has_resources:
+        out.print("  nothing to destroy")
+        return
+    if not yes:
+        confirm(f"Destroy everything that stack {stack} made?")
+    with stage("Destroy"):
+        run = _run(place, "destroy", "--yes", "--skip-preview", "--refresh")
+        out.print(f"  {summary(run.changed)}")
+
+
+_EMPTY: dict[str, Any] = {"deployment": {}}
+
+
+def _prepare(stack: str) -> Place:
+    """Read the description and the state, and put right what a killed run left."""
+    env = environment.for_engine()
+    described = description.read(stack, env)
+    runner = engine.Engine(stack, env)
+    backend = environment.file_backend(env)
+    for lock in locks.clear_stale(locks.find(backend, stack)) if backend else []:
+        out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
+    state = runner.export()
+    if state is None:
+        runner.create_stack()
+        return Place(described, runner, _EMPTY)
+    if interrupted.has_pending(state):
+        state, adopted = interrupted.resolve_pending(state)
+        runner.replace_state(state)
+        names = ", ".join(failures.resource_name(urn) for urn in adopted) or "nothing that needs adopting"
+        out.print(f"  a killed run left work half done; looking again at: {names}")
+    return Place(described, runner, state)
+
+
+def _run(place: Place, operation: str, *arguments: str) -> engine.Run:
+    with Narrator() as narrator:
+        run = place.engine.run(operation, *arguments, on_event=narrator)
+    if run.exit_code != 0:
+        log = engine.LOGS / f"{operation}.log"
+        shown = log.relative_to(Path.cwd()) if log.is_relative_to(Path.cwd()) else log
+        raise RunError(failures.explain(run, str(shown)))
+    return run
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal.
+
+    Raises:
+        AdminError: not-confirmed.
+    """
+    import typer  # noqa: PLC0415 - only here, and only for people
+
+    if not sys.stdin.isatty():
+        raise AdminError("not-confirmed", "nobody is there to ask", observed="no terminal", expected="--yes")
+    if not typer.confirm(question, err=True):
+        raise AdminError("not-confirmed", "the answer was no", observed="n", expected="y")

@@ -1,0 +1,54 @@
+"""`status`: look, compare, tell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from admin import description, environment
+from admin.narration import out
+from admin.status import table
+from admin.status.look import look
+from admin.status.verdict import Wanted, WantedGuest, findings
+from components.config import topology
+from components.config.model import VmGuest
+from components.site import Site
+
+if TYPE_CHECKING:
+    from admin.description import Description
+
+
+def status(stack: str, *, as_json: bool) -> bool:
+    """Look at every node and show what is; whether all is as described.
+
+    Raises:
+        AdminError: the description cannot be read.
+    """
+    described = description.read(stack, environment.for_engine())
+    wanted = wanted_of(described)
+    key = described.credentials.ssh_private_key.get_secret_value()
+    seen = asyncio.run(look(wanted.members, key, storages=bool(wanted.storages)))
+    found = findings(wanted, seen)
+    if as_json:
+        out.print_json(data=table.as_json(seen, found))
+    else:
+        table.show(out, wanted, seen, found)
+    return not found
+
+
+def wanted_of(described: Description) -> Wanted:
+    """What the description makes one look for."""
+    config = described.config
+    guests = [
+        WantedGuest(
+            guest.name,
+            f"{'vm' if isinstance(guest, VmGuest) else 'ct'}:{guest.vmid}",
+            guest.ha.state,
+            topology.placement_nodes(guest),
+        )
+        for guest in config.guests
+    ]
+    members = Site(config, described.credentials, described.stack).members
+    return Wanted(
+        config.cluster.name, config.pve_major, members, sorted(storage.name for storage in config.storages), guests
+    )

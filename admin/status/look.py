@@ -1,0 +1,69 @@
+"""Looking at all nodes concurrently, over one SSH connection each. Read-only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from admin import certificates, members
+from admin.facts import Health, read
+from admin.nodes import run_step
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from admin.desired import Member
+    from admin.ssh import Connection
+
+CONNECT_S = 5.0
+LOOK_S = 60.0
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """What one node shows, and whether its API answers here with the certificate that it holds."""
+
+    health: Health
+    api: bool = True
+    storages: dict[str, bool] = field(default_factory=dict)  # name -> active; empty when there are none to look at
+
+
+Seen = dict[str, NodeSeen | StepError]
+
+
+async def look(described: Sequence[Member], private_key: str, *, storages: bool) -> Seen:
+    """Look at every node; by name, what it shows or why it shows nothing.
+
+    Args:
+        described: the nodes.
+        private_key: the administrator's SSH key.
+        storages: ask for the state of storages, too.
+    """
+
+    async def look_at(connection: Connection) -> NodeSeen:
+        health, active, presented = await asyncio.gather(
+            run_step(connection, "cluster-health", timeout_s=LOOK_S),
+            _storages(connection) if storages else _none(),
+            certificates.presented(connection.machine.address),
+        )
+        facts = read(Health, health.facts)
+        return NodeSeen(facts, presented is not None and presented == facts.api_fingerprint, active)
+
+    async with members.connections(described, private_key, timeout_s=CONNECT_S) as opened:
+        return await members.ask(opened, look_at)
+
+
+async def _none() -> dict[str, bool]:
+    return {}
+
+
+async def _storages(connection: Connection) -> dict[str, bool]:
+    command = "pvesh get /nodes/$(hostname)/storage --output-format json"
+    done = await connection.run(command, timeout_s=LOOK_S)
+    try:
+        return {entry["storage"]: bool(entry.get("active")) for entry in json.loads(done.stdout)}
+    except (ValueError, KeyError, TypeError):
+        return {}

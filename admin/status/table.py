@@ -1,0 +1,107 @@
+"""The status as a table, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from admin.status.verdict import names_of_running, quorate_view
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from admin.desired import Member
+    from admin.status.look import NodeSeen, Seen
+    from admin.status.verdict import Finding, Wanted
+
+GOOD, BAD = "[green]✓[/]", "[red]✗[/]"
+
+
+def show(console: Console, wanted: Wanted, seen: Seen, found: Sequence[Finding]) -> None:
+    """Print the nodes, then what is wrong with the next command for each, then one line that sums up."""
+    table = Table(
+        "node",
+        "address",
+        "version",
+        "member",
+        "votes",
+        "links",
+        "/etc/pve",
+        "API",
+        "HA agent",
+        "watchdog",
+        "storage",
+        "runs",
+    )
+    for member in wanted.members:
+        table.add_row(*_row(wanted, member, seen))
+    console.print(table)
+    for finding in found:
+        console.print(f"✗ {finding.where}: {finding.what}\n    next: {finding.next}", markup=False, soft_wrap=True)
+    nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
+    console.print(_sum(wanted, nodes, found), markup=False, soft_wrap=True)
+
+
+def _row(wanted: Wanted, member: Member, seen: Seen) -> list[str]:
+    look = seen[member.name]
+    if isinstance(look, StepError):
+        return [member.name, member.address, f"[red]{look.code}[/]", *[""] * 9]
+    health = look.health
+    view = quorate_view({name: other for name, other in seen.items() if not isinstance(other, StepError)})
+    agents = view.health.ha.lrm if view and view.health.ha else {}
+    connected = sum(link.connected for link in health.links)
+    all_links = sum(len(peer.links) for peer in wanted.members if peer.name != member.name)
+    votes = f"{health.quorum.total}/{health.quorum.expected}" if health.quorum else "-"
+    watchdog = health.watchdog
+    return [
+        member.name,
+        member.address,
+        health.pve_version,
+        _mark(good=health.state == "member" and health.quorate),
+        votes,
+        f"{connected}/{all_links}" if connected == all_links else f"[red]{connected}/{all_links}[/]",
+        "writable" if health.pve_writable else "[red]read-only[/]",
+        _mark(good=look.api),
+        agents.get(member.name, "-"),
+        _mark(good=watchdog is not None and watchdog.device and watchdog.socket),
+        " ".join(f"{name} {_mark(good=look.storages.get(name, False))}" for name in wanted.storages) or "-",
+        ", ".join(names_of_running(look)) or "-",
+    ]
+
+
+def _mark(*, good: bool) -> str:
+    return GOOD if good else BAD
+
+
+def _sum(wanted: Wanted, nodes: dict[str, NodeSeen], found: Sequence[Finding]) -> str:
+    if found:
+        count = f"{len(found)} thing{'s' if len(found) > 1 else ''}"
+        return f"cluster {wanted.cluster} is not as described: {count}, of {len(nodes)} of {len(wanted.members)} nodes seen"
+    view = quorate_view(nodes)
+    votes = f"{view.health.quorum.total} of {view.health.quorum.expected} votes" if view and view.health.quorum else ""
+    links = len(wanted.members[0].links)
+    ha = view.health.ha if view else None
+    guests = f", {len(wanted.guests)} guests under HA (master {ha.master})" if wanted.guests and ha else ""
+    return (
+        f"cluster {wanted.cluster} is as described: {len(wanted.members)} members, quorate with {votes}, "
+        f"{links} link{'s' if links > 1 else ''} between every pair{guests}"
+    )
+
+
+def as_json(seen: Seen, found: Sequence[Finding]) -> dict[str, Any]:
+    """All of it, for programs."""
+    return {
+        "as_described": not found,
+        "findings": [dataclasses.asdict(finding) for finding in found],
+        "nodes": {
+            name: {"error": look.code, "observed": look.observed}
+            if isinstance(look, StepError)
+            else dataclasses.asdict(look)
+            for name, look in seen.items()
+        },
+    }
