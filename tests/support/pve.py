@@ -23,6 +23,7 @@ COLLECTIONS = {
 GUEST = "/nodes/{node}/qemu/{vmid}"
 NOT_STORED = ("delete", "digest", "lock-token")
 START_LIMIT = 30
+PASSWORD = "secret"
 
 
 class StatefulPve(FakePve):  # type: ignore[misc]  # fakepve ships no types

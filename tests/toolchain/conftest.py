@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from fakepve.certs import make_cert
 
+from tests.support.pve import PASSWORD, StatefulPve, serving
 from tests.support.sshd import Sshd, running_sshd
 from tests.support.workspace import Workspace, toolchain_environment
 
@@ -25,4 +27,15 @@ def workspace(tmp_path: Path, toolchain: dict[str, str]) -> Workspace:
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
     with running_sshd(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def pve(tmp_path: Path, workspace: Workspace) -> Iterator[StatefulPve]:
+    server = StatefulPve(password=PASSWORD, host="127.0.0.1", port=0)
+    server.nodes["pve2"] = {"online": True}
+    server.add_vm(100, "replicated", node="pve1")
+    certificate, key, _ = make_cert(str(tmp_path))
+    workspace.environment["SSL_CERT_FILE"] = certificate
+    with serving(server, certificate, key):
         yield server

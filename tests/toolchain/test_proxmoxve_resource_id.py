@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from fakepve.certs import make_cert
-
-from tests.support.pve import StatefulPve, serving
+from tests.support.pve import PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
+    from tests.support.pve import StatefulPve
     from tests.support.workspace import Run, Workspace
 
-PASSWORD = "secret"
 PROGRAM = """
 import pulumi_proxmoxve as proxmoxve
 
@@ -44,17 +38,6 @@ IDS = {
     "replication": "100-0",
     "vm": "200",
 }
-
-
-@pytest.fixture
-def pve(tmp_path: Path, workspace: Workspace) -> Iterator[StatefulPve]:
-    server = StatefulPve(password=PASSWORD, host="127.0.0.1", port=0)
-    server.nodes["pve2"] = {"online": True}
-    server.add_vm(100, "replicated", node="pve1")
-    certificate, key, _ = make_cert(str(tmp_path))
-    workspace.environment["SSL_CERT_FILE"] = certificate
-    with serving(server, certificate, key):
-        yield server
 
 
 def up(workspace: Workspace, pve: StatefulPve, alias: str = "first") -> Run:
