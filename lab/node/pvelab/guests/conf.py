@@ -63,7 +63,7 @@ def _section(text: str) -> dict[str, str]:
         if found:
             options[found[1]] = found[2] or ""
     if description:
-        options["description"] = "\n".join(description) + "\n"
+        options["description"] = "\n".join(description)
     return options
 
 
@@ -131,9 +131,15 @@ def _option_type(kind: str, key: str) -> str | None:
 
 
 def typed(kind: str, options: dict[str, str]) -> dict[str, Any]:
-    """Options as JSON values: the schema says which are numbers."""
+    """Options as JSON values: the schema says which are numbers.
+
+    A container's description ends with a newline, a virtual machine's does not.
+    """
     answer: dict[str, Any] = {}
     for key, value in options.items():
+        if key == "description" and kind == "lxc":
+            answer[key] = f"{value}\n"
+            continue
         wanted = _option_type(kind, key)
         if key == "template" or (wanted in ("integer", "boolean") and re.fullmatch(r"-?\d+", value)):
             answer[key] = int(value)

@@ -53,20 +53,25 @@ def current(ctx: Context) -> dict[str, Any]:
     return views.current(_guest(ctx))
 
 
+def _interface(name: str, mac: str, cidr: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": name, "hwaddr": mac.lower(), "hardware-address": mac.lower()}
+    address, slash, prefix = cidr.partition("/")
+    if slash:
+        shown["inet"] = cidr
+        shown["ip-addresses"] = [{"ip-address": address, "prefix": int(prefix), "ip-address-type": "inet"}]
+    return shown
+
+
 def interfaces(ctx: Context) -> list[dict[str, Any]]:
     """The interfaces of a running container, with the addresses that its configuration gives it."""
     guest = _guest(ctx)
     if not state.is_running(guest):
         raise die(f"CT {guest.vmid} not running")
-    found: list[dict[str, Any]] = [{"name": "lo", "hwaddr": "00:00:00:00:00:00", "inet": "127.0.0.1/8"}]
+    found = [_interface("lo", "00:00:00:00:00:00", "127.0.0.1/8")]
     for key, value in sorted(conf.load(guest).options.items()):
-        if not re.fullmatch(r"net\d+", key):
-            continue
-        properties = propstring.parse(value, "name")
-        shown = {"name": properties["name"], "hwaddr": properties.get("hwaddr", "").lower()}
-        if "/" in properties.get("ip", ""):
-            shown["inet"] = properties["ip"]
-        found.append(shown)
+        if re.fullmatch(r"net\d+", key):
+            properties = propstring.parse(value, "name")
+            found.append(_interface(properties["name"], properties.get("hwaddr", ""), properties.get("ip", "")))
     return found
 
 
