@@ -138,6 +138,7 @@ CODES: dict[str, Code] = {
     "link-address": Code(
         "A link's address is not up on its node.", "`ip addr` and `ifreload -a` on the node; check the link's bridge"
     ),
+    "network-failed": Code("ifupdown2 did not bring the link addresses up.", "`ifreload -a -d` on the node says why"),
     "first-boot-hangs": Code(
         "The installer's first-boot script does not end.", "`systemctl status 'proxmox-first-boot*'` on the node"
     ),

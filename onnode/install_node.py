@@ -8,8 +8,10 @@ soon as the node is up, and the VM's configuration is then what it was before.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,7 @@ class Record:
     identity: str  # of the VM: a vmid can be used again
     digest: str  # of all that the CD is made from
     iso: str  # path of the CD's image
+    booted: bool = False  # from the CD: until then the VM may run, but installs nothing
     installed: bool = False
 
 
@@ -90,17 +93,20 @@ def parse_keys(text: str) -> list[str]:
 
 def observe(machine: Machine, desired: InstallNode) -> Observed:
     """Look at the VM, ask its address for a host key, and read what is remembered."""
-    node = membership.hostname(machine)
-    text = machine.read(f"/etc/pve/nodes/{node}/qemu-server/{desired.vmid}.conf")
     record = _record(machine, desired.stack, desired.vmid)
     return Observed(
-        None if text is None else pve.parse_guest_config(text),
+        _config(machine, desired.vmid),
         running(machine, desired.vmid),
         keys(machine, desired),
         record,
         record is not None and machine.exists(record.iso),
         machine.exists(desired.base_iso_path),
     )
+
+
+def _config(machine: Machine, vmid: int) -> pve.GuestConfig | None:
+    text = machine.read(f"/etc/pve/nodes/{membership.hostname(machine)}/qemu-server/{vmid}.conf")
+    return None if text is None else pve.parse_guest_config(text)
 
 
 def running(machine: Machine, vmid: int) -> bool:
@@ -163,6 +169,7 @@ def _on_its_way(observed: Observed, desired: InstallNode) -> bool:
         observed.running
         and observed.iso_there
         and observed.record is not None
+        and observed.record.booted
         and observed.record.identity == observed.identity
         and observed.record.digest == digest(desired)
         and "ide2" in (observed.config.values if observed.config else {})
@@ -192,6 +199,7 @@ def act(machine: Machine, desired: InstallNode, action: Action) -> None:
         )
         machine.check(["qm", "stop", vmid], timeout_s=VM_S)
         machine.check(["qm", "start", vmid], timeout_s=VM_S)
+        _remember(machine, desired, booted=True)
     elif action.do == "start":
         machine.check(["qm", "start", vmid], timeout_s=VM_S)
     elif action.do == "wait":
@@ -199,7 +207,8 @@ def act(machine: Machine, desired: InstallNode, action: Action) -> None:
     elif action.do == "eject":
         _eject(machine, vmid)
     else:
-        _record_installed(machine, desired)
+        _forget_image(machine, desired)
+        _remember(machine, desired, installed=True)
 
 
 @contextlib.contextmanager
@@ -216,6 +225,18 @@ def _work_files(machine: Machine, desired: InstallNode) -> Iterator[dict[str, st
             machine.remove(path)
 
 
+@contextlib.contextmanager
+def _work_directory(machine: Machine, path: str) -> Iterator[str]:
+    """A directory for one build, on the storage that has room for an image."""
+    directory = machine.path(path)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    try:
+        yield str(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def _validate(machine: Machine, desired: InstallNode) -> None:
     with _work_files(machine, desired) as files:
         result = machine.run([ASSISTANT, "validate-answer", files["answer"]])
@@ -230,17 +251,17 @@ def _validate(machine: Machine, desired: InstallNode) -> None:
 
 def _build(machine: Machine, desired: InstallNode) -> None:
     path = machine.check(["pvesm", "path", volume(desired)]).strip()
-    text = machine.read(f"/etc/pve/nodes/{membership.hostname(machine)}/qemu-server/{desired.vmid}.conf") or ""
-    identity = Observed(pve.parse_guest_config(text)).identity
-    _save(machine, desired, Record(identity, digest(desired), path))
+    _save(machine, desired, Record(Observed(_config(machine, desired.vmid)).identity, digest(desired), path))
     machine.remove(path)
-    with _work_files(machine, desired) as files:
+    with _work_files(machine, desired) as files, _work_directory(machine, f"{path}.work") as work:
         machine.check(
             [
                 *("sh", "-c", 'umask 077 && exec "$@"', "sh"),  # the image holds secrets from its first byte on
                 *(ASSISTANT, "prepare-iso", desired.base_iso_path),
                 *("--fetch-from", "iso", "--answer-file", files["answer"]),
                 *("--on-first-boot", files["first-boot"], "--output", path),
+                # Otherwise it works beside the installer image, under names that all nodes' builds share.
+                *("--tmp", work),
             ],
             timeout_s=BUILD_S,
         )
@@ -276,15 +297,16 @@ def _eject(machine: Machine, vmid: str) -> None:
     machine.check(["qm", "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY], timeout_s=VM_S)
 
 
-def _record_installed(machine: Machine, desired: InstallNode) -> None:
+def _forget_image(machine: Machine, desired: InstallNode) -> None:
     record = _record(machine, desired.stack, desired.vmid)
-    if record:
+    if record and record.iso:
         machine.remove(record.iso)
-    _save(
-        machine,
-        desired,
-        Record(observe(machine, desired).identity, digest(desired), record.iso if record else "", installed=True),
-    )
+
+
+def _remember(machine: Machine, desired: InstallNode, *, booted: bool = False, installed: bool = False) -> None:
+    record = _record(machine, desired.stack, desired.vmid) or Record("", digest(desired), "")
+    identity = Observed(_config(machine, desired.vmid)).identity
+    _save(machine, desired, dataclasses.replace(record, identity=identity, booted=booted, installed=installed))
 
 
 def _path(stack: str, vmid: int) -> str:

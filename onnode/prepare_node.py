@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnode import kernel, membership, network, originals, packages, pve, repository
 from onnode.desired import LinkInterface, PrepareNode
 from onnode.errors import StepError
+from onnode.machine import tail
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 HOSTS = "/etc/hosts"
 FIRST_BOOT = "proxmox-first-boot*"
 FIRST_BOOT_S = 600.0
+RELOAD_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -199,13 +201,26 @@ def act(machine: Machine, desired: PrepareNode, action: Action) -> None:
     elif action.do in ("write-hosts", "write-interfaces"):
         originals.replace_file(machine, action.what, action.text)
     elif action.do == "reload-interfaces":
-        machine.check(["ifreload", "-a"], timeout_s=120)
+        _reload_interfaces(machine, desired)
     elif action.do == "upgrade":
         packages.apt(machine, "dist-upgrade")
     elif action.do == "reboot":
         kernel.schedule_reboot(machine)
     else:
         repository.act(machine, desired.repository, action)
+
+
+def _reload_interfaces(machine: Machine, desired: PrepareNode) -> None:
+    """Let ifupdown2 apply its configuration; its exit code also counts warnings about interfaces that are not ours."""
+    result = machine.run(["ifreload", "-a"], timeout_s=RELOAD_S)
+    live = [address for found in network.interfaces(machine) for address in found.addresses]
+    if absent := [wanted.address for wanted in desired.interfaces if wanted.address not in live]:
+        raise StepError(
+            "network-failed",
+            "link addresses did not come up",
+            observed=f"missing {', '.join(absent)}; `ifreload -a`: {tail(result.text)}",
+            expected=f"the addresses that are in {network.FILE}",
+        )
 
 
 def _wait_first_boot(machine: Machine) -> None:
