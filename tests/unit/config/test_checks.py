@@ -57,7 +57,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "link_mtus", {"cluster.links.0.mtu": 9000}, "outerHosts[0].bridges[0].mtu", "link 0 wants packets of 9000 bytes, vmbr1 carries 1500", "mtu: 9000"),
     ("physical", "existing_attachments", {"nodes.0.links.0": {"address": "10.10.1.101"}}, "nodes[0].links[0].interface", "no interface is named", "name the network"),
     ("physical", "existing_attachments", {"nodes.0.links.1.interface": "eth1"}, "nodes[0].links[1].interface", "eth1 is used already", "interface of its own"),
-    ("dev", "capacity", {"nodes.0.memoryMib": 20000}, "outerHosts[0].memoryMib", "36384 MiB of memory together, more than 24576 MiB", "lower memoryMib"),
+    ("dev", "capacity", {"nodes.0.memoryMib": 8000}, "outerHosts[0].memoryMib", "12096 MiB of memory together, more than 8192 MiB", "lower memoryMib"),
     ("dev", "capacity", {"nodes.0.diskGib": 100}, "outerHosts[0].diskGib", "164 GiB of disk together, more than 128 GiB", "lower diskGib"),
     ("dev", "capacity", {"nodes.0.cores": 13}, "nodes[0].cores", "13 processors, but virtual has 12", "at most 12"),
     ("dev", "installer", {"outerHosts.0.installer": {}}, "outerHosts[0].installer", "exactly one of url and path", "url with checksum"),

@@ -30,7 +30,7 @@ SHAPES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"nodes.0.memoryMb": 1}, "nodes[0].memoryMb", "not a known key", "did you mean memoryMib?"),
     ({"clutser": 1}, "clutser", "not a known key", "did you mean cluster?"),
     ({"xyzzy": 1}, "xyzzy", "not a known key", "remove it"),
-    ({"nodes.0.memoryMib": "8192"}, "nodes[0].memoryMib", "valid integer", "docs/config.md"),
+    ({"nodes.0.memoryMib": "2048"}, "nodes[0].memoryMib", "valid integer", "docs/config.md"),
     ({"nodes.0.kind": "virtual"}, "nodes[0]", "'nested', 'existing'", "docs/config.md"),
     ({"nodes.0.vmid": 99}, "nodes[0].vmid", "greater than or equal to 100", "docs/config.md"),
     ({"nodes.0.links.0": "10.10.1.300"}, "nodes[0].links[0]", "10.10.1.300", "docs/config.md"),

@@ -335,25 +335,19 @@ def add_fourth_node(config: dict[str, Any]) -> None:
     fourth = copy.deepcopy(config["nodes"][2])
     fourth |= {"name": "proxmox04", "nodeId": 4, "vmid": 104, "address": "192.168.0.188"}
     fourth |= {"links": ["10.10.1.188", "10.20.1.188"], "networks": ["10.30.1.188"]}
-    for node in [*config["nodes"], fourth]:
-        node["memoryMib"] = 4096
     config["nodes"].append(fourth)
 
 
-def test_a_fourth_node_runs_no_earlier_join_again(tmp_path: Path) -> None:
-    def smaller(config: dict[str, Any]) -> None:
-        for node in config["nodes"]:
-            node["memoryMib"] = 4096
-
-    three, four = changed(tmp_path, smaller), changed(tmp_path, add_fourth_node)
+def test_a_fourth_node_runs_no_earlier_join_again(dev: Recording, tmp_path: Path) -> None:
+    four = changed(tmp_path, add_fourth_node)
     differing = {
         resource.name
         for urn, resource in four.resources.items()
-        if resource.custom and urn in three.resources and three.resources[urn].inputs != resource.inputs
+        if resource.custom and urn in dev.resources and dev.resources[urn].inputs != resource.inputs
     }
     assert differing >= {"cluster-create", "cluster-verify"}  # they look at all members
     assert not [name for name in differing if "-join-" in name or name.startswith("proxmox0")]
-    new = {resource.name for urn, resource in four.resources.items() if urn not in three.resources}
+    new = {resource.name for urn, resource in four.resources.items() if urn not in dev.resources}
     assert {"proxmox04-vm", "cluster-join-proxmox04"} <= new
 
 
