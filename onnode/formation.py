@@ -188,6 +188,11 @@ def wait_for_api(machine: Machine) -> None:
         )
 
 
+def voters(member: membership.Observed) -> int:
+    """How many nodes vote together at this moment, this one included."""
+    return len(member.quorum.members) if member.quorum else 0
+
+
 def broken_links(member: membership.Observed) -> list[str]:
     """The links to nodes that vote at this moment which are not connected; those of a dead node do not count."""
     voting = {voter.id: voter for voter in member.quorum.members} if member.quorum else {}

@@ -11,7 +11,7 @@ who looks at the other nodes. Together they decide (F2):
 | half, without corosync.conf | any | reset to stand-alone, then join: the key alone blocks a join |
 | half | no | reset to stand-alone, then join; refused if the node still talks to a cluster or has guests |
 | member | yes | nothing |
-| member | no | refused: the cluster and the node disagree |
+| member | no | refused: the cluster and the node disagree; unless it votes with others, then it has joined just now |
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def decide(observed: Observed, desired: JoinCluster) -> list[Action]:
     if member.state == "half" and (member.conf is None or desired.listed is not True):
         _refuse_unsafe_reset(member, desired)
         return [Action("reset", desired.node)]
-    if desired.listed is False:
+    if desired.listed is False and not (member.quorate and formation.voters(member) > 1):
         raise _disagrees(member, desired)
     formation.refuse_different(observed, desired.node_id, desired.votes, desired.links)
     if not formation.settled(observed):
@@ -90,12 +90,11 @@ def _refuse_unsafe_reset(member: membership.Observed, desired: JoinCluster) -> N
             expected="a quorate member that answers",
         )
     _refuse_guests(member)
-    talking = member.quorum is not None and len(member.quorum.members) > 1
-    if talking:
+    if formation.voters(member) > 1:
         raise StepError(
             "half-joined",
             f"{member.node} is half joined and still talks to a cluster that does not list it",
-            observed=f"it votes with {len(member.quorum.members) - 1 if member.quorum else 0} other nodes",
+            observed=f"it votes with {formation.voters(member) - 1} other nodes",
             expected="an isolated node",
             fix=f"`systemctl stop corosync pve-cluster` on {member.node}, then `pulumi up` again",
         )

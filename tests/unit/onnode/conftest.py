@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> FakeMachine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # the tests outlive no power cut
     return FakeMachine(tmp_path)

@@ -1,0 +1,681 @@
+"""Creating a cluster and joining one, against tools that exit 0 on failure and wait without bound, as Proxmox' do."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from onnode import api_user, cluster_health, create_cluster, join_cluster, link_preflight, membership
+from onnode.desired import (
+    ApiUser,
+    ClusterLink,
+    CreateCluster,
+    JoinCluster,
+    LinkPeer,
+    LinkPreflight,
+    PreflightLink,
+)
+from onnode.errors import StepError
+from onnode.machine import Result
+from tests.support.fake_machine import hangs
+from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
+
+if TYPE_CHECKING:
+    from tests.support.fake_machine import FakeMachine
+
+DB = "/var/lib/pve-cluster/config.db"
+LOCAL_CONF = "/etc/corosync/corosync.conf"
+PVE_CONF = "/etc/pve/corosync.conf"
+AUTHKEY = "/etc/corosync/authkey"
+JOINED = "successfully added node 'proxmox02' to cluster.\n"
+
+JOIN = JoinCluster(
+    cluster="proxmox",
+    node="proxmox02",
+    node_id=2,
+    votes=1,
+    seed_address="192.168.0.185",
+    seed_fingerprint="AA:BB",
+    root_password="root-secret",
+    links=[ClusterLink(0, "10.10.1.186"), ClusterLink(1, "10.20.1.186")],
+    listed=False,
+)
+CREATE = CreateCluster(
+    cluster="proxmox",
+    node="proxmox02",
+    node_id=2,
+    votes=1,
+    links=[ClusterLink(0, "10.10.1.186", 20), ClusterLink(1, "10.20.1.186", 10)],
+)
+
+
+def pem(content: str) -> str:
+    body = base64.b64encode(content.encode()).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+
+
+def conf(*nodes: int) -> str:
+    listed = "".join(
+        f"  node {{\n    name: proxmox0{node}\n    nodeid: {node}\n    quorum_votes: 1\n"
+        f"    ring0_addr: 10.10.1.{184 + node}\n    ring1_addr: 10.20.1.{184 + node}\n  }}\n"
+        for node in nodes
+    )
+    return (
+        f"nodelist {{\n{listed}}}\ntotem {{\n  cluster_name: proxmox\n  config_version: {len(nodes)}\n"
+        "  interface {\n    knet_link_priority: 20\n    linknumber: 0\n  }\n"
+        "  interface {\n    knet_link_priority: 10\n    linknumber: 1\n  }\n}\n"
+    )
+
+
+class Joiner:
+    """proxmox02, and the cluster of proxmox01 as far as proxmox02 sees it.
+
+    `pvecm add` works in the stages of the reference and can be cut off after any; `stops_after` names it.
+    """
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self.machine = machine
+        self.systemd = Systemd(machine, pve_cluster="active")
+        self.reachable = True
+        self.broken_links: set[int] = set()
+        self.stops_after = ""
+        self.said = ""
+        self.conf = conf(1, 2)
+        self.local_mode = False
+        self.certificates = 0
+        machine.write("/proc/sys/kernel/hostname", "proxmox02\n")
+        machine.write(DB, "own")
+        interfaces(
+            machine,
+            {"name": "vmbr0", "address": "192.168.0.186/24"},
+            {"name": "nic1", "address": "10.10.1.186/24"},
+            {"name": "nic2", "address": "10.20.1.186/24"},
+        )
+        hooks = self.systemd.hooks
+        hooks |= {"start pve-cluster": self.mount, "stop pve-cluster": self.unmount}
+        hooks |= {"start corosync": self.start_corosync, "start pveproxy": self.present}
+        hooks["stop nested-pve-ha-pmxcfs"] = self.unmount
+        machine.programs |= {
+            "corosync-quorumtool": self.quorumtool,
+            "corosync-cfgtool": self.cfgtool,
+            "stat": lambda *_: "",
+            "sh": lambda *_: 0 if self.writable else 1,
+            "rm": self.rm,
+            "pvecm": self.pvecm,
+            "systemd-run": self.pmxcfs,
+            "getent": lambda *_: "192.168.0.186 STREAM proxmox02\n",
+            "install": self.install,
+            "pveversion": lambda *_: "pve-manager/9.1.1/x (running kernel: 6.17.2-1-pve)\n",
+        }
+        self.mount()
+        self.updatecerts()
+        self.present()
+
+    @property
+    def quorate(self) -> bool:
+        return self.systemd.units.get("corosync") == "active" and self.reachable
+
+    @property
+    def writable(self) -> bool:
+        shared = self.machine.read(DB) == "cluster" and not self.local_mode
+        return "/etc/pve" in (self.machine.read("/proc/self/mounts") or "") and (not shared or self.quorate)
+
+    def mount(self) -> None:
+        if self.machine.read(DB) is None:
+            self.machine.write(DB, "cluster" if self.machine.exists(LOCAL_CONF) else "own")
+        if self.machine.read(DB) == "cluster":
+            self.machine.write(PVE_CONF, self.conf)
+            self.machine.write(LOCAL_CONF, self.conf)
+        self.machine.write("/proc/self/mounts", "/dev/fuse /etc/pve fuse rw 0 0\n")
+        self.systemd.units["pve-cluster"] = "active"
+
+    def unmount(self) -> None:
+        self.machine.write("/proc/self/mounts", "")
+        self.machine.remove(PVE_CONF)
+        self.local_mode = False
+
+    def pmxcfs(self, arguments: list[str], _stdin: str) -> str:
+        assert arguments[-3:] == ["pmxcfs", "-l", "-f"]
+        assert self.systemd.units["pve-cluster"] == "inactive", "two pmxcfs at once"
+        self.mount()
+        self.local_mode = True
+        return ""
+
+    def rm(self, arguments: list[str], _stdin: str) -> int:
+        assert self.writable
+        for path in arguments[1:]:
+            self.machine.remove(path)
+        if PVE_CONF in arguments:
+            self.machine.write(DB, "own")
+        return 0
+
+    def install(self, arguments: list[str], _stdin: str) -> int:
+        source, target = arguments[-2:]
+        self.machine.write(target.removeprefix(str(self.machine.path("/"))), open(source).read())  # noqa: PTH123, SIM115
+        return 0
+
+    def start_corosync(self) -> None:
+        if not (self.machine.exists(LOCAL_CONF) and self.machine.exists(AUTHKEY)):
+            self.systemd.units["corosync"] = "inactive"
+
+    def present(self) -> None:
+        self.machine.certificate = self.machine.read("/etc/pve/nodes/proxmox02/pve-ssl.pem")
+
+    def updatecerts(self) -> None:
+        self.certificates += 1
+        self.machine.write("/etc/pve/nodes/proxmox02/pve-ssl.pem", pem(f"certificate {self.certificates}"))
+
+    def quorumtool(self, _arguments: list[str], _stdin: str) -> str | Result:
+        if self.systemd.units.get("corosync") != "active":
+            return Result(("corosync-quorumtool",), 1, err="Cannot initialize QUORUM service")
+        voters = [1, 2] if self.reachable and "proxmox01" in self.conf else [2]
+        total = self.conf.count("nodeid")
+        rows = "".join(f"0x0000000{node}          1 10.10.1.{184 + node}\n" for node in voters)
+        return (
+            f"Quorate:          {'Yes' if len(voters) > total / 2 else 'No'}\nExpected votes:   {total}\n"
+            f"Total votes:      {len(voters)}\nQuorum:           {total // 2 + 1} \n{rows}"
+        )
+
+    def cfgtool(self, _arguments: list[str], _stdin: str) -> str:
+        def state(link: int) -> str:
+            return "connected" if self.reachable and link not in self.broken_links else "disconnected"
+
+        if "proxmox01" not in self.conf:
+            return "LINK ID 0 udp\n\tstatus:\n\t\tnodeid:          2:\tlocalhost\n"
+        return "".join(
+            f"LINK ID {link} udp\n\tstatus:\n\t\tnodeid:          1:\t{state(link)}\n\t\tnodeid:  2:\tlocalhost\n"
+            for link in (0, 1)
+        )
+
+    def pvecm(self, arguments: list[str], stdin: str) -> str | Result:
+        match arguments[0]:
+            case "updatecerts":
+                if "--force" in arguments or not self.machine.read("/etc/pve/nodes/proxmox02/pve-ssl.pem"):
+                    self.updatecerts()
+                return ""
+            case "add":
+                assert stdin == "root-secret\n"
+                return self.add()
+            case _:
+                return self.create()
+
+    def add(self) -> str | Result:
+        if self.machine.exists(AUTHKEY):
+            return (
+                "detected the following error(s):\n* authentication key '/etc/corosync/authkey' already exists\n"
+                "Check if node may join a cluster failed!\n"
+            )
+        stages = [
+            ("asked", lambda: None),
+            ("key written", lambda: self.machine.write(AUTHKEY, "key")),
+            ("conf written", lambda: self.machine.write(LOCAL_CONF, self.conf)),
+            ("pmxcfs stopped", self.stop_pmxcfs),
+            ("database gone", self.drop_database),
+            ("started", self.start_both),
+            ("certificates", self.updatecerts),
+            ("done", self.present),
+        ]
+        for stage, work in stages:
+            work()
+            if stage == "started" and not self.quorate:
+                self.machine.seconds += 180
+                return Result(("pvecm",), 124, "waiting for quorum...")
+            if stage == self.stops_after:
+                return self.said
+        return JOINED
+
+    def create(self) -> str:
+        if self.said:
+            return self.said
+        self.conf = conf(2)
+        self.machine.write(AUTHKEY, "key")
+        self.machine.write(PVE_CONF, self.conf)
+        self.machine.write(DB, "cluster")
+        if self.stops_after != "written":
+            self.start_both()
+        return "Writing corosync config to /etc/pve/corosync.conf\nRestart corosync and cluster filesystem\n"
+
+    def stop_pmxcfs(self) -> None:
+        self.systemd.systemctl(["stop", "pve-cluster"], "")
+
+    def drop_database(self) -> None:
+        self.machine.remove(DB)
+        self.machine.remove("/etc/pve/nodes/proxmox02/pve-ssl.pem")
+
+    def start_both(self) -> None:
+        self.systemd.systemctl(["start", "pve-cluster", "corosync"], "")
+
+
+@pytest.fixture
+def joiner(machine: FakeMachine) -> Joiner:
+    return Joiner(machine)
+
+
+class TestJoinCluster:
+    @pytest.mark.usefixtures("joiner")
+    def test_joined_and_seen_to_be(self, machine: FakeMachine) -> None:
+        outcome = run(machine, join_cluster.STEP, JOIN)
+        assert outcome.changed
+        assert outcome.facts["state"] == "member"
+        assert outcome.facts["quorate"]
+        again = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert not again.changed
+        assert machine.notes[-1] == "unchanged: proxmox02 is a quorate member of cluster proxmox, all links connected"
+
+    @pytest.mark.usefixtures("joiner")
+    def test_the_password_is_nowhere_but_on_standard_input(self, machine: FakeMachine) -> None:
+        run(machine, join_cluster.STEP, JOIN)
+        assert machine.ran("pvecm add") == [
+            "pvecm add 192.168.0.185 --fingerprint AA:BB --nodeid 2 --votes 1 --link0 10.10.1.186 --link1 10.20.1.186"
+        ]
+        assert machine.stdins == {machine.ran("pvecm add")[0]: "root-secret\n"}
+
+    @pytest.mark.parametrize(
+        ("said", "code"),
+        [
+            ("Establishing API connection with host '192.168.0.185'\n401 authentication failure", "join-password"),
+            ("fingerprint 'AA:BB' not verified, abort!", "join-fingerprint"),
+            ("500 Can't connect to 192.168.0.185:8006 (Connection refused)", "seed-unreachable"),
+            ("An error occurred on the cluster node: cluster not ready - no quorum?\nCluster join aborted!", "seed-not-quorate"),
+            ("An error occurred on the cluster node: can't add existing node 'proxmox02'", "already-listed"),
+            ("can't lock file '/var/lock/pvecm.lock' - got timeout", "join-locked"),
+            ("corosync: link 1 exists in cluster config but wasn't specified for new node", "join-links"),
+            ("detected the following error(s):\n* corosync is already running, is this node already in a cluster?!\nCheck if node may join a cluster failed!", "node-unclean"),
+            ("unable to copy ssh ID: exit code 1", "join-failed"),
+        ],
+    )  # fmt: skip
+    def test_exit_0_without_joining(self, machine: FakeMachine, joiner: Joiner, said: str, code: str) -> None:
+        joiner.stops_after, joiner.said = "asked", said
+        with pytest.raises(StepError) as failed:
+            run(machine, join_cluster.STEP, JOIN)
+        assert failed.value.code == code
+        assert said.splitlines()[-1] in failed.value.observed
+        joiner.stops_after = ""
+        assert run(machine, join_cluster.STEP, JOIN).facts["state"] == "member", "a plain re-run converges"
+
+    @pytest.mark.parametrize("stage", ["conf written", "pmxcfs stopped", "database gone", "started", "certificates"])
+    def test_a_join_that_stopped_half_way_is_finished_at_once(
+        self, machine: FakeMachine, joiner: Joiner, stage: str
+    ) -> None:
+        joiner.stops_after, joiner.said = stage, "received interrupt\n"
+        outcome = run(machine, join_cluster.STEP, JOIN)
+        assert outcome.facts["state"] == "member"
+        assert outcome.facts["quorate"]
+        assert len(machine.ran("pvecm add")) == 1
+
+    @pytest.mark.parametrize("stage", ["conf written", "pmxcfs stopped", "database gone", "started", "certificates"])
+    def test_a_join_that_was_killed_half_way_is_finished_by_the_next_run(
+        self, machine: FakeMachine, joiner: Joiner, stage: str
+    ) -> None:
+        joiner.stops_after = stage
+        joiner.add()
+        outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert outcome.facts["state"] == "member"
+        assert machine.ran("pvecm add") == [], "re-running it on a half-joined node only fails"
+        if stage == "conf written":
+            backups = machine.names("/var/lib/pve-cluster/backup")
+            assert [machine.read(f"/var/lib/pve-cluster/backup/{name}") for name in backups] == ["own"]
+
+    def test_killed_between_key_and_configuration(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.stops_after = "key written"
+        joiner.add()
+        joiner.stops_after = ""
+        outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert outcome.facts["state"] == "member"
+        assert machine.ran("pvecm add")[0].endswith("--force 1")
+
+    def test_waiting_for_quorum_ends(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.reachable = False
+        before = machine.monotonic()
+        with pytest.raises(StepError) as failed:
+            run(machine, join_cluster.STEP, JOIN)
+        assert failed.value.code == "no-quorum"
+        assert "link 0 to node 1, link 1 to node 1" in failed.value.observed
+        assert machine.monotonic() - before < 3 * JOIN.timeout_s
+        joiner.reachable = True
+        outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert outcome.facts["quorate"], "a plain re-run converges"
+
+    def test_a_link_that_was_cut(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.broken_links = {1}
+        with pytest.raises(StepError) as failed:
+            run(machine, join_cluster.STEP, JOIN)
+        assert failed.value.code == "link-not-connected"
+        assert "link 1 to proxmox01" in failed.value.observed
+        with pytest.raises(StepError):
+            run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        joiner.broken_links = set()
+        assert not run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True)).changed
+
+    def test_a_link_that_needs_a_moment(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.broken_links = {1}
+        sleep = machine.sleep
+
+        def mend(seconds: float) -> None:
+            sleep(seconds)
+            joiner.broken_links = set()
+
+        machine.sleep = mend  # type: ignore[method-assign]
+        assert run(machine, join_cluster.STEP, JOIN).facts["state"] == "member"
+
+    def test_an_api_with_the_old_certificate(self, machine: FakeMachine, joiner: Joiner) -> None:
+        run(machine, join_cluster.STEP, JOIN)
+        machine.certificate = pem("of before")
+        outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert outcome.changed
+        assert machine.certificate == pem(f"certificate {joiner.certificates}")
+
+    def test_an_api_that_stays_down(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.systemd.hooks["start pveproxy"] = lambda: None
+        machine.certificate = None
+        joiner.stops_after = "certificates"
+        with pytest.raises(StepError) as failed:
+            run(machine, join_cluster.STEP, JOIN)
+        assert failed.value.code == "api-down"
+        assert "no answer" in failed.value.observed
+
+    def test_a_half_joined_node_that_the_cluster_has_dropped_is_reset_and_joins(
+        self, machine: FakeMachine, joiner: Joiner
+    ) -> None:
+        joiner.stops_after = "started"
+        joiner.add()
+        joiner.reachable = False
+        machine.write("/var/lib/corosync/ringid_2", "1")
+        machine.write("/etc/pve/ha/resources.cfg", "vm: 100\n")
+        joiner.stops_after = ""
+        rejoin = joiner.add
+
+        def back(*_arguments: object) -> str | Result:
+            assert not machine.exists(AUTHKEY)
+            assert machine.read("/etc/pve/ha/resources.cfg") is None, "alone it would start the cluster's guests"
+            assert machine.names("/var/lib/corosync") == []
+            joiner.reachable = True
+            return rejoin()
+
+        joiner.add = back  # type: ignore[method-assign]
+        outcome = run(machine, join_cluster.STEP, JOIN)
+        assert outcome.facts["state"] == "member"
+        assert [note for note in machine.notes if note in ("reset proxmox02", "join proxmox")] == [
+            "reset proxmox02",
+            "join proxmox",
+        ]
+        assert machine.ran("systemctl stop")[0].startswith("systemctl stop pve-ha-lrm pve-ha-crm pve-cluster")
+
+    def test_a_local_pmxcfs_that_does_not_start(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.stops_after = "started"
+        joiner.add()
+        joiner.reachable = False
+        machine.programs["systemd-run"] = lambda *_: ""
+        with pytest.raises(StepError) as failed:
+            run(machine, join_cluster.STEP, JOIN)
+        assert failed.value.code == "reset-failed"
+        assert machine.ran("systemctl stop nested-pve-ha-pmxcfs"), "nothing is left running"
+
+    def test_guests_are_never_lost(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.stops_after = "conf written"
+        joiner.add()
+        machine.write("/etc/pve/nodes/proxmox02/qemu-server/100.conf", "name: mail\n")
+        with pytest.raises(StepError) as refused:
+            run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert refused.value.code == "node-has-guests"
+        assert machine.read(DB) == "own"
+
+
+class TestCreateCluster:
+    @pytest.mark.usefixtures("joiner")
+    def test_created_and_seen_to_be(self, machine: FakeMachine) -> None:
+        outcome = twice(machine, create_cluster.STEP, CREATE)
+        assert outcome.facts["cluster"] == "proxmox"
+        assert outcome.facts["quorate"]
+
+    @pytest.mark.usefixtures("joiner")
+    def test_the_command(self, machine: FakeMachine) -> None:
+        run(machine, create_cluster.STEP, CREATE)
+        assert machine.ran("pvecm create") == [
+            "pvecm create proxmox --nodeid 2 --votes 1 --link0 10.10.1.186,priority=20 --link1 10.20.1.186,priority=10"
+        ]
+
+    @pytest.mark.usefixtures("joiner")
+    def test_without_priorities(self, machine: FakeMachine) -> None:
+        links = [ClusterLink(0, "10.10.1.186"), ClusterLink(1, "10.20.1.186")]
+        twice(machine, create_cluster.STEP, dataclasses.replace(CREATE, links=links))
+
+    def test_exit_0_without_creating(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.said = "hostname lookup 'proxmox02' failed - failed to get address info\n"
+        with pytest.raises(StepError) as failed:
+            run(machine, create_cluster.STEP, CREATE)
+        assert failed.value.code == "create-failed"
+        assert "hostname lookup" in failed.value.observed
+
+    def test_cut_off_before_corosync_ran(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.stops_after = "written"
+        joiner.create()
+        assert membership.observe(machine).state == "half"
+        machine.remove(LOCAL_CONF)
+        twice(machine, create_cluster.STEP, CREATE)
+        assert machine.ran("pvecm create") == []
+
+    def test_corosync_does_not_start(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.systemd.broken = {"corosync"}
+        before = machine.monotonic()
+        with pytest.raises(StepError) as failed:
+            run(machine, create_cluster.STEP, CREATE)
+        assert failed.value.code == "no-quorum"
+        assert "corosync does not run" in failed.value.observed
+        assert machine.monotonic() - before < 2 * CREATE.timeout_s
+
+
+class TestMembership:
+    def test_stand_alone(self, machine: FakeMachine, joiner: Joiner) -> None:
+        del joiner
+        machine.write("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA pulumi\n")
+        outcome = run(machine, membership.STEP, None)
+        assert not outcome.changed
+        assert outcome.facts["state"] == "absent"
+        assert outcome.facts["cluster"] is None
+        assert outcome.facts["pve_writable"]
+        digest = hashlib.sha256(base64.b64decode("AAAA")).digest()
+        assert outcome.facts["authorized_keys"] == [f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"]
+        assert len(outcome.facts["api_fingerprint"].split(":")) == 32
+        json.dumps(outcome.facts)
+
+    def test_half_joined(self, machine: FakeMachine, joiner: Joiner) -> None:
+        joiner.stops_after = "database gone"
+        joiner.add()
+        facts = run(machine, membership.STEP, None).facts
+        assert facts["state"] == "half"
+        assert facts["cluster"] == "proxmox"
+        assert "mounted /etc/pve" in facts["missing"]
+
+    def test_without_quorum(self, machine: FakeMachine, joiner: Joiner) -> None:
+        run(machine, join_cluster.STEP, JOIN)
+        joiner.reachable = False
+        facts = run(machine, membership.STEP, None).facts
+        assert (facts["state"], facts["quorate"], facts["pve_writable"]) == ("member", False, False)
+        assert facts["quorum"]["total"] == 1
+        assert {link["connected"] for link in facts["links"]} == {False}
+
+    def test_an_own_certificate_has_precedence(self, machine: FakeMachine, joiner: Joiner) -> None:
+        del joiner
+        before = run(machine, membership.STEP, None).facts["api_fingerprint"]
+        machine.write("/etc/pve/nodes/proxmox02/pveproxy-ssl.pem", pem("bought"))
+        after = run(machine, membership.STEP, None).facts["api_fingerprint"]
+        assert before != after
+        assert after == membership.fingerprint(pem("bought"))
+
+    @pytest.mark.usefixtures("joiner")
+    def test_a_pmxcfs_that_hangs(self, machine: FakeMachine) -> None:
+        machine.programs["stat"] = hangs
+        facts = run(machine, membership.STEP, None).facts
+        assert not facts["pve_mounted"]
+        assert facts["guests"] == []
+
+
+HA_STATUS = [
+    {"id": "quorum", "type": "quorum", "node": "proxmox02", "quorate": 1, "status": "OK"},
+    {"id": "master", "type": "master", "node": "proxmox01", "status": "proxmox01 (active, Sat Nov 21 10:00:00 2026)"},
+    {"id": "lrm:proxmox01", "type": "lrm", "node": "proxmox01", "status": "proxmox01 (active, watchdog active, Sat Nov 21)"},
+    {"id": "lrm:proxmox02", "type": "lrm", "node": "proxmox02", "status": "proxmox02 (old timestamp - dead?, Sat Nov 21)"},
+    {"id": "lrm:proxmox03", "type": "lrm", "node": "proxmox03", "status": "proxmox03 (idle)"},
+    {"id": "lrm:proxmox04", "type": "lrm", "node": "proxmox04", "status": "unable to read lrm status"},
+    {"id": "service:vm:200", "type": "service", "sid": "vm:200", "node": "proxmox02", "state": "started", "crm_state": "started"},
+    {"id": "service:ct:300", "type": "service", "sid": "ct:300", "node": "proxmox01", "state": "queued"},
+]  # fmt: skip
+RESOURCES = [
+    {"id": "qemu/200", "type": "qemu", "vmid": 200, "name": "vm01", "node": "proxmox02", "status": "running", "template": 0, "hastate": "started"},
+    {"id": "lxc/300", "type": "lxc", "vmid": 300, "name": "ct01", "node": "proxmox01", "status": "running", "template": 0},
+    {"id": "qemu/9000", "type": "qemu", "vmid": 9000, "name": "debian-template", "node": "proxmox02", "status": "stopped", "template": 1},
+]  # fmt: skip
+
+
+class TestClusterHealth:
+    @pytest.fixture(autouse=True)
+    def world(self, machine: FakeMachine, joiner: Joiner) -> None:
+        Apt(machine, available=[], installed=["proxmox-kernel-6.17.2-1-pve-signed"])
+        machine.write("/proc/sys/kernel/osrelease", "6.17.2-1-pve\n")
+        machine.write("/dev/watchdog", "")
+        joiner.systemd.units |= {"pveproxy": "active", "watchdog-mux": "failed"}
+        answers = {"/cluster/ha/status/current": HA_STATUS, "/cluster/resources": RESOURCES}
+        machine.programs["pvesh"] = lambda arguments, _stdin: json.dumps(answers[arguments[1]])
+
+    def test_all_that_status_shows(self, machine: FakeMachine) -> None:
+        run(machine, join_cluster.STEP, JOIN)
+        facts = run(machine, cluster_health.STEP, None).facts
+        assert facts["ha"] == {
+            "master": "proxmox01",
+            "lrm": {
+                "proxmox01": "active",
+                "proxmox02": "old timestamp - dead?",
+                "proxmox03": "idle",
+                "proxmox04": "unknown",
+            },
+            "services": {
+                "vm:200": {"node": "proxmox02", "state": "started"},
+                "ct:300": {"node": "proxmox01", "state": "queued"},
+            },
+        }
+        assert [(guest["id"], guest["status"], guest["template"]) for guest in facts["running_guests"]] == [
+            (200, "running", False),
+            (9000, "stopped", True),
+        ]
+        assert facts["services"]["pveproxy"]
+        assert not facts["services"]["watchdog-mux"]
+        assert facts["watchdog"] == {"device": True, "socket": False}
+        assert facts["kernel"]["running"] == "6.17.2-1-pve"
+        assert facts["busy"] is None
+        assert facts["state"] == "member"
+        json.dumps(facts)
+
+    @pytest.mark.parametrize(
+        "answer", [hangs, lambda *_: "not json", lambda *_: Result(("pvesh",), 255, err="no quorum")]
+    )
+    def test_an_api_that_does_not_answer_leaves_the_rest(self, machine: FakeMachine, answer: object) -> None:
+        machine.programs["pvesh"] = answer  # type: ignore[assignment]
+        facts = run(machine, cluster_health.STEP, None).facts
+        assert facts["ha"] is None
+        assert facts["running_guests"] is None
+        assert facts["state"] == "absent"
+
+
+class TestLinkPreflight:
+    DESIRED = LinkPreflight(
+        [
+            PreflightLink(0, "10.10.1.186", [LinkPeer("proxmox01", "10.10.1.185")]),
+            PreflightLink(1, "10.20.1.186", [LinkPeer("proxmox01", "10.20.1.185")]),
+        ]
+    )
+
+    def ping(self, machine: FakeMachine, *, limit: int = 1472, dead: str = "") -> None:
+        def program(arguments: list[str], _stdin: str) -> str:
+            size = int(arguments[arguments.index("-s") + 1])
+            assert arguments[arguments.index("-M") + 1] == "do", "never fragmented"
+            if arguments[-1] == dead or size > limit:
+                return "5 packets transmitted, 0 received, 100% packet loss, time 4000ms\n"
+            return (
+                "5 packets transmitted, 5 received, 0% packet loss\nrtt min/avg/max/mdev = 0.043/0.061/0.082/0.014 ms\n"
+            )
+
+        machine.programs["ping"] = program
+
+    @pytest.mark.usefixtures("joiner")
+    def test_all_links(self, machine: FakeMachine) -> None:
+        self.ping(machine)
+        outcome = run(machine, link_preflight.STEP, self.DESIRED)
+        assert outcome.facts == {"latency_ms": {"0:proxmox01": 0.061, "1:proxmox01": 0.061}}
+
+    @pytest.mark.usefixtures("joiner")
+    def test_a_dead_link(self, machine: FakeMachine) -> None:
+        self.ping(machine, dead="10.20.1.185")
+        with pytest.raises(StepError) as refused:
+            run(machine, link_preflight.STEP, self.DESIRED)
+        assert refused.value.code == "link-unreachable"
+        assert refused.value.observed == "link 1 to proxmox01 (10.20.1.185)"
+
+    @pytest.mark.usefixtures("joiner")
+    def test_a_narrow_link(self, machine: FakeMachine) -> None:
+        self.ping(machine, limit=1372)
+        with pytest.raises(StepError) as refused:
+            run(machine, link_preflight.STEP, self.DESIRED)
+        assert refused.value.code == "link-mtu"
+
+
+class TestApiUser:
+    DESIRED = ApiUser("pulumi@pve", "pulumi-secret")
+
+    @pytest.fixture
+    def users(self, machine: FakeMachine) -> dict[str, dict[str, object]]:
+        users: dict[str, dict[str, object]] = {}
+        acl: list[dict[str, object]] = []
+
+        def pveum(arguments: list[str], stdin: str) -> str | int:
+            match arguments:
+                case ["user", "list", *_]:
+                    return json.dumps([{"userid": name, **values} for name, values in users.items()])
+                case ["acl", "list", *_]:
+                    return json.dumps(acl)
+                case ["user", "add", name, *_]:
+                    users[name] = {"enable": 1}
+                case ["user", "modify", name, "--enable", "1"]:
+                    users[name]["enable"] = 1
+                case ["passwd", name]:
+                    first, second = stdin.splitlines()
+                    assert first == second
+                    machine.logins[name] = first
+                case ["acl", "modify", path, "--users", name, "--roles", role, *_]:
+                    acl.append({"path": path, "ugid": name, "roleid": role, "propagate": 1})
+            return 0
+
+        machine.programs["pveum"] = pveum
+        return users
+
+    @pytest.mark.usefixtures("users")
+    def test_from_nothing(self, machine: FakeMachine) -> None:
+        outcome = twice(machine, api_user.STEP, self.DESIRED)
+        assert outcome.facts == {"user": "pulumi@pve", "roles": ["Administrator"]}
+        assert machine.logins == {"pulumi@pve": "pulumi-secret"}
+        assert not any("pulumi-secret" in command for command in machine.commands)
+
+    def test_somebody_changed_it(self, machine: FakeMachine, users: dict[str, dict[str, object]]) -> None:
+        run(machine, api_user.STEP, self.DESIRED)
+        users["pulumi@pve"]["enable"] = 0
+        machine.logins["pulumi@pve"] = "another"
+        twice(machine, api_user.STEP, self.DESIRED)
+        assert machine.logins == {"pulumi@pve": "pulumi-secret"}
+
+    @pytest.mark.usefixtures("users")
+    def test_a_password_that_is_refused(self, machine: FakeMachine) -> None:
+        real = machine.programs["pveum"]
+        machine.programs["pveum"] = lambda arguments, stdin: (
+            Result(("pveum",), 255, err="password: value must be at least 8 characters long")
+            if arguments[0] == "passwd"
+            else real(arguments, stdin)
+        )
+        with pytest.raises(StepError) as failed:
+            run(machine, api_user.STEP, self.DESIRED)
+        assert failed.value.code == "api-user"
+        assert "at least 8 characters" in failed.value.observed
