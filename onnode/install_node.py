@@ -230,7 +230,7 @@ def _work_directory(machine: Machine, path: str) -> Iterator[str]:
     """A directory for one build, on the storage that has room for an image."""
     directory = machine.path(path)
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o700, parents=True)
     try:
         yield str(directory)
     finally:

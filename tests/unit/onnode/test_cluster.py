@@ -26,6 +26,8 @@ from tests.support.fake_machine import hangs
 from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.fake_machine import FakeMachine
 
 DB = "/var/lib/pve-cluster/config.db"
@@ -210,7 +212,7 @@ class Joiner:
                 "detected the following error(s):\n* authentication key '/etc/corosync/authkey' already exists\n"
                 "Check if node may join a cluster failed!\n"
             )
-        stages = [
+        stages: list[tuple[str, Callable[[], None]]] = [
             ("asked", lambda: None),
             ("key written", lambda: self.machine.write(AUTHKEY, "key")),
             ("conf written", lambda: self.machine.write(LOCAL_CONF, self.conf)),
