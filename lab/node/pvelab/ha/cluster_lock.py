@@ -49,7 +49,8 @@ class ClusterLock:
 
     def _take(self) -> bool:
         try:
-            self._directory.parent.mkdir(parents=True, exist_ok=True)
+            # Without priv, /etc/pve is not mounted: nothing may be made below it then.
+            self._directory.parent.mkdir(exist_ok=True)
             self._directory.mkdir()
         except FileExistsError:
             # Time 0 asks pmxcfs to remove the lock if it has expired.

@@ -164,6 +164,10 @@ class Daemon:
             default_permissions=True,
             fsname="/dev/fuse",
             direct_io=True,
+            # Without it libfuse renames a file aside that is replaced while open: readers would find none for a moment.
+            hard_remove=True,
+            # A program that wrote below the mount point while pmxcfs was down shall not keep it down.
+            nonempty=True,
             attr_timeout=0,
             entry_timeout=0,
             negative_timeout=0,
