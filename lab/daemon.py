@@ -44,7 +44,7 @@ def main() -> int:
         return abs(reap(child))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_environment()
-    isolation.enter(settings)
+    isolation.enter(settings, options.owner)
     asyncio.run(hold(settings, options, image))
     return 0
 

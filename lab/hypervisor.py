@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,7 +249,9 @@ class Hypervisor:
 
     async def _status(self, message: Message) -> Message:
         vm = self._vm(message)
-        return {"running": vm is not None and vm.machine.on}
+        if vm is None or not vm.machine.on:
+            return {"running": False}
+        return {"running": True, "uptime": int(time.monotonic() - vm.machine.powered_on)}
 
     async def _list(self, _: Message) -> Message:
         running: dict[str, Any] = {str(vmid): {"kvm": vm.config.kvm} for vmid, vm in self.vms.items() if vm.machine.on}

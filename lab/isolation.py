@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,29 +37,33 @@ Host 192.168.0.* *.{domain} 10.*
 
 
 def _tmpfs(path: str) -> None:
-    Path(path).mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "tmpfs", "-o", "mode=0755", "nested-pve-lab", path])
 
 
 def _bind(source: Path, target: str) -> None:
     """Lay a file over one of the machine's; a link's target is what programs read."""
     real = Path(target).resolve()
+    if real.is_relative_to("/run"):
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.touch()
     if real.exists():
         run(["mount", "--bind", str(source), str(real)])
 
 
-def enter(settings: Settings) -> None:
+def enter(settings: Settings, owner: tuple[int, int]) -> None:
     """Make the namespaces that this process was started in the administrator's place.
 
-    Directories made here as mount points stay on the machine; they are standard ones.
+    /run is a fresh one: it hides every socket of the machine's own services (name resolution, D-Bus, containers), and
+    two labs do not meet in it. No directory of the machine is made or removed.
     """
     run(["mount", "-t", "sysfs", "sysfs", "/sys"])
     run(["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"])
-    for directory in ("/run/netns", "/run/systemd/nspawn"):
-        _tmpfs(directory)
-    for resolver in ("/run/systemd/resolve", "/run/nscd", "/etc/ssh/ssh_config.d"):
-        if Path(resolver).exists():
-            _tmpfs(resolver)
+    _tmpfs("/run")
+    for directory in ("netns", "systemd/nspawn", "lock"):
+        Path("/run", directory).mkdir(parents=True)
+    private = Path("/run/user", str(owner[0]))
+    private.mkdir(parents=True, mode=0o700)
+    os.chown(private, *owner)
     admin = settings.state / "admin"
     admin.mkdir(exist_ok=True)
     (admin / "resolv.conf").write_text(f"search {DOMAIN}\nnameserver {ROUTER_ADDRESS}\n")
@@ -66,5 +71,6 @@ def enter(settings: Settings) -> None:
     _bind(admin / "resolv.conf", "/etc/resolv.conf")
     _bind(admin / "hosts", "/etc/hosts")
     if Path("/etc/ssh/ssh_config.d").is_dir():
+        _tmpfs("/etc/ssh/ssh_config.d")
         text = SSH_CONFIG.format(domain=DOMAIN, identity=settings.state / "id_ed25519")
         Path("/etc/ssh/ssh_config.d/nested-pve-lab.conf").write_text(text)

@@ -180,9 +180,6 @@ def remove(settings: Settings) -> None:
     root = cgroups.mounted_root()
     if root is not None and (root / settings.identity).exists():
         cgroups.remove_empty(root / settings.identity)
-    for directory in ("/run/netns", "/run/systemd/nspawn"):  # mount points; one in use is not empty
-        with suppress(OSError):
-            Path(directory).rmdir()
     if settings.state.exists():
         shutil.rmtree(settings.state)
 

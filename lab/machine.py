@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ class Machine:
     container: Container | None = None
     _life: asyncio.Task[None] | None = None
     requests: messages.Handler | None = None  # what the machine may ask at /run/pve-lab/hypervisor.sock
+    powered_on: float = 0.0  # time.monotonic() of the last power-on
     _server: asyncio.Server | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -77,6 +79,7 @@ class Machine:
         """
         if self.on:
             raise LabError("already-on", f"{self.label} is already running")
+        self.powered_on = time.monotonic()
         self._life = asyncio.create_task(self._live(), name=f"machine {self.name}")
 
     async def _live(self) -> None:

@@ -18,6 +18,7 @@ from lab import (
     pve_layer,
     repository,
     rootfs,
+    storage_server,
     workshop,
 )
 from lab.commands import run_async
@@ -146,6 +147,8 @@ class World:
             rootfs.apply_system(root, system)
             private = credentials.host_key_path(self.settings, spec.name).read_text()
             credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
+            if spec.kind == "server":
+                storage_server.install(self.settings, root)
 
         hardware = Hardware(self.options.cpu_vendor, OUTER_CORES, OUTER_MEMORY_MIB, virtualization=True)
 

@@ -1,0 +1,125 @@
+"""Running labs for the tests: each with a state directory of its own, all of them beside each other on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROJECT = Path(__file__).resolve().parents[2]
+WAIT_S = 60.0
+Done = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab, driven from outside: through its command line, and from its administrator's place."""
+
+    state: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "NESTED_PVE_LAB_STATE": str(self.state), "PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
+
+    def cli(self, *words: str, stdin: str | None = None, timeout_s: float = 240) -> Done:
+        """`python -m lab …`, whatever its outcome."""
+        return subprocess.run(
+            [sys.executable, "-m", "lab", *words],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+            cwd=PROJECT,
+        )
+
+    def do(self, *words: str, stdin: str | None = None) -> str:
+        """`python -m lab …` that must succeed; returns what it printed."""
+        done = self.cli(*words, stdin=stdin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run(self, *command: str, stdin: str | None = None) -> Done:
+        """A command in the administrator's place."""
+        return self.cli("run", "--", *command, stdin=stdin)
+
+    def ssh(self, machine: str, script: str) -> Done:
+        """A shell script on a machine."""
+        return self.run("ssh", "-o", "ConnectTimeout=5", machine, "bash -s", stdin=script)
+
+    def sh(self, machine: str, script: str) -> str:
+        """A shell script on a machine that must succeed; returns what it printed."""
+        done = self.ssh(machine, script)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.do("status", "--json"))
+        return answer
+
+    def power(self, machine: str) -> bool:
+        """Whether a machine is on."""
+        return next(bool(one["on"]) for one in self.status()["machines"] if one["name"] == machine)
+
+    def console(self, machine: str) -> str:
+        """What a machine's console has shown."""
+        return self.do("node", "console", machine, "--log")
+
+    def record(self) -> dict[str, Any]:
+        """What the lab notes about itself."""
+        note: dict[str, Any] = json.loads((self.state / "lab.json").read_text())
+        return note
+
+    def answers(self, address: str) -> bool:
+        """Whether an SSH server greets at the address."""
+        return self.run("timeout", "2", "bash", "-c", f"head -c 4 </dev/tcp/{address}/22").stdout == "SSH-"
+
+
+def eventually(condition: Callable[[], bool], what: str, within_s: float = WAIT_S) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def _running(state: Path, *options: str) -> Iterator[Lab]:
+    lab = Lab(state)
+    lab.do("up", *options)
+    try:
+        yield lab
+    finally:
+        lab.do("down")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The default lab: an outer host. Tests leave it as usable as they found it."""
+    yield from _running(tmp_path_factory.mktemp("lab") / "state")
+
+
+@pytest.fixture(scope="session")
+def physical_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The lab of three existing nodes and a storage server."""
+    yield from _running(tmp_path_factory.mktemp("physical") / "state", "--shape", "physical")
+
+
+@pytest.fixture(scope="module")
+def spare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A place for a lab that tests start and break; each of them begins with whatever the one before has left."""
+    lab = Lab(tmp_path_factory.mktemp("spare") / "state")
+    try:
+        yield lab
+    finally:
+        lab.do("down")
