@@ -219,12 +219,18 @@ def test_an_unmanaged_bridge_is_left_alone(tmp_path: Path) -> None:
     assert recording["virtual-journal"].stdin["bridges"] == ["vmbr1", "vmbr2"]
 
 
-def test_the_provider_is_used_only_after_its_certificate_was_compared(dev: Recording) -> None:
-    assert dev["virtual-api"].inputs["insecure"] == "true"
-    users = [resource.name for resource in dev.resources.values() if "virtual-api" in resource.provider]
-    assert "proxmox01-vm" in users
-    for name in users:
-        assert dev.follows(name, "virtual-certificate"), name
+def test_the_provider_is_used_only_after_its_certificate_was_compared(dev: Recording, tmp_path: Path) -> None:
+    def no_bridge_of_ours(config: dict[str, Any]) -> None:
+        for bridge in config["outerHosts"][0]["bridges"]:
+            bridge.pop("dhcp", None)
+            bridge["managed"] = False
+
+    for recording in (dev, changed(tmp_path, no_bridge_of_ours)):
+        assert recording["virtual-api"].inputs["insecure"] == "true"
+        users = [resource.name for resource in recording.resources.values() if "virtual-api" in resource.provider]
+        assert "proxmox01-vm" in users
+        for name in users:
+            assert recording.follows(name, "virtual-certificate"), name
 
 
 def test_a_verified_certificate_needs_no_comparison(tmp_path: Path) -> None:
