@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class KeyPair:
     public: str
 
 
-def _pair(key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey, comment: str) -> KeyPair:
+def _pair(key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, comment: str) -> KeyPair:
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return KeyPair(private, f"{public} {comment}".strip())
@@ -42,6 +42,11 @@ def new_ecdsa(comment: str = "") -> KeyPair:
     return _pair(ec.generate_private_key(ec.SECP256R1()), comment)
 
 
+def new_rsa(comment: str = "") -> KeyPair:
+    """A fresh RSA key of 2048 bits: enough for a lab, and quickly made."""
+    return _pair(rsa.generate_private_key(65537, 2048), comment)
+
+
 def write_private(path: Path, text: str, owner: tuple[int, int] = (0, 0)) -> None:
     """Write a file that only its owner can read, from its first byte on."""
     path.unlink(missing_ok=True)
@@ -49,6 +54,15 @@ def write_private(path: Path, text: str, owner: tuple[int, int] = (0, 0)) -> Non
     with os.fdopen(descriptor, "w") as file:
         os.fchown(file.fileno(), *owner)
         file.write(text)
+
+
+def write_host_key(root: Path, kind: str, pair: KeyPair) -> None:
+    """Give a system one of its SSH host keys."""
+    private = root / f"etc/ssh/ssh_host_{kind}_key"
+    write_private(private, pair.private)
+    public = private.with_suffix(".pub")
+    public.write_text(pair.public + "\n")
+    public.chmod(0o644)
 
 
 def host_key_path(settings: Settings, machine: str) -> Path:

@@ -182,9 +182,9 @@ def install(settings: Settings, plan: Plan, root: Path) -> None:
     if plan.plain_password is not None:
         system = replace(system, root_password_hash=rootfs.hash_password(settings, plan.plain_password))
     rootfs.apply_system(root, system)
-    for name, pair in (("ed25519", credentials.new_ed25519()), ("ecdsa", credentials.new_ecdsa())):
-        credentials.write_private(root / f"etc/ssh/ssh_host_{name}_key", pair.private)
-        rootfs.write(root / f"etc/ssh/ssh_host_{name}_key.pub", f"{pair.public} root@{system.hostname}\n")
+    makers = {"ed25519": credentials.new_ed25519, "ecdsa": credentials.new_ecdsa, "rsa": credentials.new_rsa}
+    for kind, make in makers.items():
+        credentials.write_host_key(root, kind, make(f"root@{system.hostname}"))
     rootfs.write(root / "etc/default/keyboard", f'XKBLAYOUT="{plan.keyboard}"\n')
     rootfs.write(root / "root/.forward", plan.mailto + "\n")
     if plan.first_boot is not None:

@@ -147,6 +147,8 @@ class World:
             rootfs.apply_system(root, system)
             private = credentials.host_key_path(self.settings, spec.name).read_text()
             credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
+            # Proxmox's cluster tools read this one, whatever sshd presents.
+            credentials.write_host_key(root, "rsa", credentials.new_rsa(f"root@{spec.name}"))
             if spec.kind == "server":
                 storage_server.install(self.settings, root)
 
