@@ -101,7 +101,7 @@ ELSEWHERE = [listed(1), ConfNode("proxmox02", 2, 1, {0: "10.99.1.186", 1: "10.20
         pytest.param(
             answers(stand_alone(1), joined(2, 2, 3), joined(3, 2, 3)),
             "seed-not-member",
-            "proxmox01",
+            "lists proxmox02, proxmox03",
             id="seed reinstalled",
         ),
         pytest.param(
