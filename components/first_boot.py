@@ -10,14 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 if TYPE_CHECKING:
     from components.host_keys import HostKey
 
-TEMPLATES = Path(__file__).parent / "templates"
+# Shell, not HTML: escaping would damage the key.
+TEMPLATES = Environment(  # noqa: S701
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, keep_trailing_newline=True
+)
 
 
 def render(name: str, host_key: HostKey) -> str:
     """The script's text: it holds the private host key, so it is a secret."""
-    # Shell, not HTML: escaping would damage the key.
-    environment = Environment(  # noqa: S701
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    template = environment.get_template("first-boot.sh.j2")
+    template = TEMPLATES.get_template("first-boot.sh.j2")
     return template.render(name=name, private_pem=host_key.private_pem, public=host_key.public)

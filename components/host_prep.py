@@ -61,7 +61,7 @@ class HostPrep(pulumi.ComponentResource):
         self._target = site.target(host)
         self._managed = [bridge for bridge in host.bridges if bridge.managed]
 
-        package = steps.copy_package(f"{name}-package", self._target, steps.after(self, *args.after))
+        package = steps.copy_package(f"{name}-package", self._target, site.package, steps.after(self, *args.after))
         journal = self._step(
             "journal",
             desired.Journal(site.stack, [bridge.name for bridge in self._managed]),

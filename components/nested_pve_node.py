@@ -154,7 +154,8 @@ class NestedPveNode(pulumi.ComponentResource):
     ) -> pulumi.Resource:
         target = self._site.target(node)
         within = {"deleted_with": self.vm} if self.vm is not None else {}
-        package = steps.copy_package(f"{self._logical}-package", target, steps.after(self, *reachable, **within))
+        after = steps.after(self, *reachable, **within)
+        package = steps.copy_package(f"{self._logical}-package", target, self._site.package, after)
         prepared = steps.on_machine(
             f"{self._logical}-prepare",
             target,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from admin.desired import Api, Machine, Member, Secrets
-from components import host_keys
+from components import host_keys, package
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
 from components.steps import Target
@@ -41,6 +41,11 @@ class Site:
     def stack_tag(self) -> str:
         """The tag that tells this stack's things from another's."""
         return stack_tag(self.stack)
+
+    @cached_property
+    def package(self) -> str:
+        """The directory of the on-node package, brought up to date once for all machines."""
+        return package.stage()
 
     @cached_property
     def private_key(self) -> pulumi.Output[str]:

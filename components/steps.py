@@ -16,7 +16,6 @@ import pulumi
 from pulumi_command import local, remote
 
 from admin.desired import SECRETS_VARIABLE
-from components import package
 from onnode.desired import document
 
 if TYPE_CHECKING:
@@ -53,12 +52,12 @@ class Target:
         )
 
 
-def copy_package(name: str, target: Target, opts: pulumi.ResourceOptions) -> remote.CopyToRemote:
+def copy_package(name: str, target: Target, package: str, opts: pulumi.ResourceOptions) -> remote.CopyToRemote:
     """Put the on-node package on a machine, at a path that does not change with its content."""
     return remote.CopyToRemote(
         name,
         connection=target.connection(),
-        source=pulumi.FileArchive(package.stage()),
+        source=pulumi.FileArchive(package),
         remote_path=REMOTE_DIRECTORY,
         opts=opts,
     )

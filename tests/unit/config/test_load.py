@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from components import credentials
 from components.config import ConfigError, load, schema
 from components.config.__main__ import generated
 from components.config.load import validate
+from lab import credentials as lab_credentials
+from lab.settings import Settings
+from lab.shape import SHAPES
 from tests.support.program import HOST_KEY, PRIVATE_KEY, ROOT, settings, stack_file
 from tests.support.program import credentials as good_credentials
 from tests.unit.config.test_checks import change
@@ -109,6 +113,16 @@ def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Pat
         credentials.load(config, {}, [], environment)
     with pytest.raises(ConfigError, match="NESTED_PVE_CREDENTIALS is not set"):
         credentials.load(config, {}, [], {})
+
+
+@pytest.mark.parametrize(("shape", "stack"), [("default", "dev"), ("default", "twonode"), ("physical", "physical")])
+def test_the_labs_credentials_suffice_for_its_stacks(shape: str, stack: str, tmp_path: Path) -> None:
+    lab = Settings(tmp_path, tmp_path)
+    lab_credentials.make(lab, SHAPES[shape], (os.getuid(), os.getgid()))
+    environment = {"NESTED_PVE_CREDENTIALS": str(lab.credentials)}
+    found = credentials.load(validate(stack_file(stack)), {}, [], environment)
+    assert found.ssh_public_key is not None
+    assert found.ssh_public_key.startswith(found.public_key)
 
 
 def test_insufficient_credentials_are_all_named_and_never_quoted() -> None:
