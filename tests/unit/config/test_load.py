@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SECRET = ["nested-pve-ha:credentials"]
 
-SHAPES: list[tuple[dict[str, Any], str, str, str]] = [
+WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"nodes.0.memoryMb": 1}, "nodes[0].memoryMb", "not a known key", "did you mean memoryMib?"),
     ({"clutser": 1}, "clutser", "not a known key", "did you mean cluster?"),
     ({"xyzzy": 1}, "xyzzy", "not a known key", "remove it"),
@@ -51,7 +51,7 @@ SHAPES: list[tuple[dict[str, Any], str, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "key", "found", "fix"), SHAPES)
+@pytest.mark.parametrize(("changes", "key", "found", "fix"), WRONG)
 def test_a_wrong_shape_is_reported_with_its_key(changes: dict[str, Any], key: str, found: str, fix: str) -> None:
     with pytest.raises(ConfigError) as raised:
         validate(change(stack_file("dev"), changes))
