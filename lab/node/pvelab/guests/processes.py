@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pvelab.guests.registry import Guest
 
 _SLICE = {"qemu": "qemu", "lxc": "lxc"}
-_UNIT = {"qemu": "{vmid}", "lxc": "pve-container@{vmid}"}
+_UNIT = {"qemu": "{vmid}", "lxc": "pve-container-{vmid}"}
 _RUN = {"qemu": "/run/qemu-server", "lxc": "/run/lxc"}
 STOP_S = 10.0
 STARTED_S = 10.0
