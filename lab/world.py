@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import (
     authority,
+    container_template,
     credentials,
     download_server,
     installer_iso,
@@ -78,13 +79,8 @@ class World:
         await work
 
     async def _unpack(self, image: Path) -> None:
-        if self.settings.image.exists():
-            return
-        partial = self.settings.image.with_name("image.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        await run_async("tar", "-C", str(partial), "--exclude=./dev/*", "-xf", str(image))
-        partial.rename(self.settings.image)
+        self.settings.image.mkdir()
+        await run_async("tar", "-C", str(self.settings.image), "--exclude=./dev/*", "-xf", str(image))
 
     async def _make_repository(self) -> None:
         authority.make(self.settings, REPOSITORY_NAMES)
@@ -94,6 +90,8 @@ class World:
         (proxmox / "iso").mkdir()
         digest = await asyncio.to_thread(installer_iso.write, proxmox / "iso" / installer_iso.NAME)
         (proxmox / "iso/SHA256SUMS").write_text(f"{digest}  {installer_iso.NAME}\n")
+        (proxmox / "images/system").mkdir(parents=True)
+        container_template.write(self.settings, proxmox / "images/system" / container_template.NAME)
         await pve_layer.build(self.settings)
 
     async def _start_dns(self) -> None:
@@ -122,7 +120,7 @@ class World:
         await asyncio.gather(*(self.wait_for_ssh(spec.address) for spec in self.shape.machines))
 
     def _lab_machine(self, spec: MachineSpec) -> Machine:
-        disk = self.settings.state / "disks" / spec.name
+        disk = self.settings.memory / "disks" / spec.name
         document = credentials.load(self.settings)
         password_hash = rootfs.hash_password(self.settings, credentials.root_password(document, spec.name))
         system = rootfs.System(
@@ -268,8 +266,9 @@ class World:
         for machine in list(self.machines.values()):
             await machine.power_off()
         self.machines.clear()
-        for directory in ("machines", "disks", "world"):
-            shutil.rmtree(self.settings.state / directory, ignore_errors=True)
+        state, memory = self.settings.state, self.settings.memory
+        for directory in (state / "machines", memory / "machines", memory / "disks", state / "world"):
+            shutil.rmtree(directory, ignore_errors=True)
         (self.settings.state / "world").mkdir()
         await self._start_machines()
         return {}
