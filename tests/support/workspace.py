@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "test"
-RUN_LIMIT = 120
+RUN_LIMIT = 200
 
 PROJECT = """\
 name: workspace

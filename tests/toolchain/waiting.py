@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.support.workspace import Workspace
 
-LIMIT = 60
+LIMIT = 150
 
 
 def wait_for_message(workspace: Workspace, process: subprocess.Popen[str], text: str) -> None:
