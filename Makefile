@@ -12,6 +12,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NE
 LAB := $(SUDO) $(PY) -m lab
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GO_MODULES := toolchain/command toolchain/proxmoxve
+# The flags of the toolchain's own builds, so that lint and tests use the same build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
 SHELL_SCRIPTS := tools/stage tools/debian-packages .ci/run
 
 # Inside the lab's namespaces, as the caller, with the project's engine and the lab's credentials.
