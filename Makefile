@@ -17,10 +17,10 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 SHELL_SCRIPTS := tools/stage tools/debian-packages .ci/run
 
-# Inside the lab's namespaces, as the caller, with the project's engine and the lab's credentials.
-define in_lab
-$(LAB) run -- $(PY) -m admin
-endef
+# The stacks that are built in the lab; any other is for machines of your own, and runs where you are.
+LAB_STACKS := dev twonode
+IN_LAB := $(filter $(STACK),$(LAB_STACKS))
+ADMIN := $(if $(IN_LAB),$(LAB) run -- )$(PY) -m admin
 
 .PHONY: help
 help: ## List the commands
@@ -40,25 +40,25 @@ lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)."; fi
 	@$(STAGE) "Lab" $(LAB) up
 
-up: toolchain lab ## Everything: tools, lab, cluster with HA guests, live check
-	@$(in_lab) up --stack $(STACK)
+up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
+	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB),--yes)
 	@printf '\nNext: make preview | make status | make shell | make down | make clean   (make help lists all)\n'
 
-preview: toolchain lab ## What `make up` would change; touches no host
-	@$(in_lab) preview --stack $(STACK)
+preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
+	@$(ADMIN) preview --stack $(STACK)
 
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
-	@$(in_lab) status --stack $(STACK)
+	@$(ADMIN) status --stack $(STACK)
 
-shell: toolchain lab ## A shell in the administrator's place, with pulumi and the credentials
-	@$(in_lab) shell --stack $(STACK)
+shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, with pulumi and the credentials
+	@$(ADMIN) shell --stack $(STACK)
 
-down: venv ## Destroy the stack, then stop the lab
-	@$(in_lab) down --stack $(STACK) --yes
-	@$(LAB) down
+down: venv ## Destroy the stack; then stop the lab, if it was built there
+	@$(ADMIN) down --stack $(STACK) $(if $(IN_LAB),--yes)
+	@$(if $(IN_LAB),$(LAB) down,true)
 
 clean: ## Stop the lab and remove all that was built, the caches too
-	@if [ -e .venv/.complete ]; then $(LAB) down --purge && $(PY) -m toolchain clean; fi
+	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
 	@rm -rf .nested-pve .venv .mypy_cache .ruff_cache
 
 .PHONY: test lint format unit test-toolchain test-lab lock docs bench

@@ -197,6 +197,9 @@ def enter(settings: Settings, command: list[str]) -> None:
     if invoker.uid != 0:
         drop = ["setpriv", f"--reuid={invoker.uid}", f"--regid={invoker.gid}", "--init-groups"]
     environment = {
+        # The salts of the lab's stack files belong to this passphrase, which protects nothing: the lab's secrets are
+        # made per machine, and live in the state of this machine only.
+        "PULUMI_CONFIG_PASSPHRASE": "lab-only",
         **os.environ,
         "NESTED_PVE_CREDENTIALS": str(settings.credentials),
         "NESTED_PVE_LAB_STATE": str(settings.state),
