@@ -1,0 +1,93 @@
+"""What the engine and the providers say becomes a named failure, told once."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin import failures
+from admin.engine import Run
+from admin.errors import CODES
+from onnode.errors import CODES as ON_NODE_CODES
+
+URN = "urn:pulumi:dev::nested-pve-ha::nested-pve-ha:index:NestedPveNode$command:remote:Command::proxmox02-prepare"
+STEP_TEXT = """\
+error[repository-unreachable]: the package repository could not be reached
+  observed: apt-get update: Could not resolve 'download.proxmox.com'
+  expected: an answer
+  next: check the machine's gateway and DNS"""
+
+
+def explain(*errors: tuple[str, str], **more: object) -> list[failures.Failure]:
+    run = Run(1, "", errors=list(errors))
+    for name, value in more.items():
+        setattr(run, name, value)
+    return failures.explain(run, "up.log")
+
+
+def test_a_steps_own_words_come_through_and_only_they() -> None:
+    said = f'running "python3 …/onnode prepare-node": Process exited with status 1:\nsome progress\n{STEP_TEXT}\n'
+    (failure,) = explain((URN, said), ("", "update failed"))
+    assert failure == failures.Failure("repository-unreachable", "proxmox02-prepare", STEP_TEXT)
+
+
+def test_the_same_failure_said_by_several_resources_is_told_once() -> None:
+    assert len(explain((URN, STEP_TEXT), ("", STEP_TEXT))) == 1
+
+
+def test_two_failures_are_both_told() -> None:
+    other = STEP_TEXT.replace("repository-unreachable", "no-virtualization")
+    assert [failure.code for failure in explain((URN, STEP_TEXT), (URN, other))] == [
+        "repository-unreachable",
+        "no-virtualization",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("after 10 failed attempts: dial tcp 192.168.0.180:22: connect: no route to host", "host-unreachable"),
+        ("ssh: handshake failed: ssh: host key mismatch", "host-key-mismatch"),
+        ("ssh: handshake failed: ssh: unable to authenticate, attempted methods [none publickey]", "ssh-auth-failed"),
+        (
+            "error retrieving version: received an HTTP 401 response - Reason: authentication failure",
+            "api-login-failed",
+        ),
+        (
+            'Get "https://pve.lab.internal:8006/": dial tcp 192.168.0.185:8006: connect: connection refused',
+            "api-unreachable",
+        ),
+        ("error creating VM: VM 101 already exists on node 'virtual'", "vm-not-recorded"),
+        ("checksum mismatch: got 'aa' != expect 'bb'", "iso-checksum"),
+        ('resource "urn…" cannot be deleted because it is protected', "node-protected"),
+        ("panic: runtime error: index out of range", "plugin-crashed"),
+        ("something nobody has seen before", "engine-failed"),
+    ],
+)
+def test_what_the_engine_and_its_plugins_say_is_recognized(said: str, code: str) -> None:
+    (failure,) = explain((URN, said))
+    assert failure.code == code
+    assert said in failure.text
+    assert "proxmox02-prepare" in failure.text
+    assert "next: " in failure.text
+    assert "up.log" in failure.text
+
+
+def test_a_run_that_never_began_is_explained_by_its_output() -> None:
+    (failure,) = explain(output="error: the stack is currently locked by 1 lock(s). Either wait …")
+    assert failure.code == "stack-locked"
+
+
+def test_a_run_that_says_nothing_still_has_a_failure() -> None:
+    assert [failure.code for failure in explain()] == ["engine-failed"]
+
+
+def test_a_violation_names_rule_and_resource() -> None:
+    (failure,) = explain(violations=[("nested-node-cpu-host", URN, "cpu type is kvm64\nset cpuType: host")])
+    assert failure.code == "policy-violated"
+    assert "nested-node-cpu-host" in failure.text
+    assert "proxmox02-prepare" in failure.text
+    assert "set cpuType: host" in failure.text
+
+
+def test_every_pattern_has_a_documented_code() -> None:
+    assert {code for code, _ in failures.PATTERNS} <= CODES.keys() | ON_NODE_CODES.keys()

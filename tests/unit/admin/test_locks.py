@@ -1,0 +1,98 @@
+"""The engine's lock in a file backend: a dead run's is cleared, a living one's never."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from admin import locks
+from admin.errors import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STACK = "dev"
+
+
+def write(backend: Path, pid: int, *, hostname: str | None = None, taken_at: float | None = None) -> Path:
+    directory = backend / "locks" / "organization" / "nested-pve-ha" / STACK
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{pid}.json"
+    moment = datetime.fromtimestamp(taken_at or time.time(), UTC)
+    # As the engine writes it: nanoseconds.
+    timestamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}123Z"
+    content = {"pid": pid, "username": "root", "hostname": hostname or socket.gethostname(), "timestamp": timestamp}
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process.pid
+    process.kill()
+    process.wait(timeout=10)
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait(timeout=10)
+    return process.pid
+
+
+def test_no_lock_is_fine(tmp_path: Path) -> None:
+    assert locks.clear_stale(locks.find(tmp_path, STACK)) == []
+
+
+def test_the_lock_of_a_dead_process_is_cleared(tmp_path: Path) -> None:
+    path = write(tmp_path, pid := dead_pid())
+    assert [lock.pid for lock in locks.clear_stale(locks.find(tmp_path, STACK))] == [pid]
+    assert not path.exists()
+
+
+def test_the_lock_of_a_living_process_stays_and_its_process_is_named(tmp_path: Path, sleeper: int) -> None:
+    path = write(tmp_path, sleeper, taken_at=time.time() + 1)
+    with pytest.raises(AdminError) as caught:
+        locks.clear_stale(locks.find(tmp_path, STACK))
+    assert caught.value.code == "stack-locked"
+    assert f"process {sleeper}" in caught.value.observed
+    assert path.exists()
+
+
+def test_a_living_process_that_is_younger_than_the_lock_is_another_one(tmp_path: Path, sleeper: int) -> None:
+    path = write(tmp_path, sleeper, taken_at=time.time() - 3600)
+    locks.clear_stale(locks.find(tmp_path, STACK))
+    assert not path.exists()
+
+
+def test_a_lock_of_another_host_stays_whatever_runs_here(tmp_path: Path) -> None:
+    path = write(tmp_path, dead_pid(), hostname="elsewhere")
+    with pytest.raises(AdminError) as caught:
+        locks.clear_stale(locks.find(tmp_path, STACK))
+    assert "elsewhere" in caught.value.observed
+    assert "pulumi cancel --stack dev" in caught.value.fix
+    assert path.exists()
+
+
+def test_a_living_lock_beside_a_dead_one_keeps_both(tmp_path: Path, sleeper: int) -> None:
+    dead = write(tmp_path, dead_pid())
+    write(tmp_path, sleeper, taken_at=time.time() + 1)
+    with pytest.raises(AdminError):
+        locks.clear_stale(locks.find(tmp_path, STACK))
+    assert dead.exists()
+
+
+def test_when_a_process_started_is_known() -> None:
+    started = locks.process_started_at(os.getpid())
+    assert started is not None
+    assert 0 <= time.time() - started < 24 * 3600
+    assert locks.process_started_at(dead_pid()) is None
