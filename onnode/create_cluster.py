@@ -56,6 +56,7 @@ def act(machine: Machine, desired: CreateCluster, action: Action) -> None:
     """
     if action.do == "create":
         result = machine.run(command(desired), timeout_s=desired.timeout_s)
+        machine.note(result.text)
         if not machine.wait_for(lambda: membership.observe(machine).conf is not None, formation.SERVICE_S):
             raise StepError(
                 "create-failed",

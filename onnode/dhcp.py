@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnode import originals, systemd
 from onnode.desired import Bridge, Dhcp
 from onnode.errors import StepError
+from onnode.machine import tail
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 UNIT_FILE = "/etc/systemd/system/nested-pve-ha-dhcp@.service"
 DIRECTORY = "/etc/nested-pve-ha/dhcp"
 LEASES = "/var/lib/nested-pve-ha"
+SETTLE_S = 1.0
 UNIT = f"""\
 # Made by nested-pve-ha.
 [Unit]
@@ -111,7 +113,8 @@ def decide(observed: Observed, desired: Dhcp) -> list[Action]:
             actions += [Action("configure", bridge, config), Action("start", bridge)]
         elif not instance.unit.running:
             actions.append(Action("start", bridge))
-    return actions
+    started = [action.what for action in actions if action.do == "start"]
+    return [*actions, *([Action("settle", " ".join(started))] if started else [])]
 
 
 def act(machine: Machine, _desired: Dhcp, action: Action) -> None:
@@ -122,30 +125,29 @@ def act(machine: Machine, _desired: Dhcp, action: Action) -> None:
     elif action.do == "configure":
         machine.write(f"{DIRECTORY}/{action.what}.conf", action.text)
     elif action.do == "start":
-        start(machine, action.what)
+        machine.path(LEASES).mkdir(parents=True, exist_ok=True)
+        machine.run(["systemctl", "enable", "--now", unit_name(action.what)], timeout_s=90)
+    elif action.do == "settle":
+        _settle(machine, action.what.split())
     elif action.do == "stop":
         systemd.systemctl(machine, "stop", unit_name(action.what))
     else:
         remove(machine, action.what)
 
 
-def start(machine: Machine, bridge: str) -> None:
-    """Start an instance now and at every boot.
-
-    Raises:
-        StepError: dhcp-failed.
-    """
-    machine.path(LEASES).mkdir(parents=True, exist_ok=True)
-    machine.run(["systemctl", "enable", "--now", unit_name(bridge)], timeout_s=90)
-    if not systemd.settled(machine, unit_name(bridge)):
-        log = machine.run(["journalctl", "--no-pager", "-n", "5", "-o", "cat", "-u", unit_name(bridge)])
-        raise StepError(
-            "dhcp-failed",
-            f"dnsmasq does not run on {bridge}",
-            observed=" | ".join(log.out.split("\n")) or "no log",
-            expected=f"{unit_name(bridge)} is active",
-            fix=f"`journalctl -u {unit_name(bridge)}` on the outer host says why",
-        )
+def _settle(machine: Machine, bridges: list[str]) -> None:
+    """A dnsmasq that cannot bind dies a moment after its start."""
+    machine.sleep(SETTLE_S)
+    for bridge in bridges:
+        if systemd.unit(machine, unit_name(bridge)).active != "active":
+            log = machine.run(["journalctl", "--no-pager", "-n", "5", "-o", "cat", "-u", unit_name(bridge)])
+            raise StepError(
+                "dhcp-failed",
+                f"dnsmasq does not run on {bridge}",
+                observed=tail(log.out),
+                expected=f"{unit_name(bridge)} is active",
+                fix=f"`journalctl -u {unit_name(bridge)}` on the outer host says why",
+            )
 
 
 def remove(machine: Machine, bridge: str) -> None:

@@ -121,9 +121,11 @@ def finish(machine: Machine, timeout_s: float) -> None:
         StepError: no-quorum, api-down, or that of a failing command.
     """
     machine.run(["systemctl", "reset-failed", "corosync", "pve-cluster"])
-    machine.run(["systemctl", "start", "corosync", "pve-cluster"], timeout_s=SERVICE_S)
-    # A pmxcfs that has just made corosync.conf out of the shared one leaves a corosync that did not start without it.
-    machine.run(["systemctl", "start", "corosync"], timeout_s=SERVICE_S)
+    member = membership.observe(machine)
+    if member.pve_conf is not None and member.local_conf is None:
+        # pmxcfs gives corosync its configuration when it starts, and goes on alone if there was none then.
+        machine.run(["systemctl", "restart", "pve-cluster"], timeout_s=SERVICE_S)
+    machine.run(["systemctl", "start", "pve-cluster", "corosync"], timeout_s=SERVICE_S)
     wait_for_quorum(machine, timeout_s)
     _certify(machine)
 

@@ -33,6 +33,7 @@ DISK_ONLY = "order=scsi0"
 DISK_THEN_CD = "order=scsi0;ide2"
 BUILD_S = 900.0
 VM_S = 120.0
+LOOK_EVERY_S = 10.0
 KEY_TYPES = {"ecdsa-sha2-nistp256": "ecdsa", "ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
 
 
@@ -94,10 +95,11 @@ def parse_keys(text: str) -> list[str]:
 def observe(machine: Machine, desired: InstallNode) -> Observed:
     """Look at the VM, ask its address for a host key, and read what is remembered."""
     record = _record(machine, desired.stack, desired.vmid)
+    presented = keys(machine, desired)
     return Observed(
         _config(machine, desired.vmid),
-        running(machine, desired.vmid),
-        keys(machine, desired),
+        pinned(desired) in presented or running(machine, desired.vmid),
+        presented,
         record,
         record is not None and machine.exists(record.iso),
         machine.exists(desired.base_iso_path),
@@ -270,17 +272,22 @@ def _build(machine: Machine, desired: InstallNode) -> None:
 
 def _wait(machine: Machine, desired: InstallNode) -> None:
     seen: list[str] = []
+    look_again = machine.monotonic()
 
     def answered() -> bool:
+        nonlocal look_again
         seen[:] = keys(machine, desired)
-        if not seen and not running(machine, desired.vmid):
+        if seen or machine.monotonic() < look_again:
+            return pinned(desired) in seen
+        look_again = machine.monotonic() + LOOK_EVERY_S
+        if not running(machine, desired.vmid):
             raise StepError(
                 "vm-stopped",
                 f"the VM of {desired.name} stopped while it was waited for",
                 observed=f"VM {desired.vmid} is stopped",
                 expected="it runs until its node answers",
             )
-        return pinned(desired) in seen
+        return False
 
     if not machine.wait_for(answered, desired.timeout_s):
         raise StepError(
@@ -292,8 +299,7 @@ def _wait(machine: Machine, desired: InstallNode) -> None:
 
 
 def _eject(machine: Machine, vmid: str) -> None:
-    """Take the CD out at once; the drive itself goes when the VM is next started, since IDE cannot be unplugged."""
-    machine.check(["qm", "set", vmid, "--ide2", "none,media=cdrom"], timeout_s=VM_S)
+    """Take the drive out of the configuration; IDE cannot be unplugged, so it goes when the VM is next started."""
     machine.check(["qm", "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY], timeout_s=VM_S)
 
 

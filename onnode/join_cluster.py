@@ -124,13 +124,14 @@ def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
 def _join(machine: Machine, desired: JoinCluster) -> None:
     """Run `pvecm add`; if it got past the point where the cluster takes the node in, go forward from there."""
     result = machine.run(command(desired), stdin=f"{desired.root_password}\n", timeout_s=desired.timeout_s)
+    machine.note(result.text)
     if f"successfully added node '{desired.node}' to cluster" in result.out:
         formation.wait_for_quorum(machine, desired.timeout_s)
         formation.wait_for_api(machine)
         return
     if membership.observe(machine).conf is None:
         raise complaint(result, desired)
-    machine.note(f"`pvecm add` stopped half way ({tail(result.text, 2)}): finishing the join")
+    machine.note("`pvecm add` stopped half way: finishing the join")
     _finish(machine, desired)
 
 

@@ -38,7 +38,7 @@ class Observed:
     virtualization: str | None
     live: str | None  # None: the module is not loaded
     options: list[Option] = field(default_factory=list)  # in the order in which modprobe applies them
-    running: list[pve.RunningVm] = field(default_factory=list)
+    running: list[pve.RunningVm] = field(default_factory=list)  # only asked for when the module must be reloaded
     users: int = 0  # the module's reference count
 
 
@@ -63,7 +63,7 @@ def is_on(value: str) -> bool:
     return value.strip().lower() in ("y", "1", "yes", "on", "true")
 
 
-def observe(machine: Machine, _desired: KvmNested) -> Observed:
+def observe(machine: Machine, desired: KvmNested) -> Observed:
     """Look at the processor, the live parameter and the configuration."""
     virtualization = pve.parse_virtualization(machine.read(pve.CPUINFO) or "")
     if virtualization is None:
@@ -74,9 +74,13 @@ def observe(machine: Machine, _desired: KvmNested) -> Observed:
         virtualization,
         live if live is None else live.strip(),
         _options(machine, module),
-        pve.parse_running(machine.run(["qm", "list"]).out),
+        _running(machine) if live is not None and is_on(live) != desired.enabled else [],
         int(machine.read(f"/sys/module/{module}/refcnt") or 0),
     )
+
+
+def _running(machine: Machine) -> list[pve.RunningVm]:
+    return pve.parse_running(machine.run(["qm", "list"]).out)
 
 
 def _options(machine: Machine, module: str) -> list[Option]:
@@ -108,13 +112,17 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
     module = MODULES[observed.virtualization]
     if not _persisted(observed, desired):
         _refuse_overriding(observed, desired)
-        return [Action("write", OPTIONS_FILE)]
+        return [Action("write", OPTIONS_FILE), *([] if _in_use_by(observed) else _load(observed, desired, module))]
+    actions = _load(observed, desired, module)
+    if actions and (users := _in_use_by(observed)):
+        raise _in_use(module, users)
+    return actions
+
+
+def _load(observed: Observed, desired: KvmNested, module: str) -> list[Action]:
     if observed.live is None:
         return [Action("load", module)]
-    if is_on(observed.live) != desired.enabled:
-        _refuse_in_use(observed, module)
-        return [Action("reload", module)]
-    return []
+    return [] if is_on(observed.live) == desired.enabled else [Action("reload", module)]
 
 
 def _persisted(observed: Observed, desired: KvmNested) -> bool:
@@ -132,12 +140,10 @@ def _refuse_overriding(observed: Observed, desired: KvmNested) -> None:
         )
 
 
-def _refuse_in_use(observed: Observed, module: str) -> None:
+def _in_use_by(observed: Observed) -> str:
     if observed.running:
-        named = ", ".join(f"{vm.vmid} ({vm.name})" for vm in observed.running)
-        raise _in_use(module, f"running: {named}")
-    if observed.users:
-        raise _in_use(module, f"{observed.users} users of {module} that are no VMs of Proxmox VE")
+        return f"running: {', '.join(f'{vm.vmid} ({vm.name})' for vm in observed.running)}"
+    return f"{observed.users} users of the module that are no VMs of Proxmox VE" if observed.users else ""
 
 
 def _in_use(module: str, observed: str) -> StepError:

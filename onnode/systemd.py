@@ -1,4 +1,4 @@
-"""systemd: what a unit does, and whether it keeps doing it."""
+"""systemd: asking for units, and telling it what to do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnode.machine import Machine
-
-SETTLE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,3 @@ def systemctl(machine: Machine, *arguments: str, timeout_s: float = 90.0) -> Non
         StepError: command-failed or command-timeout.
     """
     machine.check(["systemctl", *arguments], timeout_s=timeout_s)
-
-
-def settled(machine: Machine, name: str) -> bool:
-    """Whether a unit that was just started is still active a moment later."""
-
-    def active() -> bool:
-        return unit(machine, name).active == "active"
-
-    if not machine.wait_for(active, SETTLE_S):
-        return False
-    machine.sleep(1)
-    return active()

@@ -48,9 +48,14 @@ def signalled(number: signal.Signals) -> Callable[[list[str], str], str]:
     return program
 
 
-def nested(machine: FakeMachine) -> None:
+def nested(machine: FakeMachine, live: str = "Y") -> None:
+    def modprobe(_arguments: list[str], _stdin: str) -> int:
+        machine.write("/sys/module/kvm_intel/parameters/nested", "Y\n")
+        return 0
+
+    machine.programs["modprobe"] = modprobe
     machine.write("/proc/cpuinfo", "flags: vmx\n")
-    machine.write("/sys/module/kvm_intel/parameters/nested", "Y\n")
+    machine.write("/sys/module/kvm_intel/parameters/nested", f"{live}\n")
     machine.write("/etc/modprobe.d/a.conf", "options kvm-intel nested=1\n")
 
 
@@ -124,7 +129,7 @@ def test_a_secret_in_an_unforeseen_error_stays_hidden(machine: FakeMachine, monk
 
 
 def test_told_to_stop(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    nested(machine)
+    nested(machine, "N")
     machine.programs["qm"] = signalled(signal.SIGTERM)
     assert call(machine, monkeypatch, "kvm-nested") == 1
     assert machine.notes[-1].startswith("error[interrupted]: ")
@@ -132,7 +137,7 @@ def test_told_to_stop(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_lost_connection_does_not_stop_a_step(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    nested(machine)
+    nested(machine, "N")
     machine.programs["qm"] = signalled(signal.SIGHUP)
     assert call(machine, monkeypatch, "kvm-nested") == 0
 
@@ -149,7 +154,7 @@ def test_nobody_reads_the_result(machine: FakeMachine, monkeypatch: pytest.Monke
 
 
 def test_it_holds_the_lock_while_it_works(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    nested(machine)
+    nested(machine, "N")
     seen = []
 
     def look(*_arguments: object) -> str:
