@@ -6,17 +6,18 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from admin.environment import OWN, ROOT
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 LOGS = OWN / "logs"
@@ -101,26 +102,36 @@ class Engine:
         )
         _refuse_failed(done, "stack init")
 
+    def log(self, operation: str) -> Path:
+        """Where the engine's own output of the last such operation is kept."""
+        return LOGS / f"{self.stack}-{operation}.log"
+
     def run(self, operation: str, *arguments: str, on_event: Callable[[Event], None]) -> Run:
         """Run an operation to its end. An interrupt from the keyboard is left to the engine, which ends in order."""
         LOGS.mkdir(parents=True, exist_ok=True)
-        events, output = LOGS / f"{operation}.events.json", LOGS / f"{operation}.log"
-        for stale in (events, output):
-            stale.unlink(missing_ok=True)
+        output = self.log(operation)
+        output.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="nested-pve-ha-") as directory:
+            return self._run(operation, arguments, Path(directory) / "events.json", output, on_event)
+
+    def _run(
+        self, operation: str, arguments: Sequence[str], events: Path, output: Path, on_event: Callable[[Event], None]
+    ) -> Run:
         command = ["pulumi", operation, "--stack", self.stack, "--non-interactive", "--color", "never"]
         command += ["--event-log", str(events), *arguments]
         environment = {**self.environment, "PULUMI_DEBUG_COMMANDS": "true"}  # which is what adds --event-log
         run = Run(0, "")
         started = time.monotonic()
-        with output.open("w") as sink, _interrupts_left_to_the_child():
-            os.chmod(output, 0o600)  # noqa: PTH101 - the open file, not a path that may have changed
+        with output.open("w+") as sink, _interrupts_left_to_the_child():
+            os.fchmod(sink.fileno(), 0o600)
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
             )
             for event in _follow(events, process):
                 _record(run, event)
                 on_event(event)
-        run.exit_code, run.output = process.returncode, output.read_text()
+            sink.seek(0)
+            run.exit_code, run.output = process.returncode, sink.read()
         run.duration_s = time.monotonic() - started
         return run
 

@@ -129,7 +129,7 @@ def _run(place: Place, operation: str, *arguments: str) -> engine.Run:
     with Narrator() as narrator:
         run = place.engine.run(operation, *arguments, on_event=narrator)
     if run.exit_code != 0:
-        log = engine.LOGS / f"{operation}.log"
+        log = place.engine.log(operation)
         shown = log.relative_to(Path.cwd()) if log.is_relative_to(Path.cwd()) else log
         raise RunError(failures.explain(run, str(shown)))
     return run
