@@ -1,0 +1,205 @@
+"""The API client against a TLS server on the loopback that answers as pveproxy does."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import ssl
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from admin import api, certificates
+from admin.errors import AdminError
+from onnode.membership import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PASSWORD = "right"
+REFUSALS: dict[str, tuple[Any, ...]] = {
+    "/refused": ({"data": None, "errors": {"memory": "value too small\n"}}, 400, "Parameter verification failed."),
+    "/dead": ({"data": None}, 595, "No route to host"),
+}
+
+
+def certificate() -> tuple[str, str]:
+    """A self-signed certificate and its key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proxmox01")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return made.public_bytes(serialization.Encoding.PEM).decode(), pem.decode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A few paths of the API; what was asked is kept."""
+
+    asked: list[tuple[str, str, str | None]]
+
+    def log_message(self, *_arguments: Any) -> None:  # noqa: ANN401
+        """Not on the tests' output."""
+
+    def _answer(self, data: Any, status: int = 200, reason: str | None = None) -> None:  # noqa: ANN401 - JSON
+        body = json.dumps(data).encode()
+        self.send_response(status, reason)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _handle(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode()
+        path = self.path.removeprefix("/api2/json").partition("?")[0]
+        self.asked.append((self.command, path, self.headers.get("CSRFPreventionToken")))
+        if path == "/access/ticket":
+            if f"password={PASSWORD}" not in body:
+                return self._answer({"data": None}, 401, "authentication failure")
+            return self._answer({"data": {"ticket": "t", "CSRFPreventionToken": "c"}})
+        if "PVEAuthCookie=t" not in (self.headers.get("Cookie") or ""):
+            return self._answer({"data": None}, 401, "No ticket")
+        if path.endswith("/status"):
+            outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
+            return self._answer({"data": {"status": "stopped", "exitstatus": outcome}})
+        return self._answer(*REFUSALS.get(path, ({"data": {"path": path}},)))
+
+    do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - the library's names
+
+
+class Server:
+    """Where it listens, what it presents, and what it was asked."""
+
+    def __init__(self, port: int, pem: str, asked: list[tuple[str, str, str | None]]) -> None:
+        self.base = f"https://127.0.0.1:{port}"
+        self.port = port
+        self.fingerprint = fingerprint(pem) or ""
+        self.asked = asked
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[Server]:
+    pem, key = certificate()
+    (directory / "both.pem").write_text(pem + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "both.pem")
+    asked: list[tuple[str, str, str | None]] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"asked": asked}))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield Server(server.server_address[1], pem, asked)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=10)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path) as running:
+        yield running
+
+
+def session(server: Server) -> api.Api:
+    made = api.Api(server.base, server.fingerprint)
+    made.login("pulumi@pve", PASSWORD)
+    return made
+
+
+def test_a_ticket_opens_the_api_and_changes_carry_the_token(server: Server) -> None:
+    made = session(server)
+    assert made.get("/version") == {"path": "/version"}
+    made.post("/nodes/a/qemu", vmid=1)
+    made.put("/nodes/a/qemu/1/config", memory=1)
+    made.delete("/nodes/a/qemu/1")
+    assert [entry[0] for entry in server.asked] == ["POST", "GET", "POST", "PUT", "DELETE"]
+    assert all(token == "c" for method, _, token in server.asked[2:])
+
+
+def test_another_certificate_gets_no_password(server: Server) -> None:
+    foreign = fingerprint(certificate()[0])
+    with pytest.raises(AdminError) as caught:
+        api.Api(server.base, foreign).login("pulumi@pve", PASSWORD)
+    assert caught.value.code == "api-certificate"
+    assert server.asked == []
+
+
+def test_a_certificate_that_no_authority_knows_is_refused_when_it_is_not_pinned(server: Server) -> None:
+    with pytest.raises(AdminError) as caught:
+        api.Api(server.base, None).login("pulumi@pve", PASSWORD)
+    assert caught.value.code == "api-certificate"
+    assert server.asked == []
+
+
+def test_a_wrong_password_is_named(server: Server) -> None:
+    with pytest.raises(AdminError) as caught:
+        api.Api(server.base, server.fingerprint).login("pulumi@pve", "wrong")
+    assert caught.value.code == "api-login-failed"
+    assert "pulumi@pve" in caught.value.what
+    assert "wrong" not in caught.value.render().split()
+
+
+def test_nobody_there_is_named(server: Server) -> None:
+    lost = api.Api("https://127.0.0.1:1", server.fingerprint)
+    with pytest.raises(AdminError) as caught:
+        lost.get("/version")
+    assert caught.value.code == "api-unreachable"
+
+
+def test_a_refusal_tells_the_reason_and_the_parameters(server: Server) -> None:
+    with pytest.raises(api.ApiError) as caught:
+        session(server).post("/refused", memory=1)
+    assert caught.value.observed == "400 Parameter verification failed.; memory: value too small"
+
+
+def test_a_node_that_the_api_cannot_reach_is_told_by_its_status(server: Server) -> None:
+    with pytest.raises(api.ApiError) as caught:
+        session(server).get("/dead")
+    assert caught.value.status == api.NO_NODE
+
+
+def test_a_task_that_ends_well_is_waited_for_and_one_that_fails_is_named(server: Server) -> None:
+    made = session(server)
+    made.wait("UPID:ok:1:2:3:qmcreate:1:root@pam:", 10)
+    with pytest.raises(AdminError) as caught:
+        made.wait("UPID:bad:1:2:3:qmcreate:1:root@pam:", 10)
+    assert caught.value.code == "task-failed"
+    assert "exit code 1" in caught.value.observed
+
+
+def test_what_is_presented_is_compared_with_what_the_machines_hold(server: Server) -> None:
+    found = asyncio.run(certificates.presented("127.0.0.1", server.port))
+    assert found == server.fingerprint
+    own = {"proxmox01": "AA:BB", "proxmox02": server.fingerprint}
+    assert certificates.refuse_foreign("https://pve:8006", found, own) == "proxmox02"
+    with pytest.raises(AdminError) as caught:
+        certificates.refuse_foreign("https://pve:8006", found, {"proxmox01": "AA:BB", "proxmox02": None})
+    assert caught.value.code == "api-certificate"
+
+
+def test_nothing_presented_is_an_unreachable_api() -> None:
+    assert asyncio.run(certificates.presented("127.0.0.1", 1)) is None
+    with pytest.raises(AdminError) as caught:
+        certificates.refuse_foreign("https://pve:8006", None, {"proxmox01": "AA:BB"})
+    assert caught.value.code == "api-unreachable"

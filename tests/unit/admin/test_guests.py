@@ -1,0 +1,247 @@
+"""Template, container and HA checks: what is decided from what the API says, as cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from admin import guests
+from admin.desired import Api, Container, Template, VerifyGuest
+from admin.errors import AdminError
+from admin.steps import container, ha_ready, template, verify_guest
+
+API = Api("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
+TEMPLATE = Template(
+    members=[],
+    api=API,
+    stack_tag="stack-dev",
+    vmid=9000,
+    name="debian-template",
+    node="proxmox01",
+    storage="shared",
+    disk_gib=1,
+    cores=1,
+    memory_mib=512,
+    cpu_type="qemu64",
+    kvm=False,
+    bridge="vmbr0",
+    image=None,
+)
+TEMPLATE_CONFIG = {
+    "name": "debian-template",
+    "cores": 1,
+    "memory": "512",
+    "cpu": "qemu64",
+    "kvm": 0,
+    "agent": "1",
+    "tags": "nested-pve-ha;stack-dev",
+    "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0",
+    "scsi0": "shared:9000/base-9000-disk-0.raw,size=1G",
+    "template": 1,
+}
+CONTAINER = Container(
+    members=[],
+    api=API,
+    stack_tag="stack-dev",
+    vmid=300,
+    name="ct01",
+    node="proxmox02",
+    storage="shared",
+    disk_gib=1,
+    cores=1,
+    memory_mib=512,
+    swap_mib=0,
+    bridge="vmbr0",
+    address="dhcp",
+    gateway=None,
+    template=None,
+    template_volume="shared:vztmpl/debian.tar.zst",
+)
+CONTAINER_CONFIG = {
+    "hostname": "ct01",
+    "cores": 1,
+    "memory": 512,
+    "swap": 0,
+    "tags": "nested-pve-ha;stack-dev",
+    "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:AA:BB:CC,ip=dhcp,type=veth",
+    "rootfs": "shared:300/vm-300-disk-0.raw,size=1G",
+}
+
+
+def test_a_template_as_wanted_needs_no_correction() -> None:
+    assert template.corrections(TEMPLATE, TEMPLATE_CONFIG) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "correction"),
+    [
+        ({"kvm": 1}, {"kvm": "0"}),
+        ({"kvm": None}, {"kvm": "0"}),
+        ({"agent": "0"}, {"agent": "1"}),
+        ({"cpu": "host"}, {"cpu": "qemu64"}),
+        ({"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr1"}, {"net0": "virtio,bridge=vmbr0"}),
+        ({"net0": "e1000=BC:24:11:00:00:01,bridge=vmbr0"}, {"net0": "virtio,bridge=vmbr0"}),
+        ({"ide2": "none,media=cdrom"}, {"delete": "ide2"}),
+        ({"ide2": "local:iso/x.iso,media=cdrom", "ide3": "none,media=cdrom"}, {"delete": "ide2,ide3"}),
+    ],
+)
+def test_a_template_is_corrected_where_it_differs(found: dict[str, Any], correction: dict[str, str]) -> None:
+    config = {key: value for key, value in {**TEMPLATE_CONFIG, **found}.items() if value is not None}
+    assert template.corrections(TEMPLATE, config) == correction
+
+
+def test_a_container_as_wanted_needs_no_change() -> None:
+    container.refuse_different(CONTAINER, CONTAINER_CONFIG)
+    assert guests.changes(container.options(CONTAINER), CONTAINER_CONFIG) == {}
+
+
+def test_memory_is_changed_where_the_container_runs() -> None:
+    wanted = replace(CONTAINER, memory_mib=640)
+    container.refuse_different(wanted, CONTAINER_CONFIG)
+    assert guests.changes(container.options(wanted), CONTAINER_CONFIG) == {"memory": "640"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (replace(CONTAINER, storage="other"), "storage other"),
+        (replace(CONTAINER, disk_gib=2), "disk 2G"),
+        (replace(CONTAINER, bridge="vmbr1"), "bridge=vmbr1"),
+        (replace(CONTAINER, address="192.168.0.200/24", gateway="192.168.0.1"), "ip=192.168.0.200/24,gw=192.168.0.1"),
+    ],
+)
+def test_what_would_need_a_new_container_is_refused(changed: Container, named: str) -> None:
+    with pytest.raises(AdminError) as caught:
+        container.refuse_different(changed, CONTAINER_CONFIG)
+    assert caught.value.code == "guest-differs"
+    assert named in caught.value.expected
+
+
+FOUND = guests.Found(
+    300,
+    "lxc",
+    "proxmox02",
+    node_online=True,
+    tags=frozenset({"nested-pve-ha", "stack-dev"}),
+    template=False,
+    ha_state=None,
+)
+
+
+def test_a_guest_of_this_stack_may_be_touched() -> None:
+    guests.refuse_foreign(FOUND, "lxc", "stack-dev")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(FOUND, tags=frozenset()),
+        replace(FOUND, tags=frozenset({"nested-pve-ha", "stack-prod"})),
+        replace(FOUND, kind="qemu"),
+    ],
+)
+def test_a_foreign_guest_is_never_touched(found: guests.Found) -> None:
+    with pytest.raises(AdminError) as caught:
+        guests.refuse_foreign(found, "lxc", "stack-dev")
+    assert caught.value.code == "guest-foreign"
+
+
+@pytest.mark.parametrize("text", ["a;b", "a,b", "a b", "a; b", "a;b;"])
+def test_tags_are_read_in_every_form_proxmox_accepts(text: str) -> None:
+    assert guests.split_tags(text) == ["a", "b"]
+
+
+class FakeApi:
+    """The calls of a guest's search, answered from a script: one answer per look."""
+
+    def __init__(self, *looks: list[dict[str, Any]]) -> None:
+        self._looks = list(looks)
+
+    def get(self, path: str, **_parameters: Any) -> Any:  # noqa: ANN401 - JSON
+        assert path == "/cluster/resources"
+        return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+
+
+def resources(node: str, ha: str | None, **nodes: str) -> list[dict[str, Any]]:
+    guest = {"type": "lxc", "vmid": 300, "node": node, "tags": "stack-dev", "hastate": ha}
+    return [guest, *({"type": "node", "node": name, "status": status} for name, status in nodes.items())]
+
+
+NODES = {"proxmox01": "online", "proxmox02": "offline"}
+
+
+def test_ha_is_given_the_time_to_recover_a_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    api: Any = FakeApi(
+        resources("proxmox02", "started", **NODES),
+        resources("proxmox02", "fence", **NODES),
+        resources("proxmox01", "started", **NODES),
+    )
+    found = guests.find(api, 300)
+    assert found is not None
+    recovered = guests.wait_until_reachable(api, found)
+    assert recovered is not None
+    assert recovered.node == "proxmox01"
+
+
+@pytest.mark.parametrize(("ha", "timeout_s"), [(None, 60), ("fence", 0)])
+def test_a_guest_that_nobody_recovers_is_named(
+    ha: str | None, timeout_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    api: Any = FakeApi(resources("proxmox02", ha, **NODES))
+    found = guests.find(api, 300)
+    assert found is not None
+    with pytest.raises(AdminError) as caught:
+        guests.wait_until_reachable(api, found, timeout_s)
+    assert caught.value.code == "guest-node-down"
+    assert "proxmox02 is offline" in caught.value.observed
+
+
+def test_a_guest_that_is_not_there_is_not_found() -> None:
+    api: Any = FakeApi(resources("proxmox01", None, **NODES))
+    assert guests.find(api, 301) is None
+
+
+QUORUM = {"type": "quorum", "quorate": 1}
+MASTER = {"type": "master", "node": "proxmox01", "status": "proxmox01 (active, Sat Nov 21)"}
+AGENT = {"type": "lrm", "node": "proxmox02", "status": "proxmox02 (idle, Sat Nov 21)"}
+DEAD = {"type": "lrm", "node": "proxmox02", "status": "proxmox02 (old timestamp - dead?, Sat Nov 21)"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ([QUORUM], []),  # no guest was ever under HA
+        ([QUORUM, MASTER, AGENT], []),
+        ([{"type": "quorum", "quorate": 0}], ["no quorum"]),
+        ([], ["no quorum"]),
+        ([QUORUM, MASTER, DEAD], ["lrm proxmox02 (old timestamp - dead?, Sat Nov 21)"]),
+    ],
+)
+def test_ha_is_ready_when_nothing_in_it_is_dead(status: list[dict[str, Any]], expected: list[str]) -> None:
+    assert ha_ready.problems(status) == expected
+
+
+GUEST = VerifyGuest([], API, "vm:200", "started", ["proxmox01", "proxmox02"], 10)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"sid": "vm:200", "crm_state": "started", "node": "proxmox02"}, True),
+        ({"sid": "vm:200", "crm_state": "started", "node": "proxmox03"}, False),
+        ({"sid": "vm:200", "crm_state": "starting", "state": "started", "node": "proxmox01"}, False),
+        ({"sid": "vm:200", "state": "error", "node": "proxmox01"}, False),
+    ],
+)
+def test_a_guest_is_as_described_in_its_state_on_an_allowed_node(entry: dict[str, Any], expected: bool) -> None:  # noqa: FBT001 - a case
+    seen = verify_guest.placement("vm:200", [QUORUM, entry])
+    assert seen is not None
+    assert verify_guest.fits(GUEST, *seen) is expected
+
+
+def test_a_guest_that_ha_does_not_know_has_no_place() -> None:
+    assert verify_guest.placement("vm:200", [QUORUM, {"sid": "vm:201", "node": "proxmox01"}]) is None
