@@ -47,7 +47,7 @@ class Command:
         """The options that the API method knows; True marks those that may stand without a value."""
         info = schema.load().paths[self.template][self.method]
         found: dict[str, bool] = {}
-        for name, facts in (info.get("parameters") or {}).get("properties", {}).items():
+        for name, facts in _properties(info.get("parameters") or {}).items():
             flag = facts.get("type") == "boolean"
             numbered = name.endswith("[n]")
             names = (
@@ -56,6 +56,16 @@ class Command:
             found |= dict.fromkeys(names, flag)
         skip = ("node", *self.arguments, *self.fixed)
         return {name: flag for name, flag in found.items() if name not in skip}
+
+
+def _properties(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of a schema, also of one that is put together from several."""
+    found = dict(parameters.get("properties", {}))
+    if "type-property" in parameters:
+        found[parameters["type-property"]] = parameters["type-property-schema"]
+    for part in (*parameters.get("allOf", ()), *parameters.get("oneOf", ())):
+        found |= _properties(part)
+    return found
 
 
 def write(text: str) -> None:

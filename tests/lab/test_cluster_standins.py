@@ -1,0 +1,312 @@
+"""A cluster of three real corosync nodes formed by the lab's `pvecm`, against the transcripts of PVE 9.1."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.conftest import Lab, eventually
+from tests.lab.proxmox import NUMBERS, Proxmox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VMID = 100
+
+
+@dataclass(frozen=True)
+class Formed:
+    """The running cluster and how it came about."""
+
+    nodes: Proxmox
+    transcripts: list[str]
+    fingerprint_before: str
+
+
+@pytest.fixture(scope="module")
+def formed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Formed]:
+    lab = Lab(tmp_path_factory.mktemp("cluster") / "state")
+    try:
+        lab.do("up", "--shape", "physical")
+        nodes = Proxmox(lab)
+        eventually(lambda: nodes.ssh(2, "test -e /etc/pve/local/pve-ssl.pem").returncode == 0, "first boot is over")
+        before = nodes.fingerprint(2)
+        yield Formed(nodes, nodes.form(), before)
+    finally:
+        lab.do("down")
+
+
+@pytest.fixture
+def cluster(formed: Formed) -> Iterator[Proxmox]:
+    """The whole cluster, and whole again afterwards."""
+    nodes = formed.nodes
+    yield nodes
+    for machine in nodes.lab.status()["machines"]:
+        for link in machine["cut"]:
+            nodes.lab.do("link", "restore", machine["name"], link)
+        if not machine["on"]:
+            nodes.lab.do("node", "start", machine["name"])
+    eventually(lambda: all(map(nodes.sees_all, NUMBERS)), "every member sees all members again", 120)
+
+
+@pytest.fixture
+def guest(cluster: Proxmox) -> Iterator[Proxmox]:
+    """A virtual machine under HA that runs on pve2."""
+    cluster.sh(2, f"qm create {VMID} --name vm01 --memory 128 --kvm 0 && ha-manager add vm:{VMID}")
+    eventually(lambda: cluster.runs_guest(2, VMID) and "started" in service(cluster, 1), "the guest is started")
+    yield cluster
+    eventually(lambda: cluster.ssh(1, "ha-manager status").returncode == 0, "pve1 answers")
+    cluster.sh(1, f"ha-manager set vm:{VMID} --state disabled")
+    eventually(lambda: "disabled" in service(cluster, 1), "the guest is stopped")
+    cluster.sh(1, f"ha-manager remove vm:{VMID}; rm /etc/pve/nodes/*/qemu-server/{VMID}.conf")
+
+
+def service(nodes: Proxmox, seen_by: int) -> str:
+    return nodes.ha(seen_by).get(f"service vm:{VMID}", "")
+
+
+def test_create_prints_what_the_real_one_prints(formed: Formed) -> None:
+    assert formed.transcripts[0].splitlines() == [
+        "Corosync Cluster Engine Authentication key generator.",
+        "Gathering 2048 bits for key from /dev/urandom.",
+        "Writing corosync key to /etc/corosync/authkey.",
+        "Writing corosync config to /etc/pve/corosync.conf",
+        "Restart corosync and cluster filesystem",
+    ]
+
+
+def test_a_join_tells_its_stages_in_their_order(formed: Formed) -> None:
+    for number, transcript in zip(NUMBERS[1:], formed.transcripts[1:], strict=True):
+        stages = [
+            "Establishing API connection with host '10.10.1.101'",
+            "Login succeeded.",
+            "check cluster join API version",
+            "Request addition of this node",
+            "Join request OK, finishing setup locally",
+            "stopping pve-cluster service",
+            "backup old database to '/var/lib/pve-cluster/backup/config-",
+            "(re)generate node files",
+            "generate new node certificate",
+            "merge authorized SSH keys",
+            "generated new node certificate, restart pveproxy and pvedaemon services",
+            f"successfully added node 'pve{number}' to cluster.",
+        ]
+        positions = [transcript.index(stage) for stage in stages]
+        assert positions == sorted(positions)
+        assert transcript.endswith("rc=0\n")
+        log = formed.nodes.sh(number, "cat /var/log/pve/tasks/*/*:clusterjoin::root@pam:")
+        assert log.rstrip().endswith("TASK OK")
+
+
+def test_every_member_sees_the_same_cluster(cluster: Proxmox) -> None:
+    for number in NUMBERS:
+        members = cluster.members(number)
+        assert members["nodename"] == f"pve{number}"
+        assert members["cluster"] == {
+            "name": "proxmox",
+            "version": members["cluster"]["version"],
+            "nodes": 3,
+            "quorate": 1,
+        }
+        assert {name: member["id"] for name, member in members["nodelist"].items()} == {"pve1": 1, "pve2": 2, "pve3": 3}
+        assert cluster.online(number) == {"pve1", "pve2", "pve3"}
+        status = cluster.sh(number, "pvecm status")
+        for expected in (
+            r"Name: +proxmox",
+            rf"Config Version: +{members['cluster']['version']}",
+            r"Transport: +knet",
+            r"Secure auth: +on",
+            r"Quorate: +Yes",
+        ):
+            assert re.search(expected, status), expected
+        for expected in (r"Expected votes: +3", r"Total votes: +3", r"Quorum: +2", rf"10\.10\.1\.10{number} \(local\)"):
+            assert re.search(expected, status), expected
+
+
+def test_both_links_of_every_pair_are_connected(cluster: Proxmox) -> None:
+    for number in NUMBERS:
+        links = re.findall(r"LINK: (\d) udp .* enabled (connected)?", cluster.sh(number, "corosync-cfgtool -n"))
+        assert sorted(links) == [("0", "connected")] * 2 + [("1", "connected")] * 2
+
+
+def test_the_joiner_shows_another_certificate_of_the_clusters_authority(formed: Formed) -> None:
+    nodes = formed.nodes
+    assert nodes.fingerprint(2) != formed.fingerprint_before
+    script = (
+        "openssl s_client -connect 192.168.0.102:8006 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"
+    )
+    assert nodes.sh(1, script).strip().endswith(nodes.fingerprint(2))
+    assert "OK" in nodes.sh(3, "openssl verify -CAfile /etc/pve/pve-root-ca.pem /etc/pve/nodes/pve2/pve-ssl.pem")
+
+
+def test_keys_of_all_members_are_shared(cluster: Proxmox) -> None:
+    assert cluster.sh(2, "readlink /root/.ssh/authorized_keys").strip() == "/etc/pve/priv/authorized_keys"
+    for number in NUMBERS:
+        cluster.sh(number, "grep -qF \"$(cut -d' ' -f2 /root/.ssh/id_rsa.pub)\" /etc/pve/priv/authorized_keys")
+
+
+def test_a_write_on_one_member_is_read_on_the_others(cluster: Proxmox) -> None:
+    cluster.sh(2, "echo shared > /etc/pve/note")
+    assert cluster.sh(3, "cat /etc/pve/note; rm /etc/pve/note") == "shared\n"
+    assert cluster.ssh(2, "test -e /etc/pve/note").returncode != 0
+
+
+def test_modes_are_those_of_pmxcfs(cluster: Proxmox) -> None:
+    stat = (
+        "stat -c '%A %U:%G' /etc/pve /etc/pve/corosync.conf /etc/pve/priv /etc/pve/priv/authorized_keys /etc/pve/local"
+    )
+    assert cluster.sh(1, stat).splitlines() == [
+        "drwxr-xr-x root:www-data",
+        "-rw-r----- root:www-data",
+        "drwx------ root:root",
+        "-rw------- root:root",
+        "lrwxr-xr-x root:www-data",
+    ]
+    assert cluster.ssh(1, "chmod 777 /etc/pve/corosync.conf").returncode != 0
+
+
+def test_a_file_is_replaced_in_one_step_for_its_readers(cluster: Proxmox) -> None:
+    """libfuse by default moves a replaced file aside that somebody reads: for a moment there is none."""
+    writer = "for n in $(seq 200); do echo $n > /etc/pve/swap.new; mv /etc/pve/swap.new /etc/pve/swap; done; rm /etc/pve/swap"
+    reader = "for n in $(seq 400); do cat /etc/pve/swap >/dev/null || exit 1; done"
+    cluster.sh(
+        1,
+        f"echo 0 > /etc/pve/swap; ({reader}) & {writer.replace('; rm /etc/pve/swap', '')}; wait $! && rm /etc/pve/swap",
+    )
+
+
+def test_a_guest_id_is_unique_in_the_cluster(cluster: Proxmox) -> None:
+    cluster.sh(2, "touch /etc/pve/nodes/pve2/qemu-server/999.conf")
+    assert "File exists" in cluster.ssh(3, "touch /etc/pve/nodes/pve3/lxc/999.conf").stderr
+    cluster.sh(
+        3, "rm /etc/pve/nodes/pve2/qemu-server/999.conf; touch /etc/pve/lxc/999.conf && rm /etc/pve/lxc/999.conf"
+    )
+
+
+def test_the_api_tells_the_same(cluster: Proxmox) -> None:
+    status = json.loads(cluster.sh(2, "pvesh get /cluster/status --output-format json"))
+    whole = {"type": "cluster", "id": "cluster", "name": "proxmox", "nodes": 3, "quorate": 1}
+    assert {**whole, "version": cluster.members(2)["cluster"]["version"]} in status
+    nodes = {entry["name"]: entry for entry in status if entry["type"] == "node"}
+    assert {name: (entry["online"], entry["local"]) for name, entry in nodes.items()} == {
+        "pve1": (1, 0),
+        "pve2": (1, 1),
+        "pve3": (1, 0),
+    }
+    join = json.loads(cluster.sh(2, "pvesh get /cluster/config/join --output-format json"))
+    assert {node["name"]: node["pve_fp"] for node in join["nodelist"]} == {
+        f"pve{number}": cluster.fingerprint(number) for number in NUMBERS
+    }
+    assert join["totem"]["interface"]["0"] == {"knet_link_priority": "20", "linknumber": "0"}
+
+
+def test_a_cut_link_is_seen_and_quorum_holds(cluster: Proxmox) -> None:
+    cluster.lab.do("link", "cut", "pve2", "0")
+    seen = "corosync-cfgtool -n | grep -A2 'nodeid: 2'"
+    eventually(lambda: re.search(r"LINK: 0 .* enabled mtu", cluster.sh(1, seen)) is not None, "link 0 is disconnected")
+    assert re.search(r"LINK: 1 .* enabled connected", cluster.sh(1, seen))
+    assert cluster.is_writable(1)
+    assert cluster.is_writable(2)
+    cluster.lab.do("link", "restore", "pve2", "0")
+    eventually(lambda: re.search(r"LINK: 0 .* enabled connected", cluster.sh(1, seen)) is not None, "link 0 is back")
+
+
+def test_an_isolated_member_reads_the_last_state_and_refuses_writes(cluster: Proxmox) -> None:
+    cluster.sh(1, "echo before > /etc/pve/note")
+    for link in ("0", "1"):
+        cluster.lab.do("link", "cut", "pve3", link)
+    eventually(lambda: not cluster.is_writable(3), "pve3 has no quorum")
+    cluster.sh(1, "echo after > /etc/pve/note")
+    assert cluster.sh(3, "cat /etc/pve/note; stat -c %a /etc/pve /etc/pve/local") == "before\n555\n555\n"
+    refused = cluster.ssh(3, "echo x >> /root/.ssh/authorized_keys")
+    assert "Permission denied" in refused.stderr
+    status = cluster.ssh(3, "pvecm status")
+    assert status.returncode == 2
+    assert re.search(r"Quorate: +No", status.stdout)
+    assert "Activity blocked" in status.stdout
+    assert "cluster not ready - no quorum?" in cluster.ssh(3, "pvecm delnode pve2").stderr
+    for link in ("0", "1"):
+        cluster.lab.do("link", "restore", "pve3", link)
+    eventually(lambda: cluster.is_writable(3), "pve3 is back")
+    assert cluster.sh(3, "cat /etc/pve/note; rm /etc/pve/note") == "after\n"
+
+
+def test_a_node_that_leaves_by_the_book_joins_again_without_reinstallation(cluster: Proxmox) -> None:
+    """pvecm.adoc, "Separate a Node Without Reinstalling"."""
+    cluster.sh(
+        3,
+        "cd /root; systemctl stop pve-ha-lrm pve-ha-crm pve-cluster corosync; pmxcfs -l; rm -f /etc/pve/corosync.conf; "
+        "rm -rf /etc/corosync/*; killall pmxcfs; while pgrep -x pmxcfs; do sleep 0.1; done; "
+        "systemctl start pve-cluster; rm -f /var/lib/corosync/*; systemctl start pve-ha-crm pve-ha-lrm",
+    )
+    assert cluster.sh(3, "ls /etc/pve/nodes").split() == ["pve1", "pve2", "pve3"]
+    assert cluster.ssh(3, "pvecm status").returncode == 2
+    removed = cluster.sh(1, "pvecm delnode pve3 2>&1")
+    assert "Killing node 3" in removed
+    eventually(lambda: "pve3" not in cluster.members(2)["nodelist"], "pve3 is off the list")
+    assert cluster.join(3).stdout.endswith("successfully added node 'pve3' to cluster.\nrc=0\n")
+
+
+def test_the_guest_of_a_dead_node_runs_elsewhere(guest: Proxmox) -> None:
+    guest.lab.do("node", "kill", "pve2")
+    eventually(lambda: re.search(r"pve[13], started", service(guest, 1)) is not None, "the guest is recovered", 120)
+    assert [number for number in (1, 3) if guest.runs_guest(number, VMID)] == [
+        int(service(guest, 1).partition("(pve")[2][0])
+    ]
+    log = "".join(guest.sh(number, "journalctl -u pve-ha-crm -o cat --no-pager") for number in (1, 3))
+    steps = [
+        "node 'pve2': state changed from 'online' => 'unknown'",
+        f"service 'vm:{VMID}': state changed from 'started' to 'fence'",
+        "node 'pve2': state changed from 'unknown' => 'fence'",
+        "fencing: acknowledged - got agent lock for node 'pve2'",
+        f"service 'vm:{VMID}': state changed from 'fence' to 'recovery'",
+        f"recover service 'vm:{VMID}' from fenced node 'pve2'",
+    ]
+    positions = [log.rindex(step) for step in steps]
+    assert positions == sorted(positions)
+
+
+def test_a_node_that_loses_quorum_resets_itself_before_its_guest_runs_elsewhere(guest: Proxmox) -> None:
+    before = guest.boot_id(2)
+    for link in ("0", "1"):
+        guest.lab.do("link", "cut", "pve2", link)
+    eventually(lambda: guest.boot_id(2) not in ("", before), "pve2 was reset by its watchdog", 120)
+    assert not guest.runs_guest(2, VMID)
+    eventually(lambda: re.search(r"pve[13], started", service(guest, 1)) is not None, "the guest is recovered", 120)
+
+
+@pytest.mark.parametrize("verb", ["migrate", "relocate"])
+def test_a_guest_moves_on_request(guest: Proxmox, verb: str) -> None:
+    guest.sh(1, f"ha-manager {verb} vm:{VMID} pve3")
+    eventually(lambda: "pve3, started" in service(guest, 1) and guest.runs_guest(3, VMID), f"{verb} is done")
+    assert not guest.runs_guest(2, VMID)
+    assert (
+        guest.sh(1, f"ls /etc/pve/nodes/*/qemu-server/{VMID}.conf").strip()
+        == f"/etc/pve/nodes/pve3/qemu-server/{VMID}.conf"
+    )
+
+
+def test_the_watchdog_is_open_only_where_something_is_at_stake(guest: Proxmox) -> None:
+    status = guest.ha(1)
+    assert "watchdog active" in status["lrm pve2"]
+    idle = {"lrm pve1", "lrm pve3"}
+    assert all("idle, watchdog standby" in status[name] for name in idle)
+    assert guest.ssh(2, "test -d /run/watchdog-mux.active").returncode == 0
+    assert guest.ssh(2, "test -c /dev/watchdog && systemctl is-active watchdog-mux").returncode == 0
+
+
+def test_ha_manager_refuses_as_the_real_one(guest: Proxmox) -> None:
+    for command, message in (
+        (f"ha-manager add vm:{VMID}", f"resource ID 'vm:{VMID}' already defined"),
+        ("ha-manager add vm:555", "resource 'vm:555' does not exist in cluster"),
+        ("ha-manager groupadd g --nodes pve1", "cannot create group: ha groups have been migrated to rules"),
+        ("ha-manager migrate ct:555 pve1", "resource 'ct:555' is not HA managed"),
+        ("ha-manager frobnicate", "unknown command 'ha-manager frobnicate'"),
+    ):
+        refused = guest.ssh(1, command)
+        assert refused.returncode == 255, command
+        assert message in refused.stderr
