@@ -10,13 +10,14 @@ Usage::
     python -m lab link cut|restore NODE LINK             LINK: 0 or 1
     python -m lab storage cut|restore NODE
     python -m lab reset                                  fresh machines, same credentials
-    sudo python -m lab down                              remove every trace
+    sudo python -m lab down [--purge]                    remove every trace [and the cached image]
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from typing import Annotated
@@ -69,11 +70,14 @@ def up(
 
 
 @app.command()
-def down() -> None:
+def down(*, purge: Annotated[bool, typer.Option("--purge", help="the cached root image too")] = False) -> None:
     """Remove the lab and every trace of it. Needs root."""
     host.require_linux()
     host.require_root("down")
-    lifecycle.remove(Settings.from_environment())
+    settings = Settings.from_environment()
+    lifecycle.remove(settings)
+    if purge:
+        shutil.rmtree(settings.cache, ignore_errors=True)
 
 
 @app.command()

@@ -131,7 +131,7 @@ class VirtualMachine:
             raise
         disk = self._disk(devices[plan.device])
         shutil.rmtree(disk, ignore_errors=True)
-        root = await overlay.mount(settings.layers, disk, self.machine.directory / "root")
+        root = await overlay.mount(settings.layers, disk, self.machine.root)
         try:
             await asyncio.to_thread(installer.install, settings, plan, root)
         finally:
@@ -170,13 +170,13 @@ class Hypervisor:
     @property
     def root(self) -> Path:
         """The outer host's root file system."""
-        return self.machine.directory / "root"
+        return self.machine.root
 
     def disk(self, name: str) -> Path:
         """Where the content of the disk with this identity is kept."""
         if not DISK_ID.fullmatch(name):
             raise LabError("vm-start-failed", f"'{name}' is no disk of this lab")
-        return self.world.settings.state / "disks" / name
+        return self.world.settings.memory / "disks" / name
 
     def _outer_file(self, path: str) -> Path:
         leader = self.machine.container.leader if self.machine.container else None

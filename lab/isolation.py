@@ -24,6 +24,8 @@ UNSHARE = (
     "private",
 )
 
+MEMORY_LIMIT = "size=75%"  # of the machine's; only what is used is taken
+
 SSH_CONFIG = """\
 # The lab's machines are made anew again and again; the program itself pins their keys, this is for people.
 Host 192.168.0.* *.{domain} 10.*
@@ -36,8 +38,8 @@ Host 192.168.0.* *.{domain} 10.*
 """
 
 
-def _tmpfs(path: str) -> None:
-    run(["mount", "-t", "tmpfs", "-o", "mode=0755", "nested-pve-lab", path])
+def _tmpfs(path: str, *options: str) -> None:
+    run(["mount", "-t", "tmpfs", "-o", ",".join(("mode=0755", *options)), "nested-pve-lab", path])
 
 
 def _bind(source: Path, target: str) -> None:
@@ -64,6 +66,8 @@ def enter(settings: Settings, owner: tuple[int, int]) -> None:
     private = Path("/run/user", str(owner[0]))
     private.mkdir(parents=True, mode=0o700)
     os.chown(private, *owner)
+    settings.memory.mkdir(exist_ok=True)
+    _tmpfs(str(settings.memory), MEMORY_LIMIT)
     admin = settings.state / "admin"
     admin.mkdir(exist_ok=True)
     (admin / "resolv.conf").write_text(f"search {DOMAIN}\nnameserver {ROUTER_ADDRESS}\n")

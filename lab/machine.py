@@ -57,8 +57,13 @@ class Machine:
 
     @property
     def directory(self) -> Path:
-        """Where the lab keeps this machine's console log, run directory and root mount."""
+        """Where the lab keeps this machine's console log and run directory."""
         return self.settings.state / "machines" / self.name
+
+    @property
+    def root(self) -> Path:
+        """Where its root file system is mounted while it is on."""
+        return self.settings.memory / "machines" / self.name
 
     @property
     def on(self) -> bool:
@@ -120,7 +125,7 @@ class Machine:
         self.container = Container(
             name=self.name,
             identity=self.settings.identity,
-            mount_point=self.directory / "root",
+            mount_point=self.root,
             console=self.directory / "console.log",
             nics=self.nics,
             binds={str(rootfs.LAB_MOUNT): run_directory, str(rootfs.LAB_MOUNT / "world"): world},

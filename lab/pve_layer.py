@@ -48,7 +48,7 @@ Signed-By: {PROXMOX_KEYRING}
 
 async def build(settings: Settings) -> None:
     """Install the stand-in packages over the image and say where updates come from."""
-    layer = settings.state / "pve-layer"
+    layer = settings.memory / "pve-layer"
     root = await overlay.mount(str(settings.image), layer, layer / "root")
     try:
         await _divert(root)

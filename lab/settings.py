@@ -71,11 +71,19 @@ class Settings:
         return self.state / "credentials.json"
 
     @property
+    def memory(self) -> Path:
+        """A tmpfs of the running lab, for all that is big or made of many files: image, layers, disks.
+
+        It needs about 0.4 GB, saves the disk of the machine below, and is gone with the lab's namespaces.
+        """
+        return self.state / "memory"
+
+    @property
     def image(self) -> Path:
         """The unpacked root image, plain Debian."""
-        return self.state / "image"
+        return self.memory / "image"
 
     @property
     def layers(self) -> str:
         """The lower layers of a machine's disk, uppermost first."""
-        return f"{self.state / 'pve-layer' / 'upper'}:{self.image}"
+        return f"{self.memory / 'pve-layer' / 'upper'}:{self.image}"

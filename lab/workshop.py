@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from lab.commands import run
@@ -15,13 +14,12 @@ if TYPE_CHECKING:
 
 def path(settings: Settings) -> Path:
     """Its root directory."""
-    return settings.state / "workshop" / "root"
+    return settings.memory / "workshop" / "root"
 
 
 def mount(settings: Settings) -> Path:
     """Mount it, once per life of the lab's mount namespace."""
     root = path(settings)
-    shutil.rmtree(root.parent, ignore_errors=True)
     for directory in ("root", "upper", "work"):
         (root.parent / directory).mkdir(parents=True)
     layers = f"lowerdir={settings.image},upperdir={root.parent / 'upper'},workdir={root.parent / 'work'},volatile"
