@@ -48,18 +48,20 @@ def _hotplugs(config: Config, feature: str) -> bool:
     return wanted == "1" or feature in _split(wanted)
 
 
-def _takes_at_once(config: Config, key: str, value: str) -> bool:
-    """Whether a running machine takes a new value without a restart."""
+def _hotpluggable(config: Config, key: str) -> bool:
+    """Whether a running machine can get or lose this without a restart."""
     if key in _AT_ONCE or key.startswith("unused"):
         return True
     if re.fullmatch(r"net\d+", key):
         return _hotplugs(config, "network")
-    if not drives.is_key("qemu", key):
+    return bool(re.fullmatch(r"(scsi|virtio)\d+", key)) and _hotplugs(config, "disk")
+
+
+def _changes_medium(config: Config, key: str, value: str) -> bool:
+    """Whether the value is another disc for a CD drive that is there."""
+    if not drives.is_key("qemu", key) or key not in config.options:
         return False
-    old = config.options.get(key)
-    if old is not None and drives.parse("qemu", key, old).is_cdrom and drives.parse("qemu", key, value).is_cdrom:
-        return True
-    return key.startswith(("scsi", "virtio")) and _hotplugs(config, "disk")
+    return all(drives.parse("qemu", key, text).is_cdrom for text in (config.options[key], value))
 
 
 def _detach(config: Config, key: str) -> None:
@@ -84,7 +86,7 @@ def _delete(config: Config, key: str, log: Log, *, running: bool) -> None:
     config.pending.pop(key, None)
     if key not in config.options:
         log(f"cannot delete '{key}' - not set in current configuration!")
-    elif running and not _takes_at_once(config, key, config.options[key]):
+    elif running and not _hotpluggable(config, key):
         config.doomed = [*(name for name in config.doomed if name != key), key]
     else:
         _delete_now(config, key)
@@ -107,7 +109,7 @@ def _set(config: Config, key: str, value: str, *, running: bool) -> None:
     config.doomed = [name for name in config.doomed if name != key]
     if running and config.options.get(key) == value:
         config.pending.pop(key, None)
-    elif running and not _takes_at_once(config, key, value):
+    elif running and not _hotpluggable(config, key) and not _changes_medium(config, key, value):
         config.pending[key] = value
     else:
         _set_now(config, key, value)
