@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from admin.errors import AdminError
 from onnode.corosync import ConfNode, PeerLink, Quorum  # noqa: TC001 - pydantic reads the field types at run time
 
 T = TypeVar("T")
@@ -106,13 +107,27 @@ class Health(Membership):
     """Step `cluster-health`: all that one node shows."""
 
     kernel: Kernel | None = None
-    services: dict[str, str] = field(default_factory=dict)
+    services: dict[str, bool] = field(default_factory=dict)  # unit -> active
     watchdog: Watchdog | None = None
     busy: str | None = None
     ha: Ha | None = None
     running_guests: list[Guest] | None = None
 
 
-def read(kind: type[T], facts: dict[str, Any]) -> T:
-    """Turn a step's facts into their dataclass."""
-    return TypeAdapter(kind).validate_python(facts)
+def read(kind: type[T], machine: str, facts: dict[str, Any]) -> T:
+    """Turn a step's facts into their dataclass.
+
+    Raises:
+        AdminError: step-broken, when the package on the machine is of another version.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(facts)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, item["loc"])) for item in error.errors(include_url=False))
+        raise AdminError(
+            "step-broken",
+            f"the step package on {machine} reports in a form that is not known here",
+            observed=places,
+            expected=f"the facts of {kind.__name__}",
+            fix="`make up` puts the package of this checkout there",
+        ) from None

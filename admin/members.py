@@ -59,7 +59,8 @@ async def ask(opened: Opened, question: Callable[[ssh.Connection], Awaitable[T]]
 
 async def membership(connection: ssh.Connection) -> MembershipReport:
     """What a node itself says about its cluster."""
-    return read(MembershipReport, (await run_step(connection, "membership", timeout_s=LOOK_S)).facts)
+    result = await run_step(connection, "membership", timeout_s=LOOK_S, quiet=True)
+    return read(MembershipReport, connection.machine.name, result.facts)
 
 
 def answered(answers: Mapping[str, T | StepError]) -> dict[str, T]:

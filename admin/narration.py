@@ -34,7 +34,11 @@ NAME_WIDTH = 34
 MESSAGE_WIDTH = 70
 RUNNING_SHOWN = 8
 
+WIDTH_MIN = 100  # of what is not a terminal; rich would take 80
+
 out = Console(highlight=False)
+if not out.is_terminal:
+    out.width = max(out.width, WIDTH_MIN)
 err = Console(stderr=True, highlight=False)
 
 

@@ -40,7 +40,9 @@ class StepResult:
     facts: dict[str, Any]
 
 
-async def run_step(connection: Connection, step: str, desired: object = None, *, timeout_s: float) -> StepResult:
+async def run_step(
+    connection: Connection, step: str, desired: object = None, *, timeout_s: float, quiet: bool = False
+) -> StepResult:
     """Run a step there, showing its progress on stderr under the machine's name.
 
     Args:
@@ -48,6 +50,7 @@ async def run_step(connection: Connection, step: str, desired: object = None, *,
         step: its name.
         desired: its dataclass of `onnode.desired`, None for steps without input.
         timeout_s: bound for the whole step; steps bound themselves too, and say more when they do.
+        quiet: show no progress, for steps that only look.
 
     Raises:
         NodeStepError: the step ended with an error of its own.
@@ -57,7 +60,7 @@ async def run_step(connection: Connection, step: str, desired: object = None, *,
         f"python3 {PACKAGE} {step}",
         stdin="" if desired is None else json.dumps(document(desired)),
         timeout_s=timeout_s,
-        on_stderr=lambda line: _show(connection.machine.name, line),
+        on_stderr=None if quiet else lambda line: _show(connection.machine.name, line),
     )
     if completed.exit_code != 0:
         raise _failure(connection.machine.name, step, completed)
@@ -65,7 +68,9 @@ async def run_step(connection: Connection, step: str, desired: object = None, *,
 
 
 def _show(machine: str, line: str) -> None:
-    if not line.startswith(("error[", "  ")):  # the error comes once, at the end, from whoever asked for the step
+    if line and not line.startswith(
+        ("error[", "  ")
+    ):  # the error comes once, at the end, from whoever asked for the step
         sys.stderr.write(f"{machine}: {line}\n")
         sys.stderr.flush()
 

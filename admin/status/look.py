@@ -45,11 +45,11 @@ async def look(described: Sequence[Member], private_key: str, *, storages: bool)
 
     async def look_at(connection: Connection) -> NodeSeen:
         health, active, presented = await asyncio.gather(
-            run_step(connection, "cluster-health", timeout_s=LOOK_S),
+            run_step(connection, "cluster-health", timeout_s=LOOK_S, quiet=True),
             _storages(connection) if storages else _none(),
             certificates.presented(connection.machine.address),
         )
-        facts = read(Health, health.facts)
+        facts = read(Health, connection.machine.name, health.facts)
         return NodeSeen(facts, presented is not None and presented == facts.api_fingerprint, active)
 
     async with members.connections(described, private_key, timeout_s=CONNECT_S) as opened:

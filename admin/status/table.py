@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from admin.status.verdict import names_of_running, quorate_view
@@ -24,20 +25,9 @@ GOOD, BAD = "[green]✓[/]", "[red]✗[/]"
 
 def show(console: Console, wanted: Wanted, seen: Seen, found: Sequence[Finding]) -> None:
     """Print the nodes, then what is wrong with the next command for each, then one line that sums up."""
-    table = Table(
-        "node",
-        "address",
-        "version",
-        "member",
-        "votes",
-        "links",
-        "/etc/pve",
-        "API",
-        "HA agent",
-        "watchdog",
-        "storage",
-        "runs",
-    )
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("node", "version", "votes", "links", "/etc/pve", "API", "HA agent", "storage", "runs"):
+        table.add_column(column, no_wrap=True)
     for member in wanted.members:
         table.add_row(*_row(wanted, member, seen))
     console.print(table)
@@ -50,25 +40,22 @@ def show(console: Console, wanted: Wanted, seen: Seen, found: Sequence[Finding])
 def _row(wanted: Wanted, member: Member, seen: Seen) -> list[str]:
     look = seen[member.name]
     if isinstance(look, StepError):
-        return [member.name, member.address, f"[red]{look.code}[/]", *[""] * 9]
+        return [member.name, f"[red]{look.code}[/]", *[""] * 7]
     health = look.health
     view = quorate_view({name: other for name, other in seen.items() if not isinstance(other, StepError)})
     agents = view.health.ha.lrm if view and view.health.ha else {}
     connected = sum(link.connected for link in health.links)
     all_links = sum(len(peer.links) for peer in wanted.members if peer.name != member.name)
     votes = f"{health.quorum.total}/{health.quorum.expected}" if health.quorum else "-"
-    watchdog = health.watchdog
+    guarded = health.watchdog is not None and health.watchdog.device and health.watchdog.socket
     return [
         member.name,
-        member.address,
         health.pve_version,
-        _mark(good=health.state == "member" and health.quorate),
-        votes,
+        votes if health.quorate else f"[red]{votes}[/]",
         f"{connected}/{all_links}" if connected == all_links else f"[red]{connected}/{all_links}[/]",
         "writable" if health.pve_writable else "[red]read-only[/]",
         _mark(good=look.api),
-        agents.get(member.name, "-"),
-        _mark(good=watchdog is not None and watchdog.device and watchdog.socket),
+        agents.get(member.name, "-") + ("" if guarded else " [red]no watchdog[/]"),
         " ".join(f"{name} {_mark(good=look.storages.get(name, False))}" for name in wanted.storages) or "-",
         ", ".join(names_of_running(look)) or "-",
     ]

@@ -97,10 +97,11 @@ def _node(wanted: Wanted, member: Member, nodes: dict[str, NodeSeen]) -> list[Fi
             Finding(member.name, "its API does not answer with its certificate", f"{ssh} systemctl restart pveproxy")
         )
     wanted_services = (*SERVICES, *HA_SERVICES) if wanted.guests else SERVICES
-    for service in wanted_services:
-        state = health.services.get(service, "missing")
-        if state != "active":
-            found.append(Finding(member.name, f"{service} is {state}", f"{ssh} systemctl restart {service}"))
+    found += [
+        Finding(member.name, f"{service} does not run", f"{ssh} systemctl restart {service}")
+        for service in wanted_services
+        if not health.services.get(service)
+    ]
     if wanted.guests and health.watchdog is not None and not (health.watchdog.device and health.watchdog.socket):
         found.append(Finding(member.name, "has no working watchdog", f"{ssh} systemctl restart watchdog-mux"))
     found += _links(wanted, member, nodes)
@@ -123,9 +124,7 @@ def _links(wanted: Wanted, member: Member, nodes: dict[str, NodeSeen]) -> list[F
             f"ssh root@{member.address} corosync-cfgtool -n; check the bridge or cable of link {link.number}",
         )
         for peer in wanted.members
-        if peer.name != member.name
-        and peer.name in nodes
-        and nodes[peer.name].health.services.get("corosync") == "active"
+        if peer.name != member.name and peer.name in nodes and nodes[peer.name].health.services.get("corosync")
         for link in peer.links
         if (peer.node_id, link.number) not in connected
     ]
