@@ -97,5 +97,5 @@ lock: venv ## Compile requirements.txt from pyproject.toml
 docs: venv ## Generate the reference pages
 	@$(PY) -m components.config docs && $(PY) -m admin docs
 
-bench: toolchain ## Measure; writes docs/benchmarks.md
-	@$(SUDO) $(PY) -m tools.bench
+bench: toolchain ## Measure; writes docs/benchmarks.md (QUICK=1: few runs; COLD=1: builds the toolchain anew, too)
+	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)

@@ -1,0 +1,1 @@
+"""Measures what the product promises about its speed, and writes docs/benchmarks.md."""

@@ -1,0 +1,65 @@
+"""How long the toolchain takes: with everything built, and with nothing built."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from tools.bench.errors import BenchError
+from tools.bench.workspace import ROOT
+
+if TYPE_CHECKING:
+    from lab.settings import Invoker
+
+
+def warm(owner: Invoker) -> float:
+    """Seconds of `toolchain install` when there is nothing to do.
+
+    Raises:
+        BenchError: it failed.
+    """
+    return _install(owner, {})
+
+
+def cold(owner: Invoker) -> float:
+    """Seconds of `toolchain install` with empty caches of compiled packages; modules that were downloaded are used.
+
+    Raises:
+        BenchError: it failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="nested-pve-bench-") as place:
+        os.chown(place, owner.uid, owner.gid)
+        return _install(
+            owner,
+            {
+                "GOCACHE": f"{place}/go-build",
+                "NESTED_PVE_CACHE": f"{place}/cache",
+                "PULUMI_HOME": f"{place}/pulumi",
+                # A Pulumi that is installed already would be used as it is.
+                "PATH": _without_pulumi(os.environ["PATH"]),
+            },
+        )
+
+
+def _without_pulumi(path: str) -> str:
+    return os.pathsep.join(part for part in path.split(os.pathsep) if not os.access(f"{part}/pulumi", os.X_OK))
+
+
+def _install(owner: Invoker, environment: dict[str, str]) -> float:
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "toolchain", "install"],
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(owner.home), **environment},
+        stdin=subprocess.DEVNULL,
+        user=owner.uid,
+        group=owner.gid,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BenchError("the toolchain's build failed")
+    return time.perf_counter() - began

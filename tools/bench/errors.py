@@ -1,0 +1,5 @@
+"""What ends a measurement."""
+
+
+class BenchError(Exception):
+    """Something that is measured did not work, so there is no figure."""

@@ -1,0 +1,103 @@
+"""What is measured: the figures as they are kept in docs/benchmarks.json. Seconds and bytes throughout."""
+
+from __future__ import annotations
+
+import datetime as dt  # noqa: TC003 - pydantic reads the types at run time
+from statistics import median
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Machine(_Figures):
+    """Where it was measured; nothing here tells whose machine it is."""
+
+    cpu: str
+    cores: int
+    memory: int
+    kernel: str
+    system: str
+
+
+class Pair(_Figures):
+    """Runs of a program and of an empty one, by turns: the n-th of each belong together."""
+
+    name: str
+    goal: float
+    empty: list[float]
+    measured: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the ratios of runs that belong together; what slows both down does not count."""
+        return median(ours / theirs for theirs, ours in zip(self.empty, self.measured, strict=True))
+
+
+class Peak(_Figures):
+    """The most memory that the processes of one run held."""
+
+    name: str
+    largest: dict[str, int]  # process -> resident at its highest, pages shared with others included
+    together: int  # all processes at the same moment, shared pages counted once
+
+
+class Link(_Figures):
+    """A resource on the critical path. Times count from the start of the run."""
+
+    resource: str
+    start: float
+    end: float
+
+
+class Deployment(_Figures):
+    """One full `up` of stack dev on fresh machines."""
+
+    took: float
+    status_took: float
+    path: list[Link]
+    logins: dict[str, int]  # machine -> accepted SSH connections
+    memory: Peak
+
+
+class Previews(_Figures):
+    """Figures from before anything is deployed."""
+
+    pairs: list[Pair]
+    memory: Peak
+
+
+class Noops(_Figures):
+    """Figures from when everything is deployed."""
+
+    previews: list[Pair]
+    ups: list[Pair]
+
+
+class ColdBuild(_Figures):
+    """A build of the toolchain with nothing cached but the downloaded modules."""
+
+    took: float
+    machine: Machine
+    date: dt.date
+
+
+class Report(_Figures):
+    """All figures of one run of the benchmarks."""
+
+    date: dt.date
+    machine: Machine
+    load: float  # average over the minute before the start, in processes
+    previews: list[Pair]
+    noops: list[Pair]
+    deployments: list[Deployment]
+    preview_memory: Peak
+    warm_build: list[float]
+    cold_build: ColdBuild | None  # of an earlier run, where this one made none
+
+    @property
+    def typical(self) -> Deployment:
+        """The full `up` of median duration; the quicker one of the middle two."""
+        return sorted(self.deployments, key=lambda one: one.took)[(len(self.deployments) - 1) // 2]

@@ -1,0 +1,160 @@
+"""What is measured in the administrator's place, phase by phase; each prints its figures as the last line.
+
+Usage, in a workspace: `python -m tools.bench.inside previews|deployment|noops`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+
+from admin.engine import POLICY_PACK, Engine, Event
+from admin.environment import ROOT, for_engine
+from admin.failures import resource_name
+from tools.bench import memory
+from tools.bench.critical_path import critical_path, dependencies, spans
+from tools.bench.errors import BenchError
+from tools.bench.figures import Deployment, Link, Noops, Peak, Previews
+from tools.bench.logins import accepted
+from tools.bench.many_nodes import KEY
+from tools.bench.timing import Command, pair
+from tools.bench.workspace import EMPTY, MANY, MANY_NODES, STACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PREVIEW_GOAL, MANY_GOAL, NOOP_GOAL = 2.0, 4.0, 3.0
+PACK = ("--policy-pack", str(ROOT / POLICY_PACK))
+NOOP = ("up", "--yes", "--skip-preview")
+MODES = {"": (), ", with the policy pack": PACK}
+
+app = typer.Typer()
+Rounds = Annotated[int, typer.Option()]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A project directory with a stack."""
+
+    directory: Path
+    stack: str
+    environment: Mapping[str, str]
+
+    def pulumi(self, *words: str) -> Command:
+        """The engine's command line for this stack."""
+        options = ("--stack", self.stack, "--non-interactive", "--color", "never")
+        return Command(("pulumi", *words, *options), self.directory, self.environment)
+
+    def create(self) -> None:
+        """Make the stack."""
+        self.pulumi("stack", "init", "--no-select").seconds()
+
+
+def _programs() -> tuple[Program, Program, Program]:
+    environment = for_engine()
+    return (
+        Program(ROOT.parent / EMPTY, STACK, environment),
+        Program(ROOT, STACK, environment),
+        Program(ROOT, MANY, environment),
+    )
+
+
+@app.command()
+def previews(rounds: Rounds) -> None:
+    """Nothing is deployed yet: everything would be created."""
+    empty, dev, many = _programs()
+    for program in (empty, dev, many):
+        program.create()
+    subjects = (("stack dev, everything to be created", dev, PREVIEW_GOAL), (f"{MANY_NODES} nodes", many, MANY_GOAL))
+    pairs = [
+        pair(f"{what}{how}", goal, empty.pulumi("preview", *options), program.pulumi("preview", *options), rounds)
+        for what, program, goal in subjects
+        for how, options in MODES.items()
+    ]
+    with memory.sampled(os.getpid()) as peaks:
+        many.pulumi("preview", *PACK).seconds()
+    _print(Previews(pairs=pairs, memory=_peak(f"preview of {MANY_NODES} nodes, with the policy pack", peaks)))
+
+
+@app.command()
+def deployment() -> None:
+    """Deploy stack dev on fresh machines, as `make up` does."""
+    environment = for_engine()
+    engine = Engine(STACK, environment)
+    engine.create_stack()
+    events: list[tuple[float, Event]] = []
+    began = time.monotonic()
+    with memory.sampled(os.getpid()) as peaks:
+        run = engine.run(*NOOP, *PACK, on_event=lambda event: events.append((time.monotonic() - began, event)))
+    if run.exit_code != 0:
+        raise BenchError(f"the deployment failed: {run.errors or run.output[-2000:]}")
+    logins = {name: accepted(address) for name, address in _machines().items()}
+    state = engine.export() or {}
+    status = Command((sys.executable, "-m", "admin", "status", "--stack", STACK), ROOT, environment)
+    path = critical_path(spans(events), dependencies(state["deployment"]))
+    _print(
+        Deployment(
+            took=run.duration_s,
+            status_took=status.seconds(),
+            path=[Link(resource=resource_name(span.urn), start=span.start, end=span.end) for span in path],
+            logins=logins,
+            memory=_peak("full `up`, with the policy pack", peaks),
+        )
+    )
+
+
+@app.command()
+def noops(rounds: Rounds) -> None:
+    """Everything is deployed: nothing is to be done."""
+    empty, dev, _ = _programs()
+    empty.create()
+    unchanged = [
+        pair(
+            f"stack dev, everything there{how}",
+            PREVIEW_GOAL,
+            empty.pulumi("preview", *options),
+            dev.pulumi("preview", "--expect-no-changes", *options),
+            rounds,
+        )
+        for how, options in MODES.items()
+    ]
+    modes = {**MODES, ", with refresh and the policy pack (`make up`)": (*PACK, "--refresh")}
+    ups = [
+        pair(
+            f"stack dev{how}",
+            NOOP_GOAL,
+            empty.pulumi(*NOOP, *options),
+            dev.pulumi(*NOOP, "--expect-no-changes", *options),
+            rounds,
+        )
+        for how, options in modes.items()
+    ]
+    _print(Noops(previews=unchanged, ups=ups))
+
+
+def _machines() -> dict[str, str]:
+    values = yaml.safe_load((ROOT / f"Pulumi.{STACK}.yaml").read_text())["config"]
+    described = [*values[KEY.format("outerHosts")], *values[KEY.format("nodes")]]
+    return {machine["name"]: machine["address"] for machine in described}
+
+
+def _peak(name: str, peaks: memory.Peaks) -> Peak:
+    return Peak(name=name, largest=peaks.largest, together=peaks.together)
+
+
+def _print(figures: Previews | Deployment | Noops) -> None:
+    sys.stdout.write(figures.model_dump_json() + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except BenchError as error:
+        sys.exit(str(error))

@@ -1,0 +1,69 @@
+"""Runs of two commands by turns, so that what else the machine does slows both."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tools.bench.errors import BenchError
+from tools.bench.figures import Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+LIMIT_S = 900
+SHOWN = 2000
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command with the directory and the environment that it needs."""
+
+    words: tuple[str, ...]
+    directory: Path
+    environment: Mapping[str, str]
+
+    def seconds(self) -> float:
+        """How long it takes, in seconds.
+
+        Raises:
+            BenchError: it failed.
+        """
+        began = time.perf_counter()
+        done = subprocess.run(
+            self.words,
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        took = time.perf_counter() - began
+        if done.returncode != 0:
+            raise BenchError(f"{' '.join(self.words)} failed with {done.returncode}:\n{done.stdout[-SHOWN:]}")
+        return took
+
+
+def by_turns(empty: Callable[[], float], measured: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:
+    """Run both `rounds` times, A B A B; once each beforehand, which does not count: caches fill, the state is made."""
+    empty()
+    measured()
+    runs = [(empty(), measured()) for _ in range(rounds)]
+    return [first for first, _ in runs], [second for _, second in runs]
+
+
+def pair(name: str, goal: float, empty: Command, measured: Command, rounds: int) -> Pair:
+    """Measure a command against one of an empty program.
+
+    Raises:
+        BenchError: one of them failed.
+    """
+    ours, theirs = measured.seconds, empty.seconds
+    first, second = by_turns(theirs, ours, rounds)
+    return Pair(name=name, goal=goal, empty=first, measured=second)
