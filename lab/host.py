@@ -25,6 +25,8 @@ PROGRAMS = {
     "ssh": "openssh-client",
 }
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES_MIN = 1024
 WITHOUT_LAB = (
     "run the lab on a Linux machine with systemd-nspawn, or use `existing` nodes; unit and policy tests work here"
 )
@@ -103,3 +105,14 @@ def ensure_packages(say: Callable[[str], None]) -> None:
             observed=f"still missing: {', '.join(still)}; apt-get said: {done.stderr.strip()[-500:]}",
             next_step=by_hand,
         )
+
+
+def ensure_inotify(say: Callable[[str], None]) -> None:
+    """Let the machine's systemds watch files: each takes several of the 128 instances that a kernel allows by default.
+
+    Without this a machine fails at boot with "Too many open files". The setting stays until the host reboots: another
+    lab may need it.
+    """
+    if int(INOTIFY_INSTANCES.read_text()) < INOTIFY_INSTANCES_MIN:
+        say(f"raising fs.inotify.max_user_instances to {INOTIFY_INSTANCES_MIN} until this machine reboots")
+        INOTIFY_INSTANCES.write_text(f"{INOTIFY_INSTANCES_MIN}\n")

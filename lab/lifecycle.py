@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from lab.options import Options, write_record
 from lab.settings import NODE_FILES, PROJECT, Invoker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lab.messages import Message
     from lab.settings import Settings
@@ -114,11 +115,27 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
             )
         return False
     host.ensure_packages(say)
+    host.ensure_inotify(say)
     tar = image.ensure(settings.cache, options.owner, say)
-    remove(settings)
-    settings.state.mkdir(parents=True)
-    _launch(settings, options, tar, say)
+    with _alone(settings):
+        if running_options(settings) == options:
+            return False  # somebody else was quicker
+        _remove(settings)
+        settings.state.mkdir(parents=True)
+        _launch(settings, options, tar, say)
     return True
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One command at a time starts or removes labs in a directory; a lock on it leaves no file behind."""
+    settings.state.parent.mkdir(parents=True, exist_ok=True)
+    directory = os.open(settings.state.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str], None]) -> None:
@@ -176,6 +193,11 @@ def _alive(pid: int) -> bool:
 
 def remove(settings: Settings) -> None:
     """Remove a lab, whole or in pieces: processes, namespaces, mounts, cgroups, files. No effect if there is none."""
+    with _alone(settings):
+        _remove(settings)
+
+
+def _remove(settings: Settings) -> None:
     kill_holder(settings)
     root = cgroups.mounted_root()
     if root is not None and (root / settings.identity).exists():
