@@ -15,7 +15,8 @@ GO_MODULES := toolchain/command toolchain/proxmoxve
 # The flags of the toolchain's own builds, so that lint and tests use the same build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
-SHELL_SCRIPTS := tools/stage tools/debian-packages .ci/run
+TEST_PROGRAMS := sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck
+SHELL_SCRIPTS := tools/stage tools/debian-packages tools/python-environment .ci/run
 
 # The stacks that are built in the lab; any other is for machines of your own, and runs where you are.
 LAB_STACKS := dev twonode
@@ -63,18 +64,24 @@ clean: ## Stop the lab and remove all that was built, the caches too
 
 .PHONY: test lint format unit test-toolchain test-lab lock docs bench
 test: toolchain lint go-test ## Everything that can be tested: all tiers
-	@tools/debian-packages /usr/sbin/sshd=openssh-server
-	@$(SUDO) $(PY) -m pytest tests
+	@tools/debian-packages $(TEST_PROGRAMS)
+	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q tests/unit tests/policy
+	@$(STAGE) "Toolchain tests" $(PY) -m pytest -q tests/toolchain
+	@$(MAKE) test-lab
 
 unit: venv ## The quick tiers: unit and policy rules, seconds
-	@$(PY) -m pytest tests/unit tests/policy
+	@tools/debian-packages $(TEST_PROGRAMS)
+	@$(PY) -m pytest -q tests/unit tests/policy
 
 test-toolchain: toolchain ## The plugins against the published SDKs, a real engine and a real sshd
-	@tools/debian-packages /usr/sbin/sshd=openssh-server
-	@$(PY) -m pytest tests/toolchain
+	@tools/debian-packages $(TEST_PROGRAMS)
+	@$(PY) -m pytest -q tests/toolchain
 
-test-lab: toolchain ## The lab tier only
-	@$(SUDO) $(PY) -m pytest tests/lab
+# One after another, so that no more than the labs of one folder live at a time.
+test-lab: toolchain ## The lab tier only (needs root)
+	@$(STAGE) "Lab tests: the lab and its stand-ins" $(SUDO) $(PY) -m pytest -q tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+	@$(STAGE) "Lab tests: bad worlds" $(SUDO) $(PY) -m pytest -q tests/lab/bad_worlds
+	@$(STAGE) "Lab tests: the main job" $(SUDO) $(PY) -m pytest -q tests/lab/job
 
 lint: venv ## Formatting, lint and types of Python, shell and Go
 	@tools/debian-packages shellcheck=shellcheck
