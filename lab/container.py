@@ -71,8 +71,8 @@ class Container:
             raise
 
     def _command(self, cgroup: Path) -> list[str]:
-        enter_cgroup = f'echo $$ > "{cgroup}/cgroup.procs" && exec "$@"'
-        nspawn = [
+        return cgroups.entering(
+            cgroup,
             "systemd-nspawn",
             "--quiet",
             f"--directory={self.mount_point}",
@@ -89,8 +89,7 @@ class Container:
             *(f"--bind={outer}:{inner}" for inner, outer in self.binds.items()),
             *(f"--bind-ro={outer}:{inner}" for inner, outer in self.read_only_binds.items()),
             "--boot",
-        ]
-        return ["sh", "-c", enter_cgroup, "sh", *nspawn]
+        )
 
     async def wait(self) -> Ending:
         """Wait until the run is over, and clear away what it held."""

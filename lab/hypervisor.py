@@ -224,6 +224,8 @@ class Hypervisor:
         config = vm_config.parse(vmid, {key: str(value) for key, value in message["config"].items()})
         vm = VirtualMachine(self, vmid, config, message.get("volumes", {}))
         await vm.check()
+        if before is not None:
+            await before.machine.dispose()
         self.vms[vmid] = vm
         self.world.machines[vm.machine.name] = vm.machine
         await vm.machine.power_on()
@@ -258,9 +260,9 @@ class Hypervisor:
         return {"vms": running}
 
     async def _destroy(self, message: Message) -> Message:
-        await self._stop(message)
         vm = self.vms.pop(int(message["vmid"]), None)
         if vm is not None:
+            await vm.machine.dispose()
             self.world.machines.pop(vm.machine.name, None)
             shutil.rmtree(vm.machine.directory, ignore_errors=True)
         self.cuts.pop(int(message["vmid"]), None)

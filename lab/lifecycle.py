@@ -146,6 +146,9 @@ def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str]
         "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
     }
     command = [*isolation.UNSHARE, sys.executable, "-m", "lab.daemon", str(tar), json.dumps(asdict(options))]
+    root = cgroups.mounted_root()
+    if root is not None:  # out of the session that starts the lab, which may end before it
+        command = cgroups.entering(cgroups.create(settings.identity, "lab", root), *command)
     with settings.daemon_log.open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, cwd="/"
@@ -200,8 +203,8 @@ def remove(settings: Settings) -> None:
 def _remove(settings: Settings) -> None:
     kill_holder(settings)
     root = cgroups.mounted_root()
-    if root is not None and (root / settings.identity).exists():
-        cgroups.remove_empty(root / settings.identity)
+    if root is not None:
+        cgroups.kill(root / settings.identity)
     if settings.state.exists():
         shutil.rmtree(settings.state)
 

@@ -35,6 +35,12 @@ class Boot:
     prepare: Callable[[Path], None] = lambda _: None
 
 
+def _report(life: asyncio.Task[None]) -> None:
+    """A machine that ends by a mistake of the lab says so in the lab's log."""
+    if not life.cancelled() and (error := life.exception()):
+        log.error("%s broke", life.get_name(), exc_info=error)
+
+
 @dataclass
 class Machine:
     """A computer. `firmware` is asked at every boot; no answer means that nothing is bootable."""
@@ -86,6 +92,7 @@ class Machine:
             raise LabError("already-on", f"{self.label} is already running")
         self.powered_on = time.monotonic()
         self._life = asyncio.create_task(self._live(), name=f"machine {self.name}")
+        self._life.add_done_callback(_report)
 
     async def _live(self) -> None:
         try:
@@ -168,6 +175,13 @@ class Machine:
         done, _ = await asyncio.wait({self._life}, timeout=timeout_s)
         if not done:
             raise LabError("shutdown-timeout", f"{self.label} did not shut down in {timeout_s:.0f} s")
+
+    async def dispose(self) -> None:
+        """Power off for good."""
+        await self.power_off()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def reboot(self) -> None:
         """Ask for a clean reboot."""

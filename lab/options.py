@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ class Options:
     shape: str = "default"
     cpu_vendor: str = "intel"
     time_scale: float = 0.1  # factor on the delays of HA: 0.1 makes 60 s into 6 s
-    owner: tuple[int, int] = (0, 0)  # uid and gid of the invoking user
+    owner: tuple[int, int] = field(default=(0, 0), compare=False)  # uid and gid of the invoking user
 
 
 def write_record(settings: Settings, options: Options, pid: int, start_time: str) -> None:

@@ -19,7 +19,6 @@ class Card:
     name: str  # as the guest's kernel names it
     mac: str
     bridge: str | None
-    link_down: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ def parse(vmid: int, config: dict[str, str]) -> VmConfig:
     cpu = properties(config.get("cpu", "kvm64"))
     model = cpu.get("cputype") or cpu.get("") or "kvm64"
     flags = cpu.get("flags", "") + config.get("args", "")
+    memory = properties(config.get("memory", ""))
     nested = model == "host" or any(flag in flags for flag in ("+nested-virt", "+vmx", "+svm"))
     return VmConfig(
         name=config.get("name", f"vm{vmid}"),
@@ -69,7 +69,7 @@ def parse(vmid: int, config: dict[str, str]) -> VmConfig:
         nested_flag=nested,
         kvm=config.get("kvm", "1") in TRUE,
         cores=int(config.get("cores", "1")) * int(config.get("sockets", "1")),
-        memory_mib=int(properties(config.get("memory", "512")).get("", "512")),
+        memory_mib=int(memory.get("current") or memory.get("") or "512"),
     )
 
 
@@ -92,7 +92,6 @@ def _cards(config: dict[str, str]) -> tuple[Card, ...]:
                 name=f"ens{FIRST_SLOT + number}",
                 mac=(values.get("macaddr") or values[model]).lower(),
                 bridge=values.get("bridge"),
-                link_down=values.get("link_down") in TRUE,
             )
         )
     return tuple(cards)

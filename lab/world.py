@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from lab.shape import MachineSpec
 
 log = logging.getLogger(__name__)
-SSH_WAIT_S = 60.0
+PORT_WAIT_S = 90.0
+SSH_PORT = 22
+API_PORT = 8006
 # What the lab's own machines say they have; nothing is reserved for them.
 OUTER_CORES = 16
 OUTER_MEMORY_MIB = 65536
@@ -117,7 +119,12 @@ class World:
             if spec.kind == "outer":
                 self._add_hypervisor(machine)
             await machine.power_on()
-        await asyncio.gather(*(self.wait_for_ssh(spec.address) for spec in self.shape.machines))
+        await asyncio.gather(*(self._wait_until_up(spec) for spec in self.shape.machines))
+
+    async def _wait_until_up(self, spec: MachineSpec) -> None:
+        await wait_for_port(spec.address, SSH_PORT)
+        if spec.kind != "server":
+            await wait_for_port(spec.address, API_PORT)
 
     def _lab_machine(self, spec: MachineSpec) -> Machine:
         disk = self.settings.memory / "disks" / spec.name
@@ -170,24 +177,6 @@ class World:
         machine.run_over = hypervisor.power_off_all
         machine.requests = hypervisor.handle
         self.hypervisors[machine.name] = hypervisor
-
-    async def wait_for_ssh(self, address: str) -> None:
-        """Wait until an SSH server greets at the address.
-
-        Raises:
-            LabError: machine-not-up.
-        """
-        deadline = time.monotonic() + SSH_WAIT_S
-        while time.monotonic() < deadline:
-            try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 22), 1)
-                greeting = await asyncio.wait_for(reader.readline(), 5)
-                writer.close()
-                if greeting.startswith(b"SSH-"):
-                    return
-            except (OSError, TimeoutError):
-                await asyncio.sleep(0.05)
-        raise LabError("machine-not-up", f"nothing answers on SSH at {address} after {SSH_WAIT_S:.0f} s")
 
     def machine(self, name: str) -> Machine:
         """Find a machine by the name people use for it.
@@ -264,7 +253,7 @@ class World:
     async def _reset(self, _: Message) -> Message:
         """Back to fresh machines: nested nodes, disks, clusters and exports are gone; credentials stay."""
         for machine in list(self.machines.values()):
-            await machine.power_off()
+            await machine.dispose()
         self.machines.clear()
         state, memory = self.settings.state, self.settings.memory
         for directory in (state / "machines", memory / "machines", memory / "disks", state / "world"):
@@ -272,3 +261,21 @@ class World:
         (self.settings.state / "world").mkdir()
         await self._start_machines()
         return {}
+
+
+async def wait_for_port(address: str, port: int) -> None:
+    """Wait until something listens there.
+
+    Raises:
+        LabError: machine-not-up.
+    """
+    deadline = time.monotonic() + PORT_WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 1)
+        except (OSError, TimeoutError):
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise LabError("machine-not-up", f"nothing listens at {address}:{port} after {PORT_WAIT_S:.0f} s")
