@@ -56,7 +56,7 @@ def _list(machine: Machine, what: str) -> str:
 def decide(observed: Observed, desired: ApiUser) -> list[Action]:
     """Make the user, then its password, then its role."""
     if not observed.exists:
-        return [Action("add", desired.user)]
+        return [Action("add", desired.user), Action("set-password", desired.user), Action("grant", desired.role)]
     actions = [] if observed.enabled else [Action("enable", desired.user)]
     actions += [] if observed.logs_in or not observed.enabled else [Action("set-password", desired.user)]
     actions += [] if desired.role in observed.roles else [Action("grant", desired.role)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from onnode import corosync, membership, network
+from onnode import corosync, membership, network, way_in
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Observed:
     addresses: list[str] = field(default_factory=list)
     resolves: list[str] = field(default_factory=list)
     served: str | None = None  # fingerprint; None: the API does not answer
+    way_in: bool = False  # a second file of SSH keys, open during a join
 
 
 def observe(machine: Machine) -> Observed:
@@ -40,6 +41,7 @@ def observe(machine: Machine) -> Observed:
         [address.partition("/")[0] for found in live for address in found.addresses],
         network.resolve(machine, member.node),
         membership.fingerprint(machine.served_certificate(API_PORT)),
+        way_in.is_open(machine),
     )
 
 

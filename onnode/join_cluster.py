@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from onnode import formation, membership, reset
+from onnode import formation, membership, reset, way_in
 from onnode.desired import JoinCluster
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -68,7 +68,9 @@ def decide(observed: Observed, desired: JoinCluster) -> list[Action]:
     formation.refuse_different(observed, desired.node_id, desired.votes, desired.links)
     if not formation.settled(observed):
         return [Action("finish", desired.cluster)]
-    return [Action("wait-for-links")] if formation.broken_links(member) else []
+    if formation.broken_links(member):
+        return [Action("wait-for-links")]
+    return [Action("close-way-in")] if observed.way_in else []
 
 
 def _refuse_guests(member: membership.Observed) -> None:
@@ -110,15 +112,19 @@ def _disagrees(member: membership.Observed, desired: JoinCluster) -> StepError:
 
 
 def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
-    """Join, finish, reset, or wait."""
+    """Join, finish, reset, or wait; meanwhile the administrator can log in without /etc/pve."""
+    if action.do in ("join", "finish", "reset"):
+        way_in.open_up(machine)
     if action.do == "join":
         _join(machine, desired)
     elif action.do == "finish":
         _finish(machine, desired)
     elif action.do == "reset":
         reset.to_stand_alone(machine)
-    else:
+    elif action.do == "wait-for-links":
         formation.wait_for_links(machine)
+    else:
+        way_in.close(machine)
 
 
 def _join(machine: Machine, desired: JoinCluster) -> None:

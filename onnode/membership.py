@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 LOCAL_CONF = "/etc/corosync/corosync.conf"
 AUTHKEY = "/etc/corosync/authkey"
 PVE_CONF = "/etc/pve/corosync.conf"
-PROBE = "/etc/pve/priv/nested-pve-ha.probe"
+# One per node: /etc/pve is shared, and all nodes may be asked at the same moment.
+PROBE = "/etc/pve/priv/nested-pve-ha.$(hostname).probe"
 PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
 LOOK_S = 15.0
 

@@ -277,6 +277,23 @@ class TestJoinCluster:
         ]
         assert machine.stdins == {machine.ran("pvecm add")[0]: "root-secret\n"}
 
+    def test_the_administrator_can_log_in_while_pve_is_away(self, machine: FakeMachine, joiner: Joiner) -> None:
+        machine.write("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA pulumi\n")
+        joiner.reachable = False
+        with pytest.raises(StepError):
+            run(machine, join_cluster.STEP, JOIN)
+        assert "ssh-ed25519 AAAA pulumi\n" in (machine.read("/root/.ssh/authorized_keys2") or "")
+        joiner.reachable = True
+        run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert machine.read("/root/.ssh/authorized_keys2") is None
+
+    @pytest.mark.usefixtures("joiner")
+    def test_the_administrators_own_second_file_of_keys_stays(self, machine: FakeMachine) -> None:
+        machine.write("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA pulumi\n")
+        machine.write("/root/.ssh/authorized_keys2", "ssh-ed25519 BBBB admin\n")
+        run(machine, join_cluster.STEP, JOIN)
+        assert machine.read("/root/.ssh/authorized_keys2") == "ssh-ed25519 BBBB admin\n"
+
     @pytest.mark.parametrize(
         ("said", "code"),
         [
