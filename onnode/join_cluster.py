@@ -136,6 +136,7 @@ def _join(machine: Machine, desired: JoinCluster) -> None:
         formation.wait_for_api(machine)
         return
     if membership.observe(machine).conf is None:
+        way_in.close(machine)
         raise complaint(result, desired)
     machine.note("`pvecm add` stopped half way: finishing the join")
     _finish(machine, desired)

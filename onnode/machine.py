@@ -71,7 +71,7 @@ class Machine:
     """
 
     # A hung pmxcfs blocks whoever reads it, beyond the reach of signals: never read it in this process.
-    may_hang: tuple[str, ...] = ("/etc/pve/",)
+    may_hang: tuple[str, ...] = ("/etc/pve/", "/root/.ssh/authorized_keys")  # the latter is a link into it
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
