@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pvelab.api import body, dispatch, login, members
+from pvelab.api import body, dispatch, login, members, peers
 from pvelab.api.errors import PveError
 from pvelab.machine import scaled
 from pvelab.tasks import BackgroundRunner
@@ -53,7 +53,7 @@ async def _serve(request: web.Request) -> web.Response:
     user = _login(request, target)
     node = target.variables.get("node")
     # A node's name elsewhere in a path, as in /cluster/config/nodes, is just a parameter.
-    if node is not None and target.template.startswith("/nodes/") and members.is_elsewhere(node):
+    if node is not None and target.template.startswith("/nodes/") and peers.is_elsewhere(node):
         return await members.pass_on(request, node)
     given = await body.parameters(request)
     return _answer(await dispatch.call(request.method, path, given, user, _runner))

@@ -10,12 +10,11 @@ import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fakepve import schema, shapes
-
 from pvelab.access import permissions
 from pvelab.api import routes
 from pvelab.api.context import Context
 from pvelab.api.errors import PveError, parameter_error
+from pvelab.apischema import schema, shapes
 from pvelab.machine import node_name
 
 if TYPE_CHECKING:

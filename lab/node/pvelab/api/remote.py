@@ -12,7 +12,7 @@ from pvelab import cfs
 from pvelab.access import tickets
 from pvelab.access.permissions import ROOT
 from pvelab.api.errors import PveError, die
-from pvelab.api.members import CONNECT_TIMEOUT_S, PORT, unverified_tls
+from pvelab.api.peers import CONNECT_TIMEOUT_S, PORT, unverified_tls
 
 POLL_S = 0.1
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pvelab.api import tls
 from pvelab.api.app import application
-from pvelab.api.members import PORT
+from pvelab.api.peers import PORT
 
 
 async def serve(address: str | None) -> None:

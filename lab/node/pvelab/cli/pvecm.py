@@ -77,7 +77,7 @@ def _validated(method: str, path: str, parameters: Mapping[str, str]) -> dict[st
         PveError: 400 with a message for each parameter.
     """
     # Its import takes a third of a second, which the commands without parameters need not wait for.
-    from fakepve import schema  # noqa: PLC0415
+    from pvelab.apischema import schema  # noqa: PLC0415
 
     values, errors = schema.validate(schema.load().paths[path][method]["parameters"], dict(parameters))
     if errors:

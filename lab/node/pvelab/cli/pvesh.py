@@ -6,10 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fakepve import schema
-
-from pvelab.api import dispatch, members, remote
+from pvelab.api import dispatch, peers, remote
 from pvelab.api.errors import PveError
+from pvelab.apischema import schema
 from pvelab.cli import options, table
 from pvelab.cli.tool import FAILED, report, write
 from pvelab.tasks import ForegroundRunner
@@ -43,7 +42,7 @@ def _elsewhere(node: str, method: str, path: str, params: dict[str, str]) -> Any
 def _call(method: str, path: str, params: dict[str, str]) -> tuple[Any, bool]:
     """The answer, and whether the task it may have started ended well."""
     node = dispatch.find(path).variables.get("node")
-    if node is not None and members.is_elsewhere(node):
+    if node is not None and peers.is_elsewhere(node):
         return _elsewhere(node, method, path, params), True
     runner = ForegroundRunner()
     answer = dispatch.run(method, path, params, runner)

@@ -7,10 +7,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fakepve import schema
-
 from pvelab.api import dispatch
 from pvelab.api.errors import PveError
+from pvelab.apischema import schema
 from pvelab.cli import options
 from pvelab.machine import node_name
 from pvelab.tasks import ForegroundRunner

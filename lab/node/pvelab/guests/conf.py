@@ -8,10 +8,9 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fakepve import schema
-
 from pvelab import cfs
 from pvelab.api.errors import die
+from pvelab.apischema import schema
 
 if TYPE_CHECKING:
     from pvelab.guests.registry import Guest

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fakepve.storage import TYPES
-
 from pvelab import cfs, sections
 from pvelab.api.errors import die
 from pvelab.machine import node_name
+from pvelab.storage.types import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from pvelab.sections import Section
 
 FILE = "storage.cfg"
-_ALWAYS_SHARED = ("nfs", "cifs", "cephfs", "pbs", "rbd", "iscsi", "iscsidirect", "zfs")
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,21 @@ class Storage:
     @property
     def content(self) -> list[str]:
         """What may lie on it, such as "images" or "iso"."""
-        default = TYPES[self.type]["default"] if self.type in TYPES else ""
+        default = TYPES[self.type].default_content if self.type in TYPES else ""
         return [item for item in re.split(r"[\s,;]+", self.options.get("content", default)) if item]
 
     @property
     def shared(self) -> bool:
         """Whether all nodes see the same volumes."""
-        return self.type in _ALWAYS_SHARED or self.options.get("shared") == "1"
+        return self._type_is("always_shared") or self.options.get("shared") == "1"
 
     @property
     def is_file_based(self) -> bool:
         """Whether its volumes are files in a directory."""
-        return bool(TYPES.get(self.type, {}).get("files"))
+        return self._type_is("file_based")
+
+    def _type_is(self, quality: str) -> bool:
+        return self.type in TYPES and bool(getattr(TYPES[self.type], quality))
 
     @property
     def base_path(self) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fakepve import schema
-
 from pvelab import cfs, propstring
+from pvelab.apischema import schema
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fakepve import schema
-from fakepve.storage import SENSITIVE, TYPES
-
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.api.errors import PveError, die
+from pvelab.apischema import schema
 from pvelab.storage import activation, config, nfs
+from pvelab.storage.types import TYPES
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route
@@ -60,14 +59,14 @@ def _text(value: object) -> str:
 
 
 def _options(ctx: Context) -> dict[str, str]:
-    skip = {"storage", "type", "digest", "delete", *SENSITIVE}
+    skip = {"storage", "type", "digest", "delete"}
     return {name: _text(value) for name, value in ctx.params.items() if name not in skip and _text(value) != ""}
 
 
 def _clean_content(kind: str, options: dict[str, str]) -> None:
     if "content" not in options:
         return
-    valid = TYPES[kind]["content"]
+    valid = TYPES[kind].content
     wanted = [item for item in options["content"].replace(";", ",").split(",") if item in valid]
     if not wanted and "none" not in valid:
         raise die("storage does not support content type 'none'")
@@ -75,15 +74,14 @@ def _clean_content(kind: str, options: dict[str, str]) -> None:
 
 
 def _check_options(kind: str, options: dict[str, str], *, create: bool) -> None:
-    known = TYPES[kind]["options"]
+    known = TYPES[kind]
     for name in options:
-        if name not in known:
+        if name not in known.options:
             raise die(f"unexpected property '{name}'")
-        _, fixed = known[name]
-        if fixed and not create:
+        if name in known.fixed and not create:
             raise die(f"can't change value of fixed parameter '{name}'")
-    for name, (optional, _fixed) in known.items():
-        if create and not optional and name not in options:
+    for name in known.required:
+        if create and name not in options:
             raise die(f"missing value for required option '{name}'")
     _clean_content(kind, options)
 
@@ -91,6 +89,8 @@ def _check_options(kind: str, options: dict[str, str], *, create: bool) -> None:
 def create(ctx: Context) -> dict[str, str]:
     """A new storage; it must be usable on this node now, unless it is not for this node."""
     name, kind = ctx.params["storage"], ctx.params["type"]
+    if kind not in TYPES:
+        raise PveError(501, f"storages of type '{kind}' are not implemented")
     options = _options(ctx)
     if kind == "nfs":
         options.setdefault("path", f"/mnt/pve/{name}")
@@ -115,14 +115,13 @@ def update(ctx: Context) -> dict[str, str]:
     storage = config.find(name)
     options = _options(ctx)
     _check_options(storage.type, options, create=False)
-    known = TYPES[storage.type]["options"]
+    known = TYPES[storage.type]
     with config.change() as found:
         for option in [item for item in str(ctx.params.get("delete", "")).replace(";", ",").split(",") if item]:
-            if option not in known:
+            if option not in known.options:
                 raise die(f"update storage failed: no such option '{option}'")
-            optional, fixed = known[option]
-            if not optional or fixed:
-                raise die(f"unable to delete {'fixed' if fixed else 'required'} option '{option}'")
+            if option in known.fixed:
+                raise die(f"unable to delete {'required' if option in known.required else 'fixed'} option '{option}'")
             found[name].options.pop(option, None)
         found[name].options.update(options)
     return {"storage": name, "type": storage.type}
