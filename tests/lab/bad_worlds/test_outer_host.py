@@ -1,0 +1,101 @@
+"""An outer host that cannot be used as described: refused by name, and nothing on it is made.
+
+The tests share one fresh host and leave nothing behind that another would notice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from tests.support.bad_world import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.bad_world import BadWorld
+
+OUTER = "192.168.0.180"
+LOOK = "ls -R /etc/network/interfaces* /var/lib/vz; cat /etc/network/interfaces; qm list"
+
+
+def made_on(world: BadWorld) -> str:
+    """VMs, bridges and images of the host."""
+    seen = world.ssh(OUTER, LOOK)
+    assert seen.code == 0, seen.output
+    assert "iface vmbr0" in seen.output  # the look sees bridges
+    return seen.output
+
+
+def new_key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+def other_login(secrets: dict[str, Any]) -> None:
+    pem = new_key().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    secrets["sshPrivateKey"] = pem.decode()
+
+
+def other_host_key(secrets: dict[str, Any]) -> None:
+    line = new_key().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    secrets["outerHosts"]["virtual"]["hostKey"] = line.decode()
+
+
+def other_password(secrets: dict[str, Any]) -> None:
+    secrets["outerHosts"]["virtual"]["password"] = "not the password"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "named"),
+    [
+        (other_login, "ssh-auth-failed", "virtual"),
+        (other_host_key, "host-key-mismatch", "virtual"),
+        (other_password, "api-login-failed", "virtual"),
+    ],
+)
+def test_wrong_secrets_are_named_and_nothing_is_made(
+    outer_host: BadWorld, change: Callable[[dict[str, Any]], None], code: str, named: str
+) -> None:
+    before = made_on(outer_host)
+    with outer_host.other_secrets(change):
+        run = outer_host.admin("up")
+    assert named in refusal(run, code)
+    assert made_on(outer_host) == before
+    assert "not the password" not in run.output
+
+
+def test_a_host_that_is_off_is_named(outer_host: BadWorld) -> None:
+    outer_host.lab("node", "kill", "virtual")
+    try:
+        run = outer_host.admin("up")
+    finally:
+        outer_host.lab("node", "start", "virtual")
+    said = refusal(run, "host-unreachable")
+    assert "virtual" in said
+    assert OUTER in said
+
+
+def test_a_missing_installer_image_is_named_before_anything_is_made(outer_host: BadWorld) -> None:
+    before = made_on(outer_host)
+    missing = "/var/lib/vz/template/iso/not-there.iso"
+
+    def change(values: dict[str, Any]) -> None:
+        values["outerHosts"][0]["installer"] = {"path": missing}
+
+    with outer_host.described_otherwise(change):
+        run = outer_host.admin("up")
+    assert missing in refusal(run, "iso-missing")
+    assert made_on(outer_host) == before
+
+
+def test_an_image_with_another_checksum_is_named_and_not_kept(outer_host: BadWorld) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["outerHosts"][0]["installer"]["checksum"] = f"sha256:{'0' * 64}"
+
+    with outer_host.described_otherwise(change):
+        run = outer_host.admin("up")
+    assert "virtual-installer" in refusal(run, "iso-checksum")
+    assert ".iso" not in made_on(outer_host)

@@ -1,0 +1,74 @@
+"""A project in a lab that tests spoil, and what every refusal has in common."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.support.lab_project import LabProject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.lab_project import Run
+
+BLOCK = re.compile(r"^error\[(?P<code>[a-z0-9-]+)\]: .*(?:\n[ \t]+\S.*)*", re.MULTILINE)
+
+
+class BadWorld(LabProject):
+    """What is described, and the secrets that `up` is given, can be changed for a while."""
+
+    def __init__(self, directory: Path, lab_state: Path, stack: str) -> None:
+        super().__init__(directory, lab_state, stack)
+        self._secrets: Path | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        """`arguments` in the administrator's place, with the secrets of the moment."""
+        given = ("env", f"NESTED_PVE_CREDENTIALS={self._secrets}") if self._secrets else ()
+        return super().command(*given, *arguments)
+
+    @contextmanager
+    def other_secrets(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+        """The lab's secrets, changed."""
+        secrets = self.credentials()
+        change(secrets)
+        file = self.directory / ".nested-pve" / "other-secrets.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(secrets))
+        self._secrets = file
+        try:
+            yield
+        finally:
+            self._secrets = None
+            file.unlink()
+
+    @contextmanager
+    def described_otherwise(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+        """The stack file, changed."""
+        before = self.stack_file.read_text()
+        values = self.configuration()
+        change(values)
+        self.configure(values)
+        try:
+            yield
+        finally:
+            self.stack_file.write_text(before)
+
+
+def refusal(run: Run, code: str) -> str:
+    """The text of the error with that name; the run failed, said what to do next, and showed nobody's insides."""
+    assert run.code == 1, run.output
+    assert "Traceback" not in run.output, run.output
+    found = {block["code"]: block[0] for block in BLOCK.finditer(run.output)}
+    assert code in found, run.output
+    assert "\n  next: " in found[code], run.output
+    return found[code]
+
+
+def succeeded(run: Run) -> Run:
+    """The run, which ended well."""
+    assert run.code == 0, run.output
+    return run
