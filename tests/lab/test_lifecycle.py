@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from lab import host
 from lab.cgroups import mounted_root
 from lab.errors import LabError
 from lab.settings import Settings
-from tests.lab.conftest import Lab, eventually
+from tests.lab.conftest import PROJECT, Lab, eventually
 
 STARTED = time.time()
 
@@ -89,6 +91,33 @@ def test_a_killed_lab_is_gone_and_comes_up_again(spare_lab: Lab, victim: str) ->
 
     spare_lab.do("up")
     assert spare_lab.answers("192.168.0.180")
+
+
+def test_a_start_that_is_killed_half_way_leaves_no_second_lab(spare_lab: Lab) -> None:
+    spare_lab.do("down")
+    starting = subprocess.Popen([sys.executable, "-m", "lab", "up"], env=spare_lab.environment, cwd=PROJECT)
+    eventually(lambda: bool(traces(spare_lab)["cgroups"]), "the daemon starts")
+    starting.kill()
+    starting.wait()
+
+    spare_lab.do("up")
+
+    holders = [pid for pid in processes() if command_line(pid).startswith("unshare") and is_of(spare_lab, pid)]
+    assert holders == [str(spare_lab.record()["pid"])]
+
+
+def is_of(lab: Lab, pid: str) -> bool:
+    return f"NESTED_PVE_LAB_STATE={lab.state}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+def test_amd_processors_have_their_own_module(spare_lab: Lab) -> None:
+    spare_lab.do("down")
+    spare_lab.do("up", "--cpu-vendor", "amd")
+    parameter = "/sys/module/kvm_amd/parameters/nested"
+    assert spare_lab.sh("192.168.0.180", f"grep -cw svm /proc/cpuinfo; cat {parameter}").split()[1] == "0"
+    spare_lab.sh("192.168.0.180", "modprobe -r kvm_amd && modprobe kvm_amd nested=1")
+    assert spare_lab.sh("192.168.0.180", f"cat {parameter}").strip() == "1"
+    spare_lab.do("down")
 
 
 def test_a_killed_machine_is_off_and_starts_again(spare_lab: Lab) -> None:
