@@ -98,7 +98,7 @@ class Proxmox:
 
     def sees_all(self, number: int) -> bool:
         """Whether the node is up, quorate and sees every node online."""
-        found = self.ssh(number, "test -w /etc/pve/corosync.conf && cat /etc/pve/.members")
+        found = self.ssh(number, "stat -c %A /etc/pve | grep -q ^drwx && cat /etc/pve/.members")
         return found.returncode == 0 and all(node["online"] for node in json.loads(found.stdout)["nodelist"].values())
 
     def ha(self, number: int) -> dict[str, str]:

@@ -94,6 +94,20 @@ def test_only_a_lock_that_nobody_renews_expires(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
+def test_only_the_agents_locks_follow_the_labs_pace(tmp_path: Path) -> None:
+    now = 0.0
+    table = LockTable(12.0, clock=lambda: now)
+    agent, domain = tmp_path / "ha_agent_pve1_lock", tmp_path / "domain-ha"
+    for lock in (agent, domain):
+        lock.mkdir()
+        table.release_if_expired(lock)
+    now = 12.0
+    for lock in (agent, domain):
+        table.release_if_expired(lock)
+    assert not agent.exists()
+    assert domain.exists()
+
+
 def test_members_are_shown_as_pmxcfs_shows_them() -> None:
     nodes = "".join(
         f"node {{ name: pve{number} nodeid: {number} quorum_votes: 1 ring0_addr: 10.10.1.10{number} }}\n"

@@ -25,7 +25,7 @@ from pvelab.pmxcfs import paths
 from pvelab.pmxcfs.distribution import distribute, reload_corosync
 from pvelab.pmxcfs.filesystem import ClusterFilesystem
 from pvelab.pmxcfs.locks import LOCK_TIMEOUT_SECONDS, LockTable
-from pvelab.pmxcfs.members import Membership, read_conf, render_guests
+from pvelab.pmxcfs.members import Membership, Remembered, read_conf, render_guests
 from pvelab.pmxcfs.store import Store, cluster_directory
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ PID_FILE = Path("/run/pve-cluster.pid")
 LOCK_FILE = paths.LIBRARY_DIR / ".pmxcfs.lockfile"
 LOCK_ATTEMPTS = 10
 POLL_SECONDS = 0.25
+# How old the copy of the shared tree may be that a node falls back to; copying costs processor time on every node.
+REPLICA_SECONDS = 1.0
 _FUSE_DEVICE = Path("/dev/fuse")
 _FUSE_DEVICE_NUMBER = os.makedev(10, 229)
 _PR_SET_NAME = 15
@@ -137,6 +139,7 @@ class Daemon:
         self._client: CorosyncClient | None = None
         self._online: frozenset[int] = frozenset()
         self._members_version = 0
+        self._replica_since = 0.0
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._mount_pipe: int | None = None
@@ -153,8 +156,8 @@ class Daemon:
         if not _FUSE_DEVICE.exists():
             os.mknod(_FUSE_DEVICE, stat.S_IFCHR | 0o600, _FUSE_DEVICE_NUMBER)
         PID_FILE.write_text(f"{os.getpid()}\n")
-        timeout = LOCK_TIMEOUT_SECONDS * machine.time_scale()
-        filesystem = ClusterFilesystem(self._store, self._node, self._generated(), LockTable(timeout), self._changed)
+        locks = LockTable(machine.scaled(LOCK_TIMEOUT_SECONDS))
+        filesystem = ClusterFilesystem(self._store, self._node, self._generated(), locks, self._changed)
         filesystem.init = self._mounted
         fusepy.FUSE(
             filesystem,
@@ -178,9 +181,9 @@ class Daemon:
 
     def _generated(self) -> dict[str, Callable[[], str]]:
         return {
-            ".members": lambda: self._membership().render(),
-            ".version": lambda: json.dumps({"version": self._members_version}) + "\n",
-            ".vmlist": lambda: render_guests(self._store.root),
+            ".members": Remembered(lambda: self._membership().render()),
+            ".version": Remembered(lambda: json.dumps({"version": self._members_version}) + "\n"),
+            ".vmlist": Remembered(lambda: render_guests(self._store.root)),
         }
 
     def _mounted(self, path: str) -> None:  # noqa: ARG002 - FUSE's signature
@@ -223,7 +226,9 @@ class Daemon:
         if distribute(self._store.root / "corosync.conf", paths.LOCAL_COROSYNC_CONF, _log):
             self._members_version += 1
             reload_corosync(_log)
-        self._store.refresh_replica()
+        if time.monotonic() - self._replica_since >= REPLICA_SECONDS:
+            self._replica_since = time.monotonic()
+            self._store.refresh_replica()
 
     def _ask_corosync(self) -> tuple[bool, frozenset[int]]:
         try:

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 LOCK_DIRECTORY = "/priv/lock"
 LOCK_TIMEOUT_SECONDS = 120.0
+_AGENT_PREFIX = "ha_"
 
 
 class LockTable:
     """Remembers since when each lock has been unchanged, as seen from this node."""
 
-    def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, agent_timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Watch locks.
 
         Args:
-            timeout: seconds without renewal after which a lock may be taken away.
+            agent_timeout: seconds without renewal after which a lock of an HA agent may be taken away. They follow
+                the lab's pace; what other locks guard takes as long as it takes, so they keep Proxmox' 120 s.
             clock: seconds that only grow.
         """
-        self._timeout = timeout
+        self._agent_timeout = agent_timeout
         self._clock = clock
         self._first_seen: dict[Path, tuple[int, float]] = {}
         self._guard = threading.Lock()
@@ -47,6 +49,7 @@ class LockTable:
             if seen_stamp != stamp:
                 since = now
             self._first_seen[lock] = (stamp, since)
-            if now - since >= self._timeout:
+            timeout = self._agent_timeout if lock.name.startswith(_AGENT_PREFIX) else LOCK_TIMEOUT_SECONDS
+            if now - since >= timeout:
                 del self._first_seen[lock]
                 shutil.rmtree(lock, ignore_errors=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from pvelab.corosync.conf import ConfError, CorosyncConf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+_REMEMBERED_SECONDS = 0.1
 _GUEST_DIRECTORIES = {"qemu-server": "qemu", "lxc": "lxc"}
 
 
@@ -46,6 +48,22 @@ class Membership:
         if name in self.addresses:
             entry["ip"] = self.addresses[name]
         return entry
+
+
+class Remembered:
+    """A generated text that stays the same for a moment: a reader asks for its size, opens it, then reads it."""
+
+    def __init__(self, render: Callable[[], str]) -> None:
+        self._render = render
+        self._text = ""
+        self._until = 0.0
+
+    def __call__(self) -> str:
+        """The text."""
+        if time.monotonic() >= self._until:
+            self._text = self._render()
+            self._until = time.monotonic() + _REMEMBERED_SECONDS
+        return self._text
 
 
 def _render(document: dict[str, Any]) -> str:
