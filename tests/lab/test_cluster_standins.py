@@ -169,13 +169,12 @@ def test_modes_are_those_of_pmxcfs(cluster: Proxmox) -> None:
     assert cluster.ssh(1, "chmod 777 /etc/pve/corosync.conf").returncode != 0
 
 
-def test_a_file_is_replaced_in_one_step_for_its_readers(cluster: Proxmox) -> None:
-    """libfuse by default moves a replaced file aside that somebody reads: for a moment there is none."""
-    writer = "for n in $(seq 200); do echo $n > /etc/pve/swap.new; mv /etc/pve/swap.new /etc/pve/swap; done; rm /etc/pve/swap"
-    reader = "for n in $(seq 400); do cat /etc/pve/swap >/dev/null || exit 1; done"
+def test_the_tools_never_miss_a_file_that_is_being_replaced(cluster: Proxmox) -> None:
+    writer = "for n in $(seq 200); do echo $n > /etc/pve/swap.new; mv /etc/pve/swap.new /etc/pve/swap; done"
+    reader = "from pvelab import cfs; import sys; sys.exit(not all(cfs.read('swap') for _ in range(2000)))"
     cluster.sh(
         1,
-        f"echo 0 > /etc/pve/swap; ({reader}) & {writer.replace('; rm /etc/pve/swap', '')}; wait $! && rm /etc/pve/swap",
+        f'echo 0 > /etc/pve/swap; PYTHONPATH=/usr/share/pve-lab python3 -c "{reader}" & {writer}; wait $! && rm /etc/pve/swap',
     )
 
 
@@ -303,7 +302,7 @@ def test_ha_manager_refuses_as_the_real_one(guest: Proxmox) -> None:
     for command, message in (
         (f"ha-manager add vm:{VMID}", f"resource ID 'vm:{VMID}' already defined"),
         ("ha-manager add vm:555", "resource 'vm:555' does not exist in cluster"),
-        ("ha-manager groupadd g --nodes pve1", "cannot create group: ha groups have been migrated to rules"),
+        ("ha-manager groupadd prefer --nodes pve1", "cannot create group: ha groups have been migrated to rules"),
         ("ha-manager migrate ct:555 pve1", "resource 'ct:555' is not HA managed"),
         ("ha-manager frobnicate", "unknown command 'ha-manager frobnicate'"),
     ):

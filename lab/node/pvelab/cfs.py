@@ -37,11 +37,17 @@ def require_quorum() -> None:
 
 
 def read(relative: str) -> str:
-    """The text of a file in /etc/pve, empty when there is none."""
-    try:
-        return pve(relative).read_text()
-    except FileNotFoundError:
-        return ""
+    """The text of a file in /etc/pve, empty when there is none.
+
+    A file that is replaced between the kernel's look at its name and its opening is reported missing by FUSE, on
+    Proxmox as well (there the tools ask pmxcfs through a socket): who sees it still listed looks again.
+    """
+    while True:
+        try:
+            return pve(relative).read_text()
+        except FileNotFoundError:
+            if not os.path.lexists(pve(relative)):
+                return ""
 
 
 def write(relative: str, text: str) -> None:
