@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_WAIT_S = 10.0
+READ_ATTEMPTS = 50
 
 
 def quorate() -> bool:
@@ -42,12 +43,13 @@ def read(relative: str) -> str:
     A file that is replaced between the kernel's look at its name and its opening is reported missing by FUSE, on
     Proxmox as well (there the tools ask pmxcfs through a socket): who sees it still listed looks again.
     """
-    while True:
+    for _ in range(READ_ATTEMPTS):
         try:
             return pve(relative).read_text()
         except FileNotFoundError:
             if not os.path.lexists(pve(relative)):
-                return ""
+                break
+    return ""
 
 
 def write(relative: str, text: str) -> None:
