@@ -32,9 +32,8 @@ def _look(stack: str) -> None:
     from admin.status.command import status as look  # noqa: PLC0415
 
     with stage("Live status"):
-        as_described = look(stack, as_json=False)
-    if not as_described:
-        raise typer.Exit(1)
+        if not look(stack, as_json=False):
+            raise typer.Exit(1)
 
 
 @app.command()
