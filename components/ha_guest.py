@@ -155,7 +155,8 @@ class HaGuest(pulumi.ComponentResource):
             *before,
             provider=self._cluster.provider,
             # HA decides where it runs and whether; a replaced or moved-back guest would be an outage.
-            ignore_changes=["nodeName", "started", "clone"],
+            # Its disk is the template's; the provider reads it back otherwise than it wrote it (pulumi-proxmoxve#664).
+            ignore_changes=["nodeName", "started", "clone", "disks"],
         )
         return proxmoxve.VmLegacy(
             f"{self._logical}-vm",

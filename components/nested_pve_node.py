@@ -79,6 +79,8 @@ class NestedPveNode(pulumi.ComponentResource):
             *prepared.vm_ready,
             provider=prepared.provider,
             protect=self._site.config.protect_nodes,
+            # The provider plans limits of zero and reads none back: a change for ever (pulumi-proxmoxve#664).
+            ignore_changes=["disks[0].speed"],
         )
         return proxmoxve.VmLegacy(
             f"{self._logical}-vm",
