@@ -87,6 +87,16 @@ def test_a_download_with_another_checksum_leaves_nothing(node: ApiNode, url: str
     assert list((node.root / "var/lib/vz/template/iso").glob("bad*")) == []
 
 
+def test_an_ended_task_may_be_stopped_once_more_and_an_unknown_one_not(node: ApiNode, url: str) -> None:
+    end, _ = download(node, url, "wrong.iso", "0" * 64)
+    assert end != "OK"
+    upid = next(task["upid"] for task in node.get("/nodes/pve1/tasks") if task["id"] == "wrong.iso")
+    # The provider does this after a download that failed.
+    node.do("DELETE", f"/nodes/pve1/tasks/{upid}")
+    unknown = upid.replace(":download:", ":upload:")
+    assert node.fail("DELETE", f"/nodes/pve1/tasks/{unknown}") == "no such task"
+
+
 def test_an_existing_file_is_never_overwritten_by_a_download(node: ApiNode, url: str) -> None:
     present = node.root / "var/lib/vz/template/iso/present.iso"
     present.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import tasks
+from pvelab.api.errors import PveError
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route
@@ -50,10 +51,21 @@ def log(ctx: Context) -> list[dict[str, Any]]:
     return lines[start : start + (ctx.params.get("limit", 50) or len(lines))]
 
 
+def stop(ctx: Context) -> None:
+    """Stop a task; one that has ended is left as it is. Running ones here are threads, which cannot be stopped."""
+    upid = tasks.parse_upid(ctx.params["upid"])
+    if ctx.user not in (upid.user, upid.user.partition("!")[0]):
+        ctx.require(f"/nodes/{upid.node}", "Sys.Modify")
+    tasks.require_known(upid)
+    if tasks.exit_status(upid) is None:
+        raise PveError(501, "stopping a running task is not implemented")
+
+
 _ONE = "/nodes/{node}/tasks/{upid}"
 ROUTES: list[Route] = [
     ("GET", "/nodes/{node}/tasks", listing),
     ("GET", "/cluster/tasks", recent),
+    ("DELETE", _ONE, stop),
     ("GET", f"{_ONE}/status", status),
     ("GET", f"{_ONE}/log", log),
 ]
