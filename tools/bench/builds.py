@@ -33,20 +33,9 @@ def cold(owner: Invoker) -> float:
     """
     with tempfile.TemporaryDirectory(prefix="nested-pve-bench-") as place:
         os.chown(place, owner.uid, owner.gid)
-        return _install(
-            owner,
-            {
-                "GOCACHE": f"{place}/go-build",
-                "NESTED_PVE_CACHE": f"{place}/cache",
-                "PULUMI_HOME": f"{place}/pulumi",
-                # A Pulumi that is installed already would be used as it is.
-                "PATH": _without_pulumi(os.environ["PATH"]),
-            },
-        )
-
-
-def _without_pulumi(path: str) -> str:
-    return os.pathsep.join(part for part in path.split(os.pathsep) if not os.access(f"{part}/pulumi", os.X_OK))
+        # A home without plugins: a Pulumi of the user's own would be used as it is.
+        empty = {"GOCACHE": "go-build", "NESTED_PVE_CACHE": "cache", "PULUMI_HOME": "pulumi"}
+        return _install(owner, {variable: f"{place}/{name}" for variable, name in empty.items()})
 
 
 def _install(owner: Invoker, environment: dict[str, str]) -> float:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path("/proc")
-INTERVAL_S = 0.25
+INTERVAL_S = 0.5
 KIB = 1024
 
 

@@ -157,7 +157,7 @@ def _memory(report: Report) -> str:
     return f"""\
 ## Peak memory
 
-Of the engine and all that it starts, sampled every quarter of a second. For one process, all that it holds; for all
+Of the engine and all that it starts, sampled every half second. For one process, all that it holds; for all
 together, at the same moment, shared pages counted once.
 
 {_table(["run", "processes", "peak"], rows)}"""

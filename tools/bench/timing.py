@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from admin.narration import err
 from tools.bench.errors import BenchError
 from tools.bench.figures import Pair
 
@@ -64,6 +65,7 @@ def pair(name: str, goal: float, empty: Command, measured: Command, rounds: int)
     Raises:
         BenchError: one of them failed.
     """
-    ours, theirs = measured.seconds, empty.seconds
-    first, second = by_turns(theirs, ours, rounds)
-    return Pair(name=name, goal=goal, empty=first, measured=second)
+    first, second = by_turns(empty.seconds, measured.seconds, rounds)
+    made = Pair(name=name, goal=goal, empty=first, measured=second)
+    err.print(f"  {name}: {made.ratio:.2f} times an empty program", markup=False)
+    return made
