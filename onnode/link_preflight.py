@@ -45,7 +45,7 @@ class Observed:
 def parse_ping(text: str) -> tuple[int, float | None]:
     """Read `ping`: how many answers came, and their average time in milliseconds."""
     received = re.search(r"(\d+) (?:packets )?received", text)
-    average = re.search(r"= [\d.]+/([\d.]+)/", text)
+    average = re.search(r"= [\d.]+/(\d+(?:\.\d+)?)/", text)
     return int(received[1]) if received else 0, float(average[1]) if average else None
 
 

@@ -80,11 +80,11 @@ def parse_stanzas(text: str) -> list[Stanza]:
     stanzas = []
     for block in _blocks(text):
         words = block[0].split()
-        if words[:1] == ["iface"] and words[2:3] != ["inet6"]:
+        if words[:1] == ["iface"] and len(words) > 1 and words[2:3] != ["inet6"]:
             options = dict(_option(line) for line in block[1:])
             mtu = options.get("mtu", "")
             method = words[3] if len(words) > 3 else "static"  # noqa: PLR2004 - ifupdown2 lets family and method out
-            stanzas.append(Stanza(words[1], method, _address(options), int(mtu) if mtu.isdigit() else None))
+            stanzas.append(Stanza(words[1], method, _address(options), int(mtu) if mtu.isdecimal() else None))
     return stanzas
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-ENTERPRISE_HOST = "enterprise.proxmox.com"
+ENTERPRISE = re.compile(r"https?://enterprise\.proxmox\.com(?:[:/]|$)")
 OFF = ("no", "false", "0", "off", "without", "disable")  # what apt takes for false
 ONE_LINE = re.compile(r"^(deb|deb-src)\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s*(.*)$")
 
@@ -23,7 +22,7 @@ class Source:
     @property
     def enterprise(self) -> bool:
         """Whether it needs a subscription."""
-        return urlsplit(self.uri).hostname == ENTERPRISE_HOST
+        return ENTERPRISE.match(self.uri) is not None
 
 
 def parse(path: str, text: str) -> list[Source]:

@@ -40,7 +40,7 @@ class Observed:
 
 def parse_offset(text: str) -> float | None:
     """Read `chronyc -n tracking`: the clock's offset in seconds; None while it follows no server."""
-    offset = re.search(r"^System time\s*: ([\d.]+) seconds (slow|fast)", text, re.MULTILINE)
+    offset = re.search(r"^System time\s*: (\d+(?:\.\d+)?) seconds (slow|fast)", text, re.MULTILINE)
     followed = re.search(r"^Leap status\s*: (?!Not synchronised)", text, re.MULTILINE)
     return float(offset[1]) * (-1 if offset[2] == "slow" else 1) if offset and followed else None
 
