@@ -1,0 +1,98 @@
+"""docs/benchmarks.md says what the figures say."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from tools.bench import page
+from tools.bench.figures import ColdBuild, Deployment, Link, Machine, Pair, Peak, Report
+from tools.bench.logins import count
+
+TODAY = dt.date(2026, 3, 2)
+HERE = Machine(cpu="CPU", cores=2, memory=8 << 30, kernel="Linux 6.1", system="Debian")
+
+
+def deployment(took: float) -> Deployment:
+    return Deployment(
+        took=took,
+        status_took=3,
+        path=[Link(resource="host", start=2, end=5), Link(resource="join", start=5.5, end=40)],
+        logins={"virtual": 9, "proxmox01": 13},
+        memory=Peak(name="up", largest={"pulumi": 200 << 20}, together=700 << 20),
+    )
+
+
+def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
+    return Report(
+        date=TODAY,
+        machine=HERE,
+        load=load,
+        previews=[
+            Pair(name="dev", goal=2, empty=[1, 1], measured=[1.9, 1.9]),
+            Pair(name="many", goal=4, empty=[1, 1], measured=[4.5, 4.5]),
+        ],
+        noops=[Pair(name="dev", goal=3, empty=[1], measured=[3])],
+        deployments=[deployment(70), deployment(45), deployment(50)],
+        preview_memory=Peak(name="preview", largest={"pulumi": 100 << 20}, together=300 << 20),
+        warm_build=[0.5, 0.6, 0.9],
+        cold_build=cold,
+    )
+
+
+def row(text: str, start: str) -> list[str]:
+    line = next(line for line in text.splitlines() if line.startswith(f"| {start} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_page_is_current() -> None:
+    figures = page.read()
+    written = page.PAGE.read_text() if page.PAGE.exists() else None
+    assert written == (page.text(figures) if figures else None), "run `make bench`"
+
+
+def test_a_goal_is_met_up_to_its_value_and_missed_beyond() -> None:
+    text = page.text(report())
+    assert row(text, "many")[-3:] == ["4.50", "≤ 4", "**missed**"]
+    assert row(text.split("no-op `up` |")[1], "dev")[-3:] == ["3.00", "≤ 3", "met"]
+    assert row(text, "proxmox01")[-1] == "**missed**"
+    assert row(text, "virtual")[-1] == "met"
+
+
+def test_the_deployment_shown_is_the_median_one() -> None:
+    assert row(page.text(report()), "full `up` of stack dev")[1] == "50.0 s"
+
+
+def test_the_chain_accounts_for_every_second() -> None:
+    text = page.text(report())
+    assert row(text, "host")[1:] == ["2.0 s", "2.0 s", "3.0 s"]
+    assert row(text, "join")[1:] == ["5.5 s", "0.5 s", "34.5 s"]
+    assert row(text, "end of the run")[1:3] == ["50.0 s", "10.0 s"]
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.9, False), (1.1, True)])
+def test_a_busy_machine_is_said_to_be_one(load: float, said: bool) -> None:  # noqa: FBT001 - a case's expectation
+    assert ("the machine was busy" in page.text(report(load))) is said
+
+
+def test_a_cold_build_of_another_day_is_marked() -> None:
+    earlier = ColdBuild(took=700, machine=HERE, date=dt.date(2026, 1, 1))
+    assert row(page.text(report(cold=earlier)), "cold")[1:] == [
+        "700 s",
+        "not measured in this run; from 2026-01-01, this machine",
+    ]
+    today = earlier.model_copy(update={"date": TODAY})
+    assert row(page.text(report(cold=today)), "cold")[1:] == ["700 s", "one run"]
+    assert row(page.text(report()), "cold")[1] == "not measured"
+
+
+def test_only_accepted_logins_count() -> None:
+    journal = (
+        "Server listening on 0.0.0.0 port 22.\n"
+        "Connection closed by 192.168.0.10 port 40000 [preauth]\n"
+        "Accepted publickey for root from 192.168.0.10 port 40002 ssh2: ED25519 SHA256:abc\n"
+        "pam_unix(sshd:session): session opened for user root(uid=0) by root(uid=0)\n"
+        "Accepted password for root from 192.168.0.10 port 40004 ssh2\n"
+    )
+    assert count(journal) == 2
