@@ -141,7 +141,8 @@ def test_an_interrupted_join_goes_on_once_the_links_are_back(seeded: Proxmox) ->
     seeded.sh(2, "pvecm updatecerts --force && systemctl reload-or-restart pvedaemon pveproxy")
     assert seeded.online(1) == {"pve1", "pve2"}
     assert seeded.is_writable(2)
-    seeded.sh(1, "curl -s --cacert /etc/pve/pve-root-ca.pem https://192.168.0.102:8006/ -o /dev/null")
+    verified = "curl -s --cacert /etc/pve/pve-root-ca.pem https://192.168.0.102:8006/ -o /dev/null"
+    eventually(lambda: seeded.ssh(1, verified).returncode == 0, "pve2's API shows the cluster's certificate")
 
 
 def test_a_node_that_dies_while_joining_comes_back_as_member(seeded: Proxmox) -> None:
