@@ -1,0 +1,234 @@
+"""Parsers and edits of text hold for any input, not only for the transcripts."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from onnode import (
+    api_user,
+    cluster_health,
+    corosync,
+    desired,
+    install_node,
+    kvm_nested,
+    link_preflight,
+    membership,
+    network,
+    nfs_export,
+    packages,
+    prepare_node,
+    pve,
+    repository,
+    sources,
+    systemd,
+    toml,
+    verify_host,
+    verify_node,
+)
+
+LINES = st.lists(
+    st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", codec="utf-8"))
+).map("\n".join)
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+ADDRESSES = st.ip_addresses(v=4).map(lambda address: f"{address}/24")
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [
+        corosync.parse_conf,
+        corosync.parse_links,
+        corosync.parse_quorum,
+        install_node.parse_keys,
+        link_preflight.parse_ping,
+        membership.fingerprint,
+        membership.key_fingerprints,
+        network.parse_stanzas,
+        nfs_export.parse_exported,
+        packages.parse_installed,
+        packages.parse_new,
+        pve.parse_guest_config,
+        pve.parse_version,
+        pve.parse_virtualization,
+        repository.parse_suite,
+        systemd.parse_show,
+        verify_host.parse_memory_mib,
+        verify_node.parse_offset,
+        lambda text: kvm_nested.parse_options(text, "kvm_intel"),
+        lambda text: sources.parse("a.list", text),
+        lambda text: sources.parse("a.sources", text),
+    ],
+)
+@given(text=LINES)
+def test_no_text_breaks_a_parser(parse: Any, text: str) -> None:  # noqa: ANN401
+    parse(text)
+
+
+VALUES = st.one_of(
+    st.text(st.characters(codec="utf-8")),
+    st.booleans(),
+    st.integers(-(2**62), 2**62),
+    st.lists(st.text('aβ"\\\n\x7f\x00')),
+)
+TABLES = st.recursive(
+    st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES, max_size=4),
+    lambda inner: st.dictionaries(
+        st.text(st.characters(codec="utf-8"), min_size=1), st.one_of(VALUES, inner), max_size=4
+    ),
+    max_leaves=8,
+)
+
+
+@given(TABLES)
+def test_toml_reads_back_what_was_written(document: dict[str, Any]) -> None:
+    assert tomllib.loads(toml.dumps(document)) == document
+
+
+def test_toml_has_no_place_for_everything() -> None:
+    with pytest.raises(TypeError):
+        toml.dumps({"key": None})
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> tuple[str, corosync.Conf]:
+    """A corosync.conf as Proxmox writes it, and what it says."""
+    names = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
+    links = draw(st.integers(1, 3))
+    indent = draw(st.sampled_from(["  ", "\t", ""]))
+    nodes = [
+        corosync.ConfNode(
+            name, number, draw(st.integers(0, 3)), {link: str(draw(st.ip_addresses(v=4))) for link in range(links)}
+        )
+        for number, name in enumerate(names, 1)
+    ]
+    priorities = {link: draw(st.integers(0, 255)) for link in range(links)}
+    version = draw(st.integers(1, 999))
+    blocks = [
+        f"{indent}node {{\n{indent}name: {node.name}\n{indent}nodeid: {node.id}\n{indent}quorum_votes: {node.votes}\n"
+        + "".join(f"{indent}ring{link}_addr: {address}\n" for link, address in node.links.items())
+        + f"{indent}}}\n"
+        for node in nodes
+    ]
+    interfaces = [
+        f"{indent}interface {{\n{indent}knet_link_priority: {priority}\n{indent}linknumber: {link}\n{indent}}}\n"
+        for link, priority in priorities.items()
+    ]
+    text = (
+        f"nodelist {{\n{''.join(blocks)}}}\n\ntotem {{\n{indent}cluster_name: lab\n{indent}config_version: {version}\n"
+        f"{''.join(interfaces)}{indent}version: 2\n}}\n"
+    )
+    return text, corosync.Conf("lab", version, nodes, priorities)
+
+
+@given(clusters())
+def test_a_configuration_is_read_whole(cluster: tuple[str, corosync.Conf]) -> None:
+    text, conf = cluster
+    assert corosync.parse_conf(text) == conf
+
+
+ENTRY = st.sampled_from(
+    [
+        "deb http://debian.example/debian trixie main\n",
+        "deb [arch=amd64] https://enterprise.proxmox.com/debian/pve trixie pve-enterprise\n",
+        "  deb https://enterprise.proxmox.com/debian/ceph-squid trixie enterprise # paid\n",
+        "# deb https://enterprise.proxmox.com/debian/pve trixie pve-enterprise\n",
+        "deb-src http://download.proxmox.com/debian/pve trixie pve-no-subscription\n",
+        "\n",
+        "# a comment\n",
+    ]
+)
+STANZA = st.sampled_from(
+    [
+        "Types: deb\nURIs: http://debian.example/debian\nSuites: trixie trixie-updates\nComponents: main\n",
+        "# PVE\nTypes: deb\nURIs: https://enterprise.proxmox.com/debian/pve\nSuites: trixie\nComponents: pve-enterprise\n",
+        "Types: deb deb-src\nURIs: http://a/debian\n https://enterprise.proxmox.com/debian/pve\nSuites: trixie\nComponents: x\nEnabled: yes\n",
+        "Enabled: no\nTypes: deb\nURIs: https://enterprise.proxmox.com/debian/pve\nSuites: trixie\nComponents: pve-enterprise\n",
+        "Types: deb\nURIs: https://enterprise.proxmox.com.example/debian\nSuites: trixie\nComponents: main",
+    ]
+)
+
+
+@given(st.sampled_from([("a.list", ENTRY, ""), ("a.sources", STANZA, "\n")]).flatmap(
+    lambda kind: st.tuples(st.just(kind[0]), st.lists(kind[1]).map(lambda parts: kind[2].join(part.rstrip("\n") + "\n" for part in parts)))
+))  # fmt: skip
+def test_only_enterprise_is_turned_off_and_only_once(file: tuple[str, str]) -> None:
+    path, text = file
+    off = sources.disable_enterprise(path, text)
+    before, after = sources.parse(path, text), sources.parse(path, off)
+    assert not [source for source in after if source.enterprise]
+    assert sources.disable_enterprise(path, off) == off
+    if path.endswith(".list"):
+        assert after == [source for source in before if not source.enterprise]
+    else:
+        assert set(after) <= set(before)
+        assert "https://enterprise.proxmox.com" in text or off == text
+
+
+@given(
+    st.lists(st.tuples(NAMES, ADDRESSES), unique_by=lambda one: one[0]), NAMES, ADDRESSES, st.sampled_from([1500, 9000])
+)
+def test_an_address_is_set_and_all_others_stay(
+    others: list[tuple[str, str]], name: str, address: str, mtu: int
+) -> None:
+    text = "".join(f"auto {one}\niface {one} inet static\n\taddress {at}\n\tgateway 10.0.0.1\n\n" for one, at in others)
+    once = network.ensure_static(text, name, address, mtu)
+    before = {stanza.name: stanza for stanza in network.parse_stanzas(text)}
+    after = {stanza.name: stanza for stanza in network.parse_stanzas(once)}
+    assert after.pop(name) == network.Stanza(name, "static", address, None if mtu == 1500 else mtu)
+    assert after == {one: stanza for one, stanza in before.items() if one != name}
+    assert network.ensure_static(once, name, address, mtu) == once
+    assert once.count(f"auto {name}\n") == 1
+
+
+@given(LINES, ADDRESSES, NAMES)
+def test_a_name_has_one_address_in_hosts(text: str, address: str, name: str) -> None:
+    bare = address.partition("/")[0]
+    once = prepare_node.hosts_text(text, bare, f"{name}.lab.internal", name)
+    assert prepare_node.hosts_address(once, name) == [bare]
+    assert prepare_node.hosts_text(once, bare, f"{name}.lab.internal", name) == once
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.integers(1, 20)), min_size=1))
+def test_the_newest_kernel_is_the_one_with_the_highest_numbers(versions: list[tuple[int, int, int, int]]) -> None:
+    names = [f"proxmox-kernel-{a}.{b}.{c}-{build}-pve-signed" for a, b, c, build in versions]
+    a, b, c, build = max(versions)
+    assert packages.newest_kernel(names) == f"{a}.{b}.{c}-{build}-pve"
+
+
+DESIRED = [kind for kind in vars(desired).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")]
+
+
+@pytest.mark.parametrize("kind", DESIRED)
+@given(data=st.data())
+def test_a_desired_state_survives_its_json(kind: type[Any], data: st.DataObject) -> None:
+    one = data.draw(st.from_type(kind)) if kind is not desired.InstallNode else desired.InstallNode(
+        "s", 1, "n", "/i", "local", {"global": {"a": [1, "b"]}}, "#!", "a", "k", 5
+    )  # fmt: skip
+    assert desired.parse(kind, desired.document(one)) == one
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("kind", DESIRED)
+@given(data=st.dictionaries(st.text(), JSON) | JSON)
+def test_any_other_json_is_a_named_refusal(kind: type[Any], data: Any) -> None:  # noqa: ANN401
+    assume(data != {})  # where every field has a default, an empty object is a whole one
+    with pytest.raises(ValueError, match=kind.__name__):
+        desired.parse(kind, data)
+
+
+def test_parsers_of_json_are_told_apart_by_their_callers() -> None:
+    for parse in (api_user.parse_roles, api_user.parse_user):
+        assert not any(parse("", "pulumi@pve"))
+    with pytest.raises(ValueError, match="Expecting"):
+        cluster_health.parse_ha("")
