@@ -92,11 +92,20 @@ def test_up_with_refresh_changes_nothing(cluster: LabProject) -> None:
 def test_installer_isos_with_secrets_are_gone(cluster: LabProject) -> None:
     outer = "192.168.0.180"
     isos = cluster.ssh(outer, "ls /var/lib/vz/template/iso").output.split()
-    assert isos == ["proxmox-ve_9.1-1.iso"]  # the installer itself is the positive control
+    assert isos == ["stack-dev-proxmox-ve_9.1-1.iso"]  # the installer itself is the positive control
     for vmid in (101, 102, 103):
         config = cluster.ssh(outer, f"qm config {vmid}").output
         assert "scsi0:" in config
         assert "ide2:" not in config
+
+
+def test_guests_disks_are_on_the_shared_storage(cluster: LabProject) -> None:
+    """The provider once moved the clone's disk to a node's own storage: the guest then died with its node."""
+    found = services(cluster, NODES["proxmox01"])
+    vm = cluster.ssh(NODES[found["vm:200"]["node"]], "qm config 200").output
+    ct = cluster.ssh(NODES[found["ct:300"]["node"]], "pct config 300").output
+    assert re.search(r"^scsi0: shared:", vm, re.MULTILINE), vm
+    assert re.search(r"^rootfs: shared:", ct, re.MULTILINE), ct
 
 
 def test_no_secret_is_plain_in_the_state(cluster: LabProject) -> None:
