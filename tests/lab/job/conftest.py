@@ -30,7 +30,8 @@ def cluster(project: LabProject) -> Iterator[LabProject]:
     project.mend()
     if project.admin("status").code != 0:
         run = project.admin("up")
-        assert run.code == 0, run.output
+        # A node that was fenced by the test before may still be on its way back when `up` looks.
+        assert project.eventually(lambda: project.admin("status").code == 0, 180), run.output
     described = copy.deepcopy(project.configuration())
     yield project
     project.configure(described)
