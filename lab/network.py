@@ -59,9 +59,17 @@ async def has_bridge(name: str, switch: str | None) -> bool:
     return bool(found)
 
 
+async def _keep_address(bridge: str, switch: str | None) -> None:
+    """Fix a bridge's address, as udev does on a real host: else it changes with its ports, and neighbours lose it."""
+    where = ["-netns", switch] if switch else []
+    found = json.loads(await run_async("ip", *where, "-json", "link", "show", "dev", bridge))
+    await batch([f"link set {bridge} address {found[0]['address']}"], switch)
+
+
 async def plug(nic: Nic, machine: str, *, connected: bool) -> None:
     """Connect a machine's card to its bridge; a cut cable stays cut."""
     await unplug(nic)
+    await _keep_address(nic.bridge, nic.switch)
     outer = f"netns {nic.switch}" if nic.switch else ""
     await batch([f"link add {nic.port} {outer} type veth peer name {nic.name} netns {machine} address {nic.mac}"])
     state = "up" if connected else "down"
