@@ -33,7 +33,6 @@ class Found:
     node: str
     node_online: bool
     tags: frozenset[str]
-    template: bool
     ha_state: str | None
 
     @property
@@ -55,7 +54,6 @@ def find(api: Api, vmid: int) -> Found | None:
         guest["node"],
         guest["node"] in online,
         frozenset(split_tags(guest.get("tags"))),
-        bool(guest.get("template")),
         guest.get("hastate"),
     )
 

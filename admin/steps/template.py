@@ -169,7 +169,8 @@ def _refuse_other_disk(desired: Template, disk: str) -> None:
 
 
 def _convert(api: Api, found: Found) -> bool:
-    if found.template:
+    # Not by the cluster's list: that does not say what is a template while its node is down.
+    if str(api.get(f"{found.path}/config").get("template")) == "1":
         return False
     guests.stop(api, found)
     api.wait(api.post(f"{found.path}/template"), guests.TASK_S)

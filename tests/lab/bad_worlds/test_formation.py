@@ -5,7 +5,9 @@ Each is named and leaves the cluster as it was; the next run goes on from there,
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,7 @@ def wrong_switch_port(world: BadWorld, port: str, bridge: str) -> Iterator[None]
 
 def test_each_fault_while_forming_is_named_and_the_next_run_goes_on(existing_nodes: BadWorld) -> None:
     a_link_that_leads_nowhere_stops_everything_before_a_cluster_is_made(existing_nodes)
+    a_run_killed_during_a_join_is_gone_on_with(existing_nodes)
     a_join_that_only_claims_success_is_not_believed(existing_nodes)
     nothing_joins_through_a_seed_without_quorum(existing_nodes)
     a_node_that_reboots_while_it_joins_is_not_lost(existing_nodes)
@@ -78,6 +81,20 @@ def a_link_that_leads_nowhere_stops_everything_before_a_cluster_is_made(world: B
     assert "link 0" in said
     assert "pve2" in said
     assert [members(world, node) for node in NODES] == [set(), set(), set()]
+
+
+def a_run_killed_during_a_join_is_gone_on_with(world: BadWorld) -> None:
+    run = world.start_admin("up")
+    try:
+        assert world.eventually(lambda: "pve2" in members(world, "pve1"), 120)
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    # Its step goes on without it: the next run waits for that, and must not join the node a second time.
+    with world.described_otherwise(lambda values: values["nodes"].pop()):
+        after = succeeded(world.admin("up"))
+    assert "cleared the lock" in after.output
+    assert members(world, "pve1") == members(world, "pve2") == {"pve1", "pve2"}
 
 
 def a_join_that_only_claims_success_is_not_believed(world: BadWorld) -> None:

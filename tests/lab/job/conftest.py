@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import outer_host
 from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
@@ -24,9 +25,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
     project.lab("down")
 
 
+@pytest.fixture(scope="session")
+def as_found(project: LabProject) -> list[str]:
+    """The outer host before anything was deployed."""
+    return outer_host.look(project)
+
+
 @pytest.fixture
-def cluster(project: LabProject) -> Iterator[LabProject]:
+def cluster(project: LabProject, as_found: list[str]) -> Iterator[LabProject]:
     """Stack dev, deployed and as described; a test's changes to the stack file are taken back."""
+    assert as_found
     project.mend()
     if project.admin("status").code != 0:
         run = project.admin("up")

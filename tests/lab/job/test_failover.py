@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.job.test_cluster import NODES, services
+from tests.support import outer_host
 
 if TYPE_CHECKING:
     from tests.support.lab_project import LabProject
@@ -61,3 +62,13 @@ def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
     vm, ct = (NODES[found[sid]["node"]] for sid in GUESTS)
     assert "memory: 640" in cluster.ssh(vm, "qm config 200").output
     assert "memory: 640" in cluster.ssh(ct, "pct config 300").output
+
+
+def test_everything_can_be_destroyed_while_a_node_is_dead(
+    after_failover: tuple[LabProject, str, str], as_found: list[str]
+) -> None:
+    """Once refused the template, taking the guest of a dead node for a foreign one."""
+    cluster, _, _ = after_failover
+    run = cluster.admin("down", "--yes")
+    assert run.code == 0, run.output
+    assert outer_host.difference(as_found, outer_host.look(cluster)) == []

@@ -125,7 +125,6 @@ FOUND = guests.Found(
     "proxmox02",
     node_online=True,
     tags=frozenset({"nested-pve-ha", "stack-dev"}),
-    template=False,
     ha_state=None,
 )
 

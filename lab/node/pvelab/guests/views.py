@@ -56,10 +56,12 @@ def summary(guest: Guest, config: Config, facts: dict[str, Any]) -> dict[str, An
         **dict.fromkeys(_USAGE, 0),
         "mem": memory // 8 if running else 0,
     }
-    for key in ("tags", "lock"):
-        if config.options.get(key):
-            answer[key] = config.options[key]
-    return answer
+    return answer | properties(config)
+
+
+def properties(config: Config) -> dict[str, str]:
+    """What every member can read of every guest, by the cluster file system alone."""
+    return {key: config.options[key] for key in ("tags", "lock") if config.options.get(key)}
 
 
 def listed(guest: Guest) -> dict[str, Any]:

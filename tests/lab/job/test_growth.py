@@ -1,0 +1,64 @@
+"""A fourth node joins the live cluster; then everything is destroyed, and the outer host is as it was found."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from tests.lab.job.test_cluster import NODES, boot_ids, services
+from tests.support import outer_host
+from tests.support.bad_world import succeeded
+
+if TYPE_CHECKING:
+    from tests.support.lab_project import LabProject
+
+FOURTH = "192.168.0.188"
+
+
+def fourth_node(third: dict[str, Any]) -> dict[str, Any]:
+    """A node beside the third, with numbers of its own."""
+    text = json.dumps(third).replace(".187", ".188").replace("proxmox03", "proxmox04")
+    return {**json.loads(text), "nodeId": 4, "vmid": 104}
+
+
+def processes(cluster: LabProject) -> dict[str, tuple[str, int]]:
+    """Where each guest runs, and as which process there."""
+    found = {}
+    for sid, entry in services(cluster, NODES["proxmox01"]).items():
+        kind, vmid = {"vm": "qemu", "ct": "lxc"}[sid[:2]], sid[3:]
+        path = f"/nodes/{entry['node']}/{kind}/{vmid}/status/current"
+        status = json.loads(cluster.ssh(NODES[entry["node"]], f"pvesh get {path} --output-format json").output)
+        found[sid] = (entry["node"], int(status["pid"]))
+    return found
+
+
+def test_a_fourth_node_joins_the_live_cluster_and_destroy_leaves_the_host_as_found(
+    cluster: LabProject, as_found: list[str]
+) -> None:
+    try:
+        a_fourth_node_joins_while_nothing_else_moves(cluster)
+    finally:
+        destroyed = cluster.admin("down", "--yes")
+    succeeded(destroyed)
+    assert outer_host.difference(as_found, outer_host.look(cluster)) == []
+    assert cluster.pulumi("stack", "--show-urns").output.count("urn:pulumi:") == 0
+
+
+def a_fourth_node_joins_while_nothing_else_moves(cluster: LabProject) -> None:
+    booted, running = boot_ids(cluster), processes(cluster)
+    values = cluster.configuration()
+    values["nodes"].append(fourth_node(values["nodes"][-1]))
+    cluster.configure(values)
+    operations = cluster.preview_operations()
+    assert {op for name, op in operations.items() if "proxmox04" in name} == {"create"}
+    assert {op for name, op in operations.items() if "proxmox04" not in name} <= {"update"}
+    succeeded(cluster.admin("up"))
+    for address in (*NODES.values(), FOURTH):
+        status = cluster.ssh(address, "pvecm status").output
+        assert re.search(r"^Total votes:\s+4", status, re.MULTILINE), status
+        assert re.search(r"^Quorate:\s+Yes", status, re.MULTILINE), status
+    assert (boot_ids(cluster), processes(cluster)) == (booted, running)
+    succeeded(cluster.admin("status"))
+    again = cluster.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "--policy-pack", "policy")
+    succeeded(again)

@@ -1,0 +1,41 @@
+"""The outer host looked at from outside, whole, so that two looks can be compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.lab_project import LabProject
+
+OUTER = "192.168.0.180"
+# Caches that programs write anew whenever they run are left out; so are the directory that the cluster file system mounts
+# (its guests are listed by `qm`) and what a package leaves on the machine for every other one (a group, a diversion).
+LOOK = r"""
+export LC_ALL=C
+cd /etc
+find . -xdev -type f ! -name '*.cache' ! -name 'passwd*' ! -name 'group*' ! -name 'shadow*' ! -name 'gshadow*' \
+    ! -name '.pwd.lock' ! -name 'subuid*' ! -name 'subgid*' -exec sha256sum {} + | sort -k 2
+find . -xdev -type l -printf '%p -> %l\n' | sort
+dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n'
+find /var/lib/vz /srv /root ! -path '*/.cache*' -printf '%y %p\n' | sort
+ip -brief link | awk '{ print $1 }' | grep -v '^tap\|^fwbr\|^veth' | sort
+ip -brief address | awk '{ $2 = ""; print }' | grep '10\.' || true
+systemctl list-units --all --plain --no-legend 'nested-pve-ha*' | awk '{ print $1 }'
+test -e /var/lib/nested-pve-ha && find /var/lib/nested-pve-ha
+cat /sys/module/kvm_intel/parameters/nested
+qm list
+"""
+
+
+def look(project: LabProject) -> list[str]:
+    """Files in /etc, packages, volumes, network, services, modules and VMs of the outer host, a line each."""
+    seen = project.ssh(OUTER, LOOK)
+    assert seen.code == 0, seen.output
+    assert any(line.endswith("./network/interfaces") for line in seen.output.splitlines())  # it sees files
+    return seen.output.splitlines()
+
+
+def difference(before: list[str], after: list[str]) -> list[str]:
+    """Lines of one look that the other has not."""
+    gone = [f"- {line}" for line in before if line not in set(after)]
+    return gone + [f"+ {line}" for line in after if line not in set(before)]
