@@ -58,7 +58,15 @@ class LabProject:
     @property
     def environment(self) -> dict[str, str]:
         """The caller's environment with this lab and this state."""
-        cleared = {"SSH_AUTH_SOCK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"}
+        # Under sudo, too, all is root's: its directories are closed to the user who called.
+        cleared = {
+            "SSH_AUTH_SOCK",
+            "PULUMI_BACKEND_URL",
+            "PULUMI_CONFIG_PASSPHRASE",
+            "SUDO_UID",
+            "SUDO_GID",
+            "SUDO_USER",
+        }
         kept = {name: value for name, value in os.environ.items() if name not in cleared}
         return {**kept, "NESTED_PVE_LAB_STATE": str(self.lab_state)}
 

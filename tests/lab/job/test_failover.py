@@ -58,10 +58,15 @@ def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
     cluster.configure(values)
     run = cluster.pulumi("up", "--yes", "--skip-preview", "--refresh", "--policy-pack", "policy")
     assert run.code == 0, run.output
-    found = services(cluster, living)
-    vm, ct = (NODES[found[sid]["node"]] for sid in GUESTS)
-    assert "memory: 640" in cluster.ssh(vm, "qm config 200").output
-    assert "memory: 640" in cluster.ssh(ct, "pct config 300").output
+
+    def changed() -> bool:
+        # Looked up each time: the dead node is on its way back, and HA moves the VM home.
+        found = services(cluster, living)
+        vm, ct = (NODES[found[sid]["node"]] for sid in GUESTS)
+        seen = cluster.ssh(vm, "qm config 200").output, cluster.ssh(ct, "pct config 300").output
+        return all("memory: 640" in config for config in seen)
+
+    assert cluster.eventually(changed, 120)
 
 
 def test_everything_can_be_destroyed_while_a_node_is_dead(
