@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from pvelab import propstring
 from pvelab.paths import path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 MODELS = frozenset(
     (
@@ -57,11 +61,10 @@ def normalize_lxc(value: str, *, fresh_mac: bool = False) -> str:
     return propstring.render({"": f"name={name}", **properties}, "")
 
 
-def bridge_of(value: str) -> str | None:
-    """The bridge that a device is plugged into."""
-    return propstring.parse(value, "model").get("bridge")
-
-
-def bridge_exists(bridge: str) -> bool:
-    """Whether the kernel has the bridge."""
-    return path(f"/sys/class/net/{bridge}").exists()
+def missing_bridges(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The devices that are plugged into a bridge the kernel does not have, each with that bridge."""
+    for key, value in sorted(options.items()):
+        if key.startswith("net") and key[3:].isdigit():
+            bridge = propstring.parse(value, "model").get("bridge")
+            if bridge and not path(f"/sys/class/net/{bridge}").exists():
+                yield key, bridge

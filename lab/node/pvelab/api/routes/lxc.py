@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import propstring
 from pvelab.api.errors import PveError, die, parameter_error
-from pvelab.guests import conf, ha, migration, registry, removal, state, views
-from pvelab.guests.lxc import clone, create, power, update
+from pvelab.guests import conf, ha, migration, power, registry, removal, state, views
+from pvelab.guests.lxc import clone, create, update
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route

@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die, parameter_error
-from pvelab.guests import conf, ha, migration, registry, removal, state, views
-from pvelab.guests.qemu import clone, create, disks, power, update
+from pvelab.guests import conf, ha, migration, power, registry, removal, state, views
+from pvelab.guests.qemu import clone, create, disks, startup, update
 from pvelab.guests.registry import Guest
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def start(ctx: Context) -> str:
     if source:
         here = Guest(vmid, "qemu", ctx.node)
         there = Guest(vmid, "qemu", source)
-        return ctx.start_task("qmstart", str(vmid), lambda log: power.start_incoming(there, here, log))
+        return ctx.start_task("qmstart", str(vmid), lambda log: startup.bring_up_incoming(there, here, log))
     guest = _guest(ctx)
     if ha.is_managed(guest):
         return _ha_task(ctx, guest, "hastart", "start", "set", guest.ha_sid, "--state", "started")

@@ -6,10 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die
-from pvelab.guests import conf, drives
+from pvelab.guests import conf, drives, power
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
-from pvelab.guests.lxc import options, power
+from pvelab.guests.lxc import options
 from pvelab.guests.registry import Guest
 from pvelab.guests.reservation import check_pool, join_pool, reserve
 from pvelab.storage import activation, images, layout
