@@ -119,7 +119,7 @@ def check_lock(guest: Guest, config: Config) -> None:
     """Refuse to work on a configuration that an operation has locked."""
     lock = config.options.get("lock")
     if lock:
-        raise die(f"{guest.label.split()[0]} is locked ({lock})")
+        raise die(f"{guest.word} is locked ({lock})")
 
 
 def _option_type(kind: str, key: str) -> str | None:

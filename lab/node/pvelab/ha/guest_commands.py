@@ -14,7 +14,6 @@ from pvelab.tasks import ForegroundRunner
 if TYPE_CHECKING:
     from pvelab.tasks import Log, Work
 
-_TASKS = {"qemu": "qm", "lxc": "vz"}
 _USER = "root@pam"
 
 
@@ -102,5 +101,5 @@ def _move(guest: Guest, target: str, *, online: bool) -> Result:
 
 def _run(verb: str, guest: Guest, work: Work) -> Result:
     runner = ForegroundRunner()
-    runner.start(f"{_TASKS[guest.kind]}{verb}", str(guest.vmid), _USER, work)
+    runner.start(f"{guest.tasks}{verb}", str(guest.vmid), _USER, work)
     return Result.SUCCESS if runner.last_end == "OK" or runner.last_end.startswith("WARNINGS") else Result.ERROR

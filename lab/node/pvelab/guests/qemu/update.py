@@ -147,8 +147,7 @@ def _check_request(ctx: Context, wanted: dict[str, str]) -> None:
     for key in doomed:
         if key in wanted:
             raise parameter_error({"delete": f"you can't use '-{key}' and -delete {key}' at the same time"})
-    if ctx.params.get("skiplock") and ctx.user != "root@pam":
-        raise parameter_error({"skiplock": "Only root may use this option."})
+    ctx.root_only("skiplock")
 
 
 def _keep_macs(guest: Guest, ctx: Context, wanted: dict[str, str]) -> None:
