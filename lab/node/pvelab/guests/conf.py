@@ -40,6 +40,11 @@ class Config:
         kept = {key: value for key, value in self.options.items() if key not in self.doomed}
         return {**kept, **self.pending}
 
+    def revert(self, key: str) -> None:
+        """Forget what waits for the next start."""
+        self.pending.pop(key, None)
+        self.doomed = [name for name in self.doomed if name != key]
+
     def apply_pending(self) -> None:
         """Make the pending changes the current values."""
         self.options = self.wanted()

@@ -38,7 +38,7 @@ def random_mac() -> str:
     return ":".join([PREFIX, *(f"{random.randrange(256):02X}" for _ in range(3))])  # noqa: S311 - no secret
 
 
-def normalize_qemu(value: str, *, fresh_mac: bool = False) -> str:
+def _normalize_machine(value: str, *, fresh_mac: bool) -> str:
     """A virtual machine's device as Proxmox writes it: "virtio=MAC,bridge=vmbr0,…", with a MAC in any case."""
     properties = propstring.parse(value, "model")
     model = next((key for key in properties if key in MODELS), None)
@@ -50,7 +50,7 @@ def normalize_qemu(value: str, *, fresh_mac: bool = False) -> str:
     return propstring.render({"": f"{model}={address}", **rest}, "")
 
 
-def normalize_lxc(value: str, *, fresh_mac: bool = False) -> str:
+def _normalize_container(value: str, *, fresh_mac: bool) -> str:
     """A container's device as Proxmox writes it."""
     properties = propstring.parse(value, "name")
     name = properties.pop("name")
@@ -59,6 +59,11 @@ def normalize_lxc(value: str, *, fresh_mac: bool = False) -> str:
     properties["hwaddr"] = properties["hwaddr"].upper()
     properties.setdefault("type", "veth")
     return propstring.render({"": f"name={name}", **properties}, "")
+
+
+def normalize(kind: str, value: str, *, fresh_mac: bool = False) -> str:
+    """A device of a guest as Proxmox writes it."""
+    return {"qemu": _normalize_machine, "lxc": _normalize_container}[kind](value, fresh_mac=fresh_mac)
 
 
 def missing_bridges(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:

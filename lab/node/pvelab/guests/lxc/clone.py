@@ -48,7 +48,7 @@ def _new_options(source: Config, params: dict[str, Any]) -> dict[str, str]:
     for key, value in source.options.items():
         if key in _NOT_COPIED or key.startswith("unused"):
             continue
-        copied[key] = nics.normalize_lxc(value, fresh_mac=True) if re.fullmatch(r"net\d+", key) else value
+        copied[key] = nics.normalize("lxc", value, fresh_mac=True) if re.fullmatch(r"net\d+", key) else value
     copied["hostname"] = params.get("hostname") or f"Copy-of-CT-{source.options.get('hostname', params['vmid'])}"
     copied.pop("description", None)
     if params.get("description"):

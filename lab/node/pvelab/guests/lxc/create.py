@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die
-from pvelab.guests import conf, drives, power
+from pvelab.guests import conf, drives, parameters, power
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.lxc import options
@@ -48,7 +48,7 @@ def check_mount(ctx: Context, mount: drives.Drive, default_storage: str) -> driv
 
 def _wanted(ctx: Context, vmid: int) -> dict[str, str]:
     params: dict[str, Any] = ctx.params
-    wanted = options.given(params)
+    wanted = parameters.given("lxc", params)
     default_storage = params.get("storage") or "local"
     wanted.setdefault("rootfs", f"{default_storage}:{DEFAULT_ROOT_GIB}")
     for mount in list(drives.drives("lxc", wanted)):
@@ -83,11 +83,10 @@ def create(ctx: Context) -> str:
         raise PveError(501, "restoring an archive is not implemented")
     pool = ctx.params.get("pool")
     check_pool(pool)
-    if not (pool and ctx.allowed(f"/pool/{pool}", "VM.Allocate")):
-        ctx.require(f"/vms/{guest.vmid}", "VM.Allocate")
+    parameters.require(ctx, guest.vmid, pool, "VM.Allocate")
     check_template(ctx.params["ostemplate"])
     wanted = _wanted(ctx, guest.vmid)
-    options.check_privileges(ctx, guest.vmid, options.given(ctx.params), pool)
+    options.check_privileges(ctx, guest.vmid, parameters.given("lxc", ctx.params), pool)
     ctx.require_quorum()
     reserve(guest, f"unable to create CT {guest.vmid} -")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
 from pvelab.api.errors import PveError, die, parameter_error
-from pvelab.guests import conf, drives, nics, registry, state
+from pvelab.guests import conf, drives, nics, parameters, registry, state
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options
@@ -96,7 +96,7 @@ def _new_options(source: Config, params: dict[str, Any]) -> dict[str, str]:
     for key, value in source.options.items():
         if key in _NOT_COPIED or key.startswith("unused"):
             continue
-        copied[key] = nics.normalize_qemu(value, fresh_mac=True) if re.fullmatch(r"net\d+", key) else value
+        copied[key] = nics.normalize("qemu", value, fresh_mac=True) if re.fullmatch(r"net\d+", key) else value
     copied |= options.identity()
     copied["name"] = params.get("name") or f"Copy-of-VM-{source.options.get('name', params['vmid'])}"
     if params.get("description"):
@@ -152,7 +152,7 @@ def move_config(guest: Guest, node: str) -> None:
 def _check_permissions(ctx: Context, newid: int) -> None:
     pool = ctx.params.get("pool")
     check_pool(pool)
-    options.require(ctx, newid, pool, "VM.Allocate")
+    parameters.require(ctx, newid, pool, "VM.Allocate")
     if ctx.params.get("storage"):
         ctx.require(f"/storage/{ctx.params['storage']}", "Datastore.AllocateSpace")
         drives.check_storage("qemu", ctx.params["storage"])

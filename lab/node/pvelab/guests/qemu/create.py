@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die
-from pvelab.guests import conf, drives, power
+from pvelab.guests import conf, drives, parameters, power
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options
@@ -84,8 +84,8 @@ def create(ctx: Context) -> str:
     if params.get("archive"):
         raise PveError(501, "restoring an archive is not implemented")
     check_pool(pool)
-    options.require(ctx, guest.vmid, pool, "VM.Allocate")
-    wanted = options.given(params)
+    parameters.require(ctx, guest.vmid, pool, "VM.Allocate")
+    wanted = parameters.given("qemu", params)
     options.check_privileges(ctx, guest.vmid, wanted, pool)
     for drive in list(drives.drives("qemu", wanted)):
         wanted[drive.key] = check_drive(ctx, drive, params.get("storage")).text()
