@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import urllib.parse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
@@ -113,6 +113,16 @@ def load(guest: Guest) -> Config:
 def save(guest: Guest, config: Config) -> None:
     """Replace a guest's configuration."""
     cfs.write(guest.relative, render(config))
+
+
+def move(guest: Guest, node: str) -> None:
+    """Hand a guest's configuration to another node."""
+    target = replace(guest, node=node).file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        guest.file.rename(target)
+    except OSError as error:
+        raise die(f"failed to move config file to node '{node}': {error.strerror}") from error
 
 
 def digest(config: Config) -> str:

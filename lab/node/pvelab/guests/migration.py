@@ -10,7 +10,6 @@ from pvelab.api import remote
 from pvelab.api.errors import PveError, die, parameter_error
 from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
-from pvelab.guests.qemu.clone import move_config
 from pvelab.storage import config as storage_config
 from pvelab.storage import layout
 
@@ -77,7 +76,7 @@ def _phases(guest: Guest, target: str, log: Log) -> None:
             state.stop(guest)
     finally:
         _set_lock(guest, config, None)
-    move_config(guest, target)
+    conf.move(guest, target)
     if guest.kind == "qemu":
         state.stop(guest)
     elif running:

@@ -74,10 +74,3 @@ def require_local(kind: str, vmid: int) -> Guest:
     if not guest.file.exists():
         raise die(f"Configuration file '{guest.relative}' does not exist")
     return guest
-
-
-def require_free(vmid: int, purpose: str) -> None:
-    """Refuse a number that a guest already has; `purpose` begins the message: "unable to create VM 100 -"."""
-    guest = guests().get(vmid)
-    if guest is not None:
-        raise die(f"{purpose} {guest.label} already exists on node '{guest.node}'")

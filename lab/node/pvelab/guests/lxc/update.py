@@ -9,7 +9,6 @@ from pvelab.api.errors import die
 from pvelab.guests import conf, drives, parameters, registry, state
 from pvelab.guests.locking import locked
 from pvelab.guests.lxc import options
-from pvelab.guests.lxc.create import check_mount
 from pvelab.storage import images
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def update(ctx: Context) -> None:
         raise die("no options specified")
     options.check_privileges(ctx, guest.vmid, {**wanted, **dict.fromkeys(doomed, "")})
     for mount in list(drives.drives("lxc", wanted)):
-        wanted[mount.key] = check_mount(ctx, mount, "local").text()
+        wanted[mount.key] = (drives.placed(ctx, mount, "local") or mount).text()
     ctx.require_quorum()
     with locked("lxc", guest.vmid):
         config = conf.load(guest)
