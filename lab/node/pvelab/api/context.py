@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
 from pvelab.access import permissions
+from pvelab.api.errors import parameter_error
 
 if TYPE_CHECKING:
     from pvelab.tasks import Runner, Work
@@ -36,6 +37,12 @@ class Context:
     def require(self, path: str, *privileges: str, any_of: bool = False) -> None:
         """Refuse with 403 unless the caller holds the privileges (all, or any of them) on an ACL path."""
         permissions.require(self.user, path, privileges, any_of=any_of)
+
+    def root_only(self, *parameters: str) -> None:
+        """Refuse parameters that only root@pam may give."""
+        for name in parameters:
+            if self.params.get(name) and self.user != permissions.ROOT:
+                raise parameter_error({name: "Only root may use this option."})
 
     def require_quorum(self) -> None:
         """Refuse a change while the cluster file system is read-only ("cluster not ready - no quorum?")."""

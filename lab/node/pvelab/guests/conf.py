@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import urllib.parse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
@@ -39,6 +39,11 @@ class Config:
         """The values as they will be after the next start."""
         kept = {key: value for key, value in self.options.items() if key not in self.doomed}
         return {**kept, **self.pending}
+
+    def revert(self, key: str) -> None:
+        """Forget what waits for the next start."""
+        self.pending.pop(key, None)
+        self.doomed = [name for name in self.doomed if name != key]
 
     def apply_pending(self) -> None:
         """Make the pending changes the current values."""
@@ -110,6 +115,16 @@ def save(guest: Guest, config: Config) -> None:
     cfs.write(guest.relative, render(config))
 
 
+def move(guest: Guest, node: str) -> None:
+    """Hand a guest's configuration to another node."""
+    target = replace(guest, node=node).file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        guest.file.rename(target)
+    except OSError as error:
+        raise die(f"failed to move config file to node '{node}': {error.strerror}") from error
+
+
 def digest(config: Config) -> str:
     """The digest that detects changes by others."""
     return hashlib.sha1(render(config).encode(), usedforsecurity=False).hexdigest()
@@ -119,7 +134,7 @@ def check_lock(guest: Guest, config: Config) -> None:
     """Refuse to work on a configuration that an operation has locked."""
     lock = config.options.get("lock")
     if lock:
-        raise die(f"{guest.label.split()[0]} is locked ({lock})")
+        raise die(f"{guest.word} is locked ({lock})")
 
 
 def _option_type(kind: str, key: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pvelab import propstring, sizes
@@ -12,6 +12,8 @@ from pvelab.storage import config, images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from pvelab.api.context import Context
 
 _KEYS = {
     "qemu": re.compile(r"ide[0-3]|sata[0-5]|scsi(?:[0-9]|[12][0-9]|30)|virtio(?:[0-9]|1[0-5])|efidisk0|tpmstate0"),
@@ -117,6 +119,23 @@ def check_storage(kind: str, storage_id: str) -> None:
     if wanted not in storage.content:
         name = "vm images" if kind == "qemu" else "container directories"
         raise die(f"storage '{storage_id}' does not support {name}")
+
+
+def placed(ctx: Context, drive: Drive, default_storage: str | None) -> Drive | None:
+    """A drive to be made with its storage, on which the caller may have it; None for one that names what exists.
+
+    Raises:
+        PveError: storage missing or of the wrong kind, no permission.
+    """
+    request = requested_size(drive)
+    if request is None:
+        return None
+    storage = request[0] or default_storage
+    if storage is None:
+        raise die("no storage ID specified (and no default storage)")
+    ctx.require(f"/storage/{storage}", "Datastore.AllocateSpace")
+    check_storage(drive.kind, storage)
+    return replace(drive, volume=f"{storage}:{drive.volume.rpartition(':')[2]}")
 
 
 def make(drive: Drive, vmid: int) -> Drive:

@@ -9,6 +9,7 @@ from pvelab import cfs, sections
 from pvelab.api.errors import die
 
 if TYPE_CHECKING:
+    from pvelab.api.context import Context
     from pvelab.guests.registry import Guest
     from pvelab.tasks import Log
 
@@ -45,6 +46,16 @@ def request(log: Log, *arguments: str) -> None:
         raise die(
             done.stderr.strip() or f"command 'ha-manager {' '.join(arguments)}' failed: exit code {done.returncode}"
         )
+
+
+def request_in_task(ctx: Context, guest: Guest, kind: str, wanted: str, *arguments: str) -> str:
+    """Ask the HA manager in a task that says what is wanted."""
+
+    def ask(log: Log) -> None:
+        log(f"Requesting HA {wanted}")
+        request(lambda _text: None, *arguments)
+
+    return ctx.start_task(kind, str(guest.vmid), ask)
 
 
 def forget(guest: Guest) -> None:

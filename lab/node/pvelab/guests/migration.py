@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
 from pvelab.api import remote
 from pvelab.api.errors import PveError, die, parameter_error
-from pvelab.guests import conf, drives, ha, state
+from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
-from pvelab.guests.qemu.clone import move_config
 from pvelab.storage import config as storage_config
 from pvelab.storage import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pvelab.api.context import Context
     from pvelab.guests.conf import Config
     from pvelab.guests.registry import Guest
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 60.0
 
 
-def check_target(target: str, node: str) -> None:
+def _check_target(target: str, node: str) -> None:
     """Refuse this node, and one that is no member or not online."""
     if target == node:
         raise parameter_error({"target": "target is local node."})
@@ -75,7 +76,7 @@ def _phases(guest: Guest, target: str, log: Log) -> None:
             state.stop(guest)
     finally:
         _set_lock(guest, config, None)
-    move_config(guest, target)
+    conf.move(guest, target)
     if guest.kind == "qemu":
         state.stop(guest)
     elif running:
@@ -101,11 +102,26 @@ def work(guest: Guest, target: str) -> Work:
     return migrate
 
 
-def request_ha(ctx: Context, guest: Guest, target: str) -> str:
-    """Have the HA manager move a guest that it owns."""
+def _check_way(guest: Guest, params: Mapping[str, Any]) -> None:
+    """A running machine moves while it runs, a running container only stops here and starts there."""
+    if guest.kind == "qemu":
+        if not params.get("online"):
+            raise die("can't migrate running VM without --online")
+    elif params.get("online"):
+        raise die("lxc live migration is currently not implemented")
+    elif not params.get("restart"):
+        raise die("can't migrate running container without --online or --restart")
 
-    def ask(log: Log) -> None:
-        log(f"Requesting HA migration for {guest.label} to node {target}")
-        ha.request(lambda _text: None, "migrate", guest.ha_sid, target)
 
-    return ctx.start_task("hamigrate", str(guest.vmid), ask)
+def migrate(ctx: Context, kind: str) -> str:
+    """Move a guest of kind "qemu" or "lxc"; the HA manager moves what it owns."""
+    guest, target = registry.require_local(kind, int(ctx.params["vmid"])), ctx.params["target"]
+    _check_target(target, ctx.node)
+    ctx.require_quorum()
+    conf.check_lock(guest, conf.load(guest))
+    if state.is_running(guest):
+        _check_way(guest, ctx.params)
+    if ha.is_managed(guest):
+        wanted = f"migration for {guest.label} to node {target}"
+        return ha.request_in_task(ctx, guest, "hamigrate", wanted, "migrate", guest.ha_sid, target)
+    return ctx.start_task("qmigrate" if kind == "qemu" else "vzmigrate", str(guest.vmid), work(guest, target))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from pvelab import propstring
 from pvelab.paths import path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 MODELS = frozenset(
     (
@@ -34,7 +38,7 @@ def random_mac() -> str:
     return ":".join([PREFIX, *(f"{random.randrange(256):02X}" for _ in range(3))])  # noqa: S311 - no secret
 
 
-def normalize_qemu(value: str, *, fresh_mac: bool = False) -> str:
+def _normalize_machine(value: str, *, fresh_mac: bool) -> str:
     """A virtual machine's device as Proxmox writes it: "virtio=MAC,bridge=vmbr0,…", with a MAC in any case."""
     properties = propstring.parse(value, "model")
     model = next((key for key in properties if key in MODELS), None)
@@ -46,7 +50,7 @@ def normalize_qemu(value: str, *, fresh_mac: bool = False) -> str:
     return propstring.render({"": f"{model}={address}", **rest}, "")
 
 
-def normalize_lxc(value: str, *, fresh_mac: bool = False) -> str:
+def _normalize_container(value: str, *, fresh_mac: bool) -> str:
     """A container's device as Proxmox writes it."""
     properties = propstring.parse(value, "name")
     name = properties.pop("name")
@@ -57,11 +61,15 @@ def normalize_lxc(value: str, *, fresh_mac: bool = False) -> str:
     return propstring.render({"": f"name={name}", **properties}, "")
 
 
-def bridge_of(value: str) -> str | None:
-    """The bridge that a device is plugged into."""
-    return propstring.parse(value, "model").get("bridge")
+def normalize(kind: str, value: str, *, fresh_mac: bool = False) -> str:
+    """A device of a guest as Proxmox writes it."""
+    return {"qemu": _normalize_machine, "lxc": _normalize_container}[kind](value, fresh_mac=fresh_mac)
 
 
-def bridge_exists(bridge: str) -> bool:
-    """Whether the kernel has the bridge."""
-    return path(f"/sys/class/net/{bridge}").exists()
+def missing_bridges(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The devices that are plugged into a bridge the kernel does not have, each with that bridge."""
+    for key, value in sorted(options.items()):
+        if key.startswith("net") and key[3:].isdigit():
+            bridge = propstring.parse(value, "model").get("bridge")
+            if bridge and not path(f"/sys/class/net/{bridge}").exists():
+                yield key, bridge

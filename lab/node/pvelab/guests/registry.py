@@ -34,14 +34,24 @@ class Guest:
         return pve(self.relative)
 
     @property
+    def word(self) -> str:
+        """What messages call it: "VM" or "CT"."""
+        return "VM" if self.kind == "qemu" else "CT"
+
+    @property
     def label(self) -> str:
         """How messages name it: "VM 100" or "CT 100"."""
-        return f"{'VM' if self.kind == 'qemu' else 'CT'} {self.vmid}"
+        return f"{self.word} {self.vmid}"
 
     @property
     def ha_sid(self) -> str:
         """Its name as an HA resource: "vm:100" or "ct:100"."""
-        return f"{'vm' if self.kind == 'qemu' else 'ct'}:{self.vmid}"
+        return f"{self.word.lower()}:{self.vmid}"
+
+    @property
+    def tasks(self) -> str:
+        """How the types of its tasks begin: "qm" or "vz"."""
+        return "qm" if self.kind == "qemu" else "vz"
 
 
 def guests(node: str | None = None) -> dict[int, Guest]:
@@ -64,10 +74,3 @@ def require_local(kind: str, vmid: int) -> Guest:
     if not guest.file.exists():
         raise die(f"Configuration file '{guest.relative}' does not exist")
     return guest
-
-
-def require_free(vmid: int, purpose: str) -> None:
-    """Refuse a number that a guest already has; `purpose` begins the message: "unable to create VM 100 -"."""
-    guest = guests().get(vmid)
-    if guest is not None:
-        raise die(f"{purpose} {guest.label} already exists on node '{guest.node}'")

@@ -76,8 +76,7 @@ def destroy(ctx: Context, kind: str) -> str:
     """Remove a guest with its disks; of kind "qemu" or "lxc"."""
     guest = registry.require_local(kind, int(ctx.params["vmid"]))
     purge, force = bool(ctx.params.get("purge")), bool(ctx.params.get("force"))
-    if ctx.params.get("skiplock") and ctx.user != "root@pam":
-        raise PveError(400, "Parameter verification failed.", {"skiplock": "Only root may use this option."})
+    ctx.root_only("skiplock")
     ctx.require_quorum()
     _check_removable(guest, purge=purge, force=force)
 
@@ -97,4 +96,4 @@ def destroy(ctx: Context, kind: str) -> str:
             purge_references(guest)
             guest.file.unlink()
 
-    return ctx.start_task({"qemu": "qmdestroy", "lxc": "vzdestroy"}[kind], str(guest.vmid), work)
+    return ctx.start_task(f"{guest.tasks}destroy", str(guest.vmid), work)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pvelab import cfs
 from pvelab.access import userdb
-from pvelab.api.errors import forbidden
+from pvelab.api.errors import die, forbidden
 from pvelab.guests import conf, registry
 from pvelab.guests.conf import Config
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from pvelab.guests.registry import Guest
 
 
-def reserve(guest: Guest, purpose: str) -> None:
+def reserve(guest: Guest) -> None:
     """Take the number by an empty, locked configuration, so that nobody else does.
 
     Raises:
-        PveError: a guest has it; `purpose` begins the message.
+        PveError: a guest has it.
     """
     with cfs.lock("file-vmlist"):
-        registry.require_free(guest.vmid, purpose)
+        taken = registry.guests().get(guest.vmid)
+        if taken is not None:
+            raise die(f"unable to create {guest.label} - {taken.label} already exists on node '{taken.node}'")
         conf.save(guest, Config({"lock": "create"}))
 
 

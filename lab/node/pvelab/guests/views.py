@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab import cfs, propstring, sections, sizes
+from pvelab import cfs, machine, propstring, sections, sizes
 from pvelab.api.errors import PveError
 from pvelab.guests import conf, drives, ha, state
 
@@ -21,6 +21,12 @@ def memory_mib(config: Config) -> int:
     default = "512"
     value = propstring.parse(config.options.get("memory", default), "current").get("current", default)
     return int(value) if value.isdigit() else int(default)
+
+
+def exceeds_node(config: Config) -> bool:
+    """Whether the guest is larger than the node, where the lab says how large that is."""
+    available = machine.memory_mib()
+    return available is not None and memory_mib(config) > available
 
 
 def _disk_bytes(guest: Guest, config: Config) -> int:

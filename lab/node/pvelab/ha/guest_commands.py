@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pvelab.guests import migration, state
-from pvelab.guests.lxc import power as lxc_power
-from pvelab.guests.qemu import power as qemu_power
+from pvelab.guests import migration, power, state
 from pvelab.guests.registry import Guest, guests
 from pvelab.ha.model import Result
 from pvelab.machine import node_name
@@ -16,8 +14,6 @@ from pvelab.tasks import ForegroundRunner
 if TYPE_CHECKING:
     from pvelab.tasks import Log, Work
 
-_POWER = {"qemu": qemu_power, "lxc": lxc_power}
-_TASKS = {"qemu": "qm", "lxc": "vz"}
 _USER = "root@pam"
 
 
@@ -76,7 +72,7 @@ def execute(sid: str, command: str, target: str | None) -> Result:
         return Result.WRONG_NODE
     match command:
         case "started":
-            return _run("start", guest, lambda log: _POWER[guest.kind].start(guest, log))
+            return _run("start", guest, lambda log: power.start(guest, log))
         case "stopped" | "request_stop":
             return _stop(guest)
         case "migrate" | "relocate" if target:
@@ -89,7 +85,7 @@ def _stop(guest: Guest) -> Result:
         return Result.SUCCESS
 
     def work(log: Log) -> None:  # noqa: ARG001 - a task's work
-        _POWER[guest.kind].stop(guest)
+        power.stop(guest)
 
     return _run("shutdown", guest, work)
 
@@ -105,5 +101,5 @@ def _move(guest: Guest, target: str, *, online: bool) -> Result:
 
 def _run(verb: str, guest: Guest, work: Work) -> Result:
     runner = ForegroundRunner()
-    runner.start(f"{_TASKS[guest.kind]}{verb}", str(guest.vmid), _USER, work)
+    runner.start(f"{guest.tasks}{verb}", str(guest.vmid), _USER, work)
     return Result.SUCCESS if runner.last_end == "OK" or runner.last_end.startswith("WARNINGS") else Result.ERROR

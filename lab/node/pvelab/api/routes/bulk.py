@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from pvelab import cfs
 from pvelab.api.errors import PveError, die
-from pvelab.guests import conf, ha, registry, state
-from pvelab.guests.lxc import power as lxc_power
-from pvelab.guests.qemu import power as qemu_power
+from pvelab.guests import conf, ha, power, registry, state
 from pvelab.machine import scaled
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from pvelab.tasks import Log
 
 QUORUM_WAIT_S = 60.0
-_POWER = {"qemu": qemu_power, "lxc": lxc_power}
 
 
 def _wait_quorum(log: Log) -> None:
@@ -48,7 +45,7 @@ def start_all(ctx: Context) -> str:
                 continue
             log(f"Starting {guest.label}")
             try:
-                _POWER[guest.kind].start(guest, log)
+                power.start(guest, log)
             except PveError as error:
                 log(f"Starting {guest.label} failed: {error.message}")
 

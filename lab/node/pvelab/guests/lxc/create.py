@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die
-from pvelab.guests import conf, drives
+from pvelab.guests import conf, drives, parameters, power, volumes
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
-from pvelab.guests.lxc import options, power
+from pvelab.guests.lxc import options
 from pvelab.guests.registry import Guest
 from pvelab.guests.reservation import check_pool, join_pool, reserve
-from pvelab.storage import activation, images, layout
+from pvelab.storage import activation, layout
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context
@@ -35,43 +34,20 @@ def check_template(template: str) -> None:
         raise die(f"volume '{template}' does not exist")
 
 
-def check_mount(ctx: Context, mount: drives.Drive, default_storage: str) -> drives.Drive:
-    """Refuse a mount point on a storage that may not hold it; gives it back with its storage."""
-    request = drives.requested_size(mount)
-    if request is None:
-        return mount
-    storage = request[0] or default_storage
-    ctx.require(f"/storage/{storage}", "Datastore.AllocateSpace")
-    drives.check_storage("lxc", storage)
-    return drives.Drive("lxc", mount.key, f"{storage}:{mount.volume.rpartition(':')[2]}", mount.properties)
-
-
 def _wanted(ctx: Context, vmid: int) -> dict[str, str]:
     params: dict[str, Any] = ctx.params
-    wanted = options.given(params)
+    wanted = parameters.given("lxc", params)
     default_storage = params.get("storage") or "local"
     wanted.setdefault("rootfs", f"{default_storage}:{DEFAULT_ROOT_GIB}")
     for mount in list(drives.drives("lxc", wanted)):
-        wanted[mount.key] = check_mount(ctx, mount, default_storage).text()
+        wanted[mount.key] = (drives.placed(ctx, mount, default_storage) or mount).text()
     defaults = {"arch": "amd64", "ostype": options.os_type(params["ostemplate"]), "hostname": f"CT{vmid}"}
     return {**defaults, "memory": "512", "swap": "512", **wanted}
 
 
 def _create(guest: Guest, wanted: dict[str, str], log: Log) -> None:
-    made: list[str] = []
-    try:
-        for mount in drives.drives("lxc", wanted):
-            done = drives.make(mount, guest.vmid)
-            if done.volume != mount.volume:
-                made.append(done.volume)
-            wanted[mount.key] = done.text()
-        conf.save(guest, Config(wanted))
-    except Exception:
-        for volid in made:
-            with contextlib.suppress(PveError):
-                images.free(volid)
-        guest.file.unlink(missing_ok=True)
-        raise
+    with volumes.removed_on_failure(guest) as made:
+        conf.save(guest, Config({**wanted, **volumes.make(guest, wanted, made)}))
     log("extracting archive")
     log(f"Detected container architecture: {wanted['arch']}")
 
@@ -83,13 +59,12 @@ def create(ctx: Context) -> str:
         raise PveError(501, "restoring an archive is not implemented")
     pool = ctx.params.get("pool")
     check_pool(pool)
-    if not (pool and ctx.allowed(f"/pool/{pool}", "VM.Allocate")):
-        ctx.require(f"/vms/{guest.vmid}", "VM.Allocate")
+    parameters.require(ctx, guest.vmid, pool, "VM.Allocate")
     check_template(ctx.params["ostemplate"])
     wanted = _wanted(ctx, guest.vmid)
-    options.check_privileges(ctx, guest.vmid, options.given(ctx.params), pool)
+    options.check_privileges(ctx, guest.vmid, parameters.given("lxc", ctx.params), pool)
     ctx.require_quorum()
-    reserve(guest, f"unable to create CT {guest.vmid} -")
+    reserve(guest)
 
     def work(log: Log) -> None:
         with locked("lxc", guest.vmid):

@@ -1,24 +1,18 @@
-"""Options of a container as Proxmox writes them, and who may set them."""
+"""Options of a container: who may set them, and what they are by default."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pvelab.api.errors import forbidden
-from pvelab.guests import drives, nics
+from pvelab.guests import drives, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pvelab.api.context import Context
 
-CONTROL = frozenset(
-    (
-        *("node", "vmid", "ostemplate", "password", "storage", "force", "restore", "pool", "bwlimit", "start"),
-        *("ssh-public-keys", "ignore-unpack-errors", "unique", "ha-managed", "digest", "delete", "revert"),
-    )
-)
 _PRIVILEGES = {
     **dict.fromkeys(("memory", "swap"), "VM.Config.Memory"),
     **dict.fromkeys(("cores", "cpulimit", "cpuunits"), "VM.Config.CPU"),
@@ -40,25 +34,7 @@ def check_privileges(ctx: Context, vmid: int, wanted: Mapping[str, str], pool: s
     for key in sorted(wanted):
         if key == "features" and ctx.user != "root@pam" and wanted[key] not in ("", "nesting=1"):
             raise forbidden("changing feature flags (except nesting) is only allowed for root@pam")
-        needed = privilege(key)
-        if not (pool and ctx.allowed(f"/pool/{pool}", needed)):
-            ctx.require(f"/vms/{vmid}", needed)
-
-
-def given(params: Mapping[str, Any]) -> dict[str, str]:
-    """The options among a method's parameters, as they will be written."""
-    return {key: normalize(key, str(value)) for key, value in params.items() if key not in CONTROL}
-
-
-def normalize(key: str, value: str) -> str:
-    """An option's value as Proxmox writes it."""
-    if re.fullmatch(r"net\d+", key):
-        return nics.normalize_lxc(value)
-    if drives.is_key("lxc", key):
-        return drives.parse("lxc", key, value).text()
-    if key == "tags":
-        return ";".join(sorted({tag for tag in re.split(r"[\s,;]+", value) if tag}))
-    return value
+        parameters.require(ctx, vmid, pool, privilege(key))
 
 
 def os_type(template: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pvelab import sizes
 from pvelab.api.errors import die
-from pvelab.guests import conf, drives, registry, state
+from pvelab.guests import conf, drives, parameters, registry, state
 from pvelab.guests.locking import locked
 from pvelab.guests.lxc import options
-from pvelab.guests.lxc.create import check_mount
 from pvelab.storage import images
 
 if TYPE_CHECKING:
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
 # What a running container takes only at its next start.
 _WAITS = frozenset(("hostname", "features", "arch", "ostype", "cmode", "console", "tty", "unprivileged", "rootfs"))
 _FIXED = frozenset(("unprivileged", "ostype", "arch"))
-
-
-def _split(text: object) -> list[str]:
-    return [item for item in re.split(r"[\s,;]+", str(text or "")) if item]
 
 
 def _delete(config: Config, key: str, *, running: bool) -> None:
@@ -59,13 +53,13 @@ def _set(guest: Guest, config: Config, key: str, value: str, *, running: bool) -
 def update(ctx: Context) -> None:
     """PUT config: change options."""
     guest = registry.require_local("lxc", int(ctx.params["vmid"]))
-    wanted, doomed = options.given(ctx.params), _split(ctx.params.get("delete"))
-    reverted = _split(ctx.params.get("revert"))
+    wanted, doomed = parameters.given("lxc", ctx.params), parameters.split(ctx.params.get("delete"))
+    reverted = parameters.split(ctx.params.get("revert"))
     if not wanted and not doomed and not reverted:
         raise die("no options specified")
     options.check_privileges(ctx, guest.vmid, {**wanted, **dict.fromkeys(doomed, "")})
     for mount in list(drives.drives("lxc", wanted)):
-        wanted[mount.key] = check_mount(ctx, mount, "local").text()
+        wanted[mount.key] = (drives.placed(ctx, mount, "local") or mount).text()
     ctx.require_quorum()
     with locked("lxc", guest.vmid):
         config = conf.load(guest)
@@ -74,8 +68,7 @@ def update(ctx: Context) -> None:
         conf.check_lock(guest, config)
         running = state.is_running(guest)
         for key in reverted:
-            config.pending.pop(key, None)
-            config.doomed = [name for name in config.doomed if name != key]
+            config.revert(key)
         for key in doomed:
             _delete(config, key, running=running)
         for key, value in wanted.items():

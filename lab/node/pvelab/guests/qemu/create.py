@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die
-from pvelab.guests import conf, drives
+from pvelab.guests import conf, drives, parameters, power, volumes
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
-from pvelab.guests.qemu import options, power
+from pvelab.guests.qemu import options
 from pvelab.guests.registry import Guest
 from pvelab.guests.reservation import check_pool, join_pool, reserve
-from pvelab.storage import images, layout
+from pvelab.storage import layout
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context
@@ -25,14 +24,9 @@ def check_drive(ctx: Context, drive: drives.Drive, default_storage: str | None) 
     Raises:
         PveError: storage missing or of the wrong kind, volume missing, no permission.
     """
-    request = drives.requested_size(drive)
-    if request is not None:
-        storage = request[0] or default_storage
-        if storage is None:
-            raise die("no storage ID specified (and no default storage)")
-        ctx.require(f"/storage/{storage}", "Datastore.AllocateSpace")
-        drives.check_storage("qemu", storage)
-        return drives.Drive(drive.kind, drive.key, f"{storage}:{drive.volume.rpartition(':')[2]}", drive.properties)
+    new = drives.placed(ctx, drive, default_storage)
+    if new is not None:
+        return new
     if drive.volume.startswith("/") and ctx.user != "root@pam":
         raise die("Only root can pass arbitrary filesystem paths.")
     if drive.has_volume and not drive.volume.endswith(":cloudinit"):
@@ -40,38 +34,15 @@ def check_drive(ctx: Context, drive: drives.Drive, default_storage: str | None) 
     return drive
 
 
-def _make_drives(made: list[str], vmid: int, wanted: dict[str, str]) -> dict[str, str]:
-    """Make all drives; `made` remembers the new volumes as they come, for the case that a later one fails."""
-    result = {}
-    for drive in drives.drives("qemu", wanted):
-        done = drives.make(drive, vmid)
-        if done.volume != drive.volume:
-            made.append(done.volume)
-        result[drive.key] = done.text()
-    return result
-
-
-def _forget(made: list[str], guest: Guest) -> None:
-    for volid in made:
-        with contextlib.suppress(PveError):
-            images.free(volid)
-    with contextlib.suppress(FileNotFoundError):
-        guest.file.unlink()
-
-
 def _create(guest: Guest, wanted: dict[str, str], log: Log) -> None:
-    made: list[str] = []
-    try:
-        config = Config({**wanted, **_make_drives(made, guest.vmid, wanted)})
+    with volumes.removed_on_failure(guest) as made:
+        config = Config({**wanted, **volumes.make(guest, wanted, made)})
         for key, value in options.identity().items():
             config.options.setdefault(key, value)
         boot = options.default_boot(config.options)
         if "boot" not in config.options and boot:
             config.options["boot"] = boot
         conf.save(guest, config)
-    except Exception:
-        _forget(made, guest)
-        raise
     for volid in made:
         log(f"successfully created disk '{volid}'")
 
@@ -84,15 +55,15 @@ def create(ctx: Context) -> str:
     if params.get("archive"):
         raise PveError(501, "restoring an archive is not implemented")
     check_pool(pool)
-    options.require(ctx, guest.vmid, pool, "VM.Allocate")
-    wanted = options.given(params)
+    parameters.require(ctx, guest.vmid, pool, "VM.Allocate")
+    wanted = parameters.given("qemu", params)
     options.check_privileges(ctx, guest.vmid, wanted, pool)
     for drive in list(drives.drives("qemu", wanted)):
         wanted[drive.key] = check_drive(ctx, drive, params.get("storage")).text()
     if "boot" in wanted:
         options.check_boot(wanted["boot"], wanted)
     ctx.require_quorum()
-    reserve(guest, f"unable to create VM {guest.vmid} -")
+    reserve(guest)
 
     def work(log: Log) -> None:
         try:

@@ -1,14 +1,14 @@
-"""Options of a virtual machine as Proxmox writes them to its configuration, and who may set them."""
+"""Options of a virtual machine: who may set them, and what they are by default."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pvelab.api.errors import PveError, parameter_error
-from pvelab.guests import drives, nics
+from pvelab.guests import drives, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,28 +16,6 @@ if TYPE_CHECKING:
     from pvelab.api.context import Context
 
 QEMU_VERSION = "10.1.2"
-# Parameters of the create and update methods that are no options of the machine.
-CONTROL = frozenset(
-    (
-        "node",
-        "vmid",
-        "archive",
-        "storage",
-        "force",
-        "unique",
-        "live-restore",
-        "pool",
-        "bwlimit",
-        "start",
-        "ha-managed",
-        "import-working-storage",
-        "digest",
-        "delete",
-        "revert",
-        "skiplock",
-        "background_delay",
-    )
-)
 _ROOT_ONLY = frozenset(("args", "hookscript", "affinity", "arch", "parallel", "ivshmem", "lock", "amd-sev", "rng0"))
 _PRIVILEGES = {
     "VM.Config.CPU": "cores sockets vcpus cpu cpulimit cpuunits numa smp",
@@ -59,13 +37,6 @@ def privilege(key: str, value: str) -> str | None:
     return numbered or _BY_OPTION.get(key, "VM.Config.HWType")
 
 
-def require(ctx: Context, vmid: int, pool: str | None, wanted: str) -> None:
-    """Refuse a caller that holds a privilege neither on the machine nor on its pool."""
-    if pool and ctx.allowed(f"/pool/{pool}", wanted):
-        return
-    ctx.require(f"/vms/{vmid}", wanted)
-
-
 def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str], pool: str | None = None) -> None:
     """Refuse options that the caller may not set."""
     for key in sorted(options):
@@ -74,23 +45,7 @@ def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str], pool: 
             if ctx.user != "root@pam":
                 raise PveError(500, f"only root can set '{key}' config")
         else:
-            require(ctx, vmid, pool, wanted)
-
-
-def given(params: Mapping[str, Any]) -> dict[str, str]:
-    """The options among a method's parameters, as they will be written."""
-    return {key: normalize(key, str(value)) for key, value in params.items() if key not in CONTROL}
-
-
-def normalize(key: str, value: str) -> str:
-    """An option's value as Proxmox writes it."""
-    if re.fullmatch(r"net\d+", key):
-        return nics.normalize_qemu(value)
-    if drives.is_key("qemu", key):
-        return drives.parse("qemu", key, value).text()
-    if key == "tags":
-        return ";".join(sorted({tag for tag in re.split(r"[\s,;]+", value) if tag}))
-    return value
+            parameters.require(ctx, vmid, pool, wanted)
 
 
 def identity() -> dict[str, str]:

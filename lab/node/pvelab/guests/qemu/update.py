@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pvelab.api.errors import PveError, die, parameter_error
-from pvelab.guests import conf, drives, registry, state
+from pvelab.guests import conf, drives, parameters, registry, state
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options
 from pvelab.guests.qemu.create import check_drive
@@ -39,13 +39,9 @@ _AT_ONCE = frozenset(
 _HOTPLUG_DEFAULT = "network,disk,usb"
 
 
-def _split(text: object) -> list[str]:
-    return [item for item in re.split(r"[\s,;]+", str(text or "")) if item]
-
-
 def _hotplugs(config: Config, feature: str) -> bool:
     wanted = config.options.get("hotplug", _HOTPLUG_DEFAULT)
-    return wanted == "1" or feature in _split(wanted)
+    return wanted == "1" or feature in parameters.split(wanted)
 
 
 def _hotpluggable(config: Config, key: str) -> bool:
@@ -115,12 +111,6 @@ def _set(config: Config, key: str, value: str, *, running: bool) -> None:
         _set_now(config, key, value)
 
 
-def _revert(config: Config, keys: list[str]) -> None:
-    for key in keys:
-        config.pending.pop(key, None)
-        config.doomed = [name for name in config.doomed if name != key]
-
-
 def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str], log: Log) -> None:
     config = conf.load(guest)
     if params.get("digest") and params["digest"] != conf.digest(config):
@@ -128,8 +118,9 @@ def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str], log: Lo
     if not params.get("skiplock"):
         conf.check_lock(guest, config)
     running = state.is_running(guest)
-    _revert(config, _split(params.get("revert")))
-    for key in _split(params.get("delete")):
+    for key in parameters.split(params.get("revert")):
+        config.revert(key)
+    for key in parameters.split(params.get("delete")):
         _delete(config, key, log, running=running)
     for drive in list(drives.drives("qemu", wanted)):
         wanted[drive.key] = drives.make(drive, guest.vmid).text()
@@ -141,14 +132,13 @@ def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str], log: Lo
 
 
 def _check_request(ctx: Context, wanted: dict[str, str]) -> None:
-    doomed, reverted = _split(ctx.params.get("delete")), _split(ctx.params.get("revert"))
+    doomed, reverted = parameters.split(ctx.params.get("delete")), parameters.split(ctx.params.get("revert"))
     if not wanted and not doomed and not reverted:
         raise die("no options specified")
     for key in doomed:
         if key in wanted:
             raise parameter_error({"delete": f"you can't use '-{key}' and -delete {key}' at the same time"})
-    if ctx.params.get("skiplock") and ctx.user != "root@pam":
-        raise parameter_error({"skiplock": "Only root may use this option."})
+    ctx.root_only("skiplock")
 
 
 def _keep_macs(guest: Guest, ctx: Context, wanted: dict[str, str]) -> None:
@@ -163,9 +153,9 @@ def _keep_macs(guest: Guest, ctx: Context, wanted: dict[str, str]) -> None:
 
 def _prepare(ctx: Context) -> tuple[Guest, dict[str, str]]:
     guest = registry.require_local("qemu", int(ctx.params["vmid"]))
-    wanted = options.given(ctx.params)
+    wanted = parameters.given("qemu", ctx.params)
     _check_request(ctx, wanted)
-    doomed = dict.fromkeys(_split(ctx.params.get("delete")), "")
+    doomed = dict.fromkeys(parameters.split(ctx.params.get("delete")), "")
     options.check_privileges(ctx, guest.vmid, {**wanted, **doomed})
     for drive in list(drives.drives("qemu", wanted)):
         wanted[drive.key] = check_drive(ctx, drive, None).text()

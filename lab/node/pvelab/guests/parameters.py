@@ -1,0 +1,46 @@
+"""The options of a guest among a method's parameters, as Proxmox writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pvelab.guests import drives, nics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pvelab.api.context import Context
+
+# Parameters of the create and update methods that are no options; none of these names is one of either kind.
+_CONTROL = frozenset(
+    (
+        *("node", "vmid", "archive", "ostemplate", "restore", "storage", "pool", "force", "unique", "start", "bwlimit"),
+        *("password", "ssh-public-keys", "ignore-unpack-errors", "live-restore", "import-working-storage"),
+        *("ha-managed", "digest", "delete", "revert", "skiplock", "background_delay"),
+    )
+)
+
+
+def split(text: object) -> list[str]:
+    """The items of a list as Proxmox reads them; none of nothing."""
+    return [item for item in re.split(r"[\s,;]+", str(text or "")) if item]
+
+
+def given(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """The options among a method's parameters, as they will be written."""
+    return {key: _normalize(kind, key, str(value)) for key, value in params.items() if key not in _CONTROL}
+
+
+def _normalize(kind: str, key: str, value: str) -> str:
+    if re.fullmatch(r"net\d+", key):
+        return nics.normalize(kind, value)
+    if drives.is_key(kind, key):
+        return drives.parse(kind, key, value).text()
+    return ";".join(sorted(set(split(value)))) if key == "tags" else value
+
+
+def require(ctx: Context, vmid: int, pool: str | None, privilege: str) -> None:
+    """Refuse a caller that holds a privilege neither on the guest nor on its pool."""
+    if not (pool and ctx.allowed(f"/pool/{pool}", privilege)):
+        ctx.require(f"/vms/{vmid}", privilege)
