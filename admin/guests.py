@@ -170,6 +170,15 @@ def download(api: Api, node: str, image: Image, content: str) -> str:
     return volume
 
 
+def forget_download(api: Api, preferred: str, image: Image, content: str) -> None:
+    """Remove a downloaded file from its storage; it is gone already is fine."""
+    node = live_node(api, preferred)
+    contents = f"/nodes/{node}/storage/{image.storage}/content"
+    volume = f"{image.storage}:{content}/{image.file_name}"
+    if any(entry["volid"] == volume for entry in api.get(contents, content=content)):
+        api.wait(api.delete(f"{contents}/{volume}"), TASK_S)
+
+
 def live_node(api: Api, preferred: str) -> str:
     """The preferred node if it is online, else another one.
 

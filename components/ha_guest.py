@@ -21,7 +21,7 @@ from components.config.model import ContainerGuest, VmGuest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.config.model import Download, Template
+    from components.config.model import ContainerTemplate, Download, Template
     from components.corosync_cluster import CorosyncCluster
     from components.site import Site
 
@@ -73,7 +73,7 @@ class GuestTemplate(pulumi.ComponentResource):
             cpu_type=template.cpu_type,
             kvm=template.kvm,
             bridge=template.bridge,
-            image=_image(template.image, template.storage),
+            image=_image(site, template.image, template.storage) if template.image else None,
         )
         self.made = steps.at_administrator(
             f"{name}-template",
@@ -86,8 +86,9 @@ class GuestTemplate(pulumi.ComponentResource):
         self.register_outputs(props)
 
 
-def _image(source: Download | None, storage: str) -> desired.Image | None:
-    return desired.Image(source.url, source.file_name, source.checksum, storage) if source else None
+def _image(site: Site, source: Download | ContainerTemplate, storage: str) -> desired.Image:
+    # A name of this stack's own: removing it with its guest can never hit somebody else's file.
+    return desired.Image(source.url or "", f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,8 @@ class HaGuest(pulumi.ComponentResource):
 
     def _container(self, guest: ContainerGuest, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         site, source = self._site, guest.template
-        download = desired.Image(source.url, source.file_name, source.checksum, source.storage) if source.url else None
+        download = _image(site, source, source.storage) if source.url else None
+        file_name = download.file_name if download else source.file_name
         wanted = desired.Container(
             members=site.members,
             api=site.api,
@@ -203,7 +205,7 @@ class HaGuest(pulumi.ComponentResource):
             address=str(guest.address),
             gateway=str(guest.gateway) if guest.gateway else None,
             template=download,
-            template_volume=f"{source.storage}:vztmpl/{source.file_name}",
+            template_volume=f"{source.storage}:vztmpl/{file_name}",
             ssh_public_keys=[site.credentials.public_key],
         )
         return self._step("container", wanted, *self._cluster.ready, *before, removes=True)

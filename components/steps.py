@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
 ON_NODE = f"python3 {REMOTE_DIRECTORY}/onnode"
+# What undoes ends with removing itself; when the engine was killed just then, it asks once more.
+UNLESS_GONE = f"test ! -e {REMOTE_DIRECTORY} ||"
 ADMIN = ".venv/bin/python -m admin step"
 
 DIAL_TIMEOUT_S = 5
@@ -82,7 +84,7 @@ def on_machine(  # noqa: PLR0913 - what a step is made of
         step: the step's name.
         desired: its desired state.
         opts: parent and dependencies.
-        delete: arguments of the step that undoes it; nothing is run on deletion without.
+        delete: arguments of the step that undoes it, and may remove the package; nothing is run on deletion without.
         secret: the desired state holds secrets, so the preview hides it.
         dials: failed dials before giving up.
     """
@@ -91,7 +93,7 @@ def on_machine(  # noqa: PLR0913 - what a step is made of
         name,
         connection=target.connection(dials),
         create=f"{ON_NODE} {step}",
-        delete=f"{ON_NODE} {delete}" if delete else None,
+        delete=f"{UNLESS_GONE} {ON_NODE} {delete}" if delete else None,
         stdin=pulumi.Output.secret(text) if secret else text,
         logging=remote.Logging.STDERR,
         add_previous_output_in_env=False,

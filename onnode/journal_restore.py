@@ -10,7 +10,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import dhcp, install_node, kvm_nested, nfs_export, originals, packages, pve, repository, systemd
+from onnode import dhcp, install_node, kvm_nested, nfs_export, originals, packages, pve, systemd
 from onnode.desired import Dhcp, Journal
 from onnode.step import Action, Step
 
@@ -29,7 +29,7 @@ class Observed:
     images: list[int] = field(default_factory=list)  # vmids with an installation of this stack on record
     files: dict[str, bool] = field(default_factory=dict)  # path -> is it as we left it?
     packages: list[str] = field(default_factory=list)
-    directories: dict[str, bool] = field(default_factory=dict)  # path -> is it empty?
+    directories: dict[str, bool] = field(default_factory=dict)  # path -> are no files in it?
     modules: dict[str, str | None] = field(default_factory=dict)  # module -> its original parameter
     running: list[pve.RunningVm] = field(default_factory=list)
 
@@ -51,7 +51,7 @@ def observe(machine: Machine, desired: Journal) -> Observed:
         install_node.recorded(machine, desired.stack),
         {path: originals.fingerprint(machine.read(path)) in entry["ours"] for path, entry in journal["files"].items()},
         journal["packages"],
-        {path: not machine.names(path) for path in journal["directories"]},
+        {path: not machine.holds_files(path) for path in journal["directories"]},
         journal["kvm"],
         pve.parse_running(machine.run(["qm", "list"]).out),
     )
@@ -120,11 +120,10 @@ def _save(machine: Machine, journal: dict[str, Any]) -> None:
 
 
 def _clean(machine: Machine) -> None:
-    """Remove what this product wrote for itself, but for its package: the step that runs is part of it."""
-    machine.remove(repository.STAMP)
-    for directory in (dhcp.DIRECTORY, posixpath.dirname(dhcp.DIRECTORY), install_node.RECORDS):
+    """Remove what this product wrote for itself, the step that runs included: all of it is loaded already."""
+    for directory in (dhcp.DIRECTORY, posixpath.dirname(dhcp.DIRECTORY)):
         machine.remove_empty(directory)
-    machine.remove(originals.PATH)
+    machine.remove_tree(posixpath.dirname(originals.PATH))
 
 
 def _put_back(machine: Machine, path: str, original: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import ssl
 import stat
@@ -264,9 +265,18 @@ class Machine:
         self.path(path).unlink(missing_ok=True)
 
     def remove_empty(self, directory: str) -> None:
-        """Remove a directory unless something is in it."""
-        with contextlib.suppress(OSError):
-            self.path(directory).rmdir()
+        """Remove a directory, and the empty ones below it, unless a file is in it."""
+        for folder, _folders, _files in os.walk(self.path(directory), topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)  # noqa: PTH106 - walk gives texts
+
+    def holds_files(self, directory: str) -> bool:
+        """Whether anything but directories is below a directory."""
+        return any(files for _folder, _folders, files in os.walk(self.path(directory)))
+
+    def remove_tree(self, directory: str) -> None:
+        """Make sure that a directory is not there, whatever is in it."""
+        shutil.rmtree(self.path(directory), ignore_errors=True)
 
 
 def _refuse_hanging(result: Result) -> None:

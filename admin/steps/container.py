@@ -17,6 +17,7 @@ from onnode.step import Outcome
 if TYPE_CHECKING:
     from admin.api import Api
     from admin.desired import Container
+    from admin.guests import Found
     from admin.step import Call
 
 
@@ -52,16 +53,21 @@ async def remove(desired: Container, call: Call) -> Outcome:
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
-    if found is None:
-        return Outcome(changed=False, facts={"vmid": desired.vmid})
+    if found is not None:
+        _destroy(api, found, desired)
+    if desired.template is not None:
+        guests.forget_download(api, desired.node, desired.template, "vztmpl")
+    return Outcome(found is not None, {"vmid": desired.vmid})
+
+
+def _destroy(api: Api, found: Found, desired: Container) -> None:
     guests.refuse_foreign(found, "lxc", desired.stack_tag)
     # While HA still has it: nobody else would bring it back from a dead node.
-    found = guests.wait_until_reachable(api, found)
+    reachable = guests.wait_until_reachable(api, found)
     guests.release_from_ha(api, f"ct:{desired.vmid}")
-    if found is not None:
-        guests.stop(api, found)
-        guests.destroy(api, found)
-    return Outcome(changed=True, facts={"vmid": desired.vmid})
+    if reachable is not None:
+        guests.stop(api, reachable)
+        guests.destroy(api, reachable)
 
 
 def options(desired: Container) -> dict[str, str]:

@@ -55,13 +55,15 @@ async def remove(desired: Template, call: Call) -> Outcome:
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
-    if found is None:
-        return Outcome(changed=False, facts={"vmid": desired.vmid})
-    guests.refuse_foreign(found, "qemu", desired.stack_tag)
-    if not found.node_online:
-        api, found = await _bring_to_live_node(desired, call, found)
-    guests.destroy(api, found)
-    return Outcome(changed=True, facts={"vmid": desired.vmid})
+    if found is not None:
+        guests.refuse_foreign(found, "qemu", desired.stack_tag)
+        there = found
+        if not found.node_online:
+            api, there = await _bring_to_live_node(desired, call, found)
+        guests.destroy(api, there)
+    if desired.image is not None:
+        guests.forget_download(api, desired.node, desired.image, "import")
+    return Outcome(found is not None, {"vmid": desired.vmid})
 
 
 async def _bring_to_live_node(desired: Template, call: Call, found: Found) -> tuple[Api, Found]:

@@ -295,7 +295,7 @@ class Download(Model):
 
     url: HttpUrl = Field(description="Where it is.")
     checksum: Sha256 | None = Field(default=None, description="sha256:… of the file.")
-    file_name: FileName = Field(description="Its name on the storage.")
+    file_name: FileName = Field(description="Its name on the storage, after the stack's tag.")
 
 
 class Template(Model):
@@ -351,8 +351,8 @@ class ContainerTemplate(Model):
     """What a container is made from: a file on a storage, downloaded first when a URL is given."""
 
     storage: StorageName = Field(description="Storage with content vztmpl.")
-    file_name: FileName = Field(description="Name of the file there.")
-    url: HttpUrl | None = Field(default=None, description="Where to download it from when it is not there.")
+    file_name: FileName = Field(description="Name of the file there; a download gets the stack's tag before it.")
+    url: HttpUrl | None = Field(default=None, description="Where to download it from; removed with the container.")
     checksum: Sha256 | None = Field(default=None, description="sha256:… of the file at the URL.")
 
 

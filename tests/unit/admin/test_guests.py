@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from admin import guests
-from admin.desired import Api, Container, Template, VerifyGuest
+from admin.desired import Api, Container, Image, Template, VerifyGuest
 from admin.errors import AdminError
 from admin.steps import container, ha_ready, template, verify_guest
 
@@ -244,3 +244,32 @@ def test_a_guest_is_as_described_in_its_state_on_an_allowed_node(entry: dict[str
 
 def test_a_guest_that_ha_does_not_know_has_no_place() -> None:
     assert verify_guest.placement("vm:200", [QUORUM, {"sid": "vm:201", "node": "proxmox01"}]) is None
+
+
+class Storage:
+    """A storage that holds files, asked through a node."""
+
+    def __init__(self, *volumes: str) -> None:
+        self.volumes = set(volumes)
+
+    def get(self, path: str, **_parameters: Any) -> Any:  # noqa: ANN401 - JSON
+        if path == "/nodes":
+            return [{"node": "proxmox03", "status": "online"}, {"node": "proxmox02", "status": "offline"}]
+        return [{"volid": volume} for volume in self.volumes]
+
+    def delete(self, path: str) -> str:
+        before, _, volume = path.rpartition("/content/")
+        assert before == "/nodes/proxmox03/storage/shared"
+        self.volumes.remove(volume)
+        return "UPID"
+
+    def wait(self, upid: str, _timeout_s: float) -> None:
+        assert upid == "UPID"
+
+
+def test_a_download_is_removed_through_a_node_that_is_up_and_only_once() -> None:
+    image = Image("http://download.example/ct.tar.zst", "stack-dev-ct.tar.zst", None, "shared")
+    storage = Storage("shared:vztmpl/stack-dev-ct.tar.zst", "shared:vztmpl/ct.tar.zst")
+    for _ in range(2):
+        guests.forget_download(storage, "proxmox02", image, "vztmpl")  # type: ignore[arg-type]
+        assert storage.volumes == {"shared:vztmpl/ct.tar.zst"}

@@ -127,6 +127,19 @@ def test_only_empty_directories_are_removed(real: Machine, tmp_path: Path) -> No
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["full"]
 
 
+def test_directories_in_directories_are_empty_too(real: Machine, tmp_path: Path) -> None:
+    (tmp_path / "export" / "images" / "200").mkdir(parents=True)
+    assert not real.holds_files("/export")
+    real.write("/export/images/100/disk", "x")
+    assert real.holds_files("/export")
+    real.remove_empty("/export")
+    assert (tmp_path / "export" / "images" / "100" / "disk").exists()
+    assert not (tmp_path / "export" / "images" / "200").exists()
+    real.remove("/export/images/100/disk")
+    real.remove_empty("/export")
+    assert not real.exists("/export")
+
+
 def test_secrets_never_show(real: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     real.hide("top secret", "-----BEGIN KEY-----\nb3BlbnNzaC1rZXk\n")
     real.note("pvecm: wrong password 'top secret'\nb3BlbnNzaC1rZXk")

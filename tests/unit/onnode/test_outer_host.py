@@ -293,6 +293,8 @@ class TestRestore:
         apt, _, systemd = world
         before = self.files(machine)
         self.build(machine)
+        machine.write("/var/lib/nested-pve-ha/onnode/__main__.py", "the package")
+        machine.path("/srv/dev/images").mkdir()
         assert self.files(machine) != before, "positive control"
         twice(machine, journal_restore.STEP, Journal("dev"))
         assert self.files(machine) == before
@@ -300,6 +302,7 @@ class TestRestore:
         assert systemd.units["nested-pve-ha-dhcp@vmbr1"] == "inactive"
         assert not machine.exists("/srv/dev")
         assert not machine.exists("/etc/nested-pve-ha")
+        assert not machine.exists("/var/lib/nested-pve-ha")
 
     @pytest.mark.parametrize("stop_after", range(1, 11))
     def test_killed_anywhere_and_run_again(

@@ -178,7 +178,7 @@ def test_no_secret_is_legible_anywhere(recording: Recording) -> None:
 def test_only_these_have_something_to_undo(dev: Recording) -> None:
     deletes = {step.name: step.inputs["delete"] for step in steps_of(dev) if "delete" in step.inputs}
     assert deletes == {
-        "virtual-journal": "python3 /var/lib/nested-pve-ha/onnode journal --restore",
+        "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
         "debian-template-template": ".venv/bin/python -m admin step template --delete",
         "ct01-container": ".venv/bin/python -m admin step container --delete",
     }
