@@ -141,6 +141,10 @@ CODES: dict[str, Code] = {
         "A VM of this stack exists that the stack's state does not know, as a killed run leaves it.",
         "record it with the shown `pulumi import` in `make shell`, or destroy it on the host if nothing in it is needed",
     ),
+    "member-vm-missing": Code(
+        "The VM of a cluster member was destroyed outside of this program; a lost member is not replaced yet.",
+        "restore the VM from a backup under its number, then run the same command again; or `make down`, then `make up`",
+    ),
     "node-protected": Code(
         "The VM of a node is protected against deletion.",
         "set protectNodes: false in the stack file, `make up`, and destroy again",

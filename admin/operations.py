@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admin import description, engine, environment, failures, interrupted, locks, orphans
+from admin import description, engine, environment, failures, interrupted, locks, orphans, outer_vms, vanished
 from admin.errors import AdminError
 from admin.narration import Narrator, out, stage, summary
 from onnode.errors import StepError
@@ -52,8 +52,7 @@ def up(stack: str, *, yes: bool) -> None:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration, state and outer hosts"):
-        place = _prepare(stack)
-        asyncio.run(orphans.refuse_unrecorded(place.description, place.state))
+        place = _compared_with_hosts(_prepare(stack))
     refresh = ("--refresh",) if place.has_resources else ()
     if not yes and sys.stdin.isatty():
         with stage("Preview"):
@@ -123,6 +122,22 @@ def _prepare(stack: str) -> Place:
         names = ", ".join(failures.resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
     return Place(described, runner, state)
+
+
+def _compared_with_hosts(place: Place) -> Place:
+    """Put right, or refuse, what the state and the outer hosts say differently of the nodes' VMs."""
+    if not outer_vms.nested_nodes(place.description):
+        return place
+    vms = asyncio.run(outer_vms.listed(place.description))
+    orphans.refuse_unrecorded(place.description, place.state, vms)
+    lost = vanished.vanished_nodes(place.description, place.state, vms)
+    if not lost:
+        return place
+    vanished.refuse_members(place.description, place.state, [node for node, _ in lost])
+    state = vanished.forget(place.state, [urn for _, urn in lost])
+    place.engine.replace_state(state)
+    out.print(f"  gone from the host, and installed anew: {', '.join(node.name for node, _ in lost)}")
+    return replace(place, state=state)
 
 
 def _run(place: Place, operation: str, *arguments: str) -> engine.Run:

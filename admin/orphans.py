@@ -5,38 +5,18 @@ Making them again would fail or duplicate them, and destroying them is nobody's 
 
 from __future__ import annotations
 
-import json
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from admin import members
-from admin.desired import Machine
 from admin.errors import AdminError
-from admin.guests import split_tags
-from components.config.model import NestedNode
+from admin.outer_vms import VM_TYPE, Vm, nested_nodes
 from onnode.pve import TAG, stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from admin.description import Description
-    from admin.ssh import Connection
-
-VM_TYPE = "proxmoxve:index/vmLegacy:VmLegacy"
-LOOK_S = 60.0
-CONNECT_S = 5.0
-_LIST = "pvesh get /nodes/$(hostname)/qemu --output-format json"
-
-
-@dataclass(frozen=True)
-class Vm:
-    """A VM on an outer host."""
-
-    host: str
-    vmid: int
-    name: str
-    tags: frozenset[str]
+    from components.config.model import NestedNode
 
 
 def unrecorded_nodes(description: Description, state: dict[str, Any] | None) -> list[NestedNode]:
@@ -45,62 +25,36 @@ def unrecorded_nodes(description: Description, state: dict[str, Any] | None) -> 
     recorded = {
         int(entry["inputs"]["vmId"]) for entry in resources if entry["type"] == VM_TYPE and "vmId" in entry["inputs"]
     }
-    nested = [node for node in description.config.nodes if isinstance(node, NestedNode)]
-    return [node for node in nested if node.vmid not in recorded]
+    return [node for node in nested_nodes(description) if node.vmid not in recorded]
 
 
-async def refuse_unrecorded(description: Description, state: dict[str, Any] | None) -> None:
-    """Refuse when a VM that is about to be made is there already, made by this stack.
+def refuse_unrecorded(description: Description, state: dict[str, Any] | None, vms: Iterable[Vm]) -> None:
+    """Refuse when a VM that is about to be made is there already, made by this stack; pure.
+
+    Args:
+        description: what is wanted.
+        state: what the engine has recorded.
+        vms: what the outer hosts have.
 
     Raises:
-        AdminError: vm-not-recorded, with the command that records it; and those of SSH to the outer hosts.
+        AdminError: vm-not-recorded, with the command that records it.
     """
-    nodes = unrecorded_nodes(description, state)
-    if not nodes:
-        return
-    concerned = {node.host for node in nodes}
-    machines = [
-        Machine(host.name, str(host.address), host.host_key or description.credentials.host_key_of(host.name) or "")
-        for host in description.config.outer_hosts
-        if host.name in concerned
-    ]
-    key = description.credentials.ssh_private_key.get_secret_value()
-    async with members.connections(machines, key, timeout_s=CONNECT_S) as opened:
-        lists = members.all_answered(await members.ask(opened, _list))
-    _refuse(orphans(nodes, [vm for vms in lists.values() for vm in vms], description.stack), description.stack, state)
-
-
-async def _list(connection: Connection) -> list[Vm]:
-    done = await connection.run(_LIST, timeout_s=LOOK_S)
-    if done.exit_code != 0:
-        raise AdminError(
-            "command-failed",
-            f"the VMs of {connection.machine.name} cannot be listed",
-            observed=done.stderr.strip() or f"exit {done.exit_code}",
-            expected=f"`{_LIST}` answers",
-        )
-    return [
-        Vm(connection.machine.name, int(entry["vmid"]), entry.get("name", ""), frozenset(split_tags(entry.get("tags"))))
-        for entry in json.loads(done.stdout)
-    ]
-
-
-def orphans(nodes: Iterable[NestedNode], vms: Iterable[Vm], stack: str) -> list[tuple[NestedNode, Vm]]:
-    """The VMs of unrecorded nodes that this stack made; pure. Foreign ones are refused by the host's own step."""
-    by_place = {(vm.host, vm.vmid): vm for vm in vms if {TAG, stack_tag(stack)} <= vm.tags}
-    return [(node, by_place[node.host, node.vmid]) for node in nodes if (node.host, node.vmid) in by_place]
-
-
-def _refuse(found: list[tuple[NestedNode, Vm]], stack: str, state: dict[str, Any] | None) -> None:
+    found = orphans(unrecorded_nodes(description, state), vms, description.stack)
     if found:
         raise AdminError(
             "vm-not-recorded",
             "VMs of this stack exist that its state does not know",
             observed=", ".join(f"VM {vm.vmid} ({vm.name}) on {vm.host}" for _, vm in found),
             expected="every VM of this stack is in its state",
-            fix="; ".join(import_command(node, stack, state) for node, _ in found)
+            fix="; ".join(import_command(node, description.stack, state) for node, _ in found)
             + "; or destroy the VMs on the host if nothing in them is needed",
         )
+
+
+def orphans(nodes: Iterable[NestedNode], vms: Iterable[Vm], stack: str) -> list[tuple[NestedNode, Vm]]:
+    """The VMs of unrecorded nodes that this stack made; pure. Foreign ones are refused by the host's own step."""
+    by_place = {(vm.host, vm.vmid): vm for vm in vms if {TAG, stack_tag(stack)} <= vm.tags}
+    return [(node, by_place[node.host, node.vmid]) for node in nodes if (node.host, node.vmid) in by_place]
 
 
 def import_command(node: NestedNode, stack: str, state: dict[str, Any] | None) -> str:

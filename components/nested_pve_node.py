@@ -146,7 +146,7 @@ class NestedPveNode(pulumi.ComponentResource):
             ssh_host_key=key.public,
             timeout_s=installation.timeout_s,
         )
-        opts = steps.after(self, vm, *prepared.install_ready, deleted_with=vm)
+        opts = steps.after(self, vm, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
         return steps.on_machine(
             f"{self._logical}-install", site.target(host), "install-node", wanted, opts, secret=True
         )
@@ -155,7 +155,7 @@ class NestedPveNode(pulumi.ComponentResource):
         self, node: NestedNode | ExistingNode, reachable: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
         target = self._site.target(node)
-        within = {"deleted_with": self.vm} if self.vm is not None else {}
+        within = {"deleted_with": self.vm, "replace_with": [self.vm]} if self.vm is not None else {}
         after = steps.after(self, *reachable, **within)
         package = steps.copy_package(f"{self._logical}-package", target, self._site.package, after)
         prepared = steps.on_machine(

@@ -49,14 +49,15 @@ async def remove_namespace(name: str) -> None:
 
 async def has_bridge(name: str, switch: str | None) -> bool:
     """Whether the bridge exists in the machine that owns it."""
+    return await _exists(name, switch, "type", "bridge")
+
+
+async def _exists(name: str, switch: str | None, *filters: str) -> bool:
     where = ["-netns", switch] if switch else []
     try:
-        found = json.loads(
-            await run_async("ip", *where, "-json", "link", "show", "dev", name, "type", "bridge") or "[]"
-        )
+        return bool(json.loads(await run_async("ip", *where, "-json", "link", "show", "dev", name, *filters) or "[]"))
     except LabError:
         return False
-    return bool(found)
 
 
 async def _keep_address(bridge: str, switch: str | None) -> None:
@@ -85,5 +86,6 @@ async def unplug(nic: Nic) -> None:
 
 
 async def set_cable(nic: Nic, *, connected: bool) -> None:
-    """Cut or mend a cable: both ends lose or regain their carrier."""
-    await batch([f"link set {nic.port} {'up' if connected else 'down'}"], nic.switch)
+    """Cut or mend a cable: both ends lose or regain their carrier. A machine that found nothing to boot has none yet."""
+    if await _exists(nic.port, nic.switch):
+        await batch([f"link set {nic.port} {'up' if connected else 'down'}"], nic.switch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from admin import orphans
 from admin.description import Description
 from admin.errors import AdminError
-from admin.orphans import VM_TYPE, Vm
+from admin.outer_vms import VM_TYPE, Vm
 from components import credentials
 from components.config import load
 from tests.support import program
@@ -84,43 +83,14 @@ def test_without_a_state_the_import_names_neither(dev: Description) -> None:
     assert not {"--parent", "--provider"} & set(words)
 
 
-class Answering:
-    """Connections to the outer hosts that list these VMs."""
-
-    def __init__(self, *vms: Vm) -> None:
-        self._vms = list(vms)
-
-    async def __aenter__(self) -> list[Any]:
-        return []
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing to close."""
-
-    async def ask(self, *_: object) -> dict[str, list[Vm]]:
-        return {"virtual": self._vms}
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a factory
-    def listing(*vms: Vm) -> None:
-        answering = Answering(*vms)
-        monkeypatch.setattr(orphans.members, "connections", lambda *_args, **_options: answering)
-        monkeypatch.setattr(orphans.members, "ask", answering.ask)
-        monkeypatch.setattr(orphans.members, "all_answered", lambda answers: answers)
-
-    return listing
-
-
-def test_a_forgotten_vm_is_refused_with_its_import(dev: Description, host: Any) -> None:  # noqa: ANN401
-    host(Vm("virtual", 102, "proxmox02", OWN))
+def test_a_forgotten_vm_is_refused_with_its_import(dev: Description) -> None:
     with pytest.raises(AdminError) as caught:
-        asyncio.run(orphans.refuse_unrecorded(dev, state(101, 103)))
+        orphans.refuse_unrecorded(dev, state(101, 103), [Vm("virtual", 102, "proxmox02", OWN)])
     assert caught.value.code == "vm-not-recorded"
     assert "VM 102 (proxmox02) on virtual" in caught.value.observed
     assert f"pulumi import {VM_TYPE} proxmox02-vm virtual/102" in caught.value.fix
     assert "destroy the VMs on the host" in caught.value.fix
 
 
-def test_a_foreign_vm_is_left_to_the_hosts_own_step(dev: Description, host: Any) -> None:  # noqa: ANN401
-    host(Vm("virtual", 102, "somebody", frozenset()))
-    asyncio.run(orphans.refuse_unrecorded(dev, state(101, 103)))
+def test_a_foreign_vm_is_left_to_the_hosts_own_step(dev: Description) -> None:
+    orphans.refuse_unrecorded(dev, state(101, 103), [Vm("virtual", 102, "somebody", frozenset())])

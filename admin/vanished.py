@@ -1,0 +1,81 @@
+"""VMs that the recorded state knows, and that are gone from their outer host: somebody has destroyed them by hand.
+
+The engine would make the VM anew and believe that all that was done inside is still done. Before the node is a member,
+what lived in the VM is forgotten with it, and so is done again; a member is more than its VM, and is refused.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from admin.errors import AdminError
+from admin.outer_vms import VM_TYPE, Vm, nested_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from admin.description import Description
+    from components.config.model import NestedNode
+
+State = dict[str, Any]
+
+
+def vanished_nodes(description: Description, state: State, vms: Iterable[Vm]) -> list[tuple[NestedNode, str]]:
+    """The nodes whose recorded VM its host does not have, each with the URN of that VM; pure."""
+    there = {(vm.host, vm.vmid) for vm in vms}
+    recorded = {
+        int(resource["inputs"]["vmId"]): resource["urn"]
+        for resource in state["deployment"].get("resources") or []
+        if resource["type"] == VM_TYPE and "vmId" in resource["inputs"]
+    }
+    return [
+        (node, recorded[node.vmid])
+        for node in nested_nodes(description)
+        if node.vmid in recorded and (node.host, node.vmid) not in there
+    ]
+
+
+def refuse_members(description: Description, state: State, nodes: Sequence[NestedNode]) -> None:
+    """Refuse when a lost node was a member already; pure.
+
+    Raises:
+        AdminError: member-vm-missing.
+    """
+    recorded = {resource["urn"].rsplit("::", 1)[1] for resource in state["deployment"].get("resources") or []}
+    seed = description.config.cluster.seed
+    lost = [
+        node for node in nodes if ("cluster-create" if node.name == seed else f"cluster-join-{node.name}") in recorded
+    ]
+    if lost:
+        raise AdminError(
+            "member-vm-missing",
+            "the VM of a cluster member is gone",
+            observed=", ".join(f"no VM {node.vmid} ({node.name}) on {node.host}" for node in lost),
+            expected="every member has its VM",
+        )
+
+
+def forget(state: State, urns: Iterable[str]) -> State:
+    """The state without these resources and without all that is deleted with them; pure."""
+    kept = copy.deepcopy(state)
+    gone = set(urns)
+    resources = kept["deployment"]["resources"]
+    gone |= {resource["urn"] for resource in resources if resource.get("deletedWith") in gone}
+    kept["deployment"]["resources"] = [
+        _without(resource, gone) for resource in resources if resource["urn"] not in gone
+    ]
+    return kept
+
+
+def _without(resource: State, gone: set[str]) -> State:
+    """A resource that depends on nothing that is gone; the engine reads dependencies anew with each run."""
+    found = dict(resource)
+    if "dependencies" in found:
+        found["dependencies"] = [urn for urn in found["dependencies"] or [] if urn not in gone]
+    if "propertyDependencies" in found:
+        by_property = found["propertyDependencies"] or {}
+        found["propertyDependencies"] = {
+            name: [urn for urn in urns or [] if urn not in gone] for name, urns in by_property.items()
+        }
+    return found
