@@ -70,6 +70,7 @@ def test_each_fault_while_installing_is_named_and_the_next_run_goes_on(outer_hos
     the_next_run_adopts_the_vm_and_nodes_without_virtualization_are_refused(world)
     the_whole_is_as_described_and_a_second_run_changes_nothing(world)
     a_vm_that_the_state_forgot_is_never_made_twice(world)
+    a_member_whose_vm_is_gone_is_refused(world)
     succeeded(world.admin("down", "--yes"))
     assert difference(found, look(world)) == []
 
@@ -153,3 +154,9 @@ def a_vm_that_the_state_forgot_is_never_made_twice(world: BadWorld) -> None:
     succeeded(world.admin("status"))
     assert set(vms(world)) == set(VMIDS)
     assert boot_ids(world) == before
+
+
+def a_member_whose_vm_is_gone_is_refused(world: BadWorld) -> None:
+    shell(world, "qm stop 102; qm destroy 102 --purge 1")
+    assert "proxmox02" in refusal(world.admin("up"), "member-vm-missing")
+    assert set(vms(world)) == {101}
