@@ -62,7 +62,7 @@ clean: ## Stop the lab and remove all that was built, the caches too
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
 	@rm -rf .nested-pve .venv .mypy_cache .ruff_cache
 
-.PHONY: test test-bad-worlds lint format unit test-toolchain test-lab lock docs bench
+.PHONY: test lint format unit test-toolchain test-lab lock docs bench
 test: toolchain lint go-test ## Everything that can be tested: all tiers
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q tests/unit tests/policy
@@ -80,11 +80,8 @@ test-toolchain: toolchain ## The plugins against the published SDKs, a real engi
 # One after another, so that no more than the labs of one folder live at a time.
 test-lab: toolchain ## The lab tier only (needs root)
 	@$(STAGE) "Lab tests: the lab and its stand-ins" $(SUDO) $(PY) -m pytest -q tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
-	@$(STAGE) "Lab tests: the main job" $(SUDO) $(PY) -m pytest -q -p no:randomly tests/lab/job/test_cluster.py
-
-# Not part of `make test` yet: these stories have not run as a whole, in any order, on a quiet machine.
-test-bad-worlds: toolchain ## Failover, bad input and bad worlds in the lab (needs root)
-	@$(STAGE) "Lab tests: failover and bad worlds" $(SUDO) $(PY) -m pytest -q tests/lab/bad_worlds tests/lab/job/test_failover.py
+	@$(STAGE) "Lab tests: the main job" $(SUDO) $(PY) -m pytest -q tests/lab/job
+	@$(STAGE) "Lab tests: bad input and bad worlds" $(SUDO) $(PY) -m pytest -q tests/lab/bad_worlds
 
 lint: venv ## Formatting, lint and types of Python, shell and Go
 	@tools/debian-packages shellcheck=shellcheck

@@ -1,6 +1,7 @@
 """The cluster's API, through the first member that answers and is quorate.
 
-`pinned`: a member is asked at its own address, and its certificate is compared with the one it holds, read over SSH.
+`pinned`: a member is asked at its own address, and its certificate is compared with the one it holds, read over SSH
+(and remembered).
 `verified`: the described endpoint is asked, and its certificate must be good by the system's authorities.
 Not with proxmoxer: it logs in outside of its own session, where no certificate can be pinned.
 """
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from admin import certificates, ssh
+from admin import certificates, pins, ssh
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
@@ -211,18 +212,25 @@ def _port(api: desired.Api) -> int:
 
 
 async def _session(where: str, member: Machine | None, api: desired.Api, secrets: Secrets) -> Api:
-    fingerprint = None
-    if member is not None:
-        async with ssh.connect(member, secrets.ssh_private_key, timeout_s=CONNECT_S) as connection:
-            fingerprint = await certificates.held(connection)
-        if fingerprint is None:
-            raise _unusable(where, f"{member.name} holds no certificate")
-    session = Api(where, fingerprint)
+    session = Api(where, await _certificate(where, member, _port(api), secrets) if member is not None else None)
     session.login(api.user, secrets.api_password or "")
     quorate = any(entry.get("quorate") for entry in session.get("/cluster/status") if entry["type"] == "cluster")
     if not quorate:
         raise _unusable(where, "not quorate")
     return session
+
+
+async def _certificate(where: str, member: Machine, port: int, secrets: Secrets) -> str:
+    """The fingerprint of the certificate that the member holds: a remembered one that is presented, or read over SSH."""
+    fingerprint = pins.known(member)
+    if fingerprint is not None and fingerprint == await certificates.presented(member.address, port):
+        return fingerprint
+    async with ssh.connect(member, secrets.ssh_private_key, timeout_s=CONNECT_S) as connection:
+        fingerprint = await certificates.held(connection)
+    if fingerprint is None:
+        raise _unusable(where, f"{member.name} holds no certificate")
+    pins.remember(member, fingerprint)
+    return fingerprint
 
 
 def _unusable(where: str, reason: str) -> AdminError:

@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from admin import api, certificates
+from admin import api, certificates, pins
+from admin.desired import Api, Machine, Secrets
 from admin.errors import AdminError
 from onnode.membership import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 PASSWORD = "right"
@@ -78,6 +79,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer({"data": {"ticket": "t", "CSRFPreventionToken": "c"}})
         if "PVEAuthCookie=t" not in (self.headers.get("Cookie") or ""):
             return self._answer({"data": None}, 401, "No ticket")
+        if path == "/cluster/status":
+            return self._answer({"data": [{"type": "cluster", "quorate": 1}]})
         if path.endswith("/status"):
             outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
             return self._answer({"data": {"status": "stopped", "exitstatus": outcome}})
@@ -203,3 +206,64 @@ def test_nothing_presented_is_an_unreachable_api() -> None:
     with pytest.raises(AdminError) as caught:
         certificates.refuse_foreign("https://pve:8006", None, {"proxmox01": "AA:BB"})
     assert caught.value.code == "api-unreachable"
+
+
+class Looks:
+    """Looks over SSH at the certificate that a member holds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+        self.count = 0
+        self.holds: str | None = None
+        monkeypatch.setattr(pins, "FILE", directory / "own" / "certificates.json")
+        monkeypatch.setattr(api.ssh, "connect", self.connect)
+        monkeypatch.setattr(certificates, "held", self.held)
+
+    @asynccontextmanager
+    async def connect(self, *_arguments: object, **_options: object) -> AsyncIterator[None]:
+        self.count += 1
+        yield
+
+    async def held(self, _connection: object) -> str | None:
+        return self.holds
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Looks:
+    return Looks(monkeypatch, tmp_path)
+
+
+def connected(server: Server, host_key: str = "ssh-ed25519 AAAA") -> None:
+    member = Machine("proxmox01", "127.0.0.1", host_key)
+    described = Api(f"https://pve.lab.internal:{server.port}", "pulumi@pve", "pinned")
+    asyncio.run(api.connect([member], described, Secrets(ssh_private_key=None, api_password=PASSWORD)))
+
+
+def test_a_certificate_is_compared_over_ssh_once(server: Server, looks: Looks) -> None:
+    looks.holds = server.fingerprint
+    connected(server)
+    connected(server)
+    assert looks.count == 1
+
+
+def test_another_certificate_than_the_remembered_one_is_compared_again(
+    server: Server, looks: Looks, tmp_path: Path
+) -> None:
+    looks.holds = server.fingerprint
+    connected(server)
+    (tmp_path / "renewed").mkdir()
+    with serving(tmp_path / "renewed") as renewed:
+        with pytest.raises(AdminError) as caught:
+            connected(renewed)
+        assert caught.value.code == "api-certificate"
+        assert renewed.asked == []
+        looks.holds = renewed.fingerprint
+        connected(renewed)
+        connected(renewed)
+    assert looks.count == 3
+
+
+def test_a_machine_with_another_host_key_is_another_machine(server: Server, looks: Looks) -> None:
+    looks.holds = server.fingerprint
+    connected(server)
+    connected(server, "ssh-ed25519 BBBB")
+    assert looks.count == 2
