@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from admin import orphans
-from admin.description import Description
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE, Vm
-from components import credentials
-from components.config import load
-from tests.support import program
+
+if TYPE_CHECKING:
+    from admin.description import Description
 
 OWN = frozenset({"nested-pve-ha", "stack-dev"})
 PARENT = "urn:pulumi:dev::nested-pve-ha::nested-pve-ha:index:NestedPveNode::proxmox02"
 PROVIDER = "urn:pulumi:dev::nested-pve-ha::nested-pve-ha:index:HostPrep$pulumi:providers:proxmoxve::virtual-api"
-
-
-@pytest.fixture
-def dev() -> Description:
-    settings = program.settings(program.stack_file("dev"), program.credentials())
-    config = load(settings)
-    return Description("dev", config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))
 
 
 def state(*vmids: int) -> dict[str, Any]:

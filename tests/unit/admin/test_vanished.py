@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from admin import vanished
-from admin.description import Description
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE, Vm
-from components import credentials
-from components.config import load
-from tests.support import program
+
+if TYPE_CHECKING:
+    from admin.description import Description
 
 VM_2 = "urn:pulumi:dev::nested-pve-ha::x$vm::proxmox02-vm"
-
-
-@pytest.fixture
-def dev() -> Description:
-    settings = program.settings(program.stack_file("dev"), program.credentials())
-    config = load(settings)
-    return Description("dev", config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))
 
 
 def step(name: str, *, within: str | None = None, after: tuple[str, ...] = ()) -> dict[str, Any]:
