@@ -21,6 +21,8 @@ SHELL_SCRIPTS := tools/stage tools/debian-packages tools/python-environment .ci/
 # The stacks that are built in the lab; any other is for machines of your own, and runs where you are.
 LAB_STACKS := dev twonode
 IN_LAB := $(filter $(STACK),$(LAB_STACKS))
+# How to name the stack in the next command.
+OF := $(if $(filter dev,$(STACK)),, STACK=$(STACK))
 ADMIN := $(if $(IN_LAB),$(LAB) run -- )$(PY) -m admin
 
 .PHONY: help
@@ -42,8 +44,8 @@ lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 	@$(STAGE) "Lab" $(LAB) up
 
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
-	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB),--yes)
-	@printf '\nNext: make preview | make status | make shell | make down | make clean   (make help lists all)\n'
+	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
+	@printf '\nNext:$(foreach do,preview status shell down, make $(do)$(OF) |)$(if $(IN_LAB), make clean |) make help\n'
 
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
 	@$(ADMIN) preview --stack $(STACK)
@@ -55,12 +57,16 @@ shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, wi
 	@$(ADMIN) shell --stack $(STACK)
 
 down: venv ## Destroy the stack; then stop the lab, if it was built there
-	@$(ADMIN) down --stack $(STACK) $(if $(IN_LAB),--yes)
+	@$(ADMIN) down --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 	@$(if $(IN_LAB),$(LAB) down,true)
 
-clean: ## Stop the lab and remove all that was built, the caches too
+clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
-	@rm -rf .nested-pve .venv .mypy_cache .ruff_cache
+	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .venv .mypy_cache .ruff_cache
+	@for stack in $(LAB_STACKS); do \
+	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
+	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
+	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
 
 .PHONY: test lint format unit test-toolchain test-lab lock docs bench
 test: toolchain lint go-test ## Everything that can be tested: all tiers

@@ -21,7 +21,7 @@ app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=T
 
 @app.command()
 def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
-    """Bring everything to what is described, then look at it. Asks on a terminal before it changes anything."""
+    """Bring everything to what is described, then look at it. Asks before it changes anything."""
     from admin import operations  # noqa: PLC0415 - each command loads only what it needs
 
     operations.up(stack, yes=yes)

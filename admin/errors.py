@@ -20,11 +20,11 @@ CODES: dict[str, Code] = {
     ),
     "ssh-auth-failed": Code(
         "A machine refuses the administrator's SSH key.",
-        "put the key into the machine's authorized_keys, or correct credentials.sshPrivateKey (or the keys in your agent)",
+        "put the key into the machine's authorized_keys, or correct credentials.sshPrivateKey",
     ),
     "ssh-key-invalid": Code(
         "The configured SSH private key cannot be used.",
-        "set credentials.sshPrivateKey to an unencrypted private key, or leave it out and load yours into ssh-agent",
+        "set credentials.sshPrivateKey to an unencrypted private key (no passphrase)",
     ),
     "ssh-timeout": Code(
         "A command on a machine did not end within its time.",
@@ -59,11 +59,11 @@ CODES: dict[str, Code] = {
     ),
     "member-not-working": Code(
         "A present member is not quorate or its /etc/pve is read-only, so no node can join.",
-        "bring the missing members up (`make status` names them), then `pulumi up` again",
+        "bring the missing members up (`make status` names them), then run the same command again",
     ),
     "version-mismatch": Code(
         "A joining node has another major version of Proxmox VE than the cluster.",
-        "upgrade the older side first, then `pulumi up` again",
+        "upgrade the older side first, then run the same command again",
     ),
     "clock-skew": Code("The clocks of two nodes differ.", "`chronyc makestep` on both; check their time servers"),
     "admin-key-missing": Code(
@@ -76,7 +76,7 @@ CODES: dict[str, Code] = {
     ),
     "cluster-not-as-described": Code(
         "What the nodes say is not what the configuration describes.",
-        "`make status` shows each node; bring back what is missing, then `pulumi up` again",
+        "`make status` shows each node; bring back what is missing, then run the same command again",
     ),
     # -- API
     "api-unreachable": Code(
@@ -91,12 +91,12 @@ CODES: dict[str, Code] = {
         "An API presents a certificate that is not its machine's own.",
         "find out who answers at the address; never turn the check off",
     ),
-    "api-refused": Code("The API refused a request.", "resolve what it says, then `pulumi up` again"),
+    "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
     "task-failed": Code(
         "A task of Proxmox VE failed.", "read the task's log in the web interface or with `pvenode task log UPID`"
     ),
     "task-timeout": Code(
-        "A task of Proxmox VE did not end in time.", "look at the task on its node, then `pulumi up` again"
+        "A task of Proxmox VE did not end in time.", "look at the task on its node, then run the same command again"
     ),
     # -- guests
     "guest-foreign": Code(
@@ -109,7 +109,7 @@ CODES: dict[str, Code] = {
     ),
     "guest-node-down": Code(
         "The node that holds a guest is down, and HA has not recovered the guest.",
-        "bring the node up, or wait for HA (`make status`), then `pulumi up` again",
+        "bring the node up, or wait for HA (`make status`), then run the same command again",
     ),
     "ha-not-ready": Code(
         "The HA manager is not ready to take guests.",
@@ -171,7 +171,7 @@ CODES: dict[str, Code] = {
     # -- this program
     "bad-call": Code(
         "An administrator's step was called with a name or input that it does not know.",
-        "run `pulumi up` from a clean checkout",
+        "run the same command from a clean checkout",
     ),
     "unexpected": Code(
         "A case that this program does not know.", "report it with this message; nothing is hidden in it"

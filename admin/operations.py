@@ -54,7 +54,7 @@ def up(stack: str, *, yes: bool) -> None:
     with stage("Configuration, state and outer hosts"):
         place = _compared_with_hosts(_prepare(stack))
     refresh = ("--refresh",) if place.has_resources else ()
-    if not yes and sys.stdin.isatty():
+    if not yes:
         with stage("Preview"):
             plan = _run(place, "preview", *POLICY, *refresh)
         out.print(f"  planned: {summary(plan.changed)}")

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from components.config.errors import ConfigError, Problem
 from components.config.load import CREDENTIALS_KEY, NAMESPACE, structural_problems
-from components.config.model import ExistingNode, NestedNode
+from components.config.model import ExistingNode, NestedNode, SshPublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -39,13 +39,13 @@ class HostCredentials(_Model):
     """What opens an outer host."""
 
     password: SecretStr
-    host_key: str | None = None
+    host_key: SshPublicKey | None = None
 
 
 class NodeCredentials(_Model):
     """What is known beforehand of an existing node."""
 
-    host_key: str | None = None
+    host_key: SshPublicKey | None = None
 
 
 class Credentials(_Model):
@@ -169,5 +169,8 @@ def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
 
 
 def _no_host_key(path: str, name: str, address: str) -> Problem:
-    fix = f"ssh-keyscan {address}, compare it on the console of {name}, and add the line"
+    fix = (
+        f"on the console of {name} ({address}): cat /etc/ssh/ssh_host_ed25519_key.pub; "
+        "put type and key there, without the comment: ssh-ed25519 AAAA…"
+    )
     return Problem(path, f"the SSH host key of {name} is not known", fix)

@@ -51,6 +51,7 @@ class HostPrep(pulumi.ComponentResource):
         iso_path: where the installer image is on the host.
         vm_ready: what VMs of nested nodes wait for.
         install_ready: what the installation of nested nodes waits for, in addition.
+        services: what installed nodes wait for: DHCP and shared storage.
     """
 
     def __init__(self, name: str, args: HostPrepArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -73,10 +74,10 @@ class HostPrep(pulumi.ComponentResource):
         kvm = self._step("kvm-nested", desired.KvmNested(host.nested), verified)
         self.provider, trusted = self._api(verified)
         bridges = self._bridges(verified, *trusted)
-        services = self._services(repository, *bridges)
+        self.services = self._services(repository, *bridges)
         self.iso_path, iso = self._installer(verified, *trusted)
         self.vm_ready: list[pulumi.Resource] = [kvm, *trusted, *bridges]
-        self.install_ready: list[pulumi.Resource] = [repository, *services, *iso]
+        self.install_ready: list[pulumi.Resource] = [repository, *iso]
         self.register_outputs({**props, "endpoint": host.endpoint, "isoPath": self.iso_path})
 
     def _step(

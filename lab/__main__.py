@@ -1,16 +1,16 @@
-"""The lab's command line.
+"""The lab's command line, as `sudo .venv/bin/python -m lab …`.
 
 Usage::
 
-    sudo python -m lab up [--shape default|physical]     bring the lab up (no effect when it runs)
-    sudo python -m lab run -- COMMAND…                   run a command in the administrator's place
-    python -m lab status [--json]
-    python -m lab node start|stop|kill|reboot NAME
-    sudo python -m lab node console NAME                 a root shell on a machine; --log prints its console
-    python -m lab link cut|restore NODE LINK             LINK: 0 or 1
-    python -m lab storage cut|restore NODE
-    python -m lab reset                                  fresh machines, same credentials
-    sudo python -m lab down [--purge]                    remove every trace [and the cached image]
+    lab up [--shape default|physical]     bring the lab up (no effect when it runs)
+    lab run -- COMMAND…                   run a command in the administrator's place
+    lab status [--json]
+    lab node start|stop|kill|reboot NAME
+    lab node console NAME                 a root shell on a machine; --log prints its console
+    lab link cut|restore NODE LINK        LINK: 0 or 1
+    lab storage cut|restore NODE
+    lab reset                             fresh machines, same credentials
+    lab down [--purge]                    remove every trace [and the cached image]
 """
 
 from __future__ import annotations

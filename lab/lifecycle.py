@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 UP_TIMEOUT_S = 180.0
 DEATH_WAIT_S = 10.0
+FOREIGN_VARIABLES = frozenset({"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL"})
 
 
 def start_time(pid: int) -> str | None:
@@ -64,7 +65,7 @@ def init_process(settings: Settings) -> int:
 
 def not_running() -> LabError:
     """The refusal of commands that need a lab."""
-    return LabError("lab-not-running", "there is no running lab", next_step="sudo python -m lab up")
+    return LabError("lab-not-running", "there is no running lab", next_step="make lab")
 
 
 def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message:
@@ -79,7 +80,9 @@ def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message
         raise not_running() from error
     except OSError as error:
         raise LabError(
-            "lab-broken", f"the lab does not answer: {error}", next_step="python -m lab down, then up"
+            "lab-broken",
+            f"the lab does not answer: {error}",
+            next_step="sudo .venv/bin/python -m lab down, then make lab",
         ) from error
 
 
@@ -111,7 +114,7 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
                 "a lab with other options is running",
                 observed=str(asdict(running)),
                 expected=str(asdict(options)),
-                next_step="sudo python -m lab down",
+                next_step="sudo .venv/bin/python -m lab down",
             )
         return False
     host.ensure_packages(say)
@@ -221,11 +224,13 @@ def enter(settings: Settings, command: list[str]) -> None:
     drop = []
     if invoker.uid != 0:
         drop = ["setpriv", f"--reuid={invoker.uid}", f"--regid={invoker.gid}", "--init-groups"]
+    # What is set for stacks of one's own does not belong here.
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES}
     environment = {
+        **kept,
         # The salts of the lab's stack files belong to this passphrase, which protects nothing: the lab's secrets are
         # made per machine, and live in the state of this machine only.
         "PULUMI_CONFIG_PASSPHRASE": "lab-only",
-        **os.environ,
         "NESTED_PVE_CREDENTIALS": str(settings.credentials),
         "NESTED_PVE_LAB_STATE": str(settings.state),
     }

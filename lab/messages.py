@@ -61,7 +61,11 @@ def request(path: Path, message: Message, timeout_s: float = 120) -> Message:
         connection.sendall(json.dumps(message).encode() + b"\n")
         line = connection.makefile("rb").readline()
     if not line:
-        raise LabError("lab-broken", "the lab daemon closed the connection", next_step="python -m lab down, then up")
+        raise LabError(
+            "lab-broken",
+            "the lab daemon closed the connection",
+            next_step="sudo .venv/bin/python -m lab down, then make lab",
+        )
     answer: Message = json.loads(line)
     if not answer["ok"]:
         raise LabError(answer.get("code", "lab-refused"), answer["error"])

@@ -246,7 +246,9 @@ class World:
         leader = machine.container.leader if machine.container else None
         if leader is None:
             raise LabError(
-                "node-is-off", f"{machine.label} is off", next_step=f"python -m lab node start {machine.label}"
+                "node-is-off",
+                f"{machine.label} is off",
+                next_step=f"sudo .venv/bin/python -m lab node start {machine.label}",
             )
         return {"pid": leader}
 

@@ -20,24 +20,29 @@ CODES: dict[str, Code] = {
     # -- the step itself
     "bad-input": Code(
         "The step was called with a name or a desired state that it does not know.",
-        "run `pulumi up` from a clean checkout; the package on the machine and the program must be of one version",
+        "run the same command from a clean checkout; the package on the machine and the program must be of one version",
     ),
-    "not-root": Code("The step was started by an ordinary user.", "connect as root (config key of the machine: user)"),
+    "not-root": Code(
+        "The step was started by an ordinary user.",
+        "let root log in over SSH with the key (`PermitRootLogin prohibit-password` in its sshd_config)",
+    ),
     "machine-busy": Code(
         "Another step, perhaps one of a killed run, is still at work on the machine.",
-        "wait until that process has ended, then `pulumi up` again",
+        "wait until that process has ended, then run the same command again",
     ),
-    "interrupted": Code("The step was told to stop; the machine is in a state it can go on from.", "`pulumi up` again"),
+    "interrupted": Code(
+        "The step was told to stop; the machine is in a state it can go on from.", "run the same command again"
+    ),
     "not-converged": Code(
         "A change was made, but looking again shows that it had no effect.",
-        "look at the machine for whatever undoes the change (configuration management, a hook), then `pulumi up` again",
+        "look at the machine for whatever undoes the change (configuration management, a hook), then run the same command again",
     ),
     "internal": Code(
         "The step met a case that it does not know.", "report it with this message; nothing is hidden in it"
     ),
     "command-missing": Code(
         "A program that the step needs is not installed.",
-        "install it on the machine with apt-get, then `pulumi up` again",
+        "install it on the machine with apt-get, then run the same command again",
     ),
     "command-failed": Code(
         "A program that the step needs ended with an error.",
@@ -48,7 +53,7 @@ CODES: dict[str, Code] = {
     ),
     "pve-filesystem-hangs": Code(
         "/etc/pve does not answer.",
-        "on that machine: `systemctl restart pve-cluster`, then `pulumi up` again",
+        "on that machine: `systemctl restart pve-cluster`, then run the same command again",
     ),
     "not-proxmox": Code(
         "The machine does not run Proxmox VE.",
@@ -61,11 +66,11 @@ CODES: dict[str, Code] = {
     ),
     "kvm-in-use": Code(
         "Nested virtualization is configured, but the KVM module cannot be reloaded while VMs run.",
-        "stop these VMs or reboot the host, then `pulumi up` again",
+        "stop these VMs or reboot the host, then run the same command again",
     ),
     "kvm-conflicting-options": Code(
         "Another file in /etc/modprobe.d overrides the option for nested virtualization.",
-        "remove that line from the named file, then `pulumi up` again",
+        "remove that line from the named file, then run the same command again",
     ),
     "pve-version": Code(
         "The machine runs another major version of Proxmox VE than configured.",
@@ -99,10 +104,12 @@ CODES: dict[str, Code] = {
         "`systemctl status nfs-server; exportfs -v` on the outer host",
     ),
     # -- installation of a nested node
-    "vm-missing": Code("The VM of a nested node is not there.", "`pulumi refresh`, then `pulumi up` makes it again"),
+    "vm-missing": Code(
+        "The VM of a nested node is not there.", "run the same command again: the VM is made and installed anew"
+    ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",
-        "look at the VM's task log on the outer host, then `pulumi up` again",
+        "look at the VM's task log on the outer host, then run the same command again",
     ),
     "address-in-use": Code(
         "Another machine answers at the node's address.",
@@ -113,7 +120,7 @@ CODES: dict[str, Code] = {
     ),
     "node-not-up": Code(
         "The node did not come up with its pinned host key in time.",
-        "look at the VM's console on the outer host (wrong address, gateway, MAC or disk stop the installer), then `pulumi up` again",
+        "look at the VM's console on the outer host (wrong address, gateway, MAC or disk stop the installer), then run the same command again",
     ),
     # -- one node
     "hostname": Code(
@@ -142,7 +149,13 @@ CODES: dict[str, Code] = {
     "first-boot-hangs": Code(
         "The installer's first-boot script does not end.", "`systemctl status 'proxmox-first-boot*'` on the node"
     ),
-    "reboot-missing": Code("The node was told to reboot, and did not.", "reboot the node, then `pulumi up` again"),
+    "guests-running": Code(
+        "The node must reboot into its newest kernel before it joins, and guests run on it.",
+        "stop these guests, or set maintenance.reboot to false in the configuration, then run the same command again",
+    ),
+    "reboot-missing": Code(
+        "The node was told to reboot, and did not.", "reboot the node, then run the same command again"
+    ),
     "old-kernel": Code(
         "The node does not run its newest kernel.", "allow reboots in the configuration, or reboot the node yourself"
     ),
@@ -164,10 +177,10 @@ CODES: dict[str, Code] = {
         "A member's id, votes, links or priorities differ from the configuration; they are not changed on a live cluster.",
         "put the values that were observed into the configuration",
     ),
-    "create-failed": Code("`pvecm create` made no cluster.", "resolve what it says, then `pulumi up` again"),
+    "create-failed": Code("`pvecm create` made no cluster.", "resolve what it says, then run the same command again"),
     "no-quorum": Code(
         "The node is not in a quorate cluster.",
-        "check the links and the other members (`pvecm status`, `corosync-cfgtool -n` on them), then `pulumi up` again",
+        "check the links and the other members (`pvecm status`, `corosync-cfgtool -n` on them), then run the same command again",
     ),
     "api-down": Code(
         "The node's API does not answer as it should.",
@@ -175,41 +188,47 @@ CODES: dict[str, Code] = {
     ),
     "link-not-connected": Code(
         "Corosync has no connection on a link.",
-        "check the link's bridge or cable between the named nodes, then `pulumi up` again",
+        "check the link's bridge or cable between the named nodes, then run the same command again",
     ),
     "node-has-guests": Code(
-        "A node with guests cannot join a cluster.", "move the guests away (backup and restore), then `pulumi up` again"
+        "A node with guests cannot join a cluster.",
+        "move the guests away (backup and restore), then run the same command again",
     ),
     "node-unclean": Code(
-        "The node has remains of a cluster.", "`pulumi up` again; it classifies the node and goes on from its state"
+        "The node has remains of a cluster.",
+        "run the same command again; it classifies the node and goes on from its state",
     ),
     "cluster-not-visible": Code(
         "A half-joined node is only touched when a live member says whether the cluster lists it.",
-        "bring a member of the cluster up, then `pulumi up` again",
+        "bring a member of the cluster up, then run the same command again",
     ),
     "half-joined": Code(
         "The node is half joined and cannot safely be reset.",
-        "stop corosync and pve-cluster on it, then `pulumi up` again",
+        "stop corosync and pve-cluster on it, then run the same command again",
     ),
     "cluster-disagrees": Code(
         "The node takes itself for a member, the cluster does not list it.",
-        'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then `pulumi up` again',
+        'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then run the same command again',
     ),
-    "join-failed": Code("`pvecm add` did not join the node.", "resolve what it says, then `pulumi up` again"),
+    "join-failed": Code("`pvecm add` did not join the node.", "resolve what it says, then run the same command again"),
     "join-password": Code(
         "The seed refused the root password.",
         "correct the root password in the configuration (`pulumi config set --secret`)",
     ),
     "join-fingerprint": Code(
         "The seed's certificate changed while a node was about to join.",
-        "`pulumi up` again, it reads the fingerprint anew",
+        "run the same command again; it reads the fingerprint anew",
     ),
-    "join-locked": Code("Another change of the cluster holds its lock.", "wait two minutes, then `pulumi up` again"),
+    "join-locked": Code(
+        "Another change of the cluster holds its lock.", "wait two minutes, then run the same command again"
+    ),
     "join-links": Code(
         "The cluster refused the node's links.",
         "give the node the same link numbers as the members, with addresses of its own",
     ),
-    "already-listed": Code("The cluster lists the node already.", "`pulumi up` again; it looks and goes on from there"),
+    "already-listed": Code(
+        "The cluster lists the node already.", "run the same command again; it looks and goes on from there"
+    ),
     "seed-unreachable": Code(
         "The joining node does not reach the seed's API.", "check the network between the two nodes, TCP port 8006"
     ),
@@ -242,7 +261,8 @@ CODES: dict[str, Code] = {
         "`apt-get install proxmox-archive-keyring` on the machine",
     ),
     "apt-locked": Code(
-        "Another package manager holds apt's lock.", "wait until that process has ended, then `pulumi up` again"
+        "Another package manager holds apt's lock.",
+        "wait until that process has ended, then run the same command again",
     ),
     "apt-failed": Code("apt-get failed.", "run the shown apt-get command on the machine and resolve what it says"),
     "package-unavailable": Code(

@@ -39,6 +39,7 @@ class Observed:
     kernel: kernel.Observed
     first_boot: bool = False  # the installer's first-boot script is still at work (F13)
     upgradable: list[str] = field(default_factory=list)
+    guests: list[str] = field(default_factory=list)  # that run
 
 
 def hosts_text(hosts: str, address: str, fqdn: str, name: str) -> str:
@@ -103,6 +104,7 @@ def observe(machine: Machine, desired: PrepareNode) -> Observed:
         kernel.observe(machine),
         bool(busy.strip()),
         packages.parse_upgradable(plan),
+        pve.running_guests(machine),
     )
 
 
@@ -110,7 +112,7 @@ def decide(observed: Observed, desired: PrepareNode) -> list[Action]:
     """Phase after phase: first boot, identity, network, repository, upgrade, reboot.
 
     Raises:
-        StepError: hostname, pve-version, interface-missing, address-elsewhere, link-address-of-member.
+        StepError: hostname, pve-version, interface-missing, address-elsewhere, link-address-of-member, guests-running.
     """
     if observed.node != desired.name:
         raise StepError(
@@ -190,6 +192,13 @@ def _upgrade(observed: Observed, desired: PrepareNode) -> list[Action]:
     if desired.upgrade and observed.upgradable:
         return [Action("upgrade", f"{len(observed.upgradable)} packages")]
     if desired.reboot and observed.kernel.outdated and not observed.kernel.rebooting:
+        if observed.guests:
+            raise StepError(
+                "guests-running",
+                f"{desired.name} is not rebooted while guests run on it",
+                observed=", ".join(observed.guests),
+                expected=f"no running guest before the reboot into {observed.kernel.newest}",
+            )
         return [Action("reboot", f"into {observed.kernel.newest}")]
     return []
 

@@ -60,6 +60,17 @@ def parse_running(text: str) -> list[RunningVm]:
     return [RunningVm(int(row[0]), row[1]) for row in rows if len(row) > 2 and row[2] == "running"]  # noqa: PLR2004
 
 
+def running_guests(machine: Machine) -> list[str]:
+    """The guests that run on a machine, "VM 100" and "CT 101"; the tools are asked only when there are guests."""
+    found = []
+    for program, kind, directory in (("qm", "VM", "/etc/pve/qemu-server"), ("pct", "CT", "/etc/pve/lxc")):
+        if any(name.endswith(".conf") for name in machine.names(directory)):
+            rows = [line.split() for line in machine.run([program, "list"]).out.splitlines()[1:]]
+            # The state is the third column of `qm list` and the second of `pct list`.
+            found += [f"{kind} {row[0]}" for row in rows if "running" in row[1:3]]
+    return found
+
+
 def parse_guest_config(text: str) -> GuestConfig:
     """Read `/etc/pve/qemu-server/VMID.conf` as the API shows it: with its pending changes, without its snapshots."""
     sections: dict[str, dict[str, str]] = {"": {}}

@@ -28,6 +28,8 @@ KEYRINGS = (
     "/usr/share/keyrings/proxmox-archive-keyring.gpg",  # PVE 9
     "/etc/apt/trusted.gpg.d/proxmox-release-{suite}.gpg",  # PVE 8 and before
 )
+# The no-subscription repository has mirrors; this one has not.
+ENTERPRISE_URI = "https://enterprise.proxmox.com/debian/pve"
 COMPONENTS = {"no-subscription": "pve-no-subscription", "enterprise": "pve-enterprise"}
 
 
@@ -83,7 +85,8 @@ def _digest(files: dict[str, str]) -> str:
 
 def wanted(observed: Observed, desired: Repository) -> sources.Source:
     """The repository that the machine is to use."""
-    return sources.Source(desired.uri.rstrip("/"), observed.suite, (COMPONENTS[desired.mode],))
+    uri = ENTERPRISE_URI if desired.mode == "enterprise" else desired.uri.rstrip("/")
+    return sources.Source(uri, observed.suite, (COMPONENTS[desired.mode],))
 
 
 def decide(observed: Observed, desired: Repository) -> list[Action]:

@@ -18,7 +18,7 @@ from toolchain.parts import ENGINE, ENGINE_VERSION, HERE, LANGUAGE, PLUGINS, Par
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-INSTALL = "python -m toolchain install"
+INSTALL = "make toolchain"
 
 # Nothing may be fetched behind the user's back: what is missing is named instead.
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}

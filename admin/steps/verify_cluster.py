@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin import members, verification
+from admin import members, pins, verification
 from admin.errors import AdminError
 from onnode.step import Outcome
 
@@ -24,6 +24,9 @@ async def bring_about(desired: VerifyCluster, call: Call) -> Outcome:
         seen = await verification.until_as_described(
             desired.cluster, desired.members, reached, timeout_s=desired.timeout_s
         )
+    for member in desired.members:
+        # Just compared with what each API presents: the steps that use the API need not look again.
+        pins.remember(member, seen[member.name].api_fingerprint or "")
     for name, look in seen.items():
         expected = look.quorum.expected if look.quorum else 0
         if expected != desired.expected_votes:

@@ -121,7 +121,8 @@ class OuterHost(Model):
     installer: Installer = Field(description="The Proxmox VE installer image.")
     nested: bool = Field(default=True, description="Turn nested virtualization on, now and after a reboot.")
     repository: RepositoryMode = Field(
-        default="no-subscription", description="Proxmox repository of the host; keep leaves it to you."
+        default="no-subscription",
+        description="Proxmox repository of the host; keep leaves it to you, enterprise needs a subscription.",
     )
     nfs_export: NfsExport | None = Field(default=None, description="Export a directory as the nodes' shared storage.")
 
@@ -145,7 +146,8 @@ class Maintenance(Model):
     """What may be done to a node before it is a member of a cluster; a member is never upgraded or rebooted."""
 
     repository: RepositoryMode = Field(
-        default="no-subscription", description="Proxmox repository of the nodes; keep leaves it to you."
+        default="no-subscription",
+        description="Proxmox repository of the nodes; keep leaves it to you, enterprise needs a subscription.",
     )
     uri: Annotated[str, StringConstraints(pattern=r"^https?://\S+[^/\s]$")] = Field(
         default="http://download.proxmox.com/debian/pve", description="Where no-subscription packages come from."

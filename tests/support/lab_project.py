@@ -75,7 +75,8 @@ class LabProject:
         return [sys.executable, "-m", "lab", "run", "--", *arguments]
 
     def admin_command(self, name: str, *arguments: str) -> list[str]:
-        """`admin NAME` for this stack, as `make` calls it."""
+        """`admin NAME` for this stack, as `make` calls it; `up` without asking."""
+        arguments = ("--yes", *arguments) if name == "up" else arguments
         return self.command(".venv/bin/python", "-m", "admin", name, "--stack", self.stack, *arguments)
 
     def run(self, command: list[str], limit_s: int = RUN_LIMIT_S) -> Run:

@@ -129,7 +129,7 @@ def test_before_the_installation_the_way_to_it_is_shown() -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error[toolchain-not-installed]")
-    assert "next: python -m toolchain install" in done.stderr
+    assert "next: make toolchain" in done.stderr
     assert "Traceback" not in done.stderr
 
 

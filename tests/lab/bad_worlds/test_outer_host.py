@@ -67,6 +67,14 @@ def test_wrong_secrets_are_named_and_nothing_is_made(
     assert "not the password" not in run.output
 
 
+def test_without_a_terminal_nothing_is_made_unless_told_so(outer_host: BadWorld) -> None:
+    before = made_on(outer_host)
+    run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "admin", "up", "--stack", outer_host.stack))
+    assert "--yes" in refusal(run, "not-confirmed")
+    assert "planned:" in run.output
+    assert made_on(outer_host) == before
+
+
 def test_a_host_that_is_off_is_named(outer_host: BadWorld) -> None:
     outer_host.lab("node", "kill", "virtual")
     try:

@@ -137,7 +137,7 @@ def test_insufficient_credentials_are_all_named_and_never_quoted() -> None:
         "outerHosts[0].hostKey",
     }
     assert "openssl rand -hex 32" in found["credentials.hostKeySeed"]
-    assert "ssh-keyscan 192.168.0.180" in found["outerHosts[0].hostKey"]
+    assert "virtual (192.168.0.180): cat /etc/ssh/ssh_host_ed25519_key.pub" in found["outerHosts[0].hostKey"]
     assert not [text for text in found.values() if re.search("hunter2|abc123|: short", text)]
 
 
@@ -148,6 +148,13 @@ def test_a_broken_key_is_refused_without_showing_it() -> None:
     assert broken.splitlines()[1] not in str(found)
     assert set(refused(good_credentials() | {"sshKey": "hunter2"})) == {"credentials.sshKey"}
     assert "hunter2" not in str(refused(good_credentials() | {"sshKey": "hunter2"}))
+
+
+def test_a_line_of_known_hosts_is_no_host_key() -> None:
+    """It begins with the address; the SSH client once refused it with a traceback."""
+    document = good_credentials()
+    document["outerHosts"] = {"virtual": {"password": "outer-password", "hostKey": f"192.168.0.180 {HOST_KEY}"}}
+    assert set(refused(document)) == {"credentials.outerHosts.virtual.hostKey"}
 
 
 def test_existing_nodes_need_a_host_key_from_somewhere() -> None:

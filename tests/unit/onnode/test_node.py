@@ -302,6 +302,21 @@ class TestPrepareNode:
         assert run(machine, prepare_node.STEP, PREPARE).changed
         assert "reboot into 6.17.2-1-pve" in machine.notes
 
+    def test_no_reboot_while_guests_run(self, machine: FakeMachine, node: Node) -> None:
+        del node
+        machine.write("/etc/pve/qemu-server/100.conf", "name: db\n")
+        machine.write("/etc/pve/lxc/101.conf", "hostname: web\n")
+        machine.programs["qm"] = lambda _arguments, _stdin: "VMID NAME STATUS MEM(MB)\n 100 db running 512\n"
+        machine.programs["pct"] = lambda _arguments, _stdin: "VMID Status Lock Name\n101 running       web\n"
+        with pytest.raises(StepError) as refused:
+            run(machine, prepare_node.STEP, PREPARE)
+        assert refused.value.code == "guests-running"
+        assert refused.value.observed == "VM 100, CT 101"
+        assert machine.ran("systemd-run") == []
+        machine.programs["qm"] = lambda _arguments, _stdin: "VMID NAME STATUS MEM(MB)\n 100 db stopped 512\n"
+        machine.programs["pct"] = lambda _arguments, _stdin: "VMID Status Lock Name\n101 stopped       web\n"
+        assert run(machine, prepare_node.STEP, PREPARE).facts["reboot_scheduled"]
+
     def test_a_member_is_spared(self, machine: FakeMachine, node: Node) -> None:
         machine.write("/etc/corosync/corosync.conf", "totem {\n cluster_name: proxmox\n}\n")
         machine.write("/etc/network/interfaces", "auto nic1\niface nic1 inet static\n\taddress 10.10.1.186/24\n")
