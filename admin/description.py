@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from admin.environment import ROOT
+from admin.environment import BACKEND_VARIABLE, ROOT
 from admin.errors import AdminError
 from components import credentials
 from components.config import ConfigError, load
@@ -80,6 +80,15 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PULUMI_S, check=False
     )
+    if done.returncode != 0 and f"no stack named '{stack}' found" in done.stderr:
+        raise AdminError(
+            "stack-state-missing",
+            f"there is a stack file for {stack}, and no state of it here",
+            observed=f"nothing of {stack} in {environment.get(BACKEND_VARIABLE)}",
+            expected="the state that belongs to the stack file",
+            fix=f"bring back .nested-pve/state, or set {BACKEND_VARIABLE}; for a new stack only: "
+            f"`pulumi stack init {stack} --no-select` in `make shell STACK={stack}`",
+        )
     if done.returncode != 0:
         raise AdminError(
             "stack-secrets",

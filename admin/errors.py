@@ -129,6 +129,10 @@ CODES: dict[str, Code] = {
         "The configuration cannot be used; every problem is shown with its key and the fix.",
         "make the shown changes; docs/config.md explains every key",
     ),
+    "stack-state-missing": Code(
+        "A stack file holds secrets, and the backend has no state of that stack: another checkout, or a lost state.",
+        "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; a new stack begins with `pulumi stack init`",
+    ),
     "stack-secrets": Code(
         "The stack's secrets cannot be decrypted.",
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
