@@ -31,6 +31,7 @@ help: ## List the commands
 
 .venv/.complete: requirements.txt
 	@$(STAGE) "Python environment (.venv)" tools/python-environment
+	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
 .PHONY: venv toolchain lab up preview status shell down clean
@@ -45,7 +46,7 @@ lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
 	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
-	@printf '\nNext:$(foreach do,preview status shell down, make $(do)$(OF) |)$(if $(IN_LAB), make clean |) make help\n'
+	@printf '\nNext: $(foreach do,preview status shell down,make $(do)$(OF) |) $(if $(IN_LAB),make clean | )make help (lists all)\n'
 
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
 	@$(ADMIN) preview --stack $(STACK)

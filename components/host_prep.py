@@ -51,7 +51,6 @@ class HostPrep(pulumi.ComponentResource):
         iso_path: where the installer image is on the host.
         vm_ready: what VMs of nested nodes wait for.
         install_ready: what the installation of nested nodes waits for, in addition.
-        services: what installed nodes wait for: DHCP and shared storage.
     """
 
     def __init__(self, name: str, args: HostPrepArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -74,10 +73,10 @@ class HostPrep(pulumi.ComponentResource):
         kvm = self._step("kvm-nested", desired.KvmNested(host.nested), verified)
         self.provider, trusted = self._api(verified)
         bridges = self._bridges(verified, *trusted)
-        self.services = self._services(repository, *bridges)
+        services = self._services(repository, *bridges)
         self.iso_path, iso = self._installer(verified, *trusted)
         self.vm_ready: list[pulumi.Resource] = [kvm, *trusted, *bridges]
-        self.install_ready: list[pulumi.Resource] = [repository, *iso]
+        self.install_ready: list[pulumi.Resource] = [repository, *services, *iso]
         self.register_outputs({**props, "endpoint": host.endpoint, "isoPath": self.iso_path})
 
     def _step(

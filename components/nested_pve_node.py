@@ -65,7 +65,7 @@ class NestedPveNode(pulumi.ComponentResource):
         if isinstance(node, NestedNode) and args.host is not None:
             host, prepared = args.host
             self.vm = self._virtual_machine(node, host, prepared, args.after)
-            reachable = [self._install(node, host, prepared, self.vm), *prepared.services]
+            reachable = [self._install(node, host, prepared, self.vm)]
         self.verified = self._prepare_and_verify(node, reachable)
         links = [str(address) for address in topology.link_addresses(node)]
         self.register_outputs({**props, "links": links, "url": f"https://{node.address}:8006"})
