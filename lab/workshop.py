@@ -30,5 +30,5 @@ def mount(settings: Settings) -> Path:
 
 
 def command(settings: Settings, *words: str) -> list[str]:
-    """The command line that runs `words` in the workshop."""
-    return ["chroot", str(path(settings)), *words]
+    """The command line that runs `words` in the workshop, where the caller's home does not exist."""
+    return ["chroot", str(path(settings)), "env", "HOME=/root", *words]

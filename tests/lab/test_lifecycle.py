@@ -52,6 +52,14 @@ def no_traces() -> dict[str, list[str]]:
     return {"processes": [], "mounts": [], "cgroups": [], "namespaces": [], "files": []}
 
 
+def test_the_callers_home_is_not_looked_for_inside(spare_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository's signing key was once to be made below it, in a root directory that has no such place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
+    monkeypatch.setenv("HOME", "/home/of/the/caller")
+    spare_lab.do("up")
+    spare_lab.do("down")
+
+
 def test_down_leaves_nothing(spare_lab: Lab) -> None:
     spare_lab.do("up")
     seen = traces(spare_lab)
