@@ -202,10 +202,14 @@ class Container:
 
 @dataclass(frozen=True)
 class HaReady:
-    """Step ``ha-ready``, before a guest is registered: quorum, a CRM master, every LRM and watchdog alive (F18)."""
+    """Step ``ha-ready``, before a guest is registered: quorum, a CRM master, every LRM and watchdog alive (F18).
+
+    On deletion, after the guest is no longer registered: the HA manager has let go of it (F15).
+    """
 
     members: list[Member]
     api: Api
+    sid: str  # "vm:200"
     timeout_s: int
 
 

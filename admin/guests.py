@@ -102,14 +102,13 @@ def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) 
 
 
 def release_from_ha(api: Api, sid: str, timeout_s: float = TASK_S) -> None:
-    """Take a guest out of the HA manager and wait until that has let go of it (F15).
+    """Take a guest out of the HA manager, if it still is in, and wait until that has let go of it (F15).
 
     Raises:
         AdminError: task-timeout.
     """
-    if sid not in {entry["sid"] for entry in api.get("/cluster/ha/resources")}:
-        return
-    api.delete(f"/cluster/ha/resources/{sid}")
+    if sid in {entry["sid"] for entry in api.get("/cluster/ha/resources")}:
+        api.delete(f"/cluster/ha/resources/{sid}")
 
     def released() -> bool:
         return not any(entry.get("sid") == sid for entry in api.get("/cluster/ha/status/current"))

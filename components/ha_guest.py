@@ -131,7 +131,8 @@ class HaGuest(pulumi.ComponentResource):
             self.made = self._clone(guest, args.templates[guest.template], before)
         else:
             self.made = self._container(guest, before)
-        self._register(self._step("ha-ready", desired.HaReady(site.members, site.api, self._timeout_s), self.made))
+        ready = desired.HaReady(site.members, site.api, self.ha_sid, self._timeout_s)
+        self._register(self._step("ha-ready", ready, self.made, removes=True))
         self.register_outputs({**props, "vmid": guest.vmid})
 
     @property

@@ -1,4 +1,7 @@
-"""ha-ready: before a guest is registered: quorum, and CRM, LRM and watchdog alive on every member (F18)."""
+"""ha-ready: before a guest is registered: quorum, and CRM, LRM and watchdog alive on every member (F18).
+
+Deleted between the guest's registration and the guest itself, it waits until the HA manager has let go of it.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,17 @@ async def bring_about(desired: HaReady, call: Call) -> Outcome:
             )
         await asyncio.sleep(guests.POLL_S)
     return Outcome(changed=False, facts={"members": [member.name for member in desired.members]})
+
+
+async def remove(desired: HaReady, call: Call) -> Outcome:
+    """Wait until the HA manager has let go of the guest: until then it starts again whatever somebody stops (F15).
+
+    Raises:
+        AdminError: task-timeout, and those of the API.
+    """
+    api = await cluster_api.connect(desired.members, desired.api, call.secrets)
+    guests.release_from_ha(api, desired.sid)
+    return Outcome(changed=False, facts={"sid": desired.sid})
 
 
 async def _refuse_missing(desired: HaReady, call: Call) -> None:

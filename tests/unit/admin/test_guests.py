@@ -273,3 +273,35 @@ def test_a_download_is_removed_through_a_node_that_is_up_and_only_once() -> None
     for _ in range(2):
         guests.forget_download(storage, "proxmox02", image, "vztmpl")  # type: ignore[arg-type]
         assert storage.volumes == {"shared:vztmpl/ct.tar.zst"}
+
+
+class Manager:
+    """An HA manager that lets go of a removed service some looks after its registration is gone."""
+
+    def __init__(self, *, registered: bool, looks: int) -> None:
+        self.registered = registered
+        self.looks = looks
+
+    def get(self, path: str) -> list[dict[str, str]]:
+        if path == "/cluster/ha/resources":
+            return [{"sid": "vm:200"}] if self.registered else []
+        self.looks -= 1
+        return [{"sid": "vm:200"}, {"sid": "vm:201"}] if self.looks >= 0 else [{"sid": "vm:201"}]
+
+    def delete(self, path: str) -> None:
+        assert path == "/cluster/ha/resources/vm:200"
+        self.registered = False
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_guest_is_let_go_of_before_it_is_touched_even_when_somebody_else_unregistered_it(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    registered: bool,
+) -> None:
+    """The provider removes a VM's registration; the manager once started the VM again that was then stopped."""
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    manager = Manager(registered=registered, looks=3)
+    guests.release_from_ha(manager, "vm:200")  # type: ignore[arg-type]
+    assert not manager.registered
+    assert manager.looks == -1

@@ -181,6 +181,9 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
         "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
         "debian-template-template": ".venv/bin/python -m admin step template --delete",
         "ct01-container": ".venv/bin/python -m admin step container --delete",
+        # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
+        "ct01-ha-ready": ".venv/bin/python -m admin step ha-ready --delete",
+        "vm01-ha-ready": ".venv/bin/python -m admin step ha-ready --delete",
     }
 
 
