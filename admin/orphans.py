@@ -9,7 +9,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from admin.errors import AdminError
-from admin.outer_vms import VM_TYPE, Vm, nested_nodes
+from admin.outer_vms import VM_TYPE, Vm, nested_nodes, recorded
 from onnode.pve import TAG, stack_tag
 
 if TYPE_CHECKING:
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
 def unrecorded_nodes(description: Description, state: dict[str, Any] | None) -> list[NestedNode]:
     """The nested nodes whose VM the state does not record; pure."""
-    resources = (state or {}).get("deployment", {}).get("resources") or []
-    recorded = {
-        int(entry["inputs"]["vmId"]) for entry in resources if entry["type"] == VM_TYPE and "vmId" in entry["inputs"]
-    }
-    return [node for node in nested_nodes(description) if node.vmid not in recorded]
+    known = recorded(state)
+    return [node for node in nested_nodes(description) if node.vmid not in known]
 
 
 def refuse_unrecorded(description: Description, state: dict[str, Any] | None, vms: Iterable[Vm]) -> None:

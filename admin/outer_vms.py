@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from admin import members
 from admin.desired import Machine
@@ -35,6 +35,13 @@ class Vm:
 def nested_nodes(description: Description) -> list[NestedNode]:
     """The nodes that are VMs."""
     return [node for node in description.config.nodes if isinstance(node, NestedNode)]
+
+
+def recorded(state: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
+    """The VMs that the engine has recorded as made on a host, by vmid, as the exported state has them; pure."""
+    resources = (state or {}).get("deployment", {}).get("resources") or []
+    vms = [entry for entry in resources if entry["type"] == VM_TYPE and "vmId" in entry["inputs"]]
+    return {int(entry["inputs"]["vmId"]): entry for entry in vms}
 
 
 async def listed(description: Description) -> list[Vm]:

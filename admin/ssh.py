@@ -227,7 +227,7 @@ def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminErro
         f"{machine.name} refuses the administrator's SSH key",
         observed=f"{USER}@{machine.address} refused {offered or 'a login without any key'}",
         expected="a key that is in the machine's authorized_keys",
-        fix=(f"ssh-copy-id {USER}@{machine.address} with the right key, or correct credentials.sshPrivateKey"),
+        fix=f"ssh-copy-id {USER}@{machine.address} with the right key, or correct credentials.sshPrivateKey",
     )
 
 

@@ -10,7 +10,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from admin.errors import AdminError
-from admin.outer_vms import VM_TYPE, Vm, nested_nodes
+from admin.outer_vms import Vm, nested_nodes, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,15 +24,11 @@ State = dict[str, Any]
 def vanished_nodes(description: Description, state: State, vms: Iterable[Vm]) -> list[tuple[NestedNode, str]]:
     """The nodes whose recorded VM its host does not have, each with the URN of that VM; pure."""
     there = {(vm.host, vm.vmid) for vm in vms}
-    recorded = {
-        int(resource["inputs"]["vmId"]): resource["urn"]
-        for resource in state["deployment"].get("resources") or []
-        if resource["type"] == VM_TYPE and "vmId" in resource["inputs"]
-    }
+    known = recorded(state)
     return [
-        (node, recorded[node.vmid])
+        (node, known[node.vmid]["urn"])
         for node in nested_nodes(description)
-        if node.vmid in recorded and (node.host, node.vmid) not in there
+        if node.vmid in known and (node.host, node.vmid) not in there
     ]
 
 
@@ -42,11 +38,9 @@ def refuse_members(description: Description, state: State, nodes: Sequence[Neste
     Raises:
         AdminError: member-vm-missing.
     """
-    recorded = {resource["urn"].rsplit("::", 1)[1] for resource in state["deployment"].get("resources") or []}
+    names = {resource["urn"].rsplit("::", 1)[1] for resource in state["deployment"].get("resources") or []}
     seed = description.config.cluster.seed
-    lost = [
-        node for node in nodes if ("cluster-create" if node.name == seed else f"cluster-join-{node.name}") in recorded
-    ]
+    lost = [node for node in nodes if ("cluster-create" if node.name == seed else f"cluster-join-{node.name}") in names]
     if lost:
         raise AdminError(
             "member-vm-missing",

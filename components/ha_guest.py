@@ -170,9 +170,7 @@ class HaGuest(pulumi.ComponentResource):
                 vm_id=source.vmid, node_name=source.node, datastore_id=guest.storage, full=True, retries=CLONE_RETRIES
             ),
             # Named, because the provider moves a clone's disk to its default storage otherwise, where HA cannot follow.
-            disks=[
-                proxmoxve.VmLegacyDiskArgs(interface="scsi0", datastore_id=guest.storage, size=source.disk_gib),
-            ],
+            disks=[proxmoxve.VmLegacyDiskArgs(interface="scsi0", datastore_id=guest.storage, size=source.disk_gib)],
             cpu=proxmoxve.VmLegacyCpuArgs(cores=guest.cores, type=source.cpu_type),
             memory=proxmoxve.VmLegacyMemoryArgs(dedicated=guest.memory_mib),
             network_devices=[proxmoxve.VmLegacyNetworkDeviceArgs(bridge=guest.bridge, model="virtio")],
