@@ -22,14 +22,14 @@ State = dict[str, Any]
 
 
 def vanished_nodes(description: Description, state: State, vms: Iterable[Vm]) -> list[tuple[NestedNode, str]]:
-    """The nodes whose recorded VM its host does not have, each with the URN of that VM; pure."""
+    """The nodes whose recorded VM its host does not have, each with the URN of that VM; pure.
+
+    A node that is now described on another host than its VM is recorded on has not lost it: that VM is the engine's affair.
+    """
     there = {(vm.host, vm.vmid) for vm in vms}
-    known = recorded(state)
-    return [
-        (node, known[node.vmid]["urn"])
-        for node in nested_nodes(description)
-        if node.vmid in known and (node.host, node.vmid) not in there
-    ]
+    known = {(entry["inputs"].get("nodeName"), vmid): entry["urn"] for vmid, entry in recorded(state).items()}
+    places = [(node, (node.host, node.vmid)) for node in nested_nodes(description)]
+    return [(node, known[place]) for node, place in places if place in known and place not in there]
 
 
 def refuse_members(description: Description, state: State, nodes: Sequence[NestedNode]) -> None:

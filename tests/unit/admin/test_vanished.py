@@ -24,7 +24,11 @@ def step(name: str, *, within: str | None = None, after: tuple[str, ...] = ()) -
 
 def state(*steps: dict[str, Any]) -> dict[str, Any]:
     vms = [
-        {"type": VM_TYPE, "urn": VM_2.replace("02", f"0{number}"), "inputs": {"vmId": 100 + number}}
+        {
+            "type": VM_TYPE,
+            "urn": VM_2.replace("02", f"0{number}"),
+            "inputs": {"vmId": 100 + number, "nodeName": "virtual"},
+        }
         for number in (1, 2, 3)
     ]
     return {"version": 3, "deployment": {"resources": [*vms, *steps]}}
@@ -45,6 +49,13 @@ def on_host(*vmids: int) -> list[Vm]:
 )
 def test_recorded_vms_are_looked_for_on_their_own_host(dev: Description, vms: list[Vm], names: list[str]) -> None:
     assert [node.name for node, _ in vanished.vanished_nodes(dev, state(), vms)] == names
+
+
+def test_a_vm_on_the_host_that_the_node_was_described_on_before_is_not_gone(dev: Description) -> None:
+    """It would have been forgotten while it runs: the engine is to move it, or to refuse."""
+    known = state()
+    known["deployment"]["resources"][1]["inputs"]["nodeName"] = "before"
+    assert vanished.vanished_nodes(dev, known, on_host(101, 103)) == []
 
 
 def test_what_nobody_recorded_cannot_vanish(dev: Description) -> None:
