@@ -171,7 +171,10 @@ CODES: dict[str, Code] = {
         "Looking at the nodes shows something that is not as described.",
         "follow the command beside each line of the table",
     ),
-    "not-confirmed": Code("The changes were not confirmed.", "run the same command again, and answer y, or give --yes"),
+    "not-confirmed": Code(
+        "The changes were not confirmed.",
+        "run the same command again and answer y; without a terminal say so beforehand: `make … YES=1`, or --yes",
+    ),
     # -- this program
     "bad-call": Code(
         "An administrator's step was called with a name or input that it does not know.",

@@ -35,8 +35,12 @@ def look(project: LabProject) -> list[str]:
     """Files in /etc, packages, volumes, network, services, modules and VMs of the outer host, a line each."""
     seen = project.ssh(OUTER, LOOK)
     assert seen.code == 0, seen.output
-    assert {"auto vmbr0", "lo", "vmbr0"} <= set(seen.output.splitlines())  # it sees files and interfaces
-    return seen.output.splitlines()
+    lines = seen.output.splitlines()
+    # It sees the network's configuration, interfaces, files and packages.
+    assert {"auto vmbr0", "lo", "vmbr0"} <= set(lines)
+    assert any(line.endswith("  ./hosts") for line in lines)
+    assert any(line.startswith("ii  openssh-server ") for line in lines)
+    return lines
 
 
 def difference(before: list[str], after: list[str]) -> list[str]:

@@ -38,6 +38,7 @@ def test_a_fourth_node_joins_the_live_cluster_and_destroy_leaves_the_host_as_fou
 ) -> None:
     try:
         a_fourth_node_joins_while_nothing_else_moves(cluster)
+        assert outer_host.difference(as_found, outer_host.look(cluster))  # what is to be undone can be seen
     finally:
         destroyed = cluster.admin("down", "--yes")
     succeeded(destroyed)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from admin import guests
-from admin.desired import Api, Container, Image, Template, VerifyGuest
+from admin.desired import Api, Container, HaReady, Image, Template, VerifyGuest
 from admin.errors import AdminError
 from admin.steps import container, ha_ready, template, verify_guest
 
@@ -304,4 +306,20 @@ def test_a_guest_is_let_go_of_before_it_is_touched_even_when_somebody_else_unreg
     manager = Manager(registered=registered, looks=3)
     guests.release_from_ha(manager, "vm:200")  # type: ignore[arg-type]
     assert not manager.registered
+    assert manager.looks == -1
+
+
+def test_ha_is_let_go_of_where_a_guest_is_deleted_between_its_registration_and_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manager = Manager(registered=False, looks=2)
+
+    async def connect(*_: object) -> Manager:
+        return manager
+
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    monkeypatch.setattr(ha_ready.cluster_api, "connect", connect)
+    call: Any = SimpleNamespace(secrets=None)
+    outcome = asyncio.run(ha_ready.remove(HaReady([], API, "vm:200", 30), call))
+    assert outcome.facts == {"sid": "vm:200"}
     assert manager.looks == -1
