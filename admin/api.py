@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REQUEST_S = 60.0  # Proxmox itself gives a request to another node 30 s
 CONNECT_S = 5.0
 PROBE_S = 3.0
-POLL_S = 0.5
+POLL_S = 0.25
 NO_NODE = 595  # pveproxy could not reach the node that the request is for
 UNAUTHORIZED = 401
 LEAST_ERROR = 400

@@ -21,7 +21,7 @@ TASK_S = 600.0
 DOWNLOAD_S = 3600.0
 # Fencing takes 60 s and the lock of a dead node's agent another 120 s (pve-ha-manager, NodeStatus.pm, LRM.pm).
 RECOVERY_S = 360.0
-POLL_S = 1.0
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from admin.facts import MembershipReport
     from admin.ssh import Connection
 
-POLL_S = 1.0
+POLL_S = 0.25
 
 
 async def until_as_described(

@@ -65,7 +65,7 @@ class FirstBoot(_Table):
     """`[first-boot]`: the script that is in the installer image."""
 
     source: Literal["from-iso"] = "from-iso"
-    ordering: Literal["before-network", "network-online", "fully-up"] = "fully-up"
+    ordering: Literal["before-network", "network-online", "fully-up"] = "before-network"
 
 
 class AnswerFile(_Table):

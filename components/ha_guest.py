@@ -226,7 +226,7 @@ class HaGuest(pulumi.ComponentResource):
             nodes=topology.placement_nodes(self._guest),
             timeout_s=self._timeout_s,
         )
-        self._step("verify-guest", wanted, last)
+        self._step("verify-guest", wanted, last, removes=True)
 
     def _resource(self, ready: pulumi.Resource, group: proxmoxve.Hagroup | None = None) -> proxmoxve.Haresource:
         ha = self._guest.ha

@@ -33,7 +33,8 @@ DISK_ONLY = "order=scsi0"
 DISK_THEN_CD = "order=scsi0;ide2"
 BUILD_S = 900.0
 VM_S = 120.0
-LOOK_EVERY_S = 10.0
+VM_LOOK_EVERY_S = 10.0
+KEYSCAN_S = "1"  # without any answer; most often there is no machine yet
 KEY_TYPES = {"ecdsa-sha2-nistp256": "ecdsa", "ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
 
 
@@ -119,7 +120,8 @@ def running(machine: Machine, vmid: int) -> bool:
 def keys(machine: Machine, desired: InstallNode) -> list[str]:
     """The host keys that the node's address presents, of the pinned key's type."""
     kind = KEY_TYPES[desired.ssh_host_key.split()[0]]
-    return parse_keys(machine.run(["ssh-keyscan", "-T", "3", "-t", kind, desired.ssh_address], timeout_s=10).out)
+    command = ["ssh-keyscan", "-T", KEYSCAN_S, "-t", kind, desired.ssh_address]
+    return parse_keys(machine.run(command, timeout_s=10).out)
 
 
 def pinned(desired: InstallNode) -> str:
@@ -279,7 +281,7 @@ def _wait(machine: Machine, desired: InstallNode) -> None:
         seen[:] = keys(machine, desired)
         if seen or machine.monotonic() < look_again:
             return pinned(desired) in seen
-        look_again = machine.monotonic() + LOOK_EVERY_S
+        look_again = machine.monotonic() + VM_LOOK_EVERY_S
         if not running(machine, desired.vmid):
             raise StepError(
                 "vm-stopped",

@@ -27,6 +27,7 @@ T = TypeVar("T")
 KILL_GRACE_S = 5.0
 PVE_READ_S = 10.0
 API_S = 10.0
+LOOK_EVERY_S = 0.25  # a look costs little; what a step waits for is on the way of all that comes after it
 TIMED_OUT = 124  # as coreutils' timeout(1)
 NOT_FOUND = 127  # as the shell
 SHORTEST_SECRET = 4
@@ -112,13 +113,13 @@ class Machine:
         """Let time pass."""
         time.sleep(seconds)
 
-    def wait_for(self, probe: Callable[[], T | None], timeout_s: float, every_s: float = 1.0) -> T | None:
+    def wait_for(self, probe: Callable[[], T | None], timeout_s: float) -> T | None:
         """Ask until the answer is true or the time is up; the last answer, or None."""
         deadline = self.monotonic() + timeout_s
         while not (answer := probe()):
             if self.monotonic() >= deadline:
                 return None
-            self.sleep(every_s)
+            self.sleep(LOOK_EVERY_S)
         return answer
 
     # -- commands --------------------------------------------------------------------------------------------------

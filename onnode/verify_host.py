@@ -141,7 +141,6 @@ def facts(observed: Observed, _desired: VerifyHost) -> dict[str, Any]:
     return {
         "virtualization": observed.virtualization,
         "pve_version": observed.version.manager,
-        "kernel": observed.version.kernel,
         "memory_mib": observed.memory_mib,
         "own_vmids": sorted(observed.guests),
     }

@@ -17,7 +17,6 @@ from onnode.step import Outcome
 if TYPE_CHECKING:
     from admin.api import Api
     from admin.desired import Container
-    from admin.guests import Found
     from admin.step import Call
 
 
@@ -46,7 +45,7 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
-    """Take it out of HA, stop and destroy it, wherever it is; it is gone already is fine.
+    """Stop and destroy it, wherever it is; it is gone already is fine. HA has let go of it before (ha-ready).
 
     Raises:
         AdminError: guest-foreign, guest-node-down, and those of the API.
@@ -54,20 +53,13 @@ async def remove(desired: Container, call: Call) -> Outcome:
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     if found is not None:
-        _destroy(api, found, desired)
+        guests.refuse_foreign(found, "lxc", desired.stack_tag)
+        if (reachable := guests.wait_until_reachable(api, found)) is not None:
+            guests.stop(api, reachable)
+            guests.destroy(api, reachable)
     if desired.template is not None:
         guests.forget_download(api, desired.node, desired.template, "vztmpl")
     return Outcome(found is not None, {"vmid": desired.vmid})
-
-
-def _destroy(api: Api, found: Found, desired: Container) -> None:
-    guests.refuse_foreign(found, "lxc", desired.stack_tag)
-    # While HA still has it: nobody else would bring it back from a dead node.
-    reachable = guests.wait_until_reachable(api, found)
-    guests.release_from_ha(api, f"ct:{desired.vmid}")
-    if reachable is not None:
-        guests.stop(api, reachable)
-        guests.destroy(api, reachable)
 
 
 def options(desired: Container) -> dict[str, str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from admin.ssh import Connection
     from admin.step import Call
 
-CONNECT_S = 2.0  # a node that is not there yet must not hold up the first run; later steps look again, longer
+CONNECT_S = 1.0  # a node that is not there yet must not hold up the first run; later steps look again, longer
 LOOK_S = 10.0
 _READ = "hostname; cat /etc/pve/corosync.conf 2>/dev/null || cat /etc/corosync/corosync.conf 2>/dev/null || true"
 

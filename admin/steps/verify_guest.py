@@ -1,4 +1,7 @@
-"""verify-guest: after registration, the guest is in the wanted HA state on an allowed node."""
+"""verify-guest: after registration, the guest is in the wanted HA state on an allowed node.
+
+Deleted before the registration, it waits until HA has recovered the guest from a dead node: nobody else would.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,19 @@ async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
         await asyncio.sleep(guests.POLL_S)
     # Where it runs is no fact of the state: HA moves it.
     return Outcome(changed=False, facts={"sid": desired.sid, "state": desired.state})
+
+
+async def remove(desired: VerifyGuest, call: Call) -> Outcome:
+    """Wait until the guest, if there is one, is on a node that is up.
+
+    Raises:
+        AdminError: guest-node-down, and those of the API.
+    """
+    api = await cluster_api.connect(desired.members, desired.api, call.secrets)
+    found = guests.find(api, int(desired.sid.partition(":")[2]))
+    if found is not None:
+        guests.wait_until_reachable(api, found)
+    return Outcome(changed=False, facts={"sid": desired.sid})
 
 
 def placement(sid: str, status: list[dict[str, Any]]) -> tuple[str, str] | None:

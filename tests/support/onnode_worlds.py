@@ -116,7 +116,9 @@ class Apt:
         machine.write("/etc/os-release", "VERSION_CODENAME=trixie\n")
         machine.write("/usr/share/keyrings/proxmox-archive-keyring.gpg", "key")
 
-    def query(self, arguments: list[str], _stdin: str) -> Result:
+    def query(self, arguments: list[str], _stdin: str) -> Result | str:
+        if arguments[3:] == ["pve-manager"]:
+            return "installed 9.1.1\n"
         patterns = [re.escape(word).replace(r"\*", ".*") for word in arguments[3:]]
         found = sorted(name for name in self.installed if any(re.fullmatch(pattern, name) for pattern in patterns))
         return Result(("dpkg-query",), 1, "".join(f"{name} installed\n" for name in found))

@@ -309,6 +309,23 @@ def test_a_guest_is_let_go_of_before_it_is_touched_even_when_somebody_else_unreg
     assert manager.looks == -1
 
 
+def test_a_guest_stays_registered_until_ha_has_recovered_it_from_a_dead_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the registration went first, and the guest of a node that had just died could be reached by nobody."""
+    looks = [resources("proxmox02", ha, **NODES) for ha in ("started", "fence", "recovery")]
+    api: Any = FakeApi(*looks, resources("proxmox01", "started", **NODES))
+
+    async def connect(*_: object) -> FakeApi:
+        return api  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    monkeypatch.setattr(verify_guest.cluster_api, "connect", connect)
+    call: Any = SimpleNamespace(secrets=None)
+    asyncio.run(verify_guest.remove(replace(GUEST, sid="ct:300"), call))
+    found = guests.find(api, 300)
+    assert found is not None
+    assert found.node == "proxmox01"
+
+
 def test_ha_is_let_go_of_where_a_guest_is_deleted_between_its_registration_and_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -112,7 +112,7 @@ class Joiner:
             "systemd-run": self.pmxcfs,
             "getent": lambda *_: "192.168.0.186 STREAM proxmox02\n",
             "install": self.install,
-            "pveversion": lambda *_: "pve-manager/9.1.1/x (running kernel: 6.17.2-1-pve)\n",
+            "dpkg-query": lambda *_: "installed 9.1.1\n",
         }
         self.mount()
         self.updatecerts()

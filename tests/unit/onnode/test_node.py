@@ -255,7 +255,6 @@ class Node:
         machine.write("/dev/kvm", "")
         interfaces(machine, {"name": "lo", "address": "127.0.0.1/8"}, {"name": "nic1", "mac": "bc:24:11:00:01:02"})
         machine.programs |= {
-            "pveversion": lambda *_: "pve-manager/9.1.1/x (running kernel: x)\n",
             "stat": lambda *_: "",
             "systemd-run": lambda *_: "",
             "getent": lambda *_: "192.168.0.186   STREAM proxmox02\n192.168.0.186   DGRAM\n",

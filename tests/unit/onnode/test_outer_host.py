@@ -395,7 +395,7 @@ class TestVerifyHost:
         machine.write("/proc/meminfo", "MemTotal: 16384000 kB\n")
         machine.write("/proc/sys/kernel/hostname", "virtual\n")
         machine.write("/srv/pve.iso", "")
-        machine.programs["pveversion"] = lambda *_: "pve-manager/9.1.1/x (running kernel: 6.17.2-1-pve)\n"
+        machine.programs["dpkg-query"] = lambda *_: "installed 9.1.1\n"
         interfaces(machine, {"name": "vmbr0", "address": "192.168.0.180/24"}, routes='[{"dst": "default"}]')
 
     def test_a_host_that_will_do(self, machine: FakeMachine) -> None:
@@ -419,7 +419,7 @@ class TestVerifyHost:
         assert refused.value.code == "foreign-subnet"
 
     def test_no_proxmox(self, machine: FakeMachine) -> None:
-        del machine.programs["pveversion"]
+        machine.programs["dpkg-query"] = lambda *_: "config-files 9.1.1\n"
         with pytest.raises(StepError) as refused:
             run(machine, verify_host.STEP, self.DESIRED)
         assert refused.value.code == "not-proxmox"

@@ -115,7 +115,7 @@ def test_the_first_boot_script_puts_the_pinned_key_in_place(tmp_path: Path) -> N
     shown = subprocess.run(["ssh-keygen", "-y", "-f", str(private)], capture_output=True, text=True, check=True)
     assert shown.stdout.split()[:2] == host_keys.derive(SEED, "proxmox01").public.split()
     assert (tmp_path / "ssh_host_ecdsa_key.pub").read_text().split()[:2] == shown.stdout.split()[:2]
-    assert (tmp_path / "systemctl.log").read_text().splitlines() == ["restart ssh.service"] * 2
+    assert (tmp_path / "systemctl.log").read_text().splitlines() == ["--no-block try-restart ssh.service"] * 2
 
 
 def test_the_first_boot_script_passes_shellcheck(tmp_path: Path) -> None:

@@ -184,6 +184,9 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
         # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
         "ct01-ha-ready": ".venv/bin/python -m admin step ha-ready --delete",
         "vm01-ha-ready": ".venv/bin/python -m admin step ha-ready --delete",
+        # Before the registration: while the guest's node is dead, HA alone can bring it back.
+        "ct01-verify-guest": ".venv/bin/python -m admin step verify-guest --delete",
+        "vm01-verify-guest": ".venv/bin/python -m admin step verify-guest --delete",
     }
 
 
