@@ -26,7 +26,7 @@ LOOK_S = 60.0
 
 @asynccontextmanager
 async def connections(
-    machines: Iterable[Machine], private_key: str | None, *, timeout_s: float = ssh.CONNECT_TIMEOUT_S
+    machines: Iterable[Machine], private_key: str, *, timeout_s: float = ssh.CONNECT_TIMEOUT_S
 ) -> AsyncIterator[dict[str, ssh.Connection | StepError]]:
     """Connect to all machines concurrently; by name, a connection or why there is none."""
     async with AsyncExitStack() as stack:

@@ -110,16 +110,16 @@ async def _lines(stream: asyncssh.SSHReader[str], on_line: Callable[[str], None]
 
 @asynccontextmanager
 async def connect(
-    machine: Machine, private_key: str | None, *, port: int = PORT, timeout_s: float = CONNECT_TIMEOUT_S
+    machine: Machine, private_key: str, *, port: int = PORT, timeout_s: float = CONNECT_TIMEOUT_S
 ) -> AsyncIterator[Connection]:
-    """Connect as root with the given private key (PEM), or with the keys of the SSH agent.
+    """Connect as root with the given private key (PEM).
 
     A machine that does not answer yet is tried again until `timeout_s` has passed; a wrong key is not.
 
     Raises:
         AdminError: `host-unreachable`, `host-key-mismatch`, `ssh-auth-failed`, `ssh-key-invalid`.
     """
-    keys = await client_keys(private_key)
+    keys = client_keys(private_key)
     try:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(OSError),
@@ -145,8 +145,7 @@ async def _open(
             port=port,
             username=USER,
             client_factory=lambda: client,
-            # None turns public keys off; an empty list would make asyncssh look for keys in ~/.ssh.
-            client_keys=keys or None,
+            client_keys=keys,
             known_hosts=([asyncssh.import_public_key(machine.host_key)], [], []),
             agent_path=None,
             config=None,
@@ -164,28 +163,21 @@ async def _open(
         raise ConnectionError(error.reason) from error
 
 
-async def client_keys(private_key: str | None) -> Sequence[asyncssh.SSHKeyPair]:
-    """The keys to authenticate with: the given one (PEM), else those of the SSH agent.
+def client_keys(private_key: str) -> Sequence[asyncssh.SSHKeyPair]:
+    """The key to authenticate with, from its text (PEM).
 
     Raises:
         AdminError: `ssh-key-invalid`.
     """
-    if private_key is not None:
-        try:
-            return asyncssh.load_keypairs([asyncssh.import_private_key(private_key)])
-        except (asyncssh.KeyImportError, ValueError) as error:
-            raise AdminError(
-                "ssh-key-invalid",
-                "the configured SSH private key cannot be used",
-                observed=str(error),
-                expected="an unencrypted private key in OpenSSH or PEM form",
-            ) from error
     try:
-        # Left open: the keys sign through it. It ends with this short-lived process.
-        agent = await asyncssh.connect_agent()
-        return await agent.get_keys()
-    except (OSError, ValueError):
-        return []
+        return asyncssh.load_keypairs([asyncssh.import_private_key(private_key)])
+    except (asyncssh.KeyImportError, ValueError) as error:
+        raise AdminError(
+            "ssh-key-invalid",
+            "the configured SSH private key cannot be used",
+            observed=str(error),
+            expected="an unencrypted private key in OpenSSH or PEM form",
+        ) from error
 
 
 def _unreachable(machine: Machine, reason: str) -> AdminError:
@@ -225,7 +217,7 @@ def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminErro
     return AdminError(
         "ssh-auth-failed",
         f"{machine.name} refuses the administrator's SSH key",
-        observed=f"{USER}@{machine.address} refused {offered or 'a login without any key'}",
+        observed=f"{USER}@{machine.address} refused {offered}",
         expected="a key that is in the machine's authorized_keys",
         fix=f"ssh-copy-id {USER}@{machine.address} with the right key, or correct credentials.sshPrivateKey",
     )

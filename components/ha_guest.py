@@ -73,7 +73,7 @@ class GuestTemplate(pulumi.ComponentResource):
             cpu_type=template.cpu_type,
             kvm=template.kvm,
             bridge=template.bridge,
-            image=_image(site, template.image, template.storage) if template.image else None,
+            image=_image(site, template.image.url, template.image, template.storage) if template.image else None,
         )
         self.made = steps.at_administrator(
             f"{name}-template",
@@ -86,9 +86,9 @@ class GuestTemplate(pulumi.ComponentResource):
         self.register_outputs(props)
 
 
-def _image(site: Site, source: Download | ContainerTemplate, storage: str) -> desired.Image:
+def _image(site: Site, url: str, source: Download | ContainerTemplate, storage: str) -> desired.Image:
     # A name of this stack's own: removing it with its guest can never hit somebody else's file.
-    return desired.Image(source.url or "", f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
+    return desired.Image(url, f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class HaGuest(pulumi.ComponentResource):
 
     def _container(self, guest: ContainerGuest, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         site, source = self._site, guest.template
-        download = _image(site, source, source.storage) if source.url else None
+        download = _image(site, source.url, source, source.storage) if source.url else None
         file_name = download.file_name if download else source.file_name
         wanted = desired.Container(
             members=site.members,

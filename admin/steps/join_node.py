@@ -54,7 +54,7 @@ async def _join(
     joiner: MembershipReport,
     present: dict[str, MembershipReport],
 ) -> bool:
-    keys = [ssh.fingerprint(key.public_data) for key in await ssh.client_keys(call.secrets.ssh_private_key)]
+    keys = [ssh.fingerprint(key.public_data) for key in ssh.client_keys(call.secrets.ssh_private_key)]
     plan = formation.plan_join(desired.cluster, [*desired.present, desired.joiner], joiner, present, keys)
     if call.secrets.root_password is None:
         raise AdminError("bad-call", "a join needs the root password of the seed", observed="none given")

@@ -79,13 +79,13 @@ class LabProject:
         arguments = ("--yes", *arguments) if name == "up" else arguments
         return self.command(".venv/bin/python", "-m", "admin", name, "--stack", self.stack, *arguments)
 
-    def run(self, command: list[str], limit_s: int = RUN_LIMIT_S) -> Run:
+    def run(self, command: list[str], limit_s: int = RUN_LIMIT_S, stdin: str = "") -> Run:
         """Run to the end; never longer than the limit."""
         done = subprocess.run(
             command,
             cwd=self.directory,
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -142,7 +142,7 @@ class LabProject:
         """Run `python -m lab …`."""
         return self.run([sys.executable, "-m", "lab", *arguments])
 
-    def ssh(self, address: str, command: str, limit_s: int = 60) -> Run:
+    def ssh(self, address: str, command: str, limit_s: int = 60, stdin: str = "") -> Run:
         """Look at a machine from outside, with the lab's own key."""
         key = self.directory / ".nested-pve" / "key"
         if not key.exists():
@@ -150,7 +150,7 @@ class LabProject:
             key.write_text(self.credentials()["sshPrivateKey"])
         options = ("-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
                    "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", "-o", "BatchMode=yes")  # fmt: skip
-        return self.run(self.command("ssh", *options, f"root@{address}", command), limit_s)
+        return self.run(self.command("ssh", *options, f"root@{address}", command), limit_s, stdin)
 
     def credentials(self) -> dict[str, Any]:
         """The lab's secrets."""

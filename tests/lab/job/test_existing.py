@@ -57,8 +57,9 @@ def form_by_hand(project: LabProject) -> None:
         ).strip()
         done = project.ssh(
             NODES[node],
-            f"echo '{password}' | pvecm add 192.168.0.101 --nodeid {number} --fingerprint {fingerprint} {links(100 + number)}",
+            f"pvecm add 192.168.0.101 --nodeid {number} --fingerprint {fingerprint} {links(100 + number)}",
             limit_s=120,
+            stdin=f"{password}\n",
         )
         assert project.eventually(lambda node=node: node in members(project)), done.output
 

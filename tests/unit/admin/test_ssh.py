@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import socket
-import subprocess
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -116,30 +115,6 @@ def test_a_key_the_machine_does_not_know_is_refused_and_named_by_its_fingerprint
     error = failure(machine(sshd), private(stranger), sshd.port)
     assert error.code == "ssh-auth-failed"
     assert stranger.get_fingerprint() in error.observed
-
-
-def test_without_key_and_agent_the_refusal_says_so(sshd: Sshd) -> None:
-    error = failure(machine(sshd), None, sshd.port)
-    assert error.code == "ssh-auth-failed"
-    assert "without any key" in error.observed
-
-
-def test_the_agents_keys_open_the_machine(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.PIPE)
-    try:
-        assert agent.stdout is not None
-        agent.stdout.readline()  # it says where it listens once it does
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-        subprocess.run(["ssh-add", "-q", "-"], input=sshd.private_key.encode(), check=True)
-
-        async def call() -> ssh.Completed:
-            async with ssh.connect(machine(sshd), None, port=sshd.port) as connection:
-                return await connection.run("echo in", timeout_s=20)
-
-        assert asyncio.run(call()).stdout == "in\n"
-    finally:
-        agent.terminate()
-        agent.wait(timeout=10)
 
 
 def test_another_host_key_of_the_pinned_type_is_refused_before_anything_is_sent(sshd: Sshd) -> None:
