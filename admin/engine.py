@@ -111,7 +111,7 @@ class Engine:
         LOGS.mkdir(parents=True, exist_ok=True)
         output = self.log(operation)
         output.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="nested-pve-ha-") as directory:
+        with tempfile.TemporaryDirectory(dir=LOGS) as directory:
             return self._run(operation, arguments, Path(directory) / "events.json", output, on_event)
 
     def _run(

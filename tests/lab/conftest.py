@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[2]
 WAIT_S = 120.0
 Done = subprocess.CompletedProcess[str]
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C: a cancelled run leaves no lab behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def eventually(condition: Callable[[], bool], what: str, within_s: float = WAIT_
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(0.3)  # each look costs a third of a second of a processor that the machines need, too
 
 
 def _running(state: Path, *options: str) -> Iterator[Lab]:
