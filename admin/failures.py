@@ -35,7 +35,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         ("iso-checksum", r"checksum (?:mismatch|does not match|verification failed)|wrong checksum|checksum.*expected"),
         ("iso-missing", r"download.*(?:404|not found|failed)|(?:404|not found).*\.iso"),
-        ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$|595 "),
+        ("guest-node-down", r"HTTP 595"),
+        ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$"),
         ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
         ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),
         (

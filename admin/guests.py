@@ -85,7 +85,9 @@ def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) 
         AdminError: guest-node-down.
     """
     deadline = time.monotonic() + timeout_s
-    now: Found | None = found
+    # A node that died just now still counts as online for some seconds.
+    now = found if not found.node_online or _answers(api, found) else find(api, found.vmid)
+    told = False
     while now is not None and not now.node_online:
         if now.ha_state is None or time.monotonic() >= deadline:
             raise AdminError(
@@ -94,11 +96,23 @@ def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) 
                 observed=f"{now.node} is offline, HA state of the guest: {now.ha_state or 'not under HA'}",
                 expected="a guest on a node that is up",
             )
-        if now is found:
+        if not told:
             note(f"waiting for HA to recover guest {now.vmid} from {now.node}")
+            told = True
         time.sleep(POLL_S)
         now = find(api, found.vmid)
     return now
+
+
+def _answers(api: Api, found: Found) -> bool:
+    """Whether the guest's node answers for it."""
+    try:
+        api.get(f"{found.path}/status/current")
+    except ApiError as error:
+        if error.status != NO_NODE:
+            raise
+        return False
+    return True
 
 
 def release_from_ha(api: Api, sid: str, timeout_s: float = TASK_S) -> None:

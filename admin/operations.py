@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admin import description, engine, environment, failures, interrupted, locks, orphans, outer_vms, vanished
+from admin import (
+    dead_nodes,
+    description,
+    engine,
+    environment,
+    failures,
+    interrupted,
+    locks,
+    orphans,
+    outer_vms,
+    vanished,
+)
 from admin.errors import AdminError
 from admin.narration import Narrator, out, stage, summary
 from onnode.errors import StepError
@@ -53,6 +64,7 @@ def up(stack: str, *, yes: bool) -> None:
     """
     with stage("Configuration, state and outer hosts"):
         place = _compared_with_hosts(_prepare(stack))
+        dead_nodes.wait_for_recovery(place.description, place.state)
     refresh = ("--refresh",) if place.has_resources else ()
     if not yes:
         with stage("Preview"):
@@ -91,6 +103,7 @@ def down(stack: str, *, yes: bool) -> None:
     """
     with stage("Configuration and state"):
         place = _prepare(stack)
+        dead_nodes.wait_for_recovery(place.description, place.state)
     if not place.has_resources:
         out.print("  nothing to destroy")
         return

@@ -56,6 +56,10 @@ def test_two_failures_are_both_told() -> None:
             'Get "https://pve.lab.internal:8006/": dial tcp 192.168.0.185:8006: connect: connection refused',
             "api-unreachable",
         ),
+        (
+            "error retrieving VM 200: received an HTTP 595 response - Reason: Connection timed out",
+            "guest-node-down",
+        ),
         ("error creating VM: VM 101 already exists on node 'virtual'", "vm-not-recorded"),
         ("checksum mismatch: got 'aa' != expect 'bb'", "iso-checksum"),
         ('resource "urn…" cannot be deleted because it is protected', "node-protected"),

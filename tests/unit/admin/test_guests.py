@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from admin import guests
+from admin.api import ApiError
 from admin.desired import Api, Container, HaReady, Image, Template, VerifyGuest
 from admin.errors import AdminError
 from admin.steps import container, ha_ready, template, verify_guest
@@ -155,12 +156,14 @@ def test_tags_are_read_in_every_form_proxmox_accepts(text: str) -> None:
 
 
 class FakeApi:
-    """The calls of a guest's search, answered from a script: one answer per look."""
+    """The calls of a guest's search, answered from a script: one answer per look; the nodes that are down say nothing."""
 
     def __init__(self, *looks: list[dict[str, Any]]) -> None:
         self._looks = list(looks)
 
     def get(self, path: str, **_parameters: Any) -> Any:  # noqa: ANN401 - JSON
+        if path.startswith("/nodes/proxmox02/"):
+            raise ApiError("GET", path, 595, "No route to host")
         assert path == "/cluster/resources"
         return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
 
@@ -182,6 +185,22 @@ def test_ha_is_given_the_time_to_recover_a_guest(monkeypatch: pytest.MonkeyPatch
     )
     found = guests.find(api, 300)
     assert found is not None
+    recovered = guests.wait_until_reachable(api, found)
+    assert recovered is not None
+    assert recovered.node == "proxmox01"
+
+
+def test_a_node_that_has_just_died_counts_as_online_and_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refresh of a destroy that came a second after the death once ended with HTTP 595."""
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    api: Any = FakeApi(
+        resources("proxmox02", "started", proxmox01="online", proxmox02="online"),
+        resources("proxmox02", "fence", **NODES),
+        resources("proxmox01", "started", **NODES),
+    )
+    found = guests.find(api, 300)
+    assert found is not None
+    assert found.node_online
     recovered = guests.wait_until_reachable(api, found)
     assert recovered is not None
     assert recovered.node == "proxmox01"
