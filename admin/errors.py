@@ -137,6 +137,14 @@ CODES: dict[str, Code] = {
         "The stack's secrets cannot be decrypted.",
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
     ),
+    "lab-in-use": Code(
+        "Another stack lives in the lab; the stacks of the lab have the same machines.",
+        "`make down` of that stack, then run the same command again",
+    ),
+    "lab-is-new": Code(
+        "The lab was started anew since this stack was built in it.",
+        "`make up` forgets what is gone, and builds it anew",
+    ),
     "stack-locked": Code(
         "Another run holds the stack.",
         "wait until it has ended; if its machine is gone for good: `pulumi cancel --stack NAME` in `make shell`",

@@ -15,6 +15,7 @@ from admin import (
     environment,
     failures,
     interrupted,
+    lab_instance,
     locks,
     orphans,
     outer_vms,
@@ -90,6 +91,8 @@ def preview(stack: str) -> None:
         state = runner.export()
         if state is None:
             runner.create_stack()
+        else:
+            lab_instance.refuse_gone(state)
     with stage("Preview"):
         run = _run(Place(described, runner, state or _EMPTY), "preview", *POLICY)
         out.print(f"  planned: {summary(run.changed)}")
@@ -125,10 +128,16 @@ def _prepare(stack: str) -> Place:
     backend = environment.file_backend(env)
     for lock in locks.clear_stale(locks.find(backend, stack)) if backend else []:
         out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
+    if backend:
+        lab_instance.refuse_shared(stack, backend)
     state = runner.export()
     if state is None:
         runner.create_stack()
         return Place(described, runner, _EMPTY)
+    if lab_instance.is_gone(state):
+        state = lab_instance.forgotten(state)
+        runner.replace_state(state)
+        out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
     if interrupted.has_pending(state):
         state, adopted = interrupted.resolve_pending(state)
         runner.replace_state(state)

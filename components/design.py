@@ -6,6 +6,7 @@ as well: the refusal to change what a live cluster cannot change, which must com
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from components.site import Site
 
 TYPE = "nested-pve-ha:index:Design"
+LAB = "lab"  # property: in which lab the stack was made
+LAB_VARIABLE = "NESTED_PVE_LAB_INSTANCE"
+
+
+def lab_instance() -> str | None:
+    """The lab that this runs in; None outside of one."""
+    return os.environ.get(LAB_VARIABLE)
 
 
 def facts(config: Config) -> dict[str, Any]:
@@ -74,7 +82,8 @@ class Design(pulumi.ComponentResource):
     """
 
     def __init__(self, name: str, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(TYPE, name, facts(site.config), opts)
+        lab = lab_instance()
+        super().__init__(TYPE, name, facts(site.config) | ({LAB: lab} if lab else {}), opts)
         cluster = site.config.cluster
         self.identity = steps.at_administrator(
             f"{name}-identity",

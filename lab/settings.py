@@ -56,6 +56,11 @@ class Settings:
         return self.state / "lab.json"
 
     @property
+    def instance(self) -> Path:
+        """A random name: another one for each set of fresh machines, so that nobody takes a new lab for an old one."""
+        return self.state / "instance"
+
+    @property
     def control_socket(self) -> Path:
         """Where the daemon listens for the CLI."""
         return self.state / "control.sock"

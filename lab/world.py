@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import shutil
 import time
 from dataclasses import asdict
@@ -113,6 +114,7 @@ class World:
         )
 
     async def _start_machines(self) -> None:
+        self.settings.instance.write_text(secrets.token_hex(8))
         for spec in self.shape.machines:
             machine = self._lab_machine(spec)
             self.machines[spec.name] = machine

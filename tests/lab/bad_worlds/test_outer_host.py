@@ -5,13 +5,14 @@ The tests share one fresh host and leave nothing behind that another would notic
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tests.support.bad_world import refusal
+from tests.support.bad_world import refusal, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,3 +108,42 @@ def test_an_image_with_another_checksum_is_named_and_not_kept(outer_host: BadWor
         run = outer_host.admin("up")
     assert "virtual-installer" in refusal(run, "iso-checksum")
     assert ".iso" not in made_on(outer_host)
+
+
+def begin(world: BadWorld) -> None:
+    """Let the stack have a state: a run that ended at the host's first step."""
+
+    def change(values: dict[str, Any]) -> None:
+        values["outerHosts"][0]["installer"] = {"path": "/var/lib/vz/template/iso/not-there.iso"}
+
+    with world.described_otherwise(change):
+        refusal(world.admin("up"), "iso-missing")
+    assert recorded(world)
+
+
+def recorded(world: BadWorld) -> int:
+    """How many resources the stack's state has."""
+    text = succeeded(world.pulumi("stack", "export")).output
+    return len(json.loads(text[text.index("{") :])["deployment"].get("resources") or [])
+
+
+def test_a_lab_that_was_started_anew_is_not_taken_for_the_old_one(outer_host: BadWorld) -> None:
+    """Once the state of a lab that was gone could neither be built on nor destroyed."""
+    begin(outer_host)
+    succeeded(outer_host.admin("preview"))  # in the same lab nothing is wrong with that state
+    succeeded(outer_host.lab("reset"))
+    assert "make up" in refusal(outer_host.admin("preview"), "lab-is-new")
+    assert recorded(outer_host)
+    succeeded(outer_host.admin("down", "--yes"))
+    assert not recorded(outer_host)
+    succeeded(outer_host.admin("preview"))
+
+
+def test_a_second_stack_in_the_lab_is_refused(outer_host: BadWorld) -> None:
+    """Both have the same machines; taking the second one down once stopped the lab below the first."""
+    begin(outer_host)
+    before = made_on(outer_host)
+    for command in ("up", "down"):
+        run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "admin", command, "--stack", "dev", "--yes"))
+        assert "make down STACK=twonode" in refusal(run, "lab-in-use")
+    assert made_on(outer_host) == before

@@ -1,0 +1,74 @@
+"""Which lab a stack of the lab was built in: a lab lives in memory, and what it held goes with it.
+
+Only inside the lab is anything looked at: `python -m lab run` says which lab it is, a new one after every start and reset.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+from admin.errors import AdminError
+from admin.locks import PROJECT
+from components import design
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+State = dict[str, Any]
+
+
+def recorded(resources: Iterable[dict[str, Any]]) -> str | None:
+    """The lab in which these resources were made; None if that is not known."""
+    found = next((resource for resource in resources if resource["type"] == design.TYPE), None)
+    return found.get("inputs", {}).get(design.LAB) if found else None
+
+
+def is_gone(state: State) -> bool:
+    """Whether all that the state records was made in a lab that is no more."""
+    now, then = design.lab_instance(), recorded(state["deployment"].get("resources") or [])
+    return None not in (now, then) and now != then
+
+
+def forgotten(state: State) -> State:
+    """The state with nothing in it; pure."""
+    emptied = copy.deepcopy(state)
+    emptied["deployment"]["resources"] = []
+    emptied["deployment"].pop("pending_operations", None)
+    return emptied
+
+
+def refuse_gone(state: State) -> None:
+    """Refuse to compare with what is gone.
+
+    Raises:
+        AdminError: lab-is-new.
+    """
+    if is_gone(state):
+        raise AdminError(
+            "lab-is-new",
+            "what the state describes was in a lab that is gone",
+            observed=f"{len(state['deployment']['resources'])} resources of another lab",
+            expected="a state of this lab, or none",
+        )
+
+
+def refuse_shared(stack: str, backend: Path) -> None:
+    """Refuse to work in a lab that another stack lives in: its machines have the same addresses.
+
+    Raises:
+        AdminError: lab-in-use.
+    """
+    now = design.lab_instance()
+    for file in sorted((backend / "stacks" / PROJECT).glob("*.json")):
+        latest = json.loads(file.read_text()).get("checkpoint", {}).get("latest") or {}
+        if now is not None and file.stem != stack and recorded(latest.get("resources") or []) == now:
+            raise AdminError(
+                "lab-in-use",
+                f"stack {file.stem} lives in the lab",
+                observed=f"{len(latest['resources'])} resources of stack {file.stem}",
+                expected=f"a lab without another stack than {stack}",
+                fix=f"`make down{'' if file.stem == 'dev' else f' STACK={file.stem}'}`, then the same command again",
+            )
