@@ -58,8 +58,9 @@ shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, wi
 	@$(ADMIN) shell --stack $(STACK)
 
 down: venv ## Destroy the stack; then stop the lab, if it was built there
-	@$(ADMIN) down --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
-	@$(if $(IN_LAB),$(LAB) down,true)
+	@$(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; exit 0; fi;) \
+	    $(ADMIN) down --stack $(STACK) $(if $(IN_LAB)$(YES),--yes) \
+	    $(if $(IN_LAB),&& $(STAGE) "Lab stopped" $(LAB) down)
 
 clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
@@ -68,6 +69,7 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
 	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
+	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
 .PHONY: test lint format unit test-toolchain test-lab lock docs bench
 test: toolchain lint go-test ## Everything that can be tested: all tiers

@@ -16,6 +16,8 @@ from onnode.errors import StepError
 Stack = Annotated[str, typer.Option(help="Which stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
+SETTLE_S = 180.0  # what a run has started may still be booting, and HA moves guests home to it
+
 app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=True, add_completion=False)
 
 
@@ -24,15 +26,15 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Bring everything to what is described, then look at it. Asks before it changes anything."""
     from admin import operations  # noqa: PLC0415 - each command loads only what it needs
 
-    operations.up(stack, yes=yes)
-    _look(stack)
+    changed = operations.up(stack, yes=yes)
+    _look(stack, patience_s=SETTLE_S if changed else 0)
 
 
-def _look(stack: str) -> None:
+def _look(stack: str, *, patience_s: float) -> None:
     from admin.status.command import status as look  # noqa: PLC0415
 
     with stage("Live status"):
-        if not look(stack, as_json=False):
+        if not look(stack, as_json=False, patience_s=patience_s):
             raise typer.Exit(1)
 
 

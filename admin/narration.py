@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from admin.failures import resource_name
+from admin.outer_vms import VM_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ SIGNS = {
     "discard": "- forget",
     "import": "> import",
 }
+STEP_TYPES = ("command:local:", "command:remote:")
+AT_START = {"cpu", "memory"}  # Proxmox keeps them pending while a machine runs
 QUIET_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 NAME_WIDTH = 34
 MESSAGE_WIDTH = 70
@@ -104,7 +107,7 @@ class Narrator:
         if running is None:
             return
         # What changes is worth saying before it is done; how long it took, afterwards.
-        what = ", ".join(metadata.get("diffs") or []) if metadata["op"] == "update" else ""
+        what = remark(metadata["type"], metadata.get("diffs") or []) if metadata["op"] == "update" else ""
         took = "" if planning else f"{time.monotonic() - running.started:6.1f} s"
         out.print(f"  {running.sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip(), markup=False)
 
@@ -129,6 +132,16 @@ class Narrator:
             for running in rows
         ]
         return Group(*(Spinner("dots", Text(text)) for text in texts))
+
+
+def remark(kind: str, differs: list[str]) -> str:
+    """What an update does, where the names of what differs would mislead; pure."""
+    if kind.startswith(STEP_TYPES) and differs == ["stdin"]:
+        return "looks again, and changes only what is not as described"
+    told = ", ".join(differs)
+    if kind == VM_TYPE and AT_START & set(differs):
+        return f"{told} (a running machine takes it when it is next stopped and started)"
+    return told
 
 
 def _is_worth_a_line(metadata: dict[str, Any]) -> bool:

@@ -57,8 +57,8 @@ class Place:
         return bool(self.state["deployment"].get("resources"))
 
 
-def up(stack: str, *, yes: bool) -> None:
-    """Bring the stack to what is described.
+def up(stack: str, *, yes: bool) -> bool:
+    """Bring the stack to what is described; whether anything was changed.
 
     Raises:
         StepError: whatever stands in the way, or RunError.
@@ -76,6 +76,7 @@ def up(stack: str, *, yes: bool) -> None:
     with stage("Run"):
         run = _run(place, "up", "--yes", "--skip-preview", *POLICY, *refresh)
         out.print(f"  {summary(run.changed)}")
+    return bool(run.changed)
 
 
 def preview(stack: str) -> None:

@@ -114,6 +114,7 @@ def reset() -> None:
 
 def _power(name: str, action: str) -> None:
     lifecycle.ask(Settings.from_environment(), {"op": "node", "name": name, "action": action})
+    _say(f"{name}: {action} done")
 
 
 @node.command("start")
@@ -162,6 +163,9 @@ def node_console(
 def _cable(name: str, selector: str, *, connected: bool) -> None:
     lifecycle.ask(
         Settings.from_environment(), {"op": "cable", "name": name, "selector": selector, "connected": connected}
+    )
+    _say(
+        f"{name}: {'storage network' if selector == 'storage' else f'link {selector}'} {'restored' if connected else 'cut'}"
     )
 
 

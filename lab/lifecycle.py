@@ -65,7 +65,7 @@ def init_process(settings: Settings) -> int:
 
 def not_running() -> LabError:
     """The refusal of commands that need a lab."""
-    return LabError("lab-not-running", "there is no running lab", next_step="make lab")
+    return LabError("lab-not-running", "there is no running lab", next_step="make up")
 
 
 def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message:
@@ -82,7 +82,7 @@ def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message
         raise LabError(
             "lab-broken",
             f"the lab does not answer: {error}",
-            next_step="sudo .venv/bin/python -m lab down, then make lab",
+            next_step="sudo .venv/bin/python -m lab down, then make up",
         ) from error
 
 

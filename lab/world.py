@@ -219,7 +219,7 @@ class World:
     async def _node(self, message: Message) -> Message:
         machine = self.machine(message["name"])
         match message["action"]:
-            case "start":
+            case "start" if not machine.on:
                 await self._start_machine(machine)
             case "stop":
                 await machine.shut_down()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from admin import description, environment
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
     from admin.description import Description
 
 
-def status(stack: str, *, as_json: bool) -> bool:
+LOOK_AGAIN_S = 2.0
+
+
+def status(stack: str, *, as_json: bool, patience_s: float = 0) -> bool:
     """Look at every node and show what is; whether all is as described.
+
+    Args:
+        stack: which.
+        as_json: for programs.
+        patience_s: for so long, what is not as described is looked at again before it is told.
 
     Raises:
         AdminError: the description cannot be read.
@@ -27,8 +36,13 @@ def status(stack: str, *, as_json: bool) -> bool:
     described = description.read(stack, environment.for_engine())
     wanted = wanted_of(described)
     key = described.credentials.ssh_private_key.get_secret_value()
-    seen = asyncio.run(look(wanted.members, key, storages=bool(wanted.storages)))
-    found = findings(wanted, seen)
+    deadline = time.monotonic() + patience_s
+    while True:
+        seen = asyncio.run(look(wanted.members, key, storages=bool(wanted.storages)))
+        found = findings(wanted, seen)
+        if not found or time.monotonic() >= deadline:
+            break
+        time.sleep(LOOK_AGAIN_S)
     if as_json:
         out.print_json(data=table.as_json(seen, found))
     else:
