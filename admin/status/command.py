@@ -63,6 +63,5 @@ def wanted_of(described: Description) -> Wanted:
         for guest in config.guests
     ]
     members = Site(config, described.credentials, described.stack).members
-    return Wanted(
-        config.cluster.name, config.pve_major, members, sorted(storage.name for storage in config.storages), guests
-    )
+    storages = sorted(storage.name for storage in config.storages)
+    return Wanted(described.stack, config.cluster.name, config.pve_major, members, storages, guests)
