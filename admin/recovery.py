@@ -21,6 +21,9 @@ Every refusal and failure has a stable name. It is printed as `error[name]`, wit
 the next command; this page lists the names. Running the same command again is always safe: each step looks first, and goes
 on from what it finds.
 
+A command for a stack of the lab is meant for `make shell`, where the addresses lead into the lab. Outside, the same addresses
+may belong to other machines.
+
 This page is generated (`make docs`).
 """
 SECTIONS: tuple[tuple[str, str, Mapping[str, Code]], ...] = (

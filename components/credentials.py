@@ -118,7 +118,10 @@ def load(
 def _read_file(environment: Mapping[str, str]) -> str:
     name = environment.get(FILE_VARIABLE)
     if not name:
-        fix = f"in the lab use make shell; else set {STACK_KEY} with --secret, or {FILE_VARIABLE} to a JSON file"
+        fix = (
+            f"in the lab use make shell; else set {STACK_KEY} with --secret, or {FILE_VARIABLE} to a JSON file, "
+            "as docs/config.md#credentials shows"
+        )
         raise ConfigError([Problem(CREDENTIALS_KEY, f"none in the stack file, and {FILE_VARIABLE} is not set", fix)])
     path = Path(name)
     try:

@@ -240,15 +240,20 @@ def capacity(config: Config) -> Iterator[Problem]:
         memory = sum(node.memory_mib for _, node in nodes)
         if memory > host.memory_mib:
             message = f"its nodes have {memory} MiB of memory together, more than {host.memory_mib} MiB"
-            yield Problem(f"outerHosts[{h}].memoryMib", message, "lower memoryMib of the nodes, or use a larger host")
+            yield Problem(f"outerHosts[{h}].memoryMib", message, _room("memoryMib", h))
         disk = sum(node.disk_gib for _, node in nodes)
         if disk > host.disk_gib:
             message = f"its nodes have {disk} GiB of disk together, more than {host.disk_gib} GiB"
-            yield Problem(f"outerHosts[{h}].diskGib", message, "lower diskGib of the nodes, or use a larger host")
+            yield Problem(f"outerHosts[{h}].diskGib", message, _room("diskGib", h))
         for path, node in nodes:
             if node.cores > host.cores:
                 message = f"{node.cores} processors, but {host.name} has {host.cores}"
-                yield Problem(f"{path}.cores", message, f"use at most {host.cores}")
+                fix = f"use at most {host.cores}, or raise outerHosts[{h}].cores if the host has more"
+                yield Problem(f"{path}.cores", message, fix)
+
+
+def _room(key: str, h: int) -> str:
+    return f"lower {key} of the nodes, raise outerHosts[{h}].{key} if the host has more, or use a larger host"
 
 
 def installer(config: Config) -> Iterator[Problem]:

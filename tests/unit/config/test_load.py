@@ -111,7 +111,9 @@ def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Pat
     path.unlink()
     with pytest.raises(ConfigError, match="No such file"):
         credentials.load(config, {}, [], environment)
-    with pytest.raises(ConfigError, match="NESTED_PVE_CREDENTIALS is not set"):
+    with pytest.raises(
+        ConfigError, match=r"NESTED_PVE_CREDENTIALS is not set\n    fix: .* docs/config\.md#credentials"
+    ):
         credentials.load(config, {}, [], {})
 
 
