@@ -47,7 +47,8 @@ CODES: dict[str, Code] = {
     ),
     "member-removed": Code(
         "A member was left out of the configuration; removing nodes is not built yet.",
-        "describe the member again; a dead one is taken out by hand with `pvecm delnode`",
+        "describe the member again, also after a `pvecm delnode` by hand; "
+        "for a smaller cluster build a new stack and move the guests",
     ),
     "clusters-split": Code(
         "Two clusters carry the described name.",
