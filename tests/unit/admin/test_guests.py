@@ -162,8 +162,9 @@ class FakeApi:
         self._looks = list(looks)
 
     def get(self, path: str, **_parameters: Any) -> Any:  # noqa: ANN401 - JSON
-        if path.startswith("/nodes/proxmox02/"):
-            raise ApiError("GET", path, 595, "No route to host")
+        if path.startswith("/nodes/"):
+            dead = path.startswith("/nodes/proxmox02/")
+            raise ApiError("GET", path, *((595, "No route to host") if dead else (500, "no such configuration")))
         assert path == "/cluster/resources"
         return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
 
@@ -188,6 +189,13 @@ def test_ha_is_given_the_time_to_recover_a_guest(monkeypatch: pytest.MonkeyPatch
     recovered = guests.wait_until_reachable(api, found)
     assert recovered is not None
     assert recovered.node == "proxmox01"
+
+
+def test_a_guest_that_moves_at_this_moment_is_no_reason_to_stop() -> None:
+    api: Any = FakeApi(resources("proxmox01", "migrate", **NODES))
+    found = guests.find(api, 300)
+    assert found is not None
+    assert guests.wait_until_reachable(api, found) == found
 
 
 def test_a_node_that_has_just_died_counts_as_online_and_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
