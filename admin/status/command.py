@@ -10,7 +10,8 @@ from admin import description, environment
 from admin.narration import out
 from admin.status import table
 from admin.status.look import look
-from admin.status.verdict import Wanted, WantedGuest, findings
+from admin.status.model import Wanted, WantedGuest
+from admin.status.verdict import findings
 from components.config import topology
 from components.config.model import VmGuest
 from components.site import Site

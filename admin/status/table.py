@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from admin.desired import Member
     from admin.status.look import NodeSeen, Seen
-    from admin.status.verdict import Finding, Wanted
+    from admin.status.model import Finding, Wanted
 
 GOOD, BAD = "[green]✓[/]", "[red]✗[/]"
 

@@ -14,7 +14,8 @@ from admin.errors import AdminError
 from admin.facts import Guest, Ha, HaService, Health, Kernel, Watchdog
 from admin.status import table
 from admin.status.look import NodeSeen, Seen
-from admin.status.verdict import Finding, Wanted, WantedGuest, findings
+from admin.status.model import Finding, Wanted, WantedGuest
+from admin.status.verdict import findings
 from tests.unit.admin.worlds import CLUSTER, cut, joined, listed, members, quorum, stand_alone, up
 
 if TYPE_CHECKING:
