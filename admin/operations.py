@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from admin.description import Description
 
 POLICY = ("--policy-pack", engine.POLICY_PACK)
+# With the credentials of today: the recorded ones of a provider may be wrong, or changed since.
+REFRESH = ("--refresh", "--run-program")
 
 
 class RunError(StepError):
@@ -66,7 +68,7 @@ def up(stack: str, *, yes: bool) -> bool:
     with stage("Configuration, state and outer hosts"):
         place = _compared_with_hosts(_prepare(stack))
         dead_nodes.wait_for_recovery(place.description, place.state)
-    refresh = ("--refresh",) if place.has_resources else ()
+    refresh = REFRESH if place.has_resources else ()
     if not yes:
         with stage("Preview"):
             plan = _run(place, "preview", *POLICY, *refresh)
@@ -114,7 +116,7 @@ def down(stack: str, *, yes: bool) -> None:
     if not yes:
         confirm(f"Destroy everything that stack {stack} made?")
     with stage("Destroy"):
-        run = _run(place, "destroy", "--yes", "--skip-preview", "--refresh")
+        run = _run(place, "destroy", "--yes", "--skip-preview", *REFRESH)
         out.print(f"  {summary(run.changed)}")
 
 

@@ -110,6 +110,20 @@ def test_an_image_with_another_checksum_is_named_and_not_kept(outer_host: BadWor
     assert ".iso" not in made_on(outer_host)
 
 
+def test_a_wrong_password_that_was_recorded_does_not_outlive_its_correction(outer_host: BadWorld) -> None:
+    """The engine refreshes with the credentials that it has recorded, unless told otherwise: no later run got past it."""
+
+    def change(values: dict[str, Any]) -> None:
+        values["outerHosts"][0]["installer"]["checksum"] = f"sha256:{'0' * 64}"
+
+    with outer_host.described_otherwise(change):
+        refusal(outer_host.admin("up"), "iso-checksum")
+        assert "iface vmbr1" in made_on(outer_host)  # so there is something to refresh
+        with outer_host.other_secrets(other_password):
+            refusal(outer_host.admin("up"), "api-login-failed")
+        refusal(outer_host.admin("up"), "iso-checksum")
+
+
 def begin(world: BadWorld) -> None:
     """Let the stack have a state: a run that ended at the host's first step."""
 
