@@ -125,7 +125,7 @@ def noops(rounds: Rounds) -> None:
         )
         for how, options in MODES.items()
     ]
-    modes = {**MODES, ", with refresh and the policy pack (`make up`)": (*PACK, "--refresh")}
+    modes = {**MODES, ", with refresh and the policy pack (`make up`)": (*PACK, "--refresh", "--run-program")}
     ups = [
         pair(
             f"stack dev{how}",
