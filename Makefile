@@ -58,7 +58,7 @@ shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, wi
 	@$(ADMIN) shell --stack $(STACK)
 
 down: venv ## Destroy the stack; then stop the lab, if it was built there
-	@$(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; exit 0; fi;) \
+	@$(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; $(LAB) down; exit; fi;) \
 	    $(ADMIN) down --stack $(STACK) $(if $(IN_LAB)$(YES),--yes) \
 	    $(if $(IN_LAB),&& $(STAGE) "Lab stopped" $(LAB) down)
 

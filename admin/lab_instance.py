@@ -62,9 +62,11 @@ def refuse_shared(stack: str, backend: Path) -> None:
         AdminError: lab-in-use.
     """
     now = design.lab_instance()
+    if now is None:
+        return
     for file in sorted((backend / "stacks" / PROJECT).glob("*.json")):
         latest = json.loads(file.read_text()).get("checkpoint", {}).get("latest") or {}
-        if now is not None and file.stem != stack and recorded(latest.get("resources") or []) == now:
+        if file.stem != stack and recorded(latest.get("resources") or []) == now:
             raise AdminError(
                 "lab-in-use",
                 f"stack {file.stem} lives in the lab",

@@ -37,12 +37,16 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0) -> bool:
     described = description.read(stack, environment.for_engine())
     wanted = wanted_of(described)
     key = described.credentials.ssh_private_key.get_secret_value()
-    deadline = time.monotonic() + patience_s
+    deadline, told = time.monotonic() + patience_s, False
     while True:
         seen = asyncio.run(look(wanted.members, key, storages=bool(wanted.storages)))
         found = findings(wanted, seen)
         if not found or time.monotonic() >= deadline:
             break
+        if not told:
+            amiss = f"{found[0].where}: {found[0].what}"
+            out.print(f"  not as described yet ({amiss}); looking again for up to {patience_s:g} s", markup=False)
+            told = True
         time.sleep(LOOK_AGAIN_S)
     if as_json:
         out.print_json(data=table.as_json(seen, found))

@@ -17,6 +17,7 @@ import yaml
 from admin.engine import POLICY_PACK, Engine, Event
 from admin.environment import ROOT, for_engine
 from admin.failures import resource_name
+from admin.operations import REFRESH
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError
@@ -125,7 +126,7 @@ def noops(rounds: Rounds) -> None:
         )
         for how, options in MODES.items()
     ]
-    modes = {**MODES, ", with refresh and the policy pack (`make up`)": (*PACK, "--refresh", "--run-program")}
+    modes = {**MODES, ", with refresh and the policy pack (`make up`)": (*PACK, *REFRESH)}
     ups = [
         pair(
             f"stack dev{how}",

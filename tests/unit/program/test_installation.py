@@ -67,6 +67,8 @@ def test_the_answers_in_the_installers_spelling() -> None:
     assert nine["disk-setup"] == {"filesystem": "ext4", "disk-list": ["sda"]}
     assert nine["global"]["root-ssh-keys"] == eight["global"]["root_ssh_keys"] == [HOST_KEY]
     assert set(nine) == set(eight) == {"global", "network", "disk-setup", "first-boot"}
+    # Before any network there is no SSH server that could present another key than the pinned one.
+    assert nine["first-boot"] == eight["first-boot"] == {"source": "from-iso", "ordering": "before-network"}
     assert "disk_list" in eight["disk-setup"]
 
 
