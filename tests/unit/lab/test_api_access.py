@@ -38,6 +38,14 @@ def with_token(node: ApiNode, userid: str, name: str, *, privsep: int) -> reques
     return session
 
 
+def share_cluster_files(node: ApiNode, root: Path) -> None:
+    """What every member of a cluster has; a user.cfg only once somebody has made a user, as tests before may have."""
+    for file in ("user.cfg", "priv/authkey.key", "pve-www.key"):
+        if (node.pve / file).exists():
+            (root / "etc/pve" / file).parent.mkdir(exist_ok=True)
+            shutil.copy(node.pve / file, root / "etc/pve" / file)
+
+
 @pytest.mark.parametrize(
     ("user", "password"), [("root@pam", "wrong"), ("nobody@pve", PASSWORD), ("root@pve", PASSWORD)]
 )
@@ -132,20 +140,14 @@ def test_a_ticket_is_good_on_every_member_of_the_cluster_and_nowhere_else(node: 
         root = tmp_path / name
         furnish(root, name)
         if is_member:
-            for file in ("user.cfg", "priv/authkey.key", "pve-www.key"):
-                (root / "etc/pve" / file).parent.mkdir(exist_ok=True)
-                shutil.copy(node.pve / file, root / "etc/pve" / file)
+            share_cluster_files(node, root)
         with running(root, name) as other:
             assert other.request("GET", "/version", node.session).status == (200 if is_member else 401)
 
 
 def test_a_request_for_another_member_is_passed_on_or_fails_as_unreachable(node: ApiNode, tmp_path: Path) -> None:
     furnish(tmp_path / "pve2", "pve2")
-    # A node has a user.cfg only once it has users of its own, which depends on the tests before.
-    shared = [file for file in ("user.cfg", "priv/authkey.key", "pve-www.key") if (node.pve / file).exists()]
-    for file in shared:
-        (tmp_path / "pve2/etc/pve" / file).parent.mkdir(exist_ok=True)
-        shutil.copy(node.pve / file, tmp_path / "pve2/etc/pve" / file)
+    share_cluster_files(node, tmp_path / "pve2")
     with running(tmp_path / "pve2", "pve2") as other:
         members = {
             "pve1": {"id": 1, "online": 1, "ip": node.address},
