@@ -8,19 +8,21 @@ from components import credentials
 from components.config import ConfigError, load
 from components.config.model import NestedNode
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
-from components.design import Design, cluster_facts
+from components.design import Design
+from components.facts import cluster_facts, plain_secrets
 from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGuestArgs
 from components.host_prep import HostPrep, HostPrepArgs
 from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
 from components.site import Site
 
+settings, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
+
 
 def read_site() -> Site:
     """The stack's description and secrets; every mistake in them ends the run here."""
-    settings = pulumi.runtime.get_config_env()
     try:
         config = load(settings)
-        secrets = credentials.load(config, settings, pulumi.runtime.get_config_secret_keys_env(), os.environ)
+        secrets = credentials.load(config, settings, secret_keys, os.environ)
     except ConfigError as error:
         raise pulumi.RunError(str(error)) from None
     return Site(config, secrets, pulumi.get_stack())
@@ -28,7 +30,7 @@ def read_site() -> Site:
 
 site = read_site()
 config = site.config
-design = Design("design", site)
+design = Design("design", site, plain_secrets(settings, secret_keys))
 hosts = {
     host.name: (host, HostPrep(host.name, HostPrepArgs(site, host, [design.identity]))) for host in config.outer_hosts
 }

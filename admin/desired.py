@@ -211,6 +211,7 @@ class HaReady:
     api: Api
     sid: str  # "vm:200"
     timeout_s: int
+    watchdogs: dict[str, str]  # module of each member's HA manager, by name
 
 
 @dataclass(frozen=True)

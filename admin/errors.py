@@ -116,6 +116,10 @@ CODES: dict[str, Code] = {
         "The HA manager is not ready to take guests.",
         "`systemctl restart watchdog-mux pve-ha-crm pve-ha-lrm` on the named node; `make status` shows each",
     ),
+    "watchdog-differs": Code(
+        "A node's HA manager uses another watchdog than described.",
+        "correct watchdog of that node in the stack file, or WATCHDOG_MODULE in its /etc/default/pve-ha-manager",
+    ),
     "guest-not-as-described": Code(
         "HA did not bring a guest to its described state on an allowed node.",
         "`ha-manager status` on a member; a guest in state error: `ha-manager set SID --state disabled`, fix, "
@@ -126,6 +130,7 @@ CODES: dict[str, Code] = {
     "stack-unknown": Code(
         "There is no stack file of that name.", "name one that is there, or copy the nearest one and set your addresses"
     ),
+    "base-unknown": Code("There is no such Git revision here.", "fetch it, or name another one"),
     "config-invalid": Code(
         "The configuration cannot be used; every problem is shown with its key and the fix.",
         "make the shown changes; docs/config.md explains every key",

@@ -16,7 +16,7 @@ from admin import desired
 from components import steps
 from components.config import topology
 from components.config.model import NfsStorage
-from components.design import cluster_facts
+from components.facts import cluster_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

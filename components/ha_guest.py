@@ -131,7 +131,13 @@ class HaGuest(pulumi.ComponentResource):
             self.made = self._clone(guest, args.templates[guest.template], before)
         else:
             self.made = self._container(guest, before)
-        ready = desired.HaReady(site.members, site.api, self.ha_sid, self._timeout_s)
+        ready = desired.HaReady(
+            site.members,
+            site.api,
+            self.ha_sid,
+            self._timeout_s,
+            {node.name: node.watchdog for node in site.config.nodes},
+        )
         self._register(self._step("ha-ready", ready, self.made, removes=True))
         self.register_outputs({**props, "vmid": guest.vmid})
 

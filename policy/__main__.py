@@ -1,6 +1,20 @@
 """The policy pack. Its constructor serves the engine until the engine ends it, so nothing else is in this file."""
 
-from pulumi_policy import EnforcementLevel, PolicyPack
-from pve_policies import POLICIES  # type: ignore[import-not-found] # the engine starts the pack in its own directory
+from pathlib import Path
 
-PolicyPack(name="nested-pve-ha", policies=list(POLICIES), enforcement_level=EnforcementLevel.MANDATORY)
+import yaml
+from pulumi_policy import EnforcementLevel, PolicyPack
+from pve_policies import RULES, settings  # type: ignore[import-not-found] # the engine starts it in its own directory
+
+document = yaml.safe_load((Path(__file__).parent / "PulumiPolicy.yaml").read_text())
+try:
+    configured = settings.initial(document.get("config") or {}, {rule.id for rule in RULES})
+except ValueError as error:
+    raise SystemExit(f"PulumiPolicy.yaml: config: {error}") from None
+
+PolicyPack(
+    name="nested-pve-ha",
+    policies=[rule.policy() for rule in RULES],
+    enforcement_level=EnforcementLevel.MANDATORY,
+    initial_config=configured,
+)

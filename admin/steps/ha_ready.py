@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 LOOK_S = 10.0
 DEAD = "old timestamp"
+MODULE = "module="
+DEFAULT_MODULE = "softdog"  # what watchdog-mux loads when its settings name none
 UNITS = ("pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
 # Without the multiplexer's socket CRM and LRM die (pve-ha-manager: watchdog-mux.c).
 _PROBE = f"""\
 for unit in {" ".join(UNITS)}; do systemctl is-active --quiet $unit || echo $unit; done
 test -S /run/watchdog-mux.sock || echo /run/watchdog-mux.sock
 test -c /dev/watchdog || echo /dev/watchdog
+echo "{MODULE}$(sed -n 's/^WATCHDOG_MODULE=//p' /etc/default/pve-ha-manager 2>/dev/null | tail -n 1 | tr -d '\\"')"
 """
 
 
@@ -34,10 +37,12 @@ async def bring_about(desired: HaReady, call: Call) -> Outcome:
     """Look until all is ready, for a bounded time.
 
     Raises:
-        AdminError: ha-not-ready, and those of the API.
+        AdminError: ha-not-ready, watchdog-differs, and those of the API.
         StepError: why a member did not answer over SSH.
     """
-    await _refuse_missing(desired, call)
+    found = await _look(desired, call)
+    refuse_missing(found)
+    refuse_other_watchdogs(found, desired.watchdogs)
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     deadline = time.monotonic() + desired.timeout_s
     while amiss := problems(api.get("/cluster/ha/status/current")):
@@ -63,19 +68,50 @@ async def remove(desired: HaReady, call: Call) -> Outcome:
     return Outcome(changed=False, facts={"sid": desired.sid})
 
 
-async def _refuse_missing(desired: HaReady, call: Call) -> None:
-    async def missing(connection: Connection) -> list[str]:
+async def _look(desired: HaReady, call: Call) -> dict[str, list[str]]:
+    async def ask(connection: Connection) -> list[str]:
         return (await connection.run(_PROBE, timeout_s=LOOK_S)).stdout.split()
 
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
-        answers = members.all_answered(await members.ask(opened, missing))
-    if amiss := {name: absent for name, absent in answers.items() if absent}:
+        return members.all_answered(await members.ask(opened, ask))
+
+
+def refuse_missing(found: dict[str, list[str]]) -> None:
+    """Refuse members without what HA needs; pure.
+
+    Args:
+        found: by member, what it lacks, and `module=` with its watchdog's module.
+
+    Raises:
+        AdminError: ha-not-ready.
+    """
+    lacking = {name: [word for word in words if not word.startswith(MODULE)] for name, words in found.items()}
+    if amiss := {name: absent for name, absent in lacking.items() if absent}:
         raise AdminError(
             "ha-not-ready",
             "members could not run guests under HA, or not be fenced",
             observed="; ".join(f"{name} lacks {', '.join(absent)}" for name, absent in amiss.items()),
             expected=f"{', '.join(UNITS)} active, and a watchdog device, on every member",
             fix=f"on {', '.join(amiss)}: systemctl restart {' '.join(reversed(UNITS))}; journalctl -u watchdog-mux",
+        )
+
+
+def refuse_other_watchdogs(found: dict[str, list[str]], wanted: dict[str, str]) -> None:
+    """Refuse members that are fenced by another watchdog than described: the design was judged with that one; pure.
+
+    Raises:
+        AdminError: watchdog-differs.
+    """
+    modules = {
+        name: next((word.removeprefix(MODULE) for word in words if word.startswith(MODULE)), "") or DEFAULT_MODULE
+        for name, words in found.items()
+    }
+    if differing := {name: module for name, module in modules.items() if module != wanted[name]}:
+        raise AdminError(
+            "watchdog-differs",
+            "the HA manager of a member uses another watchdog than described",
+            observed="; ".join(f"{name} uses {module}" for name, module in differing.items()),
+            expected="; ".join(f"{name} {wanted[name]}" for name in differing),
         )
 
 

@@ -161,6 +161,10 @@ class _Node(Model):
     node_id: int = Field(ge=1, le=65535, description="Corosync's number for it; cannot change once it is a member.")
     votes: int = Field(default=1, ge=0, description="Its votes for the quorum.")
     address: IPv4Address = Field(description="Its management address.")
+    watchdog: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")] = Field(
+        default="softdog",
+        description="Watchdog module of its HA manager (/etc/default/pve-ha-manager): compared, never set; none: it has none.",
+    )
 
 
 class NestedNode(_Node):
@@ -204,6 +208,9 @@ class ExistingNode(_Node):
     """A machine that already runs Proxmox VE, reached over SSH and API."""
 
     kind: Literal["existing"]
+    memory_mib: int | None = Field(
+        default=None, ge=1024, description="Its memory in MiB, for the policy pack: do guests fit when a node dies?"
+    )
     host_key: SshPublicKey | None = Field(
         default=None, description="Its SSH host key; may also be among the credentials."
     )

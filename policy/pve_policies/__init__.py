@@ -1,9 +1,19 @@
-"""The rules. They know the program's resources by type and property only, and never import it."""
+"""The rules. They know resources by type and property only, and never import the program that made them."""
 
-from .cpu import HOST_CPU
-from .links import TWO_LINKS
-from .nested import NESTED_ON
+from . import access, capacity, guests, links, nested, unique, upkeep, votes, watchdog
+from .rule import Rule, Subject
 
-POLICIES = (NESTED_ON, HOST_CPU, TWO_LINKS)
+TOPICS = (
+    ("Nested virtualization", nested),
+    ("Corosync links", links),
+    ("Votes", votes),
+    ("Watchdogs", watchdog),
+    ("Guests", guests),
+    ("Capacity", capacity),
+    ("Numbers and addresses", unique),
+    ("Access", access),
+    ("Upkeep", upkeep),
+)
+RULES: tuple[Rule, ...] = tuple(rule for _, topic in TOPICS for rule in topic.RULES)
 
-__all__ = ["HOST_CPU", "NESTED_ON", "POLICIES", "TWO_LINKS"]
+__all__ = ["RULES", "TOPICS", "Rule", "Subject"]

@@ -1,56 +1,146 @@
-"""A cluster has two Corosync links that cannot fail together: different subnets, different bridges (seed 003, F19)."""
+"""Corosync's links: at least two, which cannot fail together and are not starved by other traffic."""
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pulumi_policy import EnforcementLevel, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
+from pulumi_policy import EnforcementLevel
 
+from .examples import CLUSTER, LINKS, design, link
 from .resources import COROSYNC_CLUSTER, DESIGN
+from .rule import Props, Rule, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .rule import Judge, Subject
 
 LINKS_MIN = 2
 
 
-def _check(args: ResourceValidationArgs, report: ReportViolation) -> None:
-    if args.resource_type == DESIGN:
-        cluster = args.props["cluster"]
-    elif args.resource_type == COROSYNC_CLUSTER:
-        cluster = args.props
-    else:
-        return
-    for problem in _problems(list(cluster["links"])):
-        report(f"{args.name}: cluster {cluster['name']} {problem}", None)
+def _clusters(check: Callable[[Props], Iterator[str]]) -> dict[str, Judge]:
+    """The same check for the cluster within the Design and for the component that forms it."""
+    return {
+        DESIGN: lambda design: check(design.props["cluster"]),
+        COROSYNC_CLUSTER: lambda cluster: check(cluster.props),
+    }
 
 
-def _problems(links: list[Mapping[str, Any]]) -> Iterator[str]:
-    if len(links) < LINKS_MIN:
-        yield (
-            f"has {len(links)} Corosync link; when its network fails, every node loses the quorum. "
-            "Add a second entry, on another network, to links in nested-pve-ha:cluster."
-        )
-    for one, two in combinations(links, 2):
-        pair = f"links {int(one['number'])} and {int(two['number'])}"
+def _too_few(cluster: Props) -> Iterator[str]:
+    count = len(cluster["links"])
+    if count < LINKS_MIN:
+        yield f"cluster {cluster['name']} has {count} Corosync link; when its network fails, every node loses the quorum"
+
+
+TWO_LINKS = Rule(
+    id="corosync-two-links",
+    level=EnforcementLevel.MANDATORY,
+    demands="A cluster has at least two Corosync links.",
+    protects="With one link, one switch port, cable or bridge ends the quorum, and HA fences every node that lost it.",
+    source="seed 003, F19",
+    fix="Add a second entry, on another network, to links in nested-pve-ha:cluster.",
+    judges=_clusters(_too_few),
+    bad=design(cluster=CLUSTER | {"links": LINKS[:1]}),
+    good=design(cluster=CLUSTER),
+)
+
+
+def _together(cluster: Props) -> Iterator[str]:
+    for one, two in combinations(cluster["links"], 2):
+        pair = f"cluster {cluster['name']} has links {number(one['number'])} and {number(two['number'])}"
         if ip_network(one["subnet"]).overlaps(ip_network(two["subnet"])):
-            yield (
-                f"has {pair} in one network ({one['subnet']} and {two['subnet']}), so they fail together. "
-                "Give each of links in nested-pve-ha:cluster a subnet of its own."
-            )
+            yield f"{pair} in one network ({one['subnet']} and {two['subnet']}), so they fail together"
         for host in sorted(set(one["bridges"]) & set(two["bridges"])):
             if one["bridges"][host] == two["bridges"][host]:
-                yield (
-                    f"has {pair} on bridge {one['bridges'][host]} of {host}, so they fail together. "
-                    f"Give each link a bridge of its own on {host} in nested-pve-ha:outerHosts."
-                )
+                yield f"{pair} on bridge {one['bridges'][host]} of {host}, so they fail together"
 
 
-TWO_LINKS = ResourceValidationPolicy(
-    name="two-independent-links",
-    description="A cluster has two Corosync links on different subnets and bridges.",
-    validate=_check,
-    enforcement_level=EnforcementLevel.MANDATORY,
+INDEPENDENT_LINKS = Rule(
+    id="corosync-links-independent",
+    level=EnforcementLevel.MANDATORY,
+    demands="Corosync links are on different networks and different bridges.",
+    protects="Two links through one bridge are one link: they fail at the same moment.",
+    source="seed 003, F19",
+    fix="Give each of links in nested-pve-ha:cluster a subnet, and a bridge of nested-pve-ha:outerHosts, of its own.",
+    judges=_clusters(_together),
+    bad=design(cluster=CLUSTER | {"links": [LINKS[0], link(1, "10.20.1.0/24", "vmbr1", 10)]}),
+    good=design(cluster=CLUSTER),
 )
+
+
+def _ambiguous(cluster: Props) -> Iterator[str]:
+    """Without any priority Corosync takes the link with the lowest number, which is an order too."""
+    given = [(f"{number(one['number'])}", one.get("priority")) for one in cluster["links"]]
+    if all(priority is None for _, priority in given):
+        return
+    for one, priority in given:
+        if priority is None:
+            yield f"link {one} of cluster {cluster['name']} has no priority, and others have one"
+    for (one, first), (two, second) in combinations(given, 2):
+        if first is not None and first == second:
+            yield f"links {one} and {two} of cluster {cluster['name']} have the same priority, {number(first)}"
+
+
+LINK_PRIORITIES = Rule(
+    id="corosync-link-priorities",
+    level=EnforcementLevel.MANDATORY,
+    demands="Corosync links have different priorities, or none at all.",
+    protects="Which link carries the traffic would be left to chance; the highest number should be the quiet network.",
+    source="corosync.conf(5), pvecm(1): the connected link with the highest priority is used",
+    fix="Give each of links in nested-pve-ha:cluster a priority of its own.",
+    judges=_clusters(_ambiguous),
+    bad=design(cluster=CLUSTER | {"links": [LINKS[0], LINKS[1] | {"priority": 20}]}),
+    good=design(cluster=CLUSTER),
+)
+
+
+def _shared_with_others(design: Subject) -> Iterator[str]:
+    links = design.props["cluster"]["links"]
+    if not links:
+        return
+    active = ip_network(_active(links)["subnet"])
+    who = f"cluster {design.props['cluster']['name']} has its first link on {active}, which"
+    for traffic, sharing in _traffic(design.props, active):
+        if traffic not in design.settings["allowed"]:
+            yield f"{who} {sharing}"
+
+
+def _active(links: Sequence[Props]) -> Props:
+    """The link that carries the traffic while all are up."""
+    return max(links, key=lambda one: (one.get("priority") or 0, -one["number"]))
+
+
+def _traffic(design: Props, active: object) -> Iterator[tuple[str, str]]:
+    management, migration = ip_network(design["managementNetwork"]["subnet"]), design["cluster"].get("migrationNetwork")
+    if design["guests"] and active == management:
+        yield "guests", "is the management network, where guests send as well"
+    if migration and ip_network(migration) == active:
+        yield "migration", "also carries the live migrations"
+    for storage in design["storages"]:
+        if storage.get("server") and ip_address(storage["server"]) in active:  # type: ignore[operator]
+            yield "storage", f"also carries storage {storage['name']} ({storage['server']})"
+
+
+QUIET_LINK = Rule(
+    id="corosync-link-quiet",
+    level=EnforcementLevel.MANDATORY,
+    demands="The Corosync link with the highest priority carries no guests, migrations or storage.",
+    protects="Under load the token comes late, nodes count as dead and are fenced. Links of lower priority may share.",
+    source="F19; Proxmox VE cluster manager, network requirements",
+    fix="Give the highest priority to a link on a network of its own, or allow the traffic in the rule's settings.",
+    judges={DESIGN: _shared_with_others},
+    bad=design(cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", "vmbr0", 20), LINKS[1]]}),
+    good=design(cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", "vmbr0", 5), LINKS[1]]}),
+    settings={
+        "allowed": {
+            "type": "array",
+            "items": {"type": "string", "enum": ["guests", "migration", "storage"]},
+            "default": [],
+            "description": "Traffic that may share the link.",
+        }
+    },
+)
+
+RULES = (TWO_LINKS, INDEPENDENT_LINKS, LINK_PRIORITIES, QUIET_LINK)

@@ -1,31 +1,88 @@
-"""Nested virtualization is on: without it, nodes have no /dev/kvm and their guests do not start (seed 000)."""
+"""Nested virtualization: what nodes need of their outer host and of their own VM to run guests with KVM."""
 
 from __future__ import annotations
 
-from pulumi_policy import EnforcementLevel, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
+from typing import TYPE_CHECKING
 
-from .resources import DESIGN, HOST_PREP
+from pulumi_policy import EnforcementLevel
 
+from .examples import NODES, OUTER_HOST, design
+from .resources import DESIGN, HOST_PREP, NESTED_PVE_NODE, VMS
+from .rule import Rule
 
-def _check(args: ResourceValidationArgs, report: ReportViolation) -> None:
-    if args.resource_type == DESIGN:
-        hosts = [(host["name"], host.get("nested")) for host in args.props["outerHosts"]]
-    elif args.resource_type == HOST_PREP:
-        hosts = [(args.props["host"], args.props.get("nested"))]
-    else:
-        return
-    for name, nested in hosts:
-        if nested is not True:
-            report(
-                f"{args.name}: outer host {name} has nested: {str(nested).lower()}, so its nodes would have no KVM. "
-                f"Set nested: true for {name} in nested-pve-ha:outerHosts.",
-                None,
-            )
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rule import Props, Subject
+
+PROVIDER_DEFAULT_CPU = "qemu64"
 
 
-NESTED_ON = ResourceValidationPolicy(
-    name="nested-virtualization-on",
-    description="Outer hosts of nested nodes have nested virtualization on.",
-    validate=_check,
-    enforcement_level=EnforcementLevel.MANDATORY,
+def _designed_hosts(design: Subject) -> Iterator[str]:
+    for host in design.props["outerHosts"]:
+        yield from _nested_off(host["name"], host)
+
+
+def _prepared_host(prep: Subject) -> Iterator[str]:
+    yield from _nested_off(prep.props["host"], prep.props)
+
+
+def _nested_off(name: str, host: Props) -> Iterator[str]:
+    nested = host.get("nested")
+    if nested is not True:
+        yield f"outer host {name} has nested: {str(nested).lower()}, so its nodes would have no KVM"
+
+
+NESTED_ON = Rule(
+    id="nested-virtualization-on",
+    level=EnforcementLevel.MANDATORY,
+    demands="Outer hosts of nested nodes have nested virtualization on.",
+    protects="Without it nodes have no /dev/kvm, and guests that want KVM do not start.",
+    source="seed 000",
+    fix="Set nested: true for the host in nested-pve-ha:outerHosts.",
+    judges={DESIGN: _designed_hosts, HOST_PREP: _prepared_host},
+    bad=design(outerHosts=[OUTER_HOST | {"nested": False}]),
+    good=design(outerHosts=[OUTER_HOST]),
 )
+
+
+def _designed_nodes(design: Subject) -> Iterator[str]:
+    for node in design.props["nodes"]:
+        if node["kind"] == "nested":
+            yield from _not_host_cpu(node["name"], node["cpuType"])
+
+
+def _vm(vm: Subject) -> Iterator[str]:
+    """Guests are the same type of resource; their parent, or a tag, tells nodes from them."""
+    tags = set(vm.props.get("tags") or ())
+    if vm.parent == NESTED_PVE_NODE or tags & set(vm.settings["tags"]):
+        cpu = vm.props.get("cpu") or {}
+        yield from _not_host_cpu(vm.props.get("name") or vm.name, cpu.get("type") or PROVIDER_DEFAULT_CPU)
+
+
+def _not_host_cpu(name: str, cpu_type: str) -> Iterator[str]:
+    if cpu_type != "host":
+        yield f"nested node {name} has CPU type {cpu_type}, which hides vmx and svm from it"
+
+
+HOST_CPU = Rule(
+    id="nested-node-cpu-host",
+    level=EnforcementLevel.MANDATORY,
+    demands="VMs of nested nodes have CPU type host.",
+    protects="Every other type hides vmx and svm from the node; the module parameter on the outer host says Y all the same.",
+    source="seed 000, F22",
+    fix="Set cpuType: host for the node in nested-pve-ha:nodes or leave it out; in a VM of your own, cpu.type: host.",
+    judges={DESIGN: _designed_nodes, **dict.fromkeys(VMS, _vm)},
+    bad=design(nodes=[NODES[0] | {"cpuType": "kvm64"}, *NODES[1:]]),
+    good=design(nodes=NODES),
+    settings={
+        "tags": {
+            "type": "array",
+            "items": {"type": "string"},
+            "default": ["nested-pve"],
+            "description": "A VM with one of these tags is a nested node, in programs without our components too.",
+        }
+    },
+)
+
+RULES = (NESTED_ON, HOST_CPU)

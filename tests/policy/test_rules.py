@@ -1,127 +1,306 @@
 """Each rule: what it refuses and in which words, what it lets pass, what it cannot know, what is none of its business."""
 
+# ruff: noqa: ANN401 - JSON values have no closer type
+
 from __future__ import annotations
 
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pulumi_policy import EnforcementLevel
 
-from policy.pve_policies import HOST_CPU, NESTED_ON, POLICIES, TWO_LINKS, resources
-from tests.support.policy import UNKNOWN_BOOLEAN, UNKNOWN_STRING, analyze
+from policy.pve_policies import RULES, Rule, resources
+from policy.pve_policies.examples import (
+    CLUSTER,
+    GUEST,
+    LINKS,
+    NODES,
+    OUTER_HOST,
+    SHARED,
+    SOUND,
+    TEMPLATE,
+    design,
+    existing,
+    link,
+    nested,
+)
+from policy.pve_policies.rule import Example
+from tests.support.judging import judged
+from tests.support.policy import UNKNOWN_STRING, analyze, remediate
 from tests.support.program import ROOT, Recording, run, stack_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pulumi_policy import ResourceValidationPolicy
-
-STORAGE = "proxmoxve:storage/nfs:Nfs"
-
-
-def link(number: int, subnet: str, bridge: str = "") -> dict[str, Any]:
-    return {"number": number, "subnet": subnet, "bridges": {"virtual": bridge} if bridge else {}}
+BY_ID = {rule.id: rule for rule in RULES}
+NODE = resources.NESTED_PVE_NODE
+GUEST_COMPONENT = "nested-pve-ha:index:HaGuest"
+ROOT_API = {"endpoint": "https://pve1.example:8006", "username": "root@pam"}
+every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 
 
-TWO = [link(0, "10.10.1.0/24", "vmbr1"), link(1, "10.20.1.0/24", "vmbr2")]
-DESIGN: dict[str, Any] = {
-    "outerHosts": [{"name": "virtual", "nested": True}],
-    "nodes": [{"name": "proxmox01", "kind": "nested", "cpuType": "host"}, {"name": "pve1", "kind": "existing"}],
-    "cluster": {"name": "proxmox", "links": TWO},
-}
-HOST = {"host": "virtual", "nested": True}
-VM = {"name": "proxmox01", "cpu": {"type": "host", "cores": 4}}
-CLUSTER = {"name": "proxmox", "links": TWO}
-NODE, GUEST = resources.NESTED_PVE_NODE, "nested-pve-ha:index:HaGuest"
+def vm(parent: str = "", **props: Any) -> Example:
+    return Example(resources.VM, props, {"name": "subject"}, parent)
 
-# Rule, type, parent's type, properties.
-GOOD: list[tuple[ResourceValidationPolicy, str, str, dict[str, Any]]] = [
-    (NESTED_ON, resources.DESIGN, "", DESIGN),
-    (NESTED_ON, resources.DESIGN, "", DESIGN | {"outerHosts": []}),
-    (NESTED_ON, resources.HOST_PREP, "", HOST),
-    (HOST_CPU, resources.DESIGN, "", DESIGN),
-    (HOST_CPU, resources.VM, NODE, VM),
-    (TWO_LINKS, resources.DESIGN, "", DESIGN),
-    (TWO_LINKS, resources.COROSYNC_CLUSTER, "", CLUSTER),
-    (
-        TWO_LINKS,
-        resources.COROSYNC_CLUSTER,
-        "",
-        {"name": "p", "links": [link(0, "10.1.0.0/24"), link(1, "10.2.0.0/24")]},
-    ),
-]
 
-# The same, and what the message says: resource and value found, then the fix.
-BAD: list[tuple[ResourceValidationPolicy, str, str, dict[str, Any], str, str]] = [
-    (NESTED_ON, resources.DESIGN, "", DESIGN | {"outerHosts": [{"name": "virtual", "nested": False}]}, "subject: outer host virtual has nested: false", "Set nested: true for virtual"),
-    (NESTED_ON, resources.HOST_PREP, "", HOST | {"nested": False}, "outer host virtual has nested: false", "Set nested: true"),
-    (NESTED_ON, resources.HOST_PREP, "", {"host": "virtual"}, "outer host virtual has nested: none", "Set nested: true"),
-    (HOST_CPU, resources.DESIGN, "", DESIGN | {"nodes": [{"name": "n1", "kind": "nested", "cpuType": "kvm64"}]}, "nested node n1 has CPU type kvm64", "Set cpuType: host for n1"),
-    (HOST_CPU, resources.VM, NODE, VM | {"cpu": {"type": "x86-64-v2-AES"}}, "proxmox01 has CPU type x86-64-v2-AES", "Set cpuType: host"),
-    (HOST_CPU, resources.VM, NODE, VM | {"cpu": {"cores": 4}}, "proxmox01 has CPU type qemu64", "Set cpuType: host"),
-    (HOST_CPU, resources.VM, NODE, {"name": "proxmox01"}, "proxmox01 has CPU type qemu64", "Set cpuType: host"),
-    (TWO_LINKS, resources.DESIGN, "", DESIGN | {"cluster": {"name": "proxmox", "links": TWO[:1]}}, "subject: cluster proxmox has 1 Corosync link", "Add a second entry"),
-    (TWO_LINKS, resources.COROSYNC_CLUSTER, "", CLUSTER | {"links": []}, "has 0 Corosync link", "Add a second entry"),
-    (TWO_LINKS, resources.COROSYNC_CLUSTER, "", CLUSTER | {"links": [link(0, "10.10.1.0/24"), link(1, "10.10.0.0/16")]}, "links 0 and 1 in one network (10.10.1.0/24 and 10.10.0.0/16)", "subnet of its own"),
-    (TWO_LINKS, resources.DESIGN, "", DESIGN | {"cluster": {"name": "p", "links": [link(0, "10.1.0.0/24", "vmbr1"), link(1, "10.2.0.0/24", "vmbr1")]}}, "links 0 and 1 on bridge vmbr1 of virtual", "bridge of its own"),
+def guest(**but: Any) -> Example:
+    return design(guests=[GUEST | but])
+
+
+def ha(**but: Any) -> Example:
+    return guest(ha=GUEST["ha"] | but)
+
+
+def cluster(**but: Any) -> Example:
+    return design(cluster=CLUSTER | but)
+
+
+def host(**but: Any) -> Example:
+    return design(outerHosts=[OUTER_HOST | but])
+
+
+def dhcp(start: str, end: str) -> Example:
+    return host(bridges=[OUTER_HOST["bridges"][0] | {"dhcp": {"start": start, "end": end}}])
+
+
+def remote(type_: str, **connection: str) -> Example:
+    return Example(type_, {"connection": {"host": "pve1.example", **connection}})
+
+
+# Rule, resource, and what the message says of it.
+REFUSED: list[tuple[str, Example, str]] = [
+    ("nested-virtualization-on", host(nested=False), "outer host virtual has nested: false"),
+    ("nested-virtualization-on", Example(resources.HOST_PREP, {"host": "h", "nested": False}), "outer host h has nested: false"),
+    ("nested-virtualization-on", Example(resources.HOST_PREP, {"host": "h"}), "outer host h has nested: none"),
+    ("nested-node-cpu-host", design(nodes=[nested(1) | {"cpuType": "kvm64"}]), "nested node proxmox01 has CPU type kvm64"),
+    ("nested-node-cpu-host", vm(NODE, cpu={"type": "x86-64-v2-AES"}), "nested node subject has CPU type x86-64-v2-AES"),
+    ("nested-node-cpu-host", vm(NODE, cpu={"cores": 4}), "CPU type qemu64"),
+    ("nested-node-cpu-host", vm(NODE), "CPU type qemu64"),
+    ("nested-node-cpu-host", vm(tags=["lab", "nested-pve"], cpu={"type": "kvm64"}), "CPU type kvm64"),
+    ("nested-node-cpu-host", Example(resources.VMS[1], {"tags": ["nested-pve"]}), "CPU type qemu64"),
+    ("corosync-two-links", cluster(links=LINKS[:1]), "cluster proxmox has 1 Corosync link;"),
+    ("corosync-two-links", Example(resources.COROSYNC_CLUSTER, {"name": "c", "links": []}), "cluster c has 0 Corosync link;"),
+    ("corosync-links-independent", cluster(links=[link(0, "10.10.1.0/24", "vmbr1", 2), link(1, "10.10.0.0/16", "vmbr2", 1)]), "links 0 and 1 in one network (10.10.1.0/24 and 10.10.0.0/16)"),
+    ("corosync-links-independent", Example(resources.COROSYNC_CLUSTER, {"name": "c", "links": [LINKS[0], link(1, "10.20.1.0/24", "vmbr1", 1)]}), "links 0 and 1 on bridge vmbr1 of virtual"),
+    ("corosync-link-priorities", cluster(links=[LINKS[0], LINKS[1] | {"priority": 20}]), "links 0 and 1 of cluster proxmox have the same priority, 20"),
+    ("corosync-link-priorities", cluster(links=[LINKS[0], link(1, "10.20.1.0/24", "vmbr2", None)]), "link 1 of cluster proxmox has no priority"),
+    ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", 9), link(1, "10.1.0.0/24", "vmbr1", 5)]), "is the management network, where guests send as well"),
+    ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", None), link(1, "10.1.0.0/24", "vmbr1", None)]), "has its first link on 192.168.0.0/24"),
+    ("corosync-link-quiet", cluster(migrationNetwork="10.10.1.0/24"), "also carries the live migrations"),
+    ("corosync-link-quiet", design(storages=[SHARED | {"server": "10.10.1.1"}]), "also carries storage shared (10.10.1.1)"),
+    ("ha-three-votes", cluster(votes=2), "guests under HA and 2 votes"),
+    ("even-votes-without-qdevice", cluster(votes=4), "has 4 votes and no QDevice"),
+    ("qdevice-on-odd-nodes", cluster(qdevice={"address": "192.168.0.50"}), "has 3 nodes and a QDevice"),
+    ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 3}, *NODES[1:]], cluster=CLUSTER | {"votes": 5}), "proxmox01 has 3 of 5 votes"),
+    ("watchdog-present", design(nodes=[existing(1) | {"watchdog": "none"}]), "node pve1 has no watchdog"),
+    ("watchdog-hardware", design(nodes=[existing(1) | {"watchdog": "softdog"}]), "node pve1 is fenced by softdog"),
+    ("ha-guest-storage-shared", guest(storage="local-lvm"), "guest vm01 has its disk on local-lvm"),
+    ("ha-guest-storage-shared", design(storages=[SHARED | {"shared": False}]), "guest vm01 has its disk on shared"),
+    ("ha-nodes-exist", ha(nodes=["proxmox01", "proxmox09"]), "guest vm01 names node proxmox09"),
+    ("ha-nodes-exist", guest(node="proxmox08"), "guest vm01 names node proxmox08"),
+    ("ha-two-candidates", ha(strict=True, nodes=["proxmox01"]), "guest vm01 may run on proxmox01 only"),
+    ("ha-two-candidates", Example(resources.HA_RULE, {"rule": "r", "type": "node-affinity", "strict": True, "nodes": {"pve1": 1}}), "HA rule r may run on pve1 only"),
+    ("ha-two-candidates", Example(resources.HA_GROUP, {"group": "g", "restricted": True, "nodes": {}}), "HA group g may run on no node only"),
+    ("guest-agent-on", vm(), "VM subject has the guest agent off"),
+    ("guest-agent-on", vm(GUEST_COMPONENT, agent={"enabled": False}), "VM subject has the guest agent off"),
+    ("guest-kvm-off", design(templates=[TEMPLATE | {"kvm": True}]), "template debian-template has KVM on"),
+    ("template-without-cd", vm(template=True, cdrom={"fileId": "local:iso/debian.iso"}), "template subject has local:iso/debian.iso"),
+    ("outer-host-not-overcommitted", host(memoryMib=6143), "have 6144 MiB of memory together, more than its 6143"),
+    ("outer-host-not-overcommitted", host(diskGib=95), "have 96 GiB of disk together, more than its 95"),
+    ("outer-host-not-overcommitted", design(nodes=[nested(1) | {"cores": 13}]), "node proxmox01 has 13 processors, more than the 12 of virtual"),
+    ("outer-host-not-overcommitted", design(nodes=[nested(n) | {"cores": 12} for n in range(1, 6)], outerHosts=[OUTER_HOST | {"memoryMib": 99999, "diskGib": 999}]), "have 60 processors together, more than 4 times its 12"),
+    ("guests-fit-after-a-failure", guest(memoryMib=2049), "when proxmox01 dies, 2048 MiB are left for guests on the other nodes, and they need 2049 MiB"),
+    ("guests-fit-after-a-failure", design(nodes=[existing(1), nested(2), nested(3)], guests=[GUEST | {"memoryMib": 3000}]), "when pve1 dies"),
+    ("node-memory-stated", design(nodes=[{**existing(1), "memoryMib": None}]), "the memory of pve1 is not known"),
+    ("unique-vmids", design(nodes=[nested(1), nested(2) | {"vmid": 101}]), "vmid 101 is used twice on virtual"),
+    ("unique-vmids", guest(vmid=9000), "vmid 9000 is used twice in the cluster"),
+    ("unique-vmids", design(guests=[GUEST | {"vmid": 100000001}, GUEST | {"name": "vm02", "vmid": 100000001}]), "vmid 100000001 is used twice"),
+    ("unique-macs", design(nodes=[nested(1), nested(2) | {"macs": {"vmbr1": "bc:24:11:00:01:01"}}]), "MAC address BC:24:11:00:01:01 is used twice"),
+    ("unique-addresses", design(nodes=[nested(1), nested(2) | {"address": "192.168.0.181"}]), "address 192.168.0.181 is used twice"),
+    ("unique-addresses", design(nodes=[nested(1), nested(2) | {"networks": ["10.30.1.1"]}]), "address 10.30.1.1 is used twice"),
+    ("unique-addresses", guest(kind="container", address="192.168.0.1"), "address 192.168.0.1 is used twice"),
+    ("dhcp-clear-of-static-addresses", dhcp("10.10.1.10", "10.10.1.181"), "DHCP on vmbr1 of virtual hands out 10.10.1.181"),
+    ("dhcp-clear-of-static-addresses", dhcp("10.10.1.1", "10.10.1.9"), "hands out 10.10.1.1,"),
+    ("tls-verified", host(tls="off"), "the API of outer host virtual"),
+    ("tls-verified", cluster(api={"user": "pulumi@pve"}), "the API of cluster proxmox"),
+    ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}), "provider subject takes any certificate"),
+    ("ssh-host-keys-pinned", remote("command:remote:CopyToRemote"), "pve1.example is not asked for its SSH host key"),
+    ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey=""), "pve1.example is not asked"),
+    ("api-user-not-root", cluster(api={"user": "root@pam", "tls": "pinned"}), "cluster proxmox is worked on as root@pam"),
+    ("api-user-not-root", replace(vm(GUEST_COMPONENT), provider=ROOT_API), "it is made as root@pam"),
+    ("api-user-not-root", Example(resources.HA_RESOURCE, {"resourceId": "vm:1"}, provider={"apiToken": "root@pam!ci=1-2-3"}), "it is made as root@pam"),
+    ("no-plain-secrets", design(plainSecrets=["proxmoxve:password"]), "proxmoxve:password is in the stack file without encryption"),
+    ("nodes-and-storage-protected", design(protectNodes=False), "its seed proxmox01 among them, can be deleted"),
+    ("nodes-and-storage-protected", Example(resources.STORAGE, {"resourceId": "nas"}), "storage nas can be deleted"),
+    ("enterprise-repository-subscribed", host(repository="enterprise"), "outer host virtual uses the enterprise repository"),
+    ("enterprise-repository-subscribed", design(maintenance={"repository": "enterprise"}), "the nodes use the enterprise repository"),
+    ("enterprise-repository-subscribed", Example(resources.REPOSITORY, {"node": "pve1", "handle": "ceph-squid-enterprise"}), "node pve1 uses the enterprise repository"),
+    ("vm-names", vm(name="Web_01"), "VM Web_01 has a name that is no host name"),
+    ("vm-names", vm(name="a" * 64), "has a name that is no host name"),
+    ("guests-tagged", vm(), "subject has no tag"),
+    ("guests-tagged", Example(resources.CONTAINER, {"tags": []}), "subject has no tag"),
 ]  # fmt: skip
 
-UNKNOWN: list[tuple[ResourceValidationPolicy, str, str, dict[str, Any]]] = [
-    (NESTED_ON, resources.HOST_PREP, "", HOST | {"nested": UNKNOWN_BOOLEAN}),
-    (HOST_CPU, resources.VM, NODE, VM | {"cpu": {"type": UNKNOWN_STRING}}),
-    (TWO_LINKS, resources.COROSYNC_CLUSTER, "", CLUSTER | {"links": [link(0, UNKNOWN_STRING), TWO[1]]}),
+PASSED: list[tuple[str, Example]] = [
+    ("nested-virtualization-on", design(outerHosts=[])),
+    ("nested-virtualization-on", Example(resources.HOST_PREP, {"host": "h", "nested": True})),
+    ("nested-node-cpu-host", design(nodes=[existing(1)])),
+    ("nested-node-cpu-host", vm(NODE, cpu={"type": "host"})),
+    ("nested-node-cpu-host", vm(GUEST_COMPONENT, cpu={"type": "qemu64"}, tags=["nested-pve-ha"])),
+    ("nested-node-cpu-host", vm(cpu={"type": "qemu64"})),
+    ("corosync-link-priorities", cluster(links=[link(n, f"10.{n}.0.0/24", f"vmbr{n}", None) for n in (1, 2)])),
+    ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", 5), LINKS[1]])),
+    (
+        "corosync-link-quiet",
+        design(
+            guests=[], cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", "vmbr0", 9), LINKS[1] | {"priority": 5}]}
+        ),
+    ),
+    ("corosync-link-quiet", cluster(links=[])),  # another rule's business
+    ("ha-three-votes", design(guests=[], cluster=CLUSTER | {"votes": 1})),
+    ("even-votes-without-qdevice", cluster(votes=4, qdevice={"address": "192.168.0.50"})),
+    ("no-node-decides-alone", design(nodes=NODES[:2], cluster=CLUSTER | {"votes": 2})),
+    ("watchdog-present", design(nodes=[existing(1) | {"watchdog": "none"}], guests=[])),
+    ("watchdog-hardware", design(nodes=NODES)),
+    ("ha-guest-storage-shared", design(guests=[GUEST | {"storage": "nas"}], storages=[SHARED | {"name": "nas"}])),
+    ("ha-two-candidates", ha(strict=False, nodes=["proxmox01"])),
+    ("ha-two-candidates", Example(resources.HA_RULE, {"rule": "r", "type": "resource-affinity", "strict": True})),
+    ("ha-two-candidates", Example(resources.HA_GROUP, {"group": "g", "restricted": True, "nodes": {"a": 1, "b": 1}})),
+    ("guest-agent-on", vm(template=True)),
+    ("guest-agent-on", vm(NODE)),
+    ("guest-kvm-off", design(nodes=[existing(1)], templates=[TEMPLATE | {"kvm": True}])),
+    ("template-without-cd", vm(cdrom={"fileId": "local:iso/debian.iso"})),
+    ("template-without-cd", vm(template=True)),
+    ("outer-host-not-overcommitted", host(memoryMib=6144, diskGib=96)),
+    ("outer-host-not-overcommitted", design(outerHosts=[OUTER_HOST | {"name": "other", "memoryMib": 1}])),
+    ("guests-fit-after-a-failure", guest(memoryMib=2048)),
+    ("guests-fit-after-a-failure", guest(memoryMib=9999, ha=GUEST["ha"] | {"state": "stopped"})),
+    ("node-memory-stated", design(nodes=[{**existing(1), "memoryMib": None}], guests=[])),
+    ("unique-addresses", design(nodes=[NODES[0] | {"address": "10.10.1.181"}, *NODES[1:]])),  # its link's address
+    ("dhcp-clear-of-static-addresses", dhcp("10.10.1.10", "10.10.1.180")),
+    ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}, parent=resources.HOST_PREP)),
+    ("tls-verified", Example(resources.PROVIDER, {"insecure": "false"})),
+    ("ssh-host-keys-pinned", remote("command:remote:CopyFile", hostKey="ssh-ed25519 AAAA")),
+    ("api-user-not-root", replace(vm(NODE), provider=ROOT_API)),
+    ("api-user-not-root", replace(vm(GUEST_COMPONENT), provider={"username": "pulumi@pve"})),
+    ("nodes-and-storage-protected", design(nodes=[existing(1)], protectNodes=False)),
+    ("nodes-and-storage-protected", Example(resources.STORAGE, {"resourceId": "nas"}, protect=True)),
+    ("nodes-and-storage-protected", Example(resources.STORAGE, {}, parent=resources.COROSYNC_CLUSTER)),
+    ("vm-names", Example(resources.VM, {}, {})),
+    ("guests-tagged", vm(NODE)),
+]
+
+# Settings that turn a refusal into a pass.
+ALLOWED: list[tuple[str, Example, dict[str, Any]]] = [
+    ("nested-node-cpu-host", vm(tags=["nested-pve"]), {"tags": ["inner"]}),
+    ("corosync-link-quiet", cluster(migrationNetwork="10.10.1.0/24"), {"allowed": ["migration"]}),
+    (
+        "outer-host-not-overcommitted",
+        design(
+            nodes=[nested(n) | {"cores": 12} for n in range(1, 6)],
+            outerHosts=[OUTER_HOST | {"memoryMib": 99999, "diskGib": 999}],
+        ),
+        {"coreFactor": 5},
+    ),
+    ("guests-fit-after-a-failure", guest(memoryMib=4096), {"reserveMib": 0}),
+    ("enterprise-repository-subscribed", host(repository="enterprise"), {"subscription": True}),
 ]
 
 
-@pytest.mark.parametrize(("rule", "type_", "parent", "properties"), GOOD)
-def test_good_designs_pass(rule: ResourceValidationPolicy, type_: str, parent: str, properties: dict[str, Any]) -> None:
-    assert analyze(rule, type_, properties, parent=parent) == []
+@every_rule
+def test_its_bad_example_is_refused_with_the_fix(rule: Rule) -> None:
+    findings = analyze(rule, rule.bad)
+    assert findings
+    for finding in findings:
+        wanted = EnforcementLevel.ADVISORY if rule.level == EnforcementLevel.ADVISORY else EnforcementLevel.MANDATORY
+        assert finding.level == wanted
+        assert finding.message.startswith(f"{rule.demands}\nsubject: ")
+        assert finding.message.endswith(f". {rule.fix}")
 
 
-@pytest.mark.parametrize(("rule", "type_", "parent", "properties", "found", "fix"), BAD)
-def test_bad_designs_are_refused_with_the_value_and_the_fix(  # noqa: PLR0913, PLR0917 - a row of the table
-    rule: ResourceValidationPolicy, type_: str, parent: str, properties: dict[str, Any], found: str, fix: str
-) -> None:
-    (finding,) = analyze(rule, type_, properties, parent=parent)
-    assert finding.mandatory
-    assert found in finding.message
-    assert fix in finding.message
+@every_rule
+def test_its_good_example_passes_it_and_all_mandatory_ones(rule: Rule) -> None:
+    assert analyze(rule, rule.good) == []
+    mandatory = [other for other in RULES if other.level == EnforcementLevel.MANDATORY]
+    assert {other.id: found for other in mandatory if (found := analyze(other, rule.good))} == {}
 
 
-@pytest.mark.parametrize(("rule", "type_", "parent", "properties"), UNKNOWN)
-def test_what_is_not_known_yet_is_advice(
-    rule: ResourceValidationPolicy, type_: str, parent: str, properties: dict[str, Any]
-) -> None:
-    (finding,) = analyze(rule, type_, properties, parent=parent)
-    assert not finding.mandatory
-    assert "can't be known during preview" in finding.message
+@every_rule
+def test_what_is_not_known_yet_is_advice(rule: Rule) -> None:
+    """Whether a part of the resource is not known as a whole, or each value in it."""
+    for part, value in rule.bad.but.items():
+        for unknown in (UNKNOWN_STRING, _unknown_leaves(value)):
+            findings = analyze(rule, replace(rule.bad, but={**rule.bad.but, part: unknown}))
+            assert [finding.level for finding in findings] == [EnforcementLevel.ADVISORY], part
+            assert "can't be known during preview" in findings[0].message
 
 
-@pytest.mark.parametrize("rule", POLICIES, ids=lambda rule: rule.name)
-def test_other_resources_are_none_of_its_business(rule: ResourceValidationPolicy) -> None:
-    assert analyze(rule, STORAGE, {"nested": False, "cpu": {"type": "kvm64"}, "links": []}) == []
+def _unknown_leaves(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unknown_leaves(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unknown_leaves(item) for item in value]
+    return UNKNOWN_STRING
 
 
-def test_a_guest_may_have_any_processor() -> None:
-    """Positive control: the same VM is refused below a node."""
-    guest = {"name": "vm01", "cpu": {"type": "qemu64"}}
-    assert analyze(HOST_CPU, resources.VM, guest, parent=GUEST) == []
-    assert analyze(HOST_CPU, resources.VM, guest) == []
-    assert analyze(HOST_CPU, resources.VM, guest, parent=NODE) != []
+@every_rule
+def test_other_resources_are_none_of_its_business(rule: Rule) -> None:
+    assert analyze(rule, replace(rule.bad, type="proxmoxve:cluster/options:Options")) == []
+    assert analyze(rule, rule.bad) != []
 
 
-def test_every_rule_is_mandatory_and_has_both_directions() -> None:
-    assert [rule.name for rule in POLICIES] == [
-        "nested-virtualization-on",
-        "nested-node-cpu-host",
-        "two-independent-links",
-    ]
-    for rule in POLICIES:
-        assert rule in [case[0] for case in GOOD]
-        assert rule in [case[0] for case in BAD]
-        assert rule in [case[0] for case in UNKNOWN]
+@every_rule
+def test_its_cases_notice_when_it_is_gone(rule: Rule) -> None:
+    """The mutation check: a rule that judges nothing fails its own tests."""
+    dumb = replace(rule, judges={})
+    with pytest.raises(AssertionError):
+        test_its_bad_example_is_refused_with_the_fix(dumb)
+    assert [case for case in REFUSED if case[0] == rule.id]
+
+
+@pytest.mark.parametrize(("rule", "example", "said"), REFUSED)
+def test_it_is_refused_and_named(rule: str, example: Example, said: str) -> None:
+    (finding,) = analyze(BY_ID[rule], example)
+    assert said in finding.message
+
+
+@pytest.mark.parametrize(("rule", "example"), PASSED)
+def test_it_passes(rule: str, example: Example) -> None:
+    assert analyze(BY_ID[rule], example) == []
+
+
+@pytest.mark.parametrize(("rule", "example", "settings"), ALLOWED)
+def test_a_setting_allows_it(rule: str, example: Example, settings: dict[str, Any]) -> None:
+    assert analyze(BY_ID[rule], example) != []
+    assert analyze(BY_ID[rule], example, settings) == []
+
+
+def test_the_agent_is_turned_on_and_nothing_else_changes() -> None:
+    rule = BY_ID["guest-agent-on"]
+    off = vm(agent={"enabled": False, "type": "virtio"}, onBoot=True, memory={"dedicated": 512})
+    mended = remediate(rule, off)
+    assert mended == {
+        **off.props,
+        "agent": {"enabled": True, "type": "virtio", "waitForIp": {"disabled": True}},
+    }
+    assert analyze(rule, replace(off, but=mended)) == []
+    waiting = vm(agent={"enabled": False, "waitForIp": {"ipv4": True}})
+    assert remediate(rule, waiting)["agent"]["waitForIp"] == {"ipv4": True}
+    for right in (replace(off, but=mended), vm(NODE), vm(template=True), Example(resources.STORAGE, {})):
+        assert remediate(rule, right) == dict(right.props)
+
+
+def test_rules_have_names_of_their_own_and_say_what_they_are_for() -> None:
+    assert len(BY_ID) == len(RULES)
+    for rule in RULES:
+        for text in (rule.demands, rule.protects, rule.fix):
+            assert text.endswith("."), rule.id
+        for schema in rule.settings.values():
+            assert {"type", "default", "description"} <= set(schema), rule.id
 
 
 @pytest.fixture(scope="module")
@@ -129,30 +308,37 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return run(stack_file("dev"), tmp_path_factory.mktemp("program"))
 
 
-def judged(recording: Recording) -> list[tuple[str, str]]:
-    """What the rules say about everything that the program registers: resource and message."""
-    return [
-        (resource.name, finding.message)
-        for resource in recording.resources.values()
-        for rule in POLICIES
-        for finding in analyze(rule, resource.type, resource.inputs, parent=_type_of_parent(recording, resource.parent))
-    ]
-
-
-def _type_of_parent(recording: Recording, urn: str) -> str:
-    return recording.resources[urn].type if urn in recording.resources else ""
-
-
 def test_the_program_and_the_rules_mean_the_same_properties(recording: Recording, tmp_path: Path) -> None:
-    assert judged(recording) == []
+    assert judged(recording) == set()
     bad = copy.deepcopy(stack_file("dev"))
     bad["outerHosts"][0]["nested"] = False
     bad["nodes"][1]["cpuType"] = "kvm64"
     bad["cluster"]["links"].pop()
     for node in bad["nodes"]:
         node["links"].pop()
-    by_resource = sorted(name for name, _ in judged(run(bad, tmp_path)))
-    assert by_resource == ["cluster", "design", "design", "design", "proxmox02-vm", "virtual"]
+    assert judged(run(bad, tmp_path)) == {
+        ("design", "nested-virtualization-on"),
+        ("virtual", "nested-virtualization-on"),
+        ("design", "nested-node-cpu-host"),
+        ("proxmox02-vm", "nested-node-cpu-host"),
+        ("design", "corosync-two-links"),
+        ("cluster", "corosync-two-links"),
+    }
+
+
+def shape(value: Any) -> Any:
+    """Keys and kinds of values; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value[:1]]
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+
+
+def test_the_sound_design_of_the_examples_is_what_the_program_registers(recording: Recording) -> None:
+    (registered,) = (found.inputs for found in recording.resources.values() if found.type == resources.DESIGN)
+    for facts, sound in ((registered, SOUND), (registered["cluster"], CLUSTER)):
+        assert shape({**facts, "cluster": None}) == shape({**sound, "cluster": None})
 
 
 def test_the_pack_never_imports_the_program() -> None:

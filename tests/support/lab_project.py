@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.support.checkout import copy_tracked
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN_LIMIT_S = 600
 NAMESPACE = "nested-pve-ha"
 
@@ -37,23 +37,10 @@ class LabProject:
         self.directory = directory
         self.stack = stack
         self.lab_state = lab_state
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for name in listed.stdout.splitlines():
-            source = ROOT / name
-            if source.is_file() and not name.startswith("tests/"):
-                target = directory / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, target)
-        (directory / ".venv").symlink_to(ROOT / ".venv")
+        self.backend = ""  # where the state is kept; in the copy's own files when empty
+        copy_tracked(directory)
         self.state = directory / ".nested-pve" / "state"
-        self.state.mkdir(parents=True)
-        (directory / ".nested-pve" / "pulumi").symlink_to(ROOT / ".nested-pve" / "pulumi")
+        self.state.mkdir()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,7 +59,8 @@ class LabProject:
 
     def command(self, *arguments: str) -> list[str]:
         """`arguments` as run in the administrator's place."""
-        return [sys.executable, "-m", "lab", "run", "--", *arguments]
+        elsewhere = ("env", f"PULUMI_BACKEND_URL={self.backend}") if self.backend else ()
+        return [sys.executable, "-m", "lab", "run", "--", *elsewhere, *arguments]
 
     def admin_command(self, name: str, *arguments: str) -> list[str]:
         """`admin NAME` for this stack, as `make` calls it; `up` without asking."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime import proto
-from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
+from pulumi_policy import EnforcementLevel
 from pulumi_policy import policy as sdk
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from policy.pve_policies import Rule
+    from policy.pve_policies.rule import Example
+
 UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-UNKNOWN_BOOLEAN = "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7"
 URN = "urn:pulumi:test::nested-pve-ha::{}::subject"
 
 
@@ -19,23 +24,45 @@ URN = "urn:pulumi:test::nested-pve-ha::{}::subject"
 class Finding:
     """What a rule said about a resource."""
 
-    mandatory: bool
+    level: EnforcementLevel
     message: str
 
 
-def analyze(
-    rule: ResourceValidationPolicy, type_: str, properties: dict[str, Any], *, parent: str = ""
-) -> list[Finding]:
-    """Judge one resource. `parent` is the type of the component that it belongs to."""
-    servicer = sdk._PolicyAnalyzerServicer(
-        "nested-pve-ha", "0.0.0", [rule], EnforcementLevel.ADVISORY, None, None, None, None, None, None, None
-    )
+def analyze(rule: Rule, example: Example, settings: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What the rule says about a resource, at its own level; a disabled rule is asked at the mandatory one."""
+    level = rule.level if rule.level != EnforcementLevel.DISABLED else EnforcementLevel.MANDATORY
+    response = _servicer(rule, level, settings).Analyze(_request(example), None)
+    levels = {sdk.proto.ADVISORY: EnforcementLevel.ADVISORY, sdk.proto.MANDATORY: EnforcementLevel.MANDATORY}
+    return [Finding(levels[found.enforcementLevel], found.message) for found in response.diagnostics]
+
+
+def remediate(rule: Rule, example: Example) -> dict[str, Any]:
+    """The inputs as the rule leaves them; the same ones where it changes nothing."""
+    response = _servicer(rule, EnforcementLevel.REMEDIATE, None).Remediate(_request(example), None)
+    if not response.remediations:
+        return dict(example.props)
+    (done,) = response.remediations
+    assert not done.diagnostic, done.diagnostic
+    return json_format.MessageToDict(done.properties)
+
+
+def _servicer(rule: Rule, level: EnforcementLevel, settings: Mapping[str, Any] | None) -> sdk._PolicyAnalyzerServicer:
+    servicer = sdk._PolicyAnalyzerServicer("nested-pve-ha", "0.0.0", [rule.policy()], EnforcementLevel.ADVISORY)
+    config = proto.PolicyConfig(enforcementLevel=servicer._map_enforcement_level(level))
+    config.properties.update(dict(settings or {}))
+    servicer.Configure(proto.ConfigureAnalyzerRequest(policyConfig={rule.id: config}), None)
+    return servicer
+
+
+def _request(example: Example) -> proto.AnalyzeRequest:
     inputs = struct_pb2.Struct()
-    json_format.ParseDict(properties, inputs)
-    options = proto.AnalyzerResourceOptions(parent=URN.format(f"pulumi:pulumi:Stack${parent}") if parent else "")
+    json_format.ParseDict(dict(example.props), inputs)
+    parent = URN.format(f"pulumi:pulumi:Stack${example.parent}") if example.parent else ""
+    options = proto.AnalyzerResourceOptions(parent=parent, protect=example.protect)
     request = proto.AnalyzeRequest(
-        type=type_, properties=inputs, urn=URN.format(type_), name="subject", options=options
+        type=example.type, properties=inputs, urn=URN.format(example.type), name="subject", options=options
     )
-    response = servicer.Analyze(request, None)
-    mandatory = sdk._PolicyAnalyzerServicer._map_enforcement_level(servicer, EnforcementLevel.MANDATORY)
-    return [Finding(found.enforcementLevel == mandatory, found.message) for found in response.diagnostics]
+    if example.provider:
+        request.provider.type, request.provider.name = "pulumi:providers:proxmoxve", "api"
+        request.provider.properties.update(dict(example.provider))
+    return request

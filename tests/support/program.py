@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import os
 import runpy
@@ -57,6 +58,25 @@ def _plain(value: Any) -> Any:
     with contextlib.suppress(ValueError, TypeError):
         return json.loads(value)
     return value
+
+
+def change(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Set values by path; "+" appends to a list, None takes a key away."""
+    result = copy.deepcopy(document)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place: Any = result
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        if last == "+":
+            place.append(value)
+        elif isinstance(place, list):
+            place[int(last)] = value
+        elif value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return result
 
 
 def settings(config: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -201,10 +221,15 @@ def _runtime() -> Iterator[None]:
 
 
 def run(
-    config: Mapping[str, Any], directory: Path, *, secrets: Mapping[str, Any] | None = None, stack: str = "test"
+    config: Mapping[str, Any],
+    directory: Path,
+    *,
+    secrets: Mapping[str, Any] | None = None,
+    stack: str = "test",
+    others: Mapping[str, str] | None = None,
 ) -> Recording:
-    """Run the program once with a configuration; relative paths are in `directory`."""
-    document = settings(config, credentials() if secrets is None else secrets)
+    """Run the program once with a configuration; relative paths are in `directory`; `others` are foreign settings."""
+    document = {**settings(config, credentials() if secrets is None else secrets), **(others or {})}
     environment = {
         "PULUMI_CONFIG": json.dumps(document),
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps(["nested-pve-ha:credentials"]),

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support.program import ROOT, credentials
+from tests.support.program import ROOT, change, credentials
 from tests.support.workspace import diagnostics, read_events
-from tests.unit.config.test_checks import change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

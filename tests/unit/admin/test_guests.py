@@ -253,6 +253,29 @@ def test_ha_is_ready_when_nothing_in_it_is_dead(status: list[dict[str, Any]], ex
     assert ha_ready.problems(status) == expected
 
 
+READY = {"pve1": ["module="], "pve2": ["module=ipmi_watchdog"]}
+
+
+def test_members_that_have_what_ha_needs_are_ready() -> None:
+    ha_ready.refuse_missing(READY)
+    ha_ready.refuse_other_watchdogs(READY, {"pve1": "softdog", "pve2": "ipmi_watchdog"})
+
+
+def test_a_member_without_a_watchdog_is_named() -> None:
+    with pytest.raises(AdminError) as refused:
+        ha_ready.refuse_missing({**READY, "pve2": ["watchdog-mux", "/dev/watchdog", "module="]})
+    assert refused.value.code == "ha-not-ready"
+    assert refused.value.observed == "pve2 lacks watchdog-mux, /dev/watchdog"
+
+
+def test_another_watchdog_than_described_is_named() -> None:
+    with pytest.raises(AdminError) as refused:
+        ha_ready.refuse_other_watchdogs(READY, {"pve1": "iTCO_wdt", "pve2": "softdog"})
+    assert refused.value.code == "watchdog-differs"
+    assert refused.value.observed == "pve1 uses softdog; pve2 uses ipmi_watchdog"
+    assert refused.value.expected == "pve1 iTCO_wdt; pve2 softdog"
+
+
 GUEST = VerifyGuest([], API, "vm:200", "started", ["proxmox01", "proxmox02"], 10)
 
 
@@ -364,6 +387,6 @@ def test_ha_is_let_go_of_where_a_guest_is_deleted_between_its_registration_and_i
     monkeypatch.setattr(guests, "POLL_S", 0)
     monkeypatch.setattr(ha_ready.cluster_api, "connect", connect)
     call: Any = SimpleNamespace(secrets=None)
-    outcome = asyncio.run(ha_ready.remove(HaReady([], API, "vm:200", 30), call))
+    outcome = asyncio.run(ha_ready.remove(HaReady([], API, "vm:200", 30, {}), call))
     assert outcome.facts == {"sid": "vm:200"}
     assert manager.looks == -1

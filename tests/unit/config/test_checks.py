@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from components.config import ConfigError, checks
 from components.config.load import validate
-from tests.support.program import stack_file
+from tests.support.program import change, stack_file
 
 # What to change in a good stack file, and the problem that must be reported: key, found, fix.
 CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
@@ -109,23 +108,6 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("dev", {"outerHosts.0.installer": {"path": "/srv/pve.iso"}}),
     ("physical", {"nodes.0.votes": 2}),
 ]
-
-
-def change(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Set values by path; "+" appends to a list."""
-    result = copy.deepcopy(document)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        place: Any = result
-        for part in parents:
-            place = place[int(part)] if isinstance(place, list) else place[part]
-        if last == "+":
-            place.append(value)
-        elif isinstance(place, list):
-            place[int(last)] = value
-        else:
-            place[last] = value
-    return result
 
 
 @pytest.mark.parametrize(("stack", "changes"), GOOD)

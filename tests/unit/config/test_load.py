@@ -21,9 +21,8 @@ from components.config.load import validate
 from lab import credentials as lab_credentials
 from lab.settings import Settings
 from lab.shape import SHAPES
-from tests.support.program import HOST_KEY, PRIVATE_KEY, ROOT, settings, stack_file
+from tests.support.program import HOST_KEY, PRIVATE_KEY, ROOT, change, settings, stack_file
 from tests.support.program import credentials as good_credentials
-from tests.unit.config.test_checks import change
 
 if TYPE_CHECKING:
     from pathlib import Path

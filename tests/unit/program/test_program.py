@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from admin.desired import STEPS as ADMIN_STEPS
 from admin.desired import Secrets
 from onnode.desired import parse
 from onnode.dispatch import STEPS as ON_NODE_STEPS
+from tests.support.golden import compare
 from tests.support.program import (
     ROOT,
     Recording,
@@ -74,11 +74,7 @@ def steps_of(recording: Recording) -> list[Resource]:
 def test_urns_are_those_of_the_golden_list(stack: str, recordings: dict[str, Recording]) -> None:
     """A name or parent that changes means delete and create: fatal for a cluster. Rename with an alias only."""
     urns = "".join(f"{urn.split('::', 2)[2]}\n" for urn in sorted(recordings[stack].resources))
-    golden = GOLDEN / f"{stack}.txt"
-    if os.environ.get("UPDATE_GOLDEN") and not os.environ.get("CI"):
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(urns)
-    assert golden.read_text() == urns
+    compare(urns, GOLDEN / f"{stack}.txt")
 
 
 @pytest.mark.parametrize("stack", STACKS)

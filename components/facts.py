@@ -1,0 +1,152 @@
+"""What policies may judge: plain properties, known at preview, with the keys of the stack file."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Interface
+from typing import TYPE_CHECKING, Any
+
+from components.config import topology
+from components.config.model import ContainerGuest, NestedNode, NfsStorage, VmGuest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from components.config import Config
+    from components.config.model import Bridge, ExistingNode, Guest, OuterHost, Storage
+
+SECRET_NAME = re.compile(r"password|passphrase|secret|token|credential|private.?key", re.IGNORECASE)
+
+
+def plain_secrets(keys: Iterable[str], secret_keys: Collection[str]) -> list[str]:
+    """Configuration keys, of any namespace, that by their names hold a secret and are not encrypted; sorted."""
+    return sorted(key for key in keys if SECRET_NAME.search(key.split(":", 1)[-1]) and key not in secret_keys)
+
+
+def design_facts(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
+    """The whole design."""
+    return {
+        "pveMajor": config.pve_major,
+        "managementNetwork": {
+            "subnet": str(config.management_network.subnet),
+            "gateway": str(config.management_network.gateway),
+        },
+        "outerHosts": [_outer_host(host) for host in config.outer_hosts],
+        "nodes": [_node(config, node) for node in config.nodes],
+        "cluster": cluster_facts(config),
+        "storages": [_storage(storage) for storage in config.storages],
+        "templates": [
+            {
+                "name": template.name,
+                "vmid": template.vmid,
+                "node": template.node,
+                "storage": template.storage,
+                "kvm": template.kvm,
+            }
+            for template in config.templates
+        ],
+        "guests": [_guest(config, guest) for guest in config.guests],
+        "maintenance": {"repository": config.maintenance.repository},
+        "protectNodes": config.protect_nodes,
+        "keepsGuests": topology.keeps_guests(config),
+        "plainSecrets": list(plain_secrets),
+    }
+
+
+def _outer_host(host: OuterHost) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "address": str(host.address),
+        "nested": host.nested,
+        "cores": host.cores,
+        "memoryMib": host.memory_mib,
+        "diskGib": host.disk_gib,
+        "repository": host.repository,
+        "user": host.user,
+        "tls": host.tls,
+        "bridges": [_bridge(bridge) for bridge in host.bridges],
+    }
+
+
+def _bridge(bridge: Bridge) -> dict[str, Any]:
+    known = {
+        "name": bridge.name,
+        "address": str(bridge.address.ip),
+        "subnet": str(bridge.address.network),
+    }
+    dhcp = {"start": str(bridge.dhcp.start), "end": str(bridge.dhcp.end)} if bridge.dhcp else None
+    return known | ({"dhcp": dhcp} if dhcp else {})
+
+
+def _node(config: Config, node: NestedNode | ExistingNode) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "name": node.name,
+        "kind": node.kind,
+        "nodeId": node.node_id,
+        "votes": node.votes,
+        "address": str(node.address),
+        "networks": [str(address) for address in topology.network_addresses(node)],
+        "watchdog": node.watchdog,
+    }
+    if node.memory_mib is not None:
+        known["memoryMib"] = node.memory_mib
+    if isinstance(node, NestedNode):
+        known |= {
+            "host": node.host,
+            "vmid": node.vmid,
+            "cpuType": node.cpu_type,
+            "cores": node.cores,
+            "diskGib": node.disk_gib,
+            "macs": {nic.bridge: nic.mac for nic in topology.nics(config, node)},
+        }
+    return known
+
+
+def cluster_facts(config: Config) -> dict[str, Any]:
+    """The cluster's share; the CorosyncCluster component carries the same."""
+    cluster = config.cluster
+    known: dict[str, Any] = {
+        "name": cluster.name,
+        "seed": cluster.seed,
+        "votes": sum(node.votes for node in config.nodes),
+        "links": [
+            {
+                "number": number,
+                "subnet": str(link.subnet),
+                "priority": link.priority,
+                "bridges": topology.link_bridges(config, number),
+                "addresses": {node.name: str(topology.link_addresses(node)[number]) for node in config.nodes},
+            }
+            for number, link in enumerate(cluster.links)
+        ],
+        "api": {"user": cluster.api.user, "tls": cluster.api.tls},
+    }
+    if cluster.options.migration_network:
+        known["migrationNetwork"] = str(cluster.options.migration_network)
+    if cluster.options.ha_shutdown_policy:
+        known["haShutdownPolicy"] = cluster.options.ha_shutdown_policy
+    return known
+
+
+def _storage(storage: Storage) -> dict[str, Any]:
+    if isinstance(storage, NfsStorage):
+        return {"name": storage.name, "kind": storage.kind, "shared": True, "server": str(storage.server)}
+    return {"name": storage.name, "kind": storage.kind, "shared": storage.shared}
+
+
+def _guest(config: Config, guest: Guest) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "name": guest.name,
+        "kind": guest.kind,
+        "vmid": guest.vmid,
+        "node": guest.node,
+        "storage": guest.storage,
+        "bridge": guest.bridge,
+        "memoryMib": guest.memory_mib,
+        "ha": {"state": guest.ha.state, "strict": guest.ha.strict, "nodes": sorted(guest.ha.nodes)},
+    }
+    if isinstance(guest, VmGuest):
+        known["kvm"] = any(template.kvm for template in config.templates if template.name == guest.template)
+    if isinstance(guest, ContainerGuest) and isinstance(guest.address, IPv4Interface):
+        known["address"] = str(guest.address.ip)
+    return known

@@ -1,0 +1,136 @@
+"""Access: whom we talk to, as whom, and where the secrets are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pulumi_policy import EnforcementLevel
+
+from .examples import API, CLUSTER, design
+from .resources import (
+    CONTAINER,
+    COROSYNC_CLUSTER,
+    DESIGN,
+    HA_RESOURCES,
+    HA_RULES,
+    HOST_PREP,
+    NESTED_PVE_NODE,
+    PROVIDER,
+    REMOTE,
+    REMOTE_COMMAND,
+    VMS,
+)
+from .rule import Example, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rule import Subject
+
+ROOT = "root@pam"
+TLS = ("pinned", "verified")
+
+
+def _untrusted(design: Subject) -> Iterator[str]:
+    places = [(f"outer host {host['name']}", host) for host in design.props["outerHosts"]]
+    places.append((f"cluster {design.props['cluster']['name']}", design.props["cluster"]["api"]))
+    for who, api in places:
+        if api.get("tls") not in TLS:
+            yield f"the API of {who} is used without a look at its certificate"
+
+
+def _insecure(provider: Subject) -> Iterator[str]:
+    """Our components compare the certificate over SSH before they use such a provider; the Design says so."""
+    if provider.parent not in (HOST_PREP, COROSYNC_CLUSTER) and _true(provider.props.get("insecure")):
+        yield f"provider {provider.name} takes any certificate"
+
+
+def _true(value: object) -> bool:
+    """Providers' settings arrive as JSON texts."""
+    return value in (True, "true", "1")
+
+
+TLS_VERIFIED = Rule(
+    id="tls-verified",
+    level=EnforcementLevel.MANDATORY,
+    demands="The certificate of every API is verified, or pinned by a look over SSH.",
+    protects="Whoever answers at the address gets the API password.",
+    source="F25",
+    fix="Take insecure out of the provider and give the API a certificate that the system trusts; with our components "
+    "set tls: pinned or tls: verified.",
+    judges={DESIGN: _untrusted, PROVIDER: _insecure},
+    bad=Example(PROVIDER, {"insecure": True}, API),
+    good=Example(PROVIDER, {"insecure": False}, API),
+)
+
+
+def _unpinned(remote: Subject) -> Iterator[str]:
+    connection = remote.props["connection"]
+    if not connection.get("hostKey"):
+        yield f"{connection['host']} is not asked for its SSH host key"
+
+
+HOST_KEYS = Rule(
+    id="ssh-host-keys-pinned",
+    level=EnforcementLevel.MANDATORY,
+    demands="Every SSH connection pins the host key.",
+    protects="Whoever answers at the address gets the script, with the secrets on its standard input.",
+    source="Pulumi Command: connection.hostKey; without it any key is taken",
+    fix="Set connection.hostKey to the line that `cat /etc/ssh/ssh_host_ed25519_key.pub` prints on the machine.",
+    judges=dict.fromkeys(REMOTE, _unpinned),
+    bad=Example(REMOTE_COMMAND, {"connection": {"host": "pve1.example"}}, {"create": "pvecm status"}),
+    good=Example(
+        REMOTE_COMMAND,
+        {"connection": {"host": "pve1.example", "hostKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA"}},
+        {"create": "pvecm status"},
+    ),
+)
+
+
+def _root_user(design: Subject) -> Iterator[str]:
+    user = design.props["cluster"]["api"]["user"]
+    if user == ROOT:
+        yield f"cluster {design.props['cluster']['name']} is worked on as {user}"
+
+
+def _made_as_root(resource: Subject) -> Iterator[str]:
+    """Nodes are VMs too, made on the outer host as whoever its description names."""
+    if resource.parent == NESTED_PVE_NODE:
+        return
+    user = resource.provider.get("username") or ""
+    token = resource.provider.get("apiToken") or ""
+    if user == ROOT or token.startswith(f"{ROOT}!"):
+        yield f"it is made as {ROOT}"
+
+
+NOT_ROOT = Rule(
+    id="api-user-not-root",
+    level=EnforcementLevel.MANDATORY,
+    demands="Guests and HA resources are made by an API user of their own, not by root@pam.",
+    protects="The password in daily use would open every node's shell, and nothing tells its actions from a person's.",
+    source="Proxmox VE user management",
+    fix="Use name@pve with a role that suffices: nested-pve-ha:cluster, api.user; in a provider of your own, username.",
+    judges={DESIGN: _root_user, **dict.fromkeys((*VMS, CONTAINER, *HA_RESOURCES, *HA_RULES), _made_as_root)},
+    bad=design(cluster=CLUSTER | {"api": {"user": ROOT, "tls": "pinned"}}),
+    good=design(cluster=CLUSTER),
+)
+
+
+def _plain(design: Subject) -> Iterator[str]:
+    for key in design.props["plainSecrets"]:
+        yield f"{key} is in the stack file without encryption"
+
+
+NO_PLAIN_SECRETS = Rule(
+    id="no-plain-secrets",
+    level=EnforcementLevel.MANDATORY,
+    demands="Passwords, keys and tokens in a stack file are encrypted.",
+    protects="Whoever reads the repository has them, also after they are taken out again.",
+    source="Pulumi, config secrets",
+    fix="Change that secret, and set it with pulumi config set --secret.",
+    judges={DESIGN: _plain},
+    bad=design(plainSecrets=["proxmoxve:apiToken"]),
+    good=design(plainSecrets=[]),
+)
+
+RULES = (TLS_VERIFIED, HOST_KEYS, NOT_ROOT, NO_PLAIN_SECRETS)

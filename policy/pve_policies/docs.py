@@ -1,0 +1,132 @@
+"""Writes docs/policies.md from the rules: python -m pve_policies.docs > FILE, within the pack's directory."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from . import TOPICS
+from .resources import DESIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from .rule import Example, Rule
+
+IDENTITY = ("name", "number")
+LEVELS = {
+    "mandatory": "refuses the run",
+    "advisory": "is said, and the run goes on",
+    "remediate": "is put right by itself, and said",
+    "disabled": "is not looked at unless you turn the rule on",
+}
+HEAD = """\
+<!-- written by `make docs` from policy/pve_policies; do not edit -->
+# The policy pack
+
+The pack judges a design before anything is touched. `make up` and `make preview` always pass it. It is a product of its
+own: it knows resources by type and property only, and judges the `proxmoxve` and `command` resources of any Pulumi program.
+
+## Use it in a program of your own
+
+Copy the directory `policy/` into your repository, install `pulumi-policy` and `pyyaml` into the virtual environment that
+`policy/PulumiPolicy.yaml` names under `runtime.options.virtualenv`, and say:
+
+```
+pulumi preview --policy-pack policy
+pulumi up --policy-pack policy
+```
+
+A VM that carries Proxmox VE itself is known by a tag, `nested-pve` unless you set another one.
+
+## Change levels and settings
+
+Beside the pack, in `policy/PulumiPolicy.yaml`, for every program that uses it:
+
+```yaml
+config:
+  guest-kvm-off: mandatory
+  outer-host-not-overcommitted:
+    coreFactor: 2
+```
+
+For one stack, in a JSON file that `--policy-pack-config FILE` names; it has the last word, and `all` means every rule:
+
+```json
+{"guests-tagged": "disabled", "guests-fit-after-a-failure": {"enforcementLevel": "advisory", "reserveMib": 2048}}
+```
+
+`make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one.
+
+| level | a violation |
+|---|---|
+"""
+UNKNOWN = """
+A value that is not known at preview, because a resource yet to be made decides it, never passes in silence: the rule is
+reported as advice that names the property, and judges for good during `up`.
+
+What the pack cannot see: whether a value of a resource is a Pulumi secret (the engine hands it over decrypted), what a
+provider reads from its environment, and anything that is not declared in the program.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    rules = [rule for _, topic in TOPICS for rule in topic.RULES]
+    levels = "".join(f"| `{level}` | {meaning} |\n" for level, meaning in LEVELS.items())
+    overview = "".join(f"| [`{rule.id}`](#{rule.id}) | {rule.level.value} | {rule.demands} |\n" for rule in rules)
+    head = f"{HEAD}{levels}{UNKNOWN}\n## The rules\n\n| rule | level | demands |\n|---|---|---|\n{overview}"
+    return head + "".join(_topic(title, topic) for title, topic in TOPICS)
+
+
+def _topic(title: str, topic: ModuleType) -> str:
+    said = (topic.__doc__ or "").strip().split(": ", 1)[-1]
+    return f"\n## {title}\n\n{said[0].upper()}{said[1:]}\n" + "".join("\n".join(_rule(rule)) for rule in topic.RULES)
+
+
+def _rule(rule: Rule) -> Iterator[str]:
+    yield f"\n### {rule.id}\n"
+    yield f"**{rule.demands}** Level: {rule.level.value}. {rule.protects} ({rule.source})\n"
+    where = "What the design says" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
+    yield f"{where}; refused, then as it should be:\n"
+    yield f"```yaml\n{_shown(rule.bad, rule.good)}---\n{_shown(rule.good, rule.bad)}```\n"
+    yield f"Fix: {rule.fix}\n"
+    if rule.settings:
+        yield "| setting | type | default | meaning |\n|---|---|---|---|"
+        for name, schema in rule.settings.items():
+            yield f"| `{name}` | {schema['type']} | `{schema['default']}` | {schema['description']} |"
+        yield ""
+    judged = ", ".join(f"`{type_}`" for type_ in rule.judges)
+    yield f"Judges: {judged}\n"
+
+
+def _shown(example: Example, other: Example) -> str:
+    return yaml.safe_dump(_difference(dict(example.props), dict(other.props)), sort_keys=False, width=110)
+
+
+def _difference(one: Any, two: Any) -> Any:  # noqa: ANN401 - JSON values
+    """What the first has otherwise than the second, with enough around it to find the place."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        return {
+            key: _difference(value, two.get(key))
+            for key, value in one.items()
+            if value != two.get(key) or (key in IDENTITY and one != two)
+        }
+    if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        return [_difference(a, b) for a, b in zip(one, two, strict=True) if a != b]
+    if isinstance(one, list):
+        return [_scalars(item) for item in one]
+    return one
+
+
+def _scalars(item: Any) -> Any:  # noqa: ANN401 - JSON values
+    if not isinstance(item, dict):
+        return item
+    return {key: value for key, value in item.items() if not isinstance(value, (dict, list))}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

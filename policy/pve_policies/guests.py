@@ -1,0 +1,169 @@
+"""Guests under HA: what another node needs to take them over, and how they are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pulumi_policy import EnforcementLevel
+
+from .examples import GUEST, TEMPLATE, design, vm
+from .resources import DESIGN, HA_GROUPS, HA_RULES, NESTED_PVE_NODE, VM
+from .rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .rule import Props, Subject
+
+CANDIDATES_MIN = 2
+
+
+def _not_shared(design: Subject) -> Iterator[str]:
+    shared = {storage["name"] for storage in design.props["storages"] if storage["shared"]}
+    for guest in design.props["guests"]:
+        if guest["storage"] not in shared:
+            yield f"guest {guest['name']} has its disk on {guest['storage']}, which no other node can read"
+
+
+SHARED_STORAGE = Rule(
+    id="ha-guest-storage-shared",
+    level=EnforcementLevel.MANDATORY,
+    demands="Guests under HA have their disks on storage that every node sees.",
+    protects="After its node died, HA starts the guest elsewhere, finds no disk, and leaves it in the error state.",
+    source="seed 000; Proxmox VE HA manager, requirements",
+    fix="Use a shared storage, or describe it in nested-pve-ha:storages.",
+    judges={DESIGN: _not_shared},
+    bad=design(guests=[GUEST | {"storage": "local-lvm"}]),
+    good=design(guests=[GUEST]),
+)
+
+
+def _unknown_nodes(design: Subject) -> Iterator[str]:
+    known = {node["name"] for node in design.props["nodes"]}
+    for guest in design.props["guests"]:
+        for name in sorted({*guest["ha"]["nodes"], guest["node"]} - known):
+            yield f"guest {guest['name']} names node {name}, which is not in the cluster"
+
+
+RULE_NODES = Rule(
+    id="ha-nodes-exist",
+    level=EnforcementLevel.MANDATORY,
+    demands="Guests and their HA rules name nodes of the cluster.",
+    protects="Proxmox takes an HA rule with an unknown node and never uses it; with strict placement the guest runs nowhere.",
+    source="Proxmox VE HA manager, node affinity rules",
+    fix="Use names of nested-pve-ha:nodes in the guest's node and ha.nodes.",
+    judges={DESIGN: _unknown_nodes},
+    bad=design(guests=[GUEST | {"ha": GUEST["ha"] | {"nodes": ["proxmox01", "proxmox09"]}}]),
+    good=design(guests=[GUEST]),
+)
+
+
+def _one_candidate(design: Subject) -> Iterator[str]:
+    for guest in design.props["guests"]:
+        if guest["ha"]["strict"]:
+            yield from _too_few(f"guest {guest['name']}", guest["ha"]["nodes"])
+
+
+def _strict_rule(rule: Subject) -> Iterator[str]:
+    if rule.props.get("strict") and rule.props["type"] == "node-affinity":
+        yield from _too_few(f"HA rule {rule.props['rule']}", rule.props["nodes"])
+
+
+def _restricted_group(group: Subject) -> Iterator[str]:
+    if group.props.get("restricted"):
+        yield from _too_few(f"HA group {group.props['group']}", group.props["nodes"])
+
+
+def _too_few(who: str, nodes: object) -> Iterator[str]:
+    names = sorted(nodes)  # type: ignore[call-overload] # a list of names, or priorities by name
+    if len(names) < CANDIDATES_MIN:
+        yield f"{who} may run on {', '.join(names) or 'no node'} only, so HA has nowhere to move it"
+
+
+CANDIDATES = Rule(
+    id="ha-two-candidates",
+    level=EnforcementLevel.MANDATORY,
+    demands="A guest under HA may run on at least two nodes.",
+    protects="A guest that is bound to one node is not highly available, whatever the HA manager shows.",
+    source="Proxmox VE HA manager, node affinity rules (PVE 9) and groups (PVE 8)",
+    fix="Name a second node in the guest's ha.nodes, or leave strict out.",
+    judges={
+        DESIGN: _one_candidate,
+        **dict.fromkeys(HA_RULES, _strict_rule),
+        **dict.fromkeys(HA_GROUPS, _restricted_group),
+    },
+    bad=design(guests=[GUEST | {"ha": GUEST["ha"] | {"strict": True, "nodes": ["proxmox01"]}}]),
+    good=design(guests=[GUEST | {"ha": GUEST["ha"] | {"strict": True, "nodes": ["proxmox01", "proxmox02"]}}]),
+)
+
+
+def _no_agent(vm: Subject) -> Iterator[str]:
+    if _is_guest(vm) and not (vm.props.get("agent") or {}).get("enabled"):
+        yield f"VM {vm.props.get('name') or vm.name} has the guest agent off"
+
+
+def _agent_on(vm: Subject) -> Props | None:
+    if not any(_no_agent(vm)):
+        return None
+    agent: Mapping[str, object] = vm.props.get("agent") or {}
+    return {**vm.props, "agent": {**agent, "enabled": True, "waitForIp": agent.get("waitForIp") or {"disabled": True}}}
+
+
+def _is_guest(vm: Subject) -> bool:
+    return vm.parent != NESTED_PVE_NODE and not vm.props.get("template")
+
+
+GUEST_AGENT = Rule(
+    id="guest-agent-on",
+    level=EnforcementLevel.REMEDIATE,
+    demands="VMs have the guest agent on.",
+    protects="Without it a shutdown is an ACPI event that may be ignored, and backups freeze no file system.",
+    source="Proxmox VE, QEMU guest agent",
+    fix="Set agent.enabled: true; as shipped, the pack does that by itself, without waiting for the agent's answer.",
+    judges={VM: _no_agent},
+    bad=vm(agent={"enabled": False}),
+    good=vm(agent={"enabled": True}),
+    remedy=_agent_on,
+)
+
+
+def _kvm_on(design: Subject) -> Iterator[str]:
+    if not any(node["kind"] == "nested" for node in design.props["nodes"]):
+        return
+    for template in design.props["templates"]:
+        if template["kvm"]:
+            yield f"template {template['name']} has KVM on, and its guests run in nested nodes"
+
+
+KVM_OFF = Rule(
+    id="guest-kvm-off",
+    level=EnforcementLevel.DISABLED,
+    demands="Guests in nested nodes run without KVM.",
+    protects="Where the outer host's CPU or hypervisor nests badly, guests with KVM hang or crash; without it they are slow.",
+    source="seed 000",
+    fix="Set kvm: false in nested-pve-ha:templates. Turn the rule on where you want that.",
+    judges={DESIGN: _kvm_on},
+    bad=design(templates=[TEMPLATE | {"kvm": True}]),
+    good=design(templates=[TEMPLATE]),
+)
+
+
+def _template_with_cd(vm: Subject) -> Iterator[str]:
+    cdrom = vm.props.get("cdrom") or {}
+    if vm.props.get("template") and cdrom.get("fileId", "none") not in ("none", ""):
+        yield f"template {vm.props.get('name') or vm.name} has {cdrom['fileId']} in its CD drive"
+
+
+TEMPLATE_CD = Rule(
+    id="template-without-cd",
+    level=EnforcementLevel.MANDATORY,
+    demands="Templates have nothing in the CD drive.",
+    protects="Each clone keeps the image attached: it cannot migrate where the image is missing, and boots the installer.",
+    source="pulumi-proxmoxve#563, #396",
+    fix="Take cdrom out of the template, or set cdrom.fileId: none.",
+    judges={VM: _template_with_cd},
+    bad=vm(template=True, cdrom={"fileId": "local:iso/debian.iso"}),
+    good=vm(template=True, cdrom={"fileId": "none"}),
+)
+
+RULES = (SHARED_STORAGE, RULE_NODES, CANDIDATES, GUEST_AGENT, KVM_OFF, TEMPLATE_CD)

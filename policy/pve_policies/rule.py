@@ -1,0 +1,134 @@
+"""What a rule is: data about it, and for each type of resource a pure function that finds what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pulumi_policy import EnforcementLevel, PolicyConfigSchema, ResourceValidationPolicy
+
+if TYPE_CHECKING:
+    from pulumi_policy import ReportViolation, ResourceValidationArgs
+
+Props = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The resource that is judged.
+
+    Reading a property whose value is not known yet raises the SDK's UnknownValueError, which turns the verdict into an
+    advice that names the property: what is unknown never passes in silence.
+
+    Attributes:
+        props: its inputs.
+        parent: type of its parent; empty when it has none.
+        protect: whether the engine refuses to delete it.
+        provider: inputs of its provider; empty when it has none.
+        settings: the rule's settings, defaults included.
+    """
+
+    name: str
+    type: str
+    props: Props
+    parent: str = ""
+    protect: bool = False
+    provider: Props = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+Judge = Callable[[Subject], Iterator[str]]
+Remedy = Callable[[Subject], Props | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A resource that shows what a rule means; `but` is what makes it special, the rest is only there to be whole."""
+
+    type: str
+    but: Props
+    rest: Props = field(default_factory=dict)
+    parent: str = ""
+    protect: bool = False
+    provider: Props = field(default_factory=dict)
+
+    @property
+    def props(self) -> Props:
+        """All inputs."""
+        return {**self.rest, **self.but}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule of the pack.
+
+    Attributes:
+        id: its name in configuration, in messages and in the documentation.
+        level: what a violation does, unless configured otherwise.
+        demands: what must be so, as a sentence.
+        protects: what happens where it is not so.
+        source: where that is known from.
+        fix: what to change; ends each message.
+        judges: by type of resource, what finds problems; each problem is a sentence without its full stop.
+        bad: a resource that it refuses.
+        good: the nearest one that passes.
+        settings: JSON schema of each of its settings, with a default.
+        remedy: the inputs as they should be, where they can be put right by themselves; None when they are right.
+    """
+
+    id: str
+    level: EnforcementLevel
+    demands: str
+    protects: str
+    source: str
+    fix: str
+    judges: Mapping[str, Judge]
+    bad: Example
+    good: Example
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remedy: Remedy | None = None
+
+    def policy(self) -> ResourceValidationPolicy:
+        """The rule as the engine's SDK wants it."""
+        schema = PolicyConfigSchema({name: dict(value) for name, value in self.settings.items()})
+        return ResourceValidationPolicy(
+            name=self.id,
+            description=self.demands,
+            validate=self._validate,
+            remediate=self._remediate if self.remedy else None,  # type: ignore[arg-type] # a plain value does too
+            enforcement_level=self.level,
+            config_schema=schema if self.settings else None,
+            remediation_steps=self.fix,
+        )
+
+    def _validate(self, args: ResourceValidationArgs, report: ReportViolation) -> None:
+        judge = self.judges.get(args.resource_type)
+        for problem in judge(self._subject(args)) if judge else ():
+            report(f"{args.name}: {problem}. {self.fix}", None)
+
+    def _remediate(self, args: ResourceValidationArgs) -> Props | None:
+        if self.remedy is None or args.resource_type not in self.judges:
+            return None
+        return self.remedy(self._subject(args))
+
+    def _subject(self, args: ResourceValidationArgs) -> Subject:
+        defaults = {name: schema["default"] for name, schema in self.settings.items()}
+        return Subject(
+            name=args.name,
+            type=args.resource_type,
+            props=args.props,
+            parent=_type_of(args.opts.parent or ""),
+            protect=args.opts.protect,
+            provider=args.provider.props if args.provider else {},
+            settings={**defaults, **args.get_config()},
+        )
+
+
+def number(value: float) -> str:
+    """A number as people write it; whole numbers reach a rule as floats."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _type_of(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", maxsplit=1)[-1] if urn else ""

@@ -1,0 +1,59 @@
+"""Watchdogs: what turns a node off that has lost the cluster, before its guests are started elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pulumi_policy import EnforcementLevel
+
+from .examples import NODES, design, existing
+from .resources import DESIGN
+from .rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .rule import Subject
+
+NONE = "none"
+SOFTWARE = "softdog"
+
+
+def _absent(design: Subject) -> Iterator[str]:
+    for node in design.props["nodes"]:
+        if design.props["guests"] and node["watchdog"] == NONE:
+            yield f"node {node['name']} has no watchdog, and the cluster has guests under HA"
+
+
+WATCHDOG_PRESENT = Rule(
+    id="watchdog-present",
+    level=EnforcementLevel.MANDATORY,
+    demands="Every node of a cluster with guests under HA has a watchdog.",
+    protects="A node that lost the cluster goes on running its guests while HA starts them elsewhere: both write to one disk.",
+    source="F18; Proxmox VE HA manager, fencing",
+    fix="Leave watchdog out, which means softdog, or name the module of the node's hardware watchdog.",
+    judges={DESIGN: _absent},
+    bad=design(nodes=[NODES[0] | {"watchdog": NONE}, *NODES[1:]]),
+    good=design(nodes=NODES),
+)
+
+
+def _software(design: Subject) -> Iterator[str]:
+    for node in design.props["nodes"]:
+        if design.props["guests"] and node["kind"] == "existing" and node["watchdog"] == SOFTWARE:
+            yield f"node {node['name']} is fenced by softdog, which needs a kernel that still runs"
+
+
+WATCHDOG_HARDWARE = Rule(
+    id="watchdog-hardware",
+    level=EnforcementLevel.ADVISORY,
+    demands="Physical nodes of a cluster with guests under HA have a hardware watchdog.",
+    protects="softdog cannot turn a machine off whose kernel hangs: its guests stay down, or run twice.",
+    source="F18; Proxmox VE HA manager, hardware watchdog",
+    fix="Set WATCHDOG_MODULE in /etc/default/pve-ha-manager of the node, reboot it, and name the module in watchdog.",
+    judges={DESIGN: _software},
+    bad=design(nodes=[*NODES, existing(4) | {"watchdog": SOFTWARE}]),
+    good=design(nodes=[*NODES, existing(4)]),
+)
+
+RULES = (WATCHDOG_PRESENT, WATCHDOG_HARDWARE)

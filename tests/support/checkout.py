@@ -1,0 +1,29 @@
+"""A copy of what is tracked here, with this checkout's Python environment and toolchain."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def copy_tracked(directory: Path) -> None:
+    """Fill a directory; without the tests."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in listed.stdout.splitlines():
+        source = ROOT / name
+        if source.is_file() and not name.startswith("tests/"):
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    (directory / ".venv").symlink_to(ROOT / ".venv")
+    (directory / ".nested-pve").mkdir()
+    (directory / ".nested-pve" / "pulumi").symlink_to(ROOT / ".nested-pve" / "pulumi")

@@ -1,0 +1,204 @@
+"""The policy pack asked by the real engine: every rule's examples as resources of a program without our components."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from pulumi_policy import EnforcementLevel
+
+from policy.pve_policies import RULES, Rule, resources
+from tests.support.workspace import ROOT, Run, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from policy.pve_policies.rule import Example
+
+# Each resource has its rule's name. A value that is the marker comes out of a command that no preview runs.
+PROGRAM = """
+import pulumi_command as command
+
+later = command.local.Command("later", create="true").stdout
+
+class Component(pulumi.ComponentResource):
+    pass
+
+def known(value):
+    if value == cfg("marker"):
+        return later
+    if isinstance(value, dict):
+        return {key: known(item) for key, item in value.items()}
+    return [known(item) for item in value] if isinstance(value, list) else value
+
+api = pulumi.ProviderResource("proxmoxve", "api", {
+    "endpoint": "https://127.0.0.1:1", "username": "ci@pve", "password": pulumi.Output.secret("ci-password"),
+})
+for name, (kind, props, protect) in cfg("resources").items():
+    opts = pulumi.ResourceOptions(protect=protect)
+    if kind.startswith("pulumi:providers:"):
+        pulumi.ProviderResource(kind.rsplit(":", 1)[1], name, known(props), opts)
+    elif kind.startswith("proxmoxve:"):
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=api, version="8.6.0"))
+        pulumi.CustomResource(kind, name, known(props), opts)
+    elif kind.startswith("command:"):
+        pulumi.CustomResource(kind, name, known(props), opts)
+    else:
+        Component(kind, name, known(props), opts)
+"""
+MARKER = "known after the run"
+ASKED = {rule.id: rule for rule in RULES if rule.level != EnforcementLevel.DISABLED}
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the engine heard of the pack.
+
+    Attributes:
+        found: level and message, by resource and rule.
+        unknown: names of rules that could not judge.
+    """
+
+    run: Run
+    found: dict[tuple[str, str], list[tuple[str, str]]]
+    unknown: list[str]
+
+
+def judge(
+    workspace: Workspace, examples: Mapping[str, Example], *arguments: str, pack: Path = ROOT / "policy"
+) -> Verdicts:
+    given = {name: (example.type, dict(example.props), example.protect) for name, example in examples.items()}
+    workspace.write_program(PROGRAM, {"resources": given, "marker": MARKER})
+    run = workspace.finish(workspace.start("preview", "--policy-pack", str(pack), *arguments))
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    unknown = []
+    for event in (event["policyEvent"] for event in run.events if "policyEvent" in event):
+        if "can't run policy" in event["message"]:
+            unknown.append(event["policyName"])
+            assert event["enforcementLevel"] == "advisory"
+        name = event.get("resourceUrn", "").rsplit("::", 1)[-1]
+        found.setdefault((name, event["policyName"]), []).append((event["enforcementLevel"], event["message"]))
+    return Verdicts(run, found, unknown)
+
+
+def test_every_bad_example_is_refused_and_named(workspace: Workspace) -> None:
+    verdicts = judge(workspace, {name: rule.bad for name, rule in ASKED.items()})
+    assert verdicts.run.code != 0
+    for name, rule in ASKED.items():
+        if rule.remedy is None:
+            assert {level for level, _ in verdicts.found[name, name]} == {rule.level.value}, name
+            assert all(message.strip().endswith(rule.fix) for _, message in verdicts.found[name, name])
+
+
+def test_every_good_example_passes_its_own_rule_and_all_mandatory_ones(workspace: Workspace) -> None:
+    verdicts = judge(workspace, {name: rule.good for name, rule in ASKED.items()})
+    assert verdicts.run.code == 0, verdicts.run.output
+    levels = {level for found in verdicts.found.values() for level, _ in found}
+    assert "mandatory" not in levels
+    assert not [name for name, rule in verdicts.found if name == rule]
+    assert verdicts.unknown == []
+
+
+def test_what_is_unknown_at_preview_is_said_for_every_rule(workspace: Workspace) -> None:
+    unknown = {name: hidden(rule) for name, rule in ASKED.items()}
+    verdicts = judge(workspace, unknown)
+    assert set(verdicts.unknown) == set(ASKED)
+
+
+def hidden(rule: Rule) -> Example:
+    """The bad example, none of its special values known."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(rule.bad, but=_hidden(rule.bad.but))
+
+
+def _hidden(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    if isinstance(value, dict):
+        return {key: _hidden(item) for key, item in value.items()}
+    return [_hidden(item) for item in value] if isinstance(value, list) else MARKER
+
+
+def test_a_remedy_is_shown_in_the_preview(workspace: Workspace) -> None:
+    verdicts = judge(workspace, {"vm": ASKED["guest-agent-on"].bad})
+    assert verdicts.run.code == 0, verdicts.run.output
+    (done,) = [event["policyRemediationEvent"] for event in verdicts.run.events if "policyRemediationEvent" in event]
+    assert done["policyName"] == "guest-agent-on"
+    assert verdicts.run.metadata("vm")["new"]["inputs"]["agent"]["enabled"] is True
+    assert "guest-agent-on" in verdicts.run.output
+
+
+def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Path) -> None:
+    examples = {name: ASKED[name].bad for name in ("unique-vmids", "guests-fit-after-a-failure", "guest-agent-on")}
+    examples["guest-kvm-off"] = next(rule for rule in RULES if rule.id == "guest-kvm-off").bad
+    config = tmp_path / "policy.json"
+    config.write_text(
+        json.dumps(
+            {
+                "unique-vmids": "advisory",
+                "guests-fit-after-a-failure": {"reserveMib": 0},
+                "guest-agent-on": "disabled",
+                "guest-kvm-off": "mandatory",
+            }
+        )
+    )
+    verdicts = judge(workspace, examples, "--policy-pack-config", str(config))
+    (advice,) = verdicts.found["unique-vmids", "unique-vmids"]
+    assert advice[0] == "advisory"
+    assert ("guests-fit-after-a-failure", "guests-fit-after-a-failure") not in verdicts.found
+    assert not [event for event in verdicts.run.events if "policyRemediationEvent" in event]
+    assert verdicts.found["guest-kvm-off", "guest-kvm-off"][0][0] == "mandatory"
+    config.write_text(json.dumps({"guests-fit-after-a-failure": {"reserveMib": "much"}}))
+    refused = judge(workspace, examples, "--policy-pack-config", str(config))
+    assert refused.run.code != 0
+    assert "reserveMib" in refused.run.output
+
+
+@pytest.fixture
+def adopted(tmp_path: Path) -> Path:
+    """The pack as somebody else has it: copied into a repository of their own."""
+    pack = tmp_path / "adopted"
+    shutil.copytree(ROOT / "policy", pack, ignore=shutil.ignore_patterns("__pycache__"))
+    return pack
+
+
+def configure(pack: Path, config: Mapping[str, Any]) -> None:
+    document = yaml.safe_load((pack / "PulumiPolicy.yaml").read_text())
+    document["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
+    (pack / "PulumiPolicy.yaml").write_text(yaml.safe_dump({**document, "config": dict(config)}))
+
+
+def test_an_adopted_pack_has_its_configuration_beside_it(workspace: Workspace, adopted: Path, tmp_path: Path) -> None:
+    examples = {"unique-vmids": ASKED["unique-vmids"].bad, "unique-macs": ASKED["unique-macs"].bad}
+    configure(adopted, {"unique-vmids": "advisory", "unique-macs": {"enforcementLevel": "disabled"}})
+    verdicts = judge(workspace, examples, pack=adopted)
+    assert verdicts.run.code == 0, verdicts.run.output
+    assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["advisory"]
+    assert ("unique-macs", "unique-macs") not in verdicts.found
+    config = tmp_path / "policy.json"
+    config.write_text(json.dumps({"unique-vmids": "mandatory"}))
+    verdicts = judge(workspace, examples, "--policy-pack-config", str(config), pack=adopted)
+    assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["mandatory"]
+
+
+def test_a_mistyped_rule_in_the_packs_configuration_is_refused(workspace: Workspace, adopted: Path) -> None:
+    configure(adopted, {"unique-vmid": "advisory"})
+    verdicts = judge(workspace, {}, pack=adopted)
+    assert verdicts.run.code != 0
+    assert "there is no rule unique-vmid" in verdicts.run.output
+    assert "Traceback" not in verdicts.run.output
+
+
+def test_resources_of_programs_without_our_components_are_judged(workspace: Workspace) -> None:
+    vm = next(rule for rule in RULES if rule.id == "vm-names").good
+    from dataclasses import replace  # noqa: PLC0415
+
+    node = replace(vm, but={"name": "inner", "tags": ["nested-pve"], "cpu": {"type": "kvm64"}})
+    verdicts = judge(workspace, {"inner": node, "any": ASKED["tls-verified"].bad})
+    assert ("inner", "nested-node-cpu-host") in verdicts.found
+    assert ("any", "tls-verified") in verdicts.found
+    assert ASKED["tls-verified"].bad.type == resources.PROVIDER
