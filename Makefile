@@ -10,13 +10,14 @@ STAGE := tools/stage
 # The lab and its tests need root; everything else runs as the caller.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NESTED_PVE_LAB_STATE,XDG_CACHE_HOME,CI)
 LAB := $(SUDO) $(PY) -m lab
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GO_MODULES := toolchain/command toolchain/proxmoxve
 # The flags of the toolchain's own builds, so that lint and tests use the same build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
-TEST_PROGRAMS := sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck
-SHELL_SCRIPTS := tools/stage tools/debian-packages tools/python-environment .ci/run
+TEST_PROGRAMS := sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck jq=jq psql=postgresql-client pg_ctlcluster=postgresql
+SHELL_SCRIPTS := tools/pr-comment tools/stage tools/debian-packages tools/python-environment .ci/run
 
 # The stacks that are built in the lab; any other is for machines of your own, and runs where you are.
 LAB_STACKS := dev twonode
@@ -34,7 +35,7 @@ help: ## List the commands
 	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
-.PHONY: venv toolchain lab up preview status shell down clean
+.PHONY: venv toolchain lab up preview pr-report status shell down clean
 venv: .venv/.complete ## Make the Python environment from the locked requirements
 
 toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
@@ -50,6 +51,11 @@ up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA gue
 
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
 	@$(ADMIN) preview --stack $(STACK)
+
+# In the lab only when something is recorded there: a stack file alone is judged without it.
+RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
+pr-report: toolchain ## What a change would do, in Markdown (BASE=revision, OUTPUT=file); fails when it is refused
+	@$(if $(RECORDED),$(ADMIN),$(PY) -m admin) report --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(OUTPUT),--output $(OUTPUT))
 
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)
@@ -98,6 +104,8 @@ lint: venv ## Formatting, lint and types of Python, shell and Go
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m mypy
 	@shellcheck $(SHELL_SCRIPTS)
+	@go run $(ACTIONLINT)
+	@.venv/bin/zizmor --offline --quiet .github/workflows
 	@for module in $(GO_MODULES); do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 go-test: ## Go's own tests of the plugins
@@ -112,6 +120,7 @@ lock: venv ## Compile requirements.txt from pyproject.toml
 
 docs: venv ## Generate the reference pages
 	@$(PY) -m components.config docs && $(PY) -m admin docs
+	@cd policy && $(abspath $(PY)) -m pve_policies.docs > ../docs/policies.md && echo wrote policies.md
 
 bench: toolchain ## Measure; writes docs/benchmarks.md (QUICK=1: few runs; COLD=1: builds the toolchain anew, too)
 	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)

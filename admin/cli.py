@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from pathlib import Path  # noqa: TC003 - typer reads the types at run time
 from typing import Annotated
 
 import typer
@@ -44,6 +46,33 @@ def preview(*, stack: Stack = "dev") -> None:
     from admin import operations  # noqa: PLC0415
 
     operations.preview(stack)
+
+
+@app.command()
+def report(
+    *,
+    stack: Stack = "dev",
+    base: Annotated[str, typer.Option(help="Git revision to compare with where no state can be read.")] = "",
+    output: Annotated[Path | None, typer.Option(help="A file; standard output otherwise.")] = None,
+) -> None:
+    """Tell in Markdown what a change would do, for a pull request; exit code 1 when `up` would refuse it."""
+    from admin.report.command import report as tell  # noqa: PLC0415
+
+    text, passes = tell(stack, base or None)
+    if output is None:
+        out.print(text, markup=False, soft_wrap=True)
+    else:
+        output.write_text(text)
+    if not passes:
+        raise typer.Exit(1)
+
+
+@app.command()
+def changed_stacks(*, base: Annotated[str, typer.Option(help="Git revision to compare with.")] = "") -> None:
+    """Print the stacks whose inputs changed, as JSON; all of them without --base."""
+    from admin.report.command import changed_stacks as changed  # noqa: PLC0415
+
+    out.print(json.dumps(changed(base or None)), markup=False, soft_wrap=True)
 
 
 @app.command()

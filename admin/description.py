@@ -39,21 +39,35 @@ def read(stack: str, environment: dict[str, str]) -> Description:
     Raises:
         AdminError: stack-unknown, config-invalid, stack-secrets.
     """
-    file = ROOT / f"Pulumi.{stack}.yaml"
-    if not file.is_file():
-        there = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
-        raise AdminError(
-            "stack-unknown",
-            f"there is no stack file for {stack}",
-            observed=f"stacks {', '.join(there)}",
-            expected=file.name,
-        )
+    file = stack_file(stack)
     settings, secret_keys = _settings(stack, file, environment)
     try:
         config = load(settings)
         return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ))
     except ConfigError as error:
         raise InvalidConfigError(str(error)) from None
+
+
+def stacks() -> list[str]:
+    """The stacks that have a stack file."""
+    return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+
+
+def stack_file(stack: str) -> Path:
+    """Where a stack is described.
+
+    Raises:
+        AdminError: stack-unknown.
+    """
+    file = ROOT / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        raise AdminError(
+            "stack-unknown",
+            f"there is no stack file for {stack}",
+            observed=f"stacks {', '.join(stacks())}",
+            expected=file.name,
+        )
+    return file
 
 
 class InvalidConfigError(AdminError):
@@ -75,7 +89,7 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
             "config-invalid", f"{file.name} is not a stack file", observed=str(error), expected="YAML"
         ) from None
     if "secure:" not in file.read_text():
-        return {key: _text(value) for key, value in document.items()}, set()
+        return {key: as_text(value) for key, value in document.items()}, set()
     command = ["pulumi", "config", "--stack", stack, "--json", "--show-secrets", "--non-interactive"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PULUMI_S, check=False
@@ -103,5 +117,6 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
     )
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - any YAML value
+def as_text(value: Any) -> str:  # noqa: ANN401 - any YAML value
+    """A value of a stack file as the engine hands it over."""
     return value if isinstance(value, str) else json.dumps(value)

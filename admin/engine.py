@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 LOGS = OWN / "logs"
-POLICY_PACK = "policy"
 POLL_S = 0.05
 QUERY_S = 120
+
+
 Event = dict[str, Any]
 
 
@@ -36,6 +37,9 @@ class Run:
     changes: dict[str, int] = field(default_factory=dict)  # operation -> number of resources
     errors: list[tuple[str, str]] = field(default_factory=list)  # URN (may be empty) and text
     violations: list[tuple[str, str, str]] = field(default_factory=list)  # policy, URN, text
+    advice: list[tuple[str, str]] = field(default_factory=list)  # policy, text
+    remedies: list[tuple[str, str]] = field(default_factory=list)  # policy, URN
+    events: list[Event] = field(default_factory=list)
     duration_s: float = 0.0
 
     @property
@@ -50,12 +54,13 @@ class Engine:
 
     stack: str
     environment: dict[str, str]
+    directory: Path = ROOT
 
     def query(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """A short call whose output is wanted."""
         return subprocess.run(
             ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"],
-            cwd=ROOT,
+            cwd=self.directory,
             env=self.environment,
             input=stdin,
             capture_output=True,
@@ -77,12 +82,19 @@ class Engine:
         deployment: dict[str, Any] = json.loads(done.stdout)
         return deployment
 
-    def replace_state(self, deployment: dict[str, Any]) -> None:
-        """Record another state.
+    def replace_state(self, seen: dict[str, Any], deployment: dict[str, Any]) -> None:
+        """Record another state than the one that was seen.
 
         Raises:
-            AdminError: engine-failed.
+            AdminError: stack-locked, also when the state is no more the one that was seen; engine-failed.
         """
+        if self.export() != seen:
+            raise AdminError(
+                "stack-locked",
+                "another run works on this stack",
+                observed="a state that changes",
+                expected="no other run",
+            )
         _refuse_failed(self.query("stack", "import", stdin=json.dumps(deployment)), "stack import")
 
     def create_stack(self) -> None:
@@ -93,7 +105,7 @@ class Engine:
         """
         done = subprocess.run(
             ["pulumi", "stack", "init", self.stack, "--no-select", "--non-interactive"],
-            cwd=ROOT,
+            cwd=self.directory,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -125,9 +137,15 @@ class Engine:
         with output.open("w+") as sink, _interrupts_left_to_the_child():
             os.fchmod(sink.fileno(), 0o600)
             process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
+                command,
+                cwd=self.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
             )
             for event in _follow(events, process):
+                run.events.append(event)
                 _record(run, event)
                 on_event(event)
             sink.seek(0)
@@ -137,12 +155,12 @@ class Engine:
 
 
 def _refuse_failed(done: subprocess.CompletedProcess[str], what: str) -> None:
-    if done.returncode != 0:
-        raise AdminError(
-            "engine-failed",
-            f"`pulumi {what}` failed",
-            observed=done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}",
-        )
+    if done.returncode == 0:
+        return
+    observed = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+    if "the stack is currently locked" in observed:
+        raise AdminError("stack-locked", "another run holds this stack", observed=observed, expected="no other run")
+    raise AdminError("engine-failed", f"`pulumi {what}` failed", observed=observed)
 
 
 def _follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[Event]:
@@ -170,6 +188,10 @@ def _record(run: Run, event: Event) -> None:
     elif policy := event.get("policyEvent"):
         if policy.get("enforcementLevel") == "mandatory":
             run.violations.append((policy["policyName"], policy.get("resourceUrn", ""), policy["message"].strip()))
+        else:
+            run.advice.append((policy["policyName"], policy["message"].strip()))
+    elif remedy := event.get("policyRemediationEvent"):
+        run.remedies.append((remedy["policyName"], remedy.get("resourceUrn", "")))
     elif summary := event.get("summaryEvent"):
         run.changes = dict(summary.get("resourceChanges") or {})
 

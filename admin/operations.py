@@ -19,6 +19,7 @@ from admin import (
     locks,
     orphans,
     outer_vms,
+    policies,
     vanished,
 )
 from admin.errors import AdminError
@@ -28,7 +29,6 @@ from onnode.errors import StepError
 if TYPE_CHECKING:
     from admin.description import Description
 
-POLICY = ("--policy-pack", engine.POLICY_PACK)
 # With the credentials of today: the recorded ones of a provider may be wrong, or changed since.
 REFRESH = ("--refresh", "--run-program")
 
@@ -71,12 +71,12 @@ def up(stack: str, *, yes: bool) -> bool:
     refresh = REFRESH if place.has_resources else ()
     if not yes:
         with stage("Preview"):
-            plan = _run(place, "preview", *POLICY, *refresh)
-        out.print(f"  planned: {summary(plan.changed)}")
+            plan = _judged(place, "preview", *refresh)
+        _tell(plan, stack)
         if plan.changed:
             confirm("Make these changes?")
     with stage("Run"):
-        run = _run(place, "up", "--yes", "--skip-preview", *POLICY, *refresh)
+        run = _judged(place, "up", "--yes", "--skip-preview", *refresh)
         out.print(f"  {summary(run.changed)}")
     return bool(run.changed)
 
@@ -97,8 +97,8 @@ def preview(stack: str) -> None:
         else:
             lab_instance.refuse_gone(state)
     with stage("Preview"):
-        run = _run(Place(described, runner, state or _EMPTY), "preview", *POLICY)
-        out.print(f"  planned: {summary(run.changed)}")
+        run = _judged(Place(described, runner, state or _EMPTY), "preview")
+        _tell(run, stack)
 
 
 def down(stack: str, *, yes: bool) -> None:
@@ -138,15 +138,19 @@ def _prepare(stack: str) -> Place:
         runner.create_stack()
         return Place(described, runner, _EMPTY)
     if lab_instance.is_gone(state):
-        state = lab_instance.forgotten(state)
-        runner.replace_state(state)
+        state = _recorded(runner, state, lab_instance.forgotten(state))
         out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
     if interrupted.has_pending(state):
-        state, adopted = interrupted.resolve_pending(state)
-        runner.replace_state(state)
+        resolved, adopted = interrupted.resolve_pending(state)
+        state = _recorded(runner, state, resolved)
         names = ", ".join(failures.resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
     return Place(described, runner, state)
+
+
+def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    runner.replace_state(seen, state)
+    return state
 
 
 def _compared_with_hosts(place: Place) -> Place:
@@ -159,10 +163,27 @@ def _compared_with_hosts(place: Place) -> Place:
     if not lost:
         return place
     vanished.refuse_members(place.description, place.state, [node for node, _ in lost])
-    state = vanished.forget(place.state, [urn for _, urn in lost])
-    place.engine.replace_state(state)
+    state = _recorded(place.engine, place.state, vanished.forget(place.state, [urn for _, urn in lost]))
     out.print(f"  gone from the host, and installed anew: {', '.join(node.name for node, _ in lost)}")
     return replace(place, state=state)
+
+
+def _tell(preview: engine.Run, stack: str) -> None:
+    """The same summary as a pull request gets, before anybody is asked."""
+    from admin.report import markdown, plan, terminal  # noqa: PLC0415 - a run that asks nobody needs none of it
+
+    read = plan.read(preview.events)
+    for line in terminal.lines(markdown.Report(stack, read, read.recorded, "")):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+    out.print(f"  planned: {summary(preview.changed)}")
+
+
+def _judged(place: Place, operation: str, *arguments: str) -> engine.Run:
+    """A run under the policy pack, which also says what it does not refuse."""
+    run = _run(place, operation, *policies.arguments(place.engine.stack), *arguments)
+    for line in policies.said(run):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+    return run
 
 
 def _run(place: Place, operation: str, *arguments: str) -> engine.Run:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from admin.engine import POLICY_PACK, Engine, Event
+from admin.engine import Engine, Event
 from admin.environment import ROOT, for_engine
 from admin.failures import resource_name
 from admin.operations import REFRESH
+from admin.policies import PACK as POLICY_PACK
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError

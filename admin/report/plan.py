@@ -1,0 +1,131 @@
+"""What the engine would do, as it said in its events: operations, verdicts of rules, errors. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from admin.failures import NOISE, resource_name
+from components.design import TYPE as DESIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from admin.engine import Event
+
+SAME = ("same", "refresh", "read")
+OURS = "nested-pve-ha:index:"
+UNJUDGED = "can't run policy"
+COUNTED = {
+    "create": "to create",
+    "update": "to update",
+    "create-replacement": "to replace",
+    "delete": "to delete",
+    "import": "to import",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One resource that changes.
+
+    Attributes:
+        op: the engine's word.
+        component: name and type of the component of ours that it belongs to; empty for what belongs to none.
+        differs: names of the properties that differ.
+    """
+
+    op: str
+    name: str
+    type: str
+    component: tuple[str, str]
+    differs: tuple[str, ...] = ()
+    old: Mapping[str, Any] = field(default_factory=dict)
+    new: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one rule said of one resource."""
+
+    rule: str
+    level: str
+    resource: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A preview.
+
+    Attributes:
+        recorded: the design as the stack's state has it; None when nothing is recorded, or not all that is known today.
+        designed: the design that was previewed; None when the program did not get that far.
+    """
+
+    operations: list[Operation]
+    verdicts: list[Verdict]
+    remedied: list[tuple[str, str]]
+    errors: list[str]
+    recorded: Mapping[str, Any] | None
+    designed: Mapping[str, Any] | None
+
+    @property
+    def counted(self) -> str:
+        """How many resources are to be made, changed, removed; empty when none is."""
+        counts = Counter(operation.op for operation in self.operations)
+        return ", ".join(f"{counts[op]} {words}" for op, words in COUNTED.items() if counts[op])
+
+
+def read(events: Iterable[Event]) -> Plan:
+    """Sort the events of a preview."""
+    plan = Plan([], [], [], [], None, None)
+    recorded = designed = None
+    for event in events:
+        if begun := event.get("resourcePreEvent"):
+            metadata = begun["metadata"]
+            if metadata["type"] == DESIGN:
+                recorded, designed = _inputs(metadata, "old") or None, _inputs(metadata, "new") or None
+            if metadata["op"] not in SAME and not metadata["type"].startswith("pulumi:pulumi:Stack"):
+                plan.operations.append(_operation(metadata))
+        elif found := event.get("policyEvent"):
+            plan.verdicts.append(_verdict(found))
+        elif done := event.get("policyRemediationEvent"):
+            plan.remedied.append((done["policyName"], resource_name(done.get("resourceUrn", ""))))
+        elif (said := event.get("diagnosticEvent")) and said.get("severity") == "error":
+            plan.errors.extend(text for text in [said["message"].strip()] if not NOISE.search(text))
+    if recorded and designed and not designed.keys() <= recorded.keys():
+        recorded = None  # an earlier version of this program recorded less: what is missing there is no change
+    # The engine works in parallel: its order is another one each time.
+    plan.operations.sort(key=lambda operation: (operation.type, operation.name, operation.op))
+    plan.verdicts.sort(key=lambda verdict: (verdict.rule, verdict.resource, verdict.message))
+    return Plan(plan.operations, plan.verdicts, plan.remedied, plan.errors, recorded, designed)
+
+
+def _operation(metadata: Mapping[str, Any]) -> Operation:
+    state = metadata.get("new") or metadata.get("old") or {}
+    parent = state.get("parent", "")
+    kind = parent.split("::")[2].rsplit("$", maxsplit=1)[-1] if parent else ""
+    component = (resource_name(parent), kind) if kind.startswith(OURS) else ("", "")
+    return Operation(
+        metadata["op"],
+        resource_name(metadata["urn"]),
+        metadata["type"],
+        component,
+        tuple(metadata.get("diffs") or ()),
+        _inputs(metadata, "old"),
+        _inputs(metadata, "new"),
+    )
+
+
+def _inputs(metadata: Mapping[str, Any], which: str) -> dict[str, Any]:
+    return dict((metadata.get(which) or {}).get("inputs") or {})
+
+
+def _verdict(event: Mapping[str, Any]) -> Verdict:
+    text = event["message"].strip()
+    # The engine puts the rule's description above what it found; what could not be judged is one line.
+    message = text if UNJUDGED in text else text.partition("\n")[2] or text
+    resource = resource_name(event.get("resourceUrn", ""))
+    return Verdict(event["policyName"], event["enforcementLevel"], resource, message.removeprefix(f"{resource}: "))

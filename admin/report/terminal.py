@@ -1,0 +1,19 @@
+"""What changes in the design, for the person who is about to say yes. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin.report.changes import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from admin.report.markdown import Report
+
+
+def lines(report: Report) -> Iterator[str]:
+    """One line for each change; nothing when nothing is recorded that it could differ from."""
+    for change in report.changes:
+        told = f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
+        yield f"! {change.mark.value}: {told}" if change.mark is not Mark.NONE else f"  {told}"

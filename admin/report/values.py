@@ -1,0 +1,44 @@
+"""JSON values as people read them: by name, leaf by leaf. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+IDENTITY = ("name", "number")
+SHOWN_WIDTH = 80
+
+
+def by_identity(items: Any) -> dict[str, Any]:  # noqa: ANN401 - a list of JSON objects
+    """The items of a list by what tells them apart."""
+    return {_identity(item): item for item in items}
+
+
+def _identity(item: Mapping[str, Any]) -> str:
+    value = next(item[key] for key in IDENTITY if key in item)
+    return shown(value)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
+    """Every value that holds no others, with its path: `nodes[pve1].votes`; what is null or empty is not there."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        for item in value:
+            yield from leaves(item, f"{path}[{_identity(item)}]")
+    elif value is not None:
+        yield path, value
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - JSON values
+    """On one line, whole numbers without a point."""
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(shown, value)) or "none"
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    text = text.lower() if isinstance(value, bool) else text
+    return text if len(text) <= SHOWN_WIDTH else f"{text[: SHOWN_WIDTH - 1]}…"

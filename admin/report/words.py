@@ -1,0 +1,107 @@
+"""Operations in human terms, grouped by what they belong to. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components import corosync_cluster, design, ha_guest, host_prep, nested_pve_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from admin.report.plan import Operation
+
+PLACES = {
+    design.TYPE: "design",
+    host_prep.TYPE: "outer host {}",
+    nested_pve_node.TYPE: "node {}",
+    corosync_cluster.TYPE: "cluster",
+    ha_guest.TEMPLATE_TYPE: "template {}",
+    ha_guest.TYPE: "guest {}",
+}
+# In the order in which things happen: steps by the end of their command line, resources by their type.
+WORDS = {
+    "pulumi:providers:proxmoxve": "API access",
+    "identity": "look whether a cluster is there already, and whether it is the described one",
+    "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
+    "install-node": "install Proxmox VE unattended",
+    "command:remote:CopyToRemote": "steps of this program on the machine",
+    "journal": "note how the host was, to put it back on destroy",
+    "verify-host": "check the host: version, room, foreign VMs and bridges",
+    "check-certificate": "compare the API's certificate over SSH",
+    "repository": "package repository and packages",
+    "kvm-nested": "nested KVM, now and after a reboot",
+    "proxmoxve:network/linux/bridge:Bridge": "bridge",
+    "dhcp": "DHCP on the bridges",
+    "nfs-export": "export of the shared storage",
+    "proxmoxve:download/file:File": "installer image",
+    "prepare-node": "repository, upgrade, interfaces",
+    "verify-node": "check from inside: virtualization, version, clock, addresses",
+    "link-preflight": "try every link between every two nodes",
+    "create-cluster": "create the cluster on the seed",
+    "join-node": "join {joiner} to the cluster",
+    "verify-cluster": "check members, votes and links from every side",
+    "api-user": "API user for daily work",
+    "proxmoxve:cluster/options:Options": "datacenter options",
+    "proxmoxve:storage/nfs:Nfs": "storage",
+    "template": "make the template",
+    "container": "make the container",
+    "ha-ready": "check that its node can run it under HA",
+    "proxmoxve:index/hagroup:Hagroup": "HA group",
+    "proxmoxve:index/haresource:Haresource": "HA resource",
+    "proxmoxve:index/harule:Harule": "HA rule",
+    "verify-guest": "check that HA runs it",
+}
+VERBS = {
+    "create": "make",
+    "update": "change",
+    "delete": "remove",
+    "replace": "make anew",
+    "create-replacement": "make anew",
+    "delete-replaced": "remove the old",
+    "import": "adopt",
+    "discard": "forget",
+}
+JOIN = "cluster-join-"
+QUIET = ("pulumi:providers:command",)  # made by the engine itself, for us
+
+
+def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
+    """Sentences by place; components themselves only group."""
+    told: dict[str, list[str]] = {}
+    for operation in sorted(operations, key=_when):
+        if operation.type not in PLACES and not operation.type.startswith(QUIET):
+            told.setdefault(_place(operation), []).append(sentence(operation))
+    return {place: list(dict.fromkeys(sentences)) for place, sentences in told.items()}
+
+
+def sentence(operation: Operation) -> str:
+    """What one operation does."""
+    verb, kind = VERBS.get(operation.op, operation.op), _kind(operation)
+    what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
+    if kind != operation.type:
+        again = {"create": what, "update": f"again: {what}"}
+        return again.get(operation.op, f"{verb}: {what}")
+    more = f" ({', '.join(operation.differs)})" if operation.op == "update" and operation.differs else ""
+    return f"{verb} {what} {operation.name}{more}"
+
+
+def _kind(operation: Operation) -> str:
+    """The step, for a step; the type for everything else."""
+    if operation.type in ("command:local:Command", "command:remote:Command"):
+        command = str((operation.new or operation.old).get("create", ""))
+        return command.rsplit(" ", 1)[-1]
+    return operation.type
+
+
+def _place(operation: Operation) -> str:
+    name, kind = operation.component
+    return PLACES.get(kind, "stack").format(name)
+
+
+def _when(operation: Operation) -> tuple[int, str, int, str]:
+    """By component and lifecycle; the engine's own order differs from run to run."""
+    name, component = operation.component
+    kind = _kind(operation)
+    rank = list(WORDS).index(kind) if kind in WORDS else len(WORDS)
+    return (list(PLACES).index(component) if component in PLACES else len(PLACES), name, rank, operation.name)

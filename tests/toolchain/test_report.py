@@ -1,0 +1,143 @@
+"""The report for a pull request where the runner has neither state nor secrets, by the real engine; compared to the letter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.support.checkout import copy_tracked
+from tests.support.golden import compare
+from tests.support.program import change
+from tests.unit.admin.report.test_changes import NODE4, ROOM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GOLDEN = Path(__file__).parent / "golden" / "reports"
+LIMIT_S = 120
+PREFIX = "nested-pve-ha:"
+AUTHOR = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+
+# What is changed, and what `up` would do.
+CASES: dict[str, tuple[str, dict[str, Any], int]] = {
+    "nothing": ("dev", {}, 0),
+    "add-a-node": ("dev", {"nodes.+": NODE4, **ROOM}, 0),
+    "change-a-ring-address": ("dev", {"nodes.1.links.1": "10.20.1.196"}, 1),
+    "raise-memory": ("dev", {"nodes.1.memoryMib": 3072, "guests.1.memoryMib": 1024}, 0),
+    "break-rules": (
+        "dev",
+        {
+            "outerHosts.0.nested": False,
+            "outerHosts.0.repository": "enterprise",
+            "nodes.1.cpuType": "kvm64",
+            "cluster.links.1.priority": 20,
+            "cluster.options.migrationNetwork": "10.10.1.0/24",
+            "guests.0.ha": {"strict": True, "nodes": {"proxmox01": 1}},
+            "guests.1.memoryMib": 16384,
+            "nodes.0.votes": 3,
+        },
+        1,
+    ),
+    "break-the-configuration": ("dev", {"cluster.seed": "nobody", "nodes.0.vmid": 102}, 1),
+    "existing-nodes": ("physical", {"guests.0.memoryMib": 1024}, 0),
+}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A repository with one commit, on which stack files are changed."""
+
+    directory: Path
+    environment: Mapping[str, str]
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.directory,
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    def write(self, stack: str, config: Mapping[str, Any]) -> None:
+        file = self.directory / f"Pulumi.{stack}.yaml"
+        document = yaml.safe_load(file.read_text())
+        document["config"] = {f"{PREFIX}{key}": value for key, value in config.items()}
+        file.write_text(yaml.safe_dump(document))
+
+    def config(self, stack: str) -> dict[str, Any]:
+        document = yaml.safe_load((self.directory / f"Pulumi.{stack}.yaml").read_text())["config"]
+        return {key.removeprefix(PREFIX): value for key, value in document.items()}
+
+    def report(self, stack: str, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, the Markdown, and what was said beside it."""
+        output = self.directory / "report.md"
+        output.unlink(missing_ok=True)
+        command = (".venv/bin/python", "-m", "admin", "report", "--stack", stack, "--output", str(output), *arguments)
+        done = self.run(*command)
+        return done.returncode, output.read_text() if output.exists() else "", done.stdout + done.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Checkout:
+    directory = tmp_path / "checkout"
+    copy_tracked(directory)
+    # As on a runner for a fork: nothing that opens a state or a host.
+    hidden = (
+        "PULUMI_CONFIG_PASSPHRASE",
+        "PULUMI_CONFIG_PASSPHRASE_FILE",
+        "PULUMI_BACKEND_URL",
+        "NESTED_PVE_CREDENTIALS",
+    )
+    environment = {name: value for name, value in {**os.environ, **toolchain}.items() if name not in hidden}
+    made = Checkout(directory, {**environment, **AUTHOR})
+    for command in (("git", "init", "-q"), ("git", "add", "-A"), ("git", "commit", "-qm", "base")):
+        assert made.run(*command).returncode == 0
+    return made
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_report_reads_as_kept(case: str, checkout: Checkout) -> None:
+    stack, changed, code = CASES[case]
+    checkout.write(stack, change(checkout.config(stack), changed))
+    found, text, said = checkout.report(stack, "--base", "HEAD")
+    assert found == code, said
+    compare(text, GOLDEN / f"{case}.md")
+
+
+def test_a_removed_node_is_refused(checkout: Checkout) -> None:
+    config = checkout.config("dev")
+    del config["nodes"][2]
+    del config["guests"]  # two votes carry no HA
+    checkout.write("dev", config)
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 1, said
+    compare(text, GOLDEN / "remove-a-node.md")
+
+
+def test_a_new_stack_has_no_base_and_is_told_as_a_whole(checkout: Checkout) -> None:
+    code, text, said = checkout.report("twonode")
+    assert code == 0, said
+    compare(text, GOLDEN / "new-stack.md")
+
+
+def test_a_base_that_is_not_there_is_named(checkout: Checkout) -> None:
+    code, text, said = checkout.report("dev", "--base", "nowhere")
+    assert (code, text) == (1, "")
+    assert "error[base-unknown]" in said
+    assert "Traceback" not in said
+
+
+def test_nothing_is_left_behind_and_no_stack_is_made(checkout: Checkout) -> None:
+    assert checkout.report("dev", "--base", "HEAD")[0] == 0
+    changed = checkout.run("git", "status", "--short").stdout.split()
+    assert changed == ["??", "report.md"]
+    assert not list((checkout.directory / ".nested-pve").glob("state/.pulumi/stacks/*/*"))

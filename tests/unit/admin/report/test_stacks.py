@@ -1,0 +1,27 @@
+"""Which stacks a pull request touches."""
+
+from __future__ import annotations
+
+import pytest
+
+from admin.report.stacks import touched
+
+STACKS = ("physical", "dev", "twonode")
+
+
+@pytest.mark.parametrize(
+    ("changed", "stacks"),
+    [
+        (["Pulumi.dev.yaml"], ["dev"]),
+        (["Pulumi.dev.policy.json", "README.md"], ["dev"]),
+        (["Pulumi.dev.yaml", "Pulumi.physical.yaml"], ["dev", "physical"]),
+        (["policy/pve_policies/links.py"], ["dev", "physical", "twonode"]),
+        (["components/config/model.py"], ["dev", "physical", "twonode"]),
+        (["requirements.txt"], ["dev", "physical", "twonode"]),
+        (["README.md", "docs/config.md", "tests/unit/x.py", "lab/x.py"], []),
+        (["Pulumi.gone.yaml"], []),
+        ([""], []),
+    ],
+)
+def test_a_stack_is_touched_by_its_own_files_and_by_the_program(changed: list[str], stacks: list[str]) -> None:
+    assert touched(STACKS, changed) == stacks

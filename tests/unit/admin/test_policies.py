@@ -1,0 +1,33 @@
+"""What the policy pack is asked with, and what is told of it beside its refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin import policies
+from admin.engine import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_a_stack_has_levels_of_its_own_when_their_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.dev.policy.json").write_text("{}")
+    pack = ["--policy-pack", "policy"]
+    assert policies.arguments("dev") == [*pack, "--policy-pack-config", "Pulumi.dev.policy.json"]
+    assert policies.arguments("home") == pack
+
+
+def test_each_advice_and_remedy_is_told_once() -> None:
+    run = Run(0, "")
+    run.advice = [("even-votes", "A cluster has odd votes.\ndesign: cluster c has 4 votes")] * 2
+    run.remedies = [("guest-agent-on", "urn:pulumi:dev::p::t::web")]
+    assert policies.said(run) == [
+        "advice [even-votes] design: cluster c has 4 votes",
+        "put right [guest-agent-on] web",
+    ]
