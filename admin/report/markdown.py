@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from admin.report import words
 from admin.report.changes import Change, Mark, changes
 from admin.report.diagram import mermaid
-from admin.report.values import leaves, shown
+from admin.report.values import differences
 from components.nested_pve_node import TYPE as NESTED_PVE_NODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from admin.report.plan import Operation, Plan
 
 DETAIL_LINES = 400  # a comment holds 65536 characters
-REPLACES = ("replace", "create-replacement", "delete", "delete-replaced")
-SIGNS = {"create": "+", "delete": "-", "delete-replaced": "-", "discard": "-"}
+REPLACES = ("create-replacement", "delete")
+SIGNS = {"create": "+", "delete": "-", "discard": "-"}
 LEVELS = {"mandatory": "⛔ refused", "advisory": "advice"}
 
 
@@ -56,6 +56,11 @@ class Report:
         ]
 
     @property
+    def risks(self) -> list[Change]:
+        """What `up` would do, and a reviewer must not overlook."""
+        return [change for change in self.changes if change.mark not in (Mark.NONE, Mark.REFUSED)]
+
+    @property
     def refusals(self) -> list[str]:
         """Why `up` would not do it; empty when it would."""
         rules = dict.fromkeys(verdict.rule for verdict in self.plan.verdicts if verdict.level == "mandatory")
@@ -86,6 +91,8 @@ def _head(report: Report) -> Iterator[str]:
         verdict = f"⛔ **`make up` would refuse this**: {'; '.join(map(_text, refusals))}."
     elif not report.changes and not (report.applied and report.plan.counted):
         verdict = "✅ **Nothing changes.**"
+    elif report.risks:
+        verdict = f"⚠️ **Nothing stands in the way, so look at the risks.** {_much(report)}."
     else:
         verdict = f"✅ **Nothing stands in the way.** {_much(report)}."
     yield f"## Stack `{report.stack}`\n\n{verdict}\n\n{report.basis}\n"
@@ -99,10 +106,9 @@ def _much(report: Report) -> str:
 
 
 def _first(report: Report) -> Iterator[str]:
-    risky = [change for change in report.changes if change.mark not in (Mark.NONE, Mark.REFUSED)]
-    if risky:
+    if report.risks:
         yield "### ⚠️ Look at this first\n"
-        for change in risky:
+        for change in report.risks:
             told = _text("; ".join(filter(None, (change.text, change.effect))))
             yield f"- **{_text(change.place)}** {change.mark.value}: {told}"
         yield ""
@@ -173,7 +179,7 @@ def _detail(operation: Operation) -> Iterator[str]:
         return
     for differing in operation.differs:
         before, after = (_opened(inputs.get(differing)) for inputs in (operation.old, operation.new))
-        yield from (f"    {line}" for line in _differences(differing, before, after))
+        yield from (f"    {line}" for line in differences(before, after, differing))
 
 
 def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
@@ -184,13 +190,6 @@ def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
         except ValueError:
             return value
     return value
-
-
-def _differences(name: str, before: Any, after: Any) -> Iterable[str]:  # noqa: ANN401 - JSON values
-    old, new = dict(leaves(before, name)), dict(leaves(after, name))
-    for path in dict.fromkeys([*new, *old]):
-        if old.get(path) != new.get(path):
-            yield f"{path}: {shown(old.get(path))} → {shown(new.get(path))}"
 
 
 def _text(text: str) -> str:

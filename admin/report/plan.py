@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from admin.engine import Event
 
-SAME = ("same", "refresh", "read")
+# A replacement is told by "create-replacement"; the other two are its parts.
+QUIET = ("same", "refresh", "read", "replace", "delete-replaced")
 OURS = "nested-pve-ha:index:"
 UNJUDGED = "can't run policy"
 COUNTED = {
@@ -87,7 +88,7 @@ def read(events: Iterable[Event]) -> Plan:
             metadata = begun["metadata"]
             if metadata["type"] == DESIGN:
                 recorded, designed = _inputs(metadata, "old") or None, _inputs(metadata, "new") or None
-            if metadata["op"] not in SAME and not metadata["type"].startswith("pulumi:pulumi:Stack"):
+            if metadata["op"] not in QUIET and not metadata["type"].startswith("pulumi:pulumi:Stack"):
                 plan.operations.append(_operation(metadata))
         elif found := event.get("policyEvent"):
             plan.verdicts.append(_verdict(found))

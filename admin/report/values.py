@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,12 +34,36 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: AN
         yield path, value
 
 
+def differences(before: Any, after: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON values
+    """A line for each value that differs; one for an item of a list that came or went as a whole."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*after, *before]):
+            yield from differences(before.get(key), after.get(key), f"{path}.{key}")
+    elif _identified(before) and _identified(after):
+        old, new = by_identity(before), by_identity(after)
+        for name in dict.fromkeys([*new, *old]):
+            place = f"{path}[{name}]"
+            if name in old and name in new:
+                yield from differences(old[name], new[name], place)
+            else:
+                yield f"{place}: {'new' if name in new else 'gone'}"
+    elif before != after:
+        yield f"{path}: {shown(before)} → {shown(after)}"
+
+
+def _identified(value: Any) -> bool:  # noqa: ANN401 - JSON values
+    """A list of objects that have names or numbers."""
+    return isinstance(value, list) and all(isinstance(item, dict) and set(IDENTITY) & set(item) for item in value)
+
+
 def shown(value: Any) -> str:  # noqa: ANN401 - JSON values
     """On one line, whole numbers without a point."""
     if value is None:
         return "none"
     if isinstance(value, list):
         return ", ".join(map(shown, value)) or "none"
+    if isinstance(value, dict):
+        return json.dumps(value)
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     text = text.lower() if isinstance(value, bool) else text
     return text if len(text) <= SHOWN_WIDTH else f"{text[: SHOWN_WIDTH - 1]}…"

@@ -56,9 +56,7 @@ VERBS = {
     "create": "make",
     "update": "change",
     "delete": "remove",
-    "replace": "make anew",
     "create-replacement": "make anew",
-    "delete-replaced": "remove the old",
     "import": "adopt",
     "discard": "forget",
 }
@@ -69,19 +67,27 @@ QUIET = ("pulumi:providers:command",)  # made by the engine itself, for us
 def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
     """Sentences by place; components themselves only group."""
     told: dict[str, list[str]] = {}
+    again: dict[str, list[str]] = {}
     for operation in sorted(operations, key=_when):
-        if operation.type not in PLACES and not operation.type.startswith(QUIET):
-            told.setdefault(_place(operation), []).append(sentence(operation))
-    return {place: list(dict.fromkeys(sentences)) for place, sentences in told.items()}
+        if operation.type in PLACES or operation.type.startswith(QUIET):
+            continue
+        place, kind = _place(operation), _kind(operation)
+        told.setdefault(place, [])
+        if kind != operation.type and operation.op == "update":
+            again.setdefault(place, []).append(kind)
+        else:
+            told[place].append(sentence(operation))
+    for place, steps in again.items():
+        told[place].append(f"look again, and change only what is not as described ({', '.join(steps)})")
+    return told
 
 
 def sentence(operation: Operation) -> str:
-    """What one operation does."""
+    """What one operation does; a step's update is none of these."""
     verb, kind = VERBS.get(operation.op, operation.op), _kind(operation)
     what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
     if kind != operation.type:
-        again = {"create": what, "update": f"again: {what}"}
-        return again.get(operation.op, f"{verb}: {what}")
+        return what if operation.op == "create" else f"{verb}: {what}"
     more = f" ({', '.join(operation.differs)})" if operation.op == "update" and operation.differs else ""
     return f"{verb} {what} {operation.name}{more}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
+def without_keys(text: str) -> str:
+    """Host keys are derived from a secret that each lab makes for itself."""
+    return re.sub(r"(ecdsa-sha2-nistp256|ssh-ed25519) AAAA\S+", r"\1 KEY", text)
+
+
 def report(cluster: LabProject) -> tuple[int, str, str]:
     file = cluster.directory / "report.md"
     file.unlink(missing_ok=True)
@@ -40,7 +46,7 @@ def test_the_report_on_the_running_stack_reads_as_kept(case: str, cluster: LabPr
     cluster.configure(change(cluster.configuration(), changed))
     code, text, said = report(cluster)
     assert code == refused, said
-    compare(text, GOLDEN / f"{case}.md")
+    compare(without_keys(text), GOLDEN / f"{case}.md")
 
 
 def test_a_node_left_out_is_refused_before_anybody_asks(cluster: LabProject) -> None:
@@ -49,7 +55,7 @@ def test_a_node_left_out_is_refused_before_anybody_asks(cluster: LabProject) -> 
     cluster.configure(values)
     code, text, said = report(cluster)
     assert code == 1, said
-    compare(text, GOLDEN / "remove-a-node.md")
+    compare(without_keys(text), GOLDEN / "remove-a-node.md")
     preview = cluster.admin("preview")
     assert preview.code == 0, preview.output
     assert "! `up` refuses: node proxmox03: leaves cluster proxmox" in preview.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ def _bring_back(cluster: LabProject) -> None:
 def test_the_second_is_refused_and_the_first_goes_through(cluster: LabProject, locked: Callable[[], bool]) -> None:
     values = cluster.configuration()
     guest = next(one for one in values["guests"] if one["name"] == "vm01")
-    before, guest["memoryMib"] = guest["memoryMib"], 640
+    described = copy.deepcopy(values)
+    guest["memoryMib"] = 640
     cluster.configure(values)
     first = cluster.start_admin("up")
     assert cluster.eventually(locked, 60)
@@ -69,6 +71,5 @@ def test_the_second_is_refused_and_the_first_goes_through(cluster: LabProject, l
     assert again.code == 0, again.output
     assert "0 changes" in again.output
     assert cluster.admin("status").code == 0
-    guest["memoryMib"] = before
-    cluster.configure(values)
+    cluster.configure(described)
     assert cluster.admin("up").code == 0

@@ -103,13 +103,27 @@ def test_replacing_a_nodes_vm_is_marked_whatever_its_cause() -> None:
     replaced = step("create-replacement", VM, "proxmox02-vm", nested_pve_node.TYPE, of="proxmox02", diffs=["vmId"])
     made = report(designed(), replaced)
     assert [(change.place, change.mark.value) for change in made.changes] == [("node proxmox02", "replaces a node")]
-    assert "### ⚠️ Look at this first\n\n- **node proxmox02** replaces a node:" in render(made)
+    text = render(made)
+    assert "⚠️ **Nothing stands in the way, so look at the risks.** Resources: 1 to replace." in text
+    assert "### ⚠️ Look at this first\n\n- **node proxmox02** replaces a node:" in text
     guest = step("create-replacement", VM, "vm01-vm", ha_guest.TYPE, of="vm01", diffs=["vmId"])
     assert report(designed(), guest).changes == []
 
 
+def test_a_replacement_is_told_once() -> None:
+    parts = [
+        step(op, VM, "vm01-vm", ha_guest.TYPE, of="vm01") for op in ("create-replacement", "replace", "delete-replaced")
+    ]
+    text = render(report(designed(), *parts))
+    assert "- **guest vm01**: make anew virtual machine vm01-vm\n" in text
+    assert "Resources (1)" in text
+
+
 def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
-    old, new = ({"stdin": json.dumps({"a": 1, "links": [{"number": n, "x": x}]})} for n, x in ((0, "u"), (0, "v")))
+    old, new = (
+        {"stdin": json.dumps({"a": 1, "links": [{"number": 0, "x": x}, *more]})}
+        for x, more in (("u", []), ("v", [{"number": 1, "x": "w"}]))
+    )
     command = {"create": "python3 /var/lib/nested-pve-ha/onnode prepare-node"}
     changed = step(
         "update",
@@ -122,8 +136,9 @@ def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
         new=command | new,
     )
     text = render(report(designed(), changed))
-    assert "- **node n**: again: repository, upgrade, interfaces" in text
+    assert "- **node n**: look again, and change only what is not as described (prepare-node)" in text
     assert "    stdin.links[0].x: u → v\n" in text
+    assert "    stdin.links[1]: new\n" in text
     assert "stdin.a" not in text
 
 
