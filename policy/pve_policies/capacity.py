@@ -90,9 +90,9 @@ SURVIVES_ONE = Rule(
 
 
 def _unstated(design: Subject) -> Iterator[str]:
-    for node in design.props["nodes"]:
-        if design.props["guests"] and node.get("memoryMib") is None:
-            yield f"the memory of {node['name']} is not known, so nobody can say whether its guests fit elsewhere"
+    names = [node["name"] for node in design.props["nodes"] if node.get("memoryMib") is None]
+    if names and design.props["guests"]:
+        yield f"the memory of {', '.join(names)} is not known, so nobody can say whether guests fit when a node dies"
 
 
 MEMORY_STATED = Rule(

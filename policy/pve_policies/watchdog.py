@@ -39,9 +39,10 @@ WATCHDOG_PRESENT = Rule(
 
 
 def _software(design: Subject) -> Iterator[str]:
-    for node in design.props["nodes"]:
-        if design.props["guests"] and node["kind"] == "existing" and node["watchdog"] == SOFTWARE:
-            yield f"node {node['name']} is fenced by softdog, which needs a kernel that still runs"
+    physical = [node for node in design.props["nodes"] if node["kind"] == "existing"]
+    names = [node["name"] for node in physical if node["watchdog"] == SOFTWARE]
+    if names and design.props["guests"]:
+        yield f"softdog fences {', '.join(names)}, and needs a kernel that still runs"
 
 
 WATCHDOG_HARDWARE = Rule(
