@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from admin.report import words
 from admin.report.changes import Change, Mark, changes
 from admin.report.diagram import mermaid
+from admin.report.plan import MANDATORY, Plan
 from admin.report.values import differences
 from components.nested_pve_node import TYPE as NESTED_PVE_NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from admin.report.plan import Operation, Plan
+    from admin.report.plan import Operation
 
 DETAIL_LINES = 400  # a comment holds 65536 characters
 REPLACES = ("create-replacement", "delete")
@@ -43,6 +44,12 @@ class Report:
     problems: Sequence[str] = ()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the plan's operations are all that `up` would do: a failed preview ends at any of them."""
+        failed = self.plan.errors or any(verdict.level == MANDATORY for verdict in self.plan.verdicts)
+        return self.applied and not failed
+
+    @property
     def changes(self) -> list[Change]:
         """What differs between the designs, and what replaces a node for other reasons."""
         new = self.plan.designed
@@ -63,7 +70,7 @@ class Report:
     @property
     def refusals(self) -> list[str]:
         """Why `up` would not do it; empty when it would."""
-        rules = dict.fromkeys(verdict.rule for verdict in self.plan.verdicts if verdict.level == "mandatory")
+        rules = dict.fromkeys(verdict.rule for verdict in self.plan.verdicts if verdict.level == MANDATORY)
         refused = [f"rule {rule}" for rule in rules]
         refused += [f"{change.place}: {change.text}" for change in self.changes if change.mark is Mark.REFUSED]
         if self.problems:
@@ -134,7 +141,7 @@ def _changes(report: Report) -> Iterator[str]:
 
 def _operations(report: Report) -> Iterator[str]:
     groups = words.grouped(report.plan.operations)
-    if groups and report.applied:
+    if groups and report.is_whole:
         yield "### What would be done\n"
         yield from (f"- **{_text(place)}**: {_text('; '.join(told))}" for place, told in groups.items())
         yield ""
@@ -163,7 +170,7 @@ def _topology(report: Report) -> Iterator[str]:
 
 def _details(report: Report) -> Iterator[str]:
     operations = report.plan.operations
-    if not operations or not report.applied:
+    if not operations or not report.is_whole:
         return
     lines = [line for operation in operations for line in _detail(operation)]
     if len(lines) > DETAIL_LINES:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # A replacement is told by "create-replacement"; the other two are its parts.
 QUIET = ("same", "refresh", "read", "replace", "delete-replaced")
 OURS = "nested-pve-ha:index:"
+MANDATORY = "mandatory"
+DESIGN_NAME = "design"
 UNJUDGED = "can't run policy"
 COUNTED = {
     "create": "to create",
@@ -101,7 +103,13 @@ def read(events: Iterable[Event]) -> Plan:
     # The engine works in parallel: its order is another one each time.
     plan.operations.sort(key=lambda operation: (operation.type, operation.name, operation.op))
     plan.verdicts.sort(key=lambda verdict: (verdict.rule, verdict.resource, verdict.message))
-    return Plan(plan.operations, plan.verdicts, plan.remedied, plan.errors, recorded, designed)
+    return Plan(plan.operations, _foremost(plan.verdicts), plan.remedied, plan.errors, recorded, designed)
+
+
+def _foremost(verdicts: list[Verdict]) -> list[Verdict]:
+    """What refuses the design, without the other resources that show the same: the program may end before their turn."""
+    refused = {verdict.rule for verdict in verdicts if verdict.level == MANDATORY and verdict.resource == DESIGN_NAME}
+    return [verdict for verdict in verdicts if verdict.rule not in refused or verdict.resource == DESIGN_NAME]
 
 
 def _operation(metadata: Mapping[str, Any]) -> Operation:

@@ -86,13 +86,27 @@ def judge(
     return Verdicts(run, found, unknown)
 
 
-def test_every_bad_example_is_refused_and_named(workspace: Workspace) -> None:
-    verdicts = judge(workspace, {name: rule.bad for name, rule in ASKED.items()})
-    assert verdicts.run.code != 0
+@pytest.fixture
+def advice_only(tmp_path: Path) -> tuple[str, str]:
+    """The first refusal ends the program, and what it would register then is never judged; advice lets all be judged."""
+    config = tmp_path / "advice.json"
+    config.write_text(json.dumps({"all": "advisory"}))
+    return "--policy-pack-config", str(config)
+
+
+def test_every_bad_example_is_named(workspace: Workspace, advice_only: tuple[str, str]) -> None:
+    verdicts = judge(workspace, {name: rule.bad for name, rule in ASKED.items()}, *advice_only)
+    assert verdicts.run.code == 0, verdicts.run.output
     for name, rule in ASKED.items():
-        if rule.remedy is None:
-            assert {level for level, _ in verdicts.found[name, name]} == {rule.level.value}, name
-            assert all(message.strip().endswith(rule.fix) for _, message in verdicts.found[name, name])
+        found = verdicts.found[name, name]
+        assert {level for level, _ in found} == {"advisory"}, name
+        assert all(message.strip().endswith(rule.fix) for _, message in found)
+
+
+def test_a_mandatory_rule_ends_the_run(workspace: Workspace) -> None:
+    verdicts = judge(workspace, {"unique-vmids": ASKED["unique-vmids"].bad})
+    assert verdicts.run.code != 0
+    assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["mandatory"]
 
 
 def test_every_good_example_passes_its_own_rule_and_all_mandatory_ones(workspace: Workspace) -> None:
@@ -142,7 +156,7 @@ def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Pa
                 "unique-vmids": "advisory",
                 "guests-fit-after-a-failure": {"reserveMib": 0},
                 "guest-agent-on": "disabled",
-                "guest-kvm-off": "mandatory",
+                "guest-kvm-off": "advisory",
             }
         )
     )
@@ -151,7 +165,8 @@ def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Pa
     assert advice[0] == "advisory"
     assert ("guests-fit-after-a-failure", "guests-fit-after-a-failure") not in verdicts.found
     assert not [event for event in verdicts.run.events if "policyRemediationEvent" in event]
-    assert verdicts.found["guest-kvm-off", "guest-kvm-off"][0][0] == "mandatory"
+    assert verdicts.found["guest-kvm-off", "guest-kvm-off"][0][0] == "advisory"
+    assert verdicts.run.code == 0, verdicts.run.output
     config.write_text(json.dumps({"guests-fit-after-a-failure": {"reserveMib": "much"}}))
     refused = judge(workspace, examples, "--policy-pack-config", str(config))
     assert refused.run.code != 0
@@ -193,12 +208,14 @@ def test_a_mistyped_rule_in_the_packs_configuration_is_refused(workspace: Worksp
     assert "Traceback" not in verdicts.run.output
 
 
-def test_resources_of_programs_without_our_components_are_judged(workspace: Workspace) -> None:
+def test_resources_of_programs_without_our_components_are_judged(
+    workspace: Workspace, advice_only: tuple[str, str]
+) -> None:
     vm = next(rule for rule in RULES if rule.id == "vm-names").good
     from dataclasses import replace  # noqa: PLC0415
 
     node = replace(vm, but={"name": "inner", "tags": ["nested-pve"], "cpu": {"type": "kvm64"}})
-    verdicts = judge(workspace, {"inner": node, "any": ASKED["tls-verified"].bad})
+    verdicts = judge(workspace, {"inner": node, "any": ASKED["tls-verified"].bad}, *advice_only)
     assert ("inner", "nested-node-cpu-host") in verdicts.found
     assert ("any", "tls-verified") in verdicts.found
     assert ASKED["tls-verified"].bad.type == resources.PROVIDER
