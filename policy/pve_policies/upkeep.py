@@ -94,7 +94,7 @@ VM_NAMES = Rule(
     source="RFC 1123; seed 003",
     fix="Choose such a name.",
     judges=dict.fromkeys(VMS, _bad_name),
-    bad=vm(name="Web_01"),
+    bad=vm(name="Web01"),
     good=vm(name="web-01"),
 )
 
