@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.support.bad_world import BadWorld
 
 OUTER = "192.168.0.180"
+API_LISTENS = "timeout 2 bash -c '</dev/tcp/127.0.0.1/8006'"
+BOOT_S = 120
 LOOK = "ls -R /etc/network/interfaces* /var/lib/vz; cat /etc/network/interfaces; qm list"
 
 
@@ -82,6 +84,8 @@ def test_a_host_that_is_off_is_named(outer_host: BadWorld) -> None:
         run = outer_host.admin("up")
     finally:
         outer_host.lab("node", "start", "virtual")
+    # The next test, whichever it is, finds the host as this one did.
+    assert outer_host.eventually(lambda: outer_host.ssh(OUTER, f"{LOOK} >/dev/null && {API_LISTENS}").code == 0, BOOT_S)
     said = refusal(run, "host-unreachable")
     assert "virtual" in said
     assert OUTER in said
