@@ -33,6 +33,12 @@ def made_on(world: BadWorld) -> str:
     return seen.output
 
 
+def is_up(world: BadWorld) -> bool:
+    """Whether the host answers on both ways, and has started its VMs again."""
+    seen = world.ssh(OUTER, f"{LOOK} && {API_LISTENS}")
+    return seen.code == 0 and "stopped" not in seen.output
+
+
 def new_key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.generate()
 
@@ -85,7 +91,7 @@ def test_a_host_that_is_off_is_named(outer_host: BadWorld) -> None:
     finally:
         outer_host.lab("node", "start", "virtual")
     # The next test, whichever it is, finds the host as this one did.
-    assert outer_host.eventually(lambda: outer_host.ssh(OUTER, f"{LOOK} >/dev/null && {API_LISTENS}").code == 0, BOOT_S)
+    assert outer_host.eventually(lambda: is_up(outer_host), BOOT_S)
     said = refusal(run, "host-unreachable")
     assert "virtual" in said
     assert OUTER in said
