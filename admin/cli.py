@@ -60,7 +60,7 @@ def report(
 
     text, passes = tell(stack, base or None)
     if output is None:
-        out.print(text, markup=False, soft_wrap=True)
+        typer.echo(text, nl=False)
     else:
         output.write_text(text)
     if not passes:
@@ -72,7 +72,7 @@ def changed_stacks(*, base: Annotated[str, typer.Option(help="Git revision to co
     """Print the stacks whose inputs changed, as JSON; all of them without --base."""
     from admin.report.command import changed_stacks as changed  # noqa: PLC0415
 
-    out.print(json.dumps(changed(base or None)), markup=False, soft_wrap=True)
+    typer.echo(json.dumps(changed(base or None)))
 
 
 @app.command()

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 LOGS = OWN / "logs"
 POLL_S = 0.05
 QUERY_S = 120
-
-
 Event = dict[str, Any]
 
 

@@ -72,7 +72,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("outerHosts[*].bridges[*].address", "bridge address", "the host's network is reloaded", Mark.NONE),
     ("outerHosts[*].bridges[*].dhcp.*", "DHCP {last}", "the DHCP service is restarted", Mark.NONE),
     ("outerHosts[*].repository", "repository", "source lists are rewritten", Mark.NONE),
-        ("maintenance.repository", "repository of the nodes", "source lists are rewritten; members are not upgraded", Mark.NONE),
+    ("maintenance.repository", "repository of the nodes", "source lists are rewritten; members are not upgraded", Mark.NONE),
     ("storages[*].server", "server", "the storage is made anew under running guests", Mark.RESTART),
     ("storages[*].kind", "kind", "the storage is made anew under running guests", Mark.RESTART),
     ("templates[*].vmid", "vmid", "the template is made anew", Mark.NONE),
@@ -144,18 +144,18 @@ def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     }
     for part, (came, went) in effects.items():
         before, after = by_identity(old[part]), by_identity(new[part])
-        for name in after.keys() - before.keys():
+        for name in sorted(after.keys() - before.keys()):
             yield Change(f"{PLACES[part]} {name}", came)
-        for name in before.keys() - after.keys():
+        for name in sorted(before.keys() - after.keys()):
             yield Change(f"{PLACES[part]} {name}", went, mark=Mark.DATA if part == "guests" and not kept else Mark.NONE)
 
 
 def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = by_identity(old["cluster"]["links"]), by_identity(new["cluster"]["links"])
     effect, mark = IDENTITY_CHANGED
-    for number in after.keys() - before.keys():
+    for number in sorted(after.keys() - before.keys()):
         yield Change("cluster", f"gets link {number} ({after[number]['subnet']})", effect, mark)
-    for number in before.keys() - after.keys():
+    for number in sorted(before.keys() - after.keys()):
         yield Change("cluster", f"loses link {number} ({before[number]['subnet']})", effect, mark)
 
 

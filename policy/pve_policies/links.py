@@ -72,7 +72,7 @@ INDEPENDENT_LINKS = Rule(
 
 def _ambiguous(cluster: Props) -> Iterator[str]:
     """Without any priority Corosync takes the link with the lowest number, which is an order too."""
-    given = [(f"{number(one['number'])}", one.get("priority")) for one in cluster["links"]]
+    given = [(number(one["number"]), one.get("priority")) for one in cluster["links"]]
     if all(priority is None for _, priority in given):
         return
     for one, priority in given:

@@ -65,7 +65,7 @@ def test_nothing_to_do_is_one_line() -> None:
 
 def test_a_refusal_of_a_rule_is_told_once_for_all_resources_that_show_it() -> None:
     made = report(
-        designed(), violation("mandatory", "design", "vmid 1 twice"), violation("mandatory", "vm", "vmid 1 twice")
+        designed(), violation("mandatory", "design", "vmid 1 twice"), violation("mandatory", "vm", "it has 1")
     )
     assert made.refusals == ["rule unique-vmids"]
     text = render(made)
@@ -92,9 +92,13 @@ def test_a_rule_that_cannot_judge_is_told_as_the_engine_says_it() -> None:
 def test_a_failed_preview_shows_what_failed_and_still_the_rules() -> None:
     failed = {"diagnosticEvent": {"severity": "error", "message": "provider says no"}}
     noise = {"diagnosticEvent": {"severity": "error", "message": "preview failed"}}
-    made = report(designed(), failed, noise, violation("advisory", "design", "think of it"))
+    begun = step("create", VM, "vm01-vm", ha_guest.TYPE, of="vm01")
+    assert "What would be done" in render(report(designed(), begun))
+    made = report(designed(), begun, failed, noise, violation("advisory", "design", "think of it"))
     assert made.refusals == ["the preview failed"]
     text = render(made)
+    assert "What would be done" not in text
+    assert "vm01-vm" not in text
     assert "provider says no" in text
     assert "\npreview failed\n" not in text
     assert "think of it" in text
