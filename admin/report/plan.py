@@ -37,6 +37,7 @@ class Operation:
         op: the engine's word.
         component: name and type of the component of ours that it belongs to; empty for what belongs to none.
         differs: names of the properties that differ.
+        stays: a deletion only forgets it.
     """
 
     op: str
@@ -44,6 +45,7 @@ class Operation:
     type: str
     component: tuple[str, str]
     differs: tuple[str, ...] = ()
+    stays: bool = False
     old: Mapping[str, Any] = field(default_factory=dict)
     new: Mapping[str, Any] = field(default_factory=dict)
 
@@ -123,6 +125,7 @@ def _operation(metadata: Mapping[str, Any]) -> Operation:
         metadata["type"],
         component,
         tuple(metadata.get("diffs") or ()),
+        bool((metadata.get("old") or {}).get("retainOnDelete")),
         _inputs(metadata, "old"),
         _inputs(metadata, "new"),
     )

@@ -25,7 +25,7 @@ WORDS = {
     "identity": "look whether a cluster is there already, and whether it is the described one",
     "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
     "install-node": "install Proxmox VE unattended",
-    "command:remote:CopyToRemote": "steps of this program on the machine",
+    "command:remote:CopyToRemote": "copy this program's steps there",
     "journal": "note how the host was, to put it back on destroy",
     "verify-host": "check the host: version, room, foreign VMs and bridges",
     "check-certificate": "compare the API's certificate over SSH",
@@ -52,6 +52,12 @@ WORDS = {
     "proxmoxve:index/harule:Harule": "HA rule",
     "verify-guest": "check that HA runs it",
 }
+# What is done when a step goes; one that undoes nothing, or only waits, is not told.
+UNDONE = {
+    "journal": "put the host back as it was",
+    "template": "destroy the template",
+    "container": "destroy the container",
+}
 VERBS = {
     "create": "make",
     "update": "change",
@@ -62,6 +68,8 @@ VERBS = {
 }
 JOIN = "cluster-join-"
 QUIET = ("pulumi:providers:command",)  # made by the engine itself, for us
+PACKAGE = "command:remote:CopyToRemote"  # deleting it deletes nothing: the last step there does
+AGAIN = {"create": "", "update": ", again", "create-replacement": ", anew"}
 
 
 def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
@@ -75,21 +83,37 @@ def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
         told.setdefault(place, [])
         if kind != operation.type and operation.op == "update":
             again.setdefault(place, []).append(kind)
-        else:
-            told[place].append(sentence(operation))
+        elif said := sentence(operation):
+            told[place].append(said)
     for place, steps in again.items():
         told[place].append(f"look again, and change only what is not as described ({', '.join(steps)})")
-    return told
+    return {place: sentences for place, sentences in told.items() if sentences}
 
 
 def sentence(operation: Operation) -> str:
-    """What one operation does; a step's update is none of these."""
-    verb, kind = VERBS.get(operation.op, operation.op), _kind(operation)
+    """What one operation does, empty when that is nothing; a step's update is none of these."""
+    kind = _kind(operation)
     what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
-    if kind != operation.type:
-        return what if operation.op == "create" else f"{verb}: {what}"
+    is_step = kind != operation.type or kind == PACKAGE
+    return _of_step(operation, kind, what) if is_step else _of_resource(operation, what)
+
+
+def _of_step(operation: Operation, kind: str, what: str) -> str:
+    if operation.op == "delete":
+        undoes = operation.old.get("delete") and not operation.stays
+        return UNDONE.get(kind, "") if undoes else ""
+    return what + AGAIN[operation.op] if operation.op in AGAIN else f"{_verb(operation)}: {what}"
+
+
+def _of_resource(operation: Operation, what: str) -> str:
+    if operation.op == "delete" and operation.stays:
+        return f"forget {what} {operation.name}, which stays"
     more = f" ({', '.join(operation.differs)})" if operation.op == "update" and operation.differs else ""
-    return f"{verb} {what} {operation.name}{more}"
+    return f"{_verb(operation)} {what} {operation.name}{more}"
+
+
+def _verb(operation: Operation) -> str:
+    return VERBS.get(operation.op, operation.op)
 
 
 def _kind(operation: Operation) -> str:

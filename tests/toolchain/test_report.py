@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from tests.support.checkout import copy_tracked
+from tests.support.fourth_node import NODE4, ROOM
 from tests.support.golden import compare
 from tests.support.program import change
-from tests.unit.admin.report.test_changes import NODE4, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

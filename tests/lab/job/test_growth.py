@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.lab.job.test_cluster import NODES, boot_ids, services
 from tests.support import outer_host
 from tests.support.bad_world import succeeded
+from tests.support.fourth_node import NODE4
 
 if TYPE_CHECKING:
     from tests.support.lab_project import LabProject
-
-FOURTH = "192.168.0.188"
-
-
-def fourth_node(third: dict[str, Any]) -> dict[str, Any]:
-    """A node beside the third, with numbers of its own."""
-    text = json.dumps(third).replace(".187", ".188").replace("proxmox03", "proxmox04")
-    return {**json.loads(text), "nodeId": 4, "vmid": 104}
 
 
 def processes(cluster: LabProject) -> dict[str, tuple[str, int]]:
@@ -49,13 +42,13 @@ def test_a_fourth_node_joins_the_live_cluster_and_destroy_leaves_the_host_as_fou
 def a_fourth_node_joins_while_nothing_else_moves(cluster: LabProject) -> None:
     booted, running = boot_ids(cluster), processes(cluster)
     values = cluster.configuration()
-    values["nodes"].append(fourth_node(values["nodes"][-1]))
+    values["nodes"].append(NODE4)
     cluster.configure(values)
     operations = cluster.preview_operations()
     assert {op for name, op in operations.items() if "proxmox04" in name} == {"create"}
     assert {op for name, op in operations.items() if "proxmox04" not in name} <= {"update"}
     succeeded(cluster.admin("up"))
-    for address in (*NODES.values(), FOURTH):
+    for address in (*NODES.values(), NODE4["address"]):
         status = cluster.ssh(address, "pvecm status").output
         assert re.search(r"^Total votes:\s+4", status, re.MULTILINE), status
         assert re.search(r"^Quorate:\s+Yes", status, re.MULTILINE), status

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.fourth_node import NODE4, ROOM
 from tests.support.golden import compare
 from tests.support.program import change
-from tests.unit.admin.report.test_changes import NODE4, ROOM
 
 if TYPE_CHECKING:
     from tests.support.lab_project import LabProject

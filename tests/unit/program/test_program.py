@@ -18,6 +18,7 @@ from admin.desired import STEPS as ADMIN_STEPS
 from admin.desired import Secrets
 from onnode.desired import parse
 from onnode.dispatch import STEPS as ON_NODE_STEPS
+from tests.support.fourth_node import NODE4
 from tests.support.golden import compare
 from tests.support.program import (
     ROOT,
@@ -340,10 +341,7 @@ def test_the_seed_need_not_be_the_first_node(tmp_path: Path) -> None:
 
 
 def add_fourth_node(config: dict[str, Any]) -> None:
-    fourth = copy.deepcopy(config["nodes"][2])
-    fourth |= {"name": "proxmox04", "nodeId": 4, "vmid": 104, "address": "192.168.0.188"}
-    fourth |= {"links": ["10.10.1.188", "10.20.1.188"], "networks": ["10.30.1.188"]}
-    config["nodes"].append(fourth)
+    config["nodes"].append(NODE4)
 
 
 def test_a_fourth_node_runs_no_earlier_join_again(dev: Recording, tmp_path: Path) -> None:

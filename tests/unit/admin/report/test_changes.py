@@ -10,18 +10,9 @@ import pytest
 from admin.report.changes import Change, Mark, changes
 from components.config.load import validate
 from components.facts import design_facts
+from tests.support.fourth_node import NODE4, ROOM
 from tests.support.program import change, stack_file
 
-NODE4 = {
-    **stack_file("dev")["nodes"][2],
-    "name": "proxmox04",
-    "nodeId": 4,
-    "vmid": 104,
-    "address": "192.168.0.188",
-    "links": ["10.10.1.188", "10.20.1.188"],
-    "networks": ["10.30.1.188"],
-}
-ROOM = {"outerHosts.0.memoryMib": 16384, "outerHosts.0.diskGib": 256}
 GUEST = {**stack_file("dev")["guests"][0], "name": "vm02", "vmid": 201}
 
 # What is changed in stack dev, and what is told of it: place, text, effect, mark.
