@@ -23,11 +23,15 @@ from admin import (
     vanished,
 )
 from admin.errors import AdminError
+from admin.failures import resource_name
 from admin.narration import Narrator, out, stage, summary
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from admin.description import Description
+    from admin.engine import Event
 
 # With the credentials of today: the recorded ones of a provider may be wrong, or changed since.
 REFRESH = ("--refresh", "--run-program")
@@ -71,12 +75,13 @@ def up(stack: str, *, yes: bool) -> bool:
     refresh = REFRESH if place.has_resources else ()
     if not yes:
         with stage("Preview"):
-            plan = _judged(place, "preview", *refresh)
-        _tell(plan, stack)
-        if plan.changed:
+            planned = _judged(place, "preview", *refresh)
+        _tell(planned.events)
+        out.print(f"  planned: {summary(planned.changed)}")
+        if planned.changed:
             confirm("Make these changes?")
     with stage("Run"):
-        run = _judged(place, "up", "--yes", "--skip-preview", *refresh)
+        run = _judged(place, "up", "--yes", "--skip-preview", *refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
     return bool(run.changed)
 
@@ -98,7 +103,8 @@ def preview(stack: str) -> None:
             lab_instance.refuse_gone(state)
     with stage("Preview"):
         run = _judged(Place(described, runner, state or _EMPTY), "preview")
-        _tell(run, stack)
+        _tell(run.events)
+        out.print(f"  planned: {summary(run.changed)}")
 
 
 def down(stack: str, *, yes: bool) -> None:
@@ -143,7 +149,7 @@ def _prepare(stack: str) -> Place:
     if interrupted.has_pending(state):
         resolved, adopted = interrupted.resolve_pending(state)
         state = _recorded(runner, state, resolved)
-        names = ", ".join(failures.resource_name(urn) for urn in adopted) or "nothing that needs adopting"
+        names = ", ".join(resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
     return Place(described, runner, state)
 
@@ -168,27 +174,40 @@ def _compared_with_hosts(place: Place) -> Place:
     return replace(place, state=state)
 
 
-def _tell(preview: engine.Run, stack: str) -> None:
-    """The same summary as a pull request gets, before anybody is asked."""
-    from admin.report import markdown, plan, terminal  # noqa: PLC0415 - a run that asks nobody needs none of it
+def _tell(events: Sequence[Event]) -> None:
+    """The same changes as a pull request is shown."""
+    from admin.report import plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
 
-    read = plan.read(preview.events)
-    for line in terminal.lines(markdown.Report(stack, read, read.recorded, "")):
+    for line in terminal.lines(plan.read(events)):
         out.print(f"  {line}", markup=False, soft_wrap=True)
-    out.print(f"  planned: {summary(preview.changed)}")
 
 
-def _judged(place: Place, operation: str, *arguments: str) -> engine.Run:
+def _tell_of_design(event: Event) -> None:
+    """For a run that asked nobody: the design is what the engine looks at before it makes anything."""
+    metadata = event.get("resourcePreEvent", {}).get("metadata", {})
+    if metadata.get("op") == "update" and resource_name(metadata["urn"]) == "design":
+        _tell([event])
+
+
+def _judged(
+    place: Place, operation: str, *arguments: str, on_event: Callable[[Event], None] | None = None
+) -> engine.Run:
     """A run under the policy pack, which also says what it does not refuse."""
-    run = _run(place, operation, *policies.arguments(place.engine.stack), *arguments)
+    run = _run(place, operation, *policies.arguments(place.engine.stack), *arguments, on_event=on_event)
     for line in policies.said(run):
         out.print(f"  {line}", markup=False, soft_wrap=True)
     return run
 
 
-def _run(place: Place, operation: str, *arguments: str) -> engine.Run:
+def _run(place: Place, operation: str, *arguments: str, on_event: Callable[[Event], None] | None = None) -> engine.Run:
     with Narrator() as narrator:
-        run = place.engine.run(operation, *arguments, on_event=narrator)
+
+        def follow(event: Event) -> None:
+            narrator(event)
+            if on_event is not None:
+                on_event(event)
+
+        run = place.engine.run(operation, *arguments, on_event=follow)
     if run.exit_code != 0:
         log = place.engine.log(operation)
         shown = log.relative_to(Path.cwd()) if log.is_relative_to(Path.cwd()) else log

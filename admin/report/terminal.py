@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin.report.changes import Mark
+from admin.report.markdown import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from admin.report.markdown import Report
+    from admin.report.plan import Plan
 
 
-def lines(report: Report) -> Iterator[str]:
+def lines(plan: Plan) -> Iterator[str]:
     """One line for each change; nothing when nothing is recorded that it could differ from."""
-    for change in report.changes:
+    for change in Report("", plan, plan.recorded, "").changes:
         told = f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
         yield f"! {change.mark.value}: {told}" if change.mark is not Mark.NONE else f"  {told}"

@@ -47,7 +47,11 @@ def a_fourth_node_joins_while_nothing_else_moves(cluster: LabProject) -> None:
     operations = cluster.preview_operations()
     assert {op for name, op in operations.items() if "proxmox04" in name} == {"create"}
     assert {op for name, op in operations.items() if "proxmox04" not in name} <= {"update"}
-    succeeded(cluster.admin("up"))
+    grown = cluster.admin("up")
+    succeeded(grown)
+    # Nobody was asked, so what it means is told before it is done.
+    told = grown.output.index("node proxmox04: joins cluster proxmox: votes 3 → 4, 3 needed")
+    assert told < grown.output.index("+ create")
     for address in (*NODES.values(), NODE4["address"]):
         status = cluster.ssh(address, "pvecm status").output
         assert re.search(r"^Total votes:\s+4", status, re.MULTILINE), status

@@ -184,7 +184,7 @@ def test_a_state_of_an_earlier_version_is_not_compared() -> None:
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
-    told = list(lines(report(designed(FACTS, new))))
+    told = list(lines(read([designed(FACTS, new)])))
     assert told == [
         "! `up` refuses: node proxmox02: votes 1 → 2 (a cluster that exists keeps it (identity-changed))",
         "  node proxmox02: memory in MiB 2048 → 4096 (its VM takes it when it is next stopped and started)",
