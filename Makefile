@@ -52,10 +52,12 @@ up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA gue
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
 	@$(ADMIN) preview --stack $(STACK)
 
-# In the lab only when something is recorded there: a stack file alone is judged without it.
+# In the lab only when something is recorded there and it runs: a stack file alone is judged without it.
 RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
 pr-report: toolchain ## What a change would do, in Markdown (BASE=revision, OUTPUT=file); fails when it is refused
-	@$(if $(RECORDED),$(ADMIN),$(PY) -m admin) report --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(OUTPUT),--output $(OUTPUT))
+	@report="report --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(OUTPUT),--output $(OUTPUT))"; \
+	    if $(if $(and $(IN_LAB),$(RECORDED)),$(LAB) status >/dev/null 2>&1,false); \
+	    then $(ADMIN) $$report; else $(PY) -m admin $$report; fi
 
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)

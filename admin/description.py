@@ -82,14 +82,10 @@ class InvalidConfigError(AdminError):
 
 
 def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict[str, str], set[str]]:
-    try:
-        document: dict[str, Any] = yaml.safe_load(file.read_text()).get("config", {})
-    except (yaml.YAMLError, AttributeError) as error:
-        raise AdminError(
-            "config-invalid", f"{file.name} is not a stack file", observed=str(error), expected="YAML"
-        ) from None
-    if "secure:" not in file.read_text():
-        return {key: as_text(value) for key, value in document.items()}, set()
+    text = file.read_text()
+    written = parsed(text, file.name)
+    if "secure:" not in text:
+        return written, set()
     command = ["pulumi", "config", "--stack", stack, "--json", "--show-secrets", "--non-interactive"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PULUMI_S, check=False
@@ -117,6 +113,21 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
     )
 
 
-def as_text(value: Any) -> str:  # noqa: ANN401 - any YAML value
-    """A value of a stack file as the engine hands it over."""
-    return value if isinstance(value, str) else json.dumps(value)
+def parsed(text: str, name: str) -> dict[str, str]:
+    """The settings of a stack file as the engine hands them over; what is encrypted stays so.
+
+    Args:
+        text: the file's text.
+        name: what to call the file.
+
+    Raises:
+        AdminError: config-invalid.
+    """
+    try:
+        settings = (yaml.safe_load(text) or {}).get("config") or {}
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    except yaml.YAMLError as error:
+        found = str(error)
+    except (AttributeError, TypeError):
+        found = "something else"
+    raise AdminError("config-invalid", f"{name} is no stack file", observed=found, expected="YAML, settings by key")

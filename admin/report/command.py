@@ -72,10 +72,11 @@ def _report(stack: str, base: str | None) -> Report:
     env = environment.for_engine()
     file = description.stack_file(stack)
     try:
-        config = load(_plain(file.read_text()))
-    except ConfigError as error:
+        config = load(description.parsed(file.read_text(), file.name))
+    except (ConfigError, AdminError) as error:
+        problem = error.render() if isinstance(error, AdminError) else str(error)
         basis = f"{file.name} was checked; there is no preview."
-        return Report(stack, NOTHING, None, basis, problems=[str(error)])
+        return Report(stack, NOTHING, None, basis, problems=[problem])
     try:
         description.read(stack, env)
         runner = engine.Engine(stack, env)
@@ -111,8 +112,8 @@ def _base_facts(stack: str, base: str) -> dict[str, Any] | None:
     if shown.returncode != 0:
         return None
     try:
-        return design_facts(load(_plain(shown.stdout)), [])
-    except ConfigError:
+        return design_facts(load(description.parsed(shown.stdout, base)), [])
+    except (ConfigError, AdminError):
         return None
 
 
@@ -126,12 +127,6 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def _plain(text: str) -> dict[str, str]:
-    """The settings of a stack file that are no secrets, as the engine hands them over."""
-    document = yaml.safe_load(text).get("config") or {}
-    return {key: description.as_text(value) for key, value in document.items() if key != CREDENTIALS}
-
-
 @contextmanager
 def _scratch(stack: str, config: Config) -> Iterator[Engine]:
     """The program in a directory of its own, with an empty state and credentials that open nothing."""
@@ -141,8 +136,10 @@ def _scratch(stack: str, config: Config) -> Iterator[Engine]:
             (directory / part).symlink_to(ROOT / part)
         for file in ROOT.glob(f"Pulumi.{stack}.policy.json"):
             (directory / file.name).symlink_to(file)
-        document = {"config": _plain(description.stack_file(stack).read_text())}
-        (directory / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(document))
+        file = description.stack_file(stack)
+        settings = description.parsed(file.read_text(), file.name)
+        settings.pop(CREDENTIALS, None)
+        (directory / file.name).write_text(yaml.safe_dump({"config": settings}))
         credentials = directory / "credentials.json"
         credentials.touch(mode=0o600)
         credentials.write_text(json.dumps(_worthless(config)))

@@ -129,6 +129,26 @@ def test_a_new_stack_has_no_base_and_is_told_as_a_whole(checkout: Checkout) -> N
     compare(text, GOLDEN / "new-stack.md")
 
 
+def test_a_stack_file_that_is_none_is_reported_and_refused(checkout: Checkout) -> None:
+    (checkout.directory / "Pulumi.dev.yaml").write_text("config: [\n")
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 1, said
+    assert "Traceback" not in said
+    assert "`make up` would refuse this**: the configuration is not right." in text
+    assert "error[config-invalid]: Pulumi.dev.yaml is no stack file" in text
+
+
+def test_a_base_whose_stack_file_is_none_is_as_good_as_no_base(checkout: Checkout) -> None:
+    file = checkout.directory / "Pulumi.dev.yaml"
+    sound = file.read_text()
+    file.write_text("config: [\n")
+    assert checkout.run("git", "commit", "-qam", "broken").returncode == 0
+    file.write_text(sound)
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 0, said
+    assert "everything is new" in text
+
+
 def test_a_base_that_is_not_there_is_named(checkout: Checkout) -> None:
     code, text, said = checkout.report("dev", "--base", "nowhere")
     assert (code, text) == (1, "")

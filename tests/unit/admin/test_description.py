@@ -33,3 +33,18 @@ def test_secrets_that_cannot_be_read_are_named(
         description.read("home", environment)
     assert caught.value.code == code
     assert named in caught.value.observed
+
+
+@pytest.mark.parametrize(
+    "text", ["config: [", "- a\n- b\n", "just words\n", "config: [a, b]\n", "config: {a: 2020-01-01}\n"]
+)
+def test_a_file_that_holds_no_settings_is_named(text: str) -> None:
+    with pytest.raises(AdminError) as caught:
+        description.parsed(text, "Pulumi.home.yaml")
+    assert caught.value.code == "config-invalid"
+    assert "Pulumi.home.yaml is no stack file" in caught.value.render()
+
+
+@pytest.mark.parametrize("text", ["", "config:\n", "config: {}\n", "encryptionsalt: v1:abc\n"])
+def test_a_file_without_settings_has_none(text: str) -> None:
+    assert description.parsed(text, "Pulumi.home.yaml") == {}
