@@ -45,6 +45,8 @@ class Change:
 
 IDENTITY_CHANGED = ("a cluster that exists keeps it (identity-changed)", Mark.REFUSED)
 
+MACS = "nodes[*].macs.*"
+
 # By path, the first match counts: what it is called, what a change means, what to look out for.
 KNOWN: list[tuple[str, str, str, Mark]] = [
     ("nodes[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
@@ -57,7 +59,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("nodes[*].vmid", "vmid", "its VM is made anew; a member is lost with it", Mark.REPLACE),
     ("nodes[*].host", "outer host", "its VM is made anew there; a member is lost with the old one", Mark.REPLACE),
     ("nodes[*].kind", "kind", "its VM is made or destroyed", Mark.REPLACE),
-    ("nodes[*].macs.*", "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
+    (MACS, "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
     ("nodes[*].watchdog", "watchdog", "compared with the node, never set (watchdog-differs)", Mark.NONE),
     ("nodes[*].networks", "further addresses", "its interfaces are reloaded; storage on that network stalls", Mark.RESTART),
     ("cluster.name", "name", *IDENTITY_CHANGED),
@@ -68,7 +70,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("cluster.migrationNetwork", "migration network", "the next live migrations use it", Mark.NONE),
     ("cluster.haShutdownPolicy", "HA shutdown policy", "holds from the next shutdown of a node on", Mark.NONE),
     ("cluster.api.user", "API user", "the new one is made, the old one stays", Mark.NONE),
-    ("outerHosts[*].nested", "nested virtualization", "live only while no VM runs there; otherwise refused", Mark.NONE),
+    ("outerHosts[*].nested", "nested virtualization", "changed only while no VM runs there; otherwise refused", Mark.NONE),
     ("outerHosts[*].bridges[*].address", "bridge address", "the host's network is reloaded", Mark.NONE),
     ("outerHosts[*].bridges[*].dhcp.*", "DHCP {last}", "the DHCP service is restarted", Mark.NONE),
     ("outerHosts[*].repository", "repository", "source lists are rewritten", Mark.NONE),
@@ -86,6 +88,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("guests[*].ha.state", "HA state", "HA starts or stops it", Mark.RESTART),
     ("guests[*].ha.*", "HA {last}", "HA may move it: live, where it can", Mark.NONE),
     ("protectNodes", "protection of the nodes' VMs", "", Mark.NONE),
+    ("plainSecrets", "plain secrets in the stack file", "whoever reads the repository has them", Mark.NONE),
     ("pveMajor", "Proxmox VE's major version", "nothing upgrades members: they must have it already", Mark.REFUSED),
 ]  # fmt: skip
 # What follows from other values, and is told with them.
@@ -193,7 +196,10 @@ def _value(path: str, one: str, two: str) -> Change:
         label = f"link {name} {label}"
         place = f"node {last}" if ".addresses." in key else "cluster"
     _, _, effect, mark = known or ("", "", "", Mark.NONE)
-    return Change(place, f"{label} {one} → {two}", effect, mark)
+    text = f"{label} {one} → {two}"
+    if _matches(path, MACS) and "none" in (one, two):
+        text = f"{'gets' if one == 'none' else 'loses'} a network card on {last}"
+    return Change(place, text, effect, mark)
 
 
 def _matches(path: str, pattern: str) -> bool:

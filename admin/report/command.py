@@ -50,6 +50,8 @@ def report(stack: str, base: str | None) -> tuple[str, bool]:
     Raises:
         AdminError: stack-unknown, base-unknown, toolchain-missing.
     """
+    if base is not None:
+        _refuse_unknown(base)
     made = _report(stack, base)
     return render(made), not made.refusals
 
@@ -107,7 +109,6 @@ def _preview(runner: Engine) -> list[Event]:
 
 def _base_facts(stack: str, base: str) -> dict[str, Any] | None:
     """The design at a revision; None where there was none, or none that this program understands."""
-    _refuse_unknown(base)
     shown = _git("show", f"{base}:./Pulumi.{stack}.yaml")
     if shown.returncode != 0:
         return None

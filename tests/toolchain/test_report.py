@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pulumi_policy import EnforcementLevel
 
+from policy.pve_policies import RULES
 from tests.support.checkout import copy_tracked
 from tests.support.fourth_node import NODE4, ROOM
 from tests.support.golden import compare
-from tests.support.program import change
+from tests.support.program import ROOT, change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,9 +46,31 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
         },
         1,
     ),
-    "break-the-configuration": ("dev", {"cluster.seed": "nobody", "nodes.0.vmid": 102}, 1),
+    "break-the-configuration": (
+        "dev",
+        {
+            "cluster.seed": "nobody",
+            "cluster.links.1.subnet": "10.10.0.0/16",
+            "cluster.api.user": "root@pam",
+            "nodes.0.vmid": 102,
+            "nodes.2.address": "192.168.0.1",
+            "nodes.2.votes": 0,
+            "outerHosts.0.bridges.0.dhcp.end": "10.10.1.200",
+            "outerHosts.0.memoryMib": 4096,
+            "guests.0.storage": "local-lvm",
+            "guests.1.ha.nodes": {"proxmox04": 1},
+        },
+        1,
+    ),
     "existing-nodes": ("physical", {"guests.0.memoryMib": 1024}, 0),
 }
+
+
+# A flaw for each mandatory rule that a stack file can break; the configuration's own checks refuse the other mistakes.
+FLAWS = yaml.safe_load((ROOT / "tests/cases/break_it.yaml").read_text())
+MANDATORY = {rule.id for rule in RULES if rule.level is EnforcementLevel.MANDATORY}
+BROKEN = {flaw["refused"]: flaw["change"] for flaw in reversed(FLAWS) if flaw["refused"] in MANDATORY}
+CASES |= {f"rule-{rule}": ("dev", changed, 1) for rule, changed in BROKEN.items()}
 
 
 @dataclass(frozen=True)
@@ -121,6 +145,17 @@ def test_a_removed_node_is_refused(checkout: Checkout) -> None:
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 1, said
     compare(text, GOLDEN / "remove-a-node.md")
+
+
+def test_a_plain_secret_is_refused_and_not_repeated(checkout: Checkout) -> None:
+    file = checkout.directory / "Pulumi.dev.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["config"]["proxmoxve:apiToken"] = "ci@pve!up=0e6b7a9c"
+    file.write_text(yaml.safe_dump(document))
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 1, said
+    assert "0e6b7a9c" not in text + said
+    compare(text, GOLDEN / "rule-no-plain-secrets.md")
 
 
 def test_a_new_stack_has_no_base_and_is_told_as_a_whole(checkout: Checkout) -> None:

@@ -132,3 +132,14 @@ def test_links_that_come_or_go_are_refused() -> None:
     assert [(one.text, one.mark) for one in gone] == [("loses link 1 (10.20.1.0/24)", Mark.REFUSED)]
     came = [one for one in changes(facts(config), BEFORE) if one.place == "cluster"]
     assert [(one.text, one.mark) for one in came] == [("gets link 1 (10.20.1.0/24)", Mark.REFUSED)]
+
+
+def test_a_network_card_that_comes_or_goes_is_told_as_such() -> None:
+    config = stack_file("dev")
+    config["cluster"]["links"].pop()
+    for node in config["nodes"]:
+        node["links"].pop()
+    gone = [one for one in changes(BEFORE, facts(config)) if one.place == "node proxmox02"]
+    assert [(one.text, one.mark) for one in gone] == [("loses a network card on vmbr2", Mark.QUORUM)]
+    came = [one for one in changes(facts(config), BEFORE) if one.place == "node proxmox02"]
+    assert [(one.text, one.mark) for one in came] == [("gets a network card on vmbr2", Mark.QUORUM)]
