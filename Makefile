@@ -107,7 +107,7 @@ lint: venv ## Formatting, lint and types of Python, shell and Go
 	@$(PY) -m mypy
 	@shellcheck $(SHELL_SCRIPTS)
 	@go run $(ACTIONLINT)
-	@.venv/bin/zizmor --offline --quiet .github/workflows
+	@.venv/bin/zizmor --offline --quiet .github
 	@for module in $(GO_MODULES); do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 go-test: ## Go's own tests of the plugins
