@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.lab.conftest import Done, Lab
 
 NUMBERS = (1, 2, 3)
+# What a node has of a cluster: its own name alone, where it has none.
+REMAINS = "ls -A /etc/corosync | grep -v uidgid.d; ls /etc/pve/nodes"
 INTERFACES = """
 cat > /etc/network/interfaces.d/links <<END
 auto eth1
@@ -47,6 +49,15 @@ class Proxmox:
         """Give every node its addresses on both link networks, also after a reboot."""
         for number in NUMBERS:
             self.sh(number, INTERFACES.format(number))
+
+    def seed(self) -> None:
+        """Make a cluster of pve1 alone, among stand-alone nodes."""
+        eventually(
+            lambda: all(self.ssh(number, "test -e /etc/pve/vzdump.cron").returncode == 0 for number in NUMBERS),
+            "booted",
+        )
+        self.prepare_links()
+        self.create()
 
     def create(self) -> str:
         """Make pve1 a cluster and wait until it takes writes; gives back what the tool printed."""
