@@ -5,6 +5,18 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 STACK ?= dev
+# What others may give (a workflow's input, say) is taken as written: $(shell …) in it is text, and no shell sees a bad name.
+override STACK := $(value STACK)
+override BASE := $(value BASE)
+override OUTPUT := $(value OUTPUT)
+export BASE OUTPUT
+FIRST := a b c d e f g h i j k l m n o p q r s t u v w x y z \
+    A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9
+without = $(if $(1),$(call without,$(wordlist 2,$(words $(1)),$(1)),$(subst $(firstword $(1)),,$(2))),$(2))
+ifneq ($(if $(STACK),$(call without,$(FIRST) - _,$(STACK))$(filter -% _%,$(STACK)),nothing),)
+$(error error: STACK=$(STACK) is no stack name: letters, digits, - and _, the first a letter or a digit)
+endif
+
 PY := .venv/bin/python
 STAGE := tools/stage
 # The lab and its tests need root; everything else runs as the caller.
@@ -55,9 +67,9 @@ preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches n
 # In the lab only when something is recorded there and it runs: a stack file alone is judged without it.
 RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
 pr-report: toolchain ## What a change would do, in Markdown (BASE=revision, OUTPUT=file); fails when it is refused
-	@report="report --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(OUTPUT),--output $(OUTPUT))"; \
+	@report=(report --stack $(STACK) $(if $(BASE),--base "$$BASE") $(if $(OUTPUT),--output "$$OUTPUT")); \
 	    if $(if $(and $(IN_LAB),$(RECORDED)),$(LAB) status >/dev/null 2>&1,false); \
-	    then $(ADMIN) $$report; else $(PY) -m admin $$report; fi
+	    then $(ADMIN) "$${report[@]}"; else $(PY) -m admin "$${report[@]}"; fi
 
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)
