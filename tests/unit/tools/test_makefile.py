@@ -1,12 +1,20 @@
-"""What others give to `make` is text: a name that is none ends it at once, and nothing given is ever run by make or a shell."""
+"""What others give to `make`, or to the workflow that deploys, is text: a name that is none ends it before anything runs."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Deploy = Callable[[str, dict[str, Any]], tuple[str, str]]
 
 ROOT = Path(__file__).resolve().parents[3]
 # Each would make the file `touched` in make or in a shell, or name another stack than it seems to.
@@ -88,3 +96,80 @@ def test_a_base_and_an_output_are_passed_on_as_written(checkout: Path, text: str
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"report\n--stack\nhome\n--base\n{text}\n--output\n{text}\n")
     assert sorted(checkout.iterdir()) == before
+
+
+UP = yaml.safe_load((ROOT / ".github" / "workflows" / "up.yml").read_text())["jobs"]
+# What the forge answers for an environment, as far as it matters.
+REVIEWED = {"protection_rules": [{"type": "required_reviewers", "reviewers": [{"type": "User"}]}]}
+GH = """\
+#!/bin/sh
+[ "$1 $2 $3" = "api repos/o/r/environments/home --jq" ] || exit 9
+jq "$4" "$(dirname "$0")/environment.json"
+"""
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Deploy:
+    """Runs the step that checks a stack's name, for a repository with one stack; gives what it says and what it hands on."""
+    repository, programs, output = tmp_path / "repository", tmp_path / "programs", tmp_path / "output"
+    programs.mkdir()
+    (programs / "gh").write_text(GH)
+    (programs / "gh").chmod(0o755)
+    subprocess.run(["git", "init", "--quiet", str(repository)], check=True)
+    for stack in ("home", "untracked"):
+        (repository / f"Pulumi.{stack}.yaml").touch()
+    subprocess.run(["git", "add", "Pulumi.home.yaml"], cwd=repository, check=True)
+    (step,) = [one for one in UP["stack"]["steps"] if one.get("id") == "named"]
+
+    def run(stack: str, environment: dict[str, Any]) -> tuple[str, str]:
+        output.write_text("")
+        (programs / "environment.json").write_text(json.dumps(environment))
+        variables = {
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "STACK": stack,
+            "GITHUB_REPOSITORY": "o/r",
+            "GITHUB_OUTPUT": str(output),
+        }
+        command = ["bash", "-e", "-c", step["run"]]
+        done = subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == (output.read_text() != ""), done.stderr
+        assert not (repository / "touched").exists()
+        return done.stdout, output.read_text()
+
+    return run
+
+
+def test_a_stack_that_somebody_must_approve_is_handed_on(deploy: Deploy) -> None:
+    assert deploy("home", REVIEWED) == ("", "stack=home\n")
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES.values(), "other", "untracked", "home;true", "HOME"])
+def test_the_workflow_refuses_what_is_no_stack(deploy: Deploy, name: str) -> None:
+    said, handed_on = deploy(name, REVIEWED)
+    assert said.startswith("error: there is no stack ")
+    assert said.count("\n") == 1
+    assert not handed_on
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"message": "Not Found"},
+        {"protection_rules": []},
+        {"protection_rules": [{"type": "branch_policy"}, {"type": "wait_timer", "wait_timer": 30}]},
+        {"protection_rules": [{"type": "required_reviewers", "reviewers": []}]},
+    ],
+)
+def test_the_workflow_refuses_an_environment_that_asks_nobody(deploy: Deploy, environment: dict[str, Any]) -> None:
+    assert "the environment home has no required reviewers" in deploy("home", environment)[0]
+
+
+def test_only_a_name_that_was_checked_is_used_as_an_environment() -> None:
+    checked = "${{ needs.stack.outputs.stack }}"
+    up = UP["up"]
+    assert (up["needs"], up["environment"], "if" in up) == ("stack", checked, False)
+    assert up["steps"][-1]["env"]["STACK"] == checked
+    assert UP["stack"]["outputs"] == {"stack": "${{ steps.named.outputs.stack }}"}
+    assert UP["stack"]["if"] == "github.ref == 'refs/heads/main'"
+    assert "environment" not in UP["stack"]
+    assert "secrets" not in json.dumps(UP["stack"])
