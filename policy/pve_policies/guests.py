@@ -8,10 +8,10 @@ from pulumi_policy import EnforcementLevel
 
 from .examples import GUEST, TEMPLATE, design, vm
 from .resources import DESIGN, HA_GROUPS, HA_RULES, NESTED_PVE_NODE, VM
-from .rule import Rule
+from .rule import Rule, given
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from .rule import Props, Subject
 
@@ -98,15 +98,24 @@ CANDIDATES = Rule(
 
 
 def _no_agent(vm: Subject) -> Iterator[str]:
-    if _is_guest(vm) and not (vm.props.get("agent") or {}).get("enabled"):
+    if _agent_missing(vm):
         yield f"VM {vm.props.get('name') or vm.name} has the guest agent off"
 
 
-def _agent_on(vm: Subject) -> Props | None:
-    if not any(_no_agent(vm)):
-        return None
-    agent: Mapping[str, object] = vm.props.get("agent") or {}
-    return {**vm.props, "agent": {**agent, "enabled": True, "waitForIp": agent.get("waitForIp") or {"disabled": True}}}
+def _agent_on(vm: Subject) -> Props:
+    """The provider would wait for the agent's answer, and reboot a running VM for the new device; both are turned off."""
+    if not _agent_missing(vm):
+        return {}
+    waits = given(vm.props.get("agent") or {}, "waitForIp")
+    reboots = given(vm.props, "rebootAfterUpdate")
+    return {
+        "agent": {"enabled": True, **({} if waits else {"waitForIp": {"disabled": True}})},
+        **({} if reboots else {"rebootAfterUpdate": False}),
+    }
+
+
+def _agent_missing(vm: Subject) -> bool:
+    return _is_guest(vm) and not (vm.props.get("agent") or {}).get("enabled")
 
 
 def _is_guest(vm: Subject) -> bool:
@@ -117,9 +126,12 @@ GUEST_AGENT = Rule(
     id="guest-agent-on",
     level=EnforcementLevel.REMEDIATE,
     demands="VMs have the guest agent on.",
-    protects="Without it a shutdown is an ACPI event that may be ignored, and backups freeze no file system.",
+    protects="Without it a shutdown is an ACPI event that may be ignored, and backups freeze no file system. A running VM "
+    "gets it with its next start: where the program does not say otherwise, the remedy sets agent.waitForIp.disabled: true "
+    "and rebootAfterUpdate: false, so that nothing waits for the agent's answer and the provider reboots nothing.",
     source="Proxmox VE, QEMU guest agent",
-    fix="Set agent.enabled: true; as shipped, the pack does that by itself, without waiting for the agent's answer.",
+    fix="Set agent.enabled: true and install qemu-guest-agent in the guest, as a shutdown waits for an agent that is not "
+    "there; as shipped, the pack sets the flag by itself.",
     judges={VM: _no_agent},
     bad=vm(agent={"enabled": False}),
     good=vm(agent={"enabled": True}),

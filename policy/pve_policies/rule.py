@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pulumi_policy import EnforcementLevel, PolicyConfigSchema, ResourceValidationPolicy
+from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
 if TYPE_CHECKING:
     from pulumi_policy import ReportViolation, ResourceValidationArgs
 
 Props = Mapping[str, Any]
+# Where a provider's bridge lists the inputs that it filled in itself; the next run keeps a listed one as it is.
+DEFAULTS = "__defaults"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Subject:
 
 
 Judge = Callable[[Subject], Iterator[str]]
-Remedy = Callable[[Subject], Props | None]
+Remedy = Callable[[Subject], Props]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Rule:
         bad: a resource that it refuses.
         good: the nearest one that passes.
         settings: JSON schema of each of its settings, with a default.
-        remedy: the inputs as they should be, where they can be put right by themselves; None when they are right.
+        remedy: what to change, where the inputs can be put right by themselves; nothing when they are right. Of a nested
+            property only what changes in it.
     """
 
     id: str
@@ -104,20 +108,28 @@ class Rule:
 
     def _validate(self, args: ResourceValidationArgs, report: ReportViolation) -> None:
         judge = self.judges.get(args.resource_type)
-        for problem in judge(self._subject(args)) if judge else ():
+        for problem in judge(self._subject(args, args.props)) if judge else ():
             report(f"{args.name}: {problem}. {self.fix}", None)
 
     def _remediate(self, args: ResourceValidationArgs) -> Props | None:
         if self.remedy is None or args.resource_type not in self.judges:
             return None
-        return self.remedy(self._subject(args))
+        props = cast("MutableMapping[str, Any]", args.props)
+        try:
+            changes = self.remedy(self._subject(args, unknown_checking_proxy(_copy(props))))
+        except UnknownValueError:  # nothing is changed on a guess; the validation that follows names the property
+            return None
+        if not changes:
+            return None
+        _write(props, changes)
+        return props
 
-    def _subject(self, args: ResourceValidationArgs) -> Subject:
+    def _subject(self, args: ResourceValidationArgs, props: Props) -> Subject:
         defaults = {name: schema["default"] for name, schema in self.settings.items()}
         return Subject(
             name=args.name,
             type=args.resource_type,
-            props=args.props,
+            props=props,
             parent=_type_of(args.opts.parent or ""),
             protect=args.opts.protect,
             provider=args.provider.props if args.provider else {},
@@ -128,6 +140,32 @@ class Rule:
 def number(value: float) -> str:
     """A number as people write it; whole numbers reach a rule as floats."""
     return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def given(props: Props, name: str) -> bool:
+    """Whether the program itself sets this property; its value need not be known."""
+    return name in set(props) - set(props.get(DEFAULTS) or ())
+
+
+def _copy(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    """What a remedy may read. The SDK hands it a view that hides the marks of secrets, but unknown values as well."""
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_copy(item) for item in value]
+    return value
+
+
+def _write(props: MutableMapping[str, Any], changes: Props) -> None:
+    """In place: the view keeps the mark of each secret that it covers, and a mapping made of what one reads loses it."""
+    for name, value in changes.items():
+        old = props.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            _write(cast("MutableMapping[str, Any]", old), value)
+        else:
+            props[name] = value
+    if DEFAULTS in props:
+        props[DEFAULTS] = [name for name in props[DEFAULTS] if name not in changes]
 
 
 def _type_of(urn: str) -> str:

@@ -30,7 +30,7 @@ from policy.pve_policies.examples import (
 )
 from policy.pve_policies.rule import Example
 from tests.support.judging import judged
-from tests.support.policy import UNKNOWN_STRING, analyze, remediate
+from tests.support.policy import UNKNOWN_STRING, analyze, remediate, secret
 from tests.support.program import ROOT, Recording, run, stack_file
 
 if TYPE_CHECKING:
@@ -279,19 +279,82 @@ def test_a_setting_allows_it(rule: str, example: Example, settings: dict[str, An
     assert analyze(BY_ID[rule], example, settings) == []
 
 
-def test_the_agent_is_turned_on_and_nothing_else_changes() -> None:
+def test_the_agent_is_turned_on_and_nothing_waits_or_reboots_for_it() -> None:
     rule = BY_ID["guest-agent-on"]
     off = vm(agent={"enabled": False, "type": "virtio"}, onBoot=True, memory={"dedicated": 512})
     mended = remediate(rule, off)
     assert mended == {
         **off.props,
         "agent": {"enabled": True, "type": "virtio", "waitForIp": {"disabled": True}},
+        "rebootAfterUpdate": False,
     }
     assert analyze(rule, replace(off, but=mended)) == []
-    waiting = vm(agent={"enabled": False, "waitForIp": {"ipv4": True}})
-    assert remediate(rule, waiting)["agent"]["waitForIp"] == {"ipv4": True}
     for right in (replace(off, but=mended), vm(NODE), vm(template=True), Example(resources.STORAGE, {})):
         assert remediate(rule, right) == dict(right.props)
+
+
+def test_what_the_program_says_about_the_agent_stays() -> None:
+    rule = BY_ID["guest-agent-on"]
+    waiting = vm(agent={"enabled": False, "waitForIp": {"ipv4": True}}, rebootAfterUpdate=True)
+    assert remediate(rule, waiting) == {
+        **waiting.props,
+        "agent": {"enabled": True, "waitForIp": {"ipv4": True}},
+    }
+
+
+def test_defaults_of_the_provider_are_not_what_the_program_says() -> None:
+    """The provider's bridge writes them into the inputs, and lists them; the next run would keep a listed one as it is."""
+    defaults = ["agent", "onBoot", "rebootAfterUpdate"]
+    plain = vm(agent={"enabled": False, "trim": False}, onBoot=True, rebootAfterUpdate=True, __defaults=defaults)
+    assert remediate(BY_ID["guest-agent-on"], plain) == {
+        **plain.props,
+        "agent": {"enabled": True, "trim": False, "waitForIp": {"disabled": True}},
+        "rebootAfterUpdate": False,
+        "__defaults": ["onBoot"],
+    }
+    nested = vm(agent={"enabled": False, "trim": False, "__defaults": ["enabled", "trim"]})
+    assert remediate(BY_ID["guest-agent-on"], nested)["agent"]["__defaults"] == ["trim"]
+
+
+def test_secrets_stay_secret_when_the_agent_is_turned_on() -> None:
+    with_secrets = vm(
+        description=secret("who pays"),
+        initialization={"userAccount": {"username": "root", "password": secret("in-the-clear")}},
+        agent={"enabled": False, "timeout": secret("5m")},
+    )
+    mended = remediate(BY_ID["guest-agent-on"], with_secrets)
+    assert mended == {
+        **with_secrets.props,
+        "agent": {"enabled": True, "timeout": secret("5m"), "waitForIp": {"disabled": True}},
+        "rebootAfterUpdate": False,
+    }
+    whole = vm(agent=secret({"enabled": False}))
+    wanted = secret({"enabled": True, "waitForIp": {"disabled": True}})
+    assert remediate(BY_ID["guest-agent-on"], whole)["agent"] == wanted
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"agent": UNKNOWN_STRING},
+        {"agent": secret(UNKNOWN_STRING)},
+        {"agent": {"enabled": UNKNOWN_STRING}},
+        {"template": UNKNOWN_STRING},
+    ],
+    ids=["agent", "secret agent", "agent.enabled", "template"],
+)
+def test_an_agent_that_is_not_known_yet_is_left_alone_and_told(unknown: dict[str, Any]) -> None:
+    example = vm(**unknown)
+    assert remediate(BY_ID["guest-agent-on"], example) == dict(example.props)
+    (advice,) = analyze(BY_ID["guest-agent-on"], example)
+    assert advice.level == EnforcementLevel.ADVISORY
+    assert "can't be known during preview" in advice.message
+
+
+def test_what_else_is_not_known_yet_does_not_keep_the_agent_off() -> None:
+    unknown = vm(name=UNKNOWN_STRING, agent={"enabled": False}, rebootAfterUpdate=UNKNOWN_STRING)
+    mended = remediate(BY_ID["guest-agent-on"], unknown)
+    assert mended == {**unknown.props, "agent": {"enabled": True, "waitForIp": {"disabled": True}}}
 
 
 def test_rules_have_names_of_their_own_and_say_what_they_are_for() -> None:

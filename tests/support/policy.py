@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from policy.pve_policies.rule import Example
 
 UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+SECRET = "1b47061264138c4ac30d75fd1eb44270"
 URN = "urn:pulumi:test::nested-pve-ha::{}::subject"
 
 
@@ -26,6 +28,11 @@ class Finding:
 
     level: EnforcementLevel
     message: str
+
+
+def secret(value: object) -> dict[str, object]:
+    """A secret as the engine sends it, marked."""
+    return {SIGNATURE: SECRET, "value": value}
 
 
 def analyze(rule: Rule, example: Example, settings: Mapping[str, Any] | None = None) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ import yaml
 from pulumi_policy import EnforcementLevel
 
 from policy.pve_policies import RULES, Rule, resources
+from tests.support.policy import UNKNOWN_STRING
 from tests.support.workspace import ROOT, Run, Workspace
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from policy.pve_policies.rule import Example
 
-# Each resource has its rule's name. A value that is the marker comes out of a command that no preview runs.
+# Each resource has its rule's name. A value that is the marker comes out of a command that no preview runs; what is under
+# the key "secret" is one.
 PROGRAM = """
 import pulumi_command as command
 
@@ -32,6 +34,8 @@ class Component(pulumi.ComponentResource):
 def known(value):
     if value == cfg("marker"):
         return later
+    if isinstance(value, dict) and set(value) == {"secret"}:
+        return pulumi.Output.secret(known(value["secret"]))
     if isinstance(value, dict):
         return {key: known(item) for key, item in value.items()}
     return [known(item) for item in value] if isinstance(value, list) else value
@@ -126,8 +130,6 @@ def test_what_is_unknown_at_preview_is_said_for_every_rule(workspace: Workspace)
 
 def hidden(rule: Rule) -> Example:
     """The bad example, none of its special values known."""
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(rule.bad, but=_hidden(rule.bad.but))
 
 
@@ -137,13 +139,59 @@ def _hidden(value: Any) -> Any:  # noqa: ANN401 - JSON values
     return [_hidden(item) for item in value] if isinstance(value, list) else MARKER
 
 
+def agents(**examples: dict[str, Any]) -> dict[str, Example]:
+    return {name: replace(ASKED["guest-agent-on"].bad, but=but) for name, but in examples.items()}
+
+
+def remedied(verdicts: Verdicts) -> set[str]:
+    done = [event["policyRemediationEvent"] for event in verdicts.run.events if "policyRemediationEvent" in event]
+    assert {event["policyName"] for event in done} <= {"guest-agent-on"}
+    return {event["resourceUrn"].rsplit("::", 1)[-1] for event in done}
+
+
 def test_a_remedy_is_shown_in_the_preview(workspace: Workspace) -> None:
-    verdicts = judge(workspace, {"vm": ASKED["guest-agent-on"].bad})
+    off = {"agent": {"enabled": False}}
+    verdicts = judge(workspace, agents(off=off, absent={}, reboots={**off, "rebootAfterUpdate": True}))
     assert verdicts.run.code == 0, verdicts.run.output
-    (done,) = [event["policyRemediationEvent"] for event in verdicts.run.events if "policyRemediationEvent" in event]
-    assert done["policyName"] == "guest-agent-on"
-    assert verdicts.run.metadata("vm")["new"]["inputs"]["agent"]["enabled"] is True
+    assert remedied(verdicts) == {"off", "absent", "reboots"}
+    for name in ("off", "absent", "reboots"):
+        inputs = verdicts.run.metadata(name)["new"]["inputs"]
+        assert inputs["agent"]["enabled"] is True
+        assert inputs["agent"]["waitForIp"]["disabled"] is True
+        assert inputs["rebootAfterUpdate"] is (name == "reboots")
+        assert not {"agent", "rebootAfterUpdate"} & set(inputs["__defaults"])
     assert "guest-agent-on" in verdicts.run.output
+
+
+def test_a_remedy_leaves_secrets_secret_and_the_unknown_unknown(workspace: Workspace) -> None:
+    given = {
+        "agent": {"enabled": False, "timeout": {"secret": "7m"}},
+        "description": {"secret": "who pays for it"},
+        "initialization": {"userAccount": {"username": "root", "password": {"secret": "in-the-clear"}}},
+        "name": MARKER,
+    }
+    verdicts = judge(workspace, agents(vm=given))
+    assert remedied(verdicts) == {"vm"}
+    inputs = verdicts.run.metadata("vm")["new"]["inputs"]
+    assert inputs["agent"]["enabled"] is True
+    for hidden_one in (
+        inputs["agent"]["timeout"],
+        inputs["description"],
+        inputs["initialization"]["userAccount"]["password"],
+    ):
+        assert hidden_one["ciphertext"] == "[secret]"
+    assert inputs["name"] == UNKNOWN_STRING
+    for text in ("who pays for it", "in-the-clear"):
+        assert text not in verdicts.run.output + json.dumps(verdicts.run.events)
+
+
+@pytest.mark.parametrize("part", ["agent", "template"])
+def test_no_remedy_is_made_on_a_guess(workspace: Workspace, part: str) -> None:
+    verdicts = judge(workspace, agents(vm={part: MARKER}))
+    assert verdicts.run.code == 0, verdicts.run.output
+    assert remedied(verdicts) == set()
+    assert "guest-agent-on" in verdicts.unknown
+    assert verdicts.run.metadata("vm")["new"]["inputs"][part] == UNKNOWN_STRING
 
 
 def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Path) -> None:
@@ -212,8 +260,6 @@ def test_resources_of_programs_without_our_components_are_judged(
     workspace: Workspace, advice_only: tuple[str, str]
 ) -> None:
     vm = next(rule for rule in RULES if rule.id == "vm-names").good
-    from dataclasses import replace  # noqa: PLC0415
-
     node = replace(vm, but={"name": "inner", "tags": ["nested-pve"], "cpu": {"type": "kvm64"}})
     verdicts = judge(workspace, {"inner": node, "any": ASKED["tls-verified"].bad}, *advice_only)
     assert ("inner", "nested-node-cpu-host") in verdicts.found
