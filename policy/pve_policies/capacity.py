@@ -11,7 +11,7 @@ from .resources import DESIGN
 from .rule import Rule, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from .rule import Props, Subject
 
@@ -60,24 +60,55 @@ def _does_not_survive(design: Subject) -> Iterator[str]:
     nodes = design.props["nodes"]
     if len(nodes) < 2 or any(node.get("memoryMib") is None for node in nodes):  # noqa: PLR2004 - nobody is left
         return
-    room = {node["name"]: node["memoryMib"] - design.settings["reserveMib"] for node in nodes}
-    wanted = sum(guest["memoryMib"] for guest in design.props["guests"] if guest["ha"]["state"] == "started")
-    largest = max(room, key=lambda name: room[name])
-    left = sum(room.values()) - room[largest]
-    if wanted > left:
-        yield f"when {largest} dies, {number(left)} MiB are left for guests on the other nodes, and they need {number(wanted)} MiB"
+    room = {node["name"]: max(node["memoryMib"] - design.settings["reserveMib"], 0) for node in nodes}
+    guests = [guest for guest in design.props["guests"] if guest["ha"]["state"] == "started"]
+    wanted = sum(guest["memoryMib"] for guest in guests)
+    for dead in sorted(room, key=lambda name: -room[name]):
+        rest = {name: free for name, free in room.items() if name != dead}
+        left = sum(rest.values())
+        if wanted > left:
+            yield f"when {dead} dies, {number(left)} MiB are left for guests on the other nodes, and they need {number(wanted)} MiB"
+            return
+        for problem in _homeless(guests, rest):
+            yield f"when {dead} dies, {problem}"
+            return
+
+
+def _homeless(guests: Sequence[Props], room: dict[str, float]) -> Iterator[str]:
+    """Guests that find no place: the most bound and then the largest first, each to the node that it fills best.
+
+    A guest that is bound to the dead node alone is another rule's business.
+    """
+    may_take = {guest["name"]: _candidates(guest, room) for guest in guests}
+    for guest in sorted(guests, key=lambda guest: (len(may_take[guest["name"]]), -guest["memoryMib"])):
+        candidates = may_take[guest["name"]]
+        fitting = [name for name in candidates if room[name] >= guest["memoryMib"]]
+        if fitting:
+            room[min(fitting, key=lambda name: room[name])] -= guest["memoryMib"]
+        elif candidates:
+            left = ", ".join(f"{name} has {number(room[name])} MiB left" for name in candidates)
+            need = f"guest {guest['name']} finds no node with the {number(guest['memoryMib'])} MiB that it needs"
+            yield f"{need}: {left}"
+
+
+def _candidates(guest: Props, names: Collection[str]) -> list[str]:
+    bound = set(guest["ha"]["nodes"]) if guest["ha"]["strict"] else set(names)
+    return [name for name in names if name in bound]
 
 
 SURVIVES_ONE = Rule(
     id="guests-fit-after-a-failure",
     level=EnforcementLevel.MANDATORY,
-    demands="Guests under HA fit on the nodes that are left when the largest one dies.",
-    protects="HA would start them all the same, until the surviving nodes run out of memory and fall one after another.",
+    demands="Guests under HA fit on the nodes that are left when any one node dies.",
+    protects="HA would start them all the same, until the surviving nodes run out of memory and fall one after another. "
+    "Each node dies in turn; each guest then needs a node that may run it and has the room, and no node's room is given "
+    "twice. Guests are placed one by one, the most bound and the largest first, where they leave the least room; HA does "
+    "not move a guest to make room for another.",
     source="Proxmox VE HA manager, requirements (N-1)",
     fix="Lower memoryMib of guests, raise that of nodes, or add a node.",
     judges={DESIGN: _does_not_survive},
-    bad=design(guests=[GUEST | {"memoryMib": 4096}]),
-    good=design(guests=[GUEST | {"memoryMib": 2048}]),
+    bad=design(guests=[GUEST | {"memoryMib": 2048}]),
+    good=design(guests=[GUEST | {"memoryMib": 1024}]),
     settings={
         "reserveMib": {
             "type": "number",

@@ -13,13 +13,20 @@ from .rule import Rule, number
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .rule import Subject
+    from .rule import Props, Subject
 
 HA_VOTES_MIN = 3
+PAIR = 2
+
+
+def _votes(cluster: Props) -> float:
+    """All of them; a QDevice has one where it is any use, with an even number of nodes."""
+    votes: float = cluster["votes"]
+    return votes + (1 if cluster.get("qdevice") else 0)
 
 
 def _few_votes_for_ha(design: Subject) -> Iterator[str]:
-    votes = design.props["cluster"]["votes"]
+    votes = _votes(design.props["cluster"])
     if design.props["guests"] and votes < HA_VOTES_MIN:
         yield f"cluster {design.props['cluster']['name']} has guests under HA and {number(votes)} votes"
 
@@ -76,17 +83,22 @@ QDEVICE_ON_ODD = Rule(
 
 
 def _decides_alone(design: Subject) -> Iterator[str]:
-    cluster, nodes = design.props["cluster"], design.props["nodes"]
+    """Two nodes with a vote each are what they are; with guests under HA that is too few, as another rule says."""
+    nodes, votes = design.props["nodes"], _votes(design.props["cluster"])
+    pair = len(nodes) <= PAIR
+    if pair and (not design.props["guests"] or votes < HA_VOTES_MIN):
+        return
     for node in nodes:
-        if node["votes"] * 2 >= cluster["votes"] and len(nodes) > HA_VOTES_MIN - 1:
-            yield f"{node['name']} has {number(node['votes'])} of {number(cluster['votes'])} votes: without it there is no quorum"
+        if (votes - node["votes"]) * 2 <= votes:
+            more = ", and HA needs a third node" if pair else ""
+            yield f"{node['name']} has {number(node['votes'])} of {number(votes)} votes: without it there is no quorum{more}"
 
 
 BALANCED_VOTES = Rule(
     id="no-node-decides-alone",
     level=EnforcementLevel.MANDATORY,
-    demands="In a cluster of three or more nodes no node has half of the votes.",
-    protects="The loss of that one node would end the quorum, whatever the others do.",
+    demands="The quorum survives the loss of any one node; only two nodes without guests under HA may do without.",
+    protects="The loss of that one node would end the quorum, whatever the others do, and HA fences them.",
     source="votequorum(5): a majority of the expected votes is needed",
     fix="Give every node in nested-pve-ha:nodes one vote.",
     judges={DESIGN: _decides_alone},

@@ -40,6 +40,7 @@ BY_ID = {rule.id: rule for rule in RULES}
 NODE = resources.NESTED_PVE_NODE
 GUEST_COMPONENT = "nested-pve-ha:index:HaGuest"
 ROOT_API = {"endpoint": "https://pve1.example:8006", "username": "root@pam"}
+PAIR = CLUSTER | {"votes": 2, "qdevice": {"address": "192.168.0.50"}}
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 
 
@@ -49,6 +50,17 @@ def vm(parent: str = "", **props: Any) -> Example:
 
 def guest(**but: Any) -> Example:
     return design(guests=[GUEST | but])
+
+
+def guests(*sizes: tuple[int, tuple[str, ...]]) -> Example:
+    """Guests of this much memory, each bound to these nodes if there are any."""
+    bound = [GUEST["ha"] | ({"strict": True, "nodes": list(nodes)} if nodes else {}) for _, nodes in sizes]
+    return design(
+        guests=[
+            GUEST | {"name": f"vm0{n}", "memoryMib": memory, "ha": ha}
+            for n, ((memory, _), ha) in enumerate(zip(sizes, bound, strict=True), 1)
+        ]
+    )
 
 
 def ha(**but: Any) -> Example:
@@ -96,6 +108,10 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("even-votes-without-qdevice", cluster(votes=4), "has 4 votes and no QDevice"),
     ("qdevice-on-odd-nodes", cluster(qdevice={"address": "192.168.0.50"}), "has 3 nodes and a QDevice"),
     ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 3}, *NODES[1:]], cluster=CLUSTER | {"votes": 5}), "proxmox01 has 3 of 5 votes"),
+    ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 2}, NODES[1]]), "proxmox01 has 2 of 3 votes: without it there is no quorum, and HA needs a third node"),
+    ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 3}]), "proxmox01 has 3 of 3 votes"),
+    ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 2}, *NODES[1:]], guests=[], cluster=CLUSTER | {"votes": 4}), "proxmox01 has 2 of 4 votes"),
+    ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 3}, NODES[1]], cluster=CLUSTER | {"votes": 4, "qdevice": {"address": "192.168.0.50"}}), "proxmox01 has 3 of 5 votes"),
     ("watchdog-present", design(nodes=[existing(1) | {"watchdog": "none"}]), "node pve1 has no watchdog"),
     ("watchdog-hardware", design(nodes=[existing(1) | {"watchdog": "softdog"}]), "softdog fences pve1, and needs"),
     ("ha-guest-storage-shared", guest(storage="local-lvm"), "guest vm01 has its disk on local-lvm"),
@@ -115,6 +131,11 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("outer-host-not-overcommitted", design(nodes=[nested(n) | {"cores": 12} for n in range(1, 6)], outerHosts=[OUTER_HOST | {"memoryMib": 99999, "diskGib": 999}]), "have 60 processors together, more than 4 times its 12"),
     ("guests-fit-after-a-failure", guest(memoryMib=2049), "when proxmox01 dies, 2048 MiB are left for guests on the other nodes, and they need 2049 MiB"),
     ("guests-fit-after-a-failure", design(nodes=[existing(1), nested(2), nested(3)], guests=[GUEST | {"memoryMib": 3000}]), "when pve1 dies"),
+    ("guests-fit-after-a-failure", guest(memoryMib=2048), "when proxmox01 dies, guest vm01 finds no node with the 2048 MiB that it needs: proxmox02 has 1024 MiB left, proxmox03 has 1024 MiB left"),
+    ("guests-fit-after-a-failure", guests((600, ()), (600, ()), (600, ())), "when proxmox01 dies, guest vm03 finds no node with the 600 MiB that it needs: proxmox02 has 424 MiB left, proxmox03 has 424 MiB left"),
+    ("guests-fit-after-a-failure", guests((600, ("proxmox01", "proxmox02")), (600, ("proxmox01", "proxmox02"))), "when proxmox01 dies, guest vm02 finds no node with the 600 MiB that it needs: proxmox02 has 424 MiB left"),
+    ("guests-fit-after-a-failure", design(nodes=[nested(1), nested(2), existing(3)], guests=[GUEST | {"memoryMib": 2000, "ha": GUEST["ha"] | {"strict": True, "nodes": ["proxmox01", "pve3"]}}]), "when pve3 dies, guest vm01 finds no node with the 2000 MiB that it needs: proxmox01 has 1024 MiB left"),
+    ("guests-fit-after-a-failure", design(nodes=[nested(1), nested(2) | {"memoryMib": 512}, nested(3)], guests=[GUEST | {"memoryMib": 1025}]), "1024 MiB are left for guests on the other nodes, and they need 1025 MiB"),
     ("node-memory-stated", design(nodes=[{**existing(n), "memoryMib": None} for n in (1, 2)]), "the memory of pve1, pve2 is not known"),
     ("unique-vmids", design(nodes=[nested(1), nested(2) | {"vmid": 101}]), "vmid 101 is used twice on virtual"),
     ("unique-vmids", guest(vmid=9000), "vmid 9000 is used twice in the cluster"),
@@ -163,7 +184,14 @@ PASSED: list[tuple[str, Example]] = [
     ("corosync-link-quiet", cluster(links=[])),  # another rule's business
     ("ha-three-votes", design(guests=[], cluster=CLUSTER | {"votes": 1})),
     ("even-votes-without-qdevice", cluster(votes=4, qdevice={"address": "192.168.0.50"})),
-    ("no-node-decides-alone", design(nodes=NODES[:2], cluster=CLUSTER | {"votes": 2})),
+    ("ha-three-votes", design(nodes=NODES[:2], cluster=PAIR)),
+    ("no-node-decides-alone", design(nodes=NODES[:2], cluster=PAIR)),
+    ("no-node-decides-alone", design(nodes=NODES[:2], cluster=CLUSTER | {"votes": 2})),  # another rule's business
+    ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 2}, NODES[1]], guests=[])),
+    (
+        "no-node-decides-alone",
+        design(nodes=[NODES[0] | {"votes": 2}, *NODES[1:], existing(4)], cluster=CLUSTER | {"votes": 5}),
+    ),
     ("watchdog-present", design(nodes=[existing(1) | {"watchdog": "none"}], guests=[])),
     ("watchdog-hardware", design(nodes=NODES)),
     ("ha-guest-storage-shared", design(guests=[GUEST | {"storage": "nas"}], storages=[SHARED | {"name": "nas"}])),
@@ -177,7 +205,12 @@ PASSED: list[tuple[str, Example]] = [
     ("template-without-cd", vm(template=True)),
     ("outer-host-not-overcommitted", host(memoryMib=6144, diskGib=96)),
     ("outer-host-not-overcommitted", design(outerHosts=[OUTER_HOST | {"name": "other", "memoryMib": 1}])),
-    ("guests-fit-after-a-failure", guest(memoryMib=2048)),
+    ("guests-fit-after-a-failure", guest(memoryMib=1024)),
+    ("guests-fit-after-a-failure", guests((1024, ()), (512, ()), (512, ()))),
+    ("guests-fit-after-a-failure", guests((1000, ()), (1000, ("proxmox02", "proxmox01", "proxmox03")))),
+    ("guests-fit-after-a-failure", guests((1024, ()), (200, ("proxmox01", "proxmox02")))),  # the bound one goes first
+    ("guests-fit-after-a-failure", guests((600, ("proxmox01",)))),  # another rule's business, too
+    ("guests-fit-after-a-failure", design(nodes=NODES[:1])),  # nobody is left
     ("guests-fit-after-a-failure", guest(memoryMib=9999, ha=GUEST["ha"] | {"state": "stopped"})),
     ("node-memory-stated", design(nodes=[{**existing(1), "memoryMib": None}], guests=[])),
     ("unique-addresses", design(nodes=[NODES[0] | {"address": "10.10.1.181"}, *NODES[1:]])),  # its link's address
@@ -206,7 +239,7 @@ ALLOWED: list[tuple[str, Example, dict[str, Any]]] = [
         ),
         {"coreFactor": 5},
     ),
-    ("guests-fit-after-a-failure", guest(memoryMib=4096), {"reserveMib": 0}),
+    ("guests-fit-after-a-failure", guest(memoryMib=2048), {"reserveMib": 0}),
     ("enterprise-repository-subscribed", host(repository="enterprise"), {"subscription": True}),
 ]
 
