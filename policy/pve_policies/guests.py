@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .rule import Props, Subject
 
 CANDIDATES_MIN = 2
+EMPTY_DRIVE, PHYSICAL_DRIVE = "none", "cdrom"
 
 
 def _not_shared(design: Subject) -> Iterator[str]:
@@ -161,18 +162,24 @@ KVM_OFF = Rule(
 
 
 def _template_with_cd(vm: Subject) -> Iterator[str]:
-    cdrom = vm.props.get("cdrom") or {}
-    if vm.props.get("template") and cdrom.get("fileId", "none") not in ("none", ""):
-        yield f"template {vm.props.get('name') or vm.name} has {cdrom['fileId']} in its CD drive"
+    """To the provider a drive without a file is the host's own; where there is none, its bridge declares such a one."""
+    cdrom = vm.props.get("cdrom")
+    if cdrom is None or not vm.props.get("template"):
+        return
+    file = cdrom.get("fileId") or PHYSICAL_DRIVE
+    if file != EMPTY_DRIVE:
+        what = "the host's own CD drive" if file == PHYSICAL_DRIVE else f"{file} in its CD drive"
+        yield f"template {vm.props.get('name') or vm.name} has {what}"
 
 
 TEMPLATE_CD = Rule(
     id="template-without-cd",
     level=EnforcementLevel.MANDATORY,
     demands="Templates have nothing in the CD drive.",
-    protects="Each clone keeps the image attached: it cannot migrate where the image is missing, and boots the installer.",
+    protects="Each clone keeps what is attached: it cannot migrate where the image is missing, or with the host's own drive, "
+    "and boots the installer. The provider takes a drive without fileId, or none at all in the program, for the host's own.",
     source="pulumi-proxmoxve#563, #396",
-    fix="Take cdrom out of the template, or set cdrom.fileId: none.",
+    fix="Set cdrom.fileId: none in the template.",
     judges={VM: _template_with_cd},
     bad=vm(template=True, cdrom={"fileId": "local:iso/debian.iso"}),
     good=vm(template=True, cdrom={"fileId": "none"}),

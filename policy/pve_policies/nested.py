@@ -11,11 +11,12 @@ from .resources import DESIGN, HOST_PREP, NESTED_PVE_NODE, VMS
 from .rule import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from .rule import Props, Subject
 
 PROVIDER_DEFAULT_CPU = "qemu64"
+NESTED_FLAG = "nested-virt"
 
 
 def _designed_hosts(design: Subject) -> Iterator[str]:
@@ -47,9 +48,11 @@ NESTED_ON = Rule(
 
 
 def _designed_nodes(design: Subject) -> Iterator[str]:
+    """The CPU type may carry its flags, as Proxmox writes them: x86-64-v3,flags=+aes;+nested-virt."""
     for node in design.props["nodes"]:
         if node["kind"] == "nested":
-            yield from _not_host_cpu(node["name"], node["cpuType"])
+            cpu_type, _, flags = node["cpuType"].partition(",flags=")
+            yield from _without_virtualization(node["name"], node["cpuType"], cpu_type, flags.split(";"))
 
 
 def _vm(vm: Subject) -> Iterator[str]:
@@ -57,19 +60,22 @@ def _vm(vm: Subject) -> Iterator[str]:
     tags = set(vm.props.get("tags") or ())
     if vm.parent == NESTED_PVE_NODE or tags & set(vm.settings["tags"]):
         cpu = vm.props.get("cpu") or {}
-        yield from _not_host_cpu(vm.props.get("name") or vm.name, cpu.get("type") or PROVIDER_DEFAULT_CPU)
+        cpu_type = cpu.get("type") or PROVIDER_DEFAULT_CPU
+        yield from _without_virtualization(vm.props.get("name") or vm.name, cpu_type, cpu_type, cpu.get("flags") or ())
 
 
-def _not_host_cpu(name: str, cpu_type: str) -> Iterator[str]:
-    if cpu_type != "host":
-        yield f"nested node {name} has CPU type {cpu_type}, which hides vmx and svm from it"
+def _without_virtualization(name: str, said: str, cpu_type: str, flags: Collection[str]) -> Iterator[str]:
+    shown = cpu_type == "host" and f"-{NESTED_FLAG}" not in flags
+    if not shown and f"+{NESTED_FLAG}" not in flags:
+        yield f"nested node {name} has CPU type {said}, which hides vmx and svm from it"
 
 
 HOST_CPU = Rule(
     id="nested-node-cpu-host",
     level=EnforcementLevel.MANDATORY,
-    demands="VMs of nested nodes have CPU type host.",
-    protects="Every other type hides vmx and svm from the node; the module parameter on the outer host says Y all the same.",
+    demands="VMs of nested nodes have CPU type host, or the CPU flag +nested-virt.",
+    protects="Every other type without that flag hides vmx and svm from the node; the module parameter on the outer host says "
+    "Y all the same. Proxmox VE knows the flag since qemu-server of November 2025.",
     source="seed 000, F22",
     fix="Set cpuType: host for the node in nested-pve-ha:nodes or leave it out; in a VM of your own, cpu.type: host.",
     judges={DESIGN: _designed_nodes, **dict.fromkeys(VMS, _vm)},

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from .rule import Subject
 
-HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+DNS_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
 
 
 def _unprotected(design: Subject) -> Iterator[str]:
@@ -82,20 +83,20 @@ SUBSCRIPTION = Rule(
 
 def _bad_name(resource: Subject) -> Iterator[str]:
     name = resource.props.get("name")
-    if name and not HOST_NAME.fullmatch(name):
-        yield f"VM {name} has a name that is no host name"
+    if name and not DNS_NAME.fullmatch(name):
+        yield f"VM {name} has a name that is no DNS name"
 
 
 VM_NAMES = Rule(
     id="vm-names",
     level=EnforcementLevel.MANDATORY,
-    demands="VMs have names that work as host names: lower case, digits and dashes, at most 63 characters.",
-    protects="Proxmox refuses some of them only when the VM is made, and a node cannot be renamed once it is a member.",
-    source="RFC 1123; seed 003",
+    demands="VMs have DNS names: letters, digits and dashes, at most 63 characters between dots.",
+    protects="Proxmox refuses some others only when the VM is made, and cloud-init makes the name the guest's host name.",
+    source="Proxmox VE, format dns-name; RFC 1123",
     fix="Choose such a name.",
     judges=dict.fromkeys(VMS, _bad_name),
-    bad=vm(name="Web01"),
-    good=vm(name="web-01"),
+    bad=vm(name="web01-of-the-shop-in-the-second-data-centre-behind-the-load-balancer"),
+    good=vm(name="web01.example.com"),
 )
 
 

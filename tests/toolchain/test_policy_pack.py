@@ -261,7 +261,12 @@ def test_resources_of_programs_without_our_components_are_judged(
 ) -> None:
     vm = next(rule for rule in RULES if rule.id == "vm-names").good
     node = replace(vm, but={"name": "inner", "tags": ["nested-pve"], "cpu": {"type": "kvm64"}})
-    verdicts = judge(workspace, {"inner": node, "any": ASKED["tls-verified"].bad}, *advice_only)
+    shown = replace(node, but={**node.but, "cpu": {"type": "x86-64-v3", "flags": ["+nested-virt"]}})
+    template = replace(vm, but={"template": True})  # the provider declares the host's own drive for it
+    given = {"inner": node, "shown": shown, "template": template, "any": ASKED["tls-verified"].bad}
+    verdicts = judge(workspace, given, *advice_only)
     assert ("inner", "nested-node-cpu-host") in verdicts.found
+    assert ("shown", "nested-node-cpu-host") not in verdicts.found
+    assert "the host's own CD drive" in verdicts.found["template", "template-without-cd"][0][1]
     assert ("any", "tls-verified") in verdicts.found
     assert ASKED["tls-verified"].bad.type == resources.PROVIDER
