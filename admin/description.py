@@ -44,13 +44,15 @@ def read(stack: str, environment: dict[str, str]) -> Description:
     try:
         config = load(settings)
         return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ))
+    except credentials.NoCredentialsError as error:
+        raise NoCredentialsError(str(error)) from None
     except ConfigError as error:
         raise InvalidConfigError(str(error)) from None
 
 
 def stacks() -> list[str]:
     """The stacks that have a stack file."""
-    return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in ROOT.glob("Pulumi.*.yaml"))
 
 
 def stack_file(stack: str) -> Path:
@@ -81,8 +83,26 @@ class InvalidConfigError(AdminError):
         return self.what
 
 
+class NoCredentialsError(InvalidConfigError):
+    """Nothing says where the credentials are."""
+
+
+def text_of(file: Path) -> str:
+    """A stack file's text.
+
+    Raises:
+        AdminError: config-invalid.
+    """
+    try:
+        return file.read_text()
+    except UnicodeDecodeError as error:
+        raise AdminError(
+            "config-invalid", f"{file.name} is no stack file", observed=str(error), expected="UTF-8"
+        ) from None
+
+
 def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict[str, str], set[str]]:
-    text = file.read_text()
+    text = text_of(file)
     written = parsed(text, file.name)
     if "secure:" not in text:
         return written, set()

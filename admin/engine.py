@@ -55,17 +55,26 @@ class Engine:
     directory: Path = ROOT
 
     def query(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """A short call whose output is wanted."""
-        return subprocess.run(
-            ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"],
-            cwd=self.directory,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=QUERY_S,
-            check=False,
-        )
+        """A short call whose output is wanted.
+
+        Raises:
+            AdminError: engine-failed.
+        """
+        command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive"]
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.directory,
+                env=self.environment,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=QUERY_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            what = f"`pulumi {' '.join(arguments)}` did not end"
+            raise AdminError("engine-failed", what, observed=f"nothing for {QUERY_S} s", expected="an answer") from None
 
     def export(self) -> dict[str, Any] | None:
         """The stack's recorded state, secrets encrypted; None if there is no such stack yet.

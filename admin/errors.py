@@ -135,6 +135,10 @@ CODES: dict[str, Code] = {
         "The configuration cannot be used; every problem is shown with its key and the fix.",
         "make the shown changes; docs/config.md explains every key",
     ),
+    "policies-invalid": Code(
+        "A stack's own levels and settings of the policies cannot be used.",
+        "correct the file; docs/policies.md names the rules, levels and settings",
+    ),
     "stack-state-missing": Code(
         "A stack file holds secrets, and the backend has no state of that stack: another checkout, or a lost state.",
         "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; a new stack begins with `pulumi stack init`",

@@ -48,7 +48,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 # Said beside every failure, and no cause of any.
 NOISE = re.compile(
-    r"^(?:update|preview|destroy|refresh) failed|^program exited|unhandled error occurred: program exited",
+    r"^(?:update|preview|destroy|refresh) failed:?$|^program exited|unhandled error occurred: program exited",
     re.IGNORECASE,
 )
 
@@ -74,7 +74,7 @@ def explain(run: Run, log: str) -> list[Failure]:
     causes = [(urn, text) for urn, text in run.errors if not NOISE.search(text)]
     found += [failure for urn, text in causes for failure in _named(urn, text, log)]
     if not found:
-        found = _named("", _said(run.output), log)
+        found = _named("", said(run.output), log)
     return _distinct(found)
 
 
@@ -106,7 +106,8 @@ def _indented(text: str, by: int = 2) -> str:
     return "\n".join(" " * by + line.strip() for line in text.strip().splitlines() if line.strip())
 
 
-def _said(output: str) -> str:
+def said(output: str) -> str:
+    """What the engine printed as errors; its last lines, where it named none."""
     lines = [line for line in output.splitlines() if line.strip()]
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line and not NOISE.search(line)]
     return "\n".join(errors or lines[-5:] or ["nothing"])

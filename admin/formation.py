@@ -88,6 +88,26 @@ def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member]
         )
 
 
+def refuse_other_priorities(found: Mapping[int, int], members: Sequence[Member]) -> None:
+    """Refuse link priorities that a live cluster does not have: nothing changes them there.
+
+    Args:
+        found: of its links, by number.
+        members: as described; all of them have the same links. A priority that is not described is not compared.
+
+    Raises:
+        AdminError: member-differs.
+    """
+    wanted = {link.number: link.priority for link in members[0].links if link.priority is not None}
+    if wanted.items() - found.items():
+        raise AdminError(
+            "member-differs",
+            "the links of a live cluster have other priorities than described",
+            observed=", ".join(f"link{number} {priority}" for number, priority in sorted(found.items())) or "none set",
+            expected=", ".join(f"link{number} {priority}" for number, priority in sorted(wanted.items())),
+        )
+
+
 @dataclass(frozen=True)
 class Identity:
     """What a live cluster cannot change; facts of the step of that name."""

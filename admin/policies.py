@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from admin.environment import ROOT
+from admin.errors import AdminError
 from admin.failures import resource_name
 
 if TYPE_CHECKING:
@@ -13,10 +15,40 @@ if TYPE_CHECKING:
 PACK = "policy"
 
 
+def settings_file(stack: str) -> str:
+    """Where a stack has its own levels and settings, beside its stack file."""
+    return f"Pulumi.{stack}.policy.json"
+
+
 def arguments(stack: str) -> list[str]:
-    """The engine's arguments; a stack's own levels and settings are beside its stack file."""
-    config = ROOT / f"Pulumi.{stack}.policy.json"
-    return ["--policy-pack", PACK, *(["--policy-pack-config", config.name] if config.exists() else [])]
+    """The engine's arguments.
+
+    Raises:
+        AdminError: policies-invalid.
+    """
+    check(stack)
+    name = settings_file(stack)
+    return ["--policy-pack", PACK, *(["--policy-pack-config", name] if (ROOT / name).exists() else [])]
+
+
+def check(stack: str) -> None:
+    """Refuse a stack's own settings that the engine would not understand, or pass over in silence.
+
+    Raises:
+        AdminError: policies-invalid.
+    """
+    file = ROOT / settings_file(stack)
+    if not file.exists():
+        return
+    from policy.pve_policies import RULES, settings  # noqa: PLC0415 - slow to load, and most stacks have no such file
+
+    try:
+        settings.initial(json.loads(file.read_text()), {rule.id for rule in RULES})
+    except (ValueError, AttributeError) as error:
+        expected = "a JSON object: a level, or an object of settings, for each rule"
+        raise AdminError(
+            "policies-invalid", f"{file.name} cannot be used", observed=str(error), expected=expected
+        ) from None
 
 
 def said(run: Run) -> list[str]:

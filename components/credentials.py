@@ -31,6 +31,10 @@ SEED_HEX_DIGITS_MIN = 32
 STACK_KEY = f"{NAMESPACE}:{CREDENTIALS_KEY}"
 
 
+class NoCredentialsError(ConfigError):
+    """Nothing says where the credentials are."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
 
@@ -98,21 +102,25 @@ def load(
         environment: the process's environment.
 
     Raises:
-        ConfigError: they are missing, readable by others, malformed, or not enough; never quotes a value.
+        ConfigError: they are missing (NoCredentialsError), readable by others, malformed, or not enough; never quotes a value.
     """
-    if STACK_KEY in settings:
-        if STACK_KEY not in secret_keys:
-            fix = (
-                f"remove it, change those secrets, and set them with pulumi config set --secret --path '{STACK_KEY}.…'"
-            )
-            raise ConfigError([Problem(CREDENTIALS_KEY, "is stored in the stack file without encryption", fix)])
-        document = settings[STACK_KEY]
-    else:
-        document = _read_file(environment)
+    refuse_plain(settings, secret_keys)
+    document = settings[STACK_KEY] if STACK_KEY in settings else _read_file(environment)
     credentials = _parse(document)
     if problems := list(_missing(config, credentials)):
         raise ConfigError(problems)
     return credentials
+
+
+def refuse_plain(settings: Mapping[str, str], secret_keys: Collection[str]) -> None:
+    """Refuse credentials that everybody who has the stack file can read.
+
+    Raises:
+        ConfigError: they are stored without encryption.
+    """
+    if STACK_KEY in settings and STACK_KEY not in secret_keys:
+        fix = f"remove it, change those secrets, and set them with pulumi config set --secret --path '{STACK_KEY}.…'"
+        raise ConfigError([Problem(CREDENTIALS_KEY, "is stored in the stack file without encryption", fix)])
 
 
 def _read_file(environment: Mapping[str, str]) -> str:
@@ -122,7 +130,8 @@ def _read_file(environment: Mapping[str, str]) -> str:
             f"in the lab use make shell; else set {STACK_KEY} with --secret, or {FILE_VARIABLE} to a JSON file, "
             "as docs/config.md#credentials shows"
         )
-        raise ConfigError([Problem(CREDENTIALS_KEY, f"none in the stack file, and {FILE_VARIABLE} is not set", fix)])
+        message = f"none in the stack file, and {FILE_VARIABLE} is not set"
+        raise NoCredentialsError([Problem(CREDENTIALS_KEY, message, fix)])
     path = Path(name)
     try:
         mode = path.stat().st_mode

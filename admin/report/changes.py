@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
-from fnmatch import fnmatchcase
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from admin.report.known import DERIVED, IDENTITY_CHANGED, KNOWN, MACS, PRIORITY, Mark
 from admin.report.values import by_identity, leaves, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-AT_START = "its VM takes it when it is next stopped and started"
-
-
-class Mark(StrEnum):
-    """What a reviewer must not overlook."""
-
-    NONE = ""
-    REFUSED = "`up` refuses"
-    QUORUM = "can cost the quorum"
-    REPLACE = "replaces a node"
-    RESTART = "restarts or stops a guest"
-    DATA = "destroys data"
 
 
 @dataclass(frozen=True)
@@ -43,56 +30,6 @@ class Change:
     mark: Mark = Mark.NONE
 
 
-IDENTITY_CHANGED = ("a cluster that exists keeps it (identity-changed)", Mark.REFUSED)
-
-MACS = "nodes[*].macs.*"
-
-# By path, the first match counts: what it is called, what a change means, what to look out for.
-KNOWN: list[tuple[str, str, str, Mark]] = [
-    ("nodes[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
-    ("nodes[*].cores", "processors", AT_START, Mark.NONE),
-    ("nodes[*].cpuType", "CPU type", AT_START, Mark.NONE),
-    ("nodes[*].diskGib", "disk in GiB", "Proxmox VE only enlarges disks; the file system inside stays as it is", Mark.NONE),
-    ("nodes[*].votes", "votes", *IDENTITY_CHANGED),
-    ("nodes[*].nodeId", "Corosync number", *IDENTITY_CHANGED),
-    ("nodes[*].address", "management address", "nothing moves an installed node: change it there first", Mark.QUORUM),
-    ("nodes[*].vmid", "vmid", "its VM is made anew; a member is lost with it", Mark.REPLACE),
-    ("nodes[*].host", "outer host", "its VM is made anew there; a member is lost with the old one", Mark.REPLACE),
-    ("nodes[*].kind", "kind", "its VM is made or destroyed", Mark.REPLACE),
-    (MACS, "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
-    ("nodes[*].watchdog", "watchdog", "compared with the node, never set (watchdog-differs)", Mark.NONE),
-    ("nodes[*].networks", "further addresses", "its interfaces are reloaded; storage on that network stalls", Mark.RESTART),
-    ("cluster.name", "name", *IDENTITY_CHANGED),
-    ("cluster.seed", "seed", *IDENTITY_CHANGED),
-    ("cluster.links[*].addresses.*", "address", *IDENTITY_CHANGED),
-    ("cluster.links[*].priority", "priority", "a cluster that exists keeps its own (member-differs)", Mark.REFUSED),
-    ("cluster.links[*].subnet", "subnet", "", Mark.NONE),
-    ("cluster.migrationNetwork", "migration network", "the next live migrations use it", Mark.NONE),
-    ("cluster.haShutdownPolicy", "HA shutdown policy", "holds from the next shutdown of a node on", Mark.NONE),
-    ("cluster.api.user", "API user", "the new one is made, the old one stays", Mark.NONE),
-    ("outerHosts[*].nested", "nested virtualization", "changed only while no VM runs there; otherwise refused", Mark.NONE),
-    ("outerHosts[*].bridges[*].address", "bridge address", "the host's network is reloaded", Mark.NONE),
-    ("outerHosts[*].bridges[*].dhcp.*", "DHCP {last}", "the DHCP service is restarted", Mark.NONE),
-    ("outerHosts[*].repository", "repository", "source lists are rewritten", Mark.NONE),
-    ("maintenance.repository", "repository of the nodes", "source lists are rewritten; members are not upgraded", Mark.NONE),
-    ("storages[*].server", "server", "the storage is made anew under running guests", Mark.RESTART),
-    ("storages[*].kind", "kind", "the storage is made anew under running guests", Mark.RESTART),
-    ("templates[*].vmid", "vmid", "the template is made anew", Mark.NONE),
-    ("guests[*].vmid", "vmid", "the guest is made anew, its disks are lost", Mark.DATA),
-    ("guests[*].kind", "kind", "the guest is made anew, its disks are lost", Mark.DATA),
-    ("guests[*].memoryMib", "memory in MiB", "a VM takes it when it is next stopped and started, a container at once", Mark.NONE),
-    ("guests[*].storage", "storage", "a disk that exists is not moved; a container is refused (guest-differs)", Mark.NONE),
-    ("guests[*].node", "node", "only where it is made: HA decides where it runs", Mark.NONE),
-    ("guests[*].bridge", "bridge", "its network card is moved", Mark.NONE),
-    ("guests[*].address", "address", "a container is not made anew (guest-differs)", Mark.REFUSED),
-    ("guests[*].ha.state", "HA state", "HA starts or stops it", Mark.RESTART),
-    ("guests[*].ha.*", "HA {last}", "HA may move it: live, where it can", Mark.NONE),
-    ("protectNodes", "protection of the nodes' VMs", "", Mark.NONE),
-    ("plainSecrets", "plain secrets in the stack file", "whoever reads the repository has them", Mark.NONE),
-    ("pveMajor", "Proxmox VE's major version", "nothing upgrades members: they must have it already", Mark.REFUSED),
-]  # fmt: skip
-# What follows from other values, and is told with them.
-DERIVED = ("cluster.votes", "cluster.links[*].bridges.*", "cluster.links[*].number", "guests[*].kvm")
 PLACES = {
     "outerHosts": "outer host",
     "nodes": "node",
@@ -100,10 +37,15 @@ PLACES = {
     "templates": "template",
     "guests": "guest",
 }
+KINDS = ("nodes", "guests")
+# What is nested in a place, and comes and goes as a whole: its list, and what one of it is called.
+INSIDE = {"bridges": "bridge"}
+NO_REMOVAL = "no node can be removed yet: describe it again (docs/recovery.md#member-removed)"
+PROTECTED = "its VM is protected, which refuses that (node-protected)"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """The differences between two designs, as the Design component carries them, by place."""
+    """The differences between two designs, as the Design component carries them or more, by place."""
     found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new)]
     return sorted(found, key=lambda change: (_rank(change.place), change.place))
 
@@ -115,42 +57,64 @@ def _rank(place: str) -> int:
 
 def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = by_identity(old["nodes"]), by_identity(new["nodes"])
+    votes = int(old["cluster"]["votes"])
     for name in sorted(after.keys() - before.keys(), key=list(after).index):
-        yield from _joined(after[name], old["cluster"], new["cluster"])
+        yield from _joined(after[name], new["cluster"]["name"], votes)
+        votes += int(after[name]["votes"])
     for name in sorted(before.keys() - after.keys()):
-        effect = "take it out of the cluster first, as docs/recovery.md#member-removed says"
-        yield Change(f"node {name}", f"leaves cluster {old['cluster']['name']}", effect, Mark.REFUSED)
+        yield Change(f"node {name}", f"leaves cluster {old['cluster']['name']}", NO_REMOVAL, Mark.REFUSED)
 
 
-def _joined(node: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _joined(node: Mapping[str, Any], cluster: str, votes: int) -> Iterator[Change]:
+    """How a node comes in; nodes join one after another, so `votes` are those of all that are there by then."""
     place = f"node {node['name']}"
     if node["kind"] == "nested":
         size = f"{shown(node['cores'])} processors, {shown(node['memoryMib'])} MiB, {shown(node['diskGib'])} GiB"
         yield Change(place, f"is installed as VM {shown(node['vmid'])} on {node['host']} ({size})")
-    majority = int(after["votes"]) // 2 + 1
-    votes = f"votes {shown(before['votes'])} → {shown(after['votes'])}, {majority} needed"
-    text = f"joins cluster {after['name']}: {votes}"
+    together = votes + int(node["votes"])
+    majority = together // 2 + 1
+    text = f"joins cluster {cluster}: votes {votes} → {together}, {majority} needed"
     # An unfinished join counts already: the members that are there must be quorate without it.
-    if before["votes"] >= majority:
+    if votes >= majority:
         yield Change(place, text, "the cluster stays quorate, members are not restarted")
     else:
         yield Change(place, text, "until it has joined, the others have no majority", Mark.QUORUM)
 
 
 def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    kept = new["keepsGuests"]
-    effects = {
-        "guests": ("is made, and put under HA", "is forgotten, and runs on" if kept else "is destroyed with its disks"),
-        "templates": ("is made", "is destroyed with its disk"),
-        "storages": ("is added to the cluster", "is taken out of the cluster; its content stays"),
-        "outerHosts": ("is prepared: repository, nested KVM, bridges", "gets its originals back"),
-    }
-    for part, (came, went) in effects.items():
+    for part in ("guests", "templates", "storages", "outerHosts"):
         before, after = by_identity(old[part]), by_identity(new[part])
         for name in sorted(after.keys() - before.keys()):
-            yield Change(f"{PLACES[part]} {name}", came)
+            yield Change(f"{PLACES[part]} {name}", _came(part, after[name]))
         for name in sorted(before.keys() - after.keys()):
-            yield Change(f"{PLACES[part]} {name}", went, mark=Mark.DATA if part == "guests" and not kept else Mark.NONE)
+            # What was recorded decides: the engine never sees the new value of what is not described any more.
+            yield _went(part, before[name], stays=bool(old["keepsGuests"]))
+
+
+def _came(part: str, item: Mapping[str, Any]) -> str:
+    if item.get("kind") == "external":
+        return "is used as it is"
+    return {
+        "guests": "is made, and put under HA",
+        "templates": "is made",
+        "storages": "is added to the cluster",
+        "outerHosts": "is prepared: repository, nested KVM, bridges",
+    }[part]
+
+
+def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
+    place = f"{PLACES[part]} {item['name']}"
+    if part == "outerHosts":
+        return Change(place, "gets its originals back")
+    if item.get("kind") == "external":
+        return Change(place, "is no more used")
+    if stays:
+        return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
+    if part == "guests":
+        return Change(place, "is destroyed with its disks", mark=Mark.DATA)
+    if part == "templates":
+        return Change(place, "is destroyed with its disk")
+    return Change(place, "is taken out of the cluster; its content stays")
 
 
 def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -164,10 +128,16 @@ def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 
 def _values(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = dict(leaves(old)), dict(leaves(new))
+    protected = bool(old["protectNodes"])
+    told: set[tuple[str, str]] = set()
     for path in dict.fromkeys([*after, *before]):
         one, two = before.get(path), after.get(path)
-        if one != two and not _told_elsewhere(path, old, new):
-            yield _value(path, shown(one), shown(two))
+        if one == two or _told_elsewhere(path, old, new):
+            continue
+        change = _whole_item(path, old, new) or _value(path, one, two, _kind_of(path, old, new), protected=protected)
+        if (change.place, change.text) not in told:
+            told.add((change.place, change.text))
+            yield change
 
 
 def _told_elsewhere(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -185,23 +155,58 @@ def _told_elsewhere(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
     return False
 
 
-def _value(path: str, one: str, two: str) -> Change:
-    known = next((known for known in KNOWN if _matches(path, known[0])), None)
+def _whole_item(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
+    """A bridge that came or went, once for all its values."""
+    found = re.fullmatch(r"(\w+)\[(.*?)\]\.(\w+)\[(.*?)\]\..*", path)
+    if found is None or found[3] not in INSIDE:
+        return None
+    part, owner, inside, name = found.groups()
+    was, now = (name in by_identity(by_identity(design[part])[owner][inside]) for design in (old, new))
+    text = f"{'gets' if now else 'loses'} {INSIDE[inside]} {name}"
+    return Change(f"{PLACES[part]} {owner}", text, "the host's network is reloaded") if was != now else None
+
+
+def _kind_of(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The kind of the node or guest that a path is about; empty for anything else."""
+    part, _, rest = path.partition("[")
+    if part not in KINDS:
+        return ""
+    name = rest.partition("]")[0]
+    return str(({**by_identity(old[part]), **by_identity(new[part])}[name])["kind"])
+
+
+def _value(path: str, before: Any, after: Any, kind: str, *, protected: bool) -> Change:  # noqa: ANN401 - JSON values
+    one, two = shown(before), shown(after)
     part, _, rest = path.partition("[")
     name, _, key = rest.partition("]")
-    last = path.rpartition(".")[2]
-    label = known[1].format(last=last) if known else key.removeprefix(".") or path
+    by_kind = f"{kind}[{rest}" if kind else path
+    known = _known(path, by_kind)
+    words = {"last": path.rpartition(".")[2], "item": key.partition("[")[2].partition("]")[0]}
+    label = known[1].format(**words) if known else key.removeprefix(".") or path.removeprefix("cluster.")
+    effect, mark = known[2:] if known else ("", Mark.NONE)
+    text = f"{label} {one} → {two}"
+    if _matches(by_kind, MACS) and None in (before, after):
+        text = f"{'gets' if before is None else 'loses'} a network card on {words['last']}"
+    if _matches(path, PRIORITY) and after is None:
+        mark = Mark.NONE  # nothing is demanded that the cluster could lack
+    if mark is Mark.REPLACE and protected:
+        effect, mark = PROTECTED, Mark.REFUSED
     place = f"{PLACES[part]} {name}" if part in PLACES else "cluster" if path.startswith("cluster.") else "stack"
     if part == "cluster.links":
-        label = f"link {name} {label}"
-        place = f"node {last}" if ".addresses." in key else "cluster"
-    _, _, effect, mark = known or ("", "", "", Mark.NONE)
-    text = f"{label} {one} → {two}"
-    if _matches(path, MACS) and "none" in (one, two):
-        text = f"{'gets' if one == 'none' else 'loses'} a network card on {last}"
+        text = f"link {name} {text}"
+        place = f"node {words['last']}" if ".addresses." in key else "cluster"
     return Change(place, text, effect, mark)
 
 
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """Of a path in which `*` stands for one name."""
+    return re.compile(re.escape(path).replace(r"\*", r"[^\[\]]*"))
+
+
+def _known(*paths: str) -> tuple[str, str, str, Mark] | None:
+    return next((known for known in KNOWN if any(_matches(path, known[0]) for path in paths)), None)
+
+
 def _matches(path: str, pattern: str) -> bool:
-    """Like a shell's pattern, with brackets taken as they are."""
-    return fnmatchcase(path, re.sub(r"\[(?=\*\])", "[[]", pattern))
+    return _pattern(pattern).fullmatch(path) is not None

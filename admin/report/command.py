@@ -2,167 +2,187 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from admin import description, engine, environment, policies
-from admin.environment import BACKEND_VARIABLE, ROOT
+from admin import description, engine, environment, failures, policies
+from admin.environment import ROOT
 from admin.errors import AdminError
-from admin.report import stacks
+from admin.report import base, levels, stacks
+from admin.report.described import whole
 from admin.report.markdown import Report, render
 from admin.report.plan import Plan, read
-from components import host_keys
+from admin.report.scratch import ENCRYPTED, scratch
+from components import credentials
 from components.config import Config, ConfigError, load
-from components.config.load import CREDENTIALS_KEY, NAMESPACE
-from components.credentials import FILE_VARIABLE
-from components.facts import design_facts
+from components.facts import plain_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from admin.engine import Engine, Event
+    from admin.engine import Engine
+    from admin.report.levels import Level
 
-PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "admin", "onnode", "policy", ".venv")
-CREDENTIALS = f"{NAMESPACE}:{CREDENTIALS_KEY}"
 # Why the recorded state cannot be read, in few words; the configuration itself is known to be right by then.
 WHY = {
-    "config-invalid": "there are no credentials here",
-    "stack-secrets": "its secrets cannot be read here",
+    "stack-secrets": "its secrets, or its backend, cannot be read here",
     "stack-state-missing": "it is not kept here",
     "engine-failed": "the backend does not give it",
 }
 NOTHING = Plan([], [], [], [], None, None)
+WITH_STATE = "Compared with the recorded state; no host was touched."
+OLDER = " An earlier version of this program recorded it, and less: what it did not record, is not compared."
+GONE = "The stack file goes. Nothing that it described is changed, and nothing here can change or destroy it any more."
+NOT_IN_FILES = "nothing is recorded of this stack in the files here"
+NEVER_MADE = "nothing is recorded of this stack, so everything is new"
+NO_REVISION = "everything is new"
+NO_SUCH_STACK = "`{}` has no such stack, so everything is new"
+OTHER_PROGRAM = " The program changed, too: what that does to machines that run, only the recorded state can tell."
 
 
-def report(stack: str, base: str | None) -> tuple[str, bool]:
+@dataclass(frozen=True)
+class _Described:
+    """A stack whose configuration is right."""
+
+    stack: str
+    settings: Mapping[str, str]
+    config: Config
+    levels: list[Level]
+
+
+def report(stack: str, revision: str | None) -> tuple[str, bool]:
     """The report as Markdown, and whether `up` would go through.
 
     Args:
         stack: which stack.
-        base: a Git revision to compare with, where no state can be read.
+        revision: a Git revision to compare with, where no state can be read.
 
     Raises:
         AdminError: stack-unknown, base-unknown, toolchain-missing.
     """
-    if base is not None:
-        _refuse_unknown(base)
-    made = _report(stack, base)
+    if revision is not None:
+        base.refuse_unknown(revision)
+    made = _report(stack, revision)
     return render(made), not made.refusals
 
 
-def changed_stacks(base: str | None) -> list[str]:
+def changed_stacks(revision: str | None) -> list[str]:
     """The stacks whose inputs differ from a Git revision, as far as they are committed; all of them without one.
 
     Raises:
         AdminError: base-unknown.
     """
     there = description.stacks()
-    if base is None:
+    if revision is None:
         return there
-    _refuse_unknown(base)
-    listed = _git("diff", "--name-only", f"{base}...HEAD")
-    return stacks.touched(there, listed.stdout.split("\n"))
+    base.refuse_unknown(revision)
+    changed = base.changed_files(revision)
+    return stacks.touched([*there, *stacks.gone(changed, there)], changed)
 
 
-def _report(stack: str, base: str | None) -> Report:
-    env = environment.for_engine()
-    file = description.stack_file(stack)
+def _report(stack: str, revision: str | None) -> Report:
+    name = f"Pulumi.{stack}.yaml"
+    if revision is not None and not (ROOT / name).exists() and base.file(revision, name) is not None:
+        return Report(stack, NOTHING, None, GONE, is_gone=True)
+    env, file = environment.for_engine(), description.stack_file(stack)
+    set_rules: list[Level] = []
     try:
-        config = load(description.parsed(file.read_text(), file.name))
+        set_rules = _levels(stack, revision)
+        described = _described(stack, file, set_rules)
+        runner, why = _readable(stack, env)
     except (ConfigError, AdminError) as error:
         problem = error.render() if isinstance(error, AdminError) else str(error)
-        basis = f"{file.name} was checked; there is no preview."
-        return Report(stack, NOTHING, None, basis, problems=[problem])
+        basis = f"{name} was checked; there is no preview."
+        return Report(stack, NOTHING, None, basis, problems=[problem], levels=set_rules)
+    return _with_state(described, runner) if runner else _without_state(described, revision, why)
+
+
+def _described(stack: str, file: Path, set_rules: list[Level]) -> _Described:
+    settings = description.parsed(description.text_of(file), file.name)
+    config = load(settings)
+    credentials.refuse_plain(settings, _encrypted(settings))
+    return _Described(stack, settings, config, set_rules)
+
+
+def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
+    """The engine, where it can read the stack's recorded state; else why it cannot."""
     try:
         description.read(stack, env)
         runner = engine.Engine(stack, env)
         state = runner.export()
+    except description.NoCredentialsError:
+        return None, "there are no credentials here"
+    except description.InvalidConfigError:
+        raise
     except AdminError as error:
-        return _without_state(stack, config, base, WHY.get(error.code, error.what))
-    if state is None:
-        return _without_state(stack, config, base, "nothing is recorded of this stack")
-    plan = read(_preview(runner))
-    return Report(stack, plan, plan.recorded, "Compared with the recorded state; no host was touched.")
+        return None, WHY.get(error.code, error.what)
+    if state is not None:
+        return runner, ""
+    return None, NOT_IN_FILES if environment.file_backend(env) else NEVER_MADE
 
 
-def _without_state(stack: str, config: Config, base: str | None, why: str) -> Report:
-    with _scratch(stack, config) as runner:
-        plan = read(_preview(runner))
-    before = _base_facts(stack, base) if base else None
-    compared = f"the stack files of `{base}` and this change were compared" if before else "everything is new"
+def _with_state(described: _Described, runner: Engine) -> Report:
+    plan = _previewed(runner)
+    basis = WITH_STATE + (OLDER if plan.recorded_is_older else "")
+    return Report(described.stack, plan, plan.recorded, basis, levels=described.levels)
+
+
+def _without_state(described: _Described, revision: str | None, why: str) -> Report:
+    with scratch(described.stack, described.settings, described.config) as runner:
+        plan = _previewed(runner)
+    if why == NEVER_MADE:
+        return Report(described.stack, plan, None, f"Nothing is compared: {why}.", levels=described.levels)
+    before, compared = _before(described.stack, revision)
     basis = f"Without the recorded state ({why}): {compared}, and the policies judged a plan from nothing."
-    return Report(stack, plan, before, basis, applied=before is None)
+    if revision is not None and before is not None and stacks.has_program(base.differing_files(revision)):
+        basis += OTHER_PROGRAM
+    after = whole(described.config, _plain(described.settings))
+    is_new = compared in (NO_REVISION, NO_SUCH_STACK.format(revision))
+    return Report(described.stack, plan, before, basis, applied=is_new, after=after, levels=described.levels)
 
 
-def _preview(runner: Engine) -> list[Event]:
-    run = runner.run("preview", *policies.arguments(runner.stack), on_event=lambda _event: None)
-    if run.exit_code != 0 and not run.errors and not run.violations:
-        run.events.append({"diagnosticEvent": {"severity": "error", "message": run.output.strip()}})
-    return run.events
-
-
-def _base_facts(stack: str, base: str) -> dict[str, Any] | None:
-    """The design at a revision; None where there was none, or none that this program understands."""
-    shown = _git("show", f"{base}:./Pulumi.{stack}.yaml")
-    if shown.returncode != 0:
-        return None
+def _before(stack: str, revision: str | None) -> tuple[dict[str, Any] | None, str]:
+    """The design at a revision, and in few words what is compared."""
+    if revision is None:
+        return None, NO_REVISION
+    text = base.file(revision, f"Pulumi.{stack}.yaml")
+    if text is None:
+        return None, NO_SUCH_STACK.format(revision)
     try:
-        return design_facts(load(description.parsed(shown.stdout, base)), [])
+        settings = description.parsed(text, revision)
+        return whole(load(settings), _plain(settings)), f"the stack files of `{revision}` and this change were compared"
     except (ConfigError, AdminError):
-        return None
+        return None, f"the stack file of `{revision}` is not right, so that nothing could be compared"
 
 
-def _refuse_unknown(base: str) -> None:
-    if _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}").returncode != 0:
-        text = f"{base} is no revision of this repository"
-        raise AdminError("base-unknown", text, observed=base, expected="a commit")
+def _plain(settings: Mapping[str, str]) -> list[str]:
+    return plain_secrets(settings, _encrypted(settings))
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+def _encrypted(settings: Mapping[str, str]) -> list[str]:
+    return [key for key, text in settings.items() if ENCRYPTED in text]
 
 
-@contextmanager
-def _scratch(stack: str, config: Config) -> Iterator[Engine]:
-    """The program in a directory of its own, with an empty state and credentials that open nothing."""
-    with tempfile.TemporaryDirectory(prefix="nested-pve-report-") as name:
-        directory = Path(name)
-        for part in PROGRAM:
-            (directory / part).symlink_to(ROOT / part)
-        for file in ROOT.glob(f"Pulumi.{stack}.policy.json"):
-            (directory / file.name).symlink_to(file)
-        file = description.stack_file(stack)
-        settings = description.parsed(file.read_text(), file.name)
-        settings.pop(CREDENTIALS, None)
-        (directory / file.name).write_text(yaml.safe_dump({"config": settings}))
-        credentials = directory / "credentials.json"
-        credentials.touch(mode=0o600)
-        credentials.write_text(json.dumps(_worthless(config)))
-        env = environment.for_engine() | {
-            FILE_VARIABLE: str(credentials),
-            BACKEND_VARIABLE: f"file://{directory}",
-            "PULUMI_CONFIG_PASSPHRASE": "nothing is kept",
-        }
-        env.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
-        runner = engine.Engine(stack, env, directory)
-        runner.create_stack()
-        yield runner
+def _previewed(runner: Engine) -> Plan:
+    run = runner.run("preview", *policies.arguments(runner.stack), on_event=lambda _event: None)
+    plan = read(run.events)
+    if run.exit_code != 0 and not plan.has_failed:
+        plan.errors.append(failures.said(run.output))
+    return plan
 
 
-def _worthless(config: Config) -> dict[str, Any]:
-    """Credentials that have the right shape; a preview logs in nowhere."""
-    key, public = host_keys.derive("report", "administrator").private_pem, host_keys.derive("report", "host").public
-    return {
-        "sshPrivateKey": key,
-        "rootPassword": "no-password",
-        "apiPassword": "no-password",
-        "hostKeySeed": "00" * 32,
-        "outerHosts": {host.name: {"password": "no-password", "hostKey": public} for host in config.outer_hosts},
-        "nodes": {node.name: {"hostKey": public} for node in config.nodes},
-    }
+def _levels(stack: str, revision: str | None) -> list[Level]:
+    files = (f"{policies.PACK}/PulumiPolicy.yaml", policies.settings_file(stack))
+    policies.check(stack)
+    now = levels.parsed(*(_text(ROOT / name) for name in files))
+    if revision is None:
+        return levels.levels(now, None)
+    try:
+        return levels.levels(now, levels.parsed(*(base.file(revision, name) for name in files)))
+    except ValueError:
+        return levels.levels(now, {})
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 CLASSES = """\
   classDef changed fill:#fff3b0,stroke:#b58900,color:#000
@@ -19,7 +19,7 @@ def mermaid(old: Mapping[str, Any] | None, new: Mapping[str, Any], changed: Coll
 
 
 def _lines(old: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[str]) -> Iterator[str]:
-    nodes = {node["name"]: node for node in [*new["nodes"], *old["nodes"]]}
+    nodes = _both(new["nodes"], old["nodes"])
     hosts = {node.get("host") for node in nodes.values()}
     for host in sorted(host for host in hosts if host):
         yield f'  subgraph {_id("host", host)}["outer host {host}"]'
@@ -31,10 +31,16 @@ def _lines(old: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[s
         yield f'  link{number}(["link {number}<br/>{link["subnet"]}"])'
         for name, address in link["addresses"].items():
             yield f"  {_id('node', name)} ---|{address}| link{number}"
-    guests = {guest["name"]: guest for guest in [*new["guests"], *old["guests"]]}
+    guests = _both(new["guests"], old["guests"])
     for guest in guests.values():
         yield _box("guest", guest, old, new, changed)
         yield f"  {_id('guest', guest['name'])} -.-> {_id('node', guest['node'])}"
+
+
+def _both(new: Iterable[Mapping[str, Any]], old: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """By name: what is there now, as it is now, and behind it what went."""
+    now = {item["name"]: item for item in new}
+    return now | {item["name"]: item for item in old if item["name"] not in now}
 
 
 def _box(  # a machine or a guest

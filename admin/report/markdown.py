@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from admin.report import words
-from admin.report.changes import Change, Mark, changes
+from admin.report.changes import Change, changes
 from admin.report.diagram import mermaid
+from admin.report.known import Mark
 from admin.report.plan import MANDATORY, Plan
 from admin.report.values import differences
+from components.ha_guest import TYPE as HA_GUEST
 from components.nested_pve_node import TYPE as NESTED_PVE_NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from admin.report.levels import Level
     from admin.report.plan import Operation
 
-DETAIL_LINES = 400  # a comment holds 65536 characters
+LIMIT = 60_000  # characters; a comment holds 65536
+DETAIL_LINES, ROWS, FAILURE_CHARACTERS = 400, 60, 8_000
 REPLACES = ("create-replacement", "delete")
+STORAGE = "proxmoxve:storage/"
 SIGNS = {"create": "+", "delete": "-", "discard": "-"}
 LEVELS = {"mandatory": "⛔ refused", "advisory": "advice"}
+MARKUP = re.compile(r"[\\`*|~\[\]]|(?<!\w)_|_(?!\w)")
+REFERENCE = re.compile(r"@|#(?=\d)")
+# What a change may do to a place already, so that the operation behind it needs no second line.
+MARKED = (Mark.REPLACE, Mark.REFUSED, Mark.DATA, Mark.RESTART)
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,9 @@ class Report:
         basis: in a sentence, what was compared with what.
         applied: whether the plan is what `up` would do; else it starts from nothing, and only its verdicts count.
         problems: mistakes in the configuration, for which there is no preview.
+        after: the design as described, where stack files are compared; else it is the previewed one.
+        levels: rules that are not as shipped.
+        is_gone: the stack file was deleted.
     """
 
     stack: str
@@ -42,25 +56,37 @@ class Report:
     basis: str
     applied: bool = True
     problems: Sequence[str] = ()
+    after: Mapping[str, Any] | None = None
+    levels: Sequence[Level] = ()
+    is_gone: bool = False
+
+    @property
+    def designed(self) -> Mapping[str, Any] | None:
+        """The design of this change."""
+        return self.after or self.plan.designed
 
     @property
     def is_whole(self) -> bool:
-        """Whether the plan's operations are all that `up` would do: a failed preview ends at any of them."""
-        failed = self.plan.errors or any(verdict.level == MANDATORY for verdict in self.plan.verdicts)
-        return self.applied and not failed
+        """Whether the plan's operations are all that `up` would do: nothing, where it refuses."""
+        return self.applied and not self.plan.has_failed and not self.refusals
 
-    @property
+    @cached_property
     def changes(self) -> list[Change]:
-        """What differs between the designs, and what replaces a node for other reasons."""
-        new = self.plan.designed
-        told = changes(self.before, new) if self.before and new else []
-        places = {change.place for change in told if change.mark in (Mark.REPLACE, Mark.REFUSED)}
-        replaced = [operation for operation in self.plan.operations if self.applied and _replaces_a_node(operation)]
-        return told + [
-            Change(place, "its VM is made anew or removed", "a member is lost with it", Mark.REPLACE)
-            for operation in replaced
-            if (place := f"node {operation.component[0]}") not in places
+        """What differs between the designs, and what is lost for other reasons."""
+        told = changes(self.before, self.designed) if self.before and self.designed else []
+        told += [
+            Change(
+                "policies",
+                f"rule {level.rule}: {level.before or 'as shipped'} → {level.now or 'as shipped'}",
+                "",
+                Mark.RULE,
+            )
+            for level in self.levels
+            if level.is_changed
         ]
+        places = {change.place for change in told if change.mark in MARKED}
+        lost = [_loss(operation) for operation in self.plan.operations] if self.applied else []
+        return told + [change for change in lost if change and change.place not in places]
 
     @property
     def risks(self) -> list[Change]:
@@ -81,32 +107,56 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The whole comment; its first line finds it again."""
-    parts = [f"<!-- nested-pve-ha:{report.stack} -->", *_head(report), *_first(report), *_failures(report)]
-    parts += [*_changes(report), *_operations(report), *_policies(report.plan), *_topology(report)]
-    return "\n".join([*parts, *_details(report)]).rstrip() + "\n"
+    """The whole comment; its first line finds it again. What is too long for one is left out from the end."""
+    parts = [[f"<!-- nested-pve-ha:{report.stack} -->", *_head(report), *_first(report), *_failures(report)]]
+    if not report.is_gone:
+        parts += [
+            [*_changes(report), *_policies(report)],
+            [*_topology(report)],
+            [*_operations(report)],
+            [*_details(report)],
+        ]
+    order = (0, 1, 3, 2, 4)  # as they are read; they are left out from the last part on
+    for count in range(len(parts), 0, -1):
+        kept = [line for index in order[: len(parts)] if index < count for line in parts[index]]
+        text = "\n".join(kept).rstrip() + "\n"
+        if len(text) <= LIMIT:
+            return text + ("" if count == len(parts) else "\nThe rest is too long for a comment: see `make preview`.\n")
+    return text[: text.rindex("\n", 0, LIMIT)] + "\n"
 
 
-def _replaces_a_node(operation: Operation) -> bool:
-    of_a_node = operation.component[1] == NESTED_PVE_NODE and operation.type.endswith(":VmLegacy")
-    return of_a_node and operation.op in REPLACES
+def _loss(operation: Operation) -> Change | None:
+    """What an operation takes away, whatever its cause."""
+    name, component = operation.component
+    if operation.op not in REPLACES or operation.stays:
+        return None
+    if operation.type.endswith(":VmLegacy") and component == NESTED_PVE_NODE:
+        return Change(f"node {name}", "its VM is made anew or removed", "a member is lost with it", Mark.REPLACE)
+    if operation.type.endswith(":VmLegacy") and component == HA_GUEST:
+        return Change(f"guest {name}", "its VM is made anew or removed", "its disks are lost", Mark.DATA)
+    if operation.type.startswith(STORAGE) and operation.op == "create-replacement":
+        name = operation.name.partition("-storage-")[2]
+        return Change(f"storage {name}", "is made anew", "guests that run on it stall or stop", Mark.RESTART)
+    return None
 
 
 def _head(report: Report) -> Iterator[str]:
     refusals = report.refusals
-    if refusals:
+    if report.is_gone:
+        verdict = "⚠️ **The stack file is deleted.**"
+    elif refusals:
         verdict = f"⛔ **`make up` would refuse this**: {'; '.join(map(_text, refusals))}."
-    elif not report.changes and not (report.applied and report.plan.counted):
-        verdict = "✅ **Nothing changes.**"
     elif report.risks:
         verdict = f"⚠️ **Nothing stands in the way, so look at the risks.** {_much(report)}."
+    elif not report.changes and not (report.applied and report.plan.counted):
+        verdict = "✅ **Nothing changes.**" if report.applied else "✅ **The stack file says the same as before.**"
     else:
         verdict = f"✅ **Nothing stands in the way.** {_much(report)}."
     yield f"## Stack `{report.stack}`\n\n{verdict}\n\n{report.basis}\n"
 
 
 def _much(report: Report) -> str:
-    if report.applied:
+    if report.applied and report.plan.counted:
         return f"Resources: {report.plan.counted}"
     count = len(report.changes)
     return f"{count} {'change' if count == 1 else 'changes'} in the design"
@@ -125,6 +175,7 @@ def _failures(report: Report) -> Iterator[str]:
     said = [*report.problems, *report.plan.errors]
     if said:
         text = "\n".join(dict.fromkeys(said)).replace("```", "'''")
+        text = text if len(text) <= FAILURE_CHARACTERS else f"{text[:FAILURE_CHARACTERS]}\n…"
         yield f"### What failed\n\n```text\n{text}\n```\n"
 
 
@@ -132,11 +183,17 @@ def _changes(report: Report) -> Iterator[str]:
     if not report.changes:
         return
     yield "### What changes in the design\n\n| where | what | on a running cluster | |\n|---|---|---|---|"
-    for change in report.changes:
-        mark = f"⛔ {change.mark.value}" if change.mark is Mark.REFUSED else f"⚠️ {change.mark.value}"
-        cells = (change.place, change.text, change.effect, mark if change.mark else "")
-        yield f"| {' | '.join(map(_text, cells))} |"
+    for change in report.changes[:ROWS]:
+        sign = "" if change.mark is Mark.NONE else "⛔ " if change.mark is Mark.REFUSED else "⚠️ "
+        cells = " | ".join(map(_text, (change.place, change.text, change.effect)))
+        yield f"| {cells} | {sign}{change.mark.value} |"
+    yield from _more(len(report.changes))
+
+
+def _more(count: int) -> Iterator[str]:
     yield ""
+    if count > ROWS:
+        yield f"… and {count - ROWS} more.\n"
 
 
 def _operations(report: Report) -> Iterator[str]:
@@ -147,25 +204,27 @@ def _operations(report: Report) -> Iterator[str]:
         yield ""
 
 
-def _policies(plan: Plan) -> Iterator[str]:
+def _policies(report: Report) -> Iterator[str]:
     yield "### Policies\n"
+    plan = report.plan
     rows = [(LEVELS.get(v.level, v.level), v.rule, v.message) for v in plan.verdicts]
     rows += [("put right", rule, f"{name}: see the rule for what it changes") for rule, name in plan.remedied]
-    if not rows:
-        judged = "every rule passes" if plan.designed else "nothing was judged"
-        yield f"{judged[0].upper()}{judged[1:]}.\n"
-        return
-    yield "| | rule | what it says |\n|---|---|---|"
-    order = list(LEVELS.values())
-    for level, rule, message in dict.fromkeys(sorted(rows, key=lambda row: (row[0] not in order, row[0] != order[0]))):
-        yield f"| {level} | `{rule}` | {_text(message)} |"
-    yield ""
+    if rows:
+        order = list(LEVELS.values())
+        sorted_rows = dict.fromkeys(sorted(rows, key=lambda row: (row[0] not in order, row[0] != order[0])))
+        yield "| | rule | what it says |\n|---|---|---|"
+        yield from (f"| {level} | `{rule}` | {_text(message)} |" for level, rule, message in list(sorted_rows)[:ROWS])
+        yield from _more(len(sorted_rows))
+    else:
+        yield "Every rule that is on passes.\n" if plan.designed else "Nothing was judged.\n"
+    if set_rules := [f"`{level.rule}`: {_text(level.now)}" for level in report.levels if level.now]:
+        yield f"Not as shipped: {'; '.join(set_rules)}.\n"
 
 
 def _topology(report: Report) -> Iterator[str]:
-    if report.plan.designed:
+    if report.designed:
         places = {change.place for change in report.changes}
-        yield f"### Topology\n\n```mermaid\n{mermaid(report.before, report.plan.designed, places)}\n```\n"
+        yield f"### Topology\n\n```mermaid\n{mermaid(report.before, report.designed, places)}\n```\n"
 
 
 def _details(report: Report) -> Iterator[str]:
@@ -200,6 +259,6 @@ def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
 
 
 def _text(text: str) -> str:
-    """For a table's cell, with nothing in it that a forge would take for markup or a mention."""
-    escaped = html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
-    return escaped.replace("@", "@\u200b") if "`" not in escaped else escaped
+    """For a table's cell, with nothing in it that a forge would take for markup, a mention or another issue."""
+    escaped = MARKUP.sub(r"\\\g<0>", html.escape(" ".join(text.split()), quote=False))
+    return REFERENCE.sub("\\g<0>\u200b", escaped)

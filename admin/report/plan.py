@@ -65,8 +65,9 @@ class Plan:
     """A preview.
 
     Attributes:
-        recorded: the design as the stack's state has it; None when nothing is recorded, or not all that is known today.
+        recorded: the design as the stack's state has it; None when nothing is recorded.
         designed: the design that was previewed; None when the program did not get that far.
+        recorded_is_older: an earlier version of this program recorded less: what is missing there is as it is designed.
     """
 
     operations: list[Operation]
@@ -75,6 +76,12 @@ class Plan:
     errors: list[str]
     recorded: Mapping[str, Any] | None
     designed: Mapping[str, Any] | None
+    recorded_is_older: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended early, so that its operations are not all that `up` would do."""
+        return bool(self.errors) or any(verdict.level == MANDATORY for verdict in self.verdicts)
 
     @property
     def counted(self) -> str:
@@ -100,12 +107,21 @@ def read(events: Iterable[Event]) -> Plan:
             plan.remedied.append((done["policyName"], resource_name(done.get("resourceUrn", ""))))
         elif (said := event.get("diagnosticEvent")) and said.get("severity") == "error":
             plan.errors.extend(text for text in [said["message"].strip()] if not NOISE.search(text))
-    if recorded and designed and not designed.keys() <= recorded.keys():
-        recorded = None  # an earlier version of this program recorded less: what is missing there is no change
+    older = bool(recorded and designed and not designed.keys() <= recorded.keys())
+    if older:
+        recorded = {**(designed or {}), **(recorded or {})}
     # The engine works in parallel: its order is another one each time.
     plan.operations.sort(key=lambda operation: (operation.type, operation.name, operation.op))
     plan.verdicts.sort(key=lambda verdict: (verdict.rule, verdict.resource, verdict.message))
-    return Plan(plan.operations, _foremost(plan.verdicts), plan.remedied, plan.errors, recorded, designed)
+    return Plan(
+        plan.operations, _foremost(plan.verdicts), plan.remedied, _causes(plan.errors), recorded, designed, older
+    )
+
+
+def _causes(errors: list[str]) -> list[str]:
+    """What was cancelled because something else failed, is no cause."""
+    causes = [error for error in errors if "context canceled" not in error]
+    return causes or errors
 
 
 def _foremost(verdicts: list[Verdict]) -> list[Verdict]:

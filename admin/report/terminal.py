@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin.report.changes import Mark
+from admin.report.known import Mark
 from admin.report.markdown import Report
 
 if TYPE_CHECKING:

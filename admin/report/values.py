@@ -27,7 +27,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: AN
     if isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
+    elif identified(value):
         for item in value:
             yield from leaves(item, f"{path}[{_identity(item)}]")
     elif value is not None:
@@ -39,7 +39,7 @@ def differences(before: Any, after: Any, path: str) -> Iterator[str]:  # noqa: A
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*after, *before]):
             yield from differences(before.get(key), after.get(key), f"{path}.{key}")
-    elif _identified(before) and _identified(after):
+    elif identified(before) and identified(after):
         old, new = by_identity(before), by_identity(after)
         for name in dict.fromkeys([*new, *old]):
             place = f"{path}[{name}]"
@@ -51,7 +51,7 @@ def differences(before: Any, after: Any, path: str) -> Iterator[str]:  # noqa: A
         yield f"{path}: {shown(before)} → {shown(after)}"
 
 
-def _identified(value: Any) -> bool:  # noqa: ANN401 - JSON values
+def identified(value: Any) -> bool:  # noqa: ANN401 - JSON values
     """A list of objects that have names or numbers."""
     return isinstance(value, list) and all(isinstance(item, dict) and set(IDENTITY) & set(item) for item in value)
 

@@ -86,7 +86,7 @@ def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
         elif said := sentence(operation):
             told[place].append(said)
     for place, steps in again.items():
-        told[place].append(f"look again, and change only what is not as described ({', '.join(steps)})")
+        told[place].append(f"look again, and change only what is not as described ({', '.join(dict.fromkeys(steps))})")
     return {place: sentences for place, sentences in told.items() if sentences}
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from admin.status.model import Wanted
 
 UP = "make up"
+AS_IT_IS = "describe the priorities as they are: nothing changes them on a live cluster"
 # The commands that take a stack; the Makefile's default needs not be named.
 MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down)\b")
 DEFAULT_STACK = "dev"
@@ -151,7 +152,7 @@ def _is_unexplained(wanted: Wanted, member: Member, seen: Seen) -> bool:
 def _priorities(wanted: Wanted, view: NodeSeen) -> list[Finding]:
     described = {link.number: link.priority for link in wanted.members[0].links if link.priority is not None}
     return [
-        Finding("cluster", f"link {number} has priority {view.health.priorities.get(number)}, not {priority}", UP)
+        Finding("cluster", f"link {number} has priority {view.health.priorities.get(number)}, not {priority}", AS_IT_IS)
         for number, priority in described.items()
         if view.health.priorities.get(number) != priority
     ]

@@ -40,6 +40,8 @@ async def bring_about(desired: Identity, call: Call) -> Outcome:
     formation.refuse_other_cluster(desired.cluster, seen.values())
     for look in seen.values():
         formation.refuse_changed_identity(look.nodes, desired.members)
+        if look.cluster is not None:
+            formation.refuse_other_priorities(look.priorities, desired.members)
     return Outcome(changed=False, facts=_facts(now))
 
 
@@ -53,6 +55,7 @@ async def _look(connection: Connection) -> Membership:
         "absent" if conf is None else "member",
         cluster=conf.cluster if conf else None,
         nodes=conf.nodes if conf else [],
+        priorities=conf.priorities if conf else {},
     )
 
 

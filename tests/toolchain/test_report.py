@@ -164,6 +164,54 @@ def test_a_new_stack_has_no_base_and_is_told_as_a_whole(checkout: Checkout) -> N
     compare(text, GOLDEN / "new-stack.md")
 
 
+def test_credentials_in_the_stack_file_are_refused_and_not_repeated(checkout: Checkout) -> None:
+    file = checkout.directory / "Pulumi.dev.yaml"
+    file.write_text(file.read_text() + "  nested-pve-ha:credentials: {rootPassword: hunter22-hunter22}\n")
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 1, said
+    assert "credentials: is stored in the stack file without encryption" in text
+    assert "hunter22" not in text + said
+
+
+def test_what_is_encrypted_in_the_stack_file_is_no_plain_secret(checkout: Checkout) -> None:
+    file = checkout.directory / "Pulumi.dev.yaml"
+    file.write_text(file.read_text() + "  proxmoxve:apiToken: {secure: v1:eF2p:AAAA}\nencryptionsalt: v1:AAAA\n")
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 0, said
+    assert "no-plain-secrets" not in text
+
+
+def test_a_program_that_ends_without_a_word_is_a_failed_preview(checkout: Checkout) -> None:
+    program = checkout.directory / "__main__.py"
+    program.write_text("import sys\n\nsys.exit(3)\n")
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 1, said
+    assert "`make up` would refuse this**: the preview failed." in text
+    assert "The program changed, too" in text
+
+
+def test_a_stack_file_that_goes_is_told(checkout: Checkout) -> None:
+    (checkout.directory / "Pulumi.dev.yaml").unlink()
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 0, said
+    assert "**The stack file is deleted.**" in text
+    assert checkout.run("git", "commit", "-qam", "gone").returncode == 0
+    listed = checkout.run(".venv/bin/python", "-m", "admin", "changed-stacks", "--base", "HEAD~1")
+    assert (listed.returncode, listed.stdout) == (0, '["dev"]\n')
+
+
+def test_a_rule_that_is_turned_off_is_told_first(checkout: Checkout) -> None:
+    (checkout.directory / "Pulumi.dev.policy.json").write_text('{"all": "disabled"}')
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 0, said
+    assert "- **policies** changes what is refused: rule all: as shipped → disabled" in text
+    assert "Not as shipped: `all`: disabled." in text
+    (checkout.directory / "Pulumi.dev.policy.json").write_text('{"guests-taged": "disabled"}')
+    code, text, said = checkout.report("dev", "--base", "HEAD")
+    assert code == 1, said
+    assert "there is no rule guests-taged" in text
+
+
 def test_a_stack_file_that_is_none_is_reported_and_refused(checkout: Checkout) -> None:
     (checkout.directory / "Pulumi.dev.yaml").write_text("config: [\n")
     code, text, said = checkout.report("dev", "--base", "HEAD")
@@ -173,7 +221,7 @@ def test_a_stack_file_that_is_none_is_reported_and_refused(checkout: Checkout) -
     assert "error[config-invalid]: Pulumi.dev.yaml is no stack file" in text
 
 
-def test_a_base_whose_stack_file_is_none_is_as_good_as_no_base(checkout: Checkout) -> None:
+def test_a_base_whose_stack_file_is_none_is_not_compared(checkout: Checkout) -> None:
     file = checkout.directory / "Pulumi.dev.yaml"
     sound = file.read_text()
     file.write_text("config: [\n")
@@ -181,7 +229,8 @@ def test_a_base_whose_stack_file_is_none_is_as_good_as_no_base(checkout: Checkou
     file.write_text(sound)
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 0, said
-    assert "everything is new" in text
+    assert "the stack file of `HEAD` is not right, so that nothing could be compared" in text
+    assert "to create" not in text
 
 
 def test_a_base_that_is_not_there_is_named(checkout: Checkout) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.bad_world import refusal
+
 if TYPE_CHECKING:
     from tests.support.lab_project import LabProject
 
@@ -48,6 +50,20 @@ def test_link_priorities_are_as_configured(cluster: LabProject) -> None:
     text = cluster.ssh(NODES["proxmox03"], "cat /etc/corosync/corosync.conf").output
     priorities = dict(re.findall(r"knet_link_priority: (\d+)\s+linknumber: (\d)", text))
     assert priorities == {"20": "0", "10": "1"}
+
+
+def test_another_priority_is_refused_before_anything_is_done(cluster: LabProject) -> None:
+    def conf() -> str:
+        return cluster.ssh(NODES["proxmox01"], "cat /etc/pve/corosync.conf").output
+
+    before = conf()
+    values = cluster.configuration()
+    values["cluster"]["links"][1]["priority"] = 5
+    cluster.configure(values)
+    text = refusal(cluster.admin("up"), "member-differs")
+    assert "link1 10" in text
+    assert "link1 5" in text
+    assert conf() == before
 
 
 def test_guests_are_started_under_ha_on_allowed_nodes(cluster: LabProject) -> None:

@@ -293,6 +293,21 @@ def test_what_identifies_a_cluster_cannot_change(change: dict[str, Any], code: s
     assert named in caught.value.observed
 
 
+@pytest.mark.parametrize("found", [{0: 20, 1: 5}, {0: 20}, {}])
+def test_priorities_that_a_live_cluster_does_not_have_are_refused(found: dict[int, int]) -> None:
+    with pytest.raises(AdminError) as caught:
+        formation.refuse_other_priorities(found, members(3))
+    assert caught.value.code == "member-differs"
+    assert "link1 10" in str(caught.value.expected)
+
+
+def test_priorities_that_are_not_described_are_not_compared() -> None:
+    formation.refuse_other_priorities({0: 20, 1: 10}, members(3))
+    plain = [replace(one, links=[replace(link, priority=None) for link in one.links]) for one in members(3)]
+    formation.refuse_other_priorities({0: 20, 1: 10}, plain)
+    formation.refuse_other_priorities({}, plain)
+
+
 def test_a_fourth_member_is_no_change_of_identity() -> None:
     formation.refuse_renamed(BEFORE, replace(BEFORE, members={**BEFORE.members, "proxmox04": listed(4)}))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from admin import policies
 from admin.engine import Run
+from admin.errors import AdminError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_a_stack_has_levels_of_its_own_when_their_file_is_there(
@@ -21,6 +22,29 @@ def test_a_stack_has_levels_of_its_own_when_their_file_is_there(
     pack = ["--policy-pack", "policy"]
     assert policies.arguments("dev") == [*pack, "--policy-pack-config", "Pulumi.dev.policy.json"]
     assert policies.arguments("home") == pack
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{", "Expecting property name"),
+        ("[]", "list"),
+        ('{"guests-taged": "disabled"}', "there is no rule guests-taged"),
+        ('{"guests-tagged": "off"}', "off is no level"),
+    ],
+)
+def test_settings_that_the_engine_would_pass_over_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: str
+) -> None:
+    monkeypatch.setattr(policies, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.dev.policy.json").write_text(text)
+    with pytest.raises(AdminError) as caught:
+        policies.arguments("dev")
+    assert caught.value.code == "policies-invalid"
+    assert "Pulumi.dev.policy.json" in caught.value.what
+    assert named in str(caught.value.observed)
+    (tmp_path / "Pulumi.dev.policy.json").write_text('{"guests-tagged": "disabled", "all": "advisory"}')
+    assert policies.arguments("dev")
 
 
 def test_each_advice_and_remedy_is_told_once() -> None:

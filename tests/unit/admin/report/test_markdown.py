@@ -8,10 +8,14 @@ import copy
 import json
 from typing import Any
 
+import pytest
+
+from admin.report.known import Mark
+from admin.report.levels import levels
 from admin.report.markdown import Report, render
 from admin.report.plan import read
 from admin.report.terminal import lines
-from components import design, ha_guest, nested_pve_node
+from components import corosync_cluster, design, ha_guest, nested_pve_node
 from components.config.load import validate
 from components.facts import design_facts
 from tests.support.program import stack_file
@@ -29,7 +33,7 @@ def step(op: str, kind: str, name: str, parent: str = "", **more: Any) -> dict[s
         "op": op,
         "type": kind,
         "urn": URN.format(kind, name),
-        "old": {"inputs": old, "parent": urn if parent else ""},
+        "old": {"inputs": old, "parent": urn if parent else "", "retainOnDelete": more.pop("kept", False)},
         "new": {"inputs": new, "parent": urn if parent else ""},
         **more,
     }
@@ -60,7 +64,7 @@ def test_nothing_to_do_is_one_line() -> None:
     text = render(report(designed()))
     assert text.startswith("<!-- nested-pve-ha:dev -->\n## Stack `dev`\n\n✅ **Nothing changes.**\n")
     assert "What would be done" not in text
-    assert "Every rule passes." in text
+    assert "Every rule that is on passes." in text
 
 
 def test_a_refusal_of_a_rule_is_told_once_for_all_resources_that_show_it() -> None:
@@ -112,7 +116,52 @@ def test_replacing_a_nodes_vm_is_marked_whatever_its_cause() -> None:
     assert "⚠️ **Nothing stands in the way, so look at the risks.** Resources: 1 to replace." in text
     assert "### ⚠️ Look at this first\n\n- **node proxmox02** replaces a node:" in text
     guest = step("create-replacement", VM, "vm01-vm", ha_guest.TYPE, of="vm01", diffs=["vmId"])
-    assert report(designed(), guest).changes == []
+    (change,) = report(designed(), guest).changes
+    assert (change.place, change.mark) == ("guest vm01", Mark.DATA)
+    kept = step("delete", VM, "vm01-vm", ha_guest.TYPE, of="vm01", kept=True)
+    assert report(designed(), kept).changes == []
+
+
+def test_a_storage_that_is_made_anew_is_marked() -> None:
+    replaced = step(
+        "create-replacement", "proxmoxve:storage/nfs:Nfs", "cluster-storage-shared", corosync_cluster.TYPE, of="cluster"
+    )
+    (change,) = report(designed(), replaced).changes
+    assert (change.place, change.mark) == ("storage shared", Mark.RESTART)
+
+
+def test_what_a_change_of_the_design_says_already_is_told_once() -> None:
+    new = copy.deepcopy(FACTS)
+    new["nodes"][1]["vmid"] = 111
+    replaced = step("create-replacement", VM, "proxmox02-vm", nested_pve_node.TYPE, of="proxmox02")
+    assert [change.text for change in report(designed(FACTS, new), replaced).changes] == ["vmid 102 → 111"]
+
+
+def test_where_up_would_refuse_nothing_is_said_to_be_done() -> None:
+    new = copy.deepcopy(FACTS)
+    begun = step("create", VM, "vm01-vm", ha_guest.TYPE, of="vm01")
+    assert "What would be done" in render(report(designed(FACTS, new), begun))
+    new["nodes"][1]["votes"] = 2
+    text = render(report(designed(FACTS, new), begun))
+    assert "What would be done" not in text
+    assert "vm01-vm" not in text
+
+
+def test_rules_that_are_not_as_shipped_are_told_and_what_a_change_loosens_comes_first() -> None:
+    plan = read([designed()])
+    kept = levels({"guests-tagged": "disabled"}, {"guests-tagged": "disabled"})
+    text = render(Report("dev", plan, plan.recorded, "Compared.", levels=kept))
+    assert "Not as shipped: `guests-tagged`: disabled." in text
+    assert "✅ **Nothing changes.**" in text
+    changed = levels({"all": "disabled"}, {})
+    text = render(Report("dev", plan, plan.recorded, "Compared.", levels=changed))
+    assert "### ⚠️ Look at this first\n\n- **policies** changes what is refused: rule all: as shipped → disabled" in text
+
+
+def test_a_deleted_stack_file_is_told_without_a_plan() -> None:
+    text = render(Report("dev", read([]), None, "It goes.", is_gone=True))
+    assert "⚠️ **The stack file is deleted.**\n\nIt goes.\n" in text
+    assert "Policies" not in text
 
 
 def test_a_replacement_is_told_once() -> None:
@@ -148,10 +197,13 @@ def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
 
 
 def test_what_came_from_outside_is_no_markup() -> None:
-    text = render(report(designed(), violation("mandatory", "design", "<img src=x> a|b @everyone [x](y)\nnext line")))
+    said = "<img src=x> a|b c\\|d @everyone `@all` [x](y) **z** _u_ #12 snake_case\nnext line"
+    text = render(report(designed(), violation("mandatory", "design", said)))
     assert "<img" not in text
-    assert "a\\|b" in text
+    assert "a\\|b c\\\\\\|d" in text
     assert "@everyone" not in text
+    assert "@all" not in text
+    assert "\\[x\\](y) \\*\\*z\\*\\* \\_u\\_ #\u200b12 snake_case" in text
     assert "next line" in text.split("refused | ")[1].split("\n")[0]
 
 
@@ -170,15 +222,48 @@ def test_a_long_plan_is_cut_and_says_so() -> None:
     many = [step("create", VM, f"g{number}-vm", ha_guest.TYPE, of=f"g{number}") for number in range(600)]
     text = render(report(designed(), *many))
     assert "more lines: see make preview" in text
-    assert len(text.encode()) < 65536
 
 
-def test_a_state_of_an_earlier_version_is_not_compared() -> None:
-    """It recorded less: what is missing there is no change."""
-    earlier = copy.deepcopy(FACTS)
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"diagnosticEvent": {"severity": "error", "message": "x" * 70_000}}],
+        [step("create", VM, f"g{number}-vm", ha_guest.TYPE, of=f"guest-number-{number}" * 5) for number in range(600)],
+        [violation("mandatory", f"r{number}", f"{number} is wrong " * 40) for number in range(300)],
+        [step("update", VM, "x", ha_guest.TYPE, of="x", diffs=["a"], old={"a": ["u" * 79] * 99}, new={"a": ["v" * 79]})]
+        * 500,
+    ],
+    ids=["error", "operations", "verdicts", "details"],
+)
+def test_no_report_is_too_long_for_a_comment(events: list[dict[str, Any]]) -> None:
+    text = render(report(designed(), *events))
+    assert len(text) <= 60_100
+    assert text.startswith("<!-- nested-pve-ha:dev -->\n## Stack `dev`\n\n")
+    assert text.count("```") % 2 == 0
+
+
+def test_of_a_state_of_an_earlier_version_only_what_it_recorded_is_compared() -> None:
+    earlier, new = copy.deepcopy(FACTS), copy.deepcopy(FACTS)
     del earlier["storages"]
-    assert read([designed(earlier)]).recorded is None
-    assert read([designed()]).recorded == FACTS
+    new["nodes"][1]["votes"] = 2
+    plan = read([designed(earlier, new)])
+    assert plan.recorded_is_older
+    assert [change.text for change in Report("dev", plan, plan.recorded, "").changes] == ["votes 1 → 2"]
+    assert not read([designed()]).recorded_is_older
+
+
+def test_what_was_cancelled_because_of_another_failure_is_no_cause() -> None:
+    said = ("Preview failed: diffing urn: no such property", "rpc error: context canceled", "preview failed")
+    plan = read([{"diagnosticEvent": {"severity": "error", "message": text}} for text in said])
+    assert plan.errors == ["Preview failed: diffing urn: no such property"]
+    assert read([{"diagnosticEvent": {"severity": "error", "message": "context canceled"}}]).errors == [
+        "context canceled"
+    ]
+
+
+def test_a_refusal_of_a_rule_is_a_failure_too() -> None:
+    assert read([designed(), violation("mandatory", "design", "no")]).has_failed
+    assert not read([designed(), violation("advisory", "design", "no")]).has_failed
 
 
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:

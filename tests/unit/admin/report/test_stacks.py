@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin.report.stacks import touched
+from admin.report.stacks import gone, touched
 
 STACKS = ("physical", "dev", "twonode")
 
@@ -25,3 +25,10 @@ STACKS = ("physical", "dev", "twonode")
 )
 def test_a_stack_is_touched_by_its_own_files_and_by_the_program(changed: list[str], stacks: list[str]) -> None:
     assert touched(STACKS, changed) == stacks
+
+
+def test_a_stack_whose_file_went_is_gone() -> None:
+    assert gone(["Pulumi.home.yaml", "Pulumi.dev.yaml", "Pulumi.old.policy.json", "Pulumi.yaml", ""], STACKS) == [
+        "home"
+    ]
+    assert touched([*STACKS, "home"], ["Pulumi.home.yaml"]) == ["home"]

@@ -1,0 +1,107 @@
+"""What a change of each value of a design means on a cluster that runs: data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+AT_START = "its VM takes it when it is next stopped and started"
+
+
+class Mark(StrEnum):
+    """What a reviewer must not overlook."""
+
+    NONE = ""
+    REFUSED = "`up` refuses"
+    QUORUM = "can cost the quorum"
+    REPLACE = "replaces a node"
+    RESTART = "restarts or stops a guest"
+    DATA = "destroys data"
+    LEFT = "leaves something behind"
+    RULE = "changes what is refused"
+    TRUST = "changes whom we trust"
+
+
+IDENTITY_CHANGED = ("a cluster that exists keeps it (identity-changed)", Mark.REFUSED)
+GUEST_DIFFERS = ("a container is not made anew (guest-differs)", Mark.REFUSED)
+SECOND_ONE = "a second one is made; the one that is there stays, and nobody looks after it"
+MAY_MOVE = "HA may move it: a VM live, where it can"
+MAY_MOVE_CONTAINER = "HA may move it: a container is stopped and started for that"
+HOLDER = "whoever has that key is taken for this machine"
+SENT = "passwords are sent there"
+MACS = "nested[*].macs.*"
+PRIORITY = "cluster.links[*].priority"
+
+# By path, the first match counts: what it is called, what a change means, what to look out for. Nodes and guests are
+# named by their kinds; `nodes` and `guests` mean both.
+KNOWN: list[tuple[str, str, str, Mark]] = [
+    ("existing[*].memoryMib", "memory in MiB", "only described: nothing is changed on the node", Mark.NONE),
+    ("nested[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
+    ("nested[*].cores", "processors", AT_START, Mark.NONE),
+    ("nested[*].cpuType", "CPU type", AT_START, Mark.NONE),
+    ("nested[*].diskGib", "disk in GiB", "Proxmox VE only enlarges disks; the file system inside stays as it is", Mark.NONE),
+    ("nested[*].vmid", "vmid", "its VM is made anew; a member is lost with it", Mark.REPLACE),
+    ("nested[*].host", "outer host", "its VM is made anew there; a member is lost with the old one", Mark.REPLACE),
+    (MACS, "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
+    ("nodes[*].votes", "votes", *IDENTITY_CHANGED),
+    ("nodes[*].nodeId", "Corosync number", *IDENTITY_CHANGED),
+    ("nodes[*].address", "management address", "nothing moves an installed node: change it there first", Mark.QUORUM),
+    ("nodes[*].kind", "kind", "its VM is made or destroyed", Mark.REPLACE),
+    ("nodes[*].watchdog", "watchdog", "compared with the node, never set (watchdog-differs)", Mark.NONE),
+    ("nodes[*].networks", "further addresses", "its interfaces are reloaded; storage on that network stalls", Mark.RESTART),
+    ("nodes[*].hostKey", "SSH host key", HOLDER, Mark.TRUST),
+    ("outerHosts[*].hostKey", "SSH host key", HOLDER, Mark.TRUST),
+    ("outerHosts[*].endpoint", "endpoint", SENT, Mark.TRUST),
+    ("outerHosts[*].address", "address", SENT, Mark.TRUST),
+    ("outerHosts[*].tls", "tls", "how the certificate of its API is checked", Mark.TRUST),
+    ("outerHosts[*].installer.*", "installer.{last}", "nodes that are still to be installed come from it", Mark.TRUST),
+    ("cluster.api.endpoint", "api.endpoint", SENT, Mark.TRUST),
+    ("cluster.api.tls", "api.tls", "how the certificate of the API is checked", Mark.TRUST),
+    ("maintenance.uri", "package source of the nodes", "packages come from there", Mark.TRUST),
+    ("cluster.name", "name", *IDENTITY_CHANGED),
+    ("cluster.seed", "seed", *IDENTITY_CHANGED),
+    ("cluster.links[*].addresses.*", "address", *IDENTITY_CHANGED),
+    (PRIORITY, "priority", "a cluster that exists keeps its own (member-differs)", Mark.REFUSED),
+    ("cluster.links[*].subnet", "subnet", "", Mark.NONE),
+    ("cluster.migrationNetwork", "migration network", "the next live migrations use it", Mark.NONE),
+    ("cluster.haShutdownPolicy", "HA shutdown policy", "holds from the next shutdown of a node on", Mark.NONE),
+    ("cluster.api.user", "API user", "the new one is made, the old one stays", Mark.NONE),
+    ("outerHosts[*].nested", "nested virtualization", "changed only while no VM runs there; otherwise refused", Mark.NONE),
+    ("outerHosts[*].memoryMib", "memory for nodes in MiB", "", Mark.NONE),
+    ("outerHosts[*].diskGib", "disk for nodes in GiB", "", Mark.NONE),
+    ("outerHosts[*].cores", "processors for nodes", "", Mark.NONE),
+    ("outerHosts[*].bridges[*].address", "address of {item}", "the host's network is reloaded", Mark.NONE),
+    ("outerHosts[*].bridges[*].subnet", "subnet of {item}", "the host's network is reloaded", Mark.NONE),
+    ("outerHosts[*].bridges[*].dhcp.*", "DHCP {last} on {item}", "the DHCP service is restarted", Mark.NONE),
+    ("outerHosts[*].repository", "repository", "source lists are rewritten", Mark.NONE),
+    ("maintenance.repository", "repository of the nodes", "source lists are rewritten; members are not upgraded", Mark.NONE),
+    ("storages[*].server", "server", "the storage is made anew under running guests", Mark.RESTART),
+    ("storages[*].export", "export", "the storage is made anew under running guests", Mark.RESTART),
+    ("storages[*].kind", "kind", "the storage is made anew under running guests", Mark.RESTART),
+    ("templates[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
+    ("vm[*].vmid", "vmid", "it is made anew, its disks are lost", Mark.DATA),
+    ("container[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
+    ("guests[*].kind", "kind", "it is made anew, its disks are lost", Mark.DATA),
+    ("vm[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
+    ("container[*].memoryMib", "memory in MiB", "it takes it at once", Mark.NONE),
+    ("vm[*].cores", "processors", AT_START, Mark.NONE),
+    ("container[*].cores", "processors", "it takes them at once", Mark.NONE),
+    ("vm[*].storage", "storage", "a disk that exists is not moved", Mark.NONE),
+    ("container[*].storage", "storage", *GUEST_DIFFERS),
+    ("container[*].diskGib", "disk in GiB", *GUEST_DIFFERS),
+    ("guests[*].node", "node", "only where it is made: HA decides where it runs", Mark.NONE),
+    ("vm[*].bridge", "bridge", "its network card is moved", Mark.NONE),
+    ("container[*].bridge", "bridge", *GUEST_DIFFERS),
+    ("guests[*].address", "address", *GUEST_DIFFERS),
+    ("guests[*].ha.state", "HA state", "HA starts or stops it", Mark.RESTART),
+    ("vm[*].ha.nodes", "HA nodes", MAY_MOVE, Mark.NONE),
+    ("vm[*].ha.strict", "HA strict", MAY_MOVE, Mark.NONE),
+    ("container[*].ha.nodes", "HA nodes", MAY_MOVE_CONTAINER, Mark.RESTART),
+    ("container[*].ha.strict", "HA strict", MAY_MOVE_CONTAINER, Mark.RESTART),
+    ("guests[*].ha.*", "HA {last}", "", Mark.NONE),
+    ("protectNodes", "protection of the nodes' VMs", "", Mark.NONE),
+    ("keepsGuests", "guests outlive the stack (onDestroy)", "what make down does with guests, HA and storage", Mark.NONE),
+    ("plainSecrets", "plain secrets in the stack file", "whoever reads the repository has them", Mark.NONE),
+    ("pveMajor", "Proxmox VE's major version", "nothing upgrades members: they must have it already, or make up refuses", Mark.NONE),
+]  # fmt: skip
+# What follows from other values, and is told with them.
+DERIVED = ("cluster.votes", "cluster.links[*].bridges.*", "cluster.links[*].number", "guests[*].kvm")

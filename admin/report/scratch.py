@@ -1,0 +1,69 @@
+"""A preview without the recorded state: the program in a directory of its own, with nothing that opens anything."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from admin import engine, environment
+from admin.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES, ROOT
+from components import host_keys
+from components.credentials import FILE_VARIABLE, STACK_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from admin.engine import Engine
+    from components.config import Config
+
+PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "admin", "onnode", "policy", ".venv")
+ENCRYPTED = '"secure"'
+
+
+@contextmanager
+def scratch(stack: str, settings: Mapping[str, str], config: Config) -> Iterator[Engine]:
+    """The program with an empty state, removed afterwards.
+
+    Args:
+        stack: which stack.
+        settings: of its stack file. What is encrypted stays out: nothing here could open it.
+        config: the same, read.
+    """
+    with tempfile.TemporaryDirectory(prefix="nested-pve-report-") as name:
+        directory = Path(name)
+        for part in PROGRAM:
+            (directory / part).symlink_to(ROOT / part)
+        for file in ROOT.glob(f"Pulumi.{stack}.policy.json"):
+            (directory / file.name).symlink_to(file)
+        readable = {key: text for key, text in settings.items() if key != STACK_KEY and ENCRYPTED not in text}
+        (directory / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": readable}))
+        credentials = directory / "credentials.json"
+        credentials.touch(mode=0o600)
+        credentials.write_text(json.dumps(_worthless(config)))
+        env = environment.for_engine() | {
+            FILE_VARIABLE: str(credentials),
+            BACKEND_VARIABLE: f"file://{directory}",
+            PASSPHRASE_VARIABLES[0]: "nothing is kept",
+        }
+        env.pop(PASSPHRASE_VARIABLES[1], None)
+        runner = engine.Engine(stack, env, directory)
+        runner.create_stack()
+        yield runner
+
+
+def _worthless(config: Config) -> dict[str, Any]:
+    """Credentials that have the right shape; a preview logs in nowhere."""
+    key, public = host_keys.derive("report", "administrator").private_pem, host_keys.derive("report", "host").public
+    return {
+        "sshPrivateKey": key,
+        "rootPassword": "no-password",
+        "apiPassword": "no-password",
+        "hostKeySeed": "00" * 32,
+        "outerHosts": {host.name: {"password": "no-password", "hostKey": public} for host in config.outer_hosts},
+        "nodes": {node.name: {"hostKey": public} for node in config.nodes},
+    }
