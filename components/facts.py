@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,56 @@ from components.config import topology
 from components.config.model import ContainerGuest, NestedNode, NfsStorage, VmGuest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterator, Mapping
 
     from components.config import Config
     from components.config.model import Bridge, ExistingNode, Guest, OuterHost, Storage
 
 SECRET_NAME = re.compile(r"password|passphrase|secret|token|credential|private.?key", re.IGNORECASE)
+SWITCH = re.compile(r"true|false", re.IGNORECASE)
+NUMBER = re.compile(r"-?[0-9.]+")
 
 
-def plain_secrets(keys: Iterable[str], secret_keys: Collection[str]) -> list[str]:
-    """Configuration keys, of any namespace, that by their names hold a secret and are not encrypted; sorted."""
-    return sorted(key for key in keys if SECRET_NAME.search(key.split(":", 1)[-1]) and key not in secret_keys)
+def plain_secrets(settings: Mapping[str, str], secret_keys: Collection[str]) -> list[str]:
+    """Paths of settings, of any namespace, that by their names hold a secret and are not encrypted; sorted.
+
+    Args:
+        settings: the engine's flat map of texts; what has parts is JSON.
+        secret_keys: the keys among them that are stored encrypted, wholly or in part.
+    """
+    found: list[str] = []
+    for key, text in settings.items():
+        if key not in secret_keys:
+            namespace, _, name = key.rpartition(":")
+            found += (f"{namespace}:{path}" if namespace else path for path in _secrets(name, name, _parts(text)))
+    return sorted(found)
+
+
+def _parts(text: str) -> Any:  # noqa: ANN401 - JSON values
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (dict, list)) else text
+
+
+def _secrets(path: str, name: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON values
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _secrets(f"{path}.{key}", key, item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _secrets(f"{path}[{number}]", name, item)
+    elif SECRET_NAME.search(path) and _is_secret(name, str(value or "")):
+        yield path
+
+
+def _is_secret(name: str, text: str) -> bool:
+    """Of numbers only what is called a secret itself: a password of digits is one, the minutes that a token lives are not."""
+    named = SECRET_NAME.search(name)
+    if NUMBER.fullmatch(text):
+        return named is not None and named.end() == len(name)
+    return bool(text) and not SWITCH.fullmatch(text)
 
 
 def design_facts(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
@@ -75,7 +115,7 @@ def _bridge(bridge: Bridge) -> dict[str, Any]:
         "subnet": str(bridge.address.network),
     }
     dhcp = {"start": str(bridge.dhcp.start), "end": str(bridge.dhcp.end)} if bridge.dhcp else None
-    return known | ({"dhcp": dhcp} if dhcp else {})
+    return known | ({"dhcp": dhcp} if dhcp else {}) | ({} if bridge.managed else {"managed": False})
 
 
 def _node(config: Config, node: NestedNode | ExistingNode) -> dict[str, Any]:

@@ -66,17 +66,18 @@ TLS_VERIFIED = Rule(
 
 def _unpinned(remote: Subject) -> Iterator[str]:
     connection = remote.props["connection"]
-    if not connection.get("hostKey"):
-        yield f"{connection['host']} is not asked for its SSH host key"
+    for hop in (connection, connection.get("proxy")):
+        if hop and not hop.get("hostKey"):
+            yield f"{hop['host']} is not asked for its SSH host key"
 
 
 HOST_KEYS = Rule(
     id="ssh-host-keys-pinned",
     level=EnforcementLevel.MANDATORY,
-    demands="Every SSH connection pins the host key.",
+    demands="Every SSH connection pins the host key, and that of the proxy that it goes through.",
     protects="Whoever answers at the address gets the script, with the secrets on its standard input.",
     source="Pulumi Command: connection.hostKey; without it any key is taken",
-    fix="Set connection.hostKey to the line that `cat /etc/ssh/ssh_host_ed25519_key.pub` prints on the machine.",
+    fix="Set connection.hostKey, and connection.proxy.hostKey, to the line that `cat /etc/ssh/ssh_host_ed25519_key.pub` prints on the machine.",
     judges=dict.fromkeys(REMOTE, _unpinned),
     bad=Example(REMOTE_COMMAND, {"connection": {"host": "pve1.example"}}, {"create": "pvecm status"}),
     good=Example(
@@ -99,7 +100,8 @@ def _made_as_root(resource: Subject) -> Iterator[str]:
         return
     user = resource.provider.get("username") or ""
     token = resource.provider.get("apiToken") or ""
-    if user == ROOT or token.startswith(f"{ROOT}!"):
+    ticket = resource.provider.get("authTicket") or ""
+    if user == ROOT or token.startswith(f"{ROOT}!") or ticket.startswith(f"PVE:{ROOT}:"):
         yield f"it is made as {ROOT}"
 
 

@@ -78,7 +78,8 @@ def _restricted_group(group: Subject) -> Iterator[str]:
 def _too_few(who: str, nodes: object) -> Iterator[str]:
     names = sorted(nodes)  # type: ignore[call-overload] # a list of names, or priorities by name
     if len(names) < CANDIDATES_MIN:
-        yield f"{who} may run on {', '.join(names) or 'no node'} only, so HA has nowhere to move it"
+        where = f"{', '.join(names)} only" if names else "no node at all"
+        yield f"{who} may run on {where}, so HA has nowhere to move it"
 
 
 CANDIDATES = Rule(

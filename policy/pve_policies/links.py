@@ -14,6 +14,7 @@ from .rule import Props, Rule, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
     from .rule import Judge, Subject
 
@@ -30,7 +31,9 @@ def _clusters(check: Callable[[Props], Iterator[str]]) -> dict[str, Judge]:
 
 def _too_few(cluster: Props) -> Iterator[str]:
     count = len(cluster["links"])
-    if count < LINKS_MIN:
+    if not count:
+        yield f"cluster {cluster['name']} has no Corosync link, so its nodes never meet"
+    elif count < LINKS_MIN:
         yield f"cluster {cluster['name']} has {count} Corosync link; when its network fails, every node loses the quorum"
 
 
@@ -87,7 +90,8 @@ LINK_PRIORITIES = Rule(
     id="corosync-link-priorities",
     level=EnforcementLevel.MANDATORY,
     demands="Corosync links have different priorities, or none at all.",
-    protects="Which link carries the traffic would be left to chance; the highest number should be the quiet network.",
+    protects="Of equal ones Corosync takes the link with the lowest number, whatever its network carries besides; the "
+    "highest priority belongs to the quiet network.",
     source="corosync.conf(5), pvecm(1): the connected link with the highest priority is used",
     fix="Give each of links in nested-pve-ha:cluster a priority of its own.",
     judges=_clusters(_ambiguous),
@@ -112,14 +116,16 @@ def _active(links: Sequence[Props]) -> Props:
     return max(links, key=lambda one: (one.get("priority") or 0, -one["number"]))
 
 
-def _traffic(design: Props, active: object) -> Iterator[tuple[str, str]]:
+def _traffic(design: Props, active: IPv4Network | IPv6Network) -> Iterator[tuple[str, str]]:
+    """Live migrations go where migrationNetwork says, and else to the address of the node's name: the management network."""
     management, migration = ip_network(design["managementNetwork"]["subnet"]), design["cluster"].get("migrationNetwork")
-    if design["guests"] and active == management:
-        yield "guests", "is the management network, where guests send as well"
-    if migration and ip_network(migration) == active:
+    if design["guests"] and active.overlaps(management):
+        which = "is" if active == management else "overlaps"
+        yield "guests", f"{which} the management network, where guests send as well"
+    if migration and active.overlaps(ip_network(migration)):
         yield "migration", "also carries the live migrations"
     for storage in design["storages"]:
-        if storage.get("server") and ip_address(storage["server"]) in active:  # type: ignore[operator]
+        if storage.get("server") and ip_address(storage["server"]) in active:
             yield "storage", f"also carries storage {storage['name']} ({storage['server']})"
 
 

@@ -67,10 +67,11 @@ UNIQUE_MACS = Rule(
 
 
 def _addresses(design: Props) -> Iterator[str]:
+    """What the design gives to machines. A bridge that is not managed may be the same network on every host, or none."""
     yield design["managementNetwork"]["gateway"]
     for host in design["outerHosts"]:
         yield host["address"]
-        yield from (bridge["address"] for bridge in host["bridges"])
+        yield from (bridge["address"] for bridge in host["bridges"] if bridge.get("managed", True))
     for node in design["nodes"]:
         links = [
             link["addresses"][node["name"]] for link in design["cluster"]["links"] if node["name"] in link["addresses"]
@@ -98,7 +99,8 @@ UNIQUE_ADDRESSES = Rule(
 
 
 def _handed_out(design: Subject) -> Iterator[str]:
-    used = sorted({IPv4Address(address) for address in _addresses(design.props)})
+    servers = (storage["server"] for storage in design.props["storages"] if storage.get("server"))
+    used = sorted({IPv4Address(address) for address in (*_addresses(design.props), *servers)})
     for host in design.props["outerHosts"]:
         for bridge in host["bridges"]:
             dhcp = bridge.get("dhcp")

@@ -79,7 +79,13 @@ def dhcp(start: str, end: str) -> Example:
     return host(bridges=[OUTER_HOST["bridges"][0] | {"dhcp": {"start": start, "end": end}}])
 
 
-def remote(type_: str, **connection: str) -> Example:
+def unmanaged(name: str, address: str = OUTER_HOST["address"]) -> dict[str, Any]:
+    """A host whose bridge was there before; the same on another host is another network."""
+    bridge = {"name": "vmbr9", "address": "10.90.1.1", "subnet": "10.90.1.0/24", "managed": False}
+    return OUTER_HOST | {"name": name, "address": address, "bridges": [bridge]}
+
+
+def remote(type_: str, **connection: object) -> Example:
     return Example(type_, {"connection": {"host": "pve1.example", **connection}})
 
 
@@ -98,7 +104,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("nested-node-cpu-host", design(nodes=[nested(1) | {"cpuType": "x86-64-v3,flags=+aes;-nested-virt"}]), "nested node proxmox01 has CPU type x86-64-v3,flags=+aes;-nested-virt"),
     ("nested-node-cpu-host", design(nodes=[nested(1) | {"cpuType": "host,flags=-nested-virt"}]), "nested node proxmox01 has CPU type host,flags=-nested-virt"),
     ("corosync-two-links", cluster(links=LINKS[:1]), "cluster proxmox has 1 Corosync link;"),
-    ("corosync-two-links", Example(resources.COROSYNC_CLUSTER, {"name": "c", "links": []}), "cluster c has 0 Corosync link;"),
+    ("corosync-two-links", Example(resources.COROSYNC_CLUSTER, {"name": "c", "links": []}), "cluster c has no Corosync link, so its nodes never meet"),
     ("corosync-links-independent", cluster(links=[link(0, "10.10.1.0/24", "vmbr1", 2), link(1, "10.10.0.0/16", "vmbr2", 1)]), "links 0 and 1 in one network (10.10.1.0/24 and 10.10.0.0/16)"),
     ("corosync-links-independent", Example(resources.COROSYNC_CLUSTER, {"name": "c", "links": [LINKS[0], link(1, "10.20.1.0/24", "vmbr1", 1)]}), "links 0 and 1 on bridge vmbr1 of virtual"),
     ("corosync-link-priorities", cluster(links=[LINKS[0], LINKS[1] | {"priority": 20}]), "links 0 and 1 of cluster proxmox have the same priority, 20"),
@@ -107,6 +113,8 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", None), link(1, "10.1.0.0/24", "vmbr1", None)]), "has its first link on 192.168.0.0/24"),
     ("corosync-link-quiet", cluster(migrationNetwork="10.10.1.0/24"), "also carries the live migrations"),
     ("corosync-link-quiet", design(storages=[SHARED | {"server": "10.10.1.1"}]), "also carries storage shared (10.10.1.1)"),
+    ("corosync-link-quiet", cluster(migrationNetwork="10.10.0.0/16"), "also carries the live migrations"),
+    ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/16", "vmbr0", 99), LINKS[1]]), "overlaps the management network, where guests send as well"),
     ("ha-three-votes", cluster(votes=2), "guests under HA and 2 votes"),
     ("even-votes-without-qdevice", cluster(votes=4), "has 4 votes and no QDevice"),
     ("qdevice-on-odd-nodes", cluster(qdevice={"address": "192.168.0.50"}), "has 3 nodes and a QDevice"),
@@ -123,7 +131,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("ha-nodes-exist", guest(node="proxmox08"), "guest vm01 names node proxmox08"),
     ("ha-two-candidates", ha(strict=True, nodes=["proxmox01"]), "guest vm01 may run on proxmox01 only"),
     ("ha-two-candidates", Example(resources.HA_RULE, {"rule": "r", "type": "node-affinity", "strict": True, "nodes": {"pve1": 1}}), "HA rule r may run on pve1 only"),
-    ("ha-two-candidates", Example(resources.HA_GROUP, {"group": "g", "restricted": True, "nodes": {}}), "HA group g may run on no node only"),
+    ("ha-two-candidates", Example(resources.HA_GROUP, {"group": "g", "restricted": True, "nodes": {}}), "HA group g may run on no node at all, so HA has nowhere to move it"),
     ("guest-agent-on", vm(), "VM subject has the guest agent off"),
     ("guest-agent-on", vm(GUEST_COMPONENT, agent={"enabled": False}), "VM subject has the guest agent off"),
     ("guest-kvm-off", design(templates=[TEMPLATE | {"kvm": True}]), "template debian-template has KVM on"),
@@ -151,15 +159,18 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("unique-addresses", design(nodes=[nested(1), nested(2) | {"networks": ["10.30.1.1"]}]), "address 10.30.1.1 is used twice"),
     ("unique-addresses", guest(kind="container", address="192.168.0.1"), "address 192.168.0.1 is used twice"),
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.10", "10.10.1.181"), "DHCP on vmbr1 of virtual hands out 10.10.1.181"),
+    ("dhcp-clear-of-static-addresses", design(storages=[SHARED | {"server": "10.10.1.15"}]), "hands out 10.10.1.15,"),
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.1", "10.10.1.9"), "hands out 10.10.1.1,"),
     ("tls-verified", host(tls="off"), "the API of outer host virtual"),
     ("tls-verified", cluster(api={"user": "pulumi@pve"}), "the API of cluster proxmox"),
     ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}), "provider subject takes any certificate"),
     ("ssh-host-keys-pinned", remote("command:remote:CopyToRemote"), "pve1.example is not asked for its SSH host key"),
     ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey=""), "pve1.example is not asked"),
+    ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey="ssh-ed25519 AAAA", proxy={"host": "bastion.example"}), "bastion.example is not asked for its SSH host key"),
     ("api-user-not-root", cluster(api={"user": "root@pam", "tls": "pinned"}), "cluster proxmox is worked on as root@pam"),
     ("api-user-not-root", replace(vm(GUEST_COMPONENT), provider=ROOT_API), "it is made as root@pam"),
     ("api-user-not-root", Example(resources.HA_RESOURCE, {"resourceId": "vm:1"}, provider={"apiToken": "root@pam!ci=1-2-3"}), "it is made as root@pam"),
+    ("api-user-not-root", replace(vm(), provider={"authTicket": "PVE:root@pam:65A1B2C3::c2ln"}), "it is made as root@pam"),
     ("no-plain-secrets", design(plainSecrets=["proxmoxve:password"]), "proxmoxve:password is in the stack file without encryption"),
     ("nodes-and-storage-protected", design(protectNodes=False), "its seed proxmox01 among them, can be deleted"),
     ("nodes-and-storage-protected", Example(resources.STORAGE, {"resourceId": "nas"}), "storage nas can be deleted"),
@@ -191,6 +202,10 @@ PASSED: list[tuple[str, Example]] = [
             guests=[], cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", "vmbr0", 9), LINKS[1] | {"priority": 5}]}
         ),
     ),
+    (
+        "corosync-link-quiet",
+        design(cluster={**CLUSTER, "migrationNetwork": None}),
+    ),  # Proxmox takes the node's own address
     ("corosync-link-quiet", cluster(links=[])),  # another rule's business
     ("ha-three-votes", design(guests=[], cluster=CLUSTER | {"votes": 1})),
     ("even-votes-without-qdevice", cluster(votes=4, qdevice={"address": "192.168.0.50"})),
@@ -224,11 +239,20 @@ PASSED: list[tuple[str, Example]] = [
     ("guests-fit-after-a-failure", guest(memoryMib=9999, ha=GUEST["ha"] | {"state": "stopped"})),
     ("node-memory-stated", design(nodes=[{**existing(1), "memoryMib": None}], guests=[])),
     ("unique-addresses", design(nodes=[NODES[0] | {"address": "10.10.1.181"}, *NODES[1:]])),  # its link's address
+    ("unique-addresses", design(outerHosts=[unmanaged("one"), unmanaged("two", "192.168.0.190")])),
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.10", "10.10.1.180")),
     ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}, parent=resources.HOST_PREP)),
     ("tls-verified", Example(resources.PROVIDER, {"insecure": "false"})),
     ("ssh-host-keys-pinned", remote("command:remote:CopyFile", hostKey="ssh-ed25519 AAAA")),
+    (
+        "ssh-host-keys-pinned",
+        remote("command:remote:Command", hostKey="a", proxy={"host": "bastion.example", "hostKey": "b"}),
+    ),
     ("api-user-not-root", replace(vm(NODE), provider=ROOT_API)),
+    (
+        "api-user-not-root",
+        replace(vm(), provider={"authTicket": "PVE:ci@pve:65A1B2C3::c2ln", "apiToken": "ci@pve!up=1-2-3"}),
+    ),
     ("api-user-not-root", replace(vm(GUEST_COMPONENT), provider={"username": "pulumi@pve"})),
     ("nodes-and-storage-protected", design(nodes=[existing(1)], protectNodes=False)),
     ("nodes-and-storage-protected", Example(resources.STORAGE, {"resourceId": "nas"}, protect=True)),

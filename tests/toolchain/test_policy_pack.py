@@ -236,7 +236,7 @@ def configure(pack: Path, config: Mapping[str, Any]) -> None:
 
 
 def test_an_adopted_pack_has_its_configuration_beside_it(workspace: Workspace, adopted: Path, tmp_path: Path) -> None:
-    examples = {"unique-vmids": ASKED["unique-vmids"].bad, "unique-macs": ASKED["unique-macs"].bad}
+    examples = {rule: ASKED[rule].bad for rule in ("unique-vmids", "unique-macs")}
     configure(adopted, {"unique-vmids": "advisory", "unique-macs": {"enforcementLevel": "disabled"}})
     verdicts = judge(workspace, examples, pack=adopted)
     assert verdicts.run.code == 0, verdicts.run.output
@@ -246,6 +246,13 @@ def test_an_adopted_pack_has_its_configuration_beside_it(workspace: Workspace, a
     config.write_text(json.dumps({"unique-vmids": "mandatory"}))
     verdicts = judge(workspace, examples, "--policy-pack-config", str(config), pack=adopted)
     assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["mandatory"]
+
+
+def test_a_setting_beside_the_pack_leaves_the_level_as_it_is(workspace: Workspace, adopted: Path) -> None:
+    rule = "guests-fit-after-a-failure"
+    configure(adopted, {rule: {"reserveMib": 1}})
+    verdicts = judge(workspace, {rule: ASKED[rule].bad}, pack=adopted)
+    assert {level for level, _ in verdicts.found[rule, rule]} == {"mandatory"}
 
 
 def test_a_mistyped_rule_in_the_packs_configuration_is_refused(workspace: Workspace, adopted: Path) -> None:
