@@ -43,7 +43,7 @@ def check(stack: str) -> None:
     from policy.pve_policies import RULES, settings  # noqa: PLC0415 - slow to load, and most stacks have no such file
 
     try:
-        settings.initial(json.loads(file.read_text()), {rule.id for rule in RULES})
+        settings.initial(json.loads(file.read_text()), RULES)
     except (ValueError, AttributeError) as error:
         expected = "a JSON object: a level, or an object of settings, for each rule"
         raise AdminError(

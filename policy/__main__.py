@@ -8,7 +8,7 @@ from pve_policies import RULES, settings  # type: ignore[import-not-found] # the
 
 document = yaml.safe_load((Path(__file__).parent / "PulumiPolicy.yaml").read_text())
 try:
-    configured = settings.initial(document.get("config") or {}, {rule.id for rule in RULES})
+    configured = settings.initial(document.get("config") or {}, RULES)
 except ValueError as error:
     raise SystemExit(f"PulumiPolicy.yaml: config: {error}") from None
 

@@ -37,6 +37,7 @@ class LabProject:
         self.directory = directory
         self.stack = stack
         self.lab_state = lab_state
+        self.deployed: Any = None  # the configuration of the last `up`, whatever became of it
         self.backend = ""  # where the state is kept; in the copy's own files when empty
         copy_tracked(directory)
         self.state = directory / ".nested-pve" / "state"
@@ -64,7 +65,9 @@ class LabProject:
 
     def admin_command(self, name: str, *arguments: str) -> list[str]:
         """`admin NAME` for this stack, as `make` calls it; `up` without asking."""
-        arguments = ("--yes", *arguments) if name == "up" else arguments
+        if name == "up":
+            self.deployed = self.configuration()
+            arguments = ("--yes", *arguments)
         return self.command(".venv/bin/python", "-m", "admin", name, "--stack", self.stack, *arguments)
 
     def run(self, command: list[str], limit_s: int = RUN_LIMIT_S, stdin: str = "") -> Run:
@@ -101,6 +104,8 @@ class LabProject:
 
     def pulumi(self, *arguments: str) -> Run:
         """Run `pulumi` as in `make shell`."""
+        if arguments[0] == "up":
+            self.deployed = self.configuration()
         words = ("--non-interactive", "--color", "never", "--stack", self.stack)
         return self.run(self.command(".venv/bin/python", "-m", "admin", "exec", "--", "pulumi", *arguments, *words))
 
