@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from onnode import (
@@ -30,6 +30,10 @@ from onnode import (
     verify_host,
     verify_node,
 )
+
+# Under load one example may take seconds; how long they take is not what is tested.
+settings.register_profile("any-speed", deadline=None)
+settings.load_profile("any-speed")
 
 LINES = st.lists(
     st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", codec="utf-8"))
