@@ -11,6 +11,7 @@ from .resources import (
     CONTAINER,
     COROSYNC_CLUSTER,
     DESIGN,
+    HA_GROUPS,
     HA_RESOURCES,
     HA_RULES,
     HOST_PREP,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = "root@pam"
 TLS = ("pinned", "verified")
+MADE_DAILY = (*VMS, CONTAINER, *HA_RESOURCES, *HA_RULES, *HA_GROUPS)
 
 
 def _untrusted(design: Subject) -> Iterator[str]:
@@ -112,7 +114,7 @@ NOT_ROOT = Rule(
     protects="The password in daily use would open every node's shell, and nothing tells its actions from a person's.",
     source="Proxmox VE user management",
     fix="Use name@pve with a role that suffices: nested-pve-ha:cluster, api.user; in a provider of your own, username.",
-    judges={DESIGN: _root_user, **dict.fromkeys((*VMS, CONTAINER, *HA_RESOURCES, *HA_RULES), _made_as_root)},
+    judges={DESIGN: _root_user, **dict.fromkeys(MADE_DAILY, _made_as_root)},
     bad=design(cluster=CLUSTER | {"api": {"user": ROOT, "tls": "pinned"}}),
     good=design(cluster=CLUSTER),
 )

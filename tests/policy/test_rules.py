@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +37,7 @@ from tests.support.policy import UNKNOWN_STRING, analyze, remediate, secret
 from tests.support.program import ROOT, Recording, run, stack_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
 BY_ID = {rule.id: rule for rule in RULES}
 NODE = resources.NESTED_PVE_NODE
@@ -42,6 +45,33 @@ GUEST_COMPONENT = "nested-pve-ha:index:HaGuest"
 ROOT_API = {"endpoint": "https://pve1.example:8006", "username": "root@pam"}
 PAIR = CLUSTER | {"votes": 2, "qdevice": {"address": "192.168.0.50"}}
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+
+
+def published(package: str, prefix: str) -> list[str]:
+    """Types of resources that an SDK has; read from its text, as it takes seconds to import."""
+    spec = find_spec(package)
+    assert spec
+    assert spec.origin
+    found = sorted(set(re.findall(rf'"({prefix}[^"]*)"', Path(spec.origin).read_text())))
+    assert found, prefix
+    return found
+
+
+VMS = published("pulumi_proxmoxve", "proxmoxve:index/vm")
+CONTAINERS = published("pulumi_proxmoxve", "proxmoxve:index/container")
+HA_RULES = published("pulumi_proxmoxve", "proxmoxve:index/harule")
+HA_GROUPS = published("pulumi_proxmoxve", "proxmoxve:index/hagroup")
+HA_RESOURCES = published("pulumi_proxmoxve", "proxmoxve:index/haresource")
+REPOSITORIES = published("pulumi_proxmoxve", "proxmoxve:apt/standard/repository")
+STORAGES = published("pulumi_proxmoxve", "proxmoxve:storage/")
+REMOTE = published("pulumi_command", "command:remote:")
+
+
+def each(
+    rule: str, types: Iterable[str], said: str, provider: Any = None, /, **props: Any
+) -> list[tuple[str, Example, str]]:
+    """A case for each of the types."""
+    return [(rule, Example(type_, props, provider=provider or {}), said) for type_ in types]
 
 
 def vm(parent: str = "", **props: Any) -> Example:
@@ -99,7 +129,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("nested-node-cpu-host", vm(NODE, cpu={"cores": 4}), "CPU type qemu64"),
     ("nested-node-cpu-host", vm(NODE), "CPU type qemu64"),
     ("nested-node-cpu-host", vm(tags=["lab", "nested-pve"], cpu={"type": "kvm64"}), "CPU type kvm64"),
-    ("nested-node-cpu-host", Example(resources.VMS[1], {"tags": ["nested-pve"]}), "CPU type qemu64"),
+    *each("nested-node-cpu-host", VMS, "CPU type qemu64", tags=["nested-pve"]),
     ("nested-node-cpu-host", vm(NODE, cpu={"type": "x86-64-v3", "flags": ["+aes", "-nested-virt"]}), "nested node subject has CPU type x86-64-v3"),
     ("nested-node-cpu-host", design(nodes=[nested(1) | {"cpuType": "x86-64-v3,flags=+aes;-nested-virt"}]), "nested node proxmox01 has CPU type x86-64-v3,flags=+aes;-nested-virt"),
     ("nested-node-cpu-host", design(nodes=[nested(1) | {"cpuType": "host,flags=-nested-virt"}]), "nested node proxmox01 has CPU type host,flags=-nested-virt"),
@@ -108,6 +138,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("corosync-links-independent", cluster(links=[link(0, "10.10.1.0/24", "vmbr1", 2), link(1, "10.10.0.0/16", "vmbr2", 1)]), "links 0 and 1 in one network (10.10.1.0/24 and 10.10.0.0/16)"),
     ("corosync-links-independent", Example(resources.COROSYNC_CLUSTER, {"name": "c", "links": [LINKS[0], link(1, "10.20.1.0/24", "vmbr1", 1)]}), "links 0 and 1 on bridge vmbr1 of virtual"),
     ("corosync-link-priorities", cluster(links=[LINKS[0], LINKS[1] | {"priority": 20}]), "links 0 and 1 of cluster proxmox have the same priority, 20"),
+    ("corosync-link-priorities", Example(resources.COROSYNC_CLUSTER, {**CLUSTER, "links": [LINKS[0], LINKS[1] | {"priority": 20}]}), "have the same priority, 20"),
     ("corosync-link-priorities", cluster(links=[LINKS[0], link(1, "10.20.1.0/24", "vmbr2", None)]), "link 1 of cluster proxmox has no priority"),
     ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", 9), link(1, "10.1.0.0/24", "vmbr1", 5)]), "is the management network, where guests send as well"),
     ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", None), link(1, "10.1.0.0/24", "vmbr1", None)]), "has its first link on 192.168.0.0/24"),
@@ -130,7 +161,8 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("ha-nodes-exist", ha(nodes=["proxmox01", "proxmox09"]), "guest vm01 names node proxmox09"),
     ("ha-nodes-exist", guest(node="proxmox08"), "guest vm01 names node proxmox08"),
     ("ha-two-candidates", ha(strict=True, nodes=["proxmox01"]), "guest vm01 may run on proxmox01 only"),
-    ("ha-two-candidates", Example(resources.HA_RULE, {"rule": "r", "type": "node-affinity", "strict": True, "nodes": {"pve1": 1}}), "HA rule r may run on pve1 only"),
+    *each("ha-two-candidates", HA_RULES, "HA rule r may run on pve1 only", rule="r", type="node-affinity", strict=True, nodes={"pve1": 1}),
+    *each("ha-two-candidates", HA_GROUPS, "HA group g may run on pve1 only", group="g", restricted=True, nodes={"pve1": 1}),
     ("ha-two-candidates", Example(resources.HA_GROUP, {"group": "g", "restricted": True, "nodes": {}}), "HA group g may run on no node at all, so HA has nowhere to move it"),
     ("guest-agent-on", vm(), "VM subject has the guest agent off"),
     ("guest-agent-on", vm(GUEST_COMPONENT, agent={"enabled": False}), "VM subject has the guest agent off"),
@@ -163,24 +195,24 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.1", "10.10.1.9"), "hands out 10.10.1.1,"),
     ("tls-verified", host(tls="off"), "the API of outer host virtual"),
     ("tls-verified", cluster(api={"user": "pulumi@pve"}), "the API of cluster proxmox"),
-    ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}), "provider subject takes any certificate"),
-    ("ssh-host-keys-pinned", remote("command:remote:CopyToRemote"), "pve1.example is not asked for its SSH host key"),
+    *((("tls-verified", Example(resources.PROVIDER, {"insecure": value}), "provider subject takes any certificate")) for value in ("true", "1", True)),
+    *each("ssh-host-keys-pinned", REMOTE, "pve1.example is not asked for its SSH host key", connection={"host": "pve1.example"}),
     ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey=""), "pve1.example is not asked"),
     ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey="ssh-ed25519 AAAA", proxy={"host": "bastion.example"}), "bastion.example is not asked for its SSH host key"),
     ("api-user-not-root", cluster(api={"user": "root@pam", "tls": "pinned"}), "cluster proxmox is worked on as root@pam"),
     ("api-user-not-root", replace(vm(GUEST_COMPONENT), provider=ROOT_API), "it is made as root@pam"),
-    ("api-user-not-root", Example(resources.HA_RESOURCE, {"resourceId": "vm:1"}, provider={"apiToken": "root@pam!ci=1-2-3"}), "it is made as root@pam"),
+    *each("api-user-not-root", (*VMS, *CONTAINERS, *HA_RESOURCES, *HA_RULES, *HA_GROUPS), "it is made as root@pam", {"apiToken": "root@pam!ci=1-2-3"}),
     ("api-user-not-root", replace(vm(), provider={"authTicket": "PVE:root@pam:65A1B2C3::c2ln"}), "it is made as root@pam"),
     ("no-plain-secrets", design(plainSecrets=["proxmoxve:password"]), "proxmoxve:password is in the stack file without encryption"),
     ("nodes-and-storage-protected", design(protectNodes=False), "its seed proxmox01 among them, can be deleted"),
-    ("nodes-and-storage-protected", Example(resources.STORAGE, {"resourceId": "nas"}), "storage nas can be deleted"),
+    *each("nodes-and-storage-protected", STORAGES, "storage nas can be deleted", resourceId="nas"),
     ("enterprise-repository-subscribed", host(repository="enterprise"), "outer host virtual uses the enterprise repository"),
     ("enterprise-repository-subscribed", design(maintenance={"repository": "enterprise"}), "the nodes use the enterprise repository"),
-    ("enterprise-repository-subscribed", Example(resources.REPOSITORY, {"node": "pve1", "handle": "ceph-squid-enterprise"}), "node pve1 uses the enterprise repository"),
-    ("vm-names", vm(name="Web_01"), "VM Web_01 has a name that is no DNS name"),
+    *each("enterprise-repository-subscribed", REPOSITORIES, "node pve1 uses the enterprise repository", node="pve1", handle="ceph-squid-enterprise"),
+    *each("vm-names", VMS, "VM Web_01 has a name that is no DNS name", name="Web_01"),
     *(("vm-names", vm(name=name), f"VM {name} has a name that is no DNS name") for name in ("a" * 64, "web.", ".web", "a..b", "-web", "web-", "web.-a", "wéb", "web 01")),
-    ("guests-tagged", vm(), "subject has no tag"),
-    ("guests-tagged", Example(resources.CONTAINER, {"tags": []}), "subject has no tag"),
+    *each("guests-tagged", (*VMS, *CONTAINERS), "subject has no tag"),
+    *each("guests-tagged", CONTAINERS, "subject has no tag", tags=[]),
 ]  # fmt: skip
 
 PASSED: list[tuple[str, Example]] = [
@@ -328,6 +360,11 @@ def test_its_cases_notice_when_it_is_gone(rule: Rule) -> None:
     with pytest.raises(AssertionError):
         test_its_bad_example_is_refused_with_the_fix(dumb)
     assert [case for case in REFUSED if case[0] == rule.id]
+
+
+@every_rule
+def test_each_type_of_resource_that_it_judges_has_a_case_that_is_refused(rule: Rule) -> None:
+    assert {example.type for name, example, _ in REFUSED if name == rule.id} == set(rule.judges)
 
 
 @pytest.mark.parametrize(("rule", "example", "said"), REFUSED)
