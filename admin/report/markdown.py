@@ -67,8 +67,8 @@ class Report:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the plan's operations are all that `up` would do: nothing, where it refuses."""
-        return self.applied and not self.plan.has_failed and not self.refusals
+        """Whether the plan's operations are all that the engine would do: a failed preview ends at any of them."""
+        return self.applied and not self.plan.has_failed
 
     @cached_property
     def changes(self) -> list[Change]:
@@ -198,7 +198,7 @@ def _more(count: int) -> Iterator[str]:
 
 def _operations(report: Report) -> Iterator[str]:
     groups = words.grouped(report.plan.operations)
-    if groups and report.is_whole:
+    if groups and report.is_whole and not report.refusals:
         yield "### What would be done\n"
         yield from (f"- **{_text(place)}**: {_text('; '.join(told))}" for place, told in groups.items())
         yield ""
