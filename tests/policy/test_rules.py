@@ -182,6 +182,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("guests-fit-after-a-failure", guests((600, ("proxmox01", "proxmox02")), (600, ("proxmox01", "proxmox02"))), "when proxmox01 dies, guest vm02 finds no node with the 600 MiB that it needs: proxmox02 has 424 MiB left"),
     ("guests-fit-after-a-failure", design(nodes=[nested(1), nested(2), existing(3)], guests=[GUEST | {"memoryMib": 2000, "ha": GUEST["ha"] | {"strict": True, "nodes": ["proxmox01", "pve3"]}}]), "when pve3 dies, guest vm01 finds no node with the 2000 MiB that it needs: proxmox01 has 1024 MiB left"),
     ("guests-fit-after-a-failure", design(nodes=[nested(1), nested(2) | {"memoryMib": 512}, nested(3)], guests=[GUEST | {"memoryMib": 1025}]), "1024 MiB are left for guests on the other nodes, and they need 1025 MiB"),
+    ("guests-fit-after-a-failure", replace(guests(*[(900, ("proxmox02", "proxmox03"))] * 2), rest=SOUND | {"nodes": [existing(1), nested(2), nested(3)]}), "when proxmox02 dies, guest vm02 finds no node with the 900 MiB that it needs: proxmox03 has 124 MiB left"),
     ("node-memory-stated", design(nodes=[{**existing(n), "memoryMib": None} for n in (1, 2)]), "the memory of pve1, pve2 is not known"),
     ("unique-vmids", design(nodes=[nested(1), nested(2) | {"vmid": 101}]), "vmid 101 is used twice on virtual"),
     ("unique-vmids", guest(vmid=9000), "vmid 9000 is used twice in the cluster"),
@@ -265,6 +266,14 @@ PASSED: list[tuple[str, Example]] = [
     ("guests-fit-after-a-failure", guest(memoryMib=1024)),
     ("guests-fit-after-a-failure", guests((1024, ()), (512, ()), (512, ()))),
     ("guests-fit-after-a-failure", guests((1000, ()), (1000, ("proxmox02", "proxmox01", "proxmox03")))),
+    ("guests-fit-after-a-failure", guests((300, ()), (300, ()), (700, ()), (700, ()))),  # the large ones go first
+    (
+        "guests-fit-after-a-failure",  # each goes where it leaves the least room
+        replace(
+            guests((1000, ()), (700, ()), (700, ()), (600, ())),
+            rest=SOUND | {"nodes": [nested(1), nested(2) | {"memoryMib": 3072}, nested(3) | {"memoryMib": 3072}]},
+        ),
+    ),
     ("guests-fit-after-a-failure", guests((1024, ()), (200, ("proxmox01", "proxmox02")))),  # the bound one goes first
     ("guests-fit-after-a-failure", guests((600, ("proxmox01",)))),  # another rule's business, too
     ("guests-fit-after-a-failure", design(nodes=NODES[:1])),  # nobody is left
@@ -454,6 +463,15 @@ def test_an_agent_that_is_not_known_yet_is_left_alone_and_told(unknown: dict[str
     (advice,) = analyze(BY_ID["guest-agent-on"], example)
     assert advice.level == EnforcementLevel.ADVISORY
     assert "can't be known during preview" in advice.message
+
+
+def test_a_remedy_that_reads_what_is_not_known_changes_nothing() -> None:
+    """However deep it is, and whatever the remedy would have made of it."""
+    deep = vm(disks=[{"size": 8}, {"size": UNKNOWN_STRING}], agent={"enabled": False})
+    reads = replace(BY_ID["guest-agent-on"], remedy=lambda vm: {"description": str(vm.props["disks"][1]["size"])})
+    assert remediate(reads, deep) == dict(deep.props)
+    known = replace(BY_ID["guest-agent-on"], remedy=lambda vm: {"description": str(vm.props["disks"][0]["size"])})
+    assert remediate(known, deep) == {**deep.props, "description": "8.0"}
 
 
 def test_what_else_is_not_known_yet_does_not_keep_the_agent_off() -> None:
