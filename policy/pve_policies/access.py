@@ -21,7 +21,7 @@ from .resources import (
     REMOTE_COMMAND,
     VMS,
 )
-from .rule import Example, Rule
+from .rule import Example, Rule, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,8 @@ TLS_VERIFIED = Rule(
 
 def _unpinned(remote: Subject) -> Iterator[str]:
     connection = remote.props["connection"]
+    if not connection["host"]:
+        raise unknown("connection")  # what is not known yet reaches the pack as an empty connection
     for hop in (connection, connection.get("proxy")):
         if hop and not hop.get("hostKey"):
             yield f"{hop['host']} is not asked for its SSH host key"

@@ -66,7 +66,8 @@ def _one_candidate(design: Subject) -> Iterator[str]:
 
 
 def _strict_rule(rule: Subject) -> Iterator[str]:
-    if rule.props.get("strict") and rule.props["type"] == "node-affinity":
+    binds = rule.props.get("strict") and not rule.props.get("disable")
+    if binds and rule.props["type"] == "node-affinity":
         yield from _too_few(f"HA rule {rule.props['rule']}", rule.props["nodes"])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from pulumi_policy import EnforcementLevel, PolicyConfigSchema, ResourceValidationPolicy
-from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
+from pulumi_policy.proxy import UNKNOWN_OBJECT_VALUE, UnknownValueError, unknown_checking_proxy
 
 if TYPE_CHECKING:
     from pulumi_policy import ReportViolation, ResourceValidationArgs
@@ -140,6 +140,11 @@ class Rule:
 def number(value: float) -> str:
     """A number as people write it; whole numbers reach a rule as floats."""
     return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def unknown(name: str) -> UnknownValueError:
+    """What to raise where a property is not known yet, and does not say so itself."""
+    return UnknownValueError(UNKNOWN_OBJECT_VALUE, [name])
 
 
 def given(props: Props, name: str) -> bool:

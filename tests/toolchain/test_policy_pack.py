@@ -128,6 +128,16 @@ def test_what_is_unknown_at_preview_is_said_for_every_rule(workspace: Workspace)
     assert set(verdicts.unknown) == set(ASKED)
 
 
+def test_a_connection_that_is_not_known_yet_is_advice_and_no_refusal(workspace: Workspace) -> None:
+    """The SDK makes the whole connection a secret, and the plugin's own check then shows it empty."""
+    connection = {"host": MARKER, "hostKey": "ssh-ed25519 AAAA", "privateKey": MARKER}
+    good = ASKED["ssh-host-keys-pinned"].good
+    later = replace(good, but={"connection": {"secret": connection}})
+    verdicts = judge(workspace, {"later-known": later})
+    assert verdicts.run.code == 0, verdicts.run.output
+    assert verdicts.unknown == ["ssh-host-keys-pinned"]
+
+
 def hidden(rule: Rule) -> Example:
     """The bad example, none of its special values known."""
     return replace(rule.bad, but=_hidden(rule.bad.but))
