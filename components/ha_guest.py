@@ -15,6 +15,7 @@ import pulumi_proxmoxve as proxmoxve
 
 from admin import desired
 from components import steps
+from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ContainerGuest, VmGuest
 
@@ -177,6 +178,7 @@ class HaGuest(pulumi.ComponentResource):
             ),
             # Named, because the provider moves a clone's disk to its default storage otherwise, where HA cannot follow.
             disks=[proxmoxve.VmLegacyDiskArgs(interface="scsi0", datastore_id=guest.storage, size=source.disk_gib)],
+            cdrom=EMPTY_DRIVE,
             cpu=proxmoxve.VmLegacyCpuArgs(cores=guest.cores, type=source.cpu_type),
             memory=proxmoxve.VmLegacyMemoryArgs(dedicated=guest.memory_mib),
             network_devices=[proxmoxve.VmLegacyNetworkDeviceArgs(bridge=guest.bridge, model="virtio")],

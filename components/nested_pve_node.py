@@ -14,6 +14,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from components import answer_file, first_boot, steps
+from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
 from onnode import desired
@@ -95,7 +96,8 @@ class NestedPveNode(pulumi.ComponentResource):
             scsi_hardware="virtio-scsi-single",
             disks=[proxmoxve.VmLegacyDiskArgs(interface="scsi0", datastore_id=host.disk_storage, size=node.disk_gib)],
             network_devices=[self._network_device(nic) for nic in topology.nics(self._site.config, node)],
-            # No CD drive: the installation attaches one, and takes it away again.
+            # The installation attaches a CD drive of its own, and takes it away again.
+            cdrom=EMPTY_DRIVE,
             boot_orders=["scsi0"],
             operating_system=proxmoxve.VmLegacyOperatingSystemArgs(type="l26"),
             agent=proxmoxve.VmLegacyAgentArgs(

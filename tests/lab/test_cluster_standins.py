@@ -289,6 +289,15 @@ def test_a_guest_moves_on_request(guest: Proxmox, verb: str) -> None:
     )
 
 
+def test_a_guest_with_its_hosts_own_cd_drive_does_not_move(cluster: Proxmox) -> None:
+    cluster.sh(2, "qm create 556 --name vm02 --memory 128 --kvm 0 --ide3 cdrom,media=cdrom")
+    refused = cluster.ssh(2, "qm migrate 556 pve3")
+    cluster.sh(2, "qm set 556 --ide3 none,media=cdrom && qm migrate 556 pve3")
+    cluster.sh(3, "qm destroy 556")
+    assert "can't migrate local cdrom drive" in refused.stdout + refused.stderr
+    assert refused.returncode != 0
+
+
 def test_the_watchdog_is_open_only_where_something_is_at_stake(guest: Proxmox) -> None:
     def only_where_the_guest_is() -> bool:
         status = guest.ha(1)

@@ -255,7 +255,13 @@ PASSED: list[tuple[str, Example]] = [
     ("ha-guest-storage-shared", design(guests=[GUEST | {"storage": "nas"}], storages=[SHARED | {"name": "nas"}])),
     ("ha-two-candidates", ha(strict=False, nodes=["proxmox01"])),
     ("ha-two-candidates", Example(resources.HA_RULE, {"rule": "r", "type": "resource-affinity", "strict": True})),
-    ("ha-two-candidates", Example(resources.HA_RULE, {"rule": "r", "type": "node-affinity", "strict": True, "disable": True, "nodes": {"a": 1}})),
+    (
+        "ha-two-candidates",
+        Example(
+            resources.HA_RULE,
+            {"rule": "r", "type": "node-affinity", "strict": True, "disable": True, "nodes": {"a": 1}},
+        ),
+    ),
     ("ha-two-candidates", Example(resources.HA_GROUP, {"group": "g", "restricted": True, "nodes": {"a": 1, "b": 1}})),
     ("guest-agent-on", vm(template=True)),
     ("guest-agent-on", vm(NODE)),

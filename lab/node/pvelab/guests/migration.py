@@ -36,6 +36,8 @@ def _check_target(target: str, node: str) -> None:
 def _check_volumes(guest: Guest, config: Config, target: str) -> None:
     """Every disk must be on storage that the target has as well."""
     for drive in drives.drives(guest.kind, config.options):
+        if drive.volume == "cdrom":
+            raise die("can't migrate local cdrom drive")
         if not drive.has_volume:
             continue
         storage = layout.parse(drive.volume).storage
