@@ -97,6 +97,12 @@ class Checkout:
         document["config"] = {f"{PREFIX}{key}": value for key, value in config.items()}
         file.write_text(yaml.safe_dump(document))
 
+    def set(self, stack: str, key: str, value: Any) -> None:  # noqa: ANN401 - any YAML value
+        file = self.directory / f"Pulumi.{stack}.yaml"
+        document = yaml.safe_load(file.read_text())
+        document["config"][key] = value
+        file.write_text(yaml.safe_dump(document))
+
     def config(self, stack: str) -> dict[str, Any]:
         document = yaml.safe_load((self.directory / f"Pulumi.{stack}.yaml").read_text())["config"]
         return {key.removeprefix(PREFIX): value for key, value in document.items()}
@@ -148,10 +154,7 @@ def test_a_removed_node_is_refused(checkout: Checkout) -> None:
 
 
 def test_a_plain_secret_is_refused_and_not_repeated(checkout: Checkout) -> None:
-    file = checkout.directory / "Pulumi.dev.yaml"
-    document = yaml.safe_load(file.read_text())
-    document["config"]["proxmoxve:apiToken"] = "ci@pve!up=0e6b7a9c"
-    file.write_text(yaml.safe_dump(document))
+    checkout.set("dev", "proxmoxve:apiToken", "ci@pve!up=0e6b7a9c")
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 1, said
     assert "0e6b7a9c" not in text + said
@@ -165,8 +168,7 @@ def test_a_new_stack_has_no_base_and_is_told_as_a_whole(checkout: Checkout) -> N
 
 
 def test_credentials_in_the_stack_file_are_refused_and_not_repeated(checkout: Checkout) -> None:
-    file = checkout.directory / "Pulumi.dev.yaml"
-    file.write_text(file.read_text() + "  nested-pve-ha:credentials: {rootPassword: hunter22-hunter22}\n")
+    checkout.set("dev", "nested-pve-ha:credentials", {"rootPassword": "hunter22-hunter22"})
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 1, said
     assert "credentials: is stored in the stack file without encryption" in text
@@ -174,8 +176,7 @@ def test_credentials_in_the_stack_file_are_refused_and_not_repeated(checkout: Ch
 
 
 def test_what_is_encrypted_in_the_stack_file_is_no_plain_secret(checkout: Checkout) -> None:
-    file = checkout.directory / "Pulumi.dev.yaml"
-    file.write_text(file.read_text() + "  proxmoxve:apiToken: {secure: v1:eF2p:AAAA}\nencryptionsalt: v1:AAAA\n")
+    checkout.set("dev", "proxmoxve:apiToken", {"secure": "v1:eF2p:AAAA"})
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 0, said
     assert "no-plain-secrets" not in text
