@@ -110,16 +110,7 @@ class Engine:
         Raises:
             AdminError: engine-failed.
         """
-        done = subprocess.run(
-            ["pulumi", "stack", "init", self.stack, "--no-select", "--non-interactive"],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=QUERY_S,
-            check=False,
-        )
-        _refuse_failed(done, "stack init")
+        _refuse_failed(self.query("stack", "init", "--no-select"), "stack init")
 
     def log(self, operation: str) -> Path:
         """Where the engine's own output of the last such operation is kept."""

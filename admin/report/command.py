@@ -10,8 +10,9 @@ from admin.environment import ROOT
 from admin.errors import AdminError
 from admin.report import base, levels, stacks
 from admin.report.described import whole
-from admin.report.markdown import Report, render
+from admin.report.markdown import render
 from admin.report.plan import Plan, read
+from admin.report.report import Report
 from admin.report.scratch import ENCRYPTED, scratch
 from components import credentials
 from components.config import Config, ConfigError, load

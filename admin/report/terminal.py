@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin.report.known import Mark
-from admin.report.markdown import Report
+from admin.report.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

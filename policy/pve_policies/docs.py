@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .rule import Example, Rule
 
 IDENTITY = ("name", "number")
+OURS = DESIGN.partition(":")[0]
 LEVELS = {
     "mandatory": "refuses the run",
     "advisory": "is said, and the run goes on",
@@ -28,7 +29,8 @@ HEAD = """\
 # The policy pack
 
 The pack judges a design before anything is touched. `make up` and `make preview` always pass it. It is a product of its
-own: it knows resources by type and property only, and judges the `proxmoxve` and `command` resources of any Pulumi program.
+own: it knows resources by type and property only. Rules with a mark under *everywhere* judge the `proxmoxve` and `command`
+resources of any Pulumi program; the others need to know the whole cluster, which only our components tell.
 
 ## Use it in a program of your own
 
@@ -59,7 +61,10 @@ For one stack, in a JSON file that `--policy-pack-config FILE` names; it has the
 {"guests-tagged": "disabled", "guests-fit-after-a-failure": {"enforcementLevel": "advisory", "reserveMib": 2048}}
 ```
 
-`make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one.
+A setting alone leaves the rule's level as it is. `all` is for every rule, also for those that are advice, or put right by
+themselves. A mistyped rule beside the pack is refused; one in the JSON file the engine passes over in silence.
+
+`make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one, and check it first.
 
 | level | a violation |
 |---|---|
@@ -77,9 +82,16 @@ def document() -> str:
     """The whole page."""
     rules = [rule for _, topic in TOPICS for rule in topic.RULES]
     levels = "".join(f"| `{level}` | {meaning} |\n" for level, meaning in LEVELS.items())
-    overview = "".join(f"| [`{rule.id}`](#{rule.id}) | {rule.level.value} | {rule.demands} |\n" for rule in rules)
-    head = f"{HEAD}{levels}{UNKNOWN}\n## The rules\n\n| rule | level | demands |\n|---|---|---|\n{overview}"
+    overview = "".join(
+        f"| [`{rule.id}`](#{rule.id}) | {rule.level.value} | {_everywhere(rule)} | {rule.demands} |\n" for rule in rules
+    )
+    table = "| rule | level | everywhere | demands |\n|---|---|---|---|\n"
+    head = f"{HEAD}{levels}{UNKNOWN}\n## The rules\n\n{table}{overview}"
     return head + "".join(_topic(title, topic) for title, topic in TOPICS)
+
+
+def _everywhere(rule: Rule) -> str:
+    return "✓" if any(not type_.startswith(OURS) for type_ in rule.judges) else ""
 
 
 def _topic(title: str, topic: ModuleType) -> str:

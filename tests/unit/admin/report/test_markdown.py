@@ -12,8 +12,9 @@ import pytest
 
 from admin.report.known import Mark
 from admin.report.levels import levels
-from admin.report.markdown import Report, render
+from admin.report.markdown import render
 from admin.report.plan import read
+from admin.report.report import Report
 from admin.report.terminal import lines
 from components import corosync_cluster, design, ha_guest, nested_pve_node
 from components.config.load import validate
