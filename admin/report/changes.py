@@ -40,6 +40,8 @@ PLACES = {
 KINDS = ("nodes", "guests")
 # What is nested in a place, and comes and goes as a whole: its list, and what one of it is called.
 INSIDE = {"bridges": "bridge"}
+NUMBERED = ("guests", "templates")
+STILL_TAKEN = "what is new is made before anything goes: take another vmid, or remove the one in a run of its own"
 NO_REMOVAL = "no node can be removed yet: describe it again (docs/recovery.md#member-removed)"
 PROTECTED = "its VM is protected, which refuses that (node-protected)"
 
@@ -84,8 +86,13 @@ def _joined(node: Mapping[str, Any], cluster: str, votes: int) -> Iterator[Chang
 def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for part in ("guests", "templates", "storages", "outerHosts"):
         before, after = by_identity(old[part]), by_identity(new[part])
+        freed = {before[name].get("vmid"): name for name in before.keys() - after.keys()} if part in NUMBERED else {}
         for name in sorted(after.keys() - before.keys()):
-            yield Change(f"{PLACES[part]} {name}", _came(part, after[name]))
+            place = f"{PLACES[part]} {name}"
+            if previous := freed.get(after[name].get("vmid")):
+                yield Change(place, f"has the vmid of {previous}, which goes", STILL_TAKEN, Mark.REFUSED)
+            else:
+                yield Change(place, _came(part, after[name]))
         for name in sorted(before.keys() - after.keys()):
             # What was recorded decides: the engine never sees the new value of what is not described any more.
             yield _went(part, before[name], stays=bool(old["keepsGuests"]))

@@ -35,7 +35,7 @@ WORDS = {
     "dhcp": "DHCP on the bridges",
     "nfs-export": "export of the shared storage",
     "proxmoxve:download/file:File": "installer image",
-    "prepare-node": "repository, upgrade, interfaces",
+    "prepare-node": "repository, upgrade with a reboot where it needs one, interfaces",
     "verify-node": "check from inside: virtualization, version, clock, addresses",
     "link-preflight": "try every link between every two nodes",
     "create-cluster": "create the cluster on the seed",

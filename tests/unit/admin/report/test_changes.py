@@ -275,3 +275,12 @@ def test_a_template_goes_with_the_stack_or_stays(keeps: bool, text: str) -> None
     after = copy.deepcopy(before)
     after["templates"], after["guests"] = [], copy.deepcopy(before["guests"])
     assert [found.text for found in changes(before, after)] == [text]
+
+
+@pytest.mark.parametrize("part", ["guests", "templates"])
+def test_a_new_name_is_no_new_vmid(part: str) -> None:
+    renamed = change(BEFORE, {f"{part}.0.name": "other"})
+    found = {one.place.split()[-1]: one.mark for one in changes(BEFORE, renamed)}
+    assert found["other"] is Mark.REFUSED
+    free = change(renamed, {f"{part}.0.vmid": 555})
+    assert Mark.REFUSED not in {one.mark for one in changes(BEFORE, free)}
