@@ -89,7 +89,7 @@ CANDIDATES = Rule(
     demands="A guest under HA may run on at least two nodes.",
     protects="A guest that is bound to one node is not highly available, whatever the HA manager shows.",
     source="Proxmox VE HA manager, node affinity rules (PVE 9) and groups (PVE 8)",
-    fix="Name a second node in the guest's ha.nodes, or leave strict out.",
+    fix="Name a second node in the guest's ha.nodes, or in nodes of the rule or group; or leave strict or restricted out.",
     judges={
         DESIGN: _one_candidate,
         **dict.fromkeys(HA_RULES, _strict_rule),
