@@ -59,6 +59,7 @@ def _measured(rounds: int, deployments: int, *, cold: bool) -> Report:
         machine=here,
         load=load,
         previews=[*previews.pairs, *noops.previews],
+        pack=previews.pack,
         noops=noops.ups,
         deployments=deployed,
         preview_memory=previews.memory,

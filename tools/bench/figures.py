@@ -36,6 +36,18 @@ class Pair(_Figures):
         return median(ours / theirs for theirs, ours in zip(self.empty, self.measured, strict=True))
 
 
+class Pack(_Figures):
+    """Runs of one preview by turns: with no policy pack, with one whose only rule judges nothing, with ours."""
+
+    without: list[float]
+    idle: list[float]
+    ours: list[float]
+
+    def added(self, measured: list[float]) -> float:
+        """What a pack adds to the preview: the median of the differences of runs that belong together."""
+        return median(one - other for one, other in zip(measured, self.without, strict=True))
+
+
 class Peak(_Figures):
     """The most memory that the processes of one run held."""
 
@@ -66,6 +78,7 @@ class Previews(_Figures):
     """Figures from before anything is deployed."""
 
     pairs: list[Pair]
+    pack: Pack
     memory: Peak
 
 
@@ -91,6 +104,7 @@ class Report(_Figures):
     machine: Machine
     load: float  # average over the minute before the start, in processes
     previews: list[Pair]
+    pack: Pack | None = None  # runs of before it was measured have none
     noops: list[Pair]
     deployments: list[Deployment]
     preview_memory: Peak

@@ -22,11 +22,11 @@ from admin.policies import PACK as POLICY_PACK
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError
-from tools.bench.figures import Deployment, Link, Noops, Peak, Previews
+from tools.bench.figures import Deployment, Link, Noops, Pack, Peak, Previews
 from tools.bench.logins import accepted
 from tools.bench.many_nodes import KEY
-from tools.bench.timing import Command, pair
-from tools.bench.workspace import EMPTY, MANY, MANY_NODES, STACK
+from tools.bench.timing import Command, by_turns, pair
+from tools.bench.workspace import EMPTY, IDLE_PACK, MANY, MANY_NODES, STACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PREVIEW_GOAL, MANY_GOAL, NOOP_GOAL = 2.0, 4.0, 3.0
 PACK = ("--policy-pack", str(ROOT / POLICY_PACK))
+IDLE = ("--policy-pack", str(ROOT.parent / EMPTY / IDLE_PACK))
 NOOP = ("up", "--yes", "--skip-preview")
 MODES = {"": (), ", with the policy pack": PACK}
 
@@ -80,9 +81,13 @@ def previews(rounds: Rounds) -> None:
         for what, program, goal in subjects
         for how, options in MODES.items()
     ]
+    without, idle, ours = by_turns([many.pulumi("preview", *pack).seconds for pack in ((), IDLE, PACK)], rounds)
     with memory.sampled(os.getpid()) as peaks:
         many.pulumi("preview", *PACK).seconds()
-    _print(Previews(pairs=pairs, memory=_peak(f"preview of {MANY_NODES} nodes, with the policy pack", peaks)))
+    pack = Pack(without=without, idle=idle, ours=ours)
+    _print(
+        Previews(pairs=pairs, pack=pack, memory=_peak(f"preview of {MANY_NODES} nodes, with the policy pack", peaks))
+    )
 
 
 @app.command()

@@ -12,7 +12,7 @@ from tools.bench.errors import BenchError
 from tools.bench.figures import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 LIMIT_S = 900
@@ -51,12 +51,10 @@ class Command:
         return took
 
 
-def by_turns(empty: Callable[[], float], measured: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:
-    """Run both `rounds` times, A B A B; once each beforehand, which does not count: caches fill, the state is made."""
-    empty()
-    measured()
-    runs = [(empty(), measured()) for _ in range(rounds)]
-    return [first for first, _ in runs], [second for _, second in runs]
+def by_turns(commands: Sequence[Callable[[], float]], rounds: int) -> list[list[float]]:
+    """Run all `rounds` times, A B A B; once each beforehand, which does not count: caches fill, the state is made."""
+    runs = [[command() for command in commands] for _ in range(rounds + 1)]
+    return [list(times) for times in zip(*runs[1:], strict=True)]
 
 
 def pair(name: str, goal: float, empty: Command, measured: Command, rounds: int) -> Pair:
@@ -65,7 +63,7 @@ def pair(name: str, goal: float, empty: Command, measured: Command, rounds: int)
     Raises:
         BenchError: one of them failed.
     """
-    first, second = by_turns(empty.seconds, measured.seconds, rounds)
+    first, second = by_turns([empty.seconds, measured.seconds], rounds)
     made = Pair(name=name, goal=goal, empty=first, measured=second)
     err.print(f"  {name}: {made.ratio:.2f} times an empty program", markup=False)
     return made

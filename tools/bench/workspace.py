@@ -26,6 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = "dev"
 MANY, MANY_NODES = "many", 16
 EMPTY = "empty"
+IDLE_PACK = "idle"
+IDLE_PROJECT = "runtime:\n  name: python\n  options:\n    virtualenv: ../.venv\nversion: 0.0.1\n"
+IDLE_PROGRAM = """\
+from pulumi_policy import PolicyPack, ResourceValidationPolicy
+
+PolicyPack("idle", [ResourceValidationPolicy("idle", "Judges nothing.", lambda args, report: None)])
+"""
 EMPTY_PROJECT = "name: empty\nruntime:\n  name: python\n  options:\n    virtualenv: .venv\n"
 # What the person who measures has set must not lead to another state or another key.
 FOREIGN = ("SSH_AUTH_SOCK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
@@ -34,7 +41,7 @@ PHASE_LIMIT_S = 3600
 
 @dataclass(frozen=True)
 class Workspace:
-    """The directory: `project`, `empty` (a program that does nothing) and `lab`."""
+    """The directory: `project`, `empty` (a program that does nothing, with a policy pack that judges nothing) and `lab`."""
 
     directory: Path
 
@@ -129,3 +136,7 @@ def _write_programs(workspace: Workspace) -> None:
     (empty / "Pulumi.yaml").write_text(EMPTY_PROJECT)
     (empty / "__main__.py").touch()
     (empty / ".venv").symlink_to(ROOT / ".venv")
+    idle = empty / IDLE_PACK
+    idle.mkdir()
+    (idle / "PulumiPolicy.yaml").write_text(IDLE_PROJECT)
+    (idle / "__main__.py").write_text(IDLE_PROGRAM)

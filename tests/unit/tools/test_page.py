@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from tools.bench import page
-from tools.bench.figures import ColdBuild, Deployment, Link, Machine, Pair, Peak, Report
+from tools.bench.figures import ColdBuild, Deployment, Link, Machine, Pack, Pair, Peak, Report
 from tools.bench.logins import count
 
 TODAY = dt.date(2026, 3, 2)
@@ -33,6 +33,7 @@ def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
             Pair(name="dev", goal=2, empty=[1, 1], measured=[1.9, 1.9]),
             Pair(name="many", goal=4, empty=[1, 1], measured=[4.5, 4.5]),
         ],
+        pack=Pack(without=[4], idle=[5.5], ours=[5.9]),
         noops=[Pair(name="dev", goal=3, empty=[1], measured=[3])],
         deployments=[deployment(70), deployment(45), deployment(50)],
         preview_memory=Peak(name="preview", largest={"pulumi": 100 << 20}, together=300 << 20),
@@ -56,6 +57,8 @@ def test_a_goal_is_met_up_to_its_value_and_missed_beyond() -> None:
     text = page.text(report())
     assert row(text, "many")[-3:] == ["4.50", "≤ 4", "**missed**"]
     assert row(text.split("no-op `up` |")[1], "dev")[-3:] == ["3.00", "≤ 3", "met"]
+    assert row(text, "all of it")[1:] == ["1.90 s", "≤ 0.5 s", "**missed**"]
+    assert row(text, "the rest: our rules")[1] == "0.40 s"
     assert row(text, "proxmox01")[-1] == "**missed**"
     assert row(text, "virtual")[-1] == "met"
 
