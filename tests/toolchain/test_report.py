@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,9 @@ BROKEN = {flaw["refused"]: flaw["change"] for flaw in reversed(FLAWS) if flaw["r
 CASES |= {f"rule-{rule}": ("dev", changed, 1) for rule, changed in BROKEN.items()}
 
 
+Told = tuple[int, str, str]  # exit code, the Markdown, what was said beside it
+
+
 @dataclass(frozen=True)
 class Checkout:
     """A repository with one commit, on which stack files are changed."""
@@ -107,7 +111,7 @@ class Checkout:
         document = yaml.safe_load((self.directory / f"Pulumi.{stack}.yaml").read_text())["config"]
         return {key.removeprefix(PREFIX): value for key, value in document.items()}
 
-    def report(self, stack: str, *arguments: str) -> tuple[int, str, str]:
+    def report(self, stack: str, *arguments: str) -> Told:
         """Exit code, the Markdown, and what was said beside it."""
         output = self.directory / "report.md"
         output.unlink(missing_ok=True)
@@ -116,9 +120,7 @@ class Checkout:
         return done.returncode, output.read_text() if output.exists() else "", done.stdout + done.stderr
 
 
-@pytest.fixture
-def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Checkout:
-    directory = tmp_path / "checkout"
+def committed(directory: Path, toolchain: Mapping[str, str]) -> Checkout:
     copy_tracked(directory)
     # As on a runner for a fork: nothing that opens a state or a host.
     hidden = (
@@ -134,12 +136,32 @@ def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Checkout:
     return made
 
 
+@pytest.fixture
+def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Checkout:
+    return committed(tmp_path / "checkout", toolchain)
+
+
+@pytest.fixture(scope="session")
+def reported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, toolchain: dict[str, str]
+) -> dict[str, Told]:
+    """The reports of all cases that are asked for; side by side, since each is mostly one process after another."""
+
+    def report(case: str) -> Told:
+        stack, changed, _ = CASES[case]
+        checkout = committed(tmp_path_factory.mktemp(case) / "checkout", toolchain)
+        checkout.write(stack, change(checkout.config(stack), changed))
+        return checkout.report(stack, "--base", "HEAD")
+
+    asked = [name for name in CASES if any(item.name.endswith(f"[{name}]") for item in request.session.items)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(asked, pool.map(report, asked), strict=True))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_the_report_reads_as_kept(case: str, checkout: Checkout) -> None:
-    stack, changed, code = CASES[case]
-    checkout.write(stack, change(checkout.config(stack), changed))
-    found, text, said = checkout.report(stack, "--base", "HEAD")
-    assert found == code, said
+def test_the_report_reads_as_kept(case: str, reported: dict[str, Told]) -> None:
+    found, text, said = reported[case]
+    assert found == CASES[case][2], said
     compare(text, GOLDEN / f"{case}.md")
 
 

@@ -11,7 +11,10 @@ from tests.support import outer_host
 from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+
+PASSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -31,16 +34,39 @@ def as_found(project: LabProject) -> list[str]:
     return outer_host.look(project)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether the test itself passed, for its fixtures."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+@pytest.fixture(scope="session")
+def known_well() -> list[bool]:
+    """Whether the test before only looked, and saw what it expected: one entry, changed in place."""
+    return [False]
+
+
 @pytest.fixture
-def cluster(project: LabProject, as_found: list[str]) -> Iterator[LabProject]:
+def cluster(
+    request: pytest.FixtureRequest, project: LabProject, as_found: list[str], known_well: list[bool]
+) -> Iterator[LabProject]:
     """Stack dev, deployed and as described; a test's changes to the stack file are taken back."""
     assert as_found
+    if not known_well[0]:
+        make_well(project)
+    described = copy.deepcopy(project.configuration())
+    yield project
+    project.configure(described)
+    known_well[0] = request.node.get_closest_marker("looks") is not None and request.node.stash.get(PASSED, False)
+
+
+def make_well(project: LabProject) -> None:
     project.mend()
     # A test may leave the machines well, and recorded otherwise than described.
     if project.admin("status").code != 0 or project.deployed != project.configuration():
         run = project.admin("up")
         # A node that was fenced by the test before may still be on its way back when `up` looks.
         assert project.eventually(lambda: project.admin("status").code == 0, 180), run.output
-    described = copy.deepcopy(project.configuration())
-    yield project
-    project.configure(described)

@@ -27,6 +27,7 @@ def services(cluster: LabProject, address: str) -> dict[str, dict[str, Any]]:
     return {entry["sid"]: entry for entry in json.loads(text) if entry["type"] == "service"}
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize(("name", "address"), NODES.items())
 def test_each_node_sees_three_votes_and_quorum(cluster: LabProject, name: str, address: str) -> None:
     status = cluster.ssh(address, "hostname; pvecm status").output
@@ -36,6 +37,7 @@ def test_each_node_sees_three_votes_and_quorum(cluster: LabProject, name: str, a
     assert re.search(r"^Name:\s+proxmox$", status, re.MULTILINE)
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("address", NODES.values())
 def test_both_links_connect_every_pair(cluster: LabProject, address: str) -> None:
     found = cluster.ssh(address, "corosync-cfgtool -n").output
@@ -46,6 +48,7 @@ def test_both_links_connect_every_pair(cluster: LabProject, address: str) -> Non
             assert re.search(pattern, found), found
 
 
+@pytest.mark.looks
 def test_link_priorities_are_as_configured(cluster: LabProject) -> None:
     text = cluster.ssh(NODES["proxmox03"], "cat /etc/corosync/corosync.conf").output
     priorities = dict(re.findall(r"knet_link_priority: (\d+)\s+linknumber: (\d)", text))
@@ -66,6 +69,7 @@ def test_another_priority_is_refused_before_anything_is_done(cluster: LabProject
     assert conf() == before
 
 
+@pytest.mark.looks
 def test_guests_are_started_under_ha_on_allowed_nodes(cluster: LabProject) -> None:
     found = services(cluster, NODES["proxmox01"])
     assert {sid: entry["state"] for sid, entry in found.items()} == {"vm:200": "started", "ct:300": "started"}
@@ -74,6 +78,7 @@ def test_guests_are_started_under_ha_on_allowed_nodes(cluster: LabProject) -> No
         assert "running" in cluster.ssh(NODES[entry["node"]], f"{tool} status {vmid}").output
 
 
+@pytest.mark.looks
 def test_nodes_have_virtualization_and_run_the_newest_kernel(cluster: LabProject) -> None:
     for address in NODES.values():
         seen = cluster.ssh(
@@ -87,6 +92,7 @@ def test_nodes_have_virtualization_and_run_the_newest_kernel(cluster: LabProject
         assert f"proxmox-kernel-{seen[2]}" in installed
 
 
+@pytest.mark.looks
 def test_an_api_call_with_the_day_to_day_user_works_without_root(cluster: LabProject) -> None:
     users = cluster.ssh(NODES["proxmox02"], "pvesh get /access/users --output-format json").output
     assert "pulumi@pve" in {user["userid"] for user in json.loads(users)}
@@ -105,6 +111,7 @@ def test_up_with_refresh_changes_nothing(cluster: LabProject) -> None:
     assert run.code == 0, run.output
 
 
+@pytest.mark.looks
 def test_installer_isos_with_secrets_are_gone(cluster: LabProject) -> None:
     outer = "192.168.0.180"
     isos = cluster.ssh(outer, "ls /var/lib/vz/template/iso").output.split()
@@ -115,15 +122,18 @@ def test_installer_isos_with_secrets_are_gone(cluster: LabProject) -> None:
         assert "ide2:" not in config
 
 
+@pytest.mark.looks
 def test_guests_disks_are_on_the_shared_storage(cluster: LabProject) -> None:
     """The provider once moved the clone's disk to a node's own storage: the guest then died with its node."""
     found = services(cluster, NODES["proxmox01"])
     vm = cluster.ssh(NODES[found["vm:200"]["node"]], "qm config 200").output
     ct = cluster.ssh(NODES[found["ct:300"]["node"]], "pct config 300").output
     assert re.search(r"^scsi0: shared:", vm, re.MULTILINE), vm
+    assert re.search(r"^ide3: none,media=cdrom", vm, re.MULTILINE), vm  # with its host's own drive it could not move
     assert re.search(r"^rootfs: shared:", ct, re.MULTILINE), ct
 
 
+@pytest.mark.looks
 def test_no_secret_is_plain_in_the_state(cluster: LabProject) -> None:
     exported = cluster.pulumi("stack", "export").output
     secrets = cluster.credentials()
@@ -133,6 +143,7 @@ def test_no_secret_is_plain_in_the_state(cluster: LabProject) -> None:
     assert "PRIVATE KEY" not in exported
 
 
+@pytest.mark.looks
 def test_more_memory_for_a_guest_is_the_only_change(cluster: LabProject) -> None:
     values = cluster.configuration()
     next(guest for guest in values["guests"] if guest["name"] == "vm01")["memoryMib"] = 768

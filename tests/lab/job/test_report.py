@@ -15,6 +15,7 @@ from tests.support.program import change
 if TYPE_CHECKING:
     from tests.support.lab_project import LabProject
 
+pytestmark = pytest.mark.looks
 GOLDEN = Path(__file__).parent / "golden"
 
 # What is changed, and whether `up` would refuse it.
