@@ -47,9 +47,18 @@ def read(relative: str) -> str:
         try:
             return pve(relative).read_text()
         except FileNotFoundError:
-            if not os.path.lexists(pve(relative)):
+            if not is_listed(relative):
                 break
     return ""
+
+
+def is_listed(relative: str) -> bool:
+    """Whether the file's directory lists it: its own attributes are missed, too, while it is replaced."""
+    target = pve(relative)
+    try:
+        return target.name in os.listdir(target.parent)  # noqa: PTH208 - the names are what is looked for
+    except FileNotFoundError:
+        return False
 
 
 def write(relative: str, text: str) -> None:

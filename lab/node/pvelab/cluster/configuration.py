@@ -19,7 +19,7 @@ LOCAL_CONF = "/etc/corosync/corosync.conf"
 
 def exists() -> bool:
     """Whether this node belongs to a cluster, as far as /etc/pve says."""
-    return pve(CONF).is_file()
+    return cfs.is_listed(CONF)
 
 
 def require() -> None:
