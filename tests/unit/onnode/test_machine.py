@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode.errors import StepError
-from onnode.machine import Machine, tail
+from onnode.machine import ENVIRONMENT, Machine, tail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,6 +178,21 @@ def test_pve_files_are_read_from_outside_the_process(tmp_path: Path) -> None:
     assert machine.names(f"{tmp_path}/none") == []
 
 
+def test_a_pve_file_that_is_being_replaced_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Outside(Machine):
+        may_hang = (f"{tmp_path}/pve",)
+
+    (tmp_path / "pve").mkdir()
+    (tmp_path / "pve/conf").write_text("text")
+    once = tmp_path / "cat"
+    once.write_text(f"#!/bin/sh\nrm {once}\necho 'cat: No such file or directory' >&2\nexit 1\n")
+    once.chmod(0o755)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert Outside().read(f"{tmp_path}/pve/conf") == "text"
+    assert not once.exists(), "the first look found none"
+
+
 @pytest.mark.parametrize("ask", [lambda machine, path: machine.read(path), lambda machine, path: machine.names(path)])
 def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: object) -> None:
     class Outside(Machine):
@@ -189,7 +204,7 @@ def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pyt
     slow.mkdir()
     (slow / "ls").write_text("#!/bin/sh\nexec sleep 30\n")
     (slow / "ls").chmod(0o755)
-    monkeypatch.setitem(__import__("onnode.machine").machine.ENVIRONMENT, "PATH", f"{slow}:{os.environ['PATH']}")
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{slow}:{os.environ['PATH']}")
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
     with pytest.raises(StepError) as error:
         ask(Outside(), f"{tmp_path}/hangs")  # type: ignore[operator]
