@@ -91,24 +91,28 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
+# The tests of a file share what they start.
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: test lint format unit test-toolchain test-lab lock docs bench
 test: toolchain lint go-test ## Everything that can be tested: all tiers
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q tests/unit tests/policy
-	@$(STAGE) "Toolchain tests" $(PY) -m pytest -q tests/toolchain
+	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
+	@$(STAGE) "Toolchain tests" $(PY) -m pytest -q $(WORKERS) tests/toolchain
 	@$(MAKE) test-lab
 
 unit: venv ## The quick tiers: unit and policy rules, seconds
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(PY) -m pytest -q tests/unit tests/policy
+	@$(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
 
 test-toolchain: toolchain ## The plugins against the published SDKs, a real engine and a real sshd
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(PY) -m pytest -q tests/toolchain
+	@$(PY) -m pytest -q $(WORKERS) tests/toolchain
 
-# One after another, so that no more than the labs of one folder live at a time.
+# One after another, so that no more than the labs of one folder live at a time; what works on one cluster for minutes
+# has the machine for itself, as its nodes fence themselves when they starve.
 test-lab: toolchain ## The lab tier only (needs root)
-	@$(STAGE) "Lab tests: the lab and its stand-ins" $(SUDO) $(PY) -m pytest -q tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+	@$(STAGE) "Lab tests: the lab and its stand-ins" $(SUDO) $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
 	@$(STAGE) "Lab tests: the main job" $(SUDO) $(PY) -m pytest -q tests/lab/job
 	@$(STAGE) "Lab tests: bad input and bad worlds" $(SUDO) $(PY) -m pytest -q tests/lab/bad_worlds
 

@@ -7,6 +7,7 @@ The caller's own SSH configuration and known_hosts are not read: what is trusted
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from base64 import b64encode
 from contextlib import asynccontextmanager
@@ -88,8 +89,10 @@ class Connection:
     async def _run(self, command: str, stdin: str, on_stderr: Callable[[str], None] | None) -> Completed:
         process = await self._connection.create_process(command)
         try:
-            process.stdin.write(stdin)
-            process.stdin.write_eof()
+            # A command that asks for no input may have ended by now: its exit status tells how.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.write_eof()
             stdout, stderr = await asyncio.gather(process.stdout.read(), _lines(process.stderr, on_stderr))
             await process.wait_closed()
         finally:

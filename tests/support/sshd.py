@@ -33,6 +33,8 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 LogLevel VERBOSE
+# What the user's own shell does at a login (and says, when many log in at once) is not under test.
+SetEnv HOME={directory}
 """
 
 

@@ -97,6 +97,16 @@ def test_several_commands_share_one_login(sshd: Sshd) -> None:
     assert sshd.logins() == 1
 
 
+def test_a_command_that_ends_before_its_input_comes_is_not_a_broken_connection(sshd: Sshd) -> None:
+    async def call() -> list[ssh.Completed]:
+        async with ssh.connect(machine(sshd), sshd.private_key, port=sshd.port) as connection:
+            running = (connection.run("exit 7", stdin="nobody reads this", timeout_s=20) for _ in range(10))
+            return await asyncio.gather(*running)
+
+    for _ in range(3):
+        assert asyncio.run(call()) == [ssh.Completed(7, "", "")] * 10
+
+
 def test_a_command_that_does_not_end_is_given_up(sshd: Sshd) -> None:
     with pytest.raises(AdminError) as caught:
         run(sshd, "sleep 600", timeout_s=0.5)
