@@ -212,14 +212,22 @@ def _remove(settings: Settings) -> None:
         shutil.rmtree(settings.state)
 
 
+def way_in(settings: Settings) -> list[str]:
+    """What to put before a command to run it in the administrator's place, as root.
+
+    Raises:
+        LabError: lab-not-running.
+    """
+    return ["nsenter", f"--target={init_process(settings)}", "--net", "--mount", "--pid"]
+
+
 def enter(settings: Settings, command: list[str]) -> None:
     """Become `command` in the administrator's place, as the invoking user, with this environment and directory.
 
     Raises:
         LabError: lab-not-running.
     """
-    inside = init_process(settings)
-    nsenter = ["nsenter", f"--target={inside}", "--net", "--mount", "--pid"]
+    way = way_in(settings)
     invoker = Invoker.current()
     drop = []
     if invoker.uid != 0:
@@ -238,4 +246,4 @@ def enter(settings: Settings, command: list[str]) -> None:
     if invoker.uid != 0:
         environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}
     # The shell's directory is lost on the way into another mount namespace.
-    os.execvpe("nsenter", [*nsenter, *drop, "env", f"--chdir={Path.cwd()}", "--", *command], environment)  # noqa: S606 - no shell is wanted
+    os.execvpe(way[0], [*way, *drop, "env", f"--chdir={Path.cwd()}", "--", *command], environment)  # noqa: S606 - no shell is wanted

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab import lifecycle
+from lab.settings import Settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,6 +28,15 @@ Done = subprocess.CompletedProcess[str]
 def pytest_configure() -> None:
     """End on SIGTERM as on Ctrl-C: a cancelled run leaves no lab behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the labs of workers that got no time to: pytest ends them shortly after it was cancelled itself."""
+    if hasattr(config, "workerinput"):
+        return
+    directory = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    for record in directory.glob("popen-gw*/*/*/lab.json"):
+        Lab(record.parent).cli("down")
 
 
 @dataclass(frozen=True)
@@ -61,8 +73,15 @@ class Lab:
         return self.cli("run", "--", *command, stdin=stdin)
 
     def ssh(self, machine: str, script: str) -> Done:
-        """A shell script on a machine."""
-        return self.run("ssh", "-o", "ConnectTimeout=5", machine, "bash -s", stdin=script)
+        """A shell script on a machine; without the command line's start, which takes longer than the script."""
+        return subprocess.run(
+            [*lifecycle.way_in(Settings(self.state, self.state)), "ssh", "-o", "ConnectTimeout=5", machine, "bash -s"],
+            input=script,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
 
     def sh(self, machine: str, script: str) -> str:
         """A shell script on a machine that must succeed; returns what it printed."""
@@ -97,7 +116,7 @@ def eventually(condition: Callable[[], bool], what: str, within_s: float = WAIT_
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.3)  # each look costs a third of a second of a processor that the machines need, too
+        time.sleep(0.3)  # each look costs time of the processors, which the machines need, too
 
 
 def _running(state: Path, *options: str) -> Iterator[Lab]:

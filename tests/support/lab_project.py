@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lab import lifecycle
+from lab.settings import Settings
 from tests.support.checkout import copy_tracked
 
 if TYPE_CHECKING:
@@ -143,7 +145,8 @@ class LabProject:
             key.write_text(self.credentials()["sshPrivateKey"])
         options = ("-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
                    "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", "-o", "BatchMode=yes")  # fmt: skip
-        return self.run(self.command("ssh", *options, f"root@{address}", command), limit_s, stdin)
+        way_in = lifecycle.way_in(Settings(self.lab_state, self.lab_state))
+        return self.run([*way_in, "ssh", *options, f"root@{address}", command], limit_s, stdin)
 
     def credentials(self) -> dict[str, Any]:
         """The lab's secrets."""
