@@ -136,7 +136,7 @@ CODES: dict[str, Code] = {
         "make the shown changes; docs/config.md explains every key",
     ),
     "policies-invalid": Code(
-        "A stack's own levels and settings of the policies cannot be used.",
+        "Levels and settings of the policies cannot be used: the pack's, or a stack's own.",
         "correct the file; docs/policies.md names the rules, levels and settings",
     ),
     "stack-state-missing": Code(

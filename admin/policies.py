@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from admin.environment import ROOT
 from admin.errors import AdminError
 from admin.failures import resource_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admin.engine import Run
 
 PACK = "policy"
@@ -32,23 +36,26 @@ def arguments(stack: str) -> list[str]:
 
 
 def check(stack: str) -> None:
-    """Refuse a stack's own settings that the engine would not understand, or pass over in silence.
+    """Refuse levels and settings that the engine would not understand, or pass over in silence: the pack's, the stack's.
 
     Raises:
         AdminError: policies-invalid.
     """
-    file = ROOT / settings_file(stack)
-    if not file.exists():
-        return
-    from policy.pve_policies import RULES, settings  # noqa: PLC0415 - slow to load, and most stacks have no such file
+    _check(f"{PACK}/PulumiPolicy.yaml", lambda text: (yaml.safe_load(text) or {}).get("config") or {})
+    _check(settings_file(stack), json.loads)
 
+
+def _check(name: str, parse: Callable[[str], Any]) -> None:
+    file = ROOT / name
     try:
-        settings.initial(json.loads(file.read_text()), RULES)
-    except (ValueError, AttributeError) as error:
-        expected = "a JSON object: a level, or an object of settings, for each rule"
-        raise AdminError(
-            "policies-invalid", f"{file.name} cannot be used", observed=str(error), expected=expected
-        ) from None
+        given = parse(file.read_text()) if file.exists() else {}
+        if given != {}:
+            from policy.pve_policies import RULES, settings  # noqa: PLC0415 - slow to load, and mostly nothing is set
+
+            settings.initial(given, RULES)
+    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        expected = "for each rule a level, or an object of settings"
+        raise AdminError("policies-invalid", f"{name} cannot be used", observed=str(error), expected=expected) from None
 
 
 def said(run: Run) -> list[str]:

@@ -29,6 +29,7 @@ def test_a_stack_has_levels_of_its_own_when_their_file_is_there(
     [
         ("{", "Expecting property name"),
         ("[]", "list"),
+        ("null", "NoneType"),
         ('{"guests-taged": "disabled"}', "there is no rule guests-taged"),
         ('{"guests-tagged": "off"}', "off is no level"),
     ],
@@ -44,6 +45,31 @@ def test_settings_that_the_engine_would_pass_over_are_refused(
     assert "Pulumi.dev.policy.json" in caught.value.what
     assert named in str(caught.value.observed)
     (tmp_path / "Pulumi.dev.policy.json").write_text('{"guests-tagged": "disabled", "all": "advisory"}')
+    assert policies.arguments("dev")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("config: [", "while parsing"),
+        ("- config", "list"),
+        ("config: {guests-taged: disabled}", "there is no rule guests-taged"),
+        ("config: {guests-tagged: off-and-on}", "off-and-on is no level"),
+    ],
+)
+def test_the_packs_own_settings_are_checked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: str
+) -> None:
+    monkeypatch.setattr(policies, "ROOT", tmp_path)
+    file = tmp_path / "policy" / "PulumiPolicy.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(AdminError) as caught:
+        policies.arguments("dev")
+    assert caught.value.code == "policies-invalid"
+    assert "policy/PulumiPolicy.yaml" in caught.value.what
+    assert named in str(caught.value.observed)
+    file.write_text("description: no settings\nconfig: {guests-tagged: disabled}")
     assert policies.arguments("dev")
 
 
