@@ -179,6 +179,17 @@ class Workspace:
         deployment = json.loads(self._pulumi("stack", "export"))["deployment"]
         return {r["urn"].rsplit("::", 1)[1]: r for r in deployment.get("resources", [])}
 
+    def export(self) -> dict[str, Any]:
+        """The state, secrets in the clear."""
+        state: dict[str, Any] = json.loads(self._pulumi("stack", "export", "--show-secrets"))
+        return state
+
+    def import_state(self, state: Mapping[str, Any]) -> None:
+        """Record another state; secrets are in the clear."""
+        file = self.directory / "import.json"
+        file.write_text(json.dumps(state))
+        self._pulumi("stack", "import", "--file", str(file))
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets in the clear."""
         outputs: dict[str, Any] = json.loads(self._pulumi("stack", "output", "--json", "--show-secrets"))

@@ -31,6 +31,9 @@ OBJECTS = {
 }
 ENUMS: dict[str, type[enum.Enum]] = {"command:local:Logging": local.Logging, "command:remote:Logging": remote.Logging}
 
+# As the published schema has them.
+SECRET_FIELDS = {"password", "privateKey", "privateKeyPassword"}
+
 PRIMITIVES = {bool: "boolean", str: "string", int: "integer", float: "number"}
 CONTAINERS: dict[Any, str] = {
     typing.get_origin(typing.Mapping[str, str]): "object",
@@ -123,6 +126,7 @@ def test_objects_and_their_defaults(schema: Schema, token: str) -> None:
     assert served_types(served["properties"]) == sdk_type_names(sdk_types.output_type_types(output))
     assert set(served["required"]) == required(arguments)
     defaults = {name: spec["default"] for name, spec in served["properties"].items() if "default" in spec}
+    assert {name for name, spec in served["properties"].items() if spec.get("secret")} == SECRET_FIELDS
     assert defaults == {k: v for k, v in sdk_types.input_type_to_dict(arguments(host="h")).items() if k != "host"}
 
 

@@ -73,6 +73,29 @@ func TestOtherInputsUpdate(t *testing.T) {
 	require.False(t, diff(t, inputs(nil), inputs(nil)).HasChanges)
 }
 
+// The flags of the published plugin's schema: a state that one of the two wrote is the same to the other.
+func TestConnectionsSecretsAreSecretOneByOne(t *testing.T) {
+	fields := map[string]property.Value{
+		"host": property.New("h"), "password": property.New("p"), "privateKey": property.New("k"),
+		"privateKeyPassword": property.New("w"), "hostKey": property.New("open"), "agentSocketPath": property.New("open"),
+	}
+	proxy := property.New(property.NewMap(fields))
+	connection := property.New(property.NewMap(fields).Set("proxy", proxy))
+	resp, err := newServer(t).Check(provider.CheckRequest{
+		Urn:    resource.NewURN("s", "p", "", "command:remote:Command", "n"),
+		Inputs: inputs(map[string]property.Value{"connection": connection}),
+	})
+	require.NoError(t, err)
+	checked := resp.Inputs.Get("connection").AsMap()
+	for _, endpoint := range []property.Map{checked, checked.Get("proxy").AsMap()} {
+		for name := range fields {
+			secret := name == "password" || name == "privateKey" || name == "privateKeyPassword"
+			require.Equal(t, secret, endpoint.Get(name).Secret(), name)
+		}
+	}
+	require.False(t, checked.Get("proxy").Secret())
+}
+
 func TestConnectionIsSecretAndHasDefaults(t *testing.T) {
 	resp, err := newServer(t).Check(provider.CheckRequest{
 		Urn: resource.NewURN("s", "p", "", "command:remote:Command", "n"), Inputs: inputs(nil),
@@ -82,7 +105,7 @@ func TestConnectionIsSecretAndHasDefaults(t *testing.T) {
 	connection := resp.Inputs.Get("connection")
 	require.True(t, connection.Secret())
 	require.Equal(t, map[string]property.Value{
-		"host": property.New("h"), "password": property.New("p"), "user": property.New("root"),
+		"host": property.New("h"), "password": property.New("p").WithSecret(true), "user": property.New("root"),
 		"port": property.New(22.0), "dialErrorLimit": property.New(10.0), "perDialTimeout": property.New(15.0),
 	}, connection.AsMap().AsMap())
 }

@@ -42,9 +42,9 @@ type Endpoint struct {
 	Host               *string  `pulumi:"host"`
 	User               *string  `pulumi:"user,optional"`
 	Port               *float64 `pulumi:"port,optional"`
-	Password           *string  `pulumi:"password,optional"`
-	PrivateKey         *string  `pulumi:"privateKey,optional"`
-	PrivateKeyPassword *string  `pulumi:"privateKeyPassword,optional"`
+	Password           *string  `pulumi:"password,optional" provider:"secret"`
+	PrivateKey         *string  `pulumi:"privateKey,optional" provider:"secret"`
+	PrivateKeyPassword *string  `pulumi:"privateKeyPassword,optional" provider:"secret"`
 	AgentSocketPath    *string  `pulumi:"agentSocketPath,optional"`
 	HostKey            *string  `pulumi:"hostKey,optional"`
 	DialErrorLimit     *int     `pulumi:"dialErrorLimit,optional"`
