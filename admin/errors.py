@@ -59,8 +59,19 @@ CODES: dict[str, Code] = {
         "set cluster.seed to a node that is a member, or join the seed by hand: `pvecm add` on it",
     ),
     "member-not-working": Code(
-        "A present member is not quorate or its /etc/pve is read-only, so no node can join.",
-        "bring the missing members up (`make status` names them), then run the same command again",
+        "Members are down, so a member is not quorate and its /etc/pve is read-only; restarting pve-cluster mends nothing.",
+        "bring the named members up: power them on, or `systemctl start corosync` there; then run the same command again",
+    ),
+    "node-id-twice": Code(
+        "The cluster's configuration holds a node id twice, as a `pvecm add` with a taken id leaves it: corosync does not "
+        "start on the later node, nor on the first one when that starts again.",
+        "on the first of the two nodes: copy /etc/pve/corosync.conf to /etc/pve/corosync.conf.new, take the later node's "
+        "block out there, raise config_version by one, and move the copy into place; then run the same command again. "
+        "Take neither node out with pvecm: it goes by the id, and throws the healthy one out",
+    ),
+    "identity-taken": Code(
+        "A node is to join with a name, an id or a link address that a member of the live cluster has.",
+        "give the node a name, nodeId and link addresses of its own in the stack file",
     ),
     "version-mismatch": Code(
         "A joining node has another major version of Proxmox VE than the cluster.",

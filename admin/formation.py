@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admin.errors import AdminError
+from onnode import corosync
 from onnode.corosync import ConfNode
 from onnode.errors import StepError
 
@@ -54,7 +55,7 @@ def refuse_other_cluster(cluster: str, seen: Iterable[Membership]) -> None:
 
 
 def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member], *, subset: bool = False) -> None:
-    """Refuse when a live cluster lists its nodes otherwise than described.
+    """Refuse when a live cluster lists its nodes otherwise than described, or one that a described node would break.
 
     Args:
         nodes: as the live cluster lists them.
@@ -62,10 +63,12 @@ def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member]
         subset: `members` are only some of the described ones: nodes beyond them are none of our business.
 
     Raises:
-        AdminError: member-differs, member-unknown.
+        AdminError: member-differs, member-unknown, node-id-twice, identity-taken.
     """
     wanted = {member.name: described(member) for member in members}
     listed = list(nodes)
+    _refuse_doubled(listed)
+    _refuse_taken(listed, wanted)
     differing = [node for node in listed if node.name in wanted and node != wanted[node.name]]
     if differing:
         raise AdminError(
@@ -86,6 +89,42 @@ def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member]
                 "to remove a node, follow docs/recovery.md#member-unknown"
             ),
         )
+
+
+def _refuse_doubled(nodes: Sequence[ConfNode]) -> None:
+    if doubled := corosync.doubled_ids(list(nodes)):
+        raise AdminError(
+            "node-id-twice",
+            "the cluster's configuration holds a node id twice",
+            observed="; ".join(doubled),
+            expected="an id of its own for each node",
+        )
+
+
+def _refuse_taken(nodes: Iterable[ConfNode], wanted: Mapping[str, ConfNode]) -> None:
+    """Proxmox VE takes a second node of an id in, and its corosync does not start; nor does that of the first then."""
+    listed = {node.name: node for node in nodes}
+    joiners = [node for name, node in wanted.items() if name not in listed and listed]
+    clashes = [
+        f"{joiner.name} is to have {what}, which {member.name} has"
+        for joiner in joiners
+        for member in listed.values()
+        for what in _same(joiner, member)
+    ]
+    if clashes:
+        raise AdminError(
+            "identity-taken",
+            "a node is to join with what a member of the live cluster has already",
+            observed="; ".join(clashes),
+            expected="a name, an id and link addresses of its own for each node",
+        )
+
+
+def _same(joiner: ConfNode, member: ConfNode) -> list[str]:
+    names = [f"the name {joiner.name}"] if joiner.name.lower() == member.name.lower() else []
+    ids = [f"id {joiner.id}"] if joiner.id == member.id else []
+    used = set(member.links.values())
+    return [*names, *ids, *(f"{address}" for address in joiner.links.values() if address in used)]
 
 
 def refuse_other_priorities(found: Mapping[int, int], members: Sequence[Member]) -> None:
@@ -185,6 +224,11 @@ def cluster_to_adopt(
     return newest.node
 
 
+def is_stopped(answer: Membership | StepError) -> bool:
+    """Whether a full member answers whose corosync does not run."""
+    return not isinstance(answer, StepError) and answer.state == "member" and answer.quorum is None
+
+
 def _refuse_silent(answers: Mapping[str, MembershipReport | StepError]) -> None:
     for answer in answers.values():
         if isinstance(answer, StepError):
@@ -222,9 +266,10 @@ class JoinPlan:
 
 
 def is_joined(cluster: str, joiner: MembershipReport, present: Mapping[str, MembershipReport]) -> bool:
-    """Whether the node is a member already, in its own eyes and the cluster's."""
+    """Whether the node is a running member already, in its own eyes and the cluster's."""
     return (
         joiner.state == "member"
+        and joiner.quorum is not None  # else its corosync is to be started
         and joiner.cluster == cluster
         and any(look.listed(joiner.node) for look in present.values())
     )
@@ -248,15 +293,16 @@ def plan_join(
 
     Raises:
         AdminError: other-cluster, member-differs, member-not-working, version-mismatch, clock-skew,
-            admin-key-missing, certificate-missing.
+            admin-key-missing, certificate-missing, node-id-twice, identity-taken.
     """
     refuse_other_cluster(cluster, [joiner, *present.values()])
     newest = max(present.values(), key=lambda look: look.config_version or 0)
     refuse_changed_identity(newest.nodes, members, subset=True)
     listed = newest.listed(joiner.node) is not None
+    _refuse_alive(newest, joiner)
     votes = _votes_to_expect(newest, joiner) if listed else None
     if not listed or (joiner.state == "absent" and votes is None):
-        _refuse_not_working(cluster, present)
+        _refuse_not_working(cluster, members, present)
     sponsor = next(iter(present.values()))
     _refuse_different_version(sponsor, joiner)
     _refuse_clock_skew(sponsor, joiner)
@@ -272,6 +318,19 @@ def plan_join(
     return JoinPlan(sponsor.node, listed, votes)
 
 
+def _refuse_alive(newest: Membership, joiner: Membership) -> None:
+    """A stand-alone node whose name votes in the cluster: there is another machine of that name, and it is a member."""
+    listed = newest.listed(joiner.node)
+    if joiner.state == "absent" and listed is not None and listed.id in newest.voters:
+        raise AdminError(
+            "identity-taken",
+            f"another machine is {joiner.node} in the live cluster, and it votes there",
+            observed=f"{newest.node} lists {shown(listed)}, with its vote; {joiner.node} as described is stand-alone",
+            expected="one machine of that name",
+            fix=f"correct the address of {joiner.node} in the stack file, or give this machine another name and id",
+        )
+
+
 def _votes_to_expect(newest: Membership, joiner: Membership) -> int | None:
     """The votes of all but the joiner, when they all vote, and only its missing vote blocks them."""
     others = [node for node in newest.nodes if node.name != joiner.node]
@@ -281,7 +340,7 @@ def _votes_to_expect(newest: Membership, joiner: Membership) -> int | None:
     return None
 
 
-def _refuse_not_working(cluster: str, present: Mapping[str, Membership]) -> None:
+def _refuse_not_working(cluster: str, members: Sequence[Member], present: Mapping[str, Membership]) -> None:
     idle = [look for look in present.values() if not (look.works and look.cluster == cluster)]
     if idle:
         raise AdminError(
@@ -289,16 +348,54 @@ def _refuse_not_working(cluster: str, present: Mapping[str, Membership]) -> None
             "no node can join while a member is not quorate or its /etc/pve is read-only",
             observed="; ".join(working(look) for look in idle),
             expected=f"every present member is a quorate member of {cluster} with a writable /etc/pve",
+            fix=bring_back(present, {member.name: member.address for member in members}),
         )
 
 
 def working(look: Membership) -> str:
     """How a node does, for a message."""
+    if look.state == "absent":
+        return f"{look.node} is stand-alone"
+    if not look.pve_mounted:
+        return f"{look.node} has no /etc/pve: pve-cluster does not run"
     if look.state != "member":
-        missing = f" (missing: {', '.join(look.missing)})" if look.missing else ""
-        return f"{look.node} is {'stand-alone' if look.state == 'absent' else 'half joined'}{missing}"
-    quorum = "quorate" if look.quorate else "not quorate"
-    return f"{look.node} is {quorum}, its /etc/pve {'writable' if look.pve_writable else 'read-only'}"
+        return f"{look.node} is half joined" + (f" (missing: {', '.join(look.missing)})" if look.missing else "")
+    if look.quorum is None:
+        return f"corosync does not run on {look.node}, so it has no vote"
+    if not look.quorate:
+        return f"{look.node} is not quorate ({corosync.votes(look.nodes, look.quorum)})"
+    return f"{look.node} is quorate, its /etc/pve {'writable' if look.pve_writable else 'read-only'}"
+
+
+def bring_back(seen: Mapping[str, Membership], addresses: Mapping[str, str]) -> str:
+    """The commands that bring missing members back; empty when none is missing.
+
+    A read-only /etc/pve without quorum is no fault of pve-cluster: restarting it there mends nothing.
+
+    Args:
+        seen: what each node says that answers.
+        addresses: where one logs in, by name.
+    """
+    newest = max(seen.values(), key=lambda look: (look.quorate, look.config_version or 0))
+    voting = {identity for look in seen.values() for identity in look.voters}
+    acts = []
+    for name in dict.fromkeys([*(node.name for node in newest.nodes), *seen]):
+        look, listed = seen.get(name), newest.listed(name)
+        if look is None:
+            acts += [] if listed is not None and listed.id in voting else [f"power on {name}"]
+        elif not look.pve_mounted:
+            acts.append(_on(name, addresses, "systemctl restart pve-cluster"))
+        elif look.state == "member" and look.quorum is None:
+            acts.append(_on(name, addresses, "systemctl start corosync"))
+        elif look.quorate and not look.pve_writable:
+            acts.append(_on(name, addresses, "systemctl restart pve-cluster"))
+    if not acts and any(not look.quorate and look.quorum for look in seen.values()):
+        acts = [_on(name, addresses, "corosync-cfgtool -n") + " names the broken links" for name in list(seen)[:1]]
+    return "; ".join([*acts, "then run the same command again"]) if acts else ""
+
+
+def _on(name: str, addresses: Mapping[str, str], command: str) -> str:
+    return f"ssh root@{addresses[name]} {command}" if name in addresses else f"on {name}: {command}"
 
 
 def _refuse_different_version(sponsor: Membership, joiner: Membership) -> None:
@@ -359,8 +456,8 @@ def problems(
             found.append(f"{working(look)}" if look.cluster in (None, cluster) else f"{look.node} is in {look.cluster}")
             continue
         found += _listing_problems(look, members)
-        found += [] if look.quorate else [f"{look.node} is not quorate"]
-        found += [] if look.pve_writable else [f"/etc/pve is read-only on {look.node}"]
+        # Without quorum /etc/pve is read-only, and that is no fault of its own.
+        found += [] if look.works else [working(look)]
         found += [] if look.api_fingerprint else [f"{look.node} has no certificate"]
         found += _vote_problems(look, members)
         found += _link_problems(look, members, only_through)

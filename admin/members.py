@@ -106,6 +106,9 @@ async def first_working(opened: Opened) -> ssh.Connection:
         "no member is quorate",
         observed="; ".join(formation.working(look) for look in seen.values()),
         expected="a quorate member with a writable /etc/pve",
+        fix=formation.bring_back(
+            seen, {name: one.machine.address for name, one in opened.items() if not isinstance(one, StepError)}
+        ),
     )
 
 

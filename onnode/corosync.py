@@ -60,6 +60,31 @@ class Quorum:
     members: list[Member] = field(default_factory=list)
 
 
+def silent(nodes: list[ConfNode], quorum: Quorum | None) -> list[ConfNode]:
+    """The listed nodes that do not take part in the vote."""
+    voting = {member.id for member in quorum.members} if quorum else set()
+    return [node for node in nodes if node.id not in voting]
+
+
+def votes(nodes: list[ConfNode], quorum: Quorum | None) -> str:
+    """How the vote stands, in words: how many are there, how many are missing, and whose."""
+    if quorum is None:
+        return "corosync does not run"
+    lacking = quorum.needed - quorum.total
+    missing = f", {lacking} missing" if lacking > 0 else ""
+    names = ", ".join(node.name for node in silent(nodes, quorum))
+    down = f"; down or cut off: {names}" if names else ""
+    return f"{quorum.total} of {quorum.expected} votes, {quorum.needed} needed{missing}{down}"
+
+
+def doubled_ids(nodes: list[ConfNode]) -> list[str]:
+    """The ids that more than one of these nodes has: "id 2: pve2 and pve4"."""
+    names: dict[int, list[str]] = {}
+    for node in nodes:
+        names.setdefault(node.id, []).append(node.name)
+    return [f"id {number}: {' and '.join(who)}" for number, who in sorted(names.items()) if len(who) > 1]
+
+
 @dataclass(frozen=True)
 class PeerLink:
     """One link to one other node."""

@@ -159,14 +159,18 @@ def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
 
 def no_quorum(member: membership.Observed, timeout_s: float) -> StepError:
     """The node did not become, or is not, part of a quorate cluster."""
-    quorum = member.quorum
-    votes = f"{quorum.total} of {quorum.expected} votes, {quorum.needed} needed" if quorum else "corosync does not run"
+    nodes = member.conf.nodes if member.conf else []
     broken = [f"link {link.link} to node {link.node_id}" for link in member.links if not link.connected]
+    down = [node.name for node in corosync.silent(nodes, member.quorum) if node.name != member.node]
+    fix = f"power on {' or '.join(down)}, or `systemctl start corosync` there; if up, check the links" if down else ""
+    if member.quorum is None:
+        fix = f"`journalctl -b -u corosync` on {member.node} says why it does not run"
     return StepError(
         "no-quorum",
         f"{member.node} is not in a quorate cluster",
-        observed=f"{votes}; not connected: {', '.join(broken) or 'nothing'}",
+        observed=f"{corosync.votes(nodes, member.quorum)}; not connected: {', '.join(broken) or 'nothing'}",
         expected=f"quorum and a writable /etc/pve within {timeout_s:g} s",
+        fix=fix and f"{fix}; then run the same command again",
     )
 
 

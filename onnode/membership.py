@@ -37,7 +37,6 @@ class Observed:
     local_conf: corosync.Conf | None = None
     pve_conf: corosync.Conf | None = None
     authkey: bool = False
-    corosync_active: bool = False
     pve_mounted: bool = False
     pve_writable: bool = False
     certificate: str | None = None  # SHA-256 fingerprint of the certificate that the API presents
@@ -52,12 +51,11 @@ class Observed:
 
     @property
     def missing(self) -> list[str]:
-        """What a member has and this node lacks."""
+        """What a member keeps and this node lacks; whether its corosync runs at the moment is another matter."""
         listed = self.pve_conf is not None and self.pve_conf.node(self.node) is not None
         has = {
             LOCAL_CONF: self.local_conf is not None,
             AUTHKEY: self.authkey,
-            "running corosync": self.corosync_active,
             "mounted /etc/pve": self.pve_mounted,
             f"{PVE_CONF} naming this node": listed,
             "node certificate": self.certificate is not None,
@@ -116,7 +114,6 @@ def observe(machine: Machine, _desired: object = None) -> Observed:
         corosync.parse_conf(machine.read(LOCAL_CONF) or ""),
         corosync.parse_conf(machine.read(PVE_CONF) or "") if mounted else None,
         machine.exists(AUTHKEY),
-        quorum is not None,
         mounted,
         mounted and pve_writable(machine),
         fingerprint(certificate(machine, node)) if mounted else None,

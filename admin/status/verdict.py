@@ -10,6 +10,7 @@ from admin import formation
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
 from admin.status.model import SILENT, Finding, joined, votes_in
+from onnode import corosync
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:
     ssh = f"ssh root@{member.address}"
     if health.node != member.name:
         return [Finding(member.name, f"the machine calls itself {health.node}", f"{ssh} hostnamectl")]
+    if health.state == "half" and not health.pve_mounted:
+        return [Finding(member.name, formation.working(health), f"{ssh} systemctl restart pve-cluster")]
     if health.state != "member" or health.cluster != wanted.cluster:
         place = f"in cluster {health.cluster}" if health.cluster not in (None, wanted.cluster) else ""
         return [Finding(member.name, place or formation.working(health), UP)]
@@ -65,9 +68,7 @@ def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:
         found.append(
             Finding(member.name, f"runs Proxmox VE {health.pve_version}, not {wanted.pve_major}", "set pveMajor")
         )
-    if not health.quorate:
-        found.append(Finding(member.name, "is not quorate", f"{ssh} pvecm status"))
-    if not health.pve_writable:
+    if health.works != health.quorate:  # without quorum it is read-only by itself
         found.append(Finding(member.name, "/etc/pve is read-only", f"{ssh} systemctl restart pve-cluster"))
     if not look.api:
         found.append(
@@ -93,11 +94,10 @@ def _cluster(wanted: Wanted, seen: Seen, nodes: dict[str, NodeSeen]) -> list[Fin
     """What the quorate part says of the cluster as a whole, and of the guests."""
     view = quorate_view(nodes)
     if view is None:
-        # Where no node takes itself for a member there is none to ask; why, each node's own finding says.
-        what = f"{wanted.cluster} has no quorum on any node that answers"
-        return [Finding("cluster", what, "power on its members")] if joined(wanted, nodes) else []
+        return _without_quorum(wanted, nodes)
     health = view.health
-    found: list[Finding] = []
+    doubled = corosync.doubled_ids(health.nodes)
+    found = _cut_off(wanted, nodes) + _doubled(health)
     for member in wanted.members:
         listed = health.listed(member.name)
         if listed is None:
@@ -114,11 +114,47 @@ def _cluster(wanted: Wanted, seen: Seen, nodes: dict[str, NodeSeen]) -> list[Fin
             "to remove it from the cluster, follow docs/recovery.md#member-unknown",
         )
         for node in health.nodes
-        if node.name not in described
+        if node.name not in described and not doubled  # removing either would throw the other out
     ]
-    found += _votes(wanted, health, seen)
+    found += [] if doubled else _votes(wanted, health, seen)
     found += _priorities(wanted, view)
     return found + (ha_findings(wanted, health, seen) if wanted.guests else [])
+
+
+def _without_quorum(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
+    """Where no node takes itself for a member there is none to ask; why, each node's own finding says."""
+    looks = {member.name: nodes[member.name].health for member in joined(wanted, nodes)}
+    if not looks:
+        return []
+    most = max(looks.values(), key=lambda look: look.quorum.total if look.quorum else 0)
+    how = corosync.votes(most.nodes, most.quorum) if most.quorum else "corosync runs on none of them"
+    step = formation.bring_back(looks, _addresses(wanted)).removesuffix("; then run the same command again")
+    what = f"{wanted.cluster} has no quorum on any node that answers: {how}"
+    return [Finding("cluster", what, step or f"ssh root@{wanted.members[0].address} pvecm status"), *_doubled(most)]
+
+
+def _cut_off(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
+    """The members that are outside of the quorate part, while their corosync runs."""
+    return [
+        Finding(
+            member.name,
+            f"is not quorate: {corosync.votes(health.nodes, health.quorum)}",
+            f"ssh root@{member.address} corosync-cfgtool -n; check its links to the others",
+        )
+        for member in joined(wanted, nodes)
+        if (health := nodes[member.name].health) and not health.quorate and health.services.get("corosync")
+    ]
+
+
+def _doubled(health: Health) -> list[Finding]:
+    return [
+        Finding("cluster", f"the configuration holds {doubled}", "follow docs/recovery.md#node-id-twice")
+        for doubled in corosync.doubled_ids(health.nodes)
+    ]
+
+
+def _addresses(wanted: Wanted) -> dict[str, str]:
+    return {member.name: member.address for member in wanted.members}
 
 
 def _votes(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:

@@ -28,10 +28,12 @@ async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
         adopted = formation.cluster_to_adopt(desired.cluster, desired.seed, desired.members, answers)
         if adopted is not None:
             note(f"cluster {desired.cluster} exists; {adopted} is a member")
-            return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
+            if not formation.is_stopped(answers[desired.seed]):
+                return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
+        # No join starts the seed's corosync: it is the one node that does not join.
         seed = members.connected(opened, desired.seed)
         result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=desired.timeout_s + MARGIN_S)
-    return Outcome(result.changed, {"cluster": desired.cluster, "adopted": False})
+    return Outcome(result.changed, {"cluster": desired.cluster, "adopted": adopted is not None})
 
 
 def on_seed(desired: CreateCluster) -> on_node.CreateCluster:

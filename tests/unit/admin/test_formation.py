@@ -134,6 +134,20 @@ def test_nothing_is_created_or_adopted(world: Answers, code: str, named: str) ->
     assert named in caught.value.observed
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (joined(1, 1, 2, quorum=None, quorate=False), True),
+        (joined(1, 1, 2), False),
+        (stand_alone(1), False),
+        (joined(1, 1, 2, state="half", quorum=None), False),
+        (DOWN, False),
+    ],
+)
+def test_a_seed_whose_corosync_is_stopped_is_started(answer: MembershipReport | StepError, expected: bool) -> None:  # noqa: FBT001 - a case
+    assert formation.is_stopped(answer) is expected
+
+
 # -- joins ---------------------------------------------------------------------------------------------------------------
 
 
@@ -182,9 +196,15 @@ HALF = stand_alone(2, state="half", cluster=CLUSTER, nodes=[listed(1), listed(2)
         ),
         pytest.param(
             stand_alone(3),
-            [joined(1, 1, 2, 3), joined(2, 1, 2, 3)],
+            [joined(n, 1, 2, 3, quorum=quorum([1, 2], expected=3)) for n in (1, 2)],
             formation.JoinPlan("proxmox01", listed=True),
             id="listed, has nothing, quorum holds",
+        ),
+        pytest.param(
+            joined(3, 1, 2, 3, quorate=False, quorum=None, links=[]),
+            [joined(n, 1, 2, 3, quorum=quorum([1, 2], expected=3)) for n in (1, 2)],
+            formation.JoinPlan("proxmox01", listed=True),
+            id="a full member whose corosync is stopped is started, not joined",
         ),
     ],
 )
@@ -222,6 +242,41 @@ def test_a_node_gets_in(
             "id 9",
             id="listed otherwise",
         ),
+        pytest.param(
+            stand_alone(2),
+            [joined(1, 1, 5, nodes=[listed(1), replace(listed(5), id=2)])],
+            "identity-taken",
+            "proxmox02 is to have id 2, which proxmox05 has",
+            id="the id is taken",
+        ),
+        pytest.param(
+            stand_alone(2),
+            [joined(1, 1, 5, nodes=[listed(1), replace(listed(5), links={0: "10.10.1.186", 1: "10.20.1.189"})])],
+            "identity-taken",
+            "proxmox02 is to have 10.10.1.186, which proxmox05 has",
+            id="an address is taken",
+        ),
+        pytest.param(
+            stand_alone(2),
+            [joined(1, 1, 5, nodes=[listed(1), replace(listed(5), name="PROXMOX02")])],
+            "identity-taken",
+            "proxmox02 is to have the name proxmox02, which PROXMOX02 has",
+            id="the name is taken",
+        ),
+        pytest.param(
+            stand_alone(2),
+            [joined(1, 1, 2)],
+            "identity-taken",
+            "proxmox01 lists proxmox02: id 2",
+            id="another machine of that name votes",
+        ),
+        pytest.param(
+            stand_alone(3),
+            [joined(n, 1, 2, 9, nodes=[listed(1), listed(2), replace(listed(9), id=2)]) for n in (1, 2)],
+            "node-id-twice",
+            "id 2: proxmox02 and proxmox09",
+            id="an id twice",
+        ),
         pytest.param(stand_alone(2, pve_version="8.4.1"), [SEED], "version-mismatch", "8.4.1", id="F10: older major"),
         pytest.param(stand_alone(2, time=1009.0), [SEED], "clock-skew", "9.0 s", id="clocks differ"),
         pytest.param(
@@ -234,7 +289,7 @@ def test_a_node_gets_in(
             stand_alone(2),
             [replace(BLOCKED, quorum=None)],
             "member-not-working",
-            "not quorate",
+            "corosync does not run on proxmox01, so it has no vote",
             id="the seed itself does not vote: expected votes are left alone",
         ),
     ],
@@ -244,6 +299,52 @@ def test_a_join_is_refused(joiner: MembershipReport, present: list[MembershipRep
         plan(joiner, *present)
     assert caught.value.code == code
     assert named in caught.value.observed
+
+
+def test_what_must_not_be_thrown_out_is_never_to_be_thrown_out() -> None:
+    """`pvecm delnode` goes by the id: of two nodes with one id it kills the healthy one."""
+    twice = [listed(1), listed(2), replace(listed(9), id=2)]
+    with pytest.raises(AdminError) as caught:
+        formation.refuse_changed_identity(twice, members(3))
+    assert caught.value.code == "node-id-twice", "not member-unknown, whose way out is to remove a node"
+    assert "delnode" not in caught.value.render()
+    assert "/etc/pve/corosync.conf" in caught.value.fix
+
+
+ADDRESSES = {f"proxmox0{n}": f"192.168.0.{184 + n}" for n in range(1, 6)}
+TWO_OF_FIVE = quorum([1, 2], expected=5)
+
+
+def no_quorum(number: int, **changes: Any) -> MembershipReport:  # noqa: ANN401 - fields as they are
+    look = joined(number, 1, 2, 3, 4, 5, quorate=False, pve_writable=False, quorum=TWO_OF_FIVE)
+    return replace(look, **changes)
+
+
+def test_without_quorum_it_is_said_who_is_missing_and_what_brings_them() -> None:
+    """Two of five: a stopped corosync, and machines that are off. Restarting pve-cluster mends none of it."""
+    stopped = no_quorum(3, quorum=None, links=[])
+    said = formation.working(no_quorum(1))
+    assert said == "proxmox01 is not quorate (2 of 5 votes, 3 needed, 1 missing; down or cut off: proxmox03, proxmox04, proxmox05)"  # fmt: skip
+    assert formation.working(stopped) == "corosync does not run on proxmox03, so it has no vote"
+    world = {"proxmox01": no_quorum(1), "proxmox02": no_quorum(2), "proxmox03": stopped}
+    fix = formation.bring_back(world, ADDRESSES)
+    assert fix == (
+        "ssh root@192.168.0.187 systemctl start corosync; power on proxmox04; power on proxmox05; "
+        "then run the same command again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        pytest.param([joined(1, 1, 2, pve_writable=False), joined(2, 1, 2)], "ssh root@192.168.0.185 systemctl restart pve-cluster", id="quorate and read-only"),
+        pytest.param([joined(1, 1, 2), joined(2, 1, 2, state="half", pve_mounted=False)], "ssh root@192.168.0.186 systemctl restart pve-cluster", id="not mounted"),
+        pytest.param([no_quorum(n) for n in (1, 2, 3, 4, 5)], "ssh root@192.168.0.185 corosync-cfgtool -n names the broken links", id="all run, none hears another"),
+    ],
+)  # fmt: skip
+def test_pve_cluster_is_restarted_only_where_that_helps(world: list[MembershipReport], expected: str) -> None:
+    fix = formation.bring_back({look.node: look for look in world}, ADDRESSES)
+    assert fix == f"{expected}; then run the same command again"
 
 
 def test_members_that_are_not_asked_about_do_not_stop_a_join() -> None:
@@ -336,7 +437,7 @@ CUT = [cut(1, 0), cut(3, 0), up(1, 1), up(3, 1)]
         (seen(proxmox02=joined(2, 1, 2, 3, state="half", missing=["node certificate"])), "half joined (missing: node certificate)"),
         (seen(proxmox01=joined(1, 1, 2)), "proxmox01 does not list proxmox03"),  # F3: exit code 0, not joined
         (seen(proxmox02=joined(2, 1, 2, 3, quorate=False)), "proxmox02 is not quorate"),
-        (seen(proxmox02=joined(2, 1, 2, 3, pve_writable=False)), "/etc/pve is read-only on proxmox02"),
+        (seen(proxmox02=joined(2, 1, 2, 3, pve_writable=False)), "proxmox02 is quorate, its /etc/pve read-only"),
         (seen(proxmox02=joined(2, 1, 2, 3, links=CUT)), "link 0 from proxmox02 to proxmox03 is not connected"),
         (seen(proxmox02=joined(2, 1, 2, 3, links=[])), "link 1 from proxmox02 to proxmox01 is not connected"),
         (seen(proxmox02=joined(2, 1, 2, 3, api_fingerprint=None)), "proxmox02 has no certificate"),

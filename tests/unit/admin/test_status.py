@@ -166,6 +166,20 @@ def with_cuts(*pairs: tuple[int, int], count: int = 3) -> Seen:
     return {f"proxmox0{n}": node(n, links=links(n), nodes=nodes, quorum=votes, ha=ha(lrm=lrm)) for n in numbers}
 
 
+def two_of_five() -> Seen:
+    """The real transcript: five members, of which two are up."""
+    lost: dict[str, Any] = {"quorate": False, "pve_writable": False, "quorum": quorum([1, 2], expected=5)}
+    five = [listed(n) for n in (1, 2, 3, 4, 5)]
+    return {f"proxmox0{n}": node(n, nodes=five, **lost) for n in (1, 2)} | {"proxmox03": DOWN}
+
+
+def without_corosync() -> Seen:
+    stopped = node(3, quorum=None, quorate=False, pve_writable=False, links=[], services=without("corosync"))
+    ends = {n: [up(3 - n, 0), up(3 - n, 1), cut(3, 0), cut(3, 1)] for n in (1, 2)}
+    rest = {f"proxmox0{n}": node(n, links=ends[n], quorum=quorum([1, 2], expected=3)) for n in (1, 2)}
+    return rest | {"proxmox03": stopped}
+
+
 FOUR = [listed(n) for n in (1, 2, 3, 4)]
 ONLY_ONCE = [
     ("nobody answers", NOBODY, [(f"proxmox0{n}", "cannot be reached", "power the machine on") for n in (1, 2, 3)]),
@@ -193,6 +207,12 @@ ONLY_ONCE = [
     ("not started yet, or dead", world(proxmox01=node(1, running_guests=[])), [("vm01", "does not run there", "wait a minute, then `make status` again; if it stays so, journalctl -u pve-ha-lrm on proxmox01")]),
     ("a link lost to all", with_cuts((1, 2), (2, 3)), [("proxmox02", "has lost link 0 to every other member", "ssh root@192.168.0.186 corosync-cfgtool -n")]),
     ("a link lost to all, in its own eyes only", world(proxmox02=node(2, links=CUT)), [("proxmox02", "has lost link 0 to every other member", "check the bridge or cable of link 0")]),
+    ("two of five are up", two_of_five(), [("proxmox03", "cannot be reached", "power the machine on"), ("cluster", "has no quorum on any node that answers: 2 of 5 votes, 3 needed, 1 missing; down or cut off: proxmox03, proxmox04, proxmox05", "power on proxmox03; power on proxmox04; power on proxmox05")]),
+    ("a stopped corosync", without_corosync(), [("proxmox03", "corosync does not run", "ssh root@192.168.0.187 systemctl restart corosync")]),
+    ("pve-cluster stopped", world(proxmox03=node(3, state="half", pve_mounted=False, pve_writable=False)), [("proxmox03", "has no /etc/pve: pve-cluster does not run", "ssh root@192.168.0.187 systemctl restart pve-cluster")]),
+    ("cut off", world(proxmox03=node(3, quorate=False, pve_writable=False, quorum=quorum([3], expected=3))), [("proxmox03", "is not quorate: 1 of 3 votes, 2 needed, 1 missing; down or cut off: proxmox01, proxmox02", "ssh root@192.168.0.187 corosync-cfgtool -n")]),
+    ("quorate and read-only", world(proxmox03=node(3, pve_writable=False)), [("proxmox03", "/etc/pve is read-only", "systemctl restart pve-cluster")]),
+    ("an id twice", everywhere(nodes=[*(listed(n) for n in (1, 2, 3)), replace(listed(9), id=2)]), [("cluster", "holds id 2: proxmox02 and proxmox09", "docs/recovery.md#node-id-twice")]),
     ("a pair", with_cuts((2, 3)), [("proxmox02", "link 0 to proxmox03 (10.10.1.187) is not connected", "link 0")]),
     ("a pair, in the second's eyes only", world(proxmox03=node(3, links=[up(1, 0), up(1, 1), cut(2, 0), up(2, 1)])), [("proxmox03", "link 0 to proxmox02 (10.10.1.186) is not connected", "link 0")]),
     ("a link that is dead", with_cuts((1, 2), (1, 3), (2, 3)), [("cluster", "link 0 connects no two members", "check the switch of link 0")]),

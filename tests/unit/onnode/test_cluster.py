@@ -354,7 +354,9 @@ class TestJoinCluster:
         with pytest.raises(StepError) as failed:
             run(machine, join_cluster.STEP, JOIN)
         assert failed.value.code == "no-quorum"
+        assert "1 of 2 votes, 2 needed, 1 missing; down or cut off: proxmox01" in failed.value.observed
         assert "link 0 to node 1, link 1 to node 1" in failed.value.observed
+        assert "power on proxmox01, or `systemctl start corosync` there" in failed.value.fix
         assert machine.monotonic() - before < 3 * JOIN.timeout_s
         joiner.reachable = True
         outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
@@ -510,6 +512,20 @@ class TestMembership:
         assert facts["state"] == "half"
         assert facts["cluster"] == "proxmox"
         assert "mounted /etc/pve" in facts["missing"]
+
+    def test_a_full_member_whose_corosync_is_stopped_is_not_half_joined(
+        self, machine: FakeMachine, joiner: Joiner
+    ) -> None:
+        run(machine, join_cluster.STEP, JOIN)
+        joiner.systemd.units["corosync"] = "inactive"
+        facts = run(machine, membership.STEP, None).facts
+        assert (facts["state"], facts["missing"], facts["quorum"]) == ("member", [], None)
+        machine.commands.clear()
+        outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert outcome.facts["quorate"], "started again"
+        assert machine.ran("systemctl start pve-cluster corosync")
+        assert not machine.ran("pvecm add")
+        assert not machine.ran("systemctl stop"), "nothing is reset"
 
     def test_without_quorum(self, machine: FakeMachine, joiner: Joiner) -> None:
         run(machine, join_cluster.STEP, JOIN)
