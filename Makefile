@@ -36,7 +36,9 @@ LAB_STACKS := dev twonode
 IN_LAB := $(filter $(STACK),$(LAB_STACKS))
 # How to name the stack in the next command.
 OF := $(if $(filter dev,$(STACK)),, STACK=$(STACK))
-ADMIN := $(if $(IN_LAB),$(LAB) run -- )$(PY) -m admin
+# sudo would hide the caller's own Pulumi.
+CALLERS := env "PATH=$$PATH" $(if $(PULUMI_HOME),"PULUMI_HOME=$$PULUMI_HOME")
+ADMIN := $(if $(IN_LAB),$(LAB) run -- $(CALLERS) )$(PY) -m admin
 
 .PHONY: help
 help: ## List the commands

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Pulumi's engine and plugins, built from Go modules.", no_args_is_help=True)
 notes = Console(stderr=True)
 
+WANTED = f"wanted are release {parts.ENGINE_VERSION}, " + " and ".join(f"{p.name} {p.version}" for p in parts.PLUGINS)
+
 
 @app.command()
 def install() -> None:
@@ -30,10 +32,14 @@ def install() -> None:
     if users is not None:
         notes.print(f"using pulumi {parts.ENGINE_VERSION} of {users.programs}, with the plugins in {users.path}")
         return
+    other = home.users_pulumi_left_alone()
+    if other is not None:
+        left = f"your own Pulumi ({other.programs}, plugins in {other.path}) is left as it is: {WANTED}"
+        notes.print(left, highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
     own = home.own_home()
     home.place(own, _build_all())
-    notes.print(f"toolchain ready in {own.path} ({time.monotonic() - started:.1f} s)", highlight=False)
+    notes.print(f"toolchain ready in {own.path} ({time.monotonic() - started:.1f} s)", highlight=False, soft_wrap=True)
 
 
 @app.command()

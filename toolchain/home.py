@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INSTALL = "make toolchain"
+BUILD_ANEW = ".venv/bin/python -m toolchain clean && make toolchain"  # the installed files are links into the cache
+MARK = ".made-by-nested-pve-ha"  # in a home that this program made; no other is ever written to
+CALL_S = 30  # for what the engine answers at once
 
 # Nothing may be fetched behind the user's back: what is missing is named instead.
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
@@ -52,23 +55,55 @@ class PulumiHome:
 
 
 def own_home() -> PulumiHome:
-    """The home that this project installs into: PULUMI_HOME, else .nested-pve/pulumi of the checkout."""
-    configured = os.environ.get("PULUMI_HOME")
-    path = Path(configured) if configured else HERE.parent / ".nested-pve" / "pulumi"
+    """The home that this project installs into: PULUMI_HOME if it is its own, else .nested-pve/pulumi of the checkout."""
+    configured = configured_home()
+    path = configured if configured and _is_own(configured) else HERE.parent / ".nested-pve" / "pulumi"
     return PulumiHome(programs=path / "bin", path=path)
+
+
+def configured_home() -> Path | None:
+    """The directory that PULUMI_HOME names."""
+    configured = os.environ.get("PULUMI_HOME")
+    return Path(configured).absolute() if configured else None
+
+
+def _is_own(path: Path) -> bool:
+    """Made by this program, or nothing yet. The home that every Pulumi takes by itself is its user's, always."""
+    if path.resolve() == (Path.home() / ".pulumi").resolve():
+        return False
+    try:
+        return (path / MARK).is_file() or not path.exists() or not any(path.iterdir())
+    except OSError:
+        return False  # not even readable
 
 
 def users_home() -> PulumiHome | None:
     """The user's own Pulumi, if it is the pinned release and has both plugins already."""
-    found = shutil.which("pulumi")
+    home = _users_pulumi()
+    if home is None or not all(home.plugin_file(plugin).is_file() for plugin in PLUGINS):
+        return None
+    try:
+        return home if engine_version(home) == ENGINE_VERSION else None
+    except ToolchainError:
+        return None  # broken; that is its user's to see to
+
+
+def users_pulumi_left_alone() -> PulumiHome | None:
+    """The user's own Pulumi, if there is one that cannot be used."""
+    return _users_pulumi() if users_home() is None else None
+
+
+def _users_pulumi() -> PulumiHome | None:
+    """The engine of the home that PULUMI_HOME names, or the first one on PATH, if this program did not make it."""
+    configured = configured_home()
+    if configured and _is_own(configured):
+        return None
+    path = configured or Path.home() / ".pulumi"
+    found = shutil.which(ENGINE.binary, path=os.pathsep.join([str(path / "bin"), os.environ.get("PATH", os.defpath)]))
     if found is None:
         return None
     programs = Path(found).resolve().parent
-    path = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-    home = PulumiHome(programs=programs, path=path)
-    if programs == own_home().programs.resolve() or not all(home.plugin_file(plugin).is_file() for plugin in PLUGINS):
-        return None
-    return home if engine_version(home) == ENGINE_VERSION else None
+    return PulumiHome(programs, path) if programs != own_home().programs.resolve() else None
 
 
 def selected_home() -> PulumiHome:
@@ -95,6 +130,8 @@ def selected_home() -> PulumiHome:
 
 def place(home: PulumiHome, builds: Mapping[Part, Path]) -> None:
     """Put the built files into the home. Each file is replaced whole; a running program keeps the one it has."""
+    home.path.mkdir(parents=True, exist_ok=True)
+    (home.path / MARK).touch()
     with exclusive(home.path / ".toolchain.lock"):
         for part, build in builds.items():
             directory = home.plugin_file(part).parent if part in PLUGINS else home.programs
@@ -135,19 +172,25 @@ def _replace(target: Path, source: Path) -> None:
 
 
 def _ask_engine(home: PulumiHome, *arguments: str) -> str:
-    done = subprocess.run(
-        [home.programs / ENGINE.binary, *arguments],
-        env=home.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ToolchainError(
-            "toolchain-broken",
-            f"pulumi {' '.join(arguments)} failed",
-            observed=done.stderr.strip() or f"exit code {done.returncode}",
-            expected="an answer from the engine",
-            remedy=f"remove {home.path}, then: {INSTALL}",
+    command = [str(home.programs / ENGINE.binary), *arguments]
+    try:
+        done = subprocess.run(
+            command, env=home.environment(), capture_output=True, text=True, timeout=CALL_S, check=False
         )
+    except subprocess.TimeoutExpired:
+        raise _broken(home, arguments, f"nothing for {CALL_S} s") from None
+    except OSError as error:
+        raise _broken(home, arguments, str(error)) from error
+    if done.returncode != 0:
+        raise _broken(home, arguments, done.stderr.strip() or f"exit code {done.returncode}")
     return done.stdout
+
+
+def _broken(home: PulumiHome, arguments: tuple[str, ...], observed: str) -> ToolchainError:
+    return ToolchainError(
+        "toolchain-broken",
+        f"pulumi {' '.join(arguments)} failed",
+        observed=observed,
+        expected=f"an answer from the engine in {home.programs}",
+        remedy=BUILD_ANEW if home == own_home() else f"repair your own Pulumi, or take it off PATH; then: {INSTALL}",
+    )

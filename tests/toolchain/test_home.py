@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from toolchain import __main__ as command_line
 from toolchain import home
+from toolchain.errors import ToolchainError
 from toolchain.home import PulumiHome
 from toolchain.parts import COMMAND, ENGINE, ENGINE_VERSION, PARTS, PLUGINS, PROXMOXVE, Part
 
@@ -37,7 +39,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PulumiHome:
 
 
 def files(pulumi: PulumiHome) -> dict[Path, os.stat_result]:
-    return {path: path.stat() for path in pulumi.path.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    return {path: path.stat() for path in pulumi.path.rglob("*") if path.is_file() and not path.name.startswith(".")}
 
 
 def test_the_home_has_what_the_engine_looks_for(own: PulumiHome, builds: dict[Part, Path]) -> None:
@@ -114,6 +116,93 @@ def test_the_users_own_pulumi_is_not_used_without_a_plugin(tmp_path: Path, monke
     users.plugin_file(PROXMOXVE).unlink()
 
     assert home.users_home() is None
+
+
+def a_users_home(path: Path, version: str) -> Path:
+    """A Pulumi home with the official CLI and both plugins in it; the home."""
+    users = PulumiHome(programs=path / "bin", path=path)
+    for file in (
+        users.programs / "pulumi",
+        users.programs / "pulumi-language-python",
+        *map(users.plugin_file, PLUGINS),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\necho v{version}\n")
+        file.chmod(0o755)
+    return path
+
+
+def content(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("version", [ENGINE_VERSION, "3.100.0"])
+@pytest.mark.parametrize("where", ["elsewhere", ".pulumi"])
+def test_a_home_that_somebody_else_made_is_never_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, version: str, builds: dict[Part, Path]
+) -> None:
+    users = a_users_home(tmp_path / where, version)
+    (users / ".toolchain.lock").touch()  # as an earlier release of this program left it behind there
+    before = content(users)
+    monkeypatch.setenv("PULUMI_HOME", str(users))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(home, "HERE", tmp_path / "checkout" / "toolchain")
+
+    home.place(home.own_home(), builds)
+
+    assert content(users) == before
+    assert home.own_home().path == tmp_path / "checkout" / ".nested-pve" / "pulumi"
+    wanted = users if version == ENGINE_VERSION else home.own_home().path
+    assert home.selected_home() == PulumiHome(programs=wanted / "bin", path=wanted)
+
+
+def test_the_home_of_every_pulumi_is_not_even_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / ".pulumi"))
+
+    assert home.own_home().path == ROOT / ".nested-pve" / "pulumi"
+
+
+def test_a_home_that_was_made_is_known_again(own: PulumiHome, builds: dict[Part, Path]) -> None:
+    home.place(own, builds)
+
+    assert home.own_home() == own
+    assert home.users_home() is None
+
+
+@pytest.mark.parametrize("answer", ["exec sleep 60", "exit 3", "not a program\0"])
+def test_a_users_own_pulumi_that_is_broken_is_left_alone_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    users = users_pulumi(tmp_path, monkeypatch, ENGINE_VERSION)
+    monkeypatch.setattr(home, "CALL_S", 0.5)
+    (users.programs / "pulumi").write_text(f"#!/bin/sh\n{answer}\n" if "exec" in answer or "exit" in answer else answer)
+
+    assert home.users_home() is None
+    assert home.users_pulumi_left_alone() == users
+    with pytest.raises(ToolchainError) as refused:
+        home.engine_version(users)
+    assert "repair your own Pulumi" in refused.value.remedy
+    assert ".pulumi" not in refused.value.remedy
+
+
+def test_a_users_own_pulumi_that_cannot_be_used_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    builds: dict[Part, Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    users = a_users_home(tmp_path / "users-home", "3.100.0")
+    monkeypatch.setenv("PULUMI_HOME", str(users))
+    monkeypatch.setattr(home, "HERE", tmp_path / "checkout" / "toolchain")
+    monkeypatch.setattr(command_line, "_build_all", lambda: builds)
+
+    command_line.install()
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"your own Pulumi ({users}/bin, plugins in {users}) is left as it is" in said
+    assert f"wanted are release {ENGINE_VERSION}, command 1.2.1 and proxmoxve 8.6.0" in said
+    assert f"toolchain ready in {tmp_path}/checkout/.nested-pve/pulumi" in said
 
 
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -74,6 +74,15 @@ def test_what_is_no_stack_name_is_refused_before_anything_runs(checkout: Path, w
     assert sorted(checkout.iterdir()) == before
 
 
+def test_the_callers_own_pulumi_is_not_hidden_by_sudo(checkout: Path) -> None:
+    done = make(checkout, "status", PULUMI_HOME="/a home", PATH=f"/my own/bin:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.splitlines()
+    after = words[words.index("env") :]
+    assert after[1].startswith("PATH=/my own/bin:")
+    assert after[2:5] == ["PULUMI_HOME=/a home", ".venv/bin/python", "-m"]
+
+
 @pytest.mark.parametrize("name", ["home", "Home-2", "a", "4_nodes", "azAZ09-_"])
 def test_a_stack_name_reaches_the_command(checkout: Path, name: str) -> None:
     done = make(checkout, "--dry-run", "up", f"STACK={name}", "YES=1")
