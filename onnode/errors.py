@@ -30,6 +30,10 @@ CODES: dict[str, Code] = {
         "Another step, perhaps one of a killed run, is still at work on the machine.",
         "wait until that process has ended, then run the same command again",
     ),
+    "lock-unsafe": Code(
+        "The directory of the locks, /run/nested-pve-ha, is not as this program makes it.",
+        "look at what is in it; `rm -r /run/nested-pve-ha` on the machine, then run the same command again",
+    ),
     "interrupted": Code(
         "The step was told to stop; the machine is in a state it can go on from.", "run the same command again"
     ),

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from onnode.machine import Machine
 
-DIRECTORY = "/run/lock"
-NAME = "nested-pve-ha"
+DIRECTORY = "/run/nested-pve-ha"  # root's own: in /run/lock anybody could put a link in a lock's place
+NAME = "machine"
 POLL_S = 0.5
 
 
@@ -27,7 +27,7 @@ def hold(
     """Hold the machine's lock; with a scope, hold that one exclusively as well.
 
     Raises:
-        StepError: machine-busy, naming the holder's step and process.
+        StepError: machine-busy, naming the holder's step and process; lock-unsafe.
     """
     with contextlib.ExitStack() as held:
         deadline = machine.monotonic() + wait_s
@@ -40,11 +40,10 @@ def hold(
 
 def holder(machine: Machine) -> str | None:
     """Who holds the machine's lock at this moment; None if nobody does."""
-    try:
-        with machine.path(f"{DIRECTORY}/{NAME}.lock").open("r") as stream:
-            return None if _locked(stream, fcntl.LOCK_EX) else _named(stream)
-    except FileNotFoundError:
+    if not machine.exists(f"{DIRECTORY}/{NAME}.lock"):
         return None
+    with _opened(machine, NAME) as stream:
+        return None if _locked(stream, fcntl.LOCK_EX) else _named(stream)
 
 
 def _take(machine: Machine, stream: TextIO, step: str, kind: int, deadline: float) -> None:
@@ -68,9 +67,26 @@ def _take(machine: Machine, stream: TextIO, step: str, kind: int, deadline: floa
 
 
 def _opened(machine: Machine, name: str) -> TextIO:
-    path = machine.path(f"{DIRECTORY}/{name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    """Open a lock's file, following no link."""
+    directory = machine.path(DIRECTORY)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    try:
+        within = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(within, 0o700)
+            file = os.open(f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=within)
+        finally:
+            os.close(within)
+    except OSError as error:
+        raise StepError(
+            "lock-unsafe",
+            f"the lock in {DIRECTORY} cannot be opened",
+            observed=f"{name}.lock: {error.strerror}",
+            expected="a directory of root's own, with plain files in it",
+        ) from None
+    return os.fdopen(file, "r+")
 
 
 def _locked(stream: TextIO, kind: int) -> bool:

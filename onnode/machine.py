@@ -28,6 +28,7 @@ KILL_GRACE_S = 5.0
 PVE_READ_S = 10.0
 PVE_READ_ATTEMPTS = 20
 API_S = 10.0
+UTF_8 = ("utf-8", "surrogateescape")  # bytes that are no UTF-8 survive reading, the journal, and writing
 LOOK_EVERY_S = 0.25  # a look costs little; what a step waits for is on the way of all that comes after it
 TIMED_OUT = 124  # as coreutils' timeout(1)
 NOT_FOUND = 127  # as the shell
@@ -131,29 +132,30 @@ class Machine:
         It gets a process group of its own; when its time is up the whole group is ended, politely first.
         A missing program is code 127.
         """
+        code, out, err = self._run(argv, stdin, timeout_s)
+        return Result(tuple(argv), code, _printed(out), _printed(err))
+
+    def _run(self, argv: Sequence[str], stdin: str, timeout_s: float) -> tuple[int, bytes, bytes]:
         try:
             process = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
                 cwd="/",  # pvecm refuses to work from inside /etc/pve
                 env=ENVIRONMENT,
                 start_new_session=True,
             )
         except FileNotFoundError:
-            return Result(tuple(argv), NOT_FOUND, err=f"{argv[0]}: command not found")
+            return NOT_FOUND, b"", f"{argv[0]}: command not found".encode()
         try:
-            out, err = process.communicate(stdin, timeout=timeout_s)
+            out, err = process.communicate(stdin.encode(*UTF_8), timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            out, err = _end(process)
-            return Result(tuple(argv), TIMED_OUT, out, err)
+            return TIMED_OUT, *_end(process)
         except BaseException:
             _end(process)
             raise
-        return Result(tuple(argv), process.returncode, out, err)
+        return process.returncode, out, err
 
     def check(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> str:
         """Run a program that must succeed; what it printed.
@@ -214,7 +216,9 @@ class Machine:
         return self._root / path.lstrip("/")
 
     def read(self, path: str) -> str | None:
-        """A file's text; None if there is no such file.
+        """A file's text, line ends as they are; None if there is no such file.
+
+        What is no UTF-8 stands for itself in it (PEP 383): :meth:`write` gives back the same bytes.
 
         Raises:
             StepError: pve-filesystem-hangs.
@@ -222,7 +226,7 @@ class Machine:
         if path.startswith(self.may_hang):
             return self._read_outside(path)
         try:
-            return self.path(path).read_text(errors="replace")
+            return self.path(path).read_bytes().decode(*UTF_8)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
@@ -233,10 +237,11 @@ class Machine:
         corosync.conf for missing because another node joins at that moment would be grave.
         """
         for _ in range(PVE_READ_ATTEMPTS):
-            result = self.run(["cat", "--", path], timeout_s=PVE_READ_S)
-            _refuse_hanging(result)
-            if result.code == 0:
-                return result.out
+            argv = ("cat", "--", path)
+            code, out, _err = self._run(argv, "", PVE_READ_S)
+            _refuse_hanging(Result(argv, code))
+            if code == 0:
+                return out.decode(*UTF_8)
             if Path(path).name not in self.names(str(Path(path).parent)):
                 break
         return None
@@ -261,16 +266,21 @@ class Machine:
         return self.path(path).exists()
 
     def write(self, path: str, text: str, mode: int | None = None) -> None:
-        """Put a file in place whole, or not at all; without a mode it keeps the one that it has, or gets 0644."""
+        """Put a file in place whole, or not at all; it keeps its owner, and without a mode its mode, or gets 0644."""
         target = self.path(path)
+        if target.is_symlink():
+            target = target.resolve()  # the link stays: what it leads to is changed
         target.parent.mkdir(parents=True, exist_ok=True)
+        before = target.stat() if target.exists() else None
         if mode is None:
-            mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+            mode = 0o644 if before is None else stat.S_IMODE(before.st_mode)
         fresh = target.with_name(f".{target.name}.nested-pve-ha-new")
         fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+            if before is not None:
+                os.fchown(stream.fileno(), before.st_uid, before.st_gid)
             os.fchmod(stream.fileno(), mode)
-            stream.write(text)
+            stream.write(text.encode(*UTF_8))
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(target)
@@ -303,7 +313,7 @@ def _refuse_hanging(result: Result) -> None:
         )
 
 
-def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     """End a process group: TERM, then KILL; what it said until then. Never waits long, not even for the unkillable."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -312,8 +322,9 @@ def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
             return process.communicate(timeout=KILL_GRACE_S)
         except subprocess.TimeoutExpired as expired:
             said = expired
-    return _decoded(said.stdout), _decoded(said.stderr)
+    return said.stdout or b"", said.stderr or b""
 
 
-def _decoded(said: bytes | str | None) -> str:
-    return said.decode(errors="replace") if isinstance(said, bytes) else said or ""
+def _printed(said: bytes) -> str:
+    """What a program printed, as text that every message can carry."""
+    return said.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")

@@ -11,6 +11,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from onnode.machine import UTF_8
+
 if TYPE_CHECKING:
     from onnode.machine import Machine
 
@@ -70,4 +72,4 @@ def bridges(machine: Machine, stack: str) -> list[str]:
 
 def fingerprint(text: str | None) -> str:
     """What a file's content is recognised by; an absent file has one, too."""
-    return "absent" if text is None else hashlib.sha256(text.encode()).hexdigest()
+    return "absent" if text is None else hashlib.sha256(text.encode(*UTF_8)).hexdigest()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnode import originals, packages, sources
 from onnode.desired import Repository
 from onnode.errors import StepError
+from onnode.machine import UTF_8
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def _updated(machine: Machine, files: dict[str, str]) -> tuple[bool, bool]:
 
 
 def _digest(files: dict[str, str]) -> str:
-    return hashlib.sha256("\0".join(f"{path}\0{text}" for path, text in sorted(files.items())).encode()).hexdigest()
+    whole = "\0".join(f"{path}\0{text}" for path, text in sorted(files.items()))
+    return hashlib.sha256(whole.encode(*UTF_8)).hexdigest()
 
 
 def wanted(observed: Observed, desired: Repository) -> sources.Source:

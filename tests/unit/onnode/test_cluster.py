@@ -294,6 +294,42 @@ class TestJoinCluster:
         run(machine, join_cluster.STEP, JOIN)
         assert machine.read("/root/.ssh/authorized_keys2") == "ssh-ed25519 BBBB admin\n"
 
+    @pytest.mark.parametrize("theirs", [b"ssh-rsa BBBB caf\xe9 without a line end", b"a b\r\n", b""])
+    @pytest.mark.parametrize("ends", ["refused", "cut off"])
+    def test_a_join_that_fails_leaves_the_second_file_of_keys_byte_for_byte(
+        self, machine: FakeMachine, joiner: Joiner, theirs: bytes, ends: str
+    ) -> None:
+        machine.write("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA pulumi")
+        second = machine.path("/root/.ssh/authorized_keys2")
+        second.write_bytes(theirs)
+        second.chmod(0o640)
+        if ends == "refused":
+            machine.programs["pvecm"] = lambda *_: Result(("pvecm",), 0, "401 authentication failure")
+        else:
+            joiner.reachable = False
+        with pytest.raises(StepError):
+            run(machine, join_cluster.STEP, JOIN)
+        if ends == "cut off":
+            assert b"ssh-ed25519 AAAA pulumi\n" in second.read_bytes(), "the way in is open meanwhile"
+            assert second.read_bytes().endswith(theirs), "and theirs beside it"
+            joiner.reachable = True
+            run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert second.read_bytes() == theirs
+        assert second.stat().st_mode & 0o777 == 0o640
+
+    def test_keys_that_the_administrator_adds_while_the_way_in_is_open_stay(
+        self, machine: FakeMachine, joiner: Joiner
+    ) -> None:
+        machine.write("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA pulumi\n")
+        joiner.reachable = False
+        with pytest.raises(StepError):
+            run(machine, join_cluster.STEP, JOIN)
+        second = machine.path("/root/.ssh/authorized_keys2")
+        second.write_text("ssh-rsa first\n" + second.read_text() + "ssh-rsa last\n")
+        joiner.reachable = True
+        run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert second.read_text() == "ssh-rsa first\nssh-rsa last\n"
+
     @pytest.mark.parametrize(
         ("said", "code"),
         [

@@ -158,7 +158,7 @@ def test_it_holds_the_lock_while_it_works(machine: FakeMachine, monkeypatch: pyt
     seen = []
 
     def look(*_arguments: object) -> str:
-        seen.append(json.loads(machine.read("/run/lock/nested-pve-ha.lock") or ""))
+        seen.append(json.loads(machine.read("/run/nested-pve-ha/machine.lock") or ""))
         return ""
 
     machine.programs["qm"] = look

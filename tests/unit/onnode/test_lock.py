@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,7 +53,33 @@ def test_who_holds_it(machine: FakeMachine) -> None:
 
 
 def test_a_holder_that_was_killed_before_it_wrote_its_name(machine: FakeMachine) -> None:
-    machine.write("/run/lock/nested-pve-ha.lock", "")
+    machine.write("/run/nested-pve-ha/machine.lock", "")
     with lock.hold(machine, "a", wait_s=0):
-        machine.path("/run/lock/nested-pve-ha.lock").write_text("")
+        machine.path("/run/nested-pve-ha/machine.lock").write_text("")
         assert lock.holder(machine) == "a step that has not written its name yet"
+
+
+def test_the_locks_are_in_a_directory_of_roots_own(machine: FakeMachine) -> None:
+    machine.path("/run").mkdir()
+    machine.path("/run/nested-pve-ha").mkdir(mode=0o777)
+    with lock.hold(machine, "install-node", wait_s=0, shared=True, scope="vm-101"):
+        directory = machine.path("/run/nested-pve-ha")
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()} == {
+            "machine.lock": 0o600,
+            "machine-vm-101.lock": 0o600,
+        }
+    assert not machine.exists("/run/lock"), "which is world-writable"
+
+
+@pytest.mark.parametrize("linked", ["/run/nested-pve-ha", "/run/nested-pve-ha/machine.lock"])
+def test_a_link_in_a_locks_place_is_not_followed(machine: FakeMachine, linked: str) -> None:
+    machine.write("/etc/victim", "precious")
+    link = machine.path(linked)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(machine.path("/etc/victim" if linked.endswith("lock") else "/etc"))
+    with pytest.raises(StepError) as refused, lock.hold(machine, "kvm-nested", wait_s=0):
+        pytest.fail("a link was followed")
+    assert refused.value.code == "lock-unsafe"
+    assert machine.read("/etc/victim") == "precious"
+    assert os.listdir(machine.path("/etc")) == ["victim"]  # noqa: PTH208

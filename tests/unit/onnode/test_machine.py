@@ -225,3 +225,32 @@ def test_the_clocks_of_a_real_machine(real: Machine) -> None:
     real.sleep(0.001)
     assert real.monotonic() > before
     assert real.time() > 1_700_000_000
+
+
+NO_UTF_8 = b"# caf\xe9, latin-1\r\nkey = \xff\xfe\r\nno line end \xc3"
+
+
+@pytest.mark.parametrize("may_hang", [(), ("/",)])
+def test_bytes_that_are_no_utf_8_survive(real: Machine, tmp_path: Path, may_hang: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_bytes(NO_UTF_8)
+    (tmp_path / "file").chmod(0o640)
+    real.may_hang = may_hang
+    text = real.read(str(tmp_path / "file") if may_hang else "/file")
+    assert text is not None
+    real.write("/file", text + "\n# more\n")
+    assert (tmp_path / "file").read_bytes() == NO_UTF_8 + b"\n# more\n"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_link_stays_where_a_file_is_changed(real: Machine, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/interfaces").write_text("before")
+    (tmp_path / "interfaces").symlink_to("kept/interfaces")
+    real.write("/interfaces", "after")
+    assert (tmp_path / "interfaces").is_symlink()
+    assert (tmp_path / "kept/interfaces").read_text() == "after"
+
+
+def test_what_a_program_prints_is_text_that_every_message_can_carry(real: Machine) -> None:
+    result = real.run(["printf", r"caf\351 10%%\r20%%\r\n"])
+    assert result.out == "caf\ufffd 10%\n20%\n"

@@ -267,6 +267,19 @@ class TestJournal:
         assert originals.load(machine)["files"]["/etc/thing"]["original"] == "original"
         assert machine.path(originals.PATH).stat().st_mode & 0o777 == 0o600
 
+    def test_an_original_that_is_no_utf_8_comes_back_byte_for_byte(self, machine: FakeMachine) -> None:
+        interfaces(machine, {"name": "vmbr0"})
+        machine.programs["qm"] = lambda *_: ""
+        run(machine, journal.STEP, Journal("dev"))
+        theirs = b"# caf\xe9\r\nthing \xff"
+        machine.path("/etc").mkdir(exist_ok=True)
+        machine.path("/etc/thing").write_bytes(theirs)
+        ours = (machine.read("/etc/thing") or "") + "\nmore"
+        originals.replace_file(machine, "/etc/thing", ours)
+        assert machine.path("/etc/thing").read_bytes() == theirs + b"\nmore"
+        run(machine, journal_restore.STEP, Journal("dev"))
+        assert machine.path("/etc/thing").read_bytes() == theirs
+
 
 class TestRestore:
     """Destroy leaves the outer host as it was found."""
@@ -281,7 +294,7 @@ class TestRestore:
 
     def files(self, machine: FakeMachine) -> dict[str, str]:
         root = machine.path("/")
-        skipped = ("/run/lock",)
+        skipped = ("/run/nested-pve-ha",)
         found = {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
         return {name: text for name, text in found.items() if not f"/{name}".startswith(skipped)}
 
