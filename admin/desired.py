@@ -6,7 +6,7 @@ not part of them: they are in the environment variable ``NESTED_PVE_SECRETS`` (:
 standard error; the last line of standard output is ``{"changed": bool, "facts": {...}}``. When a step runs again,
 ``PULUMI_COMMAND_STDOUT`` holds what the previous run printed.
 
-A step that makes something (``template``, ``container``) is called as ``admin step NAME --delete`` with the same
+A step that makes something (``storage``, ``template``, ``container``) is called as ``admin step NAME --delete`` with the same
 input to remove it, and removes only what carries ``stack_tag``. Units are part of the names.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnode.desired import ClusterLink  # noqa: TC001 - onnode.desired.parse reads the field types at run time
+from onnode.desired import ClusterLink, Storage  # noqa: TC001 - onnode.desired.parse reads the types at run time
 
 SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
 
@@ -142,6 +142,14 @@ class ApiUser:
 
 
 @dataclass(frozen=True)
+class ClusterStorage:
+    """Step ``storage``: a shared storage, made and kept through a working member; told from others' by a mark."""
+
+    members: list[Member]
+    storage: Storage
+
+
+@dataclass(frozen=True)
 class Image:
     """A file to download to a storage by the cluster itself."""
 
@@ -234,6 +242,7 @@ STEPS: dict[str, type[Any]] = {
     "verify-cluster": VerifyCluster,
     "check-certificate": CheckCertificate,
     "api-user": ApiUser,
+    "storage": ClusterStorage,
     "template": Template,
     "container": Container,
     "ha-ready": HaReady,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from admin import (
+    changeover,
     dead_nodes,
     description,
     engine,
@@ -101,6 +102,7 @@ def preview(stack: str) -> None:
             runner.create_stack()
         else:
             lab_instance.refuse_gone(state)
+            state = _in_todays_form(runner, state)
     with stage("Preview"):
         run = _judged(Place(described, runner, state or _EMPTY), "preview")
         _tell(run.events)
@@ -146,12 +148,21 @@ def _prepare(stack: str) -> Place:
     if lab_instance.is_gone(state):
         state = _recorded(runner, state, lab_instance.forgotten(state))
         out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
+    state = _in_todays_form(runner, state)
     if interrupted.has_pending(state):
         resolved, adopted = interrupted.resolve_pending(state)
         state = _recorded(runner, state, resolved)
         names = ", ".join(resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
     return Place(described, runner, state)
+
+
+def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, Any]:
+    """The record of an earlier version, rewritten before the engine takes what it does not know for superfluous."""
+    if not changeover.old_storages(state):
+        return state
+    out.print("  storages are kept by a step now: their record is rewritten, and nothing happens to them")
+    return _recorded(runner, state, changeover.changed_over(state, runner.stack))
 
 
 def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:

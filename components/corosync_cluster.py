@@ -17,6 +17,7 @@ from components import steps
 from components.config import topology
 from components.config.model import NfsStorage
 from components.facts import cluster_facts
+from onnode.desired import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,13 +99,13 @@ class CorosyncCluster(pulumi.ComponentResource):
             opts=steps.after(self),
         )
 
-    def _inside(self, *dependencies: pulumi.Resource) -> pulumi.ResourceOptions:
+    def _inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
         """Options of what lives in the cluster: it goes with the seed's VM, or stays with existing nodes."""
         seed = self._nodes[self._cluster.seed].vm
         return steps.after(
             self,
             *dependencies,
-            provider=self.provider,
+            **more,
             deleted_with=seed,
             retain_on_delete=topology.keeps_guests(self._site.config),
         )
@@ -120,20 +121,26 @@ class CorosyncCluster(pulumi.ComponentResource):
                 migration_cidr=str(network) if network else None,
                 migration_type="secure" if network else None,
                 ha_shutdown_policy=options.ha_shutdown_policy,
-                opts=self._inside(user),
+                opts=self._inside(user, provider=self.provider),
             )
         ]
 
     def _storages(self, user: pulumi.Resource) -> list[pulumi.Resource]:
         return [
-            proxmoxve.storage.Nfs(
+            steps.at_administrator(
                 f"{self._logical}-storage-{storage.name}",
-                resource_id=storage.name,
-                server=str(storage.server),
-                export=storage.export,
-                contents=sorted(storage.contents),
-                opts=self._inside(user),
+                "storage",
+                desired.ClusterStorage(self._site.members, self._wanted(storage)),
+                self._site.ssh_secrets,
+                self._inside(user),
+                removes=True,
+                remembers=True,
             )
             for storage in self._site.config.storages
             if isinstance(storage, NfsStorage)
         ]
+
+    def _wanted(self, storage: NfsStorage) -> Storage:
+        return Storage(
+            self._site.stack_tag, storage.name, str(storage.server), storage.export, sorted(storage.contents)
+        )

@@ -205,6 +205,18 @@ class ApiUser:
     role: str = "Administrator"
 
 
+@dataclass(frozen=True)
+class Storage:
+    """A shared storage over NFS in the cluster's configuration; what is not described there stays as it is."""
+
+    stack_tag: str
+    name: str
+    server: str
+    export: str
+    contents: list[str]
+    adopt: bool = False  # one of that name, server and export without a mark is this stack's, too
+
+
 def _of(kind: type[Any], value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
     accepted = (int, float) if kind is float else (kind,)
     if type(value) not in accepted:

@@ -34,6 +34,8 @@ STEPS = (
     "create-cluster",
     "join-cluster",
     "api-user",
+    "storage",
+    "storage --remove",
     "cluster-health",
 )
 

@@ -247,6 +247,22 @@ CODES: dict[str, Code] = {
         "The API user could not be made as described.",
         "resolve what pveum says; Proxmox VE wants passwords of at least 8 characters",
     ),
+    "storage-foreign": Code(
+        "A storage of the described name is there, and this stack did not make it.",
+        "give the storage another name, or describe it with kind: external; a foreign storage is never touched",
+    ),
+    "storage-differs": Code(
+        "A storage that this stack made has another type, server or export than described; Proxmox VE changes none of these.",
+        "describe it as it is, or remove it with `pvesm remove` (what lies on it stays), then run the same command again",
+    ),
+    "storage-failed": Code(
+        "Proxmox VE refused a change of a storage.",
+        "run the shown command on a member and resolve what it says; `showmount -e SERVER` tells whether the server exports",
+    ),
+    "mark-failed": Code(
+        "The file in /etc/pve that says which stack made a thing cannot be changed.",
+        "see to it that the cluster is quorate (`pvecm status` on a member), then run the same command again",
+    ),
     # -- packages
     "repository-unauthorized": Code(
         "A package repository refused access; the enterprise repositories need a subscription.",

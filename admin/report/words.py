@@ -43,7 +43,7 @@ WORDS = {
     "verify-cluster": "check members, votes and links from every side",
     "api-user": "API user for daily work",
     "proxmoxve:cluster/options:Options": "datacenter options",
-    "proxmoxve:storage/nfs:Nfs": "storage",
+    "storage": "shared storage in the cluster",
     "template": "make the template",
     "container": "make the container",
     "ha-ready": "check that its node can run it under HA",
@@ -54,6 +54,7 @@ WORDS = {
 }
 # What is done when a step goes; one that undoes nothing, or only waits, is not told.
 UNDONE = {
+    "storage": "take the storage out of the cluster; what lies on it stays",
     "journal": "put the host back as it was",
     "template": "destroy the template",
     "container": "destroy the container",

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from onnode import desired, formation
+from onnode import desired, formation, storage
 from onnode.errors import StepError
 
 CASES = Path(__file__).parents[2] / "cases" / "onnode"
-OBSERVED = {"create-cluster": formation.Observed, "join-cluster": formation.Observed}
+OBSERVED: dict[str, type[Any]] = {
+    "create-cluster": formation.Observed,
+    "join-cluster": formation.Observed,
+    "storage-remove": storage.Observed,
+}
 
 
 def load(kind: str) -> list[Any]:

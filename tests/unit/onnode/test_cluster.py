@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import hashlib
 import json
@@ -10,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import api_user, cluster_health, create_cluster, join_cluster, link_preflight, membership
+from onnode import (
+    api_user,
+    cluster_health,
+    create_cluster,
+    join_cluster,
+    link_preflight,
+    membership,
+    storage,
+    storage_remove,
+)
 from onnode.desired import (
     ApiUser,
     ClusterLink,
@@ -19,6 +29,7 @@ from onnode.desired import (
     LinkPeer,
     LinkPreflight,
     PreflightLink,
+    Storage,
 )
 from onnode.errors import StepError
 from onnode.machine import Result
@@ -750,3 +761,104 @@ class TestApiUser:
             run(machine, api_user.STEP, self.DESIRED)
         assert failed.value.code == "api-user"
         assert "at least 8 characters" in failed.value.observed
+
+
+class TestStorage:
+    DESIRED = Storage("stack-dev", "shared", "10.30.1.1", "/srv/pve-shared", ["rootdir", "images"])
+    MARK = "/etc/pve/nested-pve-ha/storage-shared"
+
+    @pytest.fixture
+    def storages(self, machine: FakeMachine) -> dict[str, dict[str, str]]:
+        """What the cluster has; the programs that write marks do what the real ones do."""
+        found: dict[str, dict[str, str]] = {"local": {"type": "dir", "path": "/var/lib/vz", "content": "iso"}}
+
+        def pvesh(arguments: list[str], _stdin: str) -> str | Result:
+            verb, path, *rest = arguments
+            options = {key.removeprefix("--"): value for key, value in zip(rest[::2], rest[1::2], strict=True)}
+            match verb, path:
+                case "get", "/storage":
+                    return json.dumps([{"storage": name, **values} for name, values in found.items()])
+                case "create", "/storage":
+                    name = options.pop("storage")
+                    if name in found:
+                        message = f"create storage failed: storage ID '{name}' already defined"
+                        return Result(("pvesh",), 25, err=message)
+                    found[name] = options
+                case "delete", _:
+                    del found[path.removeprefix("/storage/")]
+                case "set", _:
+                    one = found[path.removeprefix("/storage/")]
+                    one.pop(options.pop("delete", ""), None)
+                    one |= options
+            return ""
+
+        def dd(arguments: list[str], stdin: str) -> str:
+            machine.write(arguments[0].removeprefix("of="), stdin)
+            return ""
+
+        def rm(arguments: list[str], _stdin: str) -> str:
+            machine.remove(arguments[-1])
+            return ""
+
+        machine.programs |= {"pvesh": pvesh, "dd": dd, "rm": rm, "mkdir": lambda *_: ""}
+        return found
+
+    def test_from_nothing_and_away_again(self, machine: FakeMachine, storages: dict[str, dict[str, str]]) -> None:
+        twice(machine, storage.STEP, self.DESIRED)
+        assert storages["shared"] == {
+            "type": "nfs",
+            "server": "10.30.1.1",
+            "export": "/srv/pve-shared",
+            "content": "images,rootdir",
+        }
+        assert machine.read(self.MARK) == "stack-dev\n"
+        twice(machine, storage_remove.STEP, self.DESIRED)
+        assert list(storages) == ["local"]
+        assert machine.read(self.MARK) is None
+
+    def test_what_was_edited_by_hand_is_put_right_and_the_rest_stays(
+        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+    ) -> None:
+        run(machine, storage.STEP, self.DESIRED)
+        storages["shared"] |= {"content": "iso", "disable": "1", "nodes": "pve2", "options": "vers=4.2"}
+        twice(machine, storage.STEP, self.DESIRED)
+        assert storages["shared"]["content"] == "images,rootdir"
+        assert storages["shared"]["options"] == "vers=4.2"
+        assert not {"disable", "nodes"} & set(storages["shared"])
+
+    def test_somebody_elses_is_refused_with_nothing_changed_and_never_removed(
+        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+    ) -> None:
+        storages["shared"] = {"type": "nfs", "server": "10.30.1.1", "export": "/srv/pve-shared", "content": "images"}
+        before = copy.deepcopy(storages)
+        with pytest.raises(StepError, match="storage-foreign"):
+            run(machine, storage.STEP, self.DESIRED)
+        run(machine, storage_remove.STEP, self.DESIRED)
+        assert storages == before
+        assert machine.read(self.MARK) is None
+
+    def test_one_that_appears_between_the_look_and_the_act_is_not_taken_over(
+        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+    ) -> None:
+        foreign = {"type": "dir", "path": "/srv/theirs", "content": "images"}
+        write = machine.programs["dd"]
+
+        def dd(arguments: list[str], stdin: str) -> str | int | Result:
+            storages["shared"] = dict(foreign)
+            return write(arguments, stdin)
+
+        machine.programs["dd"] = dd
+        with pytest.raises(StepError, match="storage-failed"):
+            run(machine, storage.STEP, self.DESIRED)
+        assert storages["shared"] == foreign
+        with pytest.raises(StepError, match="storage-foreign"):
+            run(machine, storage.STEP, self.DESIRED)
+
+    def test_a_cluster_that_takes_no_writes_is_told(
+        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+    ) -> None:
+        machine.programs["mkdir"] = lambda *_: Result(("mkdir",), 1, err="mkdir: Permission denied")
+        with pytest.raises(StepError, match="mark-failed") as failed:
+            run(machine, storage.STEP, self.DESIRED)
+        assert "Permission denied" in failed.value.render()
+        assert "shared" not in storages

@@ -176,6 +176,7 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
     deletes = {step.name: step.inputs["delete"] for step in steps_of(dev) if "delete" in step.inputs}
     assert deletes == {
         "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
+        "cluster-storage-shared": ".venv/bin/python -m admin step storage --delete",
         "debian-template-template": ".venv/bin/python -m admin step template --delete",
         "ct01-container": ".venv/bin/python -m admin step container --delete",
         # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
@@ -187,10 +188,10 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
     }
 
 
-def test_no_step_has_triggers_and_only_the_identity_remembers(dev: Recording) -> None:
+def test_no_step_has_triggers_and_only_these_remember(dev: Recording) -> None:
     assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
     remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
-    assert remembering == ["design-identity"]
+    assert remembering == ["design-identity", "cluster-storage-shared"]
 
 
 def test_the_hosts_originals_are_written_down_before_anything_changes(dev: Recording) -> None:

@@ -1,0 +1,73 @@
+"""A state that an earlier version recorded keeps its storages when it is read by today's."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from admin import changeover
+from admin.desired import ClusterStorage
+from onnode.desired import parse
+
+CLUSTER = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster::cluster"
+INSIDE = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster$"
+OLD = f"{INSIDE}proxmoxve:storage/nfs:Nfs::cluster-storage-shared"
+NEW = f"{INSIDE}command:local:Command::cluster-storage-shared"
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
+MEMBERS = [{"name": "a", "address": "10.0.0.1", "host_key": "k", "node_id": 1, "votes": 1, "links": []}]
+INPUTS = {
+    "create": ".venv/bin/python -m admin step verify-cluster",
+    "stdin": json.dumps({"cluster": "home", "members": MEMBERS}),
+    "environment": SECRET,
+    "logging": "stderr",
+}
+STATE: dict[str, Any] = {
+    "deployment": {
+        "resources": [
+            {"urn": CLUSTER, "type": "nested-pve-ha:index:CorosyncCluster"},
+            {
+                "urn": f"{INSIDE}command:local:Command::cluster-verify",
+                "type": "command:local:Command",
+                "id": "cluster-verify4711",
+                "parent": CLUSTER,
+                "provider": "urn:…::default_1_2_1::id",
+                "inputs": INPUTS,
+                "outputs": {**INPUTS, "stdout": "{}"},
+            },
+            {
+                "urn": OLD,
+                "type": "proxmoxve:storage/nfs:Nfs",
+                "id": "shared",
+                "custom": True,
+                "parent": CLUSTER,
+                "provider": "urn:…::cluster-api::id",
+                "inputs": {"resourceId": "shared", "server": "10.30.1.1", "export": "/srv", "contents": ["rootdir"]},
+                "outputs": {"server": "10.30.1.1"},
+                "deletedWith": "urn:…::vm",
+            },
+            {"urn": "urn:…::template", "type": "command:local:Command", "dependencies": [OLD]},
+        ]
+    }
+}
+
+
+def test_a_recorded_storage_becomes_a_step_that_knows_it_as_ours() -> None:
+    before = copy.deepcopy(STATE)
+    changed = changeover.changed_over(STATE, "home")["deployment"]["resources"]
+    assert before == STATE
+    assert [resource["urn"] for resource in changed][2] == NEW
+    record = changed[2]
+    assert record["provider"] == "urn:…::default_1_2_1::id"
+    assert record["deletedWith"] == "urn:…::vm"
+    assert record["inputs"]["environment"] == SECRET
+    wanted = parse(ClusterStorage, json.loads(record["inputs"]["stdin"]))
+    assert (wanted.storage.name, wanted.storage.stack_tag, wanted.storage.adopt) == ("shared", "stack-home", True)
+    assert json.loads(record["outputs"]["stdout"])["facts"] == {"storage": "shared", "adopt": True}
+    assert changed[3]["dependencies"] == [NEW]
+    assert not changeover.old_storages({"deployment": {"resources": changed}})
+
+
+def test_where_no_cluster_was_verified_nothing_is_rewritten() -> None:
+    early = {"deployment": {"resources": [STATE["deployment"]["resources"][2]]}}
+    assert changeover.changed_over(early, "home") == early
