@@ -203,5 +203,21 @@ def live_node(api: Api, preferred: str) -> str:
 
 
 def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
-    """The options that are set otherwise than wanted; numbers and texts compare as texts, as Proxmox stores them."""
-    return {key: value for key, value in wanted.items() if str(config.get(key, "")) != value}
+    """The options that are set otherwise than wanted; numbers and texts compare as texts, as Proxmox stores them.
+
+    Tags are added: those that a user gave a guest stay.
+    """
+    found = {key: value for key, value in wanted.items() if str(config.get(key, "")) != value}
+    if "tags" in found:
+        tags = set(split_tags(str(config.get("tags", ""))))
+        missing = set(split_tags(wanted["tags"])) - {tag.lower() for tag in tags}
+        found |= {"tags": ";".join(sorted(tags | missing))}
+        if not missing:
+            del found["tags"]
+    return found
+
+
+def keeping(wanted: str, found: str) -> str:
+    """An option with sub-options, as `cpu: host,flags=+aes`: its first value as wanted, all others as they are found."""
+    first, comma, others = found.partition(",")
+    return wanted if first == found and not comma else f"{wanted}{comma}{others}"

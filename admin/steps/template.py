@@ -135,18 +135,36 @@ def _looked_up(api: Api, desired: Template) -> Found:
 
 
 def corrections(desired: Template, config: dict[str, Any]) -> dict[str, str]:
-    """What has to be set or deleted on an existing VM; pure."""
+    """What has to be set or deleted on an existing VM; pure. What the description says nothing of stays as it is."""
     wanted = options(desired)
-    set_ = guests.changes(wanted, {**config, "net0": without_mac(str(config.get("net0", "")))})
-    drives = sorted(key for key, value in config.items() if "media=cdrom" in str(value))
-    return set_ | ({"delete": ",".join(drives)} if drives else {})
+    for key in ("cpu", "agent"):
+        wanted[key] = guests.keeping(wanted[key], str(config.get(key, "")))
+    wanted["net0"] = _card(wanted["net0"], str(config.get("net0", "")))
+    set_ = guests.changes(wanted, config)
+    media = installation_media(config)
+    return set_ | ({"delete": ",".join(media)} if media else {})
 
 
-def without_mac(net: str) -> str:
-    """A network card's model and bridge, `virtio,bridge=vmbr0`, from `virtio=BC:24:11:…,bridge=vmbr0,…`."""
-    model, _, rest = net.partition(",")
-    bridge = next((part for part in rest.split(",") if part.startswith("bridge=")), "")
-    return f"{model.partition('=')[0]},{bridge}"
+def installation_media(config: dict[str, Any]) -> list[str]:
+    """The drives that hold an ISO image, or nothing; a cloud-init drive is no such thing, though it says `media=cdrom`."""
+    return sorted(key for key, value in config.items() if "media=cdrom" in str(value) and _is_medium(str(value)))
+
+
+def _is_medium(drive: str) -> bool:
+    volume = next((part for part in drive.split(",") if part != "media=cdrom"), "").removeprefix("file=")
+    return volume == "none" or ":iso/" in volume or volume.endswith(".iso")
+
+
+def _card(wanted: str, found: str) -> str:
+    """A card of the wanted model on the wanted bridge; its MAC, VLAN and other options as they are found."""
+    head, _, rest = found.partition(",")
+    model, bridge = wanted.split(",")
+    if not found:
+        return wanted
+    _, equals, mac = head.partition("=")
+    others = [part for part in rest.split(",") if part and not part.startswith("bridge=")]
+    card = [f"{model}{equals}{mac}", bridge, *others]
+    return found if sorted(card) == sorted(found.split(",")) else ",".join(card)
 
 
 def _correct(api: Api, found: Found, desired: Template) -> bool:
@@ -154,7 +172,13 @@ def _correct(api: Api, found: Found, desired: Template) -> bool:
     _refuse_other_disk(desired, str(config.get(DISK, "")))
     correction = corrections(desired, config)
     if correction:
-        note(f"setting {', '.join(sorted(correction))} of template {desired.name}")
+        told = [
+            f"removing {', '.join(f'{drive} ({config[drive]})' for drive in value.split(','))}"
+            if key == "delete"
+            else f"setting {key} to {value}, was {config.get(key, 'not set')}"
+            for key, value in sorted(correction.items())
+        ]
+        note(f"template {desired.name}: {'; '.join(told)}")
         api.put(f"{found.path}/config", **correction)
     return bool(correction)
 

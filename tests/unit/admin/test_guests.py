@@ -84,15 +84,55 @@ def test_a_template_as_wanted_needs_no_correction() -> None:
         ({"kvm": None}, {"kvm": "0"}),
         ({"agent": "0"}, {"agent": "1"}),
         ({"cpu": "host"}, {"cpu": "qemu64"}),
-        ({"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr1"}, {"net0": "virtio,bridge=vmbr0"}),
-        ({"net0": "e1000=BC:24:11:00:00:01,bridge=vmbr0"}, {"net0": "virtio,bridge=vmbr0"}),
+        ({"cpu": "host,flags=+aes"}, {"cpu": "qemu64,flags=+aes"}),
+        ({"agent": "0,fstrim_cloned_disks=1"}, {"agent": "1,fstrim_cloned_disks=1"}),
+        ({"tags": "customer;stack-dev"}, {"tags": "customer;nested-pve-ha;stack-dev"}),
+        ({"net0": None}, {"net0": "virtio,bridge=vmbr0"}),
+        ({"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr1"}, {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0"}),
+        (
+            {"net0": "e1000=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=7"},
+            {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=7"},
+        ),
         ({"ide2": "none,media=cdrom"}, {"delete": "ide2"}),
+        ({"ide2": "media=cdrom,file=local:iso/x.iso,size=1G"}, {"delete": "ide2"}),
+        (
+            {"ide2": "/mnt/x.iso,media=cdrom", "ide0": "shared:9000/vm-9000-cloudinit.qcow2,media=cdrom"},
+            {"delete": "ide2"},
+        ),
         ({"ide2": "local:iso/x.iso,media=cdrom", "ide3": "none,media=cdrom"}, {"delete": "ide2,ide3"}),
     ],
 )
 def test_a_template_is_corrected_where_it_differs(found: dict[str, Any], correction: dict[str, str]) -> None:
     config = {key: value for key, value in {**TEMPLATE_CONFIG, **found}.items() if value is not None}
     assert template.corrections(TEMPLATE, config) == correction
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"ide2": "shared:cloudinit"},
+        {"ide2": "shared:9000/vm-9000-cloudinit.qcow2,media=cdrom"},
+        {"ide2": "shared:vm-9000-cloudinit,media=cdrom,size=4M"},
+        {"ide2": "cdrom,media=cdrom"},
+        {"tags": "customer;nested-pve-ha;stack-dev"},
+        {"tags": "stack-dev;nested-pve-ha;Zone"},
+        {"cpu": "qemu64,flags=+aes"},
+        {"agent": "1,fstrim_cloned_disks=1"},
+        {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,queues=2,tag=7"},
+        {"net0": "virtio=BC:24:11:00:00:01,firewall=1,bridge=vmbr0"},
+        {"scsi1": "shared:9000/base-9000-disk-1.raw,size=8G", "net1": "virtio=BC:24:11:00:00:02,bridge=vmbr9"},
+        {"description": "theirs", "cicustom": "user=local:snippets/u.yaml", "onboot": 1, "serial0": "socket"},
+    ],
+)
+def test_what_a_user_put_into_a_template_stays(theirs: dict[str, Any]) -> None:
+    assert template.corrections(TEMPLATE, TEMPLATE_CONFIG | theirs) == {}
+
+
+def test_a_users_tags_of_a_container_stay() -> None:
+    config = CONTAINER_CONFIG | {"tags": "customer;nested-pve-ha;stack-dev"}
+    assert guests.changes(container.options(CONTAINER), config) == {}
+    config = CONTAINER_CONFIG | {"tags": "customer;stack-dev"}
+    assert guests.changes(container.options(CONTAINER), config) == {"tags": "customer;nested-pve-ha;stack-dev"}
 
 
 def test_a_container_as_wanted_needs_no_change() -> None:
