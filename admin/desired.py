@@ -61,7 +61,8 @@ class Identity:
     """Step ``identity``, before any node is touched: nothing changes that a live cluster cannot change.
 
     Compares with the previous run's facts and with every member that answers; one that does not answer is not
-    there yet. Refuses another cluster name, seed, or member name, id or link address, and a member left out.
+    there yet. Refuses another cluster name, seed, or member name, id or link address, and a member left out, of
+    what the live cluster has; what never came to be can change.
     Facts: ``{"cluster": name, "seed": name, "members": {name: {"node_id": int, "links": {number: address}}}}``.
     """
 

@@ -46,9 +46,10 @@ CODES: dict[str, Code] = {
         "put the old values back; for other ones, build a new stack beside this one and move the guests",
     ),
     "member-removed": Code(
-        "A member was left out of the configuration; removing nodes is not built yet.",
-        "describe the member again, also after a `pvecm delnode` by hand; "
-        "for a smaller cluster build a new stack and move the guests",
+        "A member was left out of the configuration; removing nodes is not built yet. A node that never became a member "
+        "can be left out.",
+        "describe the member again; for a smaller cluster move its guests away, power it off for good, "
+        "run `pvecm delnode` on a member, and then leave it out",
     ),
     "clusters-split": Code(
         "Two clusters carry the described name.",

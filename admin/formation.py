@@ -156,31 +156,64 @@ class Identity:
     members: dict[str, ConfNode]
 
 
-def refuse_renamed(before: Identity, now: Identity) -> None:
+@dataclass(frozen=True)
+class Live:
+    """What can be seen of the cluster before any node is touched.
+
+    Attributes:
+        cluster: its name; None when no node that answers is in one.
+        members: whom it lists.
+        silent: the described nodes that do not answer.
+    """
+
+    cluster: str | None
+    members: frozenset[str]
+    silent: tuple[str, ...]
+
+    def has(self, name: str) -> bool:
+        """Whether that node is a member, or may be one for all that can be seen."""
+        return name in self.members if self.cluster is not None else bool(self.silent)
+
+
+def live(seen: Iterable[Membership], silent: Iterable[str]) -> Live:
+    """What the nodes that answer say together; the newest list of members counts."""
+    looks = [look for look in seen if look.cluster is not None]
+    newest = max(looks, key=lambda look: look.config_version or 0, default=None)
+    listed = frozenset(node.name for node in newest.nodes) if newest else frozenset[str]()
+    return Live(newest.cluster if newest else None, listed, tuple(silent))
+
+
+def refuse_renamed(before: Identity, now: Identity, there: Live) -> None:
     """Refuse a changed name, seed, or member, compared with what an earlier run recorded.
+
+    What was described and never came to be can change: the live cluster decides. Where it cannot be seen, because
+    nodes are silent and no other one is in a cluster, whatever was described counts as there.
 
     Raises:
         AdminError: identity-changed, member-removed.
     """
-    changes = [("cluster name", before.cluster, now.cluster), ("seed", before.seed, now.seed)]
+    changes = [("cluster name", before.cluster, now.cluster)] if any(map(there.has, before.members)) else []
+    changes += [("seed", before.seed, now.seed)] if there.has(before.seed) else []
     changes += [
         ("member", shown(node), shown(now.members[name]))
         for name, node in before.members.items()
-        if name in now.members and node != now.members[name]
+        if name in now.members and node != now.members[name] and there.has(name)
     ]
+    unseen = f"; {', '.join(there.silent)} cannot be asked whether there is a cluster" if not there.cluster else ""
     if changed := [change for change in changes if change[1] != change[2]]:
         raise AdminError(
             "identity-changed",
             "what identifies a cluster was changed in the configuration",
-            observed="; ".join(f"{what} {new}" for what, _, new in changed),
+            observed="; ".join(f"{what} {new}" for what, _, new in changed) + unseen,
             expected="; ".join(f"{what} {old}" for what, old, _ in changed),
         )
-    if removed := sorted(set(before.members) - set(now.members)):
+    if removed := sorted(name for name in set(before.members) - set(now.members) if there.has(name)):
         raise AdminError(
             "member-removed",
             "a member was left out of the configuration",
-            observed=f"not described any more: {', '.join(removed)}",
-            expected="all members that the cluster was built with",
+            observed=f"not described any more: {', '.join(removed)}{unseen}",
+            expected="all members of the live cluster",
+            fix=f"power on {', '.join(there.silent)}, or describe {', '.join(removed)} again" if unseen else "",
         )
 
 

@@ -21,7 +21,7 @@ _READ = "hostname; cat /etc/pve/corosync.conf 2>/dev/null || cat /etc/corosync/c
 
 
 async def bring_about(desired: Identity, call: Call) -> Outcome:
-    """Compare with the run before, and with every node that answers.
+    """Compare with every node that answers, and with what was described in the run before.
 
     Raises:
         AdminError: identity-changed, member-removed, other-cluster, member-differs, member-unknown, host-key-mismatch.
@@ -29,14 +29,15 @@ async def bring_about(desired: Identity, call: Call) -> Outcome:
     now = formation.Identity(
         desired.cluster, desired.seed, {member.name: formation.described(member) for member in desired.members}
     )
-    if call.previous is not None:
-        formation.refuse_renamed(_recorded(call.previous), now)
     async with members.connections(desired.members, call.secrets.ssh_private_key, timeout_s=CONNECT_S) as opened:
         answers = await members.ask(opened, _look)
     for answer in answers.values():
         if isinstance(answer, StepError) and answer.code != "host-unreachable":
             raise answer
     seen = members.answered(answers)
+    if call.previous is not None:
+        there = formation.live(seen.values(), [name for name in answers if name not in seen])
+        formation.refuse_renamed(_recorded(call.previous), now, there)
     formation.refuse_other_cluster(desired.cluster, seen.values())
     for look in seen.values():
         formation.refuse_changed_identity(look.nodes, desired.members)
@@ -54,6 +55,7 @@ async def _look(connection: Connection) -> Membership:
         hostname,
         "absent" if conf is None else "member",
         cluster=conf.cluster if conf else None,
+        config_version=conf.version if conf else None,
         nodes=conf.nodes if conf else [],
         priorities=conf.priorities if conf else {},
     )

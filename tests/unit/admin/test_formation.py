@@ -388,10 +388,53 @@ BEFORE = formation.Identity(CLUSTER, "proxmox01", {f"proxmox0{n}": listed(n) for
     ],
 )  # fmt: skip
 def test_what_identifies_a_cluster_cannot_change(change: dict[str, Any], code: str, named: str) -> None:
+    there = formation.live(HEALTHY.values(), [])
     with pytest.raises(AdminError) as caught:
-        formation.refuse_renamed(BEFORE, replace(BEFORE, **change))
+        formation.refuse_renamed(BEFORE, replace(BEFORE, **change), there)
     assert caught.value.code == code
     assert named in caught.value.observed
+
+
+TWO = [joined(1, 1, 2), joined(2, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "silent"),
+    [
+        pytest.param(TWO, ["proxmox03"], id="a cluster without it"),
+        pytest.param([*TWO, stand_alone(3)], [], id="a cluster without it, and it answers"),
+        pytest.param([joined(1, 1, 2, 3, config_version=3), *(replace(look, config_version=4) for look in TWO)], [], id="taken out of the cluster since"),
+        pytest.param([stand_alone(1), stand_alone(2)], [], id="no cluster yet"),
+    ],
+)  # fmt: skip
+def test_a_node_that_is_no_member_can_be_left_out_renamed_or_renumbered(
+    seen: list[MembershipReport], silent: list[str]
+) -> None:
+    there = formation.live(seen, silent)
+    without = {name: node for name, node in BEFORE.members.items() if name != "proxmox03"}
+    for members in (without, {**without, "pve3": listed(3)}, {**without, "proxmox03": replace(listed(3), id=9)}):
+        formation.refuse_renamed(BEFORE, replace(BEFORE, members=members), there)
+
+
+def test_before_there_is_a_cluster_its_name_and_seed_can_change() -> None:
+    there = formation.live([stand_alone(1), stand_alone(2)], [])
+    formation.refuse_renamed(BEFORE, replace(BEFORE, cluster="office", seed="proxmox02"), there)
+
+
+def test_a_seed_that_the_cluster_does_not_have_any_more_can_change() -> None:
+    there = formation.live([joined(2, 2, 3), joined(3, 2, 3)], ["proxmox01"])
+    formation.refuse_renamed(BEFORE, replace(BEFORE, seed="proxmox02"), there)
+
+
+def test_what_nobody_can_tell_is_taken_for_a_member() -> None:
+    there = formation.live([stand_alone(1)], ["proxmox02"])
+    with pytest.raises(AdminError) as caught:
+        formation.refuse_renamed(
+            BEFORE, replace(BEFORE, members={"proxmox01": listed(1), "proxmox02": listed(2)}), there
+        )
+    assert caught.value.code == "member-removed"
+    assert "proxmox02 cannot be asked whether there is a cluster" in caught.value.observed
+    assert caught.value.fix == "power on proxmox02, or describe proxmox03 again"
 
 
 @pytest.mark.parametrize("found", [{0: 20, 1: 5}, {0: 20}, {}])
@@ -410,7 +453,8 @@ def test_priorities_that_are_not_described_are_not_compared() -> None:
 
 
 def test_a_fourth_member_is_no_change_of_identity() -> None:
-    formation.refuse_renamed(BEFORE, replace(BEFORE, members={**BEFORE.members, "proxmox04": listed(4)}))
+    there = formation.live(HEALTHY.values(), ["proxmox04"])
+    formation.refuse_renamed(BEFORE, replace(BEFORE, members={**BEFORE.members, "proxmox04": listed(4)}), there)
 
 
 # -- the cluster as it should be -----------------------------------------------------------------------------------------
