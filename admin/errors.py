@@ -74,6 +74,11 @@ CODES: dict[str, Code] = {
         "A node is to join with a name, an id or a link address that a member of the live cluster has.",
         "give the node a name, nodeId and link addresses of its own in the stack file",
     ),
+    "corosync-transport": Code(
+        "The cluster's corosync uses another transport than knet, such as udpu of old releases: one link, without a state.",
+        "stop HA, take the line `transport` out of /etc/pve/corosync.conf and raise config_version, then restart corosync "
+        "on all members at once; Proxmox VE's manual, Cluster Manager, has the steps",
+    ),
     "version-mismatch": Code(
         "A joining node has another major version of Proxmox VE than the cluster.",
         "upgrade the older side first, then run the same command again",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from admin.errors import AdminError
-from onnode.corosync import ConfNode, PeerLink, Quorum  # noqa: TC001 - pydantic reads the field types at run time
+from onnode.corosync import KNET, ConfNode, PeerLink, Quorum
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ class Membership:
     config_version: int | None = None
     nodes: list[ConfNode] = field(default_factory=list)
     priorities: dict[int, int] = field(default_factory=dict)
+    transport: str = KNET
     quorate: bool = False
     quorum: Quorum | None = None
     links: list[PeerLink] = field(default_factory=list)

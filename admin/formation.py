@@ -54,6 +54,24 @@ def refuse_other_cluster(cluster: str, seen: Iterable[Membership]) -> None:
         )
 
 
+def refuse_other_transport(seen: Iterable[Membership]) -> None:
+    """Refuse a cluster whose corosync is not on knet: it has one link, and nothing says whether that is connected.
+
+    Raises:
+        AdminError: corosync-transport.
+    """
+    others = {
+        look.node: look.transport for look in seen if look.cluster is not None and look.transport != corosync.KNET
+    }
+    if others:
+        raise AdminError(
+            "corosync-transport",
+            "corosync of a live cluster does not use knet",
+            observed=", ".join(f"{node} has transport {other}" for node, other in sorted(others.items())),
+            expected=f"transport {corosync.KNET}",
+        )
+
+
 def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member], *, subset: bool = False) -> None:
     """Refuse when a live cluster lists its nodes otherwise than described, or one that a described node would break.
 
@@ -237,6 +255,7 @@ def cluster_to_adopt(
     """
     seen = {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
     refuse_other_cluster(cluster, seen.values())
+    refuse_other_transport(seen.values())
     reporting = {name: look for name, look in seen.items() if look.cluster is not None}
     if not reporting:
         _refuse_silent(answers)
@@ -329,6 +348,7 @@ def plan_join(
             admin-key-missing, certificate-missing, node-id-twice, identity-taken.
     """
     refuse_other_cluster(cluster, [joiner, *present.values()])
+    refuse_other_transport(present.values())
     newest = max(present.values(), key=lambda look: look.config_version or 0)
     refuse_changed_identity(newest.nodes, members, subset=True)
     listed = newest.listed(joiner.node) is not None

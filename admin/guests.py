@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from admin.api import NO_NODE, ApiError
 from admin.errors import AdminError
 from admin.step import note
+from onnode.pve import split_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from admin.api import Api
     from admin.desired import Image
@@ -22,6 +22,7 @@ DOWNLOAD_S = 3600.0
 # Fencing takes 60 s and the lock of a dead node's agent another 120 s (pve-ha-manager, NodeStatus.pm, LRM.pm).
 RECOVERY_S = 360.0
 POLL_S = 0.5
+UNKNOWN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,16 @@ class Found:
 
 
 def find(api: Api, vmid: int) -> Found | None:
-    """Look a guest up in the whole cluster."""
-    resources = api.get("/cluster/resources")
-    guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
-    if guest is None:
-        return None
+    """Look a guest up in the whole cluster; one on a node that has not told its state yet is waited for."""
+    deadline = time.monotonic() + UNKNOWN_S
+    while True:
+        resources = api.get("/cluster/resources")
+        guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
+        if guest is None:
+            return None
+        if not _unknown(resources, guest["node"]) or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
     online = {entry["node"] for entry in resources if entry["type"] == "node" and entry.get("status") == "online"}
     return Found(
         vmid,
@@ -56,11 +62,6 @@ def find(api: Api, vmid: int) -> Found | None:
         frozenset(split_tags(guest.get("tags"))),
         guest.get("hastate"),
     )
-
-
-def split_tags(text: str | None) -> list[str]:
-    """Tags as a list; Proxmox separates them by semicolons and accepts commas and spaces."""
-    return [tag for tag in re.split(r"[;, ]+", text or "") if tag]
 
 
 def refuse_foreign(found: Found, kind: str, stack_tag: str) -> None:
@@ -191,15 +192,33 @@ def forget_download(api: Api, preferred: str, image: Image, content: str) -> Non
 
 
 def live_node(api: Api, preferred: str) -> str:
-    """The preferred node if it is online, else another one.
+    """The preferred node if it is online, else another one; a node that has not told its state yet is waited for.
 
     Raises:
         AdminError: guest-node-down.
     """
-    online = [entry["node"] for entry in api.get("/nodes") if entry.get("status") == "online"]
+    deadline = time.monotonic() + UNKNOWN_S
+    while True:
+        nodes = api.get("/nodes")
+        online = [entry["node"] for entry in nodes if entry.get("status") == "online"]
+        if preferred in online:
+            return preferred
+        waits = _unknown(nodes, preferred) or (not online and any(_unknown(nodes, entry["node"]) for entry in nodes))
+        if not waits or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
     if not online:
-        raise AdminError("guest-node-down", "no node is online", observed="none", expected=preferred)
-    return preferred if preferred in online else min(online)
+        states = ", ".join(f"{entry['node']} {entry.get('status')}" for entry in nodes)
+        raise AdminError("guest-node-down", "no node is online", observed=states or "no nodes", expected=preferred)
+    return str(min(online))
+
+
+def _unknown(entries: Sequence[dict[str, Any]], node: str) -> bool:
+    """Whether that node's state is unknown: its pvestatd tells it some 10 s after it was started, not at once."""
+    return any(
+        entry.get("node") == node and entry.get("type", "node") == "node" and entry.get("status") == "unknown"
+        for entry in entries
+    )
 
 
 def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:

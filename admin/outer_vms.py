@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from admin import members
 from admin.desired import Machine
 from admin.errors import AdminError
-from admin.guests import split_tags
 from components.config.model import NestedNode
+from onnode.pve import split_tags
 
 if TYPE_CHECKING:
     from admin.description import Description

@@ -5,9 +5,15 @@ The tools' layout is stable, their spacing is not (F21): everything is read by w
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KNET = "knet"  # what corosync 3 uses unless told otherwise, and the only transport with more than one link
 SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
 RING = re.compile(r"ring(\d+)_addr")
 MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)
@@ -33,6 +39,7 @@ class Conf:
     version: int
     nodes: list[ConfNode] = field(default_factory=list)
     priorities: dict[int, int] = field(default_factory=dict)  # link number -> priority; the higher one wins
+    transport: str = KNET
 
     def node(self, name: str) -> ConfNode | None:
         """The node of that name, if it is a member."""
@@ -110,7 +117,28 @@ def parse_conf(text: str) -> Conf | None:
             for values in interfaces
             if "knet_link_priority" in values
         },
+        totem.get("transport", KNET),
     )
+
+
+def resolved(conf: Conf | None, resolve: Callable[[str], list[str]]) -> Conf | None:
+    """The configuration with addresses where it has names, as corosync itself resolves them when it starts."""
+    if conf is None:
+        return None
+
+    def address(text: str) -> str:
+        return text if _is_address(text) else next(iter(resolve(text)), text)
+
+    nodes = [replace(node, links={n: address(text) for n, text in node.links.items()}) for node in conf.nodes]
+    return replace(conf, nodes=nodes)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _sections(text: str) -> list[tuple[tuple[str, ...], dict[str, str]]]:
@@ -133,8 +161,12 @@ def _sections(text: str) -> list[tuple[tuple[str, ...], dict[str, str]]]:
 
 def _conf_node(values: dict[str, str]) -> ConfNode:
     links = {int(match[1]): address for key, address in values.items() if (match := RING.fullmatch(key))}
+    # Entries of old releases carry no name: their first address stands for it.
     return ConfNode(
-        values.get("name", ""), _number(values.get("nodeid")), _number(values.get("quorum_votes", "1")), links
+        values.get("name", links.get(0, "")),
+        _number(values.get("nodeid")),
+        _number(values.get("quorum_votes", "1")),
+        links,
     )
 
 

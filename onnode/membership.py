@@ -10,11 +10,12 @@ import base64
 import binascii
 import dataclasses
 import hashlib
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import corosync, pve
+from onnode import corosync, network, pve
 from onnode.step import Step, act_never, decide_nothing
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ PVE_CONF = "/etc/pve/corosync.conf"
 PROBE = "/etc/pve/priv/nested-pve-ha.$(hostname).probe"
 PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
 LOOK_S = 15.0
+FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,16 @@ class Observed:
 
 
 def fingerprint(pem: str | None) -> str | None:
-    """The SHA-256 fingerprint of a certificate, in the form that `pvecm add --fingerprint` takes."""
+    """The SHA-256 fingerprint of a certificate, in the form that `pvecm add --fingerprint` takes.
+
+    Of a chain, the first certificate is the machine's own, the others are its issuers'.
+    """
+    first = FIRST_CERTIFICATE.search(pem or "")
     try:
-        der = ssl.PEM_cert_to_DER_cert((pem or "").strip())
+        der = ssl.PEM_cert_to_DER_cert(first[0]) if first else b""
     except ValueError:
+        return None
+    if not der:
         return None
     digest = hashlib.sha256(der).hexdigest().upper()
     return ":".join(digest[index : index + 2] for index in range(0, len(digest), 2))
@@ -111,8 +119,8 @@ def observe(machine: Machine, _desired: object = None) -> Observed:
     quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
     return Observed(
         node,
-        corosync.parse_conf(machine.read(LOCAL_CONF) or ""),
-        corosync.parse_conf(machine.read(PVE_CONF) or "") if mounted else None,
+        _conf(machine, LOCAL_CONF),
+        _conf(machine, PVE_CONF) if mounted else None,
         machine.exists(AUTHKEY),
         mounted,
         mounted and pve_writable(machine),
@@ -121,6 +129,11 @@ def observe(machine: Machine, _desired: object = None) -> Observed:
         links(machine) if quorum else [],
         guests(machine, node) if mounted else [],
     )
+
+
+def _conf(machine: Machine, path: str) -> corosync.Conf | None:
+    conf = corosync.parse_conf(machine.read(path) or "")
+    return corosync.resolved(conf, lambda name: network.resolve(machine, name))
 
 
 def pve_mounted(machine: Machine) -> bool:
@@ -165,6 +178,7 @@ def facts(observed: Observed, _desired: object = None) -> dict[str, Any]:
         "config_version": conf.version if conf else None,
         "nodes": [dataclasses.asdict(node) for node in conf.nodes] if conf else [],
         "priorities": conf.priorities if conf else {},
+        "transport": conf.transport if conf else corosync.KNET,
         "quorate": observed.quorate,
         "quorum": dataclasses.asdict(observed.quorum) if observed.quorum else None,
         "links": [dataclasses.asdict(link) for link in observed.links],

@@ -29,7 +29,8 @@ APT = (
     "Dpkg::Options::=--force-confold",
 )
 LOCKED = re.compile(r"Could not get lock (\S+?)\.? (?:It is held by (process .*)|- open)")
-KERNEL = re.compile(r"^(?:proxmox|pve)-kernel-(\d+(?:\.\d+)+-\d+-pve)(?:-signed)?$")
+# 6.17.2-2-pve; backports name their release, too: 6.14.11-6-bpo12-pve.
+KERNEL = re.compile(r"^(?:proxmox|pve)-kernel-(\d+(?:\.\d+)+-\d+(?:-[a-z0-9+.~]+)*-pve)(?:-signed)?$")
 # The first that matches says what an apt-get failure means.
 COMPLAINTS = (
     ("repository-unauthorized", re.compile(r"401 +Unauthorized|403 +Forbidden")),

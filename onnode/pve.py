@@ -43,8 +43,23 @@ class GuestConfig:
 
     @property
     def tags(self) -> list[str]:
-        """Its tags; Proxmox VE separates them by semicolons, and accepts commas and spaces."""
-        return [tag for tag in re.split(r"[;, ]+", self.values.get("tags", "")) if tag]
+        """Its tags, in lower case."""
+        return split_tags(self.values.get("tags"))
+
+
+def split_tags(text: str | None) -> list[str]:
+    """Tags as a list; Proxmox VE separates them by semicolons, and accepts commas and spaces.
+
+    It stores them in lower case, unless the cluster's tag style minds the case: then they are compared in it all the same.
+    """
+    return [tag for tag in re.split(r"[;, ]+", (text or "").lower()) if tag]
+
+
+def gib(size: str) -> float | None:
+    """A size in GiB, from Proxmox VE's text in the largest unit that divides it: 1024 from "1T"; None if it is none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", size)
+    powers = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+    return float(found[1]) * 1024.0 ** (powers[found[2]] - 3) if found else None
 
 
 def parse_version(text: str) -> Version | None:
@@ -135,5 +150,5 @@ def owned(config: GuestConfig, stack: str) -> bool:
 
 
 def stack_tag(stack: str) -> str:
-    """The tag that all VMs of a stack carry."""
-    return f"stack-{stack}"
+    """The tag that all guests of a stack carry; in lower case, as Proxmox VE stores it."""
+    return f"stack-{stack.lower()}"

@@ -11,7 +11,7 @@ from admin import api as cluster_api
 from admin import guests
 from admin.errors import AdminError
 from admin.step import note
-from onnode.pve import TAG
+from onnode.pve import TAG, gib
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
     """
     root = str(config.get("rootfs", ""))
     storage, _, rest = root.partition(":")
-    size = next((part.removeprefix("size=") for part in rest.split(",") if part.startswith("size=")), None)
-    found = {"storage": storage, "disk": size, "network": described_network(str(config.get("net0", "")))}
+    size = next((part.removeprefix("size=") for part in rest.split(",") if part.startswith("size=")), "")
+    found = {"storage": storage, "disk": _gib(gib(size)), "network": described_network(str(config.get("net0", "")))}
     wanted = {
         "storage": desired.storage,
-        "disk": f"{desired.disk_gib}G",
+        "disk": _gib(desired.disk_gib),
         "network": described_network(network(desired)),
     }
     if found != wanted:
@@ -101,6 +101,10 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
             observed=", ".join(f"{key} {value}" for key, value in found.items() if value != wanted[key]),
             expected=", ".join(f"{key} {value}" for key, value in wanted.items() if value != found[key]),
         )
+
+
+def _gib(size: float | None) -> str:
+    return "of unknown size" if size is None else f"{size:g} GiB"
 
 
 def described_network(net: str) -> str:

@@ -6,25 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 from admin import formation, members
 from admin.facts import Membership
-from onnode.corosync import ConfNode, parse_conf
+from onnode.corosync import KNET, ConfNode, parse_conf, resolved
 from onnode.errors import StepError
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from admin.desired import Identity
     from admin.ssh import Connection
     from admin.step import Call
 
 CONNECT_S = 1.0  # a node that is not there yet must not hold up the first run; later steps look again, longer
 LOOK_S = 10.0
-_READ = "hostname; cat /etc/pve/corosync.conf 2>/dev/null || cat /etc/corosync/corosync.conf 2>/dev/null || true"
+# What stands for the addresses of links may be names: each is told with its address, as the node itself resolves it.
+_READ = """hostname
+conf=$(cat /etc/pve/corosync.conf 2>/dev/null || cat /etc/corosync/corosync.conf 2>/dev/null)
+echo "$conf"
+echo "$conf" | sed -n 's/^ *ring[0-9]*_addr: *//p' | sort -u | while read -r name; do
+  echo "#resolved $name $(getent ahostsv4 "$name" | head -n1 | cut -d' ' -f1)"
+done
+"""
 
 
 async def bring_about(desired: Identity, call: Call) -> Outcome:
     """Compare with every node that answers, and with what was described in the run before.
 
     Raises:
-        AdminError: identity-changed, member-removed, other-cluster, member-differs, member-unknown, host-key-mismatch.
+        AdminError: identity-changed, member-removed, other-cluster, corosync-transport, member-differs, member-unknown, host-key-mismatch.
     """
     now = formation.Identity(
         desired.cluster, desired.seed, {member.name: formation.described(member) for member in desired.members}
@@ -39,6 +48,7 @@ async def bring_about(desired: Identity, call: Call) -> Outcome:
         there = formation.live(seen.values(), [name for name in answers if name not in seen])
         formation.refuse_renamed(_recorded(call.previous), now, there)
     formation.refuse_other_cluster(desired.cluster, seen.values())
+    formation.refuse_other_transport(seen.values())
     for look in seen.values():
         formation.refuse_changed_identity(look.nodes, desired.members)
         if look.cluster is not None:
@@ -50,7 +60,7 @@ async def _look(connection: Connection) -> Membership:
     """Straight from the files: an `existing` node may not have the on-node package yet."""
     done = await connection.run(_READ, timeout_s=LOOK_S)
     hostname, _, text = done.stdout.partition("\n")
-    conf = parse_conf(text)
+    conf = resolved(parse_conf(text), _resolver(text))
     return Membership(
         hostname,
         "absent" if conf is None else "member",
@@ -58,7 +68,14 @@ async def _look(connection: Connection) -> Membership:
         config_version=conf.version if conf else None,
         nodes=conf.nodes if conf else [],
         priorities=conf.priorities if conf else {},
+        transport=conf.transport if conf else KNET,
     )
+
+
+def _resolver(text: str) -> Callable[[str], list[str]]:
+    rows = [line.split() for line in text.splitlines() if line.startswith("#resolved ")]
+    known = {row[1]: row[2:] for row in rows if len(row) > 1}
+    return lambda name: known.get(name, [])
 
 
 def _facts(identity: formation.Identity) -> dict[str, Any]:

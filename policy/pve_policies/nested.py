@@ -57,8 +57,8 @@ def _designed_nodes(design: Subject) -> Iterator[str]:
 
 def _vm(vm: Subject) -> Iterator[str]:
     """Guests are the same type of resource; their parent, or a tag, tells nodes from them."""
-    tags = set(vm.props.get("tags") or ())
-    if vm.parent == NESTED_PVE_NODE or tags & set(vm.settings["tags"]):
+    tags = {tag.lower() for tag in vm.props.get("tags") or ()}  # as Proxmox VE stores them
+    if vm.parent == NESTED_PVE_NODE or tags & {tag.lower() for tag in vm.settings["tags"]}:
         cpu = vm.props.get("cpu") or {}
         cpu_type = cpu.get("type") or PROVIDER_DEFAULT_CPU
         yield from _without_virtualization(vm.props.get("name") or vm.name, cpu_type, cpu_type, cpu.get("flags") or ())

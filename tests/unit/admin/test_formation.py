@@ -237,6 +237,13 @@ def test_a_node_gets_in(
         pytest.param(stand_alone(2), [joined(1, 1, cluster="office")], "other-cluster", "office", id="seed elsewhere"),
         pytest.param(
             stand_alone(2),
+            [joined(1, 1, transport="udpu")],
+            "corosync-transport",
+            "proxmox01 has transport udpu",
+            id="the cluster of an old release",
+        ),
+        pytest.param(
+            stand_alone(2),
             [joined(1, 1, 2, nodes=[listed(1), replace(listed(2), id=9)])],
             "member-differs",
             "id 9",
@@ -412,8 +419,8 @@ def test_a_node_that_is_no_member_can_be_left_out_renamed_or_renumbered(
 ) -> None:
     there = formation.live(seen, silent)
     without = {name: node for name, node in BEFORE.members.items() if name != "proxmox03"}
-    for members in (without, {**without, "pve3": listed(3)}, {**without, "proxmox03": replace(listed(3), id=9)}):
-        formation.refuse_renamed(BEFORE, replace(BEFORE, members=members), there)
+    for changed in (without, {**without, "pve3": listed(3)}, {**without, "proxmox03": replace(listed(3), id=9)}):
+        formation.refuse_renamed(BEFORE, replace(BEFORE, members=changed), there)
 
 
 def test_before_there_is_a_cluster_its_name_and_seed_can_change() -> None:

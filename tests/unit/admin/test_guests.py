@@ -14,6 +14,7 @@ from admin.api import ApiError
 from admin.desired import Api, Container, HaReady, Image, Template, VerifyGuest
 from admin.errors import AdminError
 from admin.steps import container, ha_ready, template, verify_guest
+from onnode.pve import GuestConfig, owned, split_tags, stack_tag
 
 API = Api("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
 TEMPLATE = Template(
@@ -150,7 +151,7 @@ def test_memory_is_changed_where_the_container_runs() -> None:
     ("changed", "named"),
     [
         (replace(CONTAINER, storage="other"), "storage other"),
-        (replace(CONTAINER, disk_gib=2), "disk 2G"),
+        (replace(CONTAINER, disk_gib=2), "disk 2 GiB"),
         (replace(CONTAINER, bridge="vmbr1"), "bridge=vmbr1"),
         (replace(CONTAINER, address="192.168.0.200/24", gateway="192.168.0.1"), "ip=192.168.0.200/24,gw=192.168.0.1"),
     ],
@@ -190,9 +191,37 @@ def test_a_foreign_guest_is_never_touched(found: guests.Found) -> None:
     assert caught.value.code == "guest-foreign"
 
 
-@pytest.mark.parametrize("text", ["a;b", "a,b", "a b", "a; b", "a;b;"])
+@pytest.mark.parametrize(("size", "gib"), [("1T", 1024), ("1536G", 1536), ("2T", 2048), ("524288M", 512), ("1G", 1)])
+def test_sizes_are_compared_as_numbers(size: str, gib: int) -> None:
+    """Proxmox VE stores them in the largest unit that divides them: 1024 GiB becomes 1T."""
+    config = {**CONTAINER_CONFIG, "rootfs": f"shared:300/vm-300-disk-0.raw,size={size}"}
+    container.refuse_different(replace(CONTAINER, disk_gib=gib), config)
+    with pytest.raises(AdminError) as caught:
+        container.refuse_different(replace(CONTAINER, disk_gib=gib + 1), config)
+    assert caught.value.observed == f"disk {gib} GiB"
+
+
+def test_a_disk_whose_size_is_not_told_is_not_taken_for_the_wanted_one() -> None:
+    with pytest.raises(AdminError) as caught:
+        container.refuse_different(CONTAINER, {**CONTAINER_CONFIG, "rootfs": "shared:300/vm-300-disk-0.raw"})
+    assert caught.value.observed == "disk of unknown size"
+
+
+def test_the_guests_of_a_stack_with_capitals_in_its_name_are_its_own() -> None:
+    """Proxmox VE stores tags in lower case."""
+    assert stack_tag("Home") == "stack-home"
+    home = replace(CONTAINER, stack_tag=stack_tag("Home"))
+    stored = container.options(home)["tags"].lower()
+    assert guests.changes(container.options(home), {**CONTAINER_CONFIG, "tags": stored}) == {}
+    for tags in (stored, "nested-pve-ha;stack-Home"):  # the second: a cluster whose tag style minds the case
+        found = guests.Found(300, "lxc", "pve1", True, frozenset(split_tags(tags)), None)  # noqa: FBT003 - of the class
+        guests.refuse_foreign(found, "lxc", home.stack_tag)
+        assert owned(GuestConfig({"tags": tags}), "Home")
+
+
+@pytest.mark.parametrize("text", ["a;b", "A;b", "a,b", "a b", "a; b", "a;b;"])
 def test_tags_are_read_in_every_form_proxmox_accepts(text: str) -> None:
-    assert guests.split_tags(text) == ["a", "b"]
+    assert split_tags(text) == ["a", "b"]
 
 
 class FakeApi:
@@ -266,6 +295,45 @@ def test_a_guest_that_nobody_recovers_is_named(
         guests.wait_until_reachable(api, found, timeout_s)
     assert caught.value.code == "guest-node-down"
     assert "proxmox02 is offline" in caught.value.observed
+
+
+def test_a_node_that_has_not_told_its_state_yet_is_not_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pvestatd reports some seconds after a start; a template on such a node must not be taken away from it."""
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    api: Any = FakeApi(
+        resources("proxmox01", None, proxmox01="unknown", proxmox02="unknown"),
+        resources("proxmox01", None, proxmox01="online", proxmox02="unknown"),
+    )
+    found = guests.find(api, 300)
+    assert found is not None
+    assert found.node_online
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([{"proxmox01": "unknown", "proxmox02": "unknown"}, {"proxmox01": "online", "proxmox02": "unknown"}], "proxmox01"),
+        ([{"proxmox01": "unknown", "proxmox02": "online"}, {"proxmox01": "online", "proxmox02": "online"}], "proxmox01"),
+        ([{"proxmox01": "offline", "proxmox02": "online"}], "proxmox02"),
+        ([{"proxmox01": "offline", "proxmox02": "unknown"}, {"proxmox01": "offline", "proxmox02": "online"}], "proxmox02"),
+    ],
+)  # fmt: skip
+def test_a_node_is_waited_for_until_it_tells_its_state(
+    looks: list[dict[str, str]], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    answers = [[{"node": name, "status": status} for name, status in look.items()] for look in looks]
+    api: Any = SimpleNamespace(get=lambda _path: answers.pop(0) if len(answers) > 1 else answers[0])
+    assert guests.live_node(api, "proxmox01") == expected
+
+
+def test_nodes_that_never_tell_their_state_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    monkeypatch.setattr(guests, "UNKNOWN_S", 0)
+    api: Any = SimpleNamespace(get=lambda _path: [{"node": "proxmox01", "status": "unknown"}])
+    with pytest.raises(AdminError) as caught:
+        guests.live_node(api, "proxmox01")
+    assert caught.value.observed == "proxmox01 unknown"
 
 
 def test_a_guest_that_is_not_there_is_not_found() -> None:

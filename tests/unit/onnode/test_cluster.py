@@ -574,6 +574,24 @@ class TestMembership:
         assert not machine.ran("pvecm add")
         assert not machine.ran("systemctl stop"), "nothing is reset"
 
+    def test_the_first_certificate_of_a_chain_counts(self, machine: FakeMachine, joiner: Joiner) -> None:
+        del joiner
+        chain = f"subject=CN = proxmox02\n{pem('leaf')}{pem('intermediate')}{pem('root')}"
+        machine.write("/etc/pve/nodes/proxmox02/pveproxy-ssl.pem", chain)
+        facts = run(machine, membership.STEP, None).facts
+        assert facts["api_fingerprint"] == membership.fingerprint(pem("leaf"))
+        assert membership.fingerprint("no certificate") is None
+
+    def test_names_in_the_list_of_nodes_are_read_as_the_addresses_they_stand_for(
+        self, machine: FakeMachine, joiner: Joiner
+    ) -> None:
+        joiner.conf = joiner.conf.replace("ring0_addr: 10.10.1.186", "ring0_addr: proxmox02.corosync.example")
+        hosts = {"proxmox02": "192.168.0.186", "proxmox02.corosync.example": "10.10.1.186"}
+        machine.programs["getent"] = lambda arguments, _stdin: f"{hosts[arguments[-1]]} STREAM {arguments[-1]}\n"
+        facts = run(machine, join_cluster.STEP, JOIN).facts
+        assert facts["nodes"][1]["links"] == {0: "10.10.1.186", 1: "10.20.1.186"}
+        assert facts["transport"] == "knet"
+
     def test_without_quorum(self, machine: FakeMachine, joiner: Joiner) -> None:
         run(machine, join_cluster.STEP, JOIN)
         joiner.reachable = False

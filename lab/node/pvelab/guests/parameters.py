@@ -37,7 +37,8 @@ def _normalize(kind: str, key: str, value: str) -> str:
         return nics.normalize(kind, value)
     if drives.is_key(kind, key):
         return drives.parse(kind, key, value).text()
-    return ";".join(sorted(set(split(value)))) if key == "tags" else value
+    # Lower case always, unless the cluster's tag-style is case-sensitive (pve-guest-common, GuestHelpers).
+    return ";".join(sorted(set(split(value.lower())))) if key == "tags" else value
 
 
 def require(ctx: Context, vmid: int, pool: str | None, privilege: str) -> None:
