@@ -158,6 +158,10 @@ def _refuse_failed(done: subprocess.CompletedProcess[str], what: str) -> None:
     observed = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
     if "the stack is currently locked" in observed:
         raise AdminError("stack-locked", "another run holds this stack", observed=observed, expected="no other run")
+    if "failed to load checkpoint" in observed:
+        raise AdminError(
+            "state-damaged", "the recorded state cannot be read", observed=observed, expected="a whole state"
+        )
     raise AdminError("engine-failed", f"`pulumi {what}` failed", observed=observed)
 
 

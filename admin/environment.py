@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
+from admin import state_files
 from admin.errors import AdminError
 from toolchain import home
 from toolchain.errors import ToolchainError
@@ -12,6 +14,8 @@ from toolchain.errors import ToolchainError
 ROOT = Path(__file__).resolve().parent.parent
 OWN = ROOT / ".nested-pve"
 BACKEND_VARIABLE = "PULUMI_BACKEND_URL"
+FILES = "file://"
+NO_ATTRIBUTES = "metadata=skip"
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
@@ -33,7 +37,10 @@ def for_engine() -> dict[str, str]:
     if not environment.get(BACKEND_VARIABLE):
         state = OWN / "state"
         state.mkdir(parents=True, exist_ok=True)
-        environment[BACKEND_VARIABLE] = f"file://{state}"
+        environment[BACKEND_VARIABLE] = state.as_uri()
+    environment[BACKEND_VARIABLE] = without_attributes(environment[BACKEND_VARIABLE])
+    if backend := file_backend(environment):
+        state_files.heal(backend)
     # No `pip` hint and no update hint: what this project needs is locked.
     return environment | {"PULUMI_SKIP_UPDATE_CHECK": "true", "PYTHONUNBUFFERED": "1"}
 
@@ -41,6 +48,16 @@ def for_engine() -> dict[str, str]:
 def file_backend(environment: dict[str, str]) -> Path | None:
     """The directory of a state kept in files on this machine; None for every other backend."""
     url = environment.get(BACKEND_VARIABLE, "")
-    if not url.startswith("file://"):
+    if not url.startswith(FILES):
         return None
-    return Path(url.removeprefix("file://").replace("~", os.path.expanduser("~"), 1)) / ".pulumi"  # noqa: PTH111
+    path = unquote(url.removeprefix(FILES).partition("?")[0])
+    # The engine runs in ROOT, and takes a relative path from there.
+    return ROOT / os.path.expanduser(path) / ".pulumi"  # noqa: PTH111
+
+
+def without_attributes(url: str) -> str:
+    """The same backend; in files, the engine writes no attributes beside them, which a kill can leave empty."""
+    base, _, options = url.partition("?")
+    if not url.startswith(FILES) or "metadata" in parse_qs(options):
+        return url
+    return f"{base}?{options}&{NO_ATTRIBUTES}" if options else f"{base}?{NO_ATTRIBUTES}"

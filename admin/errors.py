@@ -176,6 +176,10 @@ CODES: dict[str, Code] = {
         "Another run holds the stack.",
         "wait until it has ended; if its machine is gone for good: `pulumi cancel --stack NAME` in `make shell`",
     ),
+    "state-damaged": Code(
+        "The recorded state of a stack, a file, is empty or cut off, as a machine that loses power can leave it.",
+        "bring the file back from your own backup; without one move it away, and `make up` says what to do without a state",
+    ),
     "vm-not-recorded": Code(
         "A VM of this stack exists that the stack's state does not know, as a killed run leaves it.",
         "record it with the shown `pulumi import` in `make shell`, or destroy it on the host if nothing in it is needed",

@@ -6,9 +6,9 @@ Only inside the lab is anything looked at: `python -m lab run` says which lab it
 from __future__ import annotations
 
 import copy
-import json
 from typing import TYPE_CHECKING, Any
 
+from admin import state_files
 from admin.errors import AdminError
 from admin.locks import PROJECT
 from components import design
@@ -65,7 +65,7 @@ def refuse_shared(stack: str, backend: Path) -> None:
     if now is None:
         return
     for file in sorted((backend / "stacks" / PROJECT).glob("*.json")):
-        latest = json.loads(file.read_text()).get("checkpoint", {}).get("latest") or {}
+        latest = state_files.latest(file)
         if file.stem != stack and recorded(latest.get("resources") or []) == now:
             raise AdminError(
                 "lab-in-use",

@@ -21,6 +21,7 @@ from admin import (
     orphans,
     outer_vms,
     policies,
+    state_files,
     vanished,
 )
 from admin.errors import AdminError
@@ -71,7 +72,7 @@ def up(stack: str, *, yes: bool) -> bool:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration, state and outer hosts"):
-        place = _compared_with_hosts(_prepare(stack))
+        place = _compared_with_hosts(_prepare(stack, yes=yes))
         dead_nodes.wait_for_recovery(place.description, place.state)
     refresh = REFRESH if place.has_resources else ()
     if not yes:
@@ -95,6 +96,8 @@ def preview(stack: str) -> None:
     """
     with stage("Configuration and state"):
         env = environment.for_engine()
+        if backend := environment.file_backend(env):
+            _put_back(backend, stack, None)
         described = description.read(stack, env)
         runner = engine.Engine(stack, env)
         state = runner.export()
@@ -116,7 +119,7 @@ def down(stack: str, *, yes: bool) -> None:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration and state"):
-        place = _prepare(stack)
+        place = _prepare(stack, yes=yes)
         dead_nodes.wait_for_recovery(place.description, place.state)
     if not place.has_resources:
         out.print("  nothing to destroy")
@@ -131,14 +134,14 @@ def down(stack: str, *, yes: bool) -> None:
 _EMPTY: dict[str, Any] = {"deployment": {}}
 
 
-def _prepare(stack: str) -> Place:
+def _prepare(stack: str, *, yes: bool) -> Place:
     """Read the description and the state, and put right what a killed run left."""
     env = environment.for_engine()
+    backend = environment.file_backend(env)
+    if backend:
+        _make_readable(backend, stack, (lambda _question: None) if yes else confirm)
     described = description.read(stack, env)
     runner = engine.Engine(stack, env)
-    backend = environment.file_backend(env)
-    for lock in locks.clear_stale(locks.find(backend, stack)) if backend else []:
-        out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
     if backend:
         lab_instance.refuse_shared(stack, backend)
     state = runner.export()
@@ -163,6 +166,17 @@ def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, A
         return state
     out.print("  storages are kept by a step now: their record is rewritten, and nothing happens to them")
     return _recorded(runner, state, changeover.changed_over(state, runner.stack))
+
+
+def _make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None:
+    for lock in locks.clear_stale(locks.find(backend, stack)):
+        out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
+    _put_back(backend, stack, ask)
+
+
+def _put_back(backend: Path, stack: str, ask: Callable[[str], None] | None) -> None:
+    if done := state_files.put_back(backend, stack, ask):
+        out.print(f"  {done}", markup=False, soft_wrap=True)
 
 
 def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def scratch(stack: str, settings: Mapping[str, str], config: Config) -> Iterator
         credentials.write_text(json.dumps(_worthless(config)))
         env = environment.for_engine() | {
             FILE_VARIABLE: str(credentials),
-            BACKEND_VARIABLE: f"file://{directory}",
+            BACKEND_VARIABLE: directory.as_uri(),
             PASSPHRASE_VARIABLES[0]: "nothing is kept",
         }
         env.pop(PASSPHRASE_VARIABLES[1], None)

@@ -1,0 +1,77 @@
+"""The real engine and a state in files that a crash left damaged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from admin import environment, state_files
+from admin.engine import Engine
+from admin.errors import AdminError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT = "name: nested-pve-ha\nruntime: python\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose state is kept in a directory that needs quoting."""
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    state = tmp_path / "my state, 50%"
+    state.mkdir()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", state.as_uri())
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "test")
+    return tmp_path
+
+
+def made(place: Path) -> tuple[Engine, Path]:
+    env = environment.for_engine()
+    engine = Engine("dev", env, place)
+    engine.create_stack()
+    backend = environment.file_backend(env)
+    assert backend is not None
+    return engine, backend
+
+
+def by_plain_pulumi(engine: Engine) -> Engine:
+    """As somebody calls the engine who sets only the directory."""
+    url = engine.environment["PULUMI_BACKEND_URL"].partition("?")[0]
+    return Engine(engine.stack, {**engine.environment, "PULUMI_BACKEND_URL": url}, engine.directory)
+
+
+def test_the_engine_writes_nothing_in_place(place: Path) -> None:
+    engine, backend = made(place)
+    assert (backend / "stacks" / "nested-pve-ha" / "dev.json").is_file()
+    assert not list(backend.rglob("*.attrs"))
+    Engine("other", by_plain_pulumi(engine).environment, place).create_stack()
+    assert list(backend.rglob("*.attrs")), "otherwise it does"
+
+
+def test_empty_attributes_and_an_empty_layout_are_healed_before_the_engine_reads(place: Path) -> None:
+    engine, backend = made(place)
+    recorded = engine.export()
+    for name in ("stacks/nested-pve-ha/dev.json.attrs", "meta.yaml"):
+        (backend / name).write_bytes(b"")
+        with pytest.raises(AdminError):
+            engine.export()
+        environment.for_engine()
+        assert engine.export() == recorded
+
+
+@pytest.mark.parametrize("size", [0, 40])
+def test_a_damaged_state_has_a_name_and_is_put_back(place: Path, size: int) -> None:
+    engine, backend = made(place)
+    recorded = engine.export()
+    assert recorded is not None
+    engine.replace_state(recorded, recorded)  # what is recorded twice stands in the backup, too
+    state = backend / "stacks" / "nested-pve-ha" / "dev.json"
+    state.write_bytes(state.read_bytes()[:size])
+
+    with pytest.raises(AdminError) as refused:
+        engine.export()
+    assert refused.value.code == "state-damaged"
+    assert state_files.put_back(backend, "dev")
+    assert engine.export() == recorded

@@ -1,0 +1,164 @@
+"""A state in files after a crash: what is damaged is put right, or refused with everything left as it is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from admin import environment, operations, state_files
+from admin.errors import AdminError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = time.time()
+DAMAGES = {"empty": b"", "cut off": b'{"version":3,"checkpoint":{"stack":"org', "zeroes": bytes(4096), "a list": b"[]"}
+
+
+def content(name: str) -> bytes:
+    return json.dumps({"version": 3, "checkpoint": {"stack": "dev", "latest": {"name": name}}}).encode()
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Path:
+    """A backend with a whole state; the engine's directories are there."""
+    for directory in ("stacks/nested-pve-ha", "backups/nested-pve-ha/dev", "history/nested-pve-ha/dev"):
+        (tmp_path / directory).mkdir(parents=True)
+    put(tmp_path, "stacks/nested-pve-ha/dev.json", content("latest"))
+    return tmp_path
+
+
+def put(backend: Path, name: str, data: bytes, *, age_s: float = 0) -> Path:
+    file = backend / name
+    file.write_bytes(data)
+    os.utime(file, (NOW - age_s, NOW - age_s))
+    return file
+
+
+def refuse(question: str) -> None:
+    raise AssertionError(question)
+
+
+def whole(backend: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(backend)): path.read_bytes() for path in backend.rglob("*") if path.is_file()}
+
+
+def test_a_whole_state_stays(backend: Path) -> None:
+    before = whole(backend)
+    assert state_files.put_back(backend, "dev", refuse) == ""
+    assert state_files.put_back(backend, "other", refuse) == ""
+    assert whole(backend) == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_is_put_back_from_the_moment_before(backend: Path, damage: bytes) -> None:
+    state = put(backend, "stacks/nested-pve-ha/dev.json", damage)
+    put(backend, "stacks/nested-pve-ha/dev.json.bak", content("before"), age_s=2)
+    put(backend, "history/nested-pve-ha/dev/dev-1.checkpoint.json", content("last run"), age_s=900)
+
+    said = state_files.put_back(backend, "dev", refuse)
+
+    assert "is empty or cut off" in said
+    assert "put back from dev.json.bak" in said
+    assert state.read_bytes() == content("before")
+    assert state.with_name("dev.json.damaged").read_bytes() == damage
+    assert state_files.put_back(backend, "dev", refuse) == ""
+
+
+def test_a_compressed_state_is_put_back(backend: Path) -> None:
+    (backend / "stacks/nested-pve-ha/dev.json").unlink()
+    packed = gzip.compress(content("before"))
+    state = put(backend, "stacks/nested-pve-ha/dev.json.gz", gzip.compress(content("latest"))[:20])
+    put(backend, "stacks/nested-pve-ha/dev.json.gz.bak", packed)
+    assert state_files.put_back(backend, "dev", refuse)
+    assert state.read_bytes() == packed
+
+
+@pytest.mark.parametrize("bak", [b"", content("long ago")])
+def test_an_older_state_is_put_back_only_after_asking(backend: Path, bak: bytes) -> None:
+    state = put(backend, "stacks/nested-pve-ha/dev.json", b"")
+    put(backend, "stacks/nested-pve-ha/dev.json.bak", bak, age_s=3600)
+    put(backend, "history/nested-pve-ha/dev/dev-1.checkpoint.json", content("last run"), age_s=900)
+    put(backend, "backups/nested-pve-ha/dev/dev.1.json", content("the run before"), age_s=1800)
+    before = whole(backend)
+    asked: list[str] = []
+
+    with pytest.raises(AdminError) as refused:
+        state_files.put_back(backend, "dev", None)
+    assert refused.value.code == "state-damaged"
+    assert "`make up`" in refused.value.fix
+    with pytest.raises(AssertionError, match="is older"):
+        state_files.put_back(backend, "dev", refuse)
+    assert whole(backend) == before
+    assert state_files.put_back(backend, "dev", asked.append)
+    assert "dev-1.checkpoint.json, is older" in asked[0]
+    assert state.read_bytes() == content("last run")
+
+
+def test_without_any_whole_state_nothing_is_touched(backend: Path) -> None:
+    put(backend, "stacks/nested-pve-ha/dev.json", b"")
+    put(backend, "stacks/nested-pve-ha/dev.json.bak", b"")
+    before = whole(backend)
+    with pytest.raises(AdminError) as refused:
+        state_files.put_back(backend, "dev", lambda _question: None)
+    assert refused.value.code == "state-damaged"
+    assert "your own backup" in refused.value.fix
+    assert whole(backend) == before
+
+
+def test_attributes_and_the_layout_are_put_right(backend: Path) -> None:
+    good = put(backend, "stacks/nested-pve-ha/dev.json.attrs", b'{"md5": "x"}')
+    for name in ("stacks/nested-pve-ha/dev.json.bak.attrs", "history/nested-pve-ha/dev/x.attrs", "meta.yaml.attrs"):
+        put(backend, name, b'{"user.c' if "bak" in name else b"")
+    layout = put(backend, "meta.yaml", b"")
+
+    assert len(state_files.heal(backend)) == 4
+
+    assert layout.read_text() == "version: 1\n"
+    assert list(backend.rglob("*.attrs")) == [good]
+    assert state_files.heal(backend) == []
+
+
+def test_another_stack_in_the_lab_is_read_from_its_backup(backend: Path) -> None:
+    state = put(backend, "stacks/nested-pve-ha/dev.json", b"")
+    assert state_files.latest(state) == {}
+    put(backend, "stacks/nested-pve-ha/dev.json.bak", content("before"))
+    assert state_files.latest(state) == {"name": "before"}
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "directory"),
+    [
+        ("file:///srv/state", "file:///srv/state?metadata=skip", "/srv/state/.pulumi"),
+        ("file:///srv/a%20b?no_tmp_dir=true", "file:///srv/a%20b?no_tmp_dir=true&metadata=skip", "/srv/a b/.pulumi"),
+        ("file:///srv/state?metadata=skip", "file:///srv/state?metadata=skip", "/srv/state/.pulumi"),
+        ("file://~/state", "file://~/state?metadata=skip", "/home/me/state/.pulumi"),
+        ("file://state", "file://state?metadata=skip", f"{environment.ROOT}/state/.pulumi"),
+        ("s3://bucket?region=eu", "s3://bucket?region=eu", None),
+    ],
+)
+def test_a_file_backend_is_known_by_its_url(
+    monkeypatch: pytest.MonkeyPatch, given: str, wanted: str, directory: str | None
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    url = environment.without_attributes(given)
+    assert url == wanted
+    found = environment.file_backend({"PULUMI_BACKEND_URL": url})
+    assert (str(found) if found else None) == directory
+
+
+def test_without_a_terminal_an_older_state_is_not_put_back(backend: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(backend, "stacks/nested-pve-ha/dev.json", b"")
+    put(backend, "stacks/nested-pve-ha/dev.json.bak", content("long ago"), age_s=3600)
+    before = whole(backend)
+    with open(os.devnull) as nobody:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdin", nobody)
+        with pytest.raises(AdminError) as refused:
+            state_files.put_back(backend, "dev", operations.confirm)
+    assert refused.value.code == "not-confirmed"
+    assert whole(backend) == before
