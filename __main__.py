@@ -5,7 +5,7 @@ import os
 import pulumi
 
 from components import credentials
-from components.config import ConfigError, load
+from components.config import ConfigError, load, stack_file
 from components.config.model import NestedNode
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
 from components.design import Design
@@ -21,6 +21,7 @@ settings, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_conf
 def read_site() -> Site:
     """The stack's description and secrets; every mistake in them ends the run here."""
     try:
+        stack_file.refuse_misread(pulumi.get_stack())
         config = load(settings)
         secrets = credentials.load(config, settings, secret_keys, os.environ)
     except ConfigError as error:

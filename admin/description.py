@@ -8,17 +8,17 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from admin.environment import BACKEND_VARIABLE, ROOT
 from admin.errors import AdminError
 from components import credentials
 from components.config import ConfigError, load
+from components.config import stack_file as files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from components.config import Config
+    from components.config.stack_file import StackFile
     from components.credentials import Credentials
 
 PULUMI_S = 60
@@ -87,25 +87,26 @@ class NoCredentialsError(InvalidConfigError):
     """Nothing says where the credentials are."""
 
 
-def text_of(file: Path) -> str:
-    """A stack file's text.
+def written(content: bytes | str, name: str) -> StackFile:
+    """The settings of a stack file as the engine hands them over; what is encrypted stays so.
+
+    Args:
+        content: of the file.
+        name: what to call the file.
 
     Raises:
         AdminError: config-invalid.
     """
     try:
-        return file.read_text()
-    except UnicodeDecodeError as error:
-        raise AdminError(
-            "config-invalid", f"{file.name} is no stack file", observed=str(error), expected="UTF-8"
-        ) from None
+        return files.parse(content, name)
+    except ConfigError as error:
+        raise InvalidConfigError(str(error)) from None
 
 
 def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict[str, str], set[str]]:
-    text = text_of(file)
-    written = parsed(text, file.name)
-    if "secure:" not in text:
-        return written, set()
+    own = written(file.read_bytes(), file.name)
+    if not own.encrypted:
+        return own.settings, set()
     command = ["pulumi", "config", "--stack", stack, "--json", "--show-secrets", "--non-interactive"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PULUMI_S, check=False
@@ -131,23 +132,3 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
         {key: str(entry.get("value", "")) for key, entry in values.items()},
         {key for key, entry in values.items() if entry.get("secret")},
     )
-
-
-def parsed(text: str, name: str) -> dict[str, str]:
-    """The settings of a stack file as the engine hands them over; what is encrypted stays so.
-
-    Args:
-        text: the file's text.
-        name: what to call the file.
-
-    Raises:
-        AdminError: config-invalid.
-    """
-    try:
-        settings = (yaml.safe_load(text) or {}).get("config") or {}
-        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
-    except yaml.YAMLError as error:
-        found = str(error)
-    except (AttributeError, TypeError):
-        found = "something else"
-    raise AdminError("config-invalid", f"{name} is no stack file", observed=found, expected="YAML, settings by key")

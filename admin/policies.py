@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from admin.environment import ROOT
 from admin.errors import AdminError
 from admin.failures import resource_name
+from components.config import ConfigError, stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +40,8 @@ def check(stack: str) -> None:
     Raises:
         AdminError: policies-invalid.
     """
-    _check(f"{PACK}/PulumiPolicy.yaml", lambda text: (yaml.safe_load(text) or {}).get("config") or {})
+    pack = f"{PACK}/PulumiPolicy.yaml"
+    _check(pack, lambda text: (stack_file.document(text, pack) or {}).get("config") or {})
     _check(settings_file(stack), json.loads)
 
 
@@ -53,7 +53,7 @@ def _check(name: str, parse: Callable[[str], Any]) -> None:
             from policy.pve_policies import RULES, settings  # noqa: PLC0415 - slow to load, and mostly nothing is set
 
             settings.initial(given, RULES)
-    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, AttributeError, TypeError, ConfigError, RecursionError) as error:
         expected = "for each rule a level, or an object of settings"
         raise AdminError("policies-invalid", f"{name} cannot be used", observed=str(error), expected=expected) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
+from components.config import texts
 from components.config.errors import ConfigError, Problem
-from components.config.load import CREDENTIALS_KEY, NAMESPACE, structural_problems
+from components.config.load import CREDENTIALS_KEY, structural_problems
 from components.config.model import ExistingNode, NestedNode, SshPublicKey
+from components.config.stack_file import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -149,14 +150,21 @@ def _read_file(environment: Mapping[str, str]) -> str:
 
 def _parse(document: str) -> Credentials:
     try:
-        return Credentials.model_validate(json.loads(document))
+        return Credentials.model_validate(_parts(document))
     except ValidationError as error:
         errors: list[Any] = error.errors(include_input=False)
         for item in errors:
             item["loc"] = (CREDENTIALS_KEY, *item["loc"])
         raise ConfigError(structural_problems(errors)) from None
-    except ValueError:
-        raise ConfigError([Problem(CREDENTIALS_KEY, "is not JSON", "write it as a JSON object")]) from None
+    except ValueError as error:
+        raise ConfigError([Problem(CREDENTIALS_KEY, str(error), "write it as a JSON object")]) from None
+
+
+def _parts(document: str) -> dict[str, Any]:
+    found = texts.value(document)
+    if not isinstance(found, dict):
+        raise ValueError("is not a JSON object")  # noqa: TRY004 - the caller tells both in the same way
+    return found
 
 
 def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:

@@ -13,17 +13,17 @@ from admin.report.described import whole
 from admin.report.markdown import render
 from admin.report.plan import Plan, read
 from admin.report.report import Report
-from admin.report.scratch import ENCRYPTED, scratch
+from admin.report.scratch import scratch
 from components import credentials
 from components.config import Config, ConfigError, load
 from components.facts import plain_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from admin.engine import Engine
     from admin.report.levels import Level
+    from components.config.stack_file import StackFile
 
 # Why the recorded state cannot be read, in few words; the configuration itself is known to be right by then.
 WHY = {
@@ -47,7 +47,7 @@ class _Described:
     """A stack whose configuration is right."""
 
     stack: str
-    settings: Mapping[str, str]
+    written: StackFile
     config: Config
     levels: list[Level]
 
@@ -93,17 +93,24 @@ def _report(stack: str, revision: str | None) -> Report:
         described = _described(stack, file, set_rules)
         runner, why = _readable(stack, env)
     except (ConfigError, AdminError) as error:
-        problem = error.render() if isinstance(error, AdminError) else str(error)
-        basis = f"{name} was checked; there is no preview."
-        return Report(stack, NOTHING, None, basis, problems=[problem], levels=set_rules)
-    return _with_state(described, runner) if runner else _without_state(described, revision, why)
+        return _not_right(stack, error, set_rules)
+    try:
+        return _with_state(described, runner) if runner else _without_state(described, revision, why)
+    except description.InvalidConfigError as error:  # the engine does not take it
+        return _not_right(stack, error, set_rules)
+
+
+def _not_right(stack: str, error: ConfigError | AdminError, set_rules: list[Level]) -> Report:
+    problem = error.render() if isinstance(error, AdminError) else str(error)
+    basis = f"Pulumi.{stack}.yaml was checked; there is no preview."
+    return Report(stack, NOTHING, None, basis, problems=[problem], levels=set_rules)
 
 
 def _described(stack: str, file: Path, set_rules: list[Level]) -> _Described:
-    settings = description.parsed(description.text_of(file), file.name)
-    config = load(settings)
-    credentials.refuse_plain(settings, _encrypted(settings))
-    return _Described(stack, settings, config, set_rules)
+    written = description.written(file.read_bytes(), file.name)
+    config = load(written.settings)
+    credentials.refuse_plain(written.settings, written.encrypted)
+    return _Described(stack, written, config, set_rules)
 
 
 def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
@@ -130,7 +137,7 @@ def _with_state(described: _Described, runner: Engine) -> Report:
 
 
 def _without_state(described: _Described, revision: str | None, why: str) -> Report:
-    with scratch(described.stack, described.settings, described.config) as runner:
+    with scratch(described.stack, described.config) as runner:
         plan = _previewed(runner)
     if why == NEVER_MADE:
         return Report(described.stack, plan, None, f"Nothing is compared: {why}.", levels=described.levels)
@@ -138,7 +145,7 @@ def _without_state(described: _Described, revision: str | None, why: str) -> Rep
     basis = f"Without the recorded state ({why}): {compared}, and the policies judged a plan from nothing."
     if revision is not None and before is not None and stacks.has_program(base.differing_files(revision)):
         basis += OTHER_PROGRAM
-    after = whole(described.config, _plain(described.settings))
+    after = whole(described.config, _plain(described.written))
     is_new = compared in (NO_REVISION, NO_SUCH_STACK.format(revision))
     return Report(described.stack, plan, before, basis, applied=is_new, after=after, levels=described.levels)
 
@@ -151,18 +158,16 @@ def _before(stack: str, revision: str | None) -> tuple[dict[str, Any] | None, st
     if text is None:
         return None, NO_SUCH_STACK.format(revision)
     try:
-        settings = description.parsed(text, revision)
-        return whole(load(settings), _plain(settings)), f"the stack files of `{revision}` and this change were compared"
+        written = description.written(text, revision)
+        return whole(
+            load(written.settings), _plain(written)
+        ), f"the stack files of `{revision}` and this change were compared"
     except (ConfigError, AdminError):
         return None, f"the stack file of `{revision}` is not right, so that nothing could be compared"
 
 
-def _plain(settings: Mapping[str, str]) -> list[str]:
-    return plain_secrets(settings, _encrypted(settings))
-
-
-def _encrypted(settings: Mapping[str, str]) -> list[str]:
-    return [key for key, text in settings.items() if ENCRYPTED in text]
+def _plain(written: StackFile) -> list[str]:
+    return plain_secrets(written.settings, written.encrypted)
 
 
 def _previewed(runner: Engine) -> Plan:

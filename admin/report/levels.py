@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from components.config import ConfigError, stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +48,10 @@ def parsed(pack: str | None, stack: str | None) -> dict[str, str]:
         ValueError: one of them cannot be read.
     """
     try:
-        shipped = (yaml.safe_load(pack) or {}).get("config") or {} if pack else {}
+        shipped = (stack_file.document(pack, "PulumiPolicy.yaml") or {}).get("config") or {} if pack else {}
         own = json.loads(stack) if stack else {}
         return {rule: _line(value) for rule, value in {**shipped, **own}.items()}
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
+    except (ConfigError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 

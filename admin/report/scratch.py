@@ -8,31 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from admin import engine, environment
+from admin import description, engine, environment
 from admin.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES, ROOT
 from components import host_keys
 from components.credentials import FILE_VARIABLE, STACK_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from admin.engine import Engine
     from components.config import Config
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "admin", "onnode", "policy", ".venv")
-ENCRYPTED = '"secure"'
 
 
 @contextmanager
-def scratch(stack: str, settings: Mapping[str, str], config: Config) -> Iterator[Engine]:
+def scratch(stack: str, config: Config) -> Iterator[Engine]:
     """The program with an empty state, removed afterwards.
 
     Args:
         stack: which stack.
-        settings: of its stack file. What is encrypted stays out: nothing here could open it.
-        config: the same, read.
+        config: its configuration. What is encrypted in the stack file stays out: nothing here could open it.
+
+    Raises:
+        AdminError: config-invalid: the engine itself does not take the stack file.
     """
     with tempfile.TemporaryDirectory(prefix="nested-pve-report-") as name:
         directory = Path(name)
@@ -40,8 +39,6 @@ def scratch(stack: str, settings: Mapping[str, str], config: Config) -> Iterator
             (directory / part).symlink_to(ROOT / part)
         for file in ROOT.glob(f"Pulumi.{stack}.policy.json"):
             (directory / file.name).symlink_to(file)
-        readable = {key: text for key, text in settings.items() if key != STACK_KEY and ENCRYPTED not in text}
-        (directory / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": readable}))
         credentials = directory / "credentials.json"
         credentials.touch(mode=0o600)
         credentials.write_text(json.dumps(_worthless(config)))
@@ -53,7 +50,20 @@ def scratch(stack: str, settings: Mapping[str, str], config: Config) -> Iterator
         env.pop(PASSPHRASE_VARIABLES[1], None)
         runner = engine.Engine(stack, env, directory)
         runner.create_stack()
+        readable = {key: text for key, text in _settings(runner).items() if key != STACK_KEY}
+        (directory / f"Pulumi.{stack}.yaml").write_text(json.dumps({"config": readable}))
         yield runner
+
+
+def _settings(runner: Engine) -> dict[str, str]:
+    """What the engine itself reads in the real stack file, without what is encrypted."""
+    file = description.stack_file(runner.stack)
+    found = runner.query("config", "--json", "--config-file", str(file))
+    if found.returncode != 0:
+        raise description.InvalidConfigError(
+            f"error[config-invalid]: the engine does not take {file.name}\n  observed: {found.stderr.strip()}"
+        )
+    return {key: entry["value"] for key, entry in json.loads(found.stdout).items() if not entry.get("secret")}
 
 
 def _worthless(config: Config) -> dict[str, Any]:

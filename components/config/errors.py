@@ -20,14 +20,32 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}\n    fix: {self.fix}"
+        return f"{_line(self.path, 80)}: {_line(self.message, 240)}\n    fix: {_line(self.fix, 220)}"
+
+
+MOST_TOLD = 35
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; carries every problem that was found."""
+    """The configuration cannot be used; carries every problem that was found, and tells the first of them.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    Args:
+        problems: that were found.
+        unexplained: how many more there are.
+    """
+
+    def __init__(self, problems: list[Problem], unexplained: int = 0) -> None:
         self.problems = problems
-        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"error[config-invalid]: {count} in the configuration\n{lines}")
+        total = len(problems) + unexplained
+        count = f"{total} problem" + ("s" if total > 1 else "")
+        lines = [f"  {problem}" for problem in problems[:MOST_TOLD]]
+        if total > len(lines):
+            lines.append(f"  and {total - len(lines)} more, which show when these are corrected")
+        super().__init__("\n".join([f"error[config-invalid]: {count} in the configuration", *lines]))
+
+
+def _line(text: str, most: int) -> str:
+    """One line of a terminal; keys and values come from a file that anybody may have written."""
+    printable = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[: most + 1])
+    short = printable.encode(errors="replace")[: most + 1]
+    return printable if len(short) <= most else f"{short[: most - 3].decode(errors='ignore')}…"

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from components.config import checks, schema
+from components.config import checks, schema, texts
 from components.config.errors import ConfigError, Problem
-from components.config.model import Config
+from components.config.model import WORDS, Config
+from components.config.stack_file import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pydantic_core import ErrorDetails
 
-NAMESPACE = "nested-pve-ha"
 CREDENTIALS_KEY = "credentials"
+LONGEST_KEY = 40
+QUOTES = "'"
+MOST_EXPLAINED = 1000  # of mistakes in the shape: more are not read by anybody
+_OLD_BOOLEANS = ("yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N")
 _UNION_NAMES = ("literal[", "lax-or-strict[")  # how the library names the arms of an untagged union
 _UNION_ARMS = {"nested", "existing", "vm", "container", "nfs", "external"}
 
@@ -33,7 +37,7 @@ def load(settings: Mapping[str, str]) -> Config:
         key.removeprefix(f"{NAMESPACE}:"): value for key, value in settings.items() if key.startswith(f"{NAMESPACE}:")
     }
     own.pop(CREDENTIALS_KEY, None)
-    return validate({key: _value(text) for key, text in own.items()})
+    return validate(_values(own))
 
 
 def validate(document: Mapping[str, Any]) -> Config:
@@ -45,17 +49,23 @@ def validate(document: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise ConfigError(structural_problems(error.errors())) from None
+        errors = error.errors(include_url=False)
+        raise ConfigError(structural_problems(errors[:MOST_EXPLAINED]), len(errors[MOST_EXPLAINED:])) from None
     if found := checks.problems(config):
         raise ConfigError(found)
     return config
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _values(texts_by_key: Mapping[str, str]) -> dict[str, Any]:
+    found, problems = {}, []
+    for key, text in texts_by_key.items():
+        try:
+            found[key] = texts.value(text)
+        except texts.BadJsonError as error:
+            problems.append(Problem(key, str(error), "correct the value; docs/config.md describes it"))
+    if problems:
+        raise ConfigError(problems)
+    return found
 
 
 def structural_problems(errors: Iterable[ErrorDetails]) -> list[Problem]:
@@ -86,20 +96,40 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
         case "missing":
             return "is missing", f"add {key}"
         case "extra_forbidden":
-            return "is not a known key", _spelling(key)
+            return "is not a known key", _spelling(key, schema.keys_at(error["loc"][:-1]))
         case "union_tag_not_found":
-            return "has no kind", f"add kind: {error['ctx']['discriminator']}, as docs/config.md lists them"
+            return "has no kind", f"add {error['ctx']['discriminator'].strip(QUOTES)}, as docs/config.md lists them"
+        case _:
+            return _wrong_value(error)
+
+
+def _wrong_value(error: ErrorDetails) -> tuple[str, str]:
+    value = error.get("input")  # of credentials it is not there
+    found = f"{_shown(value)} " if value is not None else ""
+    match error["type"]:
+        case "string_pattern_mismatch":
+            return f"{found}is not right", f"use {WORDS.get(error['ctx']['pattern'], error['msg'])}"
+        case "bool_type" if value in _OLD_BOOLEANS:
+            return f"{found}is a text in YAML 1.2", "write true or false"
+        case "string_type" if isinstance(value, (int, float)):
+            return f"{found}is no text", "put it in quotes"
+        case _ if value == "":
+            return "has no value", "give it one, or remove the key"
         case _:
             message = error["msg"].removeprefix("Value error, ")
-            found = f" (found {_shown(error['input'])})" if "input" in error else ""
+            found = f" (found {found.strip()})" if "input" in error else ""
             return f"{message}{found}", "correct the value; docs/config.md describes it"
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, (dict, list)):
+        return "a list" if isinstance(value, list) else "keys with values"
     text = json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 - one line of a terminal
 
 
-def _spelling(key: str) -> str:
-    near = difflib.get_close_matches(key, schema.known_keys(), n=1)
-    return f"did you mean {near[0]}? Otherwise remove it" if near else "remove it; docs/config.md lists the keys"
+def _spelling(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
+    if near:
+        return f"did you mean {near[0]}? Otherwise remove it"
+    return f"remove it; known here: {', '.join(known)}" if known else "remove it; docs/config.md lists the keys"

@@ -8,22 +8,71 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
-BridgeName = Annotated[str, StringConstraints(pattern=r"^vmbr[0-9]{1,4}$")]
-InterfaceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$")]
-StorageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]$")]
-GuestName = HostName
-MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$")]
-HttpsEndpoint = Annotated[str, StringConstraints(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?/?$")]
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/\S+$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\s]*[^\s/]$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
-SshPublicKey = Annotated[
-    str, StringConstraints(pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d{3}) [A-Za-z0-9+/=]+")
+# What a pattern asks for, in words: for refusals and for the reference page.
+WORDS: dict[str, str] = {}
+
+
+def shaped(pattern: str, words: str) -> StringConstraints:
+    """A text of a shape, and that shape in words."""
+    WORDS[pattern] = words
+    return StringConstraints(pattern=pattern)
+
+
+HostName = Annotated[
+    str,
+    shaped(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "at most 63 lower-case letters, digits and dashes, no dash at the ends"
+    ),
 ]
-UserId = Annotated[str, StringConstraints(pattern=r"^[^\s:/@]+@[A-Za-z][A-Za-z0-9._-]+$")]
+DomainName = Annotated[
+    str,
+    shaped(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
+        "lower-case letters, digits and dashes between dots, at most 63 each, no dash at their ends",
+    ),
+]
+BridgeName = Annotated[str, shaped(r"^vmbr[0-9]{1,4}$", "vmbr and a number of at most four digits: vmbr1")]
+InterfaceName = Annotated[
+    str,
+    shaped(
+        r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", "at most 15 letters, digits, _, . and -, a letter first: Linux takes no more"
+    ),
+]
+StorageName = Annotated[
+    str,
+    shaped(
+        r"^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]$",
+        "at least two letters, digits, _, . and -, a letter first, no sign last",
+    ),
+]
+GuestName = HostName
+MacAddress = Annotated[
+    str,
+    shaped(
+        r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$", "six pairs of hexadecimal digits between colons: BC:24:11:00:00:01"
+    ),
+]
+HttpsEndpoint = Annotated[
+    str,
+    shaped(
+        r"^https://[A-Za-z0-9.-]+(:[0-9]+)?/?$", "https://, a name or an IPv4 address, and the port: https://host:8006"
+    ),
+]
+HttpUrl = Annotated[str, shaped(r"^https?://[^\s/]+/\S+$", "http:// or https://, a host and a path, without spaces")]
+Sha256 = Annotated[str, shaped(r"^sha256:[0-9a-f]{64}$", "sha256: and 64 hexadecimal digits, lower case only")]
+AbsolutePath = Annotated[str, shaped(r"^/[^\s]*[^\s/]$", "a path from / on, without spaces and without / at the end")]
+FileName = Annotated[
+    str, shaped(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", "letters, digits, ., _, + and -, a letter or digit first")
+]
+SshPublicKey = Annotated[
+    str,
+    shaped(
+        r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d{3}) [A-Za-z0-9+/=]+",
+        "type and key of an SSH public key: ssh-ed25519 AAAA…",
+    ),
+]
+UserId = Annotated[str, shaped(r"^[^\s:/@]+@[A-Za-z][A-Za-z0-9._-]+$", "name@realm, without spaces, : and /")]
+CpuType = Annotated[str, shaped(r"^[A-Za-z0-9_.-]+$", "a processor type of Proxmox VE: letters, digits, _, . and -")]
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 Mtu = Annotated[int, Field(ge=1280, le=65520)]
 Keyboard = Literal[
@@ -130,12 +179,14 @@ class OuterHost(Model):
 class Installation(Model):
     """What all nested nodes are installed with."""
 
-    country: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")] = Field(default="at", description="Two letters.")
-    keyboard: Keyboard = Field(default="en-us", description="Keyboard layout of the console.")
-    timezone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*$")] = Field(
-        default="UTC", description="For example Europe/Vienna."
+    country: Annotated[str, shaped(r"^[a-z]{2}$", "two letters, lower case only: at")] = Field(
+        default="at", description="Two letters."
     )
-    mailto: Annotated[str, StringConstraints(pattern=r"^[^\s@]+@[^\s@]+$")] = Field(
+    keyboard: Keyboard = Field(default="en-us", description="Keyboard layout of the console.")
+    timezone: Annotated[
+        str, shaped(r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*$", "a name of the time zone database: Europe/Vienna")
+    ] = Field(default="UTC", description="For example Europe/Vienna.")
+    mailto: Annotated[str, shaped(r"^[^\s@]+@[^\s@]+$", "an address with one @ and no spaces")] = Field(
         description="Where the nodes send their mail."
     )
     filesystem: Literal["ext4", "xfs"] = Field(default="ext4", description="Root file system.")
@@ -149,9 +200,9 @@ class Maintenance(Model):
         default="no-subscription",
         description="Proxmox repository of the nodes; keep leaves it to you, enterprise needs a subscription.",
     )
-    uri: Annotated[str, StringConstraints(pattern=r"^https?://\S+[^/\s]$")] = Field(
-        default="http://download.proxmox.com/debian/pve", description="Where no-subscription packages come from."
-    )
+    uri: Annotated[
+        str, shaped(r"^https?://\S+[^/\s]$", "http:// or https://, without spaces and without / at the end")
+    ] = Field(default="http://download.proxmox.com/debian/pve", description="Where no-subscription packages come from.")
     upgrade: bool = Field(default=True, description="Run apt-get dist-upgrade.")
     reboot: bool = Field(default=True, description="Reboot when a newer kernel is installed than the one running.")
 
@@ -161,7 +212,7 @@ class _Node(Model):
     node_id: int = Field(ge=1, le=65535, description="Corosync's number for it; cannot change once it is a member.")
     votes: int = Field(default=1, ge=0, description="Its votes for the quorum.")
     address: IPv4Address = Field(description="Its management address.")
-    watchdog: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")] = Field(
+    watchdog: Annotated[str, shaped(r"^[A-Za-z0-9_]+$", "the name of a kernel module: letters, digits and _")] = Field(
         default="softdog",
         description="Watchdog module of its HA manager (/etc/default/pve-ha-manager): compared, never set; none: it has none.",
     )
@@ -176,7 +227,7 @@ class NestedNode(_Node):
     cores: int = Field(ge=1, description="Virtual processors.")
     memory_mib: int = Field(ge=1024, description="Memory in MiB. Ballooning is off.")
     disk_gib: int = Field(ge=8, description="Disk in GiB.")
-    cpu_type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")] = Field(
+    cpu_type: CpuType = Field(
         default="host", description="Processor type; guests need host, the policy pack refuses others."
     )
     links: tuple[IPv4Address, ...] = Field(description="Its address on each of the cluster's links, in their order.")
@@ -239,7 +290,7 @@ class ClusterApi(Model):
         description="https://name:8006. Best a DNS name with the address of every member: each is tried in turn."
     )
     user: UserId = Field(default="pulumi@pve", description="Made on the seed; the password is a credential.")
-    role: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")] = Field(
+    role: Annotated[str, shaped(r"^[A-Za-z0-9._-]+$", "letters, digits, ., _ and -")] = Field(
         default="Administrator", description="Its role on /."
     )
     tls: Tls = Field(
@@ -260,9 +311,13 @@ class ClusterOptions(Model):
 class Cluster(Model):
     """The Corosync cluster."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$")] = Field(
-        description="At most 15 letters, digits and dashes; cannot change once the cluster exists."
-    )
+    name: Annotated[
+        str,
+        shaped(
+            r"^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$",
+            "at most 15 letters, digits and dashes, no dash at the ends",
+        ),
+    ] = Field(description="At most 15 letters, digits and dashes; cannot change once the cluster exists.")
     seed: HostName = Field(description="The node on which it is created; cannot change once the cluster exists.")
     links: tuple[Link, ...] = Field(min_length=1, max_length=8, description="One to eight; the policy pack wants two.")
     latency_max_ms: float = Field(default=5.0, gt=0, description="Refuse a slower link, in milliseconds.")
@@ -318,9 +373,7 @@ class Template(Model):
     cores: int = Field(default=1, ge=1, description="Virtual processors.")
     memory_mib: int = Field(default=512, ge=16, description="Memory in MiB.")
     kvm: bool = Field(default=False, description="KVM in the guest: off is slower, and safe without nested KVM.")
-    cpu_type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")] = Field(
-        default="qemu64", description="Processor type; host works only with KVM."
-    )
+    cpu_type: CpuType = Field(default="qemu64", description="Processor type; host works only with KVM.")
     bridge: BridgeName = Field(default="vmbr0", description="Bridge of its network card, on the nodes.")
     image: Download | None = Field(default=None, description="Disk image to import; an empty disk when left out.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any
 
 from components.config.model import Config
@@ -11,6 +13,11 @@ PREFIX = "nested-pve-ha:"
 
 def model_schema() -> dict[str, Any]:
     """The schema of the model itself, keys without prefix."""
+    return copy.deepcopy(_built())
+
+
+@cache
+def _built() -> dict[str, Any]:
     return Config.model_json_schema(by_alias=True)
 
 
@@ -55,3 +62,37 @@ def known_keys() -> list[str]:
     for definition in model["$defs"].values():
         found.update(definition.get("properties", {}))
     return sorted(found)
+
+
+@cache
+def keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that a place of the configuration may have; none where the model does not reach.
+
+    Args:
+        location: as the library names it: keys, numbers in lists, and the kinds of tagged unions.
+    """
+    node = _built()
+    for part in location:
+        node = _resolved(_inside(node, part))
+    return sorted(node.get("properties", {}))
+
+
+def _inside(node: dict[str, Any], part: int | str) -> dict[str, Any]:
+    if isinstance(part, int):
+        found: dict[str, Any] = node.get("items", {})
+        return found
+    tagged = node.get("discriminator", {}).get("mapping", {})
+    if part in tagged:
+        return {"$ref": tagged[part]}
+    inner: dict[str, Any] = node.get("properties", {}).get(part, {})
+    return inner
+
+
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """What a reference names; of a value that may be left out, the value."""
+    arms = [arm for arm in node.get("anyOf", ()) if arm.get("type") != "null"]
+    if len(arms) == 1:
+        return _resolved(arms[0])
+    name = str(node.get("$ref", "")).rpartition("/")[2]
+    found: dict[str, Any] = _built()["$defs"][name] if name else node
+    return found

@@ -35,16 +35,21 @@ def test_secrets_that_cannot_be_read_are_named(
     assert named in caught.value.observed
 
 
-@pytest.mark.parametrize(
-    "text", ["config: [", "- a\n- b\n", "just words\n", "config: [a, b]\n", "config: {a: 2020-01-01}\n"]
-)
+@pytest.mark.parametrize("text", ["config: [", "- a\n- b\n", "just words\n", "config: [a, b]\n", "config: {a: [1}\n"])
 def test_a_file_that_holds_no_settings_is_named(text: str) -> None:
     with pytest.raises(AdminError) as caught:
-        description.parsed(text, "Pulumi.home.yaml")
+        description.written(text, "Pulumi.home.yaml")
     assert caught.value.code == "config-invalid"
-    assert "Pulumi.home.yaml is no stack file" in caught.value.render()
+    assert "Pulumi.home.yaml" in caught.value.render()
 
 
-@pytest.mark.parametrize("text", ["", "config:\n", "config: {}\n", "encryptionsalt: v1:abc\n"])
-def test_a_file_without_settings_has_none(text: str) -> None:
-    assert description.parsed(text, "Pulumi.home.yaml") == {}
+def test_what_is_encrypted_is_seen_in_any_notation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON it was once taken for the credentials themselves."""
+    monkeypatch.setattr(description, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.home.yaml").write_text('{"config": {"nested-pve-ha:credentials": {"secure": "v1:abc"}}}')
+    engine = tmp_path / "pulumi"
+    engine.write_text('#!/bin/sh\necho "error: incorrect passphrase" >&2\nexit 255\n')
+    engine.chmod(0o755)
+    with pytest.raises(AdminError) as caught:
+        description.read("home", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert caught.value.code == "stack-secrets"
