@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import originals, systemd
+from onnode import originals, ours, systemd
 from onnode.desired import Bridge, Dhcp
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -47,6 +47,11 @@ class Instance:
     config: str
     unit: systemd.Unit
 
+    @property
+    def serves(self) -> bool:
+        """Whether it runs, or would after a reboot."""
+        return self.unit.active == "active" or self.unit.enabled == "enabled"
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -78,6 +83,16 @@ dhcp-leasefile={LEASES}/dhcp-{bridge.name}.leases
 """
 
 
+def as_left(config: str) -> bool:
+    """Whether a configuration of ours is as we write it: else somebody changed it by hand."""
+    stack, bridge = parse_stack(config), re.search(r"^interface=(\S+)$", config, re.MULTILINE)
+    range_ = re.search(r"^dhcp-range=([\d.]+),([\d.]+),([\d.]+),12h$", config, re.MULTILINE)
+    if stack is None or bridge is None or range_ is None:
+        return False
+    start, end, netmask = range_.groups()
+    return config == config_text(stack, Bridge(bridge[1], f"{start}/{netmask}", start, end))
+
+
 def parse_stack(config: str) -> str | None:
     """The stack that a configuration of ours was made for."""
     found = re.match(r"# Made by nested-pve-ha for stack (\S+)\.\n", config)
@@ -97,14 +112,21 @@ def observe(machine: Machine, _desired: Dhcp) -> Observed:
 
 
 def decide(observed: Observed, desired: Dhcp) -> list[Action]:
-    """Stop before a configuration changes: killed in between, an inactive unit is what the next run sees."""
+    """Stop before a configuration changes: killed in between, an inactive unit is what the next run sees.
+
+    Raises:
+        StepError: foreign-file.
+    """
+    _refuse_foreign(observed, desired)
     if observed.unit_file != UNIT:
         return [Action("write-unit", UNIT_FILE)]
     served = {bridge.name: config_text(desired.stack, bridge) for bridge in desired.bridges if bridge.dhcp_start}
     actions = [
         Action("remove", bridge)
         for bridge, instance in observed.instances.items()
-        if bridge not in served and parse_stack(instance.config) == desired.stack
+        if bridge not in served
+        and parse_stack(instance.config) == desired.stack
+        and (as_left(instance.config) or instance.serves)
     ]
     for bridge, config in served.items():
         instance = observed.instances.get(bridge)
@@ -115,6 +137,14 @@ def decide(observed: Observed, desired: Dhcp) -> list[Action]:
             actions.append(Action("start", bridge))
     started = [action.what for action in actions if action.do == "start"]
     return [*actions, *([Action("settle", " ".join(started))] if started else [])]
+
+
+def _refuse_foreign(observed: Observed, desired: Dhcp) -> None:
+    ours.refuse_foreign(UNIT_FILE, observed.unit_file)
+    for bridge in desired.bridges:
+        instance = observed.instances.get(bridge.name)
+        if bridge.dhcp_start and instance is not None:
+            ours.refuse_foreign(f"{DIRECTORY}/{bridge.name}.conf", instance.config, desired.stack)
 
 
 def act(machine: Machine, _desired: Dhcp, action: Action) -> None:
@@ -151,10 +181,14 @@ def _settle(machine: Machine, bridges: list[str]) -> None:
 
 
 def remove(machine: Machine, bridge: str) -> None:
-    """Stop an instance for good, and forget its leases."""
+    """Stop an instance for good, and forget its leases; a configuration that was changed by hand stays."""
     systemd.systemctl(machine, "disable", "--now", unit_name(bridge))
     machine.remove(f"{LEASES}/dhcp-{bridge}.leases")
-    machine.remove(f"{DIRECTORY}/{bridge}.conf")
+    path = f"{DIRECTORY}/{bridge}.conf"
+    if as_left(machine.read(path) or ""):
+        machine.remove(path)
+    else:
+        machine.note(f"kept {path}: it was changed by hand")
 
 
 def facts(observed: Observed, _desired: Dhcp) -> dict[str, Any]:

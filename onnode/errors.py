@@ -100,6 +100,10 @@ CODES: dict[str, Code] = {
         "A subnet of the configuration is in use on another interface of the outer host.",
         "choose another subnet in the configuration",
     ),
+    "foreign-file": Code(
+        "A file that this program would write is there, and was not made by it.",
+        "move that file away on the machine; nothing foreign is ever overwritten",
+    ),
     "dhcp-failed": Code(
         "dnsmasq does not run for a bridge.", "`journalctl -u 'nested-pve-ha-dhcp@*'` on the outer host says why"
     ),
@@ -275,6 +279,10 @@ CODES: dict[str, Code] = {
     "repository-untrusted": Code(
         "A package repository's signature is missing or not by a known key.",
         "install the Proxmox archive keyring on the machine, or correct the repository's uri",
+    ),
+    "sources-unreadable": Code(
+        "apt cannot read its source lists, or could not after a change; nothing was changed.",
+        "correct the source list that apt names (`apt-get indextargets` on the machine reads them), then run the same command again",
     ),
     "keyring-missing": Code(
         "The key that signs Proxmox' packages is not on the machine.",

@@ -11,11 +11,12 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import membership, pve, toml, verify_host
+from onnode import membership, ours, pve, toml, verify_host
 from onnode.desired import InstallNode
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -59,6 +60,7 @@ class Observed:
     record: Record | None = None
     iso_there: bool = False
     base_iso_there: bool = True
+    leftovers: list[str] = field(default_factory=list)  # of a build that was killed: they hold secrets
 
     @property
     def identity(self) -> str:
@@ -104,6 +106,7 @@ def observe(machine: Machine, desired: InstallNode) -> Observed:
         record,
         record is not None and machine.exists(record.iso),
         machine.exists(desired.base_iso_path),
+        leftovers(machine, desired.stack, desired.vmid),
     )
 
 
@@ -144,6 +147,8 @@ def decide(observed: Observed, desired: InstallNode) -> list[Action]:
         )
     if not pve.owned(observed.config, desired.stack):
         raise verify_host.foreign_vmid(desired.vmid, observed.config)
+    if observed.leftovers:
+        return [Action("sweep", path) for path in observed.leftovers]
     if pinned(desired) in observed.keys:
         return _tidy(observed)
     if observed.record and observed.record.installed and observed.record.identity == observed.identity:
@@ -208,6 +213,8 @@ def act(machine: Machine, desired: InstallNode, action: Action) -> None:
         machine.check(["qm", "start", vmid], timeout_s=VM_S)
     elif action.do == "wait":
         _wait(machine, desired)
+    elif action.do == "sweep":
+        machine.remove_tree(action.what)
     elif action.do == "eject":
         _eject(machine, vmid)
     else:
@@ -255,6 +262,7 @@ def _validate(machine: Machine, desired: InstallNode) -> None:
 
 def _build(machine: Machine, desired: InstallNode) -> None:
     path = machine.check(["pvesm", "path", volume(desired)]).strip()
+    _refuse_foreign_image(machine, desired, path)
     _save(machine, desired, Record(Observed(_config(machine, desired.vmid)).identity, digest(desired), path))
     machine.remove(path)
     with _work_files(machine, desired) as files, _work_directory(machine, f"{path}.work") as work:
@@ -270,6 +278,14 @@ def _build(machine: Machine, desired: InstallNode) -> None:
             timeout_s=BUILD_S,
         )
     machine.path(path).chmod(0o600)
+
+
+def _refuse_foreign_image(machine: Machine, desired: InstallNode, path: str) -> None:
+    """The record is written before the image: one without a record is not ours, whatever its name."""
+    record = _record(machine, desired.stack, desired.vmid)
+    for found in (path, f"{path}.work"):
+        if machine.exists(found) and (record is None or record.iso != path):
+            raise ours.foreign(found, "no installation of this stack is recorded for it", "no such file")
 
 
 def _wait(machine: Machine, desired: InstallNode) -> None:
@@ -331,12 +347,24 @@ def _save(machine: Machine, desired: InstallNode, record: Record) -> None:
 
 
 def recorded(machine: Machine, stack: str) -> list[int]:
-    """The vmids of which this host remembers an installation."""
-    return [int(name[:-5]) for name in machine.names(f"{RECORDS}/{stack}") if name.endswith(".json")]
+    """The vmids of which this host remembers an installation, if only by what a killed build left."""
+    found = [re.match(r"\.?(\d+)[.-]", name) for name in machine.names(f"{RECORDS}/{stack}")]
+    return sorted({int(match[1]) for match in found if match})
+
+
+def leftovers(machine: Machine, stack: str, vmid: int) -> list[str]:
+    """Work files of a build that was killed; whoever holds the VM's lock knows that no build is at work."""
+    directory = f"{RECORDS}/{stack}"
+    names = [name for name in machine.names(directory) if re.match(rf"\.?{vmid}-", name)]
+    record = _record(machine, stack, vmid)
+    work = f"{record.iso}.work" if record and record.iso else ""
+    return [*(f"{directory}/{name}" for name in names), *([work] if work and machine.exists(work) else [])]
 
 
 def forget(machine: Machine, stack: str, vmid: int) -> None:
-    """Delete a CD that may be left, and then the record."""
+    """Delete a CD and work files that may be left, and then the record."""
+    for path in leftovers(machine, stack, vmid):
+        machine.remove_tree(path)
     record = _record(machine, stack, vmid)
     if record and record.iso:
         machine.remove(record.iso)

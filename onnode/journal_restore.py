@@ -26,6 +26,7 @@ class Observed:
     others: list[str] = field(default_factory=list)
     services: list[str] = field(default_factory=list)  # bridges on which this stack serves DHCP
     exports: bool = False
+    changed: list[str] = field(default_factory=list)  # files of this stack that somebody changed by hand
     images: list[int] = field(default_factory=list)  # vmids with an installation of this stack on record
     files: dict[str, bool] = field(default_factory=dict)  # path -> is it as we left it?
     packages: list[str] = field(default_factory=list)
@@ -42,12 +43,20 @@ class Observed:
 def observe(machine: Machine, desired: Journal) -> Observed:
     """Compare the journal with the machine."""
     journal = originals.load(machine)
-    configs = dhcp.observe(machine, Dhcp(desired.stack, [])).instances
+    configs = {
+        bridge: found
+        for bridge, found in dhcp.observe(machine, Dhcp(desired.stack, [])).instances.items()
+        if dhcp.parse_stack(found.config) == desired.stack
+    }
+    exports = machine.read(nfs_export.exports_file(desired.stack))
+    as_left = exports is not None and nfs_export.as_left(exports, desired.stack)
+    changed = [f"{dhcp.DIRECTORY}/{bridge}.conf" for bridge, found in configs.items() if not dhcp.as_left(found.config)]
     return Observed(
         desired.stack in journal["stacks"],
         [stack for stack in journal["stacks"] if stack != desired.stack],
-        [bridge for bridge, found in configs.items() if dhcp.parse_stack(found.config) == desired.stack],
-        machine.read(nfs_export.exports_file(desired.stack)) is not None,
+        [bridge for bridge, found in configs.items() if dhcp.as_left(found.config) or found.serves],
+        as_left,
+        [*changed, *([nfs_export.exports_file(desired.stack)] if exports is not None and not as_left else [])],
         install_node.recorded(machine, desired.stack),
         {path: originals.fingerprint(machine.read(path)) in entry["ours"] for path, entry in journal["files"].items()},
         journal["packages"],
@@ -65,7 +74,8 @@ def decide(observed: Observed, desired: Journal) -> list[Action]:
     if own:
         return own
     if observed.others or not observed.journal:
-        return [Action("leave", desired.stack)] if observed.entered else []
+        kept = [Action("keep-file", path) for path in observed.changed]
+        return [*kept, Action("leave", desired.stack)] if observed.entered else []
     return [
         *([Action("remove-packages", " ".join(observed.packages))] if observed.packages else []),
         *(Action("restore-file" if ours else "keep-file", path) for path, ours in observed.files.items()),
@@ -98,8 +108,8 @@ def _restore(machine: Machine, action: Action) -> None:
         _remove_packages(machine, action.what.split())
         journal["packages"] = []
     elif action.do.endswith("-file"):
-        entry = journal["files"].pop(action.what)
-        if action.do == "restore-file":
+        entry = journal["files"].pop(action.what, None)
+        if action.do == "restore-file" and entry is not None:
             _put_back(machine, action.what, entry["original"])
     elif action.do.endswith("-directory"):
         journal["directories"].remove(action.what)

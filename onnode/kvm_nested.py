@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import originals, pve
+from onnode import originals, ours, pve
 from onnode.desired import KvmNested
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -40,6 +40,7 @@ class Observed:
     options: list[Option] = field(default_factory=list)  # in the order in which modprobe applies them
     running: list[pve.RunningVm] = field(default_factory=list)  # only asked for when the module must be reloaded
     users: int = 0  # the module's reference count
+    own_file: str | None = None
 
 
 def options_text(*, enabled: bool) -> str:
@@ -76,6 +77,7 @@ def observe(machine: Machine, desired: KvmNested) -> Observed:
         _options(machine, module),
         _running(machine) if live is not None and is_on(live) != desired.enabled else [],
         int(machine.read(f"/sys/module/{module}/refcnt") or 0),
+        machine.read(OPTIONS_FILE),
     )
 
 
@@ -100,7 +102,7 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
     """Write the option, load the module, or reload it; refuse while VMs run.
 
     Raises:
-        StepError: no-virtualization, kvm-conflicting-options, kvm-in-use.
+        StepError: no-virtualization, kvm-conflicting-options, kvm-in-use, foreign-file.
     """
     if observed.virtualization is None:
         raise StepError(
@@ -111,6 +113,7 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
         )
     module = MODULES[observed.virtualization]
     if not _persisted(observed, desired):
+        ours.refuse_foreign(OPTIONS_FILE, observed.own_file)
         _refuse_overriding(observed, desired)
         return [Action("write", OPTIONS_FILE), *([] if _in_use_by(observed) else _load(observed, desired, module))]
     actions = _load(observed, desired, module)

@@ -300,8 +300,12 @@ class Machine:
         return any(files for _folder, _folders, files in os.walk(self.path(directory)))
 
     def remove_tree(self, directory: str) -> None:
-        """Make sure that a directory is not there, whatever is in it."""
-        shutil.rmtree(self.path(directory), ignore_errors=True)
+        """Make sure that a directory, or a file, is not there, whatever is in it."""
+        target = self.path(directory)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
 
 
 def _refuse_hanging(result: Result) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import originals, systemd
+from onnode import originals, ours, systemd
 from onnode.desired import NfsExport
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -40,6 +40,12 @@ def exports_text(desired: NfsExport) -> str:
     return f"# Made by nested-pve-ha for stack {desired.stack}.\n{desired.path} {desired.client_network}({OPTIONS})\n"
 
 
+def as_left(text: str, stack: str) -> bool:
+    """Whether a stack's exports file is as we write it: else it is foreign, or somebody changed it by hand."""
+    found = re.search(r"^(\S+) (\S+)\(", text, re.MULTILINE)
+    return found is not None and text == exports_text(NfsExport(stack, found[1], found[2]))
+
+
 def parse_exported(text: str) -> list[tuple[str, str]]:
     """Read `exportfs -s`: directory and client of each export."""
     found = [re.match(r"(\S+)\s+([^\s(]+)\(", line) for line in text.splitlines()]
@@ -57,7 +63,12 @@ def observe(machine: Machine, desired: NfsExport) -> Observed:
 
 
 def decide(observed: Observed, desired: NfsExport) -> list[Action]:
-    """From the directory up to the running export."""
+    """From the directory up to the running export.
+
+    Raises:
+        StepError: foreign-file.
+    """
+    ours.refuse_foreign(exports_file(desired.stack), observed.file, desired.stack)
     actions = []
     if not observed.directory:
         actions.append(Action("make-directory", desired.path))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from onnode import originals, packages, sources
+from onnode import originals, ours, packages, sources
 from onnode.desired import Repository
 from onnode.errors import StepError
 from onnode.machine import UTF_8
@@ -24,6 +24,7 @@ LIST = "/etc/apt/sources.list"
 DIRECTORY = "/etc/apt/sources.list.d"
 OWN_FILE = f"{DIRECTORY}/nested-pve-ha.sources"
 STAMP = "/var/lib/nested-pve-ha/apt-updated"
+TRIAL = "/var/lib/nested-pve-ha/apt-trial"
 FRESH_S = 6 * 3600.0
 KEYRINGS = (
     "/usr/share/keyrings/proxmox-archive-keyring.gpg",  # PVE 9
@@ -46,9 +47,13 @@ class Observed:
     proven: bool = False  # apt could fetch from exactly these source lists
     fresh: bool = False  # and did so not long ago
 
+    def of(self, path: str) -> list[sources.Source]:
+        """The enabled repositories of one file."""
+        return sources.parse(path, self.files.get(path, ""))
+
     def sources(self) -> list[sources.Source]:
         """All enabled repositories."""
-        return [source for path, text in self.files.items() for source in sources.parse(path, text)]
+        return [source for path in self.files for source in self.of(path)]
 
 
 def parse_suite(os_release: str) -> str:
@@ -95,7 +100,7 @@ def decide(observed: Observed, desired: Repository) -> list[Action]:
     """First the source lists and what a killed dpkg left, then apt's own lists, then the missing packages.
 
     Raises:
-        StepError: keyring-missing.
+        StepError: keyring-missing, foreign-file.
     """
     actions = _edits(observed, desired)
     missing = sorted(set(desired.packages) - set(observed.installed))
@@ -116,19 +121,32 @@ def _edits(observed: Observed, desired: Repository) -> list[Action]:
         for path, text in observed.files.items():
             if (off := sources.disable_enterprise(path, text)) != text:
                 edits.append(Action("disable-enterprise", path, off))
-    if not _has(observed, wanted(observed, desired)):
-        edits.append(Action("add-repository", OWN_FILE, sources.stanza(wanted(observed, desired), _keyring(observed))))
+    if (own := _own_file(observed, wanted(observed, desired))) != observed.files.get(OWN_FILE) and own is not None:
+        ours.refuse_foreign(OWN_FILE, observed.files.get(OWN_FILE))
+        edits.append(Action("add-repository", OWN_FILE, own))
     return edits
 
 
-def _has(observed: Observed, source: sources.Source) -> bool:
-    return any(
-        found.kind == "deb"
-        and found.uri == source.uri
-        and found.suite == source.suite
-        and set(source.components) <= set(found.components)
-        for found in observed.sources()
-    )
+def _own_file(observed: Observed, source: sources.Source) -> str | None:
+    """What our file has to be; None if it is not needed."""
+    others = [found for path in observed.files if path != OWN_FILE for found in observed.of(path)]
+    own = [found for found in observed.of(OWN_FILE) if sources.provides(found, source)]
+    if own and not _conflicts(observed, own[0]):
+        return observed.files[OWN_FILE]
+    if not own and any(sources.provides(found, source) for found in others):
+        return None
+    beside = [found.options for found in others if sources.same_place(found, source)]
+    usual = [] if beside and observed.keyring is None else [{"Signed-By": _keyring(observed)}]
+    # Ours follows the others where it must: apt reads no source at all when two of one place differ.
+    fitting = (one for one in (*usual, *beside) if not _conflicts(observed, replace(source, options=one)))
+    return sources.stanza(source, next(fitting, (*beside, *usual)[0]))
+
+
+def _conflicts(observed: Observed, own: sources.Source) -> bool:
+    """Whether apt could not read ours beside the others; it reads the files in this order."""
+    paths = sorted({*observed.files, OWN_FILE}, key=lambda path: (path != LIST, path))
+    found = [one for path in paths for one in ([own] if path == OWN_FILE else observed.of(path))]
+    return sources.conflict([one for one in found if sources.same_place(one, own)])
 
 
 def _keyring(observed: Observed) -> str:
@@ -145,6 +163,7 @@ def _keyring(observed: Observed) -> str:
 def act(machine: Machine, desired: Repository, action: Action) -> None:
     """Edit a source list, or call apt-get."""
     if action.text:
+        _try_out(machine, desired, action)
         originals.replace_file(machine, action.what, action.text)
     elif action.do == "finish":
         packages.finish(machine)
@@ -156,6 +175,46 @@ def act(machine: Machine, desired: Repository, action: Action) -> None:
         install = ("install", "--no-install-recommends", *names)
         originals.remember_packages(machine, packages.parse_new(packages.apt(machine, "-s", *install)))
         packages.apt(machine, *install)
+
+
+def _try_out(machine: Machine, desired: Repository, action: Action) -> None:
+    """Let apt read copies of the source lists with the change in them, before anything is changed.
+
+    Raises:
+        StepError: sources-unreadable.
+    """
+    files = observe(machine, desired).files
+    after = _unreadable(machine, {**files, action.what: action.text})
+    if after is None:
+        return
+    before = _unreadable(machine, files)
+    cause = "already" if before else f"any more after the change of {action.what}, which was not made"
+    raise StepError(
+        "sources-unreadable",
+        f"apt cannot read its source lists {cause}",
+        observed=before or after,
+        expected="source lists that apt can read",
+    )
+
+
+def _unreadable(machine: Machine, files: dict[str, str]) -> str | None:
+    """What apt complains about when it reads these source lists; None if they are well."""
+    machine.remove_tree(TRIAL)
+    try:
+        machine.path(f"{TRIAL}/parts").mkdir(mode=0o700, parents=True)
+        for path, text in files.items():
+            machine.write(_trial(path), text)
+        lists = ("-o", f"Dir::Etc::SourceList={machine.path(_trial(LIST))}")
+        parts = ("-o", f"Dir::Etc::SourceParts={machine.path(f'{TRIAL}/parts')}")
+        result = machine.run(["apt-get", *lists, *parts, "indextargets"])
+        complaints = [line for line in result.err.splitlines() if line.startswith("E:")]
+        return " | ".join(complaints).replace(f"{machine.path(TRIAL)}/parts", DIRECTORY) or None
+    finally:
+        machine.remove_tree(TRIAL)
+
+
+def _trial(path: str) -> str:
+    return f"{TRIAL}/sources.list" if path == LIST else f"{TRIAL}/parts/{path.rpartition('/')[2]}"
 
 
 def facts(observed: Observed, _desired: Repository) -> dict[str, Any]:

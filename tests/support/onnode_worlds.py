@@ -130,7 +130,9 @@ class Apt:
         return ""
 
     def apt(self, arguments: list[str], _stdin: str) -> str | Result:
-        verbs = [word for word in arguments if re.fullmatch(r"update|install|purge|dist-upgrade", word)]
+        verbs = [word for word in arguments if re.fullmatch(r"update|install|purge|dist-upgrade|indextargets", word)]
+        if verbs == ["indextargets"]:
+            return ""
         names = arguments[arguments.index(verbs[0]) + 1 :]
         names = [name for name in names if not name.startswith("-")]
         if self.broken and "-s" not in arguments:

@@ -196,6 +196,39 @@ class TestInstallNode:
         assert machine.read(ISO) is None
         assert host.installed
 
+    @pytest.mark.parametrize("installed", [True, False])
+    def test_what_a_killed_build_left_is_removed(self, machine: FakeMachine, host: OuterHost, installed: bool) -> None:  # noqa: FBT001
+        run(machine, install_node.STEP, INSTALL)
+        records = "/var/lib/nested-pve-ha/install/dev"
+        if not installed:
+            host.installed = False
+            machine.write(f"{records}/101.json", json.dumps({"identity": "", "digest": "", "iso": ISO}))
+        left = [f"{records}/101-answer.toml", f"{records}/.101-first-boot.nested-pve-ha-new", f"{ISO}.work/boot.img"]
+        for path in (*left, ISO):
+            machine.write(path, "secret")
+        machine.write(f"{records}/1012-answer.toml", "of another node, whose build may be at work")
+        run(machine, install_node.STEP, INSTALL)
+        assert [path for path in (*left, f"{ISO}.work", ISO) if machine.exists(path)] == []
+        assert machine.exists(f"{records}/1012-answer.toml")
+
+    def test_what_a_killed_build_left_is_forgotten_with_the_stack(self, machine: FakeMachine) -> None:
+        machine.write("/var/lib/nested-pve-ha/install/dev/101-answer.toml", "secret")
+        assert install_node.recorded(machine, "dev") == [101]
+        install_node.forget(machine, "dev", 101)
+        assert install_node.recorded(machine, "dev") == []
+        assert not machine.exists("/var/lib/nested-pve-ha/install/dev")
+
+    @pytest.mark.parametrize("there", [ISO, f"{ISO}.work"])
+    def test_an_image_without_a_record_is_not_ours(self, machine: FakeMachine, host: OuterHost, there: str) -> None:
+        machine.write(there, "precious")
+        with pytest.raises(StepError) as refused:
+            run(machine, install_node.STEP, INSTALL)
+        assert refused.value.code == "foreign-file"
+        assert there in refused.value.render()
+        assert machine.read(there) == "precious"
+        assert machine.read(CONF) == CONF_TEXT
+        assert not host.installed
+
     def test_an_installation_that_is_on_its_way_is_not_begun_again(self, machine: FakeMachine, host: OuterHost) -> None:
         host.seconds_to_install = INSTALL.timeout_s + 60.0
         with pytest.raises(StepError):
