@@ -49,7 +49,7 @@ help: ## List the commands
 	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
-.PHONY: venv toolchain lab up preview pr-report status shell down clean
+.PHONY: venv toolchain lab up adopt preview pr-report status shell down clean
 venv: .venv/.complete ## Make the Python environment from the locked requirements
 
 toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
@@ -62,6 +62,9 @@ lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
 	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 	@printf '\nNext: $(foreach do,preview status shell down,make $(do)$(OF) |) $(if $(IN_LAB),make clean | )make help (lists all)\n'
+
+adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
+	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
 	@$(ADMIN) preview --stack $(STACK)

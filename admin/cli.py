@@ -32,6 +32,15 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
     _look(stack, patience_s=SETTLE_S if changed else 0)
 
 
+@app.command()
+def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Record what is there and carries the stack's mark, where its state is lost; then bring all to what is described."""
+    from admin import operations  # noqa: PLC0415
+
+    operations.up(stack, yes=yes, adopting=True)
+    _look(stack, patience_s=SETTLE_S)
+
+
 def _look(stack: str, *, patience_s: float) -> None:
     from admin.status.command import status as look  # noqa: PLC0415
 

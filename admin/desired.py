@@ -221,6 +221,7 @@ class HaReady:
     sid: str  # "vm:200"
     timeout_s: int
     watchdogs: dict[str, str]  # module of each member's HA manager, by name
+    stack_tag: str = ""  # what marks the guest and its registration as ours; earlier versions recorded none
 
 
 @dataclass(frozen=True)

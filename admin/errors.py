@@ -121,6 +121,10 @@ CODES: dict[str, Code] = {
         "The described vmid is taken by a guest that this stack did not make.",
         "give the guest another vmid in the configuration; a foreign guest is never touched",
     ),
+    "ha-foreign": Code(
+        "An HA resource, rule or group of a described name is there, and this stack did not make it.",
+        "give the guest another name or vmid in the configuration, or take what is there out of HA yourself",
+    ),
     "guest-differs": Code(
         "A guest differs from the configuration in something that would need a new one.",
         "put the observed value into the configuration, or destroy the guest first",
@@ -158,7 +162,8 @@ CODES: dict[str, Code] = {
     ),
     "stack-state-missing": Code(
         "A stack file holds secrets, and the backend has no state of that stack: another checkout, or a lost state.",
-        "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; a new stack begins with `pulumi stack init`",
+        "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; `make adopt` where the state is lost for good; "
+        "a new stack begins with `pulumi stack init`",
     ),
     "stack-secrets": Code(
         "The stack's secrets cannot be decrypted.",
@@ -181,8 +186,16 @@ CODES: dict[str, Code] = {
         "bring the file back from your own backup; without one move it away, and `make up` says what to do without a state",
     ),
     "vm-not-recorded": Code(
-        "A VM of this stack exists that the stack's state does not know, as a killed run leaves it.",
-        "record it with the shown `pulumi import` in `make shell`, or destroy it on the host if nothing in it is needed",
+        "A guest of a described vmid came to be while the run went on.",
+        "run the same command again: it looks whose the guest is, and records it or refuses it by name",
+    ),
+    "state-lost": Code(
+        "What carries the stack's mark is there, and its state records nothing: another checkout, or a lost state.",
+        "bring back .nested-pve/state; where it is lost for good, `make adopt` records all that is there",
+    ),
+    "vm-moved": Code(
+        "The VM of a node is on another outer node than described: somebody has migrated it.",
+        "migrate it back (`qm migrate VMID NODE --online`), then run the same command again",
     ),
     "member-vm-missing": Code(
         "The VM of a cluster member was destroyed outside of this program; a lost member is not replaced yet.",

@@ -64,13 +64,27 @@ def find(api: Api, vmid: int) -> Found | None:
     )
 
 
+def is_ours(found: Found, stack_tag: str) -> bool:
+    """Whether this stack made a guest; what an earlier version recorded may have its tag in other case."""
+    return stack_tag.lower() in found.tags
+
+
+def left_alone(found: Found, stack_tag: str) -> bool:
+    """Whether a guest that is to be removed is somebody else's by now; it is told, and not touched."""
+    ours = is_ours(found, stack_tag)
+    if not ours:
+        tags = ", ".join(sorted(found.tags)) or "none"
+        note(f"guest {found.vmid} on {found.node} is not this stack's any more (tags: {tags}): left alone")
+    return not ours
+
+
 def refuse_foreign(found: Found, kind: str, stack_tag: str) -> None:
     """Refuse a guest that this stack did not make.
 
     Raises:
         AdminError: guest-foreign.
     """
-    if found.kind != kind or stack_tag not in found.tags:
+    if found.kind != kind or not is_ours(found, stack_tag):
         raise AdminError(
             "guest-foreign",
             f"vmid {found.vmid} is taken by a guest that this stack did not make",
@@ -114,13 +128,23 @@ def _answers(api: Api, found: Found) -> bool:
     return True
 
 
-def release_from_ha(api: Api, sid: str, timeout_s: float = TASK_S) -> None:
+def release_from_ha(api: Api, sid: str, stack_tag: str = "", timeout_s: float = TASK_S) -> None:
     """Take a guest out of the HA manager, if it still is in, and wait until that has let go of it (F15).
+
+    Args:
+        api: the cluster's.
+        sid: the guest's name there.
+        stack_tag: only a registration with this comment is taken away; any, if empty.
+        timeout_s: how long to wait.
 
     Raises:
         AdminError: task-timeout.
     """
-    if sid in {entry["sid"] for entry in api.get("/cluster/ha/resources")}:
+    entry = next((entry for entry in api.get("/cluster/ha/resources") if entry["sid"] == sid), None)
+    if entry is not None:
+        if stack_tag and str(entry.get("comment", "")).strip().lower() != stack_tag.lower():
+            note(f"{sid} was registered with HA by somebody else: left alone")
+            return
         api.delete(f"/cluster/ha/resources/{sid}")
 
     def released() -> bool:

@@ -28,6 +28,22 @@ IDS: dict[str, Callable[[State], str]] = {
         f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
     ),
 }
+# What a provider decides by itself and does not read back: without it the first run would change each.
+DEFAULTS: dict[str, State] = {
+    "proxmoxve:network/linux/bridge:Bridge": {"timeoutReload": 100, "vlanAware": False},
+    "proxmoxve:download/file:File": {"uploadTimeout": 600, "verify": True},
+}
+
+
+def as_made(kind: str, inputs: State) -> State:
+    """Id and outputs of a resource that was made with these inputs, for the refresh to correct; pure.
+
+    Raises:
+        KeyError: the inputs do not tell how the provider identifies it.
+    """
+    identity = IDS[kind](inputs)
+    # The provider's own reading goes by the `id` among the outputs.
+    return {"id": identity, "outputs": {**DEFAULTS.get(kind, {}), **inputs, "id": identity}}
 
 
 def resolve_pending(exported: State) -> tuple[State, list[str]]:
@@ -54,13 +70,9 @@ def has_pending(exported: State) -> bool:
 
 
 def _recorded(resource: State) -> State | None:
-    identify = IDS.get(resource["type"])
-    if identify is None:
-        return None
-    inputs = resource.get("inputs") or {}
     try:
-        identity = identify(inputs)
+        made = as_made(resource["type"], resource.get("inputs") or {})
     except KeyError:
         return None
     # What it was being made with is the best guess at what it is; the refresh corrects it.
-    return {**resource, "id": identity, "outputs": resource.get("outputs") or inputs}
+    return {**resource, **made, "outputs": resource.get("outputs") or made["outputs"]}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from admin import (
+    adoption,
+    belongings,
     changeover,
     dead_nodes,
     description,
@@ -18,11 +19,11 @@ from admin import (
     interrupted,
     lab_instance,
     locks,
-    orphans,
-    outer_vms,
     policies,
     state_files,
     vanished,
+    whereabouts,
+    withdrawal,
 )
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -30,10 +31,12 @@ from admin.narration import Narrator, out, stage, summary
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from admin.belongings import Findings
     from admin.description import Description
     from admin.engine import Event
+    from admin.marks import Look, Thing
 
 # With the credentials of today: the recorded ones of a provider may be wrong, or changed since.
 REFRESH = ("--refresh", "--run-program")
@@ -65,14 +68,19 @@ class Place:
         return bool(self.state["deployment"].get("resources"))
 
 
-def up(stack: str, *, yes: bool) -> bool:
+def up(stack: str, *, yes: bool, adopting: bool = False) -> bool:
     """Bring the stack to what is described; whether anything was changed.
+
+    Args:
+        stack: which one.
+        yes: ask nobody.
+        adopting: what carries the stack's mark is recorded, though the state knows of nothing at all.
 
     Raises:
         StepError: whatever stands in the way, or RunError.
     """
-    with stage("Configuration, state and outer hosts"):
-        place = _compared_with_hosts(_prepare(stack, yes=yes))
+    with stage("Configuration, state and machines"):
+        place = _compared_with_machines(_prepare(stack, yes=yes, new=adopting), adopting=adopting)
         dead_nodes.wait_for_recovery(place.description, place.state)
     refresh = REFRESH if place.has_resources else ()
     if not yes:
@@ -119,7 +127,7 @@ def down(stack: str, *, yes: bool) -> None:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration and state"):
-        place = _prepare(stack, yes=yes)
+        place = _without_lost(_prepare(stack, yes=yes))
         dead_nodes.wait_for_recovery(place.description, place.state)
     if not place.has_resources:
         out.print("  nothing to destroy")
@@ -134,20 +142,28 @@ def down(stack: str, *, yes: bool) -> None:
 _EMPTY: dict[str, Any] = {"deployment": {}}
 
 
-def _prepare(stack: str, *, yes: bool) -> Place:
-    """Read the description and the state, and put right what a killed run left."""
+def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:
+    """Read the description and the state, and put right what a killed run left.
+
+    Args:
+        stack: which one.
+        yes: ask nobody.
+        new: a stack file may hold secrets, and no state be there: the stack is made first, so that they can be read.
+    """
     env = environment.for_engine()
     backend = environment.file_backend(env)
     if backend:
         _make_readable(backend, stack, (lambda _question: None) if yes else confirm)
-    described = description.read(stack, env)
     runner = engine.Engine(stack, env)
+    if new and runner.export() is None:
+        runner.create_stack()
+    described = description.read(stack, env)
     if backend:
         lab_instance.refuse_shared(stack, backend)
     state = runner.export()
     if state is None:
         runner.create_stack()
-        return Place(described, runner, _EMPTY)
+        return Place(described, runner, runner.export() or _EMPTY)
     if lab_instance.is_gone(state):
         state = _recorded(runner, state, lab_instance.forgotten(state))
         out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
@@ -184,18 +200,57 @@ def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]
     return state
 
 
-def _compared_with_hosts(place: Place) -> Place:
-    """Put right, or refuse, what the state and the outer hosts say differently of the nodes' VMs."""
-    if not outer_vms.nested_nodes(place.description):
-        return place
-    vms = asyncio.run(outer_vms.listed(place.description))
-    orphans.refuse_unrecorded(place.description, place.state, vms)
-    lost = vanished.vanished_nodes(place.description, place.state, vms)
+def _compared_with_machines(place: Place, *, adopting: bool) -> Place:
+    """Put right, or refuse, what the state and the machines say differently of what the provider makes."""
+    looks = whereabouts.look(place.description)
+    findings = belongings.compare(place.description, place.state, looks)
+    if findings.adopt and not place.has_resources and not adopting:
+        raise belongings.state_lost(place.description.stack, findings.adopt)
+    withdrawal.withdraw(place.description, findings.withdraw)
+    place = _forgotten(place, findings.forget)
+    if findings.adopt:
+        place = _adopted(place, findings)
+    return _installed_anew(place, looks)
+
+
+def _without_lost(place: Place) -> Place:
+    """Forget what is somebody else's by now: it is not ours to destroy."""
+    known = belongings.recorded(place.state)
+    looks = whereabouts.look(place.description, all_hosts=False) if known else {}
+    return _forgotten(place, belongings.lost(known, looks))
+
+
+def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing]]) -> Place:
     if not lost:
         return place
-    vanished.refuse_members(place.description, place.state, [node for node, _ in lost])
-    state = _recorded(place.engine, place.state, vanished.forget(place.state, [urn for _, urn in lost]))
-    out.print(f"  gone from the host, and installed anew: {', '.join(node.name for node, _ in lost)}")
+    state = _recorded(place.engine, place.state, vanished.forget(place.state, [each.urn for each, _ in lost]))
+    for each, thing in lost:
+        out.print(f"  not ours any more, and left alone: {thing.shown} ({resource_name(each.urn)})", markup=False)
+    return replace(place, state=state)
+
+
+def _adopted(place: Place, findings: Findings) -> Place:
+    """Record what is there already; how it is, the refresh at the start of the run finds out."""
+    run = _run(place, "preview", quiet=True)
+    secrets = place.description.credentials
+
+    def password(provider: str) -> str:
+        host = secrets.outer_hosts.get(provider.removesuffix("-api"))
+        return (host.password if host else secrets.api_password).get_secret_value()
+
+    state, urns = adoption.adopt(place.state, adoption.planned(run.events), findings.adopt, password)
+    state = _recorded(place.engine, place.state, state)
+    out.print(f"  there already and ours, so recorded: {', '.join(map(resource_name, urns))}", soft_wrap=True)
+    return replace(place, state=state)
+
+
+def _installed_anew(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
+    gone = vanished.vanished_nodes(place.description, place.state, looks)
+    if not gone:
+        return place
+    vanished.refuse_members(place.description, place.state, [node for node, _ in gone])
+    state = _recorded(place.engine, place.state, vanished.forget(place.state, [urn for _, urn in gone]))
+    out.print(f"  gone from the host, and installed anew: {', '.join(node.name for node, _ in gone)}")
     return replace(place, state=state)
 
 
@@ -224,11 +279,18 @@ def _judged(
     return run
 
 
-def _run(place: Place, operation: str, *arguments: str, on_event: Callable[[Event], None] | None = None) -> engine.Run:
+def _run(
+    place: Place,
+    operation: str,
+    *arguments: str,
+    on_event: Callable[[Event], None] | None = None,
+    quiet: bool = False,
+) -> engine.Run:
     with Narrator() as narrator:
 
         def follow(event: Event) -> None:
-            narrator(event)
+            if not quiet:
+                narrator(event)
             if on_event is not None:
                 on_event(event)
 

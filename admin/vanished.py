@@ -9,24 +9,29 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from admin import marks
 from admin.errors import AdminError
-from admin.outer_vms import Vm, nested_nodes, recorded
+from admin.outer_vms import nested_nodes, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from admin.description import Description
+    from admin.marks import Look
     from components.config.model import NestedNode
 
 State = dict[str, Any]
 
 
-def vanished_nodes(description: Description, state: State, vms: Iterable[Vm]) -> list[tuple[NestedNode, str]]:
+def vanished_nodes(
+    description: Description, state: State, looks: Mapping[str, Sequence[Look]]
+) -> list[tuple[NestedNode, str]]:
     """The nodes whose recorded VM its host does not have, each with the URN of that VM; pure.
 
     A node that is now described on another host than its VM is recorded on has not lost it: that VM is the engine's affair.
     """
-    there = {(vm.host, vm.vmid) for vm in vms}
+    things = [(host, thing) for host, found in looks.items() for look in found for thing in look.things]
+    there = {(host, int(thing.name)) for host, thing in things if thing.kind == marks.VM}
     known = {(entry["inputs"].get("nodeName"), vmid): entry["urn"] for vmid, entry in recorded(state).items()}
     places = [(node, (node.host, node.vmid)) for node in nested_nodes(description)]
     return [(node, known[place]) for node, place in places if place in known and place not in there]

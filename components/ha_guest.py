@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TEMPLATE_TYPE = "nested-pve-ha:index:GuestTemplate"
 TYPE = "nested-pve-ha:index:HaGuest"
 RULES_SINCE = 9  # before that, HA groups say where a guest may run
-CLONE_RETRIES = 3
+# On a second try the provider takes "already exists" for its own work, and with it a VM that somebody else made meanwhile.
+CLONE_RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class HaGuest(pulumi.ComponentResource):
             self.ha_sid,
             self._timeout_s,
             {node.name: node.watchdog for node in site.config.nodes},
+            site.stack_tag,
         )
         self._register(self._step("ha-ready", ready, self.made, removes=True))
         self.register_outputs({**props, "vmid": guest.vmid})

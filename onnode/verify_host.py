@@ -7,13 +7,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import journal, membership, network, originals, pve
+from onnode import journal, network, originals, pve
 from onnode.desired import Bridge, VerifyHost
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
 
 if TYPE_CHECKING:
     from onnode.machine import Machine
+
+
+NODES = "/etc/pve/nodes"
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,19 @@ def observe(machine: Machine, desired: VerifyHost) -> Observed:
 
 
 def _guests(machine: Machine, vmids: list[int]) -> dict[int, pve.GuestConfig]:
-    node = membership.hostname(machine)
+    """Of the whole cluster, if the host is a member of one: there a vmid is taken on all nodes."""
     paths = {
-        vmid: f"/etc/pve/nodes/{node}/{kind}/{vmid}.conf"
-        for kind in ("lxc", "qemu-server")
-        for vmid in _there(machine, node, kind)
+        vmid: f"{directory}/{vmid}.conf"
+        for node in machine.names(NODES)
+        for directory in (f"{NODES}/{node}/lxc", f"{NODES}/{node}/qemu-server")
+        for vmid in _there(machine, directory)
         if vmid in vmids
     }
     return {vmid: pve.parse_guest_config(machine.read(path) or "") for vmid, path in paths.items()}
 
 
-def _there(machine: Machine, node: str, kind: str) -> list[int]:
-    names = machine.names(f"/etc/pve/nodes/{node}/{kind}")
+def _there(machine: Machine, directory: str) -> list[int]:
+    names = machine.names(directory)
     return [int(name[:-5]) for name in names if name.endswith(".conf") and name[:-5].isdigit()]
 
 

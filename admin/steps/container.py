@@ -45,21 +45,24 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
-    """Stop and destroy it, wherever it is; it is gone already is fine. HA has let go of it before (ha-ready).
+    """Stop and destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
+
+    HA has let go of it before (ha-ready).
 
     Raises:
-        AdminError: guest-foreign, guest-node-down, and those of the API.
+        AdminError: guest-node-down, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
-    if found is not None:
+    ours = found is not None and not guests.left_alone(found, desired.stack_tag)
+    if found is not None and ours:
         guests.refuse_foreign(found, "lxc", desired.stack_tag)
         if (reachable := guests.wait_until_reachable(api, found)) is not None:
             guests.stop(api, reachable)
             guests.destroy(api, reachable)
     if desired.template is not None:
         guests.forget_download(api, desired.node, desired.template, "vztmpl")
-    return Outcome(found is not None, {"vmid": desired.vmid})
+    return Outcome(ours, {"vmid": desired.vmid})
 
 
 def options(desired: Container) -> dict[str, str]:

@@ -61,10 +61,18 @@ async def remove(desired: HaReady, call: Call) -> Outcome:
     """Wait until the HA manager has let go of the guest: until then it starts again whatever somebody stops (F15).
 
     Raises:
-        AdminError: task-timeout, and those of the API.
+        AdminError: guest-foreign, task-timeout, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
-    guests.release_from_ha(api, desired.sid)
+    # The guest itself goes right after this: the last look at whose it is.
+    kind, _, vmid = desired.sid.partition(":")
+    found = guests.find(api, int(vmid)) if desired.stack_tag else None
+    if found is not None and not guests.is_ours(found, desired.stack_tag):
+        if kind == "vm":
+            guests.refuse_foreign(found, "qemu", desired.stack_tag)
+        return Outcome(changed=False, facts={"sid": desired.sid})
+    # Our own guest goes, however it was registered; without one, the registration may be somebody else's.
+    guests.release_from_ha(api, desired.sid, desired.stack_tag if found is None else "")
     return Outcome(changed=False, facts={"sid": desired.sid})
 
 

@@ -48,14 +48,15 @@ async def bring_about(desired: Template, call: Call) -> Outcome:
 
 
 async def remove(desired: Template, call: Call) -> Outcome:
-    """Destroy it, wherever it is; it is gone already is fine.
+    """Destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
 
     Raises:
         AdminError: guest-foreign, guest-node-down, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
-    if found is not None:
+    ours = found is not None and not guests.left_alone(found, desired.stack_tag)
+    if found is not None and ours:
         guests.refuse_foreign(found, "qemu", desired.stack_tag)
         there = found
         if not found.node_online:
@@ -63,7 +64,7 @@ async def remove(desired: Template, call: Call) -> Outcome:
         guests.destroy(api, there)
     if desired.image is not None:
         guests.forget_download(api, desired.node, desired.image, "import")
-    return Outcome(found is not None, {"vmid": desired.vmid})
+    return Outcome(ours, {"vmid": desired.vmid})
 
 
 async def _bring_to_live_node(desired: Template, call: Call, found: Found) -> tuple[Api, Found]:

@@ -498,3 +498,88 @@ def test_ha_is_let_go_of_where_a_guest_is_deleted_between_its_registration_and_i
     outcome = asyncio.run(ha_ready.remove(HaReady([], API, "vm:200", 30, {}), call))
     assert outcome.facts == {"sid": "vm:200"}
     assert manager.looks == -1
+
+
+class Cluster:
+    """A cluster with one guest and its registration, that notes what is asked of it besides looking."""
+
+    def __init__(self, tags: str | None, comment: str | None, kind: str = "qemu") -> None:
+        self.guest = {"type": kind, "vmid": 200, "node": "proxmox01", "tags": tags}
+        self.there = tags is not None
+        self.comment = comment
+        self.asked: list[str] = []
+
+    def get(self, path: str, **_parameters: Any) -> Any:  # noqa: ANN401 - JSON
+        if path == "/cluster/resources":
+            node = {"type": "node", "node": "proxmox01", "status": "online"}
+            return [node, *([self.guest] if self.there else [])]
+        if path == "/cluster/ha/resources":
+            return [] if self.comment is None else [{"sid": "vm:200", "comment": self.comment}]
+        if path == "/nodes":
+            return [{"node": "proxmox01", "status": "online"}]
+        return {"status": "stopped"} if path.endswith("/status/current") and "/nodes/" in path else []
+
+    def delete(self, path: str, **_parameters: object) -> str:
+        self.asked.append(path)
+        return "UPID"
+
+    def wait(self, _upid: str, _timeout_s: float) -> None:
+        """At once."""
+
+
+def removed(step: Any, desired: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - any step
+    async def connect(*_: object) -> Cluster:
+        return cluster
+
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    monkeypatch.setattr(step.cluster_api, "connect", connect)
+    call: Any = SimpleNamespace(secrets=None)
+    return asyncio.run(step.remove(desired, call))
+
+
+OURS = "nested-pve-ha;stack-dev"
+REMOVALS = [(container, replace(CONTAINER, vmid=200), "lxc"), (template, replace(TEMPLATE, vmid=200), "qemu")]
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+@pytest.mark.parametrize("tags", ["customer", "nested-pve-ha;stack-prod", ""])
+def test_what_took_the_number_of_ours_is_not_removed(
+    removal: tuple[Any, Any, str], tags: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step, desired, kind = removal
+    cluster = Cluster(tags, None, kind)
+    outcome = removed(step, desired, cluster, monkeypatch)
+    assert (outcome.changed, cluster.asked) == (False, [])
+    assert "left alone" in capsys.readouterr().err
+    assert removed(step, desired, Cluster(OURS, None, kind), monkeypatch).changed  # the control
+
+
+READY_200 = HaReady([], API, "vm:200", 30, {}, "stack-dev")
+REGISTRATION = "/cluster/ha/resources/vm:200"
+
+
+def test_a_vm_that_took_the_number_of_ours_is_refused_before_the_provider_destroys_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster("customer", "theirs")
+    with pytest.raises(AdminError) as refused:
+        removed(ha_ready, READY_200, cluster, monkeypatch)
+    assert refused.value.code == "guest-foreign"
+    assert cluster.asked == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "comment", "asked"),
+    [
+        (OURS, "stack-dev", [REGISTRATION]),
+        (OURS, "edited by hand", [REGISTRATION]),
+        (None, "stack-dev", [REGISTRATION]),
+        (None, "theirs", []),
+    ],
+)
+def test_only_a_registration_of_our_guest_or_with_our_mark_is_taken_away(
+    tags: str | None, comment: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(tags, comment)
+    removed(ha_ready, READY_200, cluster, monkeypatch)
+    assert cluster.asked == asked

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import vanished
+from admin import marks, vanished
 from admin.errors import AdminError
-from admin.outer_vms import VM_TYPE, Vm
+from admin.marks import Look, Thing
+from admin.outer_vms import VM_TYPE
 
 if TYPE_CHECKING:
     from admin.description import Description
@@ -34,8 +35,9 @@ def state(*steps: dict[str, Any]) -> dict[str, Any]:
     return {"version": 3, "deployment": {"resources": [*vms, *steps]}}
 
 
-def on_host(*vmids: int) -> list[Vm]:
-    return [Vm("virtual", vmid, f"proxmox{vmid}", frozenset()) for vmid in vmids]
+def on_host(*vmids: int, host: str = "virtual") -> dict[str, list[Look]]:
+    things = [Thing(marks.VM, str(vmid), host, ours=True, shown=f"VM {vmid}") for vmid in vmids]
+    return {host: [Look(host, host, quorate=True, things=tuple(things))]}
 
 
 @pytest.mark.parametrize(
@@ -43,11 +45,13 @@ def on_host(*vmids: int) -> list[Vm]:
     [
         (on_host(101, 102, 103), []),
         (on_host(101, 103), ["proxmox02"]),
-        ([*on_host(101, 103), Vm("other", 102, "proxmox02", frozenset())], ["proxmox02"]),
-        ([], ["proxmox01", "proxmox02", "proxmox03"]),
+        (on_host(101, 103) | on_host(102, host="other"), ["proxmox02"]),
+        ({}, ["proxmox01", "proxmox02", "proxmox03"]),
     ],
 )
-def test_recorded_vms_are_looked_for_on_their_own_host(dev: Description, vms: list[Vm], names: list[str]) -> None:
+def test_recorded_vms_are_looked_for_on_their_own_host(
+    dev: Description, vms: dict[str, list[Look]], names: list[str]
+) -> None:
     assert [node.name for node, _ in vanished.vanished_nodes(dev, state(), vms)] == names
 
 
@@ -59,7 +63,7 @@ def test_a_vm_on_the_host_that_the_node_was_described_on_before_is_not_gone(dev:
 
 
 def test_what_nobody_recorded_cannot_vanish(dev: Description) -> None:
-    assert vanished.vanished_nodes(dev, {"deployment": {}}, []) == []
+    assert vanished.vanished_nodes(dev, {"deployment": {}}, {}) == []
 
 
 def test_what_lived_in_the_vm_is_forgotten_with_it_and_nothing_else() -> None:
@@ -79,7 +83,7 @@ def test_what_lived_in_the_vm_is_forgotten_with_it_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(("name", "made"), [("proxmox01", "cluster-create"), ("proxmox03", "cluster-join-proxmox03")])
 def test_a_member_is_refused(dev: Description, name: str, made: str) -> None:
-    node = next(node for node, _ in vanished.vanished_nodes(dev, state(), []) if node.name == name)
+    node = next(node for node, _ in vanished.vanished_nodes(dev, state(), {}) if node.name == name)
     vanished.refuse_members(dev, state(step("cluster-preflight")), [node])
     with pytest.raises(AdminError) as caught:
         vanished.refuse_members(dev, state(step(made)), [node])

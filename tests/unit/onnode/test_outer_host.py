@@ -419,6 +419,14 @@ class TestVerifyHost:
         assert outcome.facts["own_vmids"] == [101]
         assert outcome.facts["virtualization"] == "svm"
 
+    @pytest.mark.parametrize("path", ["other/qemu-server/101", "other/lxc/101", "virtual/qemu-server/101"])
+    def test_a_foreign_guest_anywhere_in_the_hosts_cluster(self, machine: FakeMachine, path: str) -> None:
+        machine.write(f"/etc/pve/nodes/{path}.conf", "name: precious\ntags: customer\n")
+        with pytest.raises(StepError) as refused:
+            run(machine, verify_host.STEP, self.DESIRED)
+        assert refused.value.code == "foreign-vmid"
+        assert "customer" in refused.value.observed
+
     def test_a_foreign_container(self, machine: FakeMachine) -> None:
         machine.write("/etc/pve/nodes/virtual/lxc/300.conf", "hostname: dns\n")
         with pytest.raises(StepError) as refused:

@@ -415,6 +415,11 @@ def test_placement_is_a_rule_since_pve_9_and_a_group_before(dev: Recording, tmp_
     assert old.follows("vm01-ha", "vm01-ha-group")
 
 
+def test_a_clone_is_tried_once_so_that_nobody_elses_vm_is_taken_for_it(dev: Recording) -> None:
+    """On a second try the provider takes "already exists" for its own work."""
+    assert dev["vm01-vm"].inputs["clone"]["retries"] == 1
+
+
 def test_clones_are_made_a_few_at_a_time(tmp_path: Path) -> None:
     def more(config: dict[str, Any]) -> None:
         guest = config["guests"].pop(0)

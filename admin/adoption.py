@@ -1,0 +1,96 @@
+"""What is there, carries this stack's mark, and is not recorded, becomes a recorded resource again.
+
+A preview tells how the program would make it: its URN, parent, provider and inputs. The state gets an entry of just
+that, and the refresh at the start of the run puts in how the thing really is. Not by `pulumi import`: that can neither
+use a provider which is not recorded, nor leave out what a provider cannot read (`clone`, timeouts), so that the next
+run would change every one of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from admin.interrupted import as_made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from admin.belongings import Wanted
+    from admin.engine import Event
+
+State = dict[str, Any]
+PROVIDER_TYPE = "pulumi:providers:proxmoxve"
+# How a deployment says that a value is secret, and gives it (pulumi/sdk: apitype, resource.Secret).
+_SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+
+
+def planned(events: Iterable[Event]) -> dict[str, State]:
+    """What a preview would create, by URN, parents before children; pure."""
+    found = {}
+    for event in events:
+        metadata = event.get("resourcePreEvent", {}).get("metadata", {})
+        if metadata.get("op") == "create":
+            found[metadata["urn"]] = {**metadata["new"], "urn": metadata["urn"], "type": metadata["type"]}
+    return found
+
+
+def adopt(
+    state: State, creates: Mapping[str, State], things: Iterable[Wanted], password: Callable[[str], str]
+) -> tuple[State, list[str]]:
+    """The state with these things recorded, and their URNs; pure.
+
+    Args:
+        state: what is recorded.
+        creates: what the program would make, by URN.
+        things: what of that is there already.
+        password: of the provider with that name.
+    """
+    names = {(thing.type, thing.logical) for thing in things}
+    adopted = [urn for urn, new in creates.items() if (new["type"], urn.rpartition("::")[2]) in names]
+    needed = set(adopted) | {_urn_of_provider(creates[urn]) for urn in adopted}
+    for urn in list(needed):
+        needed |= set(_ancestors(urn, creates))
+    found = copy.deepcopy(state)
+    resources = found["deployment"].setdefault("resources", None) or []
+    known = {entry["urn"]: entry.get("id", "") for entry in resources}
+    for urn in (urn for urn in creates if urn in needed and urn not in known):
+        entry = _entry(creates[urn], known, password)
+        known[urn] = entry.get("id", "")
+        resources.append(entry)
+    found["deployment"]["resources"] = resources
+    return found, adopted
+
+
+def _urn_of_provider(new: State) -> str:
+    return str(new.get("provider") or "").rpartition("::")[0]
+
+
+def _ancestors(urn: str, creates: Mapping[str, State]) -> Iterable[str]:
+    parent = creates.get(urn, {}).get("parent")
+    while parent:
+        yield parent
+        parent = creates.get(parent, {}).get("parent")
+
+
+def _entry(new: State, ids: Mapping[str, str], password: Callable[[str], str]) -> State:
+    entry: State = {"urn": new["urn"], "type": new["type"], "custom": bool(new.get("custom"))}
+    if new.get("parent"):
+        entry["parent"] = new["parent"]
+    if not entry["custom"]:
+        return entry
+    inputs = copy.deepcopy(new.get("inputs") or {})
+    if new["type"] == PROVIDER_TYPE:
+        name = new["urn"].rpartition("::")[2]
+        inputs["password"] = {**_SECRET, "plaintext": json.dumps(password(name))}
+        return {**entry, "id": str(uuid.uuid4()), "inputs": inputs, "outputs": inputs}
+    provider = _urn_of_provider(new)
+    return {
+        **entry,
+        **as_made(new["type"], inputs),
+        "inputs": inputs,
+        "protect": bool(new.get("protect")),
+        "provider": f"{provider}::{ids[provider]}",
+    }

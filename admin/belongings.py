@@ -1,0 +1,279 @@
+"""Whose is what is there: what is described and recorded, compared with what the machines show; pure.
+
+What carries this stack's mark is its own, recorded or not. What does not is somebody else's, whatever the state says of
+it: it is neither changed nor removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from admin import marks
+from admin.errors import AdminError
+from admin.interrupted import IDS
+from admin.outer_vms import VM_TYPE
+from components.config.model import NestedNode, VmGuest
+from onnode.pve import TAG, stack_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from admin.description import Description
+    from admin.marks import Look, Thing
+
+State = dict[str, Any]
+CLUSTER = "cluster"
+RULES_SINCE = 9
+BRIDGE_TYPE = "proxmoxve:network/linux/bridge:Bridge"
+FILE_TYPE = "proxmoxve:download/file:File"
+RESOURCE_TYPE = "proxmoxve:index/haresource:Haresource"
+RULE_TYPE = "proxmoxve:index/harule:Harule"
+GROUP_TYPE = "proxmoxve:index/hagroup:Hagroup"
+KINDS = {
+    VM_TYPE: marks.VM,
+    BRIDGE_TYPE: marks.BRIDGE,
+    FILE_TYPE: marks.IMAGE,
+    RESOURCE_TYPE: marks.RESOURCE,
+    RULE_TYPE: marks.RULE,
+    GROUP_TYPE: marks.GROUP,
+}
+_GUESTS = (marks.VM, marks.CONTAINER)
+Places = Mapping[str, Mapping[tuple[str, str], "Thing"]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Something described.
+
+    Attributes:
+        place: the outer host's name, or CLUSTER.
+        kind: what it is on the machine.
+        name: what it is found by there.
+        type: the engine's type; empty for what a step makes.
+        logical: its name in the program.
+        code: the refusal, when somebody else has it.
+        other: the change that avoids it.
+    """
+
+    place: str
+    kind: str
+    name: str
+    type: str
+    logical: str
+    code: str
+    other: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Something that the engine says it made."""
+
+    place: str
+    kind: str
+    name: str
+    urn: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What to do before the engine is let go.
+
+    Attributes:
+        adopt: ours, there, and not recorded.
+        forget: recorded, no more described, and somebody else's by now; with what is there.
+        withdraw: bridges of ours that were written down and never brought up, by place.
+    """
+
+    adopt: list[Wanted] = field(default_factory=list)
+    forget: list[tuple[Recorded, Thing]] = field(default_factory=list)
+    withdraw: list[Wanted] = field(default_factory=list)
+
+
+def wanted(description: Description) -> list[Wanted]:
+    """All that is described and that somebody else could have."""
+    config = description.config
+    found = []
+    for host in config.outer_hosts:
+        found += [
+            _on_host(host.name, marks.BRIDGE, bridge.name, BRIDGE_TYPE, f"{host.name}-{bridge.name}")
+            for bridge in host.bridges
+            if bridge.managed
+        ]
+        if host.installer.url:
+            image = f"{stack_tag(description.stack)}-{host.installer.url.rpartition('/')[2]}"
+            found.append(_on_host(host.name, marks.IMAGE, image, FILE_TYPE, f"{host.name}-installer"))
+    found += [
+        _on_host(node.host, marks.VM, str(node.vmid), VM_TYPE, f"{node.name}-vm")
+        for node in config.nodes
+        if isinstance(node, NestedNode)
+    ]
+    found += [_guest(marks.VM, template.vmid, template.name, "") for template in config.templates]
+    for guest in config.guests:
+        vm = isinstance(guest, VmGuest)
+        found.append(_guest(marks.VM if vm else marks.CONTAINER, guest.vmid, guest.name, VM_TYPE if vm else ""))
+        found += _registration(
+            guest.name, f"{'vm' if vm else 'ct'}:{guest.vmid}", config.pve_major, bool(guest.ha.nodes)
+        )
+    return found
+
+
+def _on_host(host: str, kind: str, name: str, type_: str, logical: str) -> Wanted:
+    code = "foreign-vmid" if kind == marks.VM else "foreign-bridge"
+    other = "give the node another vmid" if kind == marks.VM else "choose another name for the bridge"
+    return Wanted(host, kind, name, type_, logical, code, f"{other} in the stack file")
+
+
+def _guest(kind: str, vmid: int, name: str, type_: str) -> Wanted:
+    other = f"give {name} another vmid in the stack file"
+    return Wanted(CLUSTER, kind, str(vmid), type_, f"{name}-vm" if type_ else name, "guest-foreign", other)
+
+
+def _registration(guest: str, sid: str, pve_major: int, placed: bool) -> list[Wanted]:  # noqa: FBT001 - of this module
+    other = f"give {guest} another name or vmid in the stack file, or take what is there out of HA yourself"
+    found = [Wanted(CLUSTER, marks.RESOURCE, sid, RESOURCE_TYPE, f"{guest}-ha", "ha-foreign", other)]
+    if placed:
+        rule = pve_major >= RULES_SINCE
+        kind, type_, suffix = (marks.RULE, RULE_TYPE, "rule") if rule else (marks.GROUP, GROUP_TYPE, "group")
+        found.append(Wanted(CLUSTER, kind, f"{guest}-placement", type_, f"{guest}-ha-{suffix}", "ha-foreign", other))
+    return found
+
+
+def recorded(state: State) -> list[Recorded]:
+    """What the engine says it made, of the kinds that machines can be asked for."""
+    found = []
+    for entry in state.get("deployment", {}).get("resources") or []:
+        kind = KINDS.get(entry["type"])
+        if kind is None or entry.get("external"):
+            continue
+        inputs = entry.get("inputs") or {}
+        try:
+            identity = IDS[entry["type"]](inputs)
+        except KeyError:
+            continue
+        name = {marks.BRIDGE: inputs.get("name"), marks.IMAGE: inputs.get("fileName")}.get(kind, identity)
+        found.append(Recorded(_place(entry.get("provider") or ""), kind, str(name), entry["urn"]))
+    return found
+
+
+def _place(provider: str) -> str:
+    """The machines behind a provider, from its reference `URN::ID`."""
+    urn = provider.rpartition("::")[0]
+    return urn.rpartition("::")[2].removesuffix("-api")
+
+
+def compare(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
+    """Decide what to do with what is there.
+
+    Args:
+        description: what is wanted.
+        state: what the engine has recorded.
+        looks: by place, what its machines show; a place that nobody looked at is left alone.
+
+    Raises:
+        AdminError: foreign-vmid, foreign-bridge, guest-foreign, ha-foreign, vm-moved.
+    """
+    there = {place: _by_name(found) for place, found in looks.items()}
+    needed, known = wanted(description), recorded(state)
+    seen = {_key(each) for each in known}
+    taken = [(need, thing) for need, thing in _there(needed, there) if not thing.ours]
+    _refuse([(need, thing) for need, thing in taken if not _strayed(need, thing, seen, there)], description.stack)
+    _refuse_moved(description, looks)
+    asked = {_key(each) for each in needed}
+    findings = Findings(forget=[(each, thing) for each, thing in lost(known, looks) if _key(each) not in asked])
+    for need, thing in _there(needed, there):
+        if need.type and thing.ours and thing.kind == need.kind and _key(need) not in seen:
+            (findings.withdraw if thing.pending else findings.adopt).append(need)
+    return findings
+
+
+def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing]]:
+    """What is recorded, and by now somebody else's, each with what is there."""
+    there = {place: _by_name(found) for place, found in looks.items()}
+    pairs = [(each, there.get(each.place, {}).get(_key(each)[1:])) for each in known]
+    return [(each, thing) for each, thing in pairs if thing is not None and not _own(thing, there[each.place])]
+
+
+def _key(each: Wanted | Recorded) -> tuple[str, str, str]:
+    return each.place, _class(each.kind), each.name
+
+
+def _there(needed: Iterable[Wanted], there: Places) -> list[tuple[Wanted, Thing]]:
+    pairs = [(need, there.get(need.place, {}).get(_key(need)[1:])) for need in needed]
+    return [(need, thing) for need, thing in pairs if thing is not None]
+
+
+def _own(thing: Thing, others: Mapping[tuple[str, str], Thing]) -> bool:
+    """Whether it has the mark, or is about nothing but guests that have it: somebody edited what was recorded."""
+    guests = [others.get(("guest", sid.rpartition(":")[2])) for sid in thing.about]
+    return thing.ours or (bool(guests) and all(guest is not None and guest.ours for guest in guests))
+
+
+def _strayed(need: Wanted, thing: Thing, seen: set[tuple[str, str, str]], there: Places) -> bool:
+    """Whether it is recorded and ours but for its comment, which the provider puts back."""
+    return _key(need) in seen and _own(thing, there[need.place])
+
+
+def _class(kind: str) -> str:
+    """VMs and containers share their numbers."""
+    return "guest" if kind in _GUESTS else kind
+
+
+def _by_name(looks: Iterable[Look]) -> dict[tuple[str, str], Thing]:
+    return {(_class(thing.kind), thing.name): thing for found in looks for thing in found.things}
+
+
+def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str) -> None:
+    if not taken:
+        return
+    code = taken[0][0].code
+    same = [(need, thing) for need, thing in taken if need.code == code]
+    what = "what is described is there already, and this stack did not make it"
+    said = {
+        "observed": "; ".join(thing.shown for _, thing in same),
+        "expected": f"nothing of that number or name, or this stack's mark: {mark(same[0][1], stack)}",
+        "fix": "; ".join(dict.fromkeys(need.other for need, _ in same))
+        + "; only if it is this stack's own and lost its mark, put the mark back",
+    }
+    if code == "foreign-vmid":
+        raise AdminError("foreign-vmid", what, **said)
+    if code == "foreign-bridge":
+        raise AdminError("foreign-bridge", what, **said)
+    if code == "guest-foreign":
+        raise AdminError("guest-foreign", what, **said)
+    raise AdminError("ha-foreign", what, **said)
+
+
+def mark(thing: Thing, stack: str) -> str:
+    """The mark that such a thing of the stack carries."""
+    return f"tags {TAG} and {stack_tag(stack)}" if thing.kind in _GUESTS else f"comment {stack_tag(stack)}"
+
+
+def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]]) -> None:
+    """A VM of ours that is on another outer node than described: made anew it would be there twice, or lost."""
+    for node in description.config.nodes:
+        if not isinstance(node, NestedNode):
+            continue
+        for found in looks.get(node.host, ()):
+            vm = next((thing for thing in found.things if (thing.kind, thing.name) == (marks.VM, str(node.vmid))), None)
+            if vm is not None and vm.node != found.node:
+                raise AdminError(
+                    "vm-moved",
+                    f"the VM of {node.name} is on another outer node than described",
+                    observed=vm.shown,
+                    expected=f"VM {node.vmid} on {found.node} (outer host {node.host})",
+                    fix=f"on {vm.node}: `qm migrate {node.vmid} {found.node} --online`; then run the same command again",
+                )
+
+
+def state_lost(stack: str, things: Sequence[Wanted]) -> AdminError:
+    """The refusal to build on what is there as if nothing were."""
+    shown = ", ".join(f"{each.kind} {each.name}" for each in things)
+    return AdminError(
+        "state-lost",
+        f"stack {stack} is built already, and nothing of it is recorded here",
+        observed=shown,
+        expected=f"the state of stack {stack}, or nothing that carries its mark",
+        fix=f"bring back .nested-pve/state; where it is lost for good, `make adopt STACK={stack}` records all that is there",
+    )
