@@ -31,7 +31,8 @@ class Global(_Table):
     fqdn: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")]
     mailto: Annotated[str, Field(pattern=r"^[^\s@]+@[^\s@]+$")]
     timezone: str
-    root_password: Annotated[str, Field(min_length=8)]
+    # Never the password itself: the CD would carry it. Auto-installers since 8.2.7 know this key.
+    root_password_hashed: Annotated[str, Field(pattern=r"^\$6\$[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}$")]
     root_ssh_keys: Annotated[list[str], Field(min_length=1)]
     reboot_mode: Literal["reboot", "power-off"] = "reboot"
 
@@ -95,7 +96,7 @@ def build(  # noqa: PLR0913 - one argument for each thing that the installer ask
     mac: str,
     network: ManagementNetwork,
     installation: Installation,
-    root_password: str,
+    root_password_hashed: str,
     ssh_public_key: str,
 ) -> AnswerFile:
     """The answers for one node, its first card found by MAC, its disk the first SCSI disk."""
@@ -106,7 +107,7 @@ def build(  # noqa: PLR0913 - one argument for each thing that the installer ask
             fqdn=f"{name}.{network.domain}",
             mailto=installation.mailto,
             timezone=installation.timezone,
-            root_password=root_password,
+            root_password_hashed=root_password_hashed,
             root_ssh_keys=[ssh_public_key],
         ),
         network=Network(

@@ -133,7 +133,7 @@ class NestedPveNode(pulumi.ComponentResource):
             mac=topology.mac_address(node, host.management_bridge),
             network=config.management_network,
             installation=installation,
-            root_password=site.credentials.root_password.get_secret_value(),
+            root_password_hashed=site.hashed_root_password(),
             ssh_public_key=site.credentials.public_key,
         )
         wanted = desired.InstallNode(

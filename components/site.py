@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from admin.desired import Api, Machine, Member, Secrets
-from components import host_keys, package
+from components import host_keys, package, root_password
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
 from components.steps import Target
@@ -76,6 +76,12 @@ class Site:
         """The derived host key of a nested node."""
         seed = self.credentials.host_key_seed
         return host_keys.derive(seed.get_secret_value() if seed else "", node.name)
+
+    def hashed_root_password(self) -> str:
+        """The root password as an installer gets it."""
+        seed = self.credentials.host_key_seed
+        plain = self.credentials.root_password.get_secret_value()
+        return root_password.hashed(plain, seed.get_secret_value() if seed else "")
 
     def public_host_key(self, machine: OuterHost | NestedNode | ExistingNode) -> str:
         """The SSH host key that a machine must present."""

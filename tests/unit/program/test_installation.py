@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from components import answer_file, first_boot, host_keys, package
+from components import answer_file, first_boot, host_keys, package, root_password
 from components.config.load import validate
 from lab.installer_iso import write as write_lab_iso
 from lab.node.pvelab.install import answer_file as installer
@@ -44,7 +44,7 @@ def build(**changes: Any) -> answer_file.AnswerFile:  # noqa: ANN401 - any argum
         "mac": "BC:24:11:9E:5F:42",
         "network": config.management_network,
         "installation": config.installation,
-        "root_password": "root-password",
+        "root_password_hashed": root_password.hashed("root-password", SEED),
         "ssh_public_key": HOST_KEY,
     }
     return answer_file.build(**(arguments | changes))
@@ -58,6 +58,23 @@ def test_the_installer_accepts_the_answers(pve_major: int) -> None:
     document["global"]["hostname"] = "proxmox01"
     with pytest.raises(installer.AnswerError):
         installer.parse(toml(document))
+
+
+def test_the_root_password_is_given_as_its_hash() -> None:
+    hashed = root_password.hashed("root-pässword", SEED)
+    salt = hashed.split("$")[2]
+    argv = ["openssl", "passwd", "-6", "-salt", salt, "-stdin"]
+    judged = subprocess.run(argv, input="root-pässword", capture_output=True, text=True, check=True)
+    assert judged.stdout.strip() == hashed, "as crypt(3) has it"
+    root_password.hashed.cache_clear()
+    assert root_password.hashed("root-pässword", SEED) == hashed, "the same in each preview"
+    assert root_password.hashed("root-pässword", "other" * 16).split("$")[2] != salt
+    documents = [build().document(major) for major in (8, 9)]
+    assert [key for document in documents for key in document["global"] if "password" in key] == [
+        "root_password_hashed",
+        "root-password-hashed",
+    ]
+    assert "root-password'" not in str([list(document["global"].values()) for document in documents])
 
 
 def test_the_answers_in_the_installers_spelling() -> None:
@@ -75,7 +92,7 @@ def test_the_answers_in_the_installers_spelling() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"root_password": "short"}, "at least 8 characters"),
+        ({"root_password_hashed": "root-password"}, "pattern"),
         ({"cidr": IPv4Interface("192.168.1.185/24")}, r"gateway 192.168.0.1 is not in 192.168.1.0/24"),
         ({"name": "proxmox_01"}, "pattern"),
     ],

@@ -289,6 +289,8 @@ def test_the_node_finds_its_links_by_the_macs_of_its_vm(dev: Recording) -> None:
         ("10.30.1.185/24", macs["vmbr3"]),
     ]
     answer = dev["proxmox01-install"].stdin["answer"]
+    assert answer["global"]["root-password-hashed"].startswith("$6$")
+    assert "root-password" not in answer["global"], "the CD never carries the password itself"
     assert answer["network"]["filter"]["ID_NET_NAME_MAC"] == "*" + macs["vmbr0"].replace(":", "").lower()
 
 
