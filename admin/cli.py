@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the types at run time
 from typing import Annotated
@@ -138,6 +139,9 @@ def docs() -> None:
 
 def main() -> None:
     """Run the command line; a refusal is printed with its code and exits 1, and no traceback is ever shown."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` leaves it
+            signal.signal(number, signal.default_int_handler)  # all are the wish to end, in order
     try:
         app()
     except StepError as error:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from admin import supervisor
 from admin.environment import OWN, ROOT
 from admin.errors import AdminError
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 LOGS = OWN / "logs"
 POLL_S = 0.05
 QUERY_S = 120
+END_S = 600  # for what a run has begun, and cannot be left half done
+SUPERVISED = (sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve()))
 Event = dict[str, Any]
 
 
@@ -117,7 +121,11 @@ class Engine:
         return LOGS / f"{self.stack}-{operation}.log"
 
     def run(self, operation: str, *arguments: str, on_event: Callable[[Event], None]) -> Run:
-        """Run an operation to its end. An interrupt from the keyboard is left to the engine, which ends in order."""
+        """Run an operation to its end; what interrupts this process ends the engine in order.
+
+        Raises:
+            KeyboardInterrupt: when it was interrupted, and had nothing left to do.
+        """
         LOGS.mkdir(parents=True, exist_ok=True)
         output = self.log(operation)
         output.unlink(missing_ok=True)
@@ -132,24 +140,44 @@ class Engine:
         environment = {**self.environment, "PULUMI_DEBUG_COMMANDS": "true"}  # which is what adds --event-log
         run = Run(0, "")
         started = time.monotonic()
-        with output.open("w+") as sink, _interrupts_left_to_the_child():
+        with output.open("w+") as sink, _ending_in_order() as asked:
             os.fchmod(sink.fileno(), 0o600)
             process = subprocess.Popen(
-                command,
+                [*SUPERVISED, str(os.getpid()), *command],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # a closed terminal would end the engine at once
             )
-            for event in _follow(events, process):
-                run.events.append(event)
-                _record(run, event)
-                on_event(event)
+            asked.of(process)
+            try:
+                for event in _follow(events, process):
+                    run.events.append(event)
+                    _record(run, event)
+                    on_event(event)
+            finally:
+                _end(process)
             sink.seek(0)
             run.exit_code, run.output = process.returncode, sink.read()
         run.duration_s = time.monotonic() - started
+        if asked.times and run.exit_code == 0:
+            raise KeyboardInterrupt  # it was done before it could be ended; what comes after it is not begun
         return run
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Nothing of a run goes on without somebody who follows it, whatever kept that one from following."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(supervisor.ORPHANED)
+            process.wait(supervisor.END_S * 2)
+    if process.returncode < 0:
+        supervisor.end_descendants()  # it may have been the supervisor itself that was killed
 
 
 def _refuse_failed(done: subprocess.CompletedProcess[str], what: str) -> None:
@@ -198,15 +226,38 @@ def _record(run: Run, event: Event) -> None:
         run.changes = dict(summary.get("resourceChanges") or {})
 
 
+@dataclass
+class _Asked:
+    """Whether a signal asked for the end of the run, and how often it was passed on."""
+
+    process: subprocess.Popen[bytes] | None = None
+    times: int = 0
+
+    def of(self, process: subprocess.Popen[bytes]) -> None:
+        """Which process is to end, from now on; also when it was asked for before."""
+        self.process = process
+        if self.times:
+            process.send_signal(signal.SIGINT)
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """A second Ctrl-C ends the engine at once; a terminal that is closed says so more than once, and means it once."""
+        if self.times and number != signal.SIGINT:
+            return
+        self.times += 1
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+
+
 @contextmanager
-def _interrupts_left_to_the_child() -> Iterator[None]:
-    """Ctrl-C reaches the whole process group: the engine winds down, and this process waits for that."""
-
-    def ignored(_number: int, _frame: FrameType | None) -> None:
-        """Only not die."""
-
-    before = signal.signal(signal.SIGINT, ignored)
+def _ending_in_order() -> Iterator[_Asked]:
+    """Ctrl-C, SIGTERM and SIGHUP are passed on to the engine as the wish to end in order, and its end is waited for."""
+    asked = _Asked()
+    # What is ignored stays so: `nohup`.
+    caught = [number for number in supervisor.ASKED_TO_END if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, asked) for number in caught}
+    supervisor.adopt_orphans()
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
