@@ -31,6 +31,8 @@ PROBE_S = 3.0
 POLL_S = 0.25
 NO_NODE = 595  # pveproxy could not reach the node that the request is for
 UNAUTHORIZED = 401
+FORBIDDEN = 403
+HALF_TICKET = "PVE:!tfa!"  # what a first factor alone gives
 LEAST_ERROR = 400
 
 
@@ -39,7 +41,7 @@ class ApiError(AdminError):
 
     def __init__(self, method: str, path: str, status: int, message: str) -> None:
         super().__init__(
-            "api-refused",
+            "api-forbidden" if status == FORBIDDEN else "api-refused",
             f"the API refused {method} {path}",
             observed=f"{status} {message}",
             expected="an accepted request",
@@ -74,7 +76,7 @@ class Api:
         """Get a ticket.
 
         Raises:
-            AdminError: api-login-failed.
+            AdminError: api-login-failed, api-two-factors.
         """
         try:
             ticket = self.post("/access/ticket", username=user, password=password)
@@ -87,6 +89,13 @@ class Api:
                 observed=f"{error.status} {error.message}",
                 expected=f"the configured password of {user} is right",
             ) from error
+        if ticket.get("NeedTFA") or str(ticket["ticket"]).startswith(HALF_TICKET):
+            raise AdminError(
+                "api-two-factors",
+                f"the API at {self._base} asks {user} for a second factor",
+                observed=f"the password of {user} is right, and is not enough",
+                expected="a user that logs in with its password alone",
+            )
         self._session.cookies.set("PVEAuthCookie", ticket["ticket"])
         self._session.headers["CSRFPreventionToken"] = ticket["CSRFPreventionToken"]
 

@@ -139,6 +139,7 @@ class ApiUser:
 
     members: list[Member]
     api: Api
+    stack_tag: str
     role: str
 
 

@@ -103,13 +103,24 @@ CODES: dict[str, Code] = {
     ),
     "api-login-failed": Code(
         "The API refused the user or its password.",
-        "correct apiPassword among the credentials, or set the password: `pveum passwd USER` on a member",
+        "correct apiPassword among the credentials, or set the password: `pveum passwd USER` on a member; "
+        "a user with a second factor cannot be used",
     ),
     "api-certificate": Code(
         "An API presents a certificate that is not its machine's own.",
         "find out who answers at the address; never turn the check off",
     ),
     "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
+    "api-forbidden": Code(
+        "The API user's role lacks a privilege for a call; the API names the path and the privilege.",
+        "leave cluster.api.role out of the stack file (the program's own role has what it needs), or add the named "
+        "privilege: `pveum role modify ROLE --append --privs PRIVILEGE` on a member",
+    ),
+    "api-two-factors": Code(
+        "The API user has a second factor, which a program cannot give.",
+        "take it away: Datacenter, Permissions, Two Factor in the web interface, and no required TFA of its realm; "
+        "or set cluster.api.user to a user without one",
+    ),
     "task-failed": Code(
         "A task of Proxmox VE failed.", "read the task's log in the web interface or with `pvenode task log UPID`"
     ),

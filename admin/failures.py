@@ -29,6 +29,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("host-key-mismatch", r"host key mismatch|knownhosts: key|host key.*(?:mismatch|does not match)"),
         ("ssh-auth-failed", r"ssh: unable to authenticate|no supported methods remain"),
         ("host-unreachable", r"after \d+ failed attempts|dial tcp \S+:22: "),
+        ("api-forbidden", r"Permission check failed"),
+        ("api-two-factors", r"NeedTFA|PVE:!tfa!|TFA (?:challenge|required)|one-time password|second factor"),
         (
             "api-login-failed",
             r"authentication failure|401 (?:authentication|no ticket|permission|unauthorized)|credentials",

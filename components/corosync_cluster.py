@@ -82,7 +82,7 @@ class CorosyncCluster(pulumi.ComponentResource):
         return self._step("verify", "verify-cluster", verify, last)
 
     def _api_user(self, verified: pulumi.Resource) -> pulumi.Resource:
-        wanted = desired.ApiUser(self._site.members, self._site.api, self._cluster.api.role)
+        wanted = desired.ApiUser(self._site.members, self._site.api, self._site.stack_tag, self._cluster.api.role)
         name = f"{self._logical}-api-user"
         opts = steps.after(self, verified)
         return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)

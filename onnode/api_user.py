@@ -1,4 +1,8 @@
-"""api-user: the user for day-to-day work exists, can log in with its password, and has its role on `/`."""
+"""api-user: the user for day-to-day work exists, can log in with its password, and has exactly its role on `/`.
+
+The role is one of our own unless another one is described: it holds what the program's calls need, and nothing else.
+What was not made here is refused: a user without our comment, a role of our name that is marked by nobody.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from onnode import marks
 from onnode.desired import ApiUser
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -15,38 +20,87 @@ if TYPE_CHECKING:
     from onnode.machine import Machine
 
 PVEUM_S = 60.0
+COMMENT = "Made by nested-pve-ha"
+# Proxmox VE keeps names that begin with "PVE" for itself.
+OWN_ROLE = "nested-pve-ha"
+# Each is needed by a call that tests/unit/lab/test_api_role.py names; all of them are known to Proxmox VE 8, too.
+PRIVILEGES = (
+    "Datastore.Allocate",  # remove a downloaded image
+    "Datastore.AllocateSpace",  # disks
+    "Datastore.AllocateTemplate",  # download an image
+    "SDN.Use",  # attach a guest to a bridge
+    "Sys.Audit",  # see the nodes and their state
+    "Sys.Console",  # HA resources and rules
+    "Sys.Modify",  # options of the cluster; with Sys.Audit, downloads from a URL
+    "VM.Allocate",  # make and destroy guests
+    "VM.Audit",  # see guests
+    "VM.Clone",
+    "VM.Config.CDROM",
+    "VM.Config.CPU",
+    "VM.Config.Disk",
+    "VM.Config.HWType",  # KVM, the controller of disks
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.PowerMgmt",  # stop a guest before it is destroyed
+)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The user, its roles on `/`, and whether its password is the described one."""
+    """The user, its roles on `/`, whether its password is the described one, and the role that is to be its only one."""
 
     exists: bool = False
     enabled: bool = False
-    roles: list[str] = field(default_factory=list)
+    comment: str = ""
+    roles: list[str] = field(default_factory=list)  # that hold below `/`, too
+    shallow: list[str] = field(default_factory=list)  # that hold on `/` alone
     logs_in: bool = False
+    privileges: list[str] | None = None  # of the described role; None: there is no such role
+    marked: bool = False  # whether the role was made here
 
 
-def parse_user(text: str, user: str) -> tuple[bool, bool]:
-    """Read `pveum user list --output-format json`: whether the user exists, and is enabled."""
+def parse_user(text: str, user: str) -> tuple[bool, bool, str]:
+    """Read `pveum user list --output-format json`: whether the user exists, is enabled, and what its comment says."""
     found: list[dict[str, Any]] = [entry for entry in json.loads(text or "[]") if entry.get("userid") == user]
-    return bool(found), any(int(entry.get("enable", 1)) for entry in found)
+    comment = next((str(entry.get("comment", "")) for entry in found), "")
+    return bool(found), any(int(entry.get("enable", 1)) for entry in found), comment
 
 
-def parse_roles(text: str, user: str) -> list[str]:
-    """Read `pveum acl list --output-format json`: the user's roles on `/` that hold below it, too."""
+def parse_roles(text: str, user: str, *, propagate: bool = True) -> list[str]:
+    """Read `pveum acl list --output-format json`: the user's roles on `/` that hold below it, too, or there alone."""
     return sorted(
         entry["roleid"]
         for entry in json.loads(text or "[]")
-        if entry.get("path") == "/" and entry.get("ugid") == user and int(entry.get("propagate", 1))
+        if entry.get("path") == "/"
+        and entry.get("ugid") == user
+        and entry.get("type", "user") == "user"
+        and bool(int(entry.get("propagate", 1))) is propagate
     )
+
+
+def parse_privileges(text: str, role: str) -> list[str] | None:
+    """Read `pveum role list --output-format json`: the privileges of a role; None if there is no such role."""
+    found = next((entry for entry in json.loads(text or "[]") if entry.get("roleid") == role), None)
+    return None if found is None else sorted(name for name in str(found.get("privs", "")).split(",") if name)
 
 
 def observe(machine: Machine, desired: ApiUser) -> Observed:
     """Ask pveum, and try to log in."""
-    exists, enabled = parse_user(_list(machine, "user"), desired.user)
-    roles = parse_roles(_list(machine, "acl"), desired.user)
-    return Observed(exists, enabled, roles, exists and enabled and machine.can_log_in(desired.user, desired.password))
+    exists, enabled, comment = parse_user(_list(machine, "user"), desired.user)
+    rules = _list(machine, "acl")
+    own = desired.role == OWN_ROLE
+    return Observed(
+        exists,
+        enabled,
+        comment,
+        parse_roles(rules, desired.user),
+        parse_roles(rules, desired.user, propagate=False),
+        # A user that is not ours is sent no password.
+        exists and enabled and comment.startswith(COMMENT) and machine.can_log_in(desired.user, desired.password),
+        parse_privileges(_list(machine, "role"), OWN_ROLE) if own else None,
+        own and marks.owner(machine, "role", OWN_ROLE) is not None,
+    )
 
 
 def _list(machine: Machine, what: str) -> str:
@@ -54,26 +108,68 @@ def _list(machine: Machine, what: str) -> str:
 
 
 def decide(observed: Observed, desired: ApiUser) -> list[Action]:
-    """Make the user, then its password, then its role."""
+    """Make the role, the user, its password, and give it that role and no other on `/`.
+
+    Raises:
+        StepError: api-user-foreign, api-role-foreign.
+    """
+    _refuse_foreign_user(observed, desired)
+    actions = _role(observed, desired) if desired.role == OWN_ROLE else []
     if not observed.exists:
-        return [Action("add", desired.user), Action("set-password", desired.user), Action("grant", desired.role)]
-    actions = [] if observed.enabled else [Action("enable", desired.user)]
-    actions += [] if observed.logs_in or not observed.enabled else [Action("set-password", desired.user)]
+        actions += [Action("add", desired.user), Action("set-password", desired.user)]
+    else:
+        actions += [] if observed.enabled else [Action("enable", desired.user)]
+        actions += [] if observed.logs_in or not observed.enabled else [Action("set-password", desired.user)]
+    # First the described role, then the others away: there is no moment without any.
     actions += [] if desired.role in observed.roles else [Action("grant", desired.role)]
-    return actions
+    others = sorted({*observed.roles, *observed.shallow} - {desired.role})
+    return actions + [Action("revoke", role) for role in others]
+
+
+def _refuse_foreign_user(observed: Observed, desired: ApiUser) -> None:
+    if observed.exists and not observed.comment.startswith(COMMENT):
+        raise StepError(
+            "api-user-foreign",
+            f"the user {desired.user} exists and was not made here",
+            observed=f"its comment: {observed.comment or 'none'}",
+            expected=f"a user with the comment {COMMENT!r}, or none",
+        )
+
+
+def _role(observed: Observed, desired: ApiUser) -> list[Action]:
+    if observed.privileges is None:
+        return [Action("make-role", OWN_ROLE), Action("mark-role", OWN_ROLE)]
+    marked = [] if observed.marked else [Action("mark-role", OWN_ROLE)]
+    if observed.privileges == sorted(PRIVILEGES):
+        return marked
+    if not observed.marked:
+        raise StepError(
+            "api-role-foreign",
+            f"the role {OWN_ROLE} exists with other privileges, and was not made here",
+            observed=", ".join(observed.privileges) or "no privilege",
+            expected=", ".join(PRIVILEGES),
+            fix=f"set cluster.api.role to the role that {desired.user} is to have, or remove or rename that role",
+        )
+    return [Action("set-role", OWN_ROLE)]
 
 
 def act(machine: Machine, desired: ApiUser, action: Action) -> None:
     """Call pveum; the password goes over standard input, twice, as it asks for it.
 
     Raises:
-        StepError: api-user.
+        StepError: api-user, mark-failed.
     """
+    if action.do == "mark-role":
+        marks.put(machine, "role", OWN_ROLE, desired.stack_tag)
+        return
     calls = {
-        "add": ["user", "add", desired.user, "--comment", "Made by nested-pve-ha"],
+        "make-role": ["role", "add", OWN_ROLE, "--privs", ",".join(PRIVILEGES)],
+        "set-role": ["role", "modify", OWN_ROLE, "--privs", ",".join(PRIVILEGES)],
+        "add": ["user", "add", desired.user, "--comment", COMMENT],
         "enable": ["user", "modify", desired.user, "--enable", "1"],
         "set-password": ["passwd", desired.user],
         "grant": ["acl", "modify", "/", "--users", desired.user, "--roles", desired.role, "--propagate", "1"],
+        "revoke": ["acl", "delete", "/", "--users", desired.user, "--roles", action.what],
     }
     answers = f"{desired.password}\n" * 2 if action.do == "set-password" else ""
     result = machine.run(["pveum", *calls[action.do]], stdin=answers, timeout_s=PVEUM_S)
@@ -88,7 +184,7 @@ def facts(observed: Observed, desired: ApiUser) -> dict[str, Any]:
 
 def unchanged(_observed: Observed, desired: ApiUser) -> str:
     """Say what was found."""
-    return f"{desired.user} logs in and has {desired.role} on /"
+    return f"{desired.user} logs in and has {desired.role}, and no other role, on /"
 
 
 STEP = Step(ApiUser, observe, decide, act, facts, unchanged, secrets=lambda desired: [desired.password])

@@ -198,11 +198,12 @@ class JoinCluster:
 
 @dataclass(frozen=True)
 class ApiUser:
-    """The user for day-to-day work, made on the seed with its role on `/`."""
+    """The user for day-to-day work, made on the seed with its role, and no other one, on `/`."""
 
+    stack_tag: str
     user: str  # "pulumi@pve"
     password: str
-    role: str = "Administrator"
+    role: str  # that of the step's name for its own is made, with what the program's calls need
 
 
 @dataclass(frozen=True)

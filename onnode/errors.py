@@ -267,6 +267,15 @@ CODES: dict[str, Code] = {
         "The file in /etc/pve that says which stack made a thing cannot be changed.",
         "see to it that the cluster is quorate (`pvecm status` on a member), then run the same command again",
     ),
+    "api-user-foreign": Code(
+        "The described API user exists, and was not made by this program.",
+        "set cluster.api.user to a name that is free; or give the user away for good: "
+        "`pveum user modify USER --comment 'Made by nested-pve-ha'` on a member",
+    ),
+    "api-role-foreign": Code(
+        "A role with the name of this program's own exists, and was not made by it.",
+        "set cluster.api.role to the role that the API user is to have, or rename that role",
+    ),
     # -- packages
     "repository-unauthorized": Code(
         "A package repository refused access; the enterprise repositories need a subscription.",

@@ -26,7 +26,7 @@ async def bring_about(desired: ApiUser, call: Call) -> Outcome:
     """
     if call.secrets.api_password is None:
         raise AdminError("bad-call", "the API user needs a password", observed="none given")
-    wanted = on_node.ApiUser(desired.api.user, call.secrets.api_password, desired.role)
+    wanted = on_node.ApiUser(desired.stack_tag, desired.api.user, call.secrets.api_password, desired.role)
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         member = await members.first_working(opened)
         result = await run_step(member, "api-user", wanted, timeout_s=USER_S)

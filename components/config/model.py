@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from onnode.api_user import OWN_ROLE
+
 # What a pattern asks for, in words: for refusals and for the reference page.
 WORDS: dict[str, str] = {}
 
@@ -291,7 +293,8 @@ class ClusterApi(Model):
     )
     user: UserId = Field(default="pulumi@pve", description="Made on the seed; the password is a credential.")
     role: Annotated[str, shaped(r"^[A-Za-z0-9._-]+$", "letters, digits, ., _ and -")] = Field(
-        default="Administrator", description="Its role on /."
+        default=OWN_ROLE,
+        description="Its only role on /. The default is made, with just the privileges that the program's calls need.",
     )
     tls: Tls = Field(
         default="pinned",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PASSWORD = "right"
 REFUSALS: dict[str, tuple[Any, ...]] = {
     "/refused": ({"data": None, "errors": {"memory": "value too small\n"}}, 400, "Parameter verification failed."),
+    "/forbidden": ({"data": None}, 403, "Permission check failed (/vms/200, VM.Config.Disk)"),
     "/dead": ({"data": None}, 595, "No route to host"),
 }
 
@@ -74,9 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/api2/json").partition("?")[0]
         self.asked.append((self.command, path, self.headers.get("CSRFPreventionToken")))
         if path == "/access/ticket":
-            if f"password={PASSWORD}" not in body:
-                return self._answer({"data": None}, 401, "authentication failure")
-            return self._answer({"data": {"ticket": "t", "CSRFPreventionToken": "c"}})
+            return self._ticket(body)
         if "PVEAuthCookie=t" not in (self.headers.get("Cookie") or ""):
             return self._answer({"data": None}, 401, "No ticket")
         if path == "/cluster/status":
@@ -85,6 +84,13 @@ class Handler(BaseHTTPRequestHandler):
             outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
             return self._answer({"data": {"status": "stopped", "exitstatus": outcome}})
         return self._answer(*REFUSALS.get(path, ({"data": {"path": path}},)))
+
+    def _ticket(self, body: str) -> None:
+        if f"password={PASSWORD}" not in body:
+            return self._answer({"data": None}, 401, "authentication failure")
+        # With a second factor, the first one alone gives half a ticket (pve-access-control).
+        half = {"ticket": "PVE:!tfa!%7B%22totp%22%3Atrue%7D:6A1B2C3D::x", "NeedTFA": 1}
+        return self._answer({"data": {"CSRFPreventionToken": "c", **(half if "factors" in body else {"ticket": "t"})}})
 
     do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - the library's names
 
@@ -161,6 +167,22 @@ def test_a_wrong_password_is_named(server: Server) -> None:
     assert caught.value.code == "api-login-failed"
     assert "pulumi@pve" in caught.value.what
     assert "wrong" not in caught.value.render().split()
+
+
+def test_a_second_factor_is_named(server: Server) -> None:
+    with pytest.raises(AdminError) as caught:
+        api.Api(server.base, server.fingerprint).login("factors@pve", PASSWORD)
+    assert caught.value.code == "api-two-factors"
+    assert "asks factors@pve for a second factor" in caught.value.what
+    assert len(server.asked) == 1, "nothing is asked with half a ticket"
+
+
+def test_a_privilege_that_lacks_is_named(server: Server) -> None:
+    with pytest.raises(AdminError) as caught:
+        session(server).post("/forbidden")
+    assert caught.value.code == "api-forbidden"
+    assert "/vms/200, VM.Config.Disk" in caught.value.observed
+    assert "cluster.api.role" in caught.value.fix
 
 
 def test_nobody_there_is_named(server: Server) -> None:

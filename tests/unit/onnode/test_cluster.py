@@ -725,21 +725,34 @@ class TestLinkPreflight:
 
 
 class TestApiUser:
-    DESIRED = ApiUser("pulumi@pve", "pulumi-secret")
+    DESIRED = ApiUser("stack-dev", "pulumi@pve", "pulumi-secret", api_user.OWN_ROLE)
 
     @pytest.fixture
     def users(self, machine: FakeMachine) -> dict[str, dict[str, object]]:
         users: dict[str, dict[str, object]] = {}
-        acl: list[dict[str, object]] = []
+        acl: list[dict[str, object]] = [
+            {"path": "/vms/100", "ugid": "pulumi@pve", "roleid": "PVEVMAdmin", "propagate": 1},
+            {"path": "/", "ugid": "other@pve", "roleid": "Administrator", "propagate": 1},
+        ]
+        roles = {"Administrator": "Sys.Modify"}
 
         def pveum(arguments: list[str], stdin: str) -> str | int:
             match arguments:
-                case ["user", "list", *_]:
-                    return json.dumps([{"userid": name, **values} for name, values in users.items()])
-                case ["acl", "list", *_]:
-                    return json.dumps(acl)
-                case ["user", "add", name, *_]:
-                    users[name] = {"enable": 1}
+                case [what, "list", *_]:
+                    listed = {
+                        "user": [{"userid": name, **values} for name, values in users.items()],
+                        "acl": acl,
+                        "role": [{"roleid": name, "privs": privs} for name, privs in roles.items()],
+                    }
+                    return json.dumps(listed[what])
+                case ["role", _, name, "--privs", privs]:
+                    roles[name] = privs
+                case ["acl", "delete", path, "--users", name, "--roles", role]:
+                    acl[:] = [
+                        rule for rule in acl if (rule["path"], rule["ugid"], rule["roleid"]) != (path, name, role)
+                    ]
+                case ["user", "add", name, "--comment", comment]:
+                    users[name] = {"enable": 1, "comment": comment}
                 case ["user", "modify", name, "--enable", "1"]:
                     users[name]["enable"] = 1
                 case ["passwd", name]:
@@ -751,12 +764,15 @@ class TestApiUser:
             return 0
 
         machine.programs["pveum"] = pveum
+        machine.programs["mkdir"] = lambda *_: 0
+        machine.programs["dd"] = lambda arguments, stdin: machine.write(arguments[0].removeprefix("of="), stdin) or 0
         return users
 
     @pytest.mark.usefixtures("users")
     def test_from_nothing(self, machine: FakeMachine) -> None:
         outcome = twice(machine, api_user.STEP, self.DESIRED)
-        assert outcome.facts == {"user": "pulumi@pve", "roles": ["Administrator"]}
+        assert outcome.facts == {"user": "pulumi@pve", "roles": ["nested-pve-ha"]}
+        assert machine.read("/etc/pve/nested-pve-ha/role-nested-pve-ha") == "stack-dev\n"
         assert machine.logins == {"pulumi@pve": "pulumi-secret"}
         assert not any("pulumi-secret" in command for command in machine.commands)
 
@@ -766,6 +782,30 @@ class TestApiUser:
         machine.logins["pulumi@pve"] = "another"
         twice(machine, api_user.STEP, self.DESIRED)
         assert machine.logins == {"pulumi@pve": "pulumi-secret"}
+
+    @pytest.mark.usefixtures("users")
+    def test_a_lower_role_takes_the_higher_one_away_and_leaves_other_paths_and_users_alone(
+        self, machine: FakeMachine
+    ) -> None:
+        twice(machine, api_user.STEP, dataclasses.replace(self.DESIRED, role="Administrator"))
+        assert twice(machine, api_user.STEP, self.DESIRED).facts["roles"] == ["nested-pve-ha"]
+        left = json.loads(machine.run(["pveum", "acl", "list"]).out)
+        assert sorted((rule["path"], rule["ugid"], rule["roleid"]) for rule in left) == [
+            ("/", "other@pve", "Administrator"),
+            ("/", "pulumi@pve", "nested-pve-ha"),
+            ("/vms/100", "pulumi@pve", "PVEVMAdmin"),
+        ]
+
+    def test_somebody_elses_user_is_not_taken_over(
+        self, machine: FakeMachine, users: dict[str, dict[str, object]]
+    ) -> None:
+        users["pulumi@pve"] = {"enable": 1, "comment": "CI of the shop"}
+        machine.logins["pulumi@pve"] = "theirs"
+        with pytest.raises(StepError) as refused:
+            run(machine, api_user.STEP, self.DESIRED)
+        assert refused.value.code == "api-user-foreign"
+        assert machine.logins == {"pulumi@pve": "theirs"}
+        assert not [command for command in machine.commands if " list " not in command], "nothing was changed"
 
     @pytest.mark.usefixtures("users")
     def test_a_password_that_is_refused(self, machine: FakeMachine) -> None:

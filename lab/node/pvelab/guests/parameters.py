@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from pvelab import propstring
 from pvelab.guests import drives, nics
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def _normalize(kind: str, key: str, value: str) -> str:
         return drives.parse(kind, key, value).text()
     # Lower case always, unless the cluster's tag-style is case-sensitive (pve-guest-common, GuestHelpers).
     return ";".join(sorted(set(split(value.lower())))) if key == "tags" else value
+
+
+def require_bridge(ctx: Context, key: str, value: str) -> None:
+    """Refuse a network device on a bridge that the caller may not use."""
+    bridge = propstring.parse(value, "").get("bridge") if re.fullmatch(r"net\d+", key) else None
+    if bridge:
+        ctx.require(f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
 
 
 def require(ctx: Context, vmid: int, pool: str | None, privilege: str) -> None:

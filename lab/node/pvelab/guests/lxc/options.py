@@ -35,6 +35,7 @@ def check_privileges(ctx: Context, vmid: int, wanted: Mapping[str, str], pool: s
         if key == "features" and ctx.user != "root@pam" and wanted[key] not in ("", "nesting=1"):
             raise forbidden("changing feature flags (except nesting) is only allowed for root@pam")
         parameters.require(ctx, vmid, pool, privilege(key))
+        parameters.require_bridge(ctx, key, wanted[key])
 
 
 def os_type(template: str) -> str:

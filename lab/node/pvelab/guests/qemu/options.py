@@ -20,7 +20,8 @@ _ROOT_ONLY = frozenset(("args", "hookscript", "affinity", "arch", "parallel", "i
 _PRIVILEGES = {
     "VM.Config.CPU": "cores sockets vcpus cpu cpulimit cpuunits numa smp",
     "VM.Config.Memory": "memory balloon shares hugepages keephugepages",
-    "VM.Config.Options": "name description onboot tags protection startup agent autostart reboot template watchdog",
+    "VM.Config.Options": "name description onboot tags protection startup agent autostart reboot template"
+    " bios keyboard localtime ostype startdate",
     "VM.Config.Disk": "boot bootdisk",
     "VM.Config.Cloudinit": "cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys",
 }
@@ -46,6 +47,7 @@ def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str], pool: 
                 raise PveError(500, f"only root can set '{key}' config")
         else:
             parameters.require(ctx, vmid, pool, wanted)
+            parameters.require_bridge(ctx, key, options[key])
 
 
 def identity() -> dict[str, str]:
