@@ -16,6 +16,7 @@ from admin import (
     engine,
     environment,
     failures,
+    images,
     interrupted,
     lab_instance,
     locks,
@@ -33,7 +34,6 @@ from onnode.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from admin.belongings import Findings
     from admin.description import Description
     from admin.engine import Event
     from admin.marks import Look, Thing
@@ -197,7 +197,8 @@ def _put_back(backend: Path, stack: str, ask: Callable[[str], None] | None) -> N
 
 def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     runner.replace_state(seen, state)
-    return state
+    # As the engine keeps it: what is replaced next is compared with that.
+    return runner.export() or state
 
 
 def _compared_with_machines(place: Place, *, adopting: bool) -> Place:
@@ -208,8 +209,8 @@ def _compared_with_machines(place: Place, *, adopting: bool) -> Place:
         raise belongings.state_lost(place.description.stack, findings.adopt)
     withdrawal.withdraw(place.description, findings.withdraw)
     place = _forgotten(place, findings.forget)
-    if findings.adopt:
-        place = _adopted(place, findings)
+    if adopted := images.intact(place.description, findings.adopt):
+        place = _adopted(place, adopted)
     return _installed_anew(place, looks)
 
 
@@ -229,7 +230,7 @@ def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing]]) 
     return replace(place, state=state)
 
 
-def _adopted(place: Place, findings: Findings) -> Place:
+def _adopted(place: Place, things: Sequence[belongings.Wanted]) -> Place:
     """Record what is there already; how it is, the refresh at the start of the run finds out."""
     run = _run(place, "preview", quiet=True)
     secrets = place.description.credentials
@@ -238,7 +239,7 @@ def _adopted(place: Place, findings: Findings) -> Place:
         host = secrets.outer_hosts.get(provider.removesuffix("-api"))
         return (host.password if host else secrets.api_password).get_secret_value()
 
-    state, urns = adoption.adopt(place.state, adoption.planned(run.events), findings.adopt, password)
+    state, urns = adoption.adopt(place.state, adoption.planned(run.events), things, password)
     state = _recorded(place.engine, place.state, state)
     out.print(f"  there already and ours, so recorded: {', '.join(map(resource_name, urns))}", soft_wrap=True)
     return replace(place, state=state)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import adoption, belongings, marks
+from admin import adoption, belongings, images, marks
 from admin.belongings import BRIDGE_TYPE, CLUSTER, RESOURCE_TYPE, RULE_TYPE
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
@@ -282,3 +282,12 @@ def test_what_is_recorded_already_is_used_as_it_is() -> None:
     assert [each["urn"] for each in entries] == [PREP, API, NODE, VM_URN]
     assert entries[3]["provider"] == f"{API}::7"
     assert len(before["deployment"]["resources"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [("aa11  /x/stack-dev-a.iso", True), ("AA11  /x", True), ("bb22  /x", False), ("", False)],
+)
+def test_an_image_of_other_content_is_loaded_again(printed: str, expected: bool) -> None:  # noqa: FBT001 - a case
+    assert images.has_checksum(printed, "sha256:aa11") is expected
+    assert not images.has_checksum(printed, None)
