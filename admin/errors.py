@@ -225,7 +225,12 @@ CODES: dict[str, Code] = {
         "correct the checksum from Proxmox' own list, or the URL; never leave the checksum out for a file you do not know",
     ),
     "plugin-crashed": Code(
-        "A plugin of the engine ended unexpectedly.", "run the same command again; report the full output"
+        "A plugin of the engine, or the program's language host, ended unexpectedly.",
+        "run the same command again: it goes on from where it was; when it happens twice, report the full output",
+    ),
+    "engine-killed": Code(
+        "The engine was killed: by somebody, or by the kernel when memory ran out (`dmesg` tells).",
+        "run the same command again: it goes on from where it was",
     ),
     "run-interrupted": Code("The run was interrupted.", "run the same command again: it goes on from where it was"),
     "engine-failed": Code("The engine reports a failure.", "resolve what it says, then run the same command again"),

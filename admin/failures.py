@@ -7,6 +7,7 @@ rest is shown as it is, under one name, with the place of the full output.
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (code, re.compile(pattern, re.IGNORECASE))
     for code, pattern in (
         ("stack-locked", r"the stack is currently locked by"),
+        # Before all others: it ends with EOF, and was dialed on this machine, as much else does and is.
+        (
+            "plugin-crashed",
+            (
+                r"exited prematurely|^panic:|SIGSEGV|goroutine \d+ \[|plugin exited|transport is closing|error reading from server"
+                r"|transport: error while dialing|code = Unavailable|could not read plugin|plugin .*: signal: "
+            ),
+        ),
         ("stack-secrets", r"incorrect passphrase|passphrase must be set|get stack secrets manager"),
         ("host-key-mismatch", r"host key mismatch|knownhosts: key|host key.*(?:mismatch|does not match)"),
         ("ssh-auth-failed", r"ssh: unable to authenticate|no supported methods remain"),
@@ -41,10 +50,6 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$"),
         ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
         ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),
-        (
-            "plugin-crashed",
-            r"^panic:|SIGSEGV|goroutine \d+ \[|plugin exited|transport is closing|error reading from server",
-        ),
         ("run-interrupted", r"update cancell?ed|context canceled|cancell?ed by user"),
     )
 )
@@ -52,6 +57,10 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 NOISE = re.compile(
     r"^(?:update|preview|destroy|refresh) failed:?$|^program exited|unhandled error occurred: program exited",
     re.IGNORECASE,
+)
+# What the engine is at, which is no cause either: `@ updating....`, ` +  command:local:Command sleeper creating (0s)`.
+PROGRESS = re.compile(
+    r"@ \w+\.+$|\s*[-+~<>=±]+\s+\w+:\S+:\w+ |(?:Updating|Previewing \w+|Destroying|Refreshing) \(.*\):$"
 )
 
 
@@ -73,6 +82,8 @@ class Failure:
 def explain(run: Run, log: str) -> list[Failure]:
     """Name what went wrong in a run; at least one failure."""
     found = [_violation(*violation) for violation in run.violations]
+    if run.exit_code < 0:
+        found.append(_killed(run, log))
     causes = [(urn, text) for urn, text in run.errors if not NOISE.search(text)]
     found += [failure for urn, text in causes for failure in _named(urn, text, log)]
     if not found:
@@ -88,6 +99,15 @@ def resource_name(urn: str) -> str:
 def _violation(policy: str, urn: str, message: str) -> Failure:
     text = f"error[policy-violated]: rule {policy} refuses {resource_name(urn)}\n" + _indented(message)
     return Failure("policy-violated", resource_name(urn), f"{text}\n  next: {CODES['policy-violated'].next}")
+
+
+def _killed(run: Run, log: str) -> Failure:
+    """The engine itself is gone; its last lines say what was under way, and are no cause."""
+    number = -run.exit_code
+    title = f"error[engine-killed]: {CODES['engine-killed'].meaning}"
+    observed = f"signal {number} ({signal.strsignal(number)}) after {run.duration_s:.0f} s"
+    next_step = CODES["engine-killed"].next
+    return Failure("engine-killed", "", f"{title}\n  observed: {observed}\n  next: {next_step}\n  full output: {log}")
 
 
 def _named(urn: str, text: str, log: str) -> list[Failure]:
@@ -110,7 +130,7 @@ def _indented(text: str, by: int = 2) -> str:
 
 def said(output: str) -> str:
     """What the engine printed as errors; its last lines, where it named none."""
-    lines = [line for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip() and not PROGRESS.match(line)]
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line and not NOISE.search(line)]
     return "\n".join(errors or lines[-5:] or ["nothing"])
 

@@ -64,13 +64,29 @@ def test_two_failures_are_both_told() -> None:
         ("checksum mismatch: got 'aa' != expect 'bb'", "iso-checksum"),
         ('resource "urn…" cannot be deleted because it is protected', "node-protected"),
         ("panic: runtime error: index out of range", "plugin-crashed"),
+        ("error reading from server: EOF", "plugin-crashed"),
+        (
+            (
+                "rpc error: code = Unavailable desc = connection error: desc = "
+                '"transport: Error while dialing: dial tcp 127.0.0.1:40751: connect: connection refused"'
+            ),
+            "plugin-crashed",
+        ),
+        (
+            (
+                "Detected that /home/me/plugins/resource-command-v1.2.1/pulumi-resource-command exited prematurely. \n"
+                "       This is *always* a bug in the provider."
+            ),
+            "plugin-crashed",
+        ),
+        ('Get "https://pve.lab.internal:8006/": EOF', "api-unreachable"),
         ("something nobody has seen before", "engine-failed"),
     ],
 )
 def test_what_the_engine_and_its_plugins_say_is_recognized(said: str, code: str) -> None:
     (failure,) = explain((URN, said))
     assert failure.code == code
-    assert said in failure.text
+    assert " ".join(said.split()) in " ".join(failure.text.split())
     assert "proxmox02-prepare" in failure.text
     assert "next: " in failure.text
     assert "up.log" in failure.text
@@ -83,6 +99,20 @@ def test_a_run_that_never_began_is_explained_by_its_output() -> None:
 
 def test_a_run_that_says_nothing_still_has_a_failure() -> None:
     assert [failure.code for failure in explain()] == ["engine-failed"]
+
+
+def test_a_killed_engine_is_told_as_that_and_what_it_did_last_is_no_observation() -> None:
+    (failure,) = explain(output="Updating (dev):\n@ updating....\n + command sleeper creating (0s)", exit_code=-9)
+    assert failure.code == "engine-killed"
+    assert "signal 9 (Killed)" in failure.text
+    assert "updating" not in failure.text
+    assert "up.log" in failure.text
+
+
+def test_progress_is_no_cause() -> None:
+    output = "Updating (dev):\n@ updating....\n +  command:local:Command sleeper creating (0s) \nwhat it said last"
+    assert failures.said(output) == "what it said last"
+    assert failures.said(output.rpartition("\n")[0]) == "nothing"
 
 
 def test_a_violation_names_rule_and_resource() -> None:
