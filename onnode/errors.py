@@ -72,6 +72,27 @@ CODES: dict[str, Code] = {
         "Nested virtualization is configured, but the KVM module cannot be reloaded while VMs run.",
         "stop these VMs or reboot the host, then run the same command again",
     ),
+    "kvm-built-in": Code(
+        "The KVM module is built into the kernel: no file in /etc/modprobe.d reaches it.",
+        "add the parameter that the message names to the kernel's command line, then reboot the host",
+    ),
+    "kvm-command-line": Code(
+        "The kernel's command line overrides the option for nested virtualization, or keeps the KVM module out.",
+        "take the named words off the kernel's command line (GRUB: /etc/default/grub and `update-grub`; systemd-boot:"
+        " /etc/kernel/cmdline and `proxmox-boot-tool refresh`), then reboot the host",
+    ),
+    "kvm-refused-by-firmware": Code(
+        "The kernel cannot turn virtualization on: the firmware has locked it off.",
+        "turn on VT-x or AMD-V (SVM) in the firmware, and power the host off and on",
+    ),
+    "kvm-module-missing": Code(
+        "The running kernel has no KVM module.",
+        "boot a kernel of Proxmox VE; after a kernel upgrade that removed the running one's modules, reboot the host",
+    ),
+    "kvm-load-failed": Code(
+        "The KVM module could not be loaded.",
+        "run the shown command on the machine and resolve what it says (`install` and `blacklist` lines in modprobe.d count, too)",
+    ),
     "kvm-conflicting-options": Code(
         "Another file in /etc/modprobe.d overrides the option for nested virtualization.",
         "remove that line from the named file, then run the same command again",
@@ -284,6 +305,30 @@ CODES: dict[str, Code] = {
     "repository-unreachable": Code(
         "A package repository could not be reached.",
         "check the machine's gateway and DNS, or set the repository's uri to a mirror that it can reach",
+    ),
+    "repository-syncing": Code(
+        "A package repository is being changed: its index and its files do not fit together yet.",
+        "wait some minutes, then run the same command again; if it stays so, set the repository's uri to another mirror",
+    ),
+    "repository-damaged": Code(
+        "What a package repository sent has another checksum than its signed index says (a mirror or proxy with old files).",
+        "`apt-get clean` and `apt-get update` on the machine; if it stays so, clear the proxy's cache or use another mirror",
+    ),
+    "repository-expired": Code(
+        "A package repository's index is too old to be trusted: the mirror is no longer kept up, or the machine's clock is wrong.",
+        "compare `date` on the machine with the date in the message; if it is right, set the repository's uri to a mirror that is kept up",
+    ),
+    "repository-changed": Code(
+        "A package repository calls itself otherwise than before (a new release), and apt wants that confirmed.",
+        "`apt-get update --allow-releaseinfo-change` on the machine, if the change is expected",
+    ),
+    "disk-full": Code(
+        "There is no room left on the machine's disk for packages.",
+        "`apt-get clean` and `df -h` on the machine, make room, then run the same command again",
+    ),
+    "packages-broken": Code(
+        "The machine's packages do not fit together.",
+        "`apt-get -f install` on the machine, then run the same command again",
     ),
     "repository-untrusted": Code(
         "A package repository's signature is missing or not by a known key.",

@@ -5,12 +5,16 @@ The option is written first and the module reloaded after: killed in between, a 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode import originals, ours, pve
 from onnode.desired import KvmNested
 from onnode.errors import StepError
+from onnode.machine import NOT_FOUND, tail
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
@@ -20,7 +24,22 @@ OPTIONS_FILE = "/etc/modprobe.d/nested-pve-ha.conf"
 # Where modprobe.d(5) looks, most important first; a file shadows its namesakes in the later directories.
 OPTION_DIRECTORIES = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/lib/modprobe.d")
 MODULES = {"vmx": "kvm_intel", "svm": "kvm_amd"}
+CMDLINE = "/proc/cmdline"
+DEVICES = ("/dev/kvm", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu")
 RELOAD_S = 30.0
+LOG_LINES = 400
+# The first that matches says why `modprobe` did not load the module; the kernel's own words come from its log.
+COMPLAINTS = (
+    (
+        "kvm-refused-by-firmware",
+        re.compile(r"disabled by (?:the )?(?:bios|firmware)|SVM disabled|VMX not enabled", re.IGNORECASE),
+    ),
+    ("kvm-module-missing", re.compile(r"Module \S+ not found")),
+    ("kvm-command-line", re.compile(r"module_blacklist|is blacklisted")),
+    # The processor shows the flag, and the kernel cannot use it: only the firmware stands in between.
+    ("kvm-refused-by-firmware", re.compile(r"Operation not supported")),
+)
+KERNEL_SAYS = re.compile(r"\b(?:kvm|svm|vmx|module \S+ is blacklisted)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,9 @@ class Observed:
     running: list[pve.RunningVm] = field(default_factory=list)  # only asked for when the module must be reloaded
     users: int = 0  # the module's reference count
     own_file: str | None = None
+    holders: list[str] = field(default_factory=list)  # processes that have the module's devices open
+    built_in: bool = False
+    command_line: list[str] = field(default_factory=list)  # its words that concern the module
 
 
 def options_text(*, enabled: bool) -> str:
@@ -78,11 +100,40 @@ def observe(machine: Machine, desired: KvmNested) -> Observed:
         _running(machine) if live is not None and is_on(live) != desired.enabled else [],
         int(machine.read(f"/sys/module/{module}/refcnt") or 0),
         machine.read(OPTIONS_FILE),
+        _holders(machine) if live is not None and is_on(live) != desired.enabled else [],
+        # A loaded module has a state; one that is part of the kernel has parameters only.
+        live is not None and not machine.exists(f"/sys/module/{module}/initstate"),
+        command_line(machine.read(CMDLINE) or "", module),
     )
 
 
 def _running(machine: Machine) -> list[pve.RunningVm]:
     return pve.parse_running(machine.run(["qm", "list"]).out)
+
+
+def command_line(text: str, module: str) -> list[str]:
+    """The words of the kernel's command line that concern a module; `-` and `_` are the same there."""
+    found = []
+    for word in text.split():
+        key, _, value = word.partition("=")
+        key = key.replace("-", "_")
+        if key == f"{module}.nested" or (
+            key in ("module_blacklist", "modprobe.blacklist") and module in value.replace("-", "_").split(",")
+        ):
+            found.append(word)
+    return found
+
+
+def _holders(machine: Machine) -> list[str]:
+    """The processes that have KVM open; the module's reference count is no number of users."""
+    found = []
+    for pid in filter(str.isdigit, machine.names("/proc")):
+        for descriptor in machine.names(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(machine.path(f"/proc/{pid}/fd/{descriptor}")).startswith(DEVICES):  # noqa: PTH115
+                    found.append(f"{(machine.read(f'/proc/{pid}/comm') or '?').strip()} (process {pid})")
+                    break
+    return found
 
 
 def _options(machine: Machine, module: str) -> list[Option]:
@@ -102,7 +153,7 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
     """Write the option, load the module, or reload it; refuse while VMs run.
 
     Raises:
-        StepError: no-virtualization, kvm-conflicting-options, kvm-in-use, foreign-file.
+        StepError: no-virtualization, kvm-built-in, kvm-command-line, kvm-conflicting-options, kvm-in-use, foreign-file.
     """
     if observed.virtualization is None:
         raise StepError(
@@ -112,6 +163,10 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
             expected="vmx or svm",
         )
     module = MODULES[observed.virtualization]
+    _refuse_command_line(observed, desired, module)
+    if observed.built_in:
+        _refuse_built_in(observed, desired, module)
+        return []
     if not _persisted(observed, desired):
         ours.refuse_foreign(OPTIONS_FILE, observed.own_file)
         _refuse_overriding(observed, desired)
@@ -132,6 +187,30 @@ def _persisted(observed: Observed, desired: KvmNested) -> bool:
     return bool(observed.options) and is_on(observed.options[-1].value) == desired.enabled
 
 
+def _refuse_command_line(observed: Observed, desired: KvmNested, module: str) -> None:
+    """What stands on the kernel's command line comes after all files, and wins."""
+    nested = [word for word in observed.command_line if ".nested=" in word]
+    wrong = [word for word in nested[-1:] if is_on(word.partition("=")[2]) != desired.enabled]
+    kept_out = [word for word in observed.command_line if word not in nested] if observed.live is None else []
+    if wrong or kept_out:
+        raise StepError(
+            "kvm-command-line",
+            f"the kernel's command line decides otherwise about {module}",
+            observed=f"{CMDLINE}: {' '.join([*wrong, *kept_out])}",
+            expected=f"{module}.nested={1 if desired.enabled else 0}, or no such word",
+        )
+
+
+def _refuse_built_in(observed: Observed, desired: KvmNested, module: str) -> None:
+    if is_on(observed.live or "") != desired.enabled:
+        raise StepError(
+            "kvm-built-in",
+            f"{module} is built into the running kernel, and nested virtualization is {'off' if desired.enabled else 'on'}",
+            observed=f"/sys/module/{module}/parameters/nested: {observed.live}; no {module} to unload",
+            expected=f"{module}.nested={1 if desired.enabled else 0} on the kernel's command line",
+        )
+
+
 def _refuse_overriding(observed: Observed, desired: KvmNested) -> None:
     last = observed.options[-1] if observed.options else None
     if last is not None and last.file.rpartition("/")[2] > OPTIONS_FILE.rpartition("/")[2]:
@@ -146,7 +225,9 @@ def _refuse_overriding(observed: Observed, desired: KvmNested) -> None:
 def _in_use_by(observed: Observed) -> str:
     if observed.running:
         return f"running: {', '.join(f'{vm.vmid} ({vm.name})' for vm in observed.running)}"
-    return f"{observed.users} users of the module that are no VMs of Proxmox VE" if observed.users else ""
+    if observed.holders:
+        return f"no VM of Proxmox VE, but KVM is open in {', '.join(observed.holders)}"
+    return f"the kernel counts {observed.users} references, of no process that can be seen" if observed.users else ""
 
 
 def _in_use(module: str, observed: str) -> StepError:
@@ -154,7 +235,7 @@ def _in_use(module: str, observed: str) -> StepError:
         "kvm-in-use",
         f"{module} cannot be reloaded now; the new option takes effect at the next boot",
         observed=observed,
-        expected="no running VM, or a reboot",
+        expected="nothing that uses KVM, or a reboot",
     )
 
 
@@ -169,7 +250,23 @@ def act(machine: Machine, desired: KvmNested, action: Action) -> None:
         removed = machine.run(["modprobe", "-r", action.what], timeout_s=RELOAD_S)
         if removed.code != 0:
             raise _in_use(action.what, removed.text)
-    machine.check(["modprobe", action.what], timeout_s=RELOAD_S)
+    _load_module(machine, action.what)
+
+
+def _load_module(machine: Machine, module: str) -> None:
+    result = machine.run(["modprobe", module], timeout_s=RELOAD_S)
+    if result.code == 0:
+        return
+    if result.timed_out or result.code == NOT_FOUND:
+        machine.check(["modprobe", module], timeout_s=RELOAD_S)
+    log = [line for line in machine.run(["dmesg"]).out.splitlines()[-LOG_LINES:] if KERNEL_SAYS.search(line)]
+    said = "\n".join([result.text, *log])
+    raise StepError(
+        next((code for code, pattern in COMPLAINTS if pattern.search(said)), "kvm-load-failed"),
+        f"`modprobe {module}` failed",
+        observed=f"exit {result.code}: {tail(said)}",
+        expected=f"{module} is loaded",
+    )
 
 
 def facts(observed: Observed, _desired: KvmNested) -> dict[str, Any]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from onnode.machine import Machine, Result
 
 LOCK_WAIT_S = 120
+TRIES = 3  # of what a repository brings to its end by itself: while it is being changed, its files do not fit
+TRY_AGAIN_S = 20.0
+PASSING = ("repository-syncing", "repository-damaged")
 APT_S = 1800.0  # a dist-upgrade over a slow line
 APT = (
     "apt-get",
@@ -33,6 +36,14 @@ LOCKED = re.compile(r"Could not get lock (\S+?)\.? (?:It is held by (process .*)
 KERNEL = re.compile(r"^(?:proxmox|pve)-kernel-(\d+(?:\.\d+)+-\d+(?:-[a-z0-9+.~]+)*-pve)(?:-signed)?$")
 # The first that matches says what an apt-get failure means.
 COMPLAINTS = (
+    ("sources-unreadable", re.compile(r"list of sources could not be read|Conflicting values set for option")),
+    ("repository-syncing", re.compile(r"Mirror sync in progress|File has unexpected size")),
+    ("repository-damaged", re.compile(r"Hash Sum mismatch")),
+    ("repository-expired", re.compile(r"Release file for \S+ is expired")),
+    ("clock", re.compile(r"Release file for \S+ is not valid yet")),
+    ("repository-changed", re.compile(r"changed its '[^']+' value from")),
+    ("disk-full", re.compile(r"No space left on device|[Nn]ot enough free space|don't have enough free space")),
+    ("packages-broken", re.compile(r"[Uu]nmet dependencies|held broken packages")),
     ("repository-unauthorized", re.compile(r"401 +Unauthorized|403 +Forbidden")),
     (
         "repository-untrusted",
@@ -97,21 +108,28 @@ def finish(machine: Machine) -> None:
 
 
 def apt(machine: Machine, *arguments: str) -> str:
-    """Run apt-get, waiting a bounded time for another package manager to let go of its locks (F13).
+    """Run apt-get, again where that helps: other package managers let go of their locks (F13), mirrors get in step.
 
     Raises:
-        StepError: repository-unauthorized, -untrusted, -unreachable, package-unavailable, apt-locked, apt-failed.
+        StepError: those of :data:`COMPLAINTS`, apt-locked, apt-failed.
     """
     deadline = machine.monotonic() + LOCK_WAIT_S
+    tries = 1
     while True:
         result = machine.run([*APT, *arguments], timeout_s=APT_S)
         if result.code == 0:
             return result.out
+        error = complaint(result)
         # DPkg::Lock::Timeout does not cover the lock of the package lists.
-        if not LOCKED.search(result.err) or machine.monotonic() >= deadline:
-            raise complaint(result)
-        machine.note("waiting for another package manager")
-        machine.sleep(2)
+        if error.code == "apt-locked" and machine.monotonic() < deadline:
+            machine.note("waiting for another package manager")
+            machine.sleep(2)
+        elif error.code in PASSING and tries < TRIES:
+            tries += 1
+            machine.note(f"{error.what}: {error.observed}; once more in {TRY_AGAIN_S:g} s")
+            machine.sleep(TRY_AGAIN_S)
+        else:
+            raise error
 
 
 def complaint(result: Result) -> StepError:

@@ -39,6 +39,8 @@ class Kvm:
         self.machine = machine
         self.running = running
         machine.write("/proc/cpuinfo", "flags : fpu vmx\n")
+        self.refusal = ""
+        machine.write("/sys/module/kvm_intel/initstate", "live\n")
         self._set(live)
         machine.programs |= {"modprobe": self.modprobe, "qm": self.qm}
 
@@ -56,6 +58,8 @@ class Kvm:
                 return Result(("modprobe",), 1, err="modprobe: FATAL: Module kvm_intel is in use.")
             parameters.unlink(missing_ok=True)
             return 0
+        if self.refusal:
+            return Result(("modprobe",), 1, err=self.refusal)
         options = "".join(
             self.machine.read(f"/etc/modprobe.d/{name}") or "" for name in self.machine.names("/etc/modprobe.d")
         )

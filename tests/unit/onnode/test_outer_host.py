@@ -78,6 +78,69 @@ class TestKvmNested:
         assert failed.value.code == "not-converged"
         assert "reload kvm_intel" in failed.value.observed
 
+    @pytest.mark.parametrize(
+        ("refusal", "log", "code"),
+        [
+            ("modprobe: ERROR: could not insert 'kvm_intel': Operation not supported", "[    2.1] kvm: disabled by bios", "kvm-refused-by-firmware"),
+            ("modprobe: ERROR: could not insert 'kvm_intel': Operation not supported", "[    2.1] kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 0", "kvm-refused-by-firmware"),
+            ("modprobe: ERROR: could not insert 'kvm_intel': Operation not supported", "", "kvm-refused-by-firmware"),
+            ("modprobe: FATAL: Module kvm_intel not found in directory /lib/modules/6.17.2-2-pve", "", "kvm-module-missing"),
+            ("modprobe: ERROR: could not insert 'kvm_intel': Operation not permitted", "[ 9.1] Module kvm_intel is blacklisted", "kvm-command-line"),
+            ("modprobe: ERROR: ../libkmod/libkmod-module.c:1084 command_do() Error running install command '/bin/false' for module kvm_intel: retcode 1", "", "kvm-load-failed"),
+        ],
+    )  # fmt: skip
+    def test_a_module_that_cannot_be_loaded_is_told_as_what_it_is(
+        self, machine: FakeMachine, refusal: str, log: str, code: str
+    ) -> None:
+        world = Kvm(machine)
+        machine.programs["dmesg"] = lambda *_: f"[    0.0] Linux version 6.17\n{log}\n"
+        world.modprobe(["-r", "kvm_intel"], "")
+        world.refusal = refusal
+        with pytest.raises(StepError) as refused:
+            run(machine, kvm_nested.STEP, KvmNested())
+        assert refused.value.code == code
+        assert refusal.rpartition(": ")[2] in refused.value.observed
+        assert log in refused.value.observed
+        assert "Linux version" not in refused.value.observed
+        world.refusal = ""
+        twice(machine, kvm_nested.STEP, KvmNested())
+
+    def test_a_module_that_is_part_of_the_kernel(self, machine: FakeMachine) -> None:
+        Kvm(machine)
+        machine.remove("/sys/module/kvm_intel/initstate")
+        with pytest.raises(StepError) as refused:
+            run(machine, kvm_nested.STEP, KvmNested())
+        assert refused.value.code == "kvm-built-in"
+        assert machine.read(kvm_nested.OPTIONS_FILE) is None, "it would have no effect"
+        assert machine.ran("modprobe") == []
+
+    def test_the_kernels_command_line_wins_over_files(self, machine: FakeMachine) -> None:
+        Kvm(machine)
+        machine.write(
+            "/proc/cmdline", "BOOT_IMAGE=/boot/vmlinuz-6.17.2-2-pve root=/dev/sda1 kvm-intel.nested=0 quiet\n"
+        )
+        with pytest.raises(StepError) as refused:
+            run(machine, kvm_nested.STEP, KvmNested())
+        assert refused.value.code == "kvm-command-line"
+        assert "kvm-intel.nested=0" in refused.value.observed
+        assert machine.read(kvm_nested.OPTIONS_FILE) is None
+
+    def test_who_has_kvm_open_is_named_and_references_are_not_called_users(self, machine: FakeMachine) -> None:
+        Kvm(machine)
+        machine.write(kvm_nested.OPTIONS_FILE, kvm_nested.options_text(enabled=True))
+        machine.write("/sys/module/kvm_intel/refcnt", "3\n")
+        machine.write("/proc/4711/comm", "qemu-system-x86\n")
+        machine.write("/proc/4711/stat", "")
+        machine.path("/proc/4711/fd").mkdir()
+        machine.path("/proc/4711/fd/7").symlink_to("anon_inode:kvm-vm")
+        machine.path("/proc/4711/fd/8").symlink_to("anon_inode:kvm-vcpu:0")
+        with pytest.raises(StepError) as refused:
+            run(machine, kvm_nested.STEP, KvmNested())
+        assert refused.value.code == "kvm-in-use"
+        assert "qemu-system-x86 (process 4711)" in refused.value.observed
+        assert "3" not in refused.value.observed
+        assert machine.ran("modprobe") == []
+
     def test_a_modprobe_that_hangs(self, machine: FakeMachine) -> None:
         Kvm(machine)
         machine.programs["modprobe"] = lambda arguments, stdin: 0 if arguments[0] == "-r" else hangs(arguments, stdin)
@@ -119,7 +182,14 @@ class TestRepository:
             ("W: Failed to fetch http://x/InRelease  Temporary failure resolving 'download.proxmox.com'", "repository-unreachable"),
             ("E: Failed to fetch http://x/InRelease  Clearsigned file isn't valid, got 'NOSPLIT'", "repository-untrusted"),
             ("E: Unable to locate package dnsmasq-base", "package-unavailable"),
-            ("E: You don't have enough free space in /var/cache/apt/archives/.", "apt-failed"),
+            ("E: You don't have enough free space in /var/cache/apt/archives/.", "disk-full"),
+            ("E: Failed to fetch http://x/Packages.gz  Write error - write (28: No space left on device)", "disk-full"),
+            ("E: Release file for http://x/dists/trixie/InRelease is expired (invalid since 3d 4h 5min 6s). Updates for this repository will not be applied.", "repository-expired"),
+            ("E: Release file for http://x/dists/trixie/InRelease is not valid yet (invalid for another 2h 1min). Updates for this repository will not be applied.", "clock"),
+            ("E: Repository 'http://x trixie InRelease' changed its 'Suite' value from 'testing' to 'stable'", "repository-changed"),
+            ("E: Conflicting values set for option Signed-By regarding source http://x/ trixie: /a != /b\nE: The list of sources could not be read.", "sources-unreadable"),
+            ("The following packages have unmet dependencies:\nE: Unable to correct problems, you have held broken packages.", "packages-broken"),
+            ("E: something new", "apt-failed"),
         ],
     )  # fmt: skip
     def test_what_apt_complains_about(self, machine: FakeMachine, apt: Apt, said: str, code: str) -> None:
@@ -128,6 +198,30 @@ class TestRepository:
             run(machine, repository.STEP, NO_SUBSCRIPTION)
         assert failed.value.code == code
         twice(machine, repository.STEP, NO_SUBSCRIPTION)
+
+    @pytest.mark.parametrize(
+        ("said", "code"),
+        [
+            ("E: Failed to fetch http://x/main/binary-amd64/Packages.gz  File has unexpected size (1234 != 1299). Mirror sync in progress? [IP: 1.2.3.4 80]", "repository-syncing"),
+            ("E: Failed to fetch http://x/pool/a.deb  Hash Sum mismatch\n   Hashes of expected file:\n    - SHA256:aa", "repository-damaged"),
+        ],
+    )  # fmt: skip
+    def test_a_mirror_that_is_out_of_step_is_tried_again_but_not_for_ever(
+        self, machine: FakeMachine, apt: Apt, said: str, code: str
+    ) -> None:
+        apt.broken = [said, said]
+        run(machine, repository.STEP, NO_SUBSCRIPTION)
+        assert apt.installed == {"dnsmasq-base"}
+        assert any("once more in 20 s" in note for note in machine.notes)
+        machine.sleep(86_400)
+        apt.installed, apt.broken = set(), [said] * 99
+        before = machine.monotonic()
+        with pytest.raises(StepError) as failed:
+            run(machine, repository.STEP, NO_SUBSCRIPTION)
+        assert failed.value.code == code
+        assert said.splitlines()[0] in failed.value.observed
+        assert len(apt.broken) == 96
+        assert machine.monotonic() - before < 60
 
     def test_a_failed_update_is_not_forgotten(self, machine: FakeMachine, apt: Apt) -> None:
         apt.installed = {"dnsmasq-base"}
