@@ -66,8 +66,8 @@ up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA gue
 adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
 	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 
-preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host
-	@$(ADMIN) preview --stack $(STACK)
+preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host (LOOK=1: looks at them for what drifted)
+	@$(ADMIN) preview --stack $(STACK) $(if $(LOOK),--look)
 
 # In the lab only when something is recorded there and it runs: a stack file alone is judged without it.
 RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the types at run time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from admin.errors import AdminError
 from admin.narration import err, out, stage
 from admin.step import unexpected
 from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from admin.drift.judge import Drift
 
 Stack = Annotated[str, typer.Option(help="Which stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -29,8 +32,9 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Bring everything to what is described, then look at it. Asks before it changes anything."""
     from admin import operations  # noqa: PLC0415 - each command loads only what it needs
 
-    changed = operations.up(stack, yes=yes)
-    _look(stack, patience_s=SETTLE_S if changed else 0)
+    done = operations.up(stack, yes=yes)
+    # A run that changed nothing has just looked at everything; what it does not put right is told again at the end.
+    _look(stack, patience_s=SETTLE_S if done.changed else 0, drifted=None if done.changed else done.left)
 
 
 @app.command()
@@ -39,23 +43,25 @@ def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
     from admin import operations  # noqa: PLC0415
 
     operations.up(stack, yes=yes, adopting=True)
-    _look(stack, patience_s=SETTLE_S)
+    _look(stack, patience_s=SETTLE_S, drifted=None)
 
 
-def _look(stack: str, *, patience_s: float) -> None:
+def _look(stack: str, *, patience_s: float, drifted: list[Drift] | None) -> None:
     from admin.status.command import status as look  # noqa: PLC0415
 
     with stage("Live status"):
-        if not look(stack, as_json=False, patience_s=patience_s):
+        if not look(stack, as_json=False, patience_s=patience_s, drifted=drifted):
             raise typer.Exit(1)
 
 
 @app.command()
-def preview(*, stack: Stack = "dev") -> None:
-    """Show what `up` would change, under the policy pack. Touches no host."""
+def preview(
+    *, stack: Stack = "dev", look: Annotated[bool, typer.Option("--look", help="Look at the machines, too.")] = False
+) -> None:
+    """Show what `up` would change, under the policy pack. Touches no host, unless told to look for what drifted."""
     from admin import operations  # noqa: PLC0415
 
-    operations.preview(stack)
+    operations.preview(stack, look=look)
 
 
 @app.command()

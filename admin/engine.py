@@ -106,6 +106,14 @@ class Engine:
                 observed="a state that changes",
                 expected="no other run",
             )
+        self.import_state(deployment)
+
+    def import_state(self, deployment: dict[str, Any]) -> None:
+        """Record a state, whatever was recorded before.
+
+        Raises:
+            AdminError: engine-failed.
+        """
         _refuse_failed(self.query("stack", "import", stdin=json.dumps(deployment)), "stack import")
 
     def create_stack(self) -> None:

@@ -32,7 +32,7 @@ CODES: dict[str, Code] = {
     ),
     "step-broken": Code(
         "A step on a machine ended without the result it owes.",
-        "run the shown command on the machine; if the package is missing or damaged there, `pulumi up` puts it back",
+        "run the shown command on the machine; if the package is missing or damaged there, `make up` puts it back",
     ),
     # -- cluster
     "member-unknown": Code(

@@ -62,9 +62,18 @@ async def run_step(
         timeout_s=timeout_s,
         on_stderr=None if quiet else lambda line: _show(connection.machine.name, line),
     )
+    return result_of(connection.machine.name, step, completed)
+
+
+def result_of(machine: str, step: str, completed: Completed) -> StepResult:
+    """What a step that has ended reports.
+
+    Raises:
+        NodeStepError, AdminError: as :func:`run_step`.
+    """
     if completed.exit_code != 0:
-        raise _failure(connection.machine.name, step, completed)
-    return _result(connection.machine.name, step, completed)
+        raise _failure(machine, step, completed)
+    return _result(machine, step, completed)
 
 
 def _show(machine: str, line: str) -> None:
@@ -97,5 +106,5 @@ def _broken(machine: str, step: str, completed: Completed, how: str) -> AdminErr
         f"step {step} on {machine} ended without its result",
         observed=f"{how}, and it said: {said[-1]}",
         expected="one line of JSON",
-        fix=f"on {machine}: python3 {PACKAGE} {step}; if the package is missing there, `pulumi up` puts it back",
+        fix=f"on {machine}: python3 {PACKAGE} {step}; if the package is missing there, `make up` puts it back",
     )

@@ -26,6 +26,10 @@ from admin import (
     whereabouts,
     withdrawal,
 )
+from admin.drift import look as drift
+from admin.drift import record
+from admin.drift.judge import REFUSED
+from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
 from admin.narration import Narrator, out, stage, summary
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from admin.description import Description
+    from admin.drift.judge import Drift
     from admin.engine import Event
     from admin.marks import Look, Thing
 
@@ -68,8 +73,16 @@ class Place:
         return bool(self.state["deployment"].get("resources"))
 
 
-def up(stack: str, *, yes: bool, adopting: bool = False) -> bool:
-    """Bring the stack to what is described; whether anything was changed.
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: whether anything was changed, and what drifted that it does not put right."""
+
+    changed: bool
+    left: list[Drift]
+
+
+def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
+    """Bring the stack to what is described.
 
     Args:
         stack: which one.
@@ -82,6 +95,11 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> bool:
     with stage("Configuration, state and machines"):
         place = _compared_with_machines(_prepare(stack, yes=yes, new=adopting), adopting=adopting)
         dead_nodes.wait_for_recovery(place.description, place.state)
+    with stage("A look at what was made"):
+        found = drift.find(place.description, place.state)
+        place = _to_be_done_again(place, found)
+    if targets := record.before_the_refresh(place.state, found):
+        place = _access_put_back(place, targets, yes=yes)
     refresh = REFRESH if place.has_resources else ()
     if not yes:
         with stage("Preview"):
@@ -93,11 +111,34 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> bool:
     with stage("Run"):
         run = _judged(place, "up", "--yes", "--skip-preview", *refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
-    return bool(run.changed)
+    return Result(bool(run.changed), [one for one in found if one.kind == REFUSED])
 
 
-def preview(stack: str) -> None:
-    """Show what `up` would change, under the policy pack; touches no host.
+def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
+    """Tell what drifted, and record it, so that the engine shows it and runs exactly these steps."""
+    for one in found:
+        out.print(f"  drifted: {one.where}: {one.what}", markup=False, soft_wrap=True)
+    state = record.marked(place.state, found)
+    return place if state == place.state else replace(place, state=_recorded(place.engine, place.state, state))
+
+
+def _access_put_back(place: Place, targets: list[str], *, yes: bool) -> Place:
+    """The user of the cluster's API, before anybody logs in as it."""
+    if not yes:
+        confirm("The user of the cluster's API is not as it was made, and nothing can be refreshed. Put it back first?")
+    with stage("Access to the cluster's API"):
+        words = [word for urn in targets for word in ("--target", urn)]
+        run = _judged(place, "up", "--yes", "--skip-preview", *words)
+        out.print(f"  {summary(run.changed)}")
+    return replace(place, state=place.engine.export() or _EMPTY)
+
+
+def preview(stack: str, *, look: bool = False) -> None:
+    """Show what `up` would change, under the policy pack; touches no host, unless told to look.
+
+    Args:
+        stack: which.
+        look: look at every machine, too, and show what drifted as changes.
 
     Raises:
         StepError: whatever stands in the way, or RunError.
@@ -114,10 +155,30 @@ def preview(stack: str) -> None:
         else:
             lab_instance.refuse_gone(state)
             state = _in_todays_form(runner, state)
+    place = Place(described, runner, state or _EMPTY)
+    if look:
+        _preview_of_drift(place)
+    else:
+        _previewed(place)
+
+
+def _previewed(place: Place, *arguments: str) -> None:
     with stage("Preview"):
-        run = _judged(Place(described, runner, state or _EMPTY), "preview")
+        run = _judged(place, "preview", *arguments)
         _tell(run.events)
         out.print(f"  planned: {summary(run.changed)}")
+
+
+def _preview_of_drift(place: Place) -> None:
+    with stage("A look at what was made"):
+        found = drift.find(place.description, place.state)
+        for one in found:
+            out.print(f"  drifted: {one.where}: {one.what}", markup=False, soft_wrap=True)
+    state = record.marked(place.state, found)
+    # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
+    refresh = REFRESH if place.has_resources and not record.before_the_refresh(state, found) else ()
+    with scratch(place.engine, state) as copied:
+        _previewed(Place(place.description, copied, state), *refresh)
 
 
 def down(stack: str, *, yes: bool) -> None:

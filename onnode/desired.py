@@ -218,6 +218,23 @@ class Storage:
     adopt: bool = False  # one of that name, server and export without a mark is this stack's, too
 
 
+@dataclass(frozen=True)
+class LookStep:
+    """A step that is asked what it would do, and the name under which it answers."""
+
+    name: str
+    step: str
+    desired: str  # JSON
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the steps of a machine would do now, and which files of the package there are not as they should be."""
+
+    steps: list[LookStep]
+    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
+
+
 def _of(kind: type[Any], value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
     accepted = (int, float) if kind is float else (kind,)
     if type(value) not in accepted:

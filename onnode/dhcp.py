@@ -201,4 +201,12 @@ def unchanged(observed: Observed, _desired: Dhcp) -> str:
     return f"DHCP is served on {', '.join(sorted(observed.instances)) or 'no bridge'}"
 
 
-STEP = Step(Dhcp, observe, decide, act, facts, unchanged)
+def differs(observed: Observed, _desired: Dhcp, action: Action) -> str:
+    """What the unit is, or the file that is not as written."""
+    instance = observed.instances.get(action.what)
+    if action.do == "start" and instance is not None:
+        return f"{unit_name(action.what)} is {instance.unit.active}, {instance.unit.enabled or 'unknown'}"
+    return f"{DIRECTORY}/{action.what}.conf" if action.do in ("configure", "remove") else ""
+
+
+STEP = Step(Dhcp, observe, decide, act, facts, unchanged, differs=differs)

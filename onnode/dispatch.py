@@ -36,6 +36,7 @@ STEPS = (
     "api-user",
     "storage",
     "storage --remove",
+    "look",
     "cluster-health",
 )
 

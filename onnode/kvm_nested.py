@@ -280,4 +280,12 @@ def unchanged(observed: Observed, desired: KvmNested) -> str:
     return f"nested virtualization ({observed.virtualization}) is {state}, now and after a reboot"
 
 
-STEP = Step(KvmNested, observe, decide, act, facts, unchanged)
+def differs(observed: Observed, _desired: KvmNested, action: Action) -> str:
+    """What is configured, or what the module says."""
+    if action.do != "write":
+        return f"nested is {observed.live or 'not there: the module is not loaded'}"
+    last = observed.options[-1] if observed.options else None
+    return f"{last.file} says nested={last.value}" if last else "no file sets nested"
+
+
+STEP = Step(KvmNested, observe, decide, act, facts, unchanged, differs=differs)

@@ -110,4 +110,11 @@ def unchanged(_observed: Observed, desired: NfsExport) -> str:
     return f"{desired.path} is exported to {desired.client_network}"
 
 
-STEP = Step(NfsExport, observe, decide, act, facts, unchanged)
+def differs(observed: Observed, _desired: NfsExport, action: Action) -> str:
+    """What the file says, or how the server is."""
+    if action.do == "write":
+        return f"it says {(observed.file or 'nothing').strip().splitlines()[-1]}"
+    return f"it is {observed.server.active}, {observed.server.enabled or 'unknown'}" if action.do == "start" else ""
+
+
+STEP = Step(NfsExport, observe, decide, act, facts, unchanged, differs=differs)

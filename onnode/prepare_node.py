@@ -104,7 +104,7 @@ def observe(machine: Machine, desired: PrepareNode) -> Observed:
         kernel.observe(machine),
         bool(busy.strip()),
         packages.parse_upgradable(plan),
-        pve.running_guests(machine),
+        [] if member else pve.running_guests(machine),  # a member is not rebooted, whatever runs on it
     )
 
 

@@ -36,6 +36,15 @@ class RunningVm:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A section of one of Proxmox VE's files, such as storage.cfg; a key without a value stands for "1"."""
+
+    type: str
+    id: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class GuestConfig:
     """A guest's configuration."""
 
@@ -83,6 +92,18 @@ def running_guests(machine: Machine) -> list[str]:
             rows = [line.split() for line in machine.run([program, "list"]).out.splitlines()[1:]]
             # The state is the third column of `qm list` and the second of `pct list`.
             found += [f"{kind} {row[0]}" for row in rows if "running" in row[1:3]]
+    return found
+
+
+def parse_sections(text: str) -> list[Section]:
+    """Read a section file: "type: id" and indented "key value" lines."""
+    found: list[Section] = []
+    for line in text.splitlines():
+        if header := re.fullmatch(r"(\S+):\s*(\S+)\s*", line):
+            found.append(Section(header[1], header[2]))
+        elif found and line[:1].isspace() and line.strip():
+            key, _, value = line.strip().partition(" ")
+            found[-1].values[key] = value.strip() or "1"
     return found
 
 

@@ -54,6 +54,7 @@ class Step(Generic[D, O]):
         scope: a name for a second, exclusive lock, for steps that only exclude their own kind.
         lock_wait_s: how long to wait for another step.
         secrets: texts of the input that no message may carry.
+        differs: pure; the value that an action would change, for people who ask what drifted.
     """
 
     desired: type[D] | None
@@ -66,6 +67,7 @@ class Step(Generic[D, O]):
     scope: Callable[[D], str | None] = lambda _desired: None
     lock_wait_s: Callable[[D], float] = lambda _desired: 300.0
     secrets: Callable[[D], list[str]] = lambda _desired: []
+    differs: Callable[[O, D, Action], str] = lambda _observed, _desired, _action: ""
 
 
 def decide_nothing(_observed: object, _desired: object) -> list[Action]:

@@ -5,11 +5,11 @@ By a step and not by the provider: the published one crashes on storages. Told f
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnode import marks
+from onnode import marks, pve
 from onnode.desired import Storage
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KIND = "storage"
 TYPE = "nfs"
+FILE = "/etc/pve/storage.cfg"
 PVESH_S = 120.0  # a new storage is mounted at once, and a server that does not answer is waited for
 
 
@@ -44,24 +45,24 @@ class Observed:
 
 
 def parse_live(text: str, name: str) -> Live | None:
-    """Read `pvesh get /storage --output-format json`: the storage of that name."""
-    entry: dict[str, Any] | None = next((one for one in json.loads(text) if one.get("storage") == name), None)
-    if entry is None:
+    """Read /etc/pve/storage.cfg: the storage of that name."""
+    found = next((section for section in pve.parse_sections(text) if section.id == name), None)
+    if found is None:
         return None
-    contents = ",".join(sorted(word for word in str(entry.get("content", "")).split(",") if word))
+    contents = ",".join(sorted(word for word in re.split(r"[,; ]+", found.values.get("content", "")) if word))
     return Live(
-        str(entry["type"]),
-        str(entry.get("server", "")),
-        str(entry.get("export", "")),
+        found.type,
+        found.values.get("server", ""),
+        found.values.get("export", ""),
         contents,
-        disabled=str(entry.get("disable", 0)) == "1",
-        nodes=str(entry.get("nodes") or ""),
+        disabled=found.values.get("disable", "0") != "0",
+        nodes=found.values.get("nodes", ""),
     )
 
 
 def observe(machine: Machine, desired: Storage) -> Observed:
-    """Ask the cluster's configuration, and the mark."""
-    text = machine.check(["pvesh", "get", "/storage", "--output-format", "json"], timeout_s=PVESH_S)
+    """Read the cluster's configuration, and the mark."""
+    text = machine.read(FILE) or ""
     return Observed(parse_live(text, desired.name), marks.owner(machine, KIND, desired.name))
 
 
@@ -185,4 +186,17 @@ def unchanged(_observed: Observed, desired: Storage) -> str:
     return f"storage {desired.name} is {desired.server}:{desired.export}"
 
 
-STEP = Step(Storage, observe, decide, act, facts, unchanged)
+def differs(observed: Observed, _desired: Storage, action: Action) -> str:
+    """What the cluster's configuration says."""
+    live = observed.live
+    values = {
+        "mark": f"{observed.owner or 'nobody'} is noted as its maker",
+        "make": f"it is not in {FILE}",
+        "set": f"{FILE} says {live.contents or 'none'}" if live else "",
+        "enable": f"{FILE} says disable",
+        "open": f"{FILE} says nodes {live.nodes}" if live else "",
+    }
+    return values[action.do]
+
+
+STEP = Step(Storage, observe, decide, act, facts, unchanged, differs=differs)

@@ -6,41 +6,51 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from admin import description, environment
+from admin import description, engine, environment, members
+from admin.drift import look as drift
+from admin.drift.judge import REFUSED, Drift
 from admin.narration import out
 from admin.status import table
-from admin.status.look import look
+from admin.status.look import CONNECT_S, look
 from admin.status.model import Wanted, WantedGuest
-from admin.status.verdict import findings
+from admin.status.verdict import behind_ones_back, findings
 from components.config import topology
 from components.config.model import VmGuest
 from components.site import Site
+from onnode.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from admin.description import Description
+    from admin.drift.plan import State
+    from admin.status.look import Seen
 
 
 LOOK_AGAIN_S = 2.0
 
 
-def status(stack: str, *, as_json: bool, patience_s: float = 0) -> bool:
+def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequence[Drift] | None = None) -> bool:
     """Look at every node and show what is; whether all is as described.
 
     Args:
         stack: which.
         as_json: for programs.
         patience_s: for so long, what is not as described is looked at again before it is told.
+        drifted: what somebody who has just looked found changed behind the program's back; None: look.
 
     Raises:
         AdminError: the description cannot be read.
     """
-    described = description.read(stack, environment.for_engine())
+    env = environment.for_engine()
+    described = description.read(stack, env)
     wanted = wanted_of(described)
-    key = described.credentials.ssh_private_key.get_secret_value()
+    state = engine.Engine(stack, env).export() if drifted is None else None
     deadline, told = time.monotonic() + patience_s, False
     while True:
-        seen = asyncio.run(look(wanted.members, key, storages=bool(wanted.storages)))
+        seen, unmade = asyncio.run(_look(described, wanted, state))
         found = findings(wanted, seen)
+        found += behind_ones_back(wanted.stack, unmade if drifted is None else drifted, found)
         if not found or time.monotonic() >= deadline:
             break
         if not told:
@@ -53,6 +63,29 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0) -> bool:
     else:
         table.show(out, wanted, seen, found)
     return not found
+
+
+async def _look(described: Description, wanted: Wanted, state: State | None) -> tuple[Seen, list[Drift]]:
+    """At the members, and at everything that is recorded, over the same connections."""
+    hosts, nodes = drift.machines(described)
+    recorded = state is not None and bool(state["deployment"].get("resources"))
+    key = described.credentials.ssh_private_key.get_secret_value()
+    async with members.connections([*hosts, *nodes] if recorded else nodes, key, timeout_s=CONNECT_S) as opened:
+        of_members = {name: connection for name, connection in opened.items() if name not in {h.name for h in hosts}}
+        seen, found = await asyncio.gather(
+            look(of_members, storages=bool(wanted.storages)),
+            drift.over(opened, described, state) if recorded and state is not None else _nothing(),
+        )
+        silent = [
+            Drift("", host.name, error.what, REFUSED, error.fix)
+            for host in hosts
+            if isinstance(error := opened.get(host.name), StepError)
+        ]
+    return seen, [*silent, *found]
+
+
+async def _nothing() -> list[Drift]:
+    return []
 
 
 def wanted_of(described: Description) -> Wanted:

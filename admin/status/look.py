@@ -8,14 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from admin import certificates, members
+from admin.drift import shipped
 from admin.facts import Health, read
-from admin.nodes import run_step
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from admin.desired import Member
     from admin.ssh import Connection
 
 CONNECT_S = 5.0
@@ -34,26 +31,24 @@ class NodeSeen:
 Seen = dict[str, NodeSeen | StepError]
 
 
-async def look(described: Sequence[Member], private_key: str, *, storages: bool) -> Seen:
+async def look(opened: members.Opened, *, storages: bool) -> Seen:
     """Look at every node; by name, what it shows or why it shows nothing.
 
     Args:
-        described: the nodes.
-        private_key: the administrator's SSH key.
+        opened: the connections to the nodes.
         storages: ask for the state of storages, too.
     """
 
     async def look_at(connection: Connection) -> NodeSeen:
         health, active, presented = await asyncio.gather(
-            run_step(connection, "cluster-health", timeout_s=LOOK_S, quiet=True),
+            shipped.run(connection, "cluster-health", None, timeout_s=LOOK_S),
             _storages(connection) if storages else _none(),
             certificates.presented(connection.machine.address),
         )
         facts = read(Health, connection.machine.name, health.facts)
         return NodeSeen(facts, presented is not None and presented == facts.api_fingerprint, active)
 
-    async with members.connections(described, private_key, timeout_s=CONNECT_S) as opened:
-        return await members.ask(opened, look_at)
+    return await members.ask(opened, look_at)
 
 
 async def _none() -> dict[str, bool]:

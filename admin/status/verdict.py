@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import formation
+from admin.drift.judge import MEMBERSHIP, REFUSED
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
 from admin.status.model import SILENT, Finding, joined, votes_in
@@ -14,9 +15,10 @@ from onnode import corosync
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from admin.desired import Member
+    from admin.drift.judge import Drift
     from admin.facts import Health
     from admin.status.look import NodeSeen, Seen
     from admin.status.model import Wanted
@@ -42,6 +44,16 @@ def findings(wanted: Wanted, seen: Seen) -> list[Finding]:
     found += broken_links(wanted, nodes)
     found += _cluster(wanted, seen, nodes)
     return [replace(finding, next=_of_stack(wanted.stack, finding.next)) for finding in found]
+
+
+def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Finding]) -> list[Finding]:
+    """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
+    amiss = {finding.where for finding in found}
+    return [
+        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind == REFUSED else UP))
+        for one in drifted
+        if not (one.kind == MEMBERSHIP and one.where in amiss)
+    ]
 
 
 def _of_stack(stack: str, step: str) -> str:

@@ -821,21 +821,42 @@ class TestApiUser:
         assert "at least 8 characters" in failed.value.observed
 
 
+class Storages(dict[str, dict[str, str]]):
+    """The storages of a cluster, and the file that they are kept in."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        super().__init__()
+        self.machine = machine
+
+    def __setitem__(self, name: str, values: dict[str, str]) -> None:
+        super().__setitem__(name, values)
+        self.write()
+
+    def write(self) -> None:
+        sections = []
+        for name, values in self.items():
+            lines = [
+                f"{values['type']}: {name}",
+                *(f"\t{key} {value}" for key, value in values.items() if key != "type"),
+            ]
+            sections.append("\n".join(lines) + "\n")
+        self.machine.write("/etc/pve/storage.cfg", "\n".join(sections))
+
+
 class TestStorage:
     DESIRED = Storage("stack-dev", "shared", "10.30.1.1", "/srv/pve-shared", ["rootdir", "images"])
     MARK = "/etc/pve/nested-pve-ha/storage-shared"
 
     @pytest.fixture
-    def storages(self, machine: FakeMachine) -> dict[str, dict[str, str]]:
+    def storages(self, machine: FakeMachine) -> Storages:
         """What the cluster has; the programs that write marks do what the real ones do."""
-        found: dict[str, dict[str, str]] = {"local": {"type": "dir", "path": "/var/lib/vz", "content": "iso"}}
+        found = Storages(machine)
+        found["local"] = {"type": "dir", "path": "/var/lib/vz", "content": "iso"}
 
         def pvesh(arguments: list[str], _stdin: str) -> str | Result:
             verb, path, *rest = arguments
             options = {key.removeprefix("--"): value for key, value in zip(rest[::2], rest[1::2], strict=True)}
             match verb, path:
-                case "get", "/storage":
-                    return json.dumps([{"storage": name, **values} for name, values in found.items()])
                 case "create", "/storage":
                     name = options.pop("storage")
                     if name in found:
@@ -848,6 +869,7 @@ class TestStorage:
                     one = found[path.removeprefix("/storage/")]
                     one.pop(options.pop("delete", ""), None)
                     one |= options
+            found.write()
             return ""
 
         def dd(arguments: list[str], stdin: str) -> str:
@@ -861,7 +883,7 @@ class TestStorage:
         machine.programs |= {"pvesh": pvesh, "dd": dd, "rm": rm, "mkdir": lambda *_: ""}
         return found
 
-    def test_from_nothing_and_away_again(self, machine: FakeMachine, storages: dict[str, dict[str, str]]) -> None:
+    def test_from_nothing_and_away_again(self, machine: FakeMachine, storages: Storages) -> None:
         twice(machine, storage.STEP, self.DESIRED)
         assert storages["shared"] == {
             "type": "nfs",
@@ -875,20 +897,21 @@ class TestStorage:
         assert machine.read(self.MARK) is None
 
     def test_what_was_edited_by_hand_is_put_right_and_the_rest_stays(
-        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+        self, machine: FakeMachine, storages: Storages
     ) -> None:
         run(machine, storage.STEP, self.DESIRED)
         storages["shared"] |= {"content": "iso", "disable": "1", "nodes": "pve2", "options": "vers=4.2"}
+        storages.write()
         twice(machine, storage.STEP, self.DESIRED)
         assert storages["shared"]["content"] == "images,rootdir"
         assert storages["shared"]["options"] == "vers=4.2"
         assert not {"disable", "nodes"} & set(storages["shared"])
 
     def test_somebody_elses_is_refused_with_nothing_changed_and_never_removed(
-        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+        self, machine: FakeMachine, storages: Storages
     ) -> None:
         storages["shared"] = {"type": "nfs", "server": "10.30.1.1", "export": "/srv/pve-shared", "content": "images"}
-        before = copy.deepcopy(storages)
+        before = copy.deepcopy(dict(storages))
         with pytest.raises(StepError, match="storage-foreign"):
             run(machine, storage.STEP, self.DESIRED)
         run(machine, storage_remove.STEP, self.DESIRED)
@@ -896,7 +919,7 @@ class TestStorage:
         assert machine.read(self.MARK) is None
 
     def test_one_that_appears_between_the_look_and_the_act_is_not_taken_over(
-        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
+        self, machine: FakeMachine, storages: Storages
     ) -> None:
         foreign = {"type": "dir", "path": "/srv/theirs", "content": "images"}
         write = machine.programs["dd"]
@@ -912,9 +935,7 @@ class TestStorage:
         with pytest.raises(StepError, match="storage-foreign"):
             run(machine, storage.STEP, self.DESIRED)
 
-    def test_a_cluster_that_takes_no_writes_is_told(
-        self, machine: FakeMachine, storages: dict[str, dict[str, str]]
-    ) -> None:
+    def test_a_cluster_that_takes_no_writes_is_told(self, machine: FakeMachine, storages: Storages) -> None:
         machine.programs["mkdir"] = lambda *_: Result(("mkdir",), 1, err="mkdir: Permission denied")
         with pytest.raises(StepError, match="mark-failed") as failed:
             run(machine, storage.STEP, self.DESIRED)

@@ -1,0 +1,160 @@
+"""From what machines say to what drifted. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from admin.desired import Container, CreateCluster, JoinNode, Template
+from admin.drift import provided
+from admin.errors import AdminError
+from admin.guests import changes
+from admin.steps import container, template
+from onnode.pve import parse_guest_config
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from admin.drift.look import Answer
+    from admin.drift.plan import Plan
+
+STEP, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED = "step", "membership", "package", "provided", "refused"
+FILE = re.compile(r"^=== (\S+)\n", re.MULTILINE)
+SHOWN_FILES = 3
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Something that is not as its resource made it.
+
+    Attributes:
+        urn: of the resource.
+        where: the machine, or `cluster`.
+        what: what differs, with the file and the value.
+        kind: who puts it right: its step run again, the package's copy, the provider's refresh; or nobody (`refused`).
+        next: for what is refused, what a person has to do.
+    """
+
+    urn: str
+    where: str
+    what: str
+    kind: str = STEP
+    next: str = ""
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return self.urn.rsplit("::", 1)[-1]
+
+
+def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
+    """All that drifted.
+
+    Args:
+        asked: the questions.
+        answers: of the machines that answered.
+        speaker: the member that answers for the cluster.
+        hosts: names of the outer hosts.
+    """
+    found: list[Drift] = []
+    clusterwide = {one.name for one in asked.cluster}
+    trusted = speaker is not None and speaker in answers and _works(answers[speaker])
+    for machine, answer in answers.items():
+        found += _package(asked, machine, answer)
+        for one in answer.steps:
+            if one["name"] in clusterwide and trusted:
+                found += _step(one, "cluster")
+            elif one["name"] not in clusterwide:
+                found += _step(one, machine)
+    found += _members(asked, answers)
+    if trusted and speaker is not None:
+        found += _guests(asked, answers[speaker].files)
+        found += _provided(asked, {name: answers[name].files for name in hosts if name in answers}, answers[speaker])
+    return found
+
+
+def _works(answer: Answer) -> bool:
+    facts = answer.membership or {}
+    return bool(facts.get("state") == "member" and facts.get("quorate") and facts.get("pve_writable"))
+
+
+def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
+    if answer.altered and machine in asked.packages:
+        names = ", ".join(answer.altered[:SHOWN_FILES])
+        more = f" and {len(answer.altered) - SHOWN_FILES} more" if len(answer.altered) > SHOWN_FILES else ""
+        what = f"/var/lib/nested-pve-ha/onnode: {names}{more} gone, or not as in this checkout"
+        yield Drift(asked.packages[machine], machine, what, PACKAGE)
+
+
+def _step(one: Mapping[str, Any], machine: str) -> Iterator[Drift]:
+    refusal = one["refusal"]
+    if refusal:
+        observed = f" ({refusal['observed']})" if refusal.get("observed") else ""
+        yield Drift(one["name"], machine, f"{refusal['what']}{observed}", REFUSED, refusal.get("next", ""))
+    elif one["actions"]:
+        yield Drift(one["name"], machine, "; ".join(one["actions"]))
+
+
+def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
+    """Nodes that are no members any more: their join, or the creation on the seed, is asked to look again."""
+    for urn, (_, wanted) in asked.here.items():
+        if isinstance(wanted, JoinNode):
+            name = wanted.joiner.name
+        elif isinstance(wanted, CreateCluster):
+            name = wanted.seed
+        else:
+            continue
+        facts = answers[name].membership if name in answers else None
+        if facts is not None and facts.get("state") in ("absent", "half"):
+            yield Drift(urn, name, "it is no member of a cluster", MEMBERSHIP)
+
+
+def parse_files(text: str) -> dict[str, str]:
+    """Read what was printed, each file after a line with its path."""
+    parts = FILE.split(text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def guest_config(files: Mapping[str, str], kind: str, vmid: int) -> tuple[str, dict[str, str]] | None:
+    """A guest's node and configuration, wherever in the cluster it is."""
+    for path, text in files.items():
+        if path.startswith("/etc/pve/nodes/") and path.endswith(f"/{kind}/{vmid}.conf"):
+            return path.split("/")[4], parse_guest_config(text).values
+    return None
+
+
+def _guests(asked: Plan, files: Mapping[str, str]) -> Iterator[Drift]:
+    for urn, (_, wanted) in asked.here.items():
+        if isinstance(wanted, (Template, Container)):
+            kind = "qemu-server" if isinstance(wanted, Template) else "lxc"
+            found = guest_config(files, kind, wanted.vmid)
+            what = f"{wanted.name} ({wanted.vmid})"
+            if found is None:
+                yield Drift(urn, "cluster", f"{what} is gone")
+            else:
+                yield from _guest(urn, f"{found[0]}: /etc/pve/{kind}/{wanted.vmid}.conf", wanted, found[1])
+
+
+def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, str]) -> Iterator[Drift]:
+    try:
+        if isinstance(wanted, Container):
+            container.refuse_different(wanted, config)
+            differing = changes(container.options(wanted), config)
+        else:
+            differing = template.corrections(wanted, config)
+    except AdminError as error:
+        yield Drift(urn, "cluster", f"{error.what} ({error.observed})", REFUSED, error.fix)
+        return
+    if differing:
+        values = ", ".join(f"{key} {config.get(key, 'not set')}" for key in sorted(differing))
+        yield Drift(urn, "cluster", f"{what}: {values}")
+
+
+def _provided(asked: Plan, hosts: Mapping[str, Mapping[str, str]], cluster: Answer) -> Iterator[Drift]:
+    for resource in asked.provided:
+        node = (resource.get("inputs") or {}).get("nodeName")
+        outer = node in hosts or resource["type"] == provided.BRIDGE
+        files = hosts.get(str(node)) if outer else cluster.files
+        if files is not None and (what := provided.differs(resource, files)):
+            yield Drift(resource["urn"], str(node) if outer else "cluster", what, PROVIDED)

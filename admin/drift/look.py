@@ -1,0 +1,112 @@
+"""The look itself: one connection for each machine, all its steps together, all machines at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from admin import members
+from admin.drift import judge, plan, shipped
+from components.site import Site
+from onnode.desired import Look, LookStep
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admin.description import Description
+    from admin.desired import Machine
+    from admin.drift.judge import Drift
+    from admin.ssh import Connection
+
+CONNECT_S = 5.0
+LOOK_S = 60.0
+READ_S = 20.0
+MEMBERSHIP = "membership"
+# What the provider's resources are made of, in the cluster's files and the machine's own.
+_FILES = """\
+for file in /etc/network/interfaces /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
+    /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
+do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; done
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one machine says."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    altered: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def membership(self) -> dict[str, Any] | None:
+        """What it says of its cluster; None when it could not."""
+        return next((one["facts"] for one in self.steps if one["name"] == MEMBERSHIP), None)
+
+
+def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
+    """The described outer hosts, and the members, the seed first."""
+    site = Site(description.config, description.credentials, description.stack)
+    return [site.machine(host) for host in description.config.outer_hosts], [*site.members]
+
+
+async def look(description: Description, state: plan.State) -> list[Drift]:
+    """Look at everything that is recorded; what is not as its resource would make it."""
+    hosts, nodes = machines(description)
+    key = description.credentials.ssh_private_key.get_secret_value()
+    async with members.connections([*hosts, *nodes], key, timeout_s=CONNECT_S) as opened:
+        return await over(opened, description, state)
+
+
+def find(description: Description, state: plan.State) -> list[Drift]:
+    """The same, for those who have no event loop yet; nothing is asked where nothing is recorded."""
+    if not state["deployment"].get("resources"):
+        return []
+    return asyncio.run(look(description, state))
+
+
+async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:
+    """The same, over connections that are open already. A machine that does not answer is left out."""
+    hosts, nodes = machines(description)
+    names = [machine.name for machine in (*hosts, *nodes)]
+    password = description.credentials.api_password.get_secret_value()
+    asked = plan.of(state, names, password)
+    there = {name: opened[name] for name in names if name in asked.there and name in opened}
+    # Everybody may answer for the cluster; whose answer counts is seen when all have told what they are.
+    speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
+
+    async def ask(connection: Connection) -> Answer:
+        name = connection.machine.name
+        steps = list(asked.there[name])
+        if name not in {host.name for host in hosts}:
+            steps.append(LookStep(MEMBERSHIP, MEMBERSHIP, "null"))
+        if name == speaker:
+            steps += asked.cluster
+        wants_files = name == speaker or name in {host.name for host in hosts}
+        return await _ask(connection, Look(steps, shipped.digests()), files=wants_files)
+
+    answers = await members.ask(there, ask)
+    return judge.drift(asked, _told(answers), speaker, {host.name for host in hosts})
+
+
+def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
+
+
+async def _ask(connection: Connection, wanted: Look, *, files: bool) -> Answer:
+    result, texts = await asyncio.gather(
+        shipped.run(connection, "look", wanted, timeout_s=LOOK_S),
+        _files(connection) if files else _none(),
+    )
+    return Answer(result.facts["steps"], result.facts["altered"], texts)
+
+
+async def _none() -> dict[str, str]:
+    return {}
+
+
+async def _files(connection: Connection) -> dict[str, str]:
+    done = await connection.run(_FILES, timeout_s=READ_S)
+    return judge.parse_files(done.stdout)

@@ -1,0 +1,60 @@
+"""What drifted, written into the recorded state, so that the engine itself shows it and runs the steps again. Pure.
+
+A resource runs only when an input differs. A step gets a recorded `update`, which the program never gives: its removal
+is the difference, and says what drifted. Nothing else of the record changes, so that a removal does what it always did.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from admin.drift.judge import MEMBERSHIP, PACKAGE, STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from admin.drift.judge import Drift
+
+State = dict[str, Any]
+
+AGAIN = (STEP, MEMBERSHIP, PACKAGE)
+MARK = "drifted: "
+ALTERED = "-altered"  # at the end of the hash of what was copied
+
+
+def marked(state: State, found: Iterable[Drift]) -> State:
+    """The state in which exactly these are to be done again; marks of an earlier look are gone."""
+    again: dict[str, list[str]] = {}
+    for one in found:
+        if one.kind in AGAIN:
+            again.setdefault(one.urn, []).append(f"{one.where}: {one.what}")
+    changed = copy.deepcopy(state)
+    for resource in changed["deployment"].get("resources") or []:
+        why = "; ".join(again.get(resource["urn"], []))
+        for values in (resource.get("inputs"), resource.get("outputs")):
+            if isinstance(values, dict):
+                _mark(values, why)
+    return changed
+
+
+def before_the_refresh(state: State, found: Iterable[Drift]) -> list[str]:
+    """The URNs of what the provider's login to the cluster needs, if that drifted: its user, and what makes it.
+
+    The refresh logs in before any step runs, and would fail where the user is gone.
+    """
+    drifted = {one.urn: one.kind for one in found if one.kind in AGAIN}
+    resources = state["deployment"].get("resources") or []
+    steps = {one["urn"]: str((one.get("inputs") or {}).get("create", "")) for one in resources}
+    users = [urn for urn in drifted if steps.get(urn, "").endswith(" api-user")]
+    return [*users, *(urn for urn, kind in drifted.items() if kind == PACKAGE)] if users else []
+
+
+def _mark(values: State, why: str) -> None:
+    if str(values.get("update", "")).startswith(MARK):
+        del values["update"]
+    source = values.get("source")
+    if isinstance(source, dict) and "hash" in source:
+        source["hash"] = source["hash"].removesuffix(ALTERED) + (ALTERED if why else "")
+    elif why:
+        values["update"] = f"{MARK}{why}"

@@ -1,0 +1,61 @@
+"""The on-node package of this checkout, brought along over the connection: it leaves nothing on the machine.
+
+So a look works where the package there is gone, altered, or of an earlier version.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+import json
+import shlex
+import zipfile
+from typing import TYPE_CHECKING
+
+from admin.nodes import StepResult, result_of
+from components.package import SOURCE
+from onnode.desired import document
+
+if TYPE_CHECKING:
+    from admin.ssh import Connection
+
+_START = """\
+import base64, os, sys
+package = os.memfd_create("nested-pve-ha")
+with os.fdopen(os.dup(package), "wb") as file:
+    file.write(base64.b64decode(sys.stdin.readline()))
+sys.path.insert(0, f"/proc/self/fd/{package}")
+from onnode.dispatch import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@functools.cache
+def _packed() -> str:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(SOURCE.glob("*.py")):
+            archive.writestr(f"onnode/{path.name}", path.read_bytes())
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def digests() -> dict[str, str]:
+    """The package's files, each with its SHA-256."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.glob("*.py"))}
+
+
+async def run(connection: Connection, step: str, desired: object, *, timeout_s: float) -> StepResult:
+    """Run a step that only looks.
+
+    Raises:
+        NodeStepError, AdminError: as :func:`admin.nodes.run_step`.
+    """
+    given = "" if desired is None else json.dumps(document(desired))
+    completed = await connection.run(
+        f"python3 -c {shlex.quote(_START)} {shlex.quote(step)}",
+        stdin=f"{_packed()}\n{given}",
+        timeout_s=timeout_s,
+    )
+    return result_of(connection.machine.name, step, completed)

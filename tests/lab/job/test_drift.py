@@ -1,0 +1,57 @@
+"""What somebody changes by hand, all at once: seen, named, put right, and then nothing is left to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.lab.job.test_cluster import boot_ids
+
+if TYPE_CHECKING:
+    from tests.support.lab_project import LabProject
+
+OUTER, SEED, SECOND = "192.168.0.180", "192.168.0.185", "192.168.0.186"
+BY_HAND = {
+    OUTER: "systemctl disable --now nested-pve-ha-dhcp@vmbr1.service && "
+    "sed -i s/nested=1/nested=0/ /etc/modprobe.d/nested-pve-ha.conf && "
+    "rm -r /var/lib/nested-pve-ha/onnode",
+    SEED: "pveum user delete pulumi@pve && "
+    "sed -i s/proxmox01:2/proxmox01:1/ /etc/pve/ha/rules.cfg && "
+    "sed -i s/shutdown_policy=migrate/shutdown_policy=freeze/ /etc/pve/datacenter.cfg && "
+    "sed -i s/images,rootdir,vztmpl/images/ /etc/pve/storage.cfg",
+    SECOND: "echo '#' >> /var/lib/nested-pve-ha/onnode/step.py && pct set 300 --memory 600",
+}
+NAMED = (
+    "virtual: /var/lib/nested-pve-ha/onnode: ",
+    "nested-pve-ha-dhcp@vmbr1.service is inactive, disabled",
+    "/etc/modprobe.d/nested-pve-ha.conf says nested=0",
+    "add pulumi@pve",
+    "HA rule vm01-placement: nodes proxmox01:1,proxmox02:1,proxmox03:1, not proxmox01:2",
+    "shutdown_policy freeze, not migrate",
+    "/etc/pve/storage.cfg says images",
+    "proxmox02: /var/lib/nested-pve-ha/onnode: step.py gone, or not as in this checkout",
+    "/etc/pve/lxc/300.conf: memory 600",
+)
+DONE_AGAIN = {"virtual-package", "virtual-dhcp", "virtual-kvm-nested", "cluster-api-user", "cluster-storage-shared"}
+DONE_AGAIN |= {"proxmox02-package", "ct01-container"}
+
+
+def test_everything_that_was_changed_by_hand_is_seen_and_put_right(cluster: LabProject) -> None:
+    boots = boot_ids(cluster)
+    before = cluster.pulumi("stack", "export").output
+    for address, command in BY_HAND.items():
+        done = cluster.ssh(address, command)
+        assert done.code == 0, done.output
+    status = cluster.admin("status")
+    assert status.code == 1
+    assert [text for text in NAMED if text not in status.output] == [], status.output
+    preview = cluster.admin("preview", "--look")
+    assert preview.code == 0, preview.output
+    assert [name for name in DONE_AGAIN if name not in preview.output] == [], preview.output
+    assert "verify" not in preview.output.partition("▸ Preview")[2]
+    assert cluster.pulumi("stack", "export").output == before
+    run = cluster.admin("up")
+    assert run.code == 0, run.output
+    assert cluster.admin("status").code == 0
+    again = cluster.admin("up")
+    assert "0 changes" in again.output
+    assert boot_ids(cluster) == boots

@@ -1,0 +1,93 @@
+"""A look: what steps would do, told with what differs, and nothing done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from onnode import dhcp, kvm_nested, look
+from onnode.desired import ApiUser, Bridge, Dhcp, KvmNested, Look, LookStep, document
+from onnode.step import converge
+from tests.support.onnode_worlds import Kvm, Systemd, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.fake_machine import FakeMachine
+
+DHCP = Dhcp("dev", [Bridge("vmbr1", "10.10.1.1/24", "10.10.1.10", "10.10.1.20")])
+UNIT = "nested-pve-ha-dhcp@vmbr1"
+
+
+def asked(machine: FakeMachine, *steps: LookStep, **files: str) -> dict[str, Any]:
+    return converge(look.STEP, machine, Look(list(steps), {f"{name}.py": text for name, text in files.items()})).facts
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {str(path): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def host(machine: FakeMachine) -> Systemd:
+    """An outer host on which both steps have done their work."""
+    Kvm(machine)
+    systemd = Systemd(machine)
+    run(machine, kvm_nested.STEP, KvmNested())
+    run(machine, dhcp.STEP, DHCP)
+    return systemd
+
+
+STEPS = (
+    LookStep("kvm", "kvm-nested", json.dumps(document(KvmNested()))),
+    LookStep("dhcp", "dhcp", json.dumps(document(DHCP))),
+)
+
+
+@pytest.mark.usefixtures("host")
+def test_where_all_is_as_it_was_made_nothing_is_told(machine: FakeMachine) -> None:
+    assert [one["actions"] for one in asked(machine, *STEPS)["steps"]] == [[], []]
+
+
+def test_what_was_changed_by_hand_is_told_with_file_and_value_and_stays(machine: FakeMachine, host: Systemd) -> None:
+    host.systemctl(["disable", f"{UNIT}.service"], "")
+    options = machine.read(kvm_nested.OPTIONS_FILE) or ""
+    machine.write(kvm_nested.OPTIONS_FILE, options.replace("nested=1", "nested=0"))
+    before = contents(machine.path("/"))
+    machine.commands.clear()
+    first, second = asked(machine, *STEPS)["steps"]
+    assert first["actions"][0] == f"write {kvm_nested.OPTIONS_FILE} ({kvm_nested.OPTIONS_FILE} says nested=0)"
+    assert second["actions"][0] == f"start vmbr1 ({UNIT}.service is inactive, disabled)"
+    assert contents(machine.path("/")) == before
+    assert not [command for command in machine.commands if not command.startswith(("systemctl show", "qm list"))]
+
+
+def test_a_refusal_is_told_with_its_way_out_and_the_others_are_asked_all_the_same(machine: FakeMachine) -> None:
+    Systemd(machine)
+    machine.write("/proc/cpuinfo", "flags: fpu\n")
+    first, second = asked(machine, *STEPS)["steps"]
+    assert first["refusal"]["code"] == "no-virtualization"
+    assert "VT-x" in first["refusal"]["next"]
+    assert second["actions"] == [f"write-unit {dhcp.UNIT_FILE}"]
+
+
+def test_a_step_that_cannot_look_hides_nothing_of_the_others_and_no_secret_is_told(machine: FakeMachine) -> None:
+    Systemd(machine)
+    machine.programs["pveum"] = lambda *_: "not json, pulumi-secret"
+    user = LookStep(
+        "user", "api-user", json.dumps(document(ApiUser("stack-dev", "pulumi@pve", "pulumi-secret", "Administrator")))
+    )
+    facts = asked(machine, user, STEPS[1])
+    assert facts["steps"][0]["refusal"]["code"] == "internal"
+    assert "pulumi-secret" not in str(facts)
+    assert facts["steps"][1]["actions"]
+
+
+def test_files_of_the_package_that_are_gone_or_altered_are_named(machine: FakeMachine) -> None:
+    for name in ("same", "altered"):
+        machine.write(f"{look.PACKAGE}/{name}.py", name)
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("same", "altered", "gone")}
+    machine.write(f"{look.PACKAGE}/altered.py", "altered by hand")
+    assert asked(machine, **digests)["altered"] == ["altered.py", "gone.py"]
