@@ -1,0 +1,145 @@
+"""What a run does with what is there, before the engine is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from admin import marks, members, operations, whereabouts, withdrawal
+from admin.belongings import CLUSTER
+from admin.errors import AdminError
+from admin.marks import Look, Thing
+from admin.ssh import Completed
+from tests.unit.admin.test_belongings import EVENTS, HOST, OURS, THEIRS, VM01, guest, look, state
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from admin.belongings import Wanted
+    from admin.description import Description
+    from admin.desired import Machine
+
+
+class Engine:
+    """Keeps a state, and says what a preview would create."""
+
+    stack = "dev"
+
+    def __init__(self, recorded: dict[str, Any]) -> None:
+        self.state = recorded
+        self.ran: list[str] = []
+
+    def export(self) -> dict[str, Any]:
+        return copy.deepcopy(self.state)
+
+    def replace_state(self, seen: dict[str, Any], deployment: dict[str, Any]) -> None:
+        assert seen == self.state
+        self.state = copy.deepcopy(deployment)
+
+    def run(self, operation: str, *_arguments: str, on_event: Any) -> Any:  # noqa: ANN401 - a run of the engine
+        del on_event
+        self.ran.append(operation)
+        return SimpleNamespace(exit_code=0, events=EVENTS)
+
+
+def compared(
+    dev: Description, engine: Engine, looks: dict[str, list[Look]], monkeypatch: pytest.MonkeyPatch, *, adopting: bool
+) -> None:
+    monkeypatch.setattr(whereabouts, "look", lambda *_arguments, **_named: looks)
+    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
+    operations._compared_with_machines(place, adopting=adopting)
+
+
+def test_somebody_elses_guest_is_refused_and_nothing_is_recorded_or_run(
+    dev: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(state(VM01))
+    before = engine.export()
+    with pytest.raises(AdminError) as refused:
+        compared(dev, engine, {CLUSTER: [look(guest(200, THEIRS))]}, monkeypatch, adopting=False)
+    assert refused.value.code == "guest-foreign"
+    assert (engine.state, engine.ran) == (before, [])
+
+
+def test_a_lost_state_is_refused_with_the_command_that_brings_it_back(
+    dev: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine({"deployment": {}})
+    looks = {HOST: [look(guest(101, OURS))]}
+    with pytest.raises(AdminError) as refused:
+        compared(dev, engine, looks, monkeypatch, adopting=False)
+    assert refused.value.code == "state-lost"
+    assert "VM 101" in refused.value.observed
+    assert "make adopt STACK=dev" in refused.value.fix
+    assert (engine.state, engine.ran) == ({"deployment": {}}, [])
+    compared(dev, engine, looks, monkeypatch, adopting=True)
+    assert engine.ran == ["preview"]
+    assert [entry["urn"].rpartition("::")[2] for entry in engine.state["deployment"]["resources"]] == [
+        *("virtual", "virtual-api", "proxmox01", "proxmox01-vm"),
+    ]
+
+
+def test_what_a_dying_plugin_left_is_recorded_without_being_asked(
+    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Engine(state(VM01))
+    compared(dev, engine, {HOST: [look(guest(101, OURS))]}, monkeypatch, adopting=False)
+    assert "ours, so recorded: proxmox01-vm" in capsys.readouterr().out
+    assert len(engine.state["deployment"]["resources"]) == 5
+
+
+@pytest.mark.parametrize(("text", "kept"), [(OURS, 1), (THEIRS, 0)])
+def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(
+    dev: Description, monkeypatch: pytest.MonkeyPatch, text: str, kept: int
+) -> None:
+    engine = Engine(state(VM01))
+    monkeypatch.setattr(whereabouts, "look", lambda *_, **__: {CLUSTER: [look(guest(200, text))]})
+    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
+    operations._without_lost(place)
+    assert len(engine.state["deployment"]["resources"]) == kept
+
+
+@pytest.mark.parametrize(("ours", "expected"), [(True, True), (False, False)])
+def test_a_node_whose_vm_is_not_there_is_not_waited_for(dev: Description, *, ours: bool, expected: bool) -> None:
+    node = next(node for node in dev.config.nodes if node.name == "proxmox01")
+    things = (Thing(marks.VM, "101", HOST, ours=ours, shown="VM 101"),)
+    assert whereabouts.is_there(node, {HOST: [Look(HOST, HOST, quorate=True, things=things)]}) is expected
+    assert not whereabouts.is_there(node, {})
+
+
+class Host:
+    """A connection to a host that notes what is run, and answers with an exit code."""
+
+    def __init__(self, machine: Machine, exit_code: int, ran: list[str]) -> None:
+        self.machine, self._exit_code, self._ran = machine, exit_code, ran
+
+    async def run(self, command: str, *, timeout_s: float) -> Completed:
+        del timeout_s
+        self._ran.append(command)
+        return Completed(self._exit_code, "", "no such bridge" if self._exit_code else "")
+
+
+def withdrawn(dev: Description, exit_code: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    ran: list[str] = []
+
+    @asynccontextmanager
+    async def connections(machines: Iterable[Machine], *_: object, **__: object) -> AsyncIterator[dict[str, Host]]:
+        await asyncio.sleep(0)
+        yield {machine.name: Host(machine, exit_code, ran) for machine in machines}
+
+    monkeypatch.setattr(members, "connections", connections)
+    bridges: list[Wanted] = [SimpleNamespace(place=HOST, name="vmbr2")]  # type: ignore[list-item]
+    withdrawal.withdraw(dev, bridges)
+    return ran
+
+
+def test_a_planned_bridge_of_ours_is_taken_back(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert withdrawn(dev, 0, monkeypatch) == ["pvesh delete /nodes/$(hostname)/network/vmbr2"]
+    with pytest.raises(AdminError) as refused:
+        withdrawn(dev, 2, monkeypatch)
+    assert refused.value.observed == "no such bridge"
