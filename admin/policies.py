@@ -59,8 +59,17 @@ def _check(name: str, parse: Callable[[str], Any]) -> None:
 
 
 def said(run: Run) -> list[str]:
-    """A line for each advice and each remedy, without repetitions."""
+    """A line for each advice and each remedy, without repetitions; where all rules pass, that the pack ran."""
     # The engine puts the rule's description above the message, and the message names the resource already.
     advice = [f"advice [{rule}] {text.splitlines()[-1]}" for rule, text in run.advice]
     mended = [f"put right [{rule}] {resource_name(urn)}" for rule, urn in run.remedies]
-    return list(dict.fromkeys(advice + mended))
+    passed = (
+        [] if advice or mended or run.violations else [f"policies: every rule of {pack} passes" for pack in _packs(run)]
+    )
+    return list(dict.fromkeys(advice + mended)) + passed
+
+
+def _packs(run: Run) -> list[str]:
+    """The packs that the engine itself names in its summary: whether one ran is not taken on trust."""
+    summaries = [event["summaryEvent"] for event in run.events if "summaryEvent" in event]
+    return sorted({pack for summary in summaries for pack in summary.get("PolicyPacks") or {}})

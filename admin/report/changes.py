@@ -42,8 +42,9 @@ KINDS = ("nodes", "guests")
 INSIDE = {"bridges": "bridge"}
 NUMBERED = ("guests", "templates")
 STILL_TAKEN = "what is new is made before anything goes: take another vmid, or remove the one in a run of its own"
-NO_REMOVAL = "no node can be removed yet: describe it again (docs/recovery.md#member-removed)"
-PROTECTED = "its VM is protected, which refuses that (node-protected)"
+NO_REMOVAL = "no member is taken out by this program, a node that never joined can go: docs/recovery.md#member-removed"
+FOR_GOOD = "a join cannot be undone"
+PROTECTED = "its VM is protected, which refuses that: docs/recovery.md#node-protected"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -61,26 +62,35 @@ def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = by_identity(old["nodes"]), by_identity(new["nodes"])
     votes = int(old["cluster"]["votes"])
     for name in sorted(after.keys() - before.keys(), key=list(after).index):
-        yield from _joined(after[name], new["cluster"]["name"], votes)
+        yield from _joined(after[name], new, votes)
         votes += int(after[name]["votes"])
     for name in sorted(before.keys() - after.keys()):
         yield Change(f"node {name}", f"leaves cluster {old['cluster']['name']}", NO_REMOVAL, Mark.REFUSED)
 
 
-def _joined(node: Mapping[str, Any], cluster: str, votes: int) -> Iterator[Change]:
+def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> Iterator[Change]:
     """How a node comes in; nodes join one after another, so `votes` are those of all that are there by then."""
     place = f"node {node['name']}"
     if node["kind"] == "nested":
         size = f"{shown(node['cores'])} processors, {shown(node['memoryMib'])} MiB, {shown(node['diskGib'])} GiB"
-        yield Change(place, f"is installed as VM {shown(node['vmid'])} on {node['host']} ({size})")
+        yield Change(place, f"is installed as VM {shown(node['vmid'])} on {node['host']} ({size})", _room(node, design))
     together = votes + int(node["votes"])
     majority = together // 2 + 1
-    text = f"joins cluster {cluster}: votes {votes} → {together}, {majority} needed"
+    text = f"joins cluster {design['cluster']['name']}: votes {votes} → {together}, {majority} needed"
     # An unfinished join counts already: the members that are there must be quorate without it.
     if votes >= majority:
-        yield Change(place, text, "the cluster stays quorate, members are not restarted")
+        yield Change(place, text, f"the cluster stays quorate, members are not restarted; {FOR_GOOD}")
     else:
-        yield Change(place, text, "until it has joined, the others have no majority", Mark.QUORUM)
+        yield Change(place, text, f"until it has joined, the others have no majority; {FOR_GOOD}", Mark.QUORUM)
+
+
+def _room(node: Mapping[str, Any], design: Mapping[str, Any]) -> str:
+    """What its outer host then has left for nodes."""
+    host = by_identity(design["outerHosts"]).get(node["host"], {})
+    if host.get("memoryMib") is None:
+        return ""
+    taken = sum(other["memoryMib"] for other in design["nodes"] if other.get("host") == node["host"])
+    return f"of {shown(host['memoryMib'])} MiB for nodes there, {shown(host['memoryMib'] - taken)} are left"
 
 
 def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

@@ -21,8 +21,21 @@ class Mark(StrEnum):
     TRUST = "changes whom we trust"
 
 
-IDENTITY_CHANGED = ("a cluster that exists keeps it (identity-changed)", Mark.REFUSED)
-GUEST_DIFFERS = ("a container is not made anew (guest-differs)", Mark.REFUSED)
+# What happens to the place itself, where the mark speaks of what it does to others.
+OF_ITSELF = {
+    ("guest", Mark.RESTART): "is restarted or stopped",
+    ("guest", Mark.DATA): "loses its data",
+    ("node", Mark.REPLACE): "is replaced",
+}
+
+
+def risk(place: str, mark: Mark) -> str:
+    """What a reviewer must not overlook, said of that place."""
+    return OF_ITSELF.get((place.partition(" ")[0], mark), mark.value)
+
+
+IDENTITY_CHANGED = ("a cluster that exists keeps it: docs/recovery.md#identity-changed", Mark.REFUSED)
+GUEST_DIFFERS = ("a container is not made anew: docs/recovery.md#guest-differs", Mark.REFUSED)
 SECOND_ONE = "a second one is made; the one that is there stays, and nobody looks after it"
 MAY_MOVE = "HA may move it: a VM live, where it can"
 MAY_MOVE_CONTAINER = "HA may move it: a container is stopped and started for that"
@@ -60,7 +73,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("cluster.name", "name", *IDENTITY_CHANGED),
     ("cluster.seed", "seed", *IDENTITY_CHANGED),
     ("cluster.links[*].addresses.*", "address", *IDENTITY_CHANGED),
-    (PRIORITY, "priority", "a cluster that exists keeps its own (member-differs)", Mark.REFUSED),
+    (PRIORITY, "priority", "a cluster that exists keeps its own: docs/recovery.md#member-differs", Mark.REFUSED),
     ("cluster.links[*].subnet", "subnet", "", Mark.NONE),
     ("cluster.migrationNetwork", "migration network", "the next live migrations use it", Mark.NONE),
     ("cluster.haShutdownPolicy", "HA shutdown policy", "holds from the next shutdown of a node on", Mark.NONE),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from admin.report import words
 from admin.report.diagram import mermaid
-from admin.report.known import Mark
+from admin.report.known import Mark, risk
 from admin.report.values import differences
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _first(report: Report) -> Iterator[str]:
         yield "### ⚠️ Look at this first\n"
         for change in report.risks:
             told = _text("; ".join(filter(None, (change.text, change.effect))))
-            yield f"- **{_text(change.place)}** {change.mark.value}: {told}"
+            yield f"- **{_text(change.place)}** {risk(change.place, change.mark)}: {told}"
         yield ""
 
 
@@ -91,7 +91,7 @@ def _changes(report: Report) -> Iterator[str]:
     for change in report.changes[:ROWS]:
         sign = "" if change.mark is Mark.NONE else "⛔ " if change.mark is Mark.REFUSED else "⚠️ "
         cells = " | ".join(map(_text, (change.place, change.text, change.effect)))
-        yield f"| {cells} | {sign}{change.mark.value} |"
+        yield f"| {cells} | {sign}{risk(change.place, change.mark)} |"
     yield from _more(len(report.changes))
 
 

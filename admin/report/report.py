@@ -76,10 +76,14 @@ class Report:
     def refusals(self) -> list[str]:
         """Why `up` would not do it; empty when it would."""
         rules = dict.fromkeys(verdict.rule for verdict in self.plan.verdicts if verdict.level == MANDATORY)
-        refused = [f"rule {rule}" for rule in rules]
-        refused += [f"{change.place}: {change.text}" for change in self.changes if change.mark is Mark.REFUSED]
+        refused = [f"rule {rule} (docs/policies.md#{rule})" for rule in rules]
+        refused += [
+            f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
+            for change in self.changes
+            if change.mark is Mark.REFUSED
+        ]
         if self.problems:
-            refused.append("the configuration is not right")
+            refused.append("the configuration is not right (docs/recovery.md#config-invalid)")
         elif self.plan.errors and not refused:
             refused.append("the preview failed")
         return refused

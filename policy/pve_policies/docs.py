@@ -42,6 +42,9 @@ pulumi preview --policy-pack policy
 pulumi up --policy-pack policy
 ```
 
+The engine stops at the first resource that a mandatory rule refuses, so a run may show some of the violations, and the next
+one more. Where one resource breaks several rules, all of them are told.
+
 A VM that carries Proxmox VE itself is known by a tag, `nested-pve` unless you set another one.
 
 ## Change levels and settings

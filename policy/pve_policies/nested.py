@@ -55,10 +55,25 @@ def _designed_nodes(design: Subject) -> Iterator[str]:
             yield from _without_virtualization(node["name"], node["cpuType"], cpu_type, flags.split(";"))
 
 
+NODE_TAGS = {
+    "tags": {
+        "type": "array",
+        "items": {"type": "string"},
+        "default": ["nested-pve"],
+        "description": "A VM with one of these tags is a nested node, in programs without our components too.",
+    }
+}
+
+
+def is_tagged_node(vm: Subject) -> bool:
+    """Whether a tag says that this VM is a node; Proxmox VE stores tags in lower case."""
+    tags = {tag.lower() for tag in vm.props.get("tags") or ()}
+    return bool(tags & {tag.lower() for tag in vm.settings["tags"]})
+
+
 def _vm(vm: Subject) -> Iterator[str]:
     """Guests are the same type of resource; their parent, or a tag, tells nodes from them."""
-    tags = {tag.lower() for tag in vm.props.get("tags") or ()}  # as Proxmox VE stores them
-    if vm.parent == NESTED_PVE_NODE or tags & {tag.lower() for tag in vm.settings["tags"]}:
+    if vm.parent == NESTED_PVE_NODE or is_tagged_node(vm):
         cpu = vm.props.get("cpu") or {}
         cpu_type = cpu.get("type") or PROVIDER_DEFAULT_CPU
         yield from _without_virtualization(vm.props.get("name") or vm.name, cpu_type, cpu_type, cpu.get("flags") or ())
@@ -81,14 +96,7 @@ HOST_CPU = Rule(
     judges={DESIGN: _designed_nodes, **dict.fromkeys(VMS, _vm)},
     bad=design(nodes=[NODES[0] | {"cpuType": "kvm64"}, *NODES[1:]]),
     good=design(nodes=NODES),
-    settings={
-        "tags": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": ["nested-pve"],
-            "description": "A VM with one of these tags is a nested node, in programs without our components too.",
-        }
-    },
+    settings=NODE_TAGS,
 )
 
 RULES = (NESTED_ON, HOST_CPU)

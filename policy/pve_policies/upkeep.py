@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pulumi_policy import EnforcementLevel
 
 from .examples import OUTER_HOST, design, vm
+from .nested import NODE_TAGS, is_tagged_node
 from .resources import CONTAINER, COROSYNC_CLUSTER, DESIGN, NESTED_PVE_NODE, REPOSITORIES, STORAGES, VMS
 from .rule import Rule
 
@@ -33,6 +34,12 @@ def _unprotected_storage(storage: Subject) -> Iterator[str]:
         yield f"storage {storage.props.get('resourceId') or storage.name} can be deleted by any run"
 
 
+def _unprotected_vm(vm: Subject) -> Iterator[str]:
+    """A node's VM, known by a tag; of our components, protectNodes answers for them."""
+    if vm.parent != NESTED_PVE_NODE and not vm.protect and is_tagged_node(vm):
+        yield f"VM {vm.props.get('name') or vm.name}, a node, can be deleted by any run"
+
+
 PROTECTED = Rule(
     id="nodes-and-storage-protected",
     level=EnforcementLevel.ADVISORY,
@@ -40,9 +47,14 @@ PROTECTED = Rule(
     protects="A renamed or mistyped entry would delete a member with its disks, or take the storage from under all guests.",
     source="Pulumi, the protect option",
     fix="Leave protectNodes out of the stack file; in a program of your own, protect=True.",
-    judges={DESIGN: _unprotected, **dict.fromkeys(STORAGES, _unprotected_storage)},
+    judges={
+        DESIGN: _unprotected,
+        **dict.fromkeys(VMS, _unprotected_vm),
+        **dict.fromkeys(STORAGES, _unprotected_storage),
+    },
     bad=design(protectNodes=False),
     good=design(protectNodes=True),
+    settings=NODE_TAGS,
 )
 
 

@@ -56,7 +56,7 @@ EVEN_VOTES = Rule(
     demands="A cluster with an even number of votes has a QDevice.",
     protects="When it is cut in halves, neither has the quorum; a fourth vote survives no more failures than three do.",
     source="Proxmox VE cluster manager, Corosync external vote support",
-    fix="Add or remove a node.",
+    fix="Add a node; while there is no cluster yet, one less will do, too.",
     judges={DESIGN: _even},
     bad=design(cluster=CLUSTER | {"votes": 4}),
     good=design(cluster=CLUSTER | {"votes": 3}),

@@ -81,3 +81,11 @@ def test_each_advice_and_remedy_is_told_once() -> None:
         "advice [even-votes] design: cluster c has 4 votes",
         "put right [guest-agent-on] web",
     ]
+
+
+def test_a_run_whose_rules_all_pass_says_that_the_pack_ran() -> None:
+    ran = {"summaryEvent": {"PolicyPacks": {"nested-pve-ha": "0.0.1"}}}
+    assert policies.said(Run(0, "", events=[ran])) == ["policies: every rule of nested-pve-ha passes"]
+    assert policies.said(Run(0, "", events=[{"summaryEvent": {}}])) == [], "nothing is said of a pack that did not run"
+    advised = Run(0, "", events=[ran], advice=[("guests-tagged", "VM web has no tag")])
+    assert policies.said(advised) == ["advice [guests-tagged] VM web has no tag"]

@@ -164,7 +164,7 @@ def test_a_new_node_is_installed_and_joins_while_the_cluster_stays_quorate() -> 
     assert joined == Change(
         "node proxmox04",
         "joins cluster proxmox: votes 3 → 4, 3 needed",
-        "the cluster stays quorate, members are not restarted",
+        "the cluster stays quorate, members are not restarted; a join cannot be undone",
     )
     assert {one.place for one in room} == {"outer host virtual"}
 

@@ -72,12 +72,12 @@ def test_a_refusal_of_a_rule_is_told_once_for_all_resources_that_show_it() -> No
     made = report(
         designed(), violation("mandatory", "design", "vmid 1 twice"), violation("mandatory", "vm", "it has 1")
     )
-    assert made.refusals == ["rule unique-vmids"]
+    assert made.refusals == ["rule unique-vmids (docs/policies.md#unique-vmids)"]
     text = render(made)
     assert "it has 1" not in text
     assert "| `unique-vmids` | it has 1 |" in render(report(designed(), violation("mandatory", "vm", "it has 1")))
     assert "| ⛔ refused | `unique-vmids` | vmid 1 twice |" in text
-    assert "⛔ **`make up` would refuse this**: rule unique-vmids." in text
+    assert "⛔ **`make up` would refuse this**: rule unique-vmids (docs/policies.md#unique-vmids)." in text
 
 
 def test_advice_refuses_nothing() -> None:
@@ -115,7 +115,7 @@ def test_replacing_a_nodes_vm_is_marked_whatever_its_cause() -> None:
     assert [(change.place, change.mark.value) for change in made.changes] == [("node proxmox02", "replaces a node")]
     text = render(made)
     assert "⚠️ **Nothing stands in the way, so look at the risks.** Resources: 1 to replace." in text
-    assert "### ⚠️ Look at this first\n\n- **node proxmox02** replaces a node:" in text
+    assert "### ⚠️ Look at this first\n\n- **node proxmox02** is replaced:" in text
     guest = step("create-replacement", VM, "vm01-vm", ha_guest.TYPE, of="vm01", diffs=["vmId"])
     (change,) = report(designed(), guest).changes
     assert (change.place, change.mark) == ("guest vm01", Mark.DATA)
@@ -272,6 +272,6 @@ def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
     told = list(lines(read([designed(FACTS, new)])))
     assert told == [
-        "! `up` refuses: node proxmox02: votes 1 → 2 (a cluster that exists keeps it (identity-changed))",
+        "! `up` refuses: node proxmox02: votes 1 → 2 (a cluster that exists keeps it: docs/recovery.md#identity-changed)",
         "  node proxmox02: memory in MiB 2048 → 4096 (its VM takes it when it is next stopped and started)",
     ]
