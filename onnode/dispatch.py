@@ -103,8 +103,14 @@ def _internal(error: Exception) -> StepError:
     )
 
 
+def _legible(result: dict[str, Any]) -> str:
+    """JSON that every reader takes: bytes of a file that are no UTF-8 stand in it as halves of characters."""
+    text = json.dumps(result, ensure_ascii=False).encode(errors="replace").decode()
+    return json.dumps(json.loads(text), sort_keys=True)
+
+
 def _report(machine: Machine, outcome: Outcome) -> int:
-    line = json.dumps({"changed": outcome.changed, "facts": outcome.facts}, sort_keys=True)
+    line = _legible({"changed": outcome.changed, "facts": outcome.facts})
     try:
         sys.stdout.write(machine.scrub(line) + "\n")
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -56,6 +57,7 @@ def nested(machine: FakeMachine, live: str = "Y") -> None:
     machine.programs["modprobe"] = modprobe
     machine.write("/proc/cpuinfo", "flags: vmx\n")
     machine.write("/sys/module/kvm_intel/parameters/nested", f"{live}\n")
+    machine.write("/sys/module/kvm_intel/initstate", "live\n")
     machine.write("/etc/modprobe.d/a.conf", "options kvm-intel nested=1\n")
 
 
@@ -88,6 +90,17 @@ def test_input_that_is_not_understood(
     assert call(machine, monkeypatch, *argv, stdin=stdin) == 1
     assert machine.notes[-1].startswith("error[bad-input]: ")
     assert observed in machine.notes[-1]
+
+
+def test_the_result_is_legible_whatever_bytes_a_file_has(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nested(machine)
+    step = dataclasses.replace(kvm_nested.STEP, facts=lambda *_: {"file": "caf\udce9, \u00e9, \U0001f600"})
+    monkeypatch.setattr(kvm_nested, "STEP", step)
+    assert call(machine, monkeypatch, "kvm-nested") == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])["facts"]
+    assert facts == {"file": "caf?, \u00e9, \U0001f600"}
 
 
 def test_an_ordinary_user_is_told(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
