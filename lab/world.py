@@ -94,7 +94,7 @@ class World:
         digest = await asyncio.to_thread(installer_iso.write, proxmox / "iso" / installer_iso.NAME)
         (proxmox / "iso/SHA256SUMS").write_text(f"{digest}  {installer_iso.NAME}\n")
         (proxmox / "images/system").mkdir(parents=True)
-        container_template.write(self.settings, proxmox / "images/system" / container_template.NAME)
+        container_template.write(proxmox / "images/system" / container_template.NAME)
         await pve_layer.build(self.settings)
 
     async def _start_dns(self) -> None:

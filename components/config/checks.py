@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from components.config import topology
+from components.config import consumers, reach, topology
 from components.config.errors import Problem
 from components.config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
 
@@ -257,15 +257,11 @@ def _room(key: str, h: int) -> str:
 
 
 def installer(config: Config) -> Iterator[Problem]:
-    """One source of the installer, and never an unverified download."""
+    """One source of the installer."""
     for h, host in enumerate(config.outer_hosts):
         path, source = f"outerHosts[{h}].installer", host.installer
         if (source.url is None) == (source.path is None):
             yield Problem(path, "give exactly one of url and path", "remove one, or add url with checksum")
-        if source.url is not None and source.checksum is None:
-            yield Problem(
-                f"{path}.checksum", "a download without checksum could be anything", "add sha256:… of the file"
-            )
         if source.url is not None and not source.url.endswith(".iso"):
             yield Problem(f"{path}.url", f"{source.url} does not name an .iso file", "use the installer image's URL")
     if any(_nested(config)) and config.installation is None:
@@ -286,14 +282,18 @@ def storages(config: Config) -> Iterator[Problem]:
     for s, storage in enumerate(config.storages):
         if not isinstance(storage, NfsStorage):
             continue
-        for n, node in enumerate(config.nodes):
-            networks = [interface.address.network for interface in topology.interfaces(config, node)]
-            networks.append(config.management_network.subnet)
-            if not any(storage.server in network for network in networks):
-                message = f"{node.name} has no address on the network of {storage.server}"
-                fix = f"add an address to nodes[{n}].networks, or correct the server"
-                yield Problem(f"storages[{s}].server", message, fix)
+        lacking = [node.name for node in config.nodes if not _reaches(config, node, storage.server)]
+        if lacking:
+            message = f"{topology.some(lacking)}: no address on the network of {storage.server}"
+            yield Problem(
+                f"storages[{s}].server", message, "add one to the networks of these nodes, or correct the server"
+            )
         yield from _exported_by_us(config, s, storage)
+
+
+def _reaches(config: Config, node: NestedNode | ExistingNode, server: IPv4Address) -> bool:
+    networks = [interface.address.network for interface in topology.interfaces(config, node)]
+    return any(server in network for network in (*networks, config.management_network.subnet))
 
 
 def _exported_by_us(config: Config, s: int, storage: NfsStorage) -> Iterator[Problem]:
@@ -332,11 +332,14 @@ def _migration_network(config: Config) -> Iterator[Problem]:
     network = config.cluster.options.migration_network
     if network is None:
         return
-    for n, node in enumerate(config.nodes):
+    lacking = []
+    for node in config.nodes:
         own = [node.address, *topology.link_addresses(node), *topology.network_addresses(node)]
         if not any(address in network for address in own):
-            message = f"{node.name} has no address in {network}"
-            yield Problem("cluster.options.migrationNetwork", message, f"add one to nodes[{n}].networks")
+            lacking.append(node.name)
+    if lacking:
+        message = f"{topology.some(lacking)}: no address in {network}"
+        yield Problem("cluster.options.migrationNetwork", message, "add one to the networks of these nodes")
 
 
 def ha_votes(config: Config) -> Iterator[Problem]:
@@ -350,7 +353,7 @@ def ha_votes(config: Config) -> Iterator[Problem]:
 def placement(config: Config) -> Iterator[Problem]:
     """Templates and guests are made on nodes that exist."""
     known = {node.name for node in config.nodes}
-    fix = f"use one of {', '.join(sorted(known))}"
+    fix = f"use one of {topology.some(sorted(known))}"
     for t, template in enumerate(config.templates):
         if template.node not in known:
             yield Problem(f"templates[{t}].node", f"there is no node {template.node}", fix)
@@ -457,9 +460,11 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     guest_storage,
     templates,
     containers,
+    *consumers.CHECKS,
+    *reach.CHECKS,
 )
 
 
 def problems(config: Config) -> list[Problem]:
-    """All that is wrong between keys, in the order of the checks."""
-    return [problem for check in CHECKS for problem in check(config)]
+    """All that is wrong between keys, in the order of the checks; each once."""
+    return list(dict.fromkeys(problem for check in CHECKS for problem in check(config)))

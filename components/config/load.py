@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CREDENTIALS_KEY = "credentials"
 LONGEST_KEY = 40
 QUOTES = "'"
+_IPV6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*(/[0-9]+)?")
 MOST_EXPLAINED = 1000  # of mistakes in the shape: more are not read by anybody
 _OLD_BOOLEANS = ("yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N")
 _UNION_NAMES = ("literal[", "lax-or-strict[")  # how the library names the arms of an untagged union
@@ -105,20 +107,37 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
 
 def _wrong_value(error: ErrorDetails) -> tuple[str, str]:
     value = error.get("input")  # of credentials it is not there
+    if told := _in_own_words(error, value):
+        return told
+    message = error["msg"].removeprefix("Value error, ")
+    found = f" (found {_shown(value)})" if "input" in error else ""
+    return f"{message}{found}", "correct the value; docs/config.md describes it"
+
+
+def _in_own_words(error: ErrorDetails, value: object) -> tuple[str, str] | None:
+    """What the library would tell in the words of programs."""
     found = f"{_shown(value)} " if value is not None else ""
     match error["type"]:
         case "string_pattern_mismatch":
             return f"{found}is not right", f"use {WORDS.get(error['ctx']['pattern'], error['msg'])}"
+        case "union_tag_invalid":
+            return _unknown_kind(error)
+        case _ if _IPV6.fullmatch(str(value)) and "4" in error["msg"]:
+            return f"{found}is no IPv4 address, and this program knows IPv4 only", "use an IPv4 address"
         case "bool_type" if value in _OLD_BOOLEANS:
             return f"{found}is a text in YAML 1.2", "write true or false"
         case "string_type" if isinstance(value, (int, float)):
             return f"{found}is no text", "put it in quotes"
-        case _ if value == "":
-            return "has no value", "give it one, or remove the key"
-        case _:
-            message = error["msg"].removeprefix("Value error, ")
-            found = f" (found {found.strip()})" if "input" in error else ""
-            return f"{message}{found}", "correct the value; docs/config.md describes it"
+    return ("has no value", "give it one, or remove the key") if value == "" else None
+
+
+def _unknown_kind(error: ErrorDetails) -> tuple[str, str]:
+    context = error["ctx"]
+    more = ""
+    if "external" in context["expected_tags"]:
+        more = "; external is all that the cluster has already: ZFS, LVM, Ceph, iSCSI"
+    message = f"there is no kind {_shown(context['tag'])}"
+    return message, f"use one of {context['expected_tags'].replace(QUOTES, '')}{more}"
 
 
 def _shown(value: object) -> str:

@@ -192,7 +192,7 @@ class Installation(Model):
         description="Where the nodes send their mail."
     )
     filesystem: Literal["ext4", "xfs"] = Field(default="ext4", description="Root file system.")
-    timeout_s: int = Field(default=1800, ge=30, description="How long one installation may take, in seconds.")
+    timeout_s: int = Field(default=1800, ge=30, le=86400, description="How long one installation may take, in seconds.")
 
 
 class Maintenance(Model):
@@ -323,8 +323,15 @@ class Cluster(Model):
     ] = Field(description="At most 15 letters, digits and dashes; cannot change once the cluster exists.")
     seed: HostName = Field(description="The node on which it is created; cannot change once the cluster exists.")
     links: tuple[Link, ...] = Field(min_length=1, max_length=8, description="One to eight; the policy pack wants two.")
-    latency_max_ms: float = Field(default=5.0, gt=0, description="Refuse a slower link, in milliseconds.")
-    timeout_s: int = Field(default=180, ge=30, description="How long create, and each join, may take, in seconds.")
+    latency_max_ms: float = Field(
+        default=5.0,
+        gt=0,
+        le=10,
+        description="Refuse a slower link, in milliseconds. Corosync wants a LAN: Proxmox asks for less than 5, above 10 it fails.",
+    )
+    timeout_s: int = Field(
+        default=180, ge=30, le=86400, description="How long create, and each join, may take, in seconds."
+    )
     api: ClusterApi = Field(description="The API for day-to-day work.")
     options: ClusterOptions = Field(default=ClusterOptions(), description="Datacenter options.")
     on_destroy: Literal["keep", "remove-guests"] | None = Field(

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from components.config.model import ExistingNode, NestedNode, NfsStorage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from components.config.model import Bridge, Config, Guest, OuterHost
 
+SHOWN = 5
 PROXMOX_OUI = "BC:24:11"
 
 
@@ -33,6 +36,12 @@ class Interface:
     mtu: int
     mac: str | None = None
     name: str | None = None
+
+
+def some(names: Sequence[str]) -> str:
+    """A few of many names."""
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 
 
 def host_of(config: Config, node: NestedNode) -> OuterHost | None:

@@ -69,7 +69,7 @@ def change(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         for part in parents:
             place = place[int(part)] if isinstance(place, list) else place[part]
         if last == "+":
-            place.append(value)
+            place.append(copy.deepcopy(value))
         elif isinstance(place, list):
             place[int(last)] = value
         elif value is None:

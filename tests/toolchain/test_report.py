@@ -42,7 +42,7 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
             "cluster.links.1.priority": 20,
             "cluster.options.migrationNetwork": "10.10.1.0/24",
             "guests.0.ha": {"strict": True, "nodes": {"proxmox01": 1}},
-            "guests.1.memoryMib": 16384,
+            "guests.1.memoryMib": 1600,
             "nodes.0.votes": 3,
         },
         1,
