@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admin import supervisor
-from admin.environment import OWN, ROOT
+from admin import run_record, supervisor
+from admin.environment import OWN, ROOT, file_backend
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
@@ -148,10 +148,11 @@ class Engine:
         environment = {**self.environment, "PULUMI_DEBUG_COMMANDS": "true"}  # which is what adds --event-log
         run = Run(0, "")
         started = time.monotonic()
-        with output.open("w+") as sink, _ending_in_order() as asked:
+        with output.open("w+") as sink, _ending_in_order() as asked, self._recorded(operation) as record:
             os.fchmod(sink.fileno(), 0o600)
             process = subprocess.Popen(
-                [*SUPERVISED, str(os.getpid()), *command],
+                [*SUPERVISED, str(os.getpid()), str(record), *command],
+                pass_fds=[record] if record >= 0 else [],
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -173,6 +174,16 @@ class Engine:
         if asked.times and run.exit_code == 0:
             raise KeyboardInterrupt  # it was done before it could be ended; what comes after it is not begun
         return run
+
+    @contextmanager
+    def _recorded(self, operation: str) -> Iterator[int]:
+        """Say that this run holds the stack, where its state is kept in files; yields a descriptor, or -1."""
+        backend = file_backend(self.environment) if operation in run_record.HOLDING else None
+        if backend is None:
+            yield -1
+            return
+        with run_record.held(backend, self.stack) as record:
+            yield record
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

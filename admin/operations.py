@@ -21,6 +21,7 @@ from admin import (
     lab_instance,
     locks,
     policies,
+    run_record,
     state_files,
     vanished,
     whereabouts,
@@ -246,7 +247,7 @@ def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, A
 
 
 def _make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None:
-    for lock in locks.clear_stale(locks.find(backend, stack)):
+    for lock in locks.clear_stale(locks.find(backend, stack), run_record.read(backend, stack)):
         out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
     _put_back(backend, stack, ask)
 

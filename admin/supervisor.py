@@ -1,6 +1,8 @@
 """Runs a command of which nothing is left when it has ended, or when the one who started this has.
 
-    python supervisor.py PARENT COMMAND…
+    python supervisor.py PARENT DESCRIPTOR COMMAND…
+
+It writes the command's number to the descriptor, and keeps that open for as long as it lives; -1 for none.
 
 The engine starts plugins, a language host, the program and local commands; when it is killed they would go on. Everything
 that is orphaned below this process becomes its child (prctl's subreaper), and is ended with the command. It is started
@@ -92,14 +94,17 @@ def _watch(engine: int) -> int | None:
             return ended[engine]
 
 
-def main(parent: int, command: list[str]) -> int:
+def main(parent: int, record: int, command: list[str]) -> int:
     """Run the command; its exit code. A command that was killed kills this process in the same way."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, ORPHANED, *ASKED_TO_END})
     _prctl(PR_SET_PDEATHSIG, ORPHANED)
     adopt_orphans()
     if os.getppid() != parent:
         return 1
-    status = _watch(_start(command))
+    engine = _start(command)
+    if record >= 0:
+        os.write(record, f"{engine}\n".encode())
+    status = _watch(engine)
     in_order = status is not None and os.WIFEXITED(status)
     end_descendants(GRACE_S if in_order else 0.0)
     if status is None:
@@ -117,4 +122,4 @@ def _die_of(number: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import locks
+from admin import locks, run_record
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
@@ -50,19 +50,19 @@ def dead_pid() -> int:
 
 
 def test_no_lock_is_fine(tmp_path: Path) -> None:
-    assert locks.clear_stale(locks.find(tmp_path, STACK)) == []
+    assert locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True) == []
 
 
 def test_the_lock_of_a_dead_process_is_cleared(tmp_path: Path) -> None:
     path = write(tmp_path, pid := dead_pid())
-    assert [lock.pid for lock in locks.clear_stale(locks.find(tmp_path, STACK))] == [pid]
+    assert [lock.pid for lock in locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True)] == [pid]
     assert not path.exists()
 
 
 def test_the_lock_of_a_living_process_stays_and_its_process_is_named(tmp_path: Path, sleeper: int) -> None:
     path = write(tmp_path, sleeper, taken_at=time.time() + 1)
     with pytest.raises(AdminError) as caught:
-        locks.clear_stale(locks.find(tmp_path, STACK))
+        locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True)
     assert caught.value.code == "stack-locked"
     assert f"process {sleeper}" in caught.value.observed
     assert path.exists()
@@ -70,14 +70,14 @@ def test_the_lock_of_a_living_process_stays_and_its_process_is_named(tmp_path: P
 
 def test_a_living_process_that_is_younger_than_the_lock_is_another_one(tmp_path: Path, sleeper: int) -> None:
     path = write(tmp_path, sleeper, taken_at=time.time() - 3600)
-    locks.clear_stale(locks.find(tmp_path, STACK))
+    locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True)
     assert not path.exists()
 
 
 def test_a_lock_of_another_host_stays_whatever_runs_here(tmp_path: Path) -> None:
     path = write(tmp_path, dead_pid(), hostname="elsewhere")
     with pytest.raises(AdminError) as caught:
-        locks.clear_stale(locks.find(tmp_path, STACK))
+        locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True)
     assert "elsewhere" in caught.value.observed
     assert "pulumi cancel --stack dev" in caught.value.fix
     assert path.exists()
@@ -87,7 +87,7 @@ def test_a_living_lock_beside_a_dead_one_keeps_both(tmp_path: Path, sleeper: int
     dead = write(tmp_path, dead_pid())
     write(tmp_path, sleeper, taken_at=time.time() + 1)
     with pytest.raises(AdminError):
-        locks.clear_stale(locks.find(tmp_path, STACK))
+        locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True)
     assert dead.exists()
 
 
@@ -96,3 +96,52 @@ def test_when_a_process_started_is_known() -> None:
     assert started is not None
     assert 0 <= time.time() - started < 24 * 3600
     assert locks.process_started_at(dead_pid()) is None
+
+
+def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """As of a plain `pulumi` outside, seen from the lab or a container with the same host name."""
+    path = write(tmp_path, dead_pid())
+    with pytest.raises(AdminError) as caught:
+        locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=False)
+    assert caught.value.code == "stack-locked"
+    assert "cannot be seen from here" in caught.value.fix
+    assert "pulumi cancel --stack dev" in caught.value.fix
+    assert path.exists()
+
+
+def recorded(backend: Path, pid: int) -> run_record.Record:
+    found = run_record.read(backend, STACK)
+    assert found is not None
+    assert found.pid == pid
+    return found
+
+
+@pytest.mark.parametrize("all_are_seen", [True, False])
+def test_a_run_of_ours_is_known_to_live_wherever_it_runs(tmp_path: Path, *, all_are_seen: bool) -> None:
+    backend = tmp_path / ".pulumi"
+    pid = dead_pid()  # no process of this number is seen here
+    with run_record.held(backend, STACK) as record:
+        os.write(record, f"{pid}\n".encode())
+        path = write(backend, pid)
+        with pytest.raises(AdminError) as caught:
+            locks.clear_stale(locks.find(backend, STACK), recorded(backend, pid), all_are_seen=all_are_seen)
+        assert caught.value.code == "stack-locked"
+        assert path.exists()
+    assert locks.clear_stale(locks.find(backend, STACK), recorded(backend, pid), all_are_seen=all_are_seen)
+    assert not path.exists()
+
+
+def test_a_run_on_another_machine_of_the_same_name_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = tmp_path / ".pulumi"
+    pid = dead_pid()
+    with run_record.held(backend, STACK) as record:
+        os.write(record, f"{pid}\n".encode())
+    path = write(backend, pid)
+    monkeypatch.setattr(run_record, "_boot", lambda: "another start")
+    monkeypatch.setattr(run_record, "_machine", lambda: "another machine")
+    with pytest.raises(AdminError) as caught:
+        locks.clear_stale(locks.find(backend, STACK), recorded(backend, pid), all_are_seen=True)
+    assert "another machine is named" in caught.value.fix
+    assert path.exists()

@@ -1,0 +1,101 @@
+"""Which run of ours holds a stack whose state is kept in files, so that another PID namespace, or host, can tell.
+
+The engine writes down its process' number and its host's name. Neither says anything where that process cannot be seen: in
+the lab, in a container, on another machine of the same name. A run of ours also holds a lock of the kernel's on a file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOLDING = ("up", "destroy", "refresh")  # the operations for which the engine locks the stack
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run of ours.
+
+    Attributes:
+        pid: of its engine, as that one sees itself.
+        began_at: seconds since 1970.
+        machine: on which it runs.
+        boot: since when that machine is up.
+        lives: whether it holds its file.
+    """
+
+    pid: int
+    began_at: float
+    machine: str
+    boot: str
+    lives: bool
+
+    @property
+    def is_of_this_machine(self) -> bool:
+        """Whether what it says about a lock of the kernel's means anything here."""
+        return self.boot == _boot() or (self.machine != "" and self.machine == _machine())
+
+
+@contextmanager
+def held(backend: Path, stack: str) -> Iterator[int]:
+    """Hold the stack's file; yields a descriptor for the one who starts the engine, who adds its number."""
+    file = _file(backend, stack)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with suppress(OSError):  # held by another run, which the engine's own lock refuses; or no such thing there
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            content = json.dumps({"at": time.time(), "machine": _machine(), "boot": _boot()})
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"{content}\n".encode())
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read(backend: Path, stack: str) -> Record | None:
+    """The last run of ours on a stack."""
+    try:
+        with _file(backend, stack).open("r+") as file:
+            described, number = file.read().splitlines()
+            content = json.loads(described)
+            return Record(int(number), content["at"], content["machine"], content["boot"], _is_held(file.fileno()))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _is_held(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _file(backend: Path, stack: str) -> Path:
+    # Beside what is the engine's: it takes all that lies with its locks for one.
+    return backend.parent / ".runs" / stack
+
+
+def _boot() -> str:
+    return _line("/proc/sys/kernel/random/boot_id")
+
+
+def _machine() -> str:
+    return _line("/etc/machine-id")
+
+
+def _line(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
