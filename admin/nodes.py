@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from admin.errors import AdminError
 from onnode.desired import document
 from onnode.errors import StepError
+from onnode.machine import bounded
 
 if TYPE_CHECKING:
     from admin.ssh import Completed, Connection
@@ -80,7 +81,7 @@ def _show(machine: str, line: str) -> None:
     if line and not line.startswith(
         ("error[", "  ")
     ):  # the error comes once, at the end, from whoever asked for the step
-        sys.stderr.write(f"{machine}: {line}\n")
+        sys.stderr.write(bounded(f"{machine}: {line}") + "\n")
         sys.stderr.flush()
 
 

@@ -15,6 +15,7 @@ from admin.desired import SECRETS_VARIABLE, STEPS, Secrets
 from admin.errors import AdminError
 from onnode.desired import parse
 from onnode.errors import StepError
+from onnode.machine import bounded
 
 if TYPE_CHECKING:
     from onnode.step import Outcome
@@ -78,7 +79,7 @@ def _previous() -> dict[str, Any] | None:
 def note(text: str) -> None:
     """One progress line. Nobody may be listening any more: the step goes on."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{bounded(text)}\n")
         sys.stderr.flush()
 
 

@@ -33,6 +33,7 @@ LOOK_EVERY_S = 0.25  # a look costs little; what a step waits for is on the way 
 TIMED_OUT = 124  # as coreutils' timeout(1)
 NOT_FOUND = 127  # as the shell
 SHORTEST_SECRET = 4
+LINE_MAX = 8192  # characters of a line on standard error
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -67,6 +68,11 @@ def tail(text: str, lines: int = 8) -> str:
     return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:] if line.strip()) or "(no output)"
 
 
+def bounded(text: str) -> str:
+    """The text with no line that hangs its reader: the published command plugin takes lines of 64 KiB at most."""
+    return "\n".join(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]} …" for line in text.split("\n"))
+
+
 class Machine:
     """The real machine.
 
@@ -98,7 +104,7 @@ class Machine:
     def note(self, text: str) -> None:
         """One progress line. Nobody may be listening any more (the program was killed): the step goes on."""
         with contextlib.suppress(OSError):
-            sys.stderr.write(self.scrub(text).rstrip() + "\n")
+            sys.stderr.write(bounded(self.scrub(text).rstrip()) + "\n")
             sys.stderr.flush()
 
     # -- time ------------------------------------------------------------------------------------------------------
