@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 CLUSTER = "cluster"
+LAST_LOOK = "-ha-ready"
 RULES_SINCE = 9
 BRIDGE_TYPE = "proxmoxve:network/linux/bridge:Bridge"
 FILE_TYPE = "proxmoxve:download/file:File"
@@ -82,12 +83,12 @@ class Findings:
 
     Attributes:
         adopt: ours, there, and not recorded.
-        forget: recorded, no more described, and somebody else's by now; with what is there.
+        forget: recorded, no more described, and gone, or somebody else's by now; with what is there.
         withdraw: bridges of ours that were written down and never brought up, by place.
     """
 
     adopt: list[Wanted] = field(default_factory=list)
-    forget: list[tuple[Recorded, Thing]] = field(default_factory=list)
+    forget: list[tuple[Recorded, Thing | None]] = field(default_factory=list)
     withdraw: list[Wanted] = field(default_factory=list)
 
 
@@ -188,11 +189,29 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
     return findings
 
 
-def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing]]:
-    """What is recorded, and by now somebody else's, each with what is there."""
+def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing | None]]:
+    """What is recorded, and gone, or by now somebody else's, each with what is there.
+
+    The provider could not delete what is gone: it fails.
+    """
     there = {place: _by_name(found) for place, found in looks.items()}
-    pairs = [(each, there.get(each.place, {}).get(_key(each)[1:])) for each in known]
-    return [(each, thing) for each, thing in pairs if thing is not None and not _own(thing, there[each.place])]
+    found = []
+    for each in known:
+        thing = there.get(each.place, {}).get(_key(each)[1:])
+        # A file that is not seen may be in another directory than described.
+        gone = thing is None and each.place in there and each.kind != marks.IMAGE
+        if gone or (thing is not None and not _own(thing, there[each.place])):
+            found.append((each, thing))
+    return found
+
+
+def with_last_looks(state: State, urns: Iterable[str]) -> list[str]:
+    """These and, of guests among them, the step that would look once more whose the guest is before it is deleted."""
+    resources = state.get("deployment", {}).get("resources") or []
+    forgotten = set(urns)
+    owners = {entry.get("parent") for entry in resources if entry["urn"] in forgotten and entry["type"] == VM_TYPE}
+    steps = [entry["urn"] for entry in resources if entry.get("parent") in owners and entry["urn"].endswith(LAST_LOOK)]
+    return [*forgotten, *steps]
 
 
 def _key(each: Wanted | Recorded) -> tuple[str, str, str]:

@@ -127,11 +127,14 @@ def unpack(archive: bytes) -> dict[str, str]:
 
 
 def quorate(members: str) -> bool:
-    """Whether a node may speak for its cluster, from /etc/pve/.members; one that is in none may; pure."""
+    """Whether a node may speak for its cluster, from /etc/pve/.members; one that is in none may; pure.
+
+    Without that file /etc/pve is not mounted, and its emptiness says nothing.
+    """
     try:
         cluster = json.loads(members).get("cluster")
     except ValueError:
-        return True
+        return False
     return cluster is None or bool(cluster.get("quorate"))
 
 

@@ -283,12 +283,16 @@ def _without_lost(place: Place) -> Place:
     return _forgotten(place, belongings.lost(known, looks))
 
 
-def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing]]) -> Place:
+def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing | None]]) -> Place:
     if not lost:
         return place
-    state = _recorded(place.engine, place.state, vanished.forget(place.state, [each.urn for each, _ in lost]))
+    urns = belongings.with_last_looks(place.state, [each.urn for each, _ in lost])
+    state = _recorded(place.engine, place.state, vanished.forget(place.state, urns))
     for each, thing in lost:
-        out.print(f"  not ours any more, and left alone: {thing.shown} ({resource_name(each.urn)})", markup=False)
+        what = (
+            f"not ours any more, and left alone: {thing.shown}" if thing else f"gone already: {each.kind} {each.name}"
+        )
+        out.print(f"  {what} ({resource_name(each.urn)})", markup=False)
     return replace(place, state=state)
 
 

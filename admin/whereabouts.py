@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from admin import marks, members
 from admin.belongings import CLUSTER
 from admin.desired import Machine
+from admin.errors import AdminError
 from components.config.model import ExistingNode, NestedNode
 from components.site import Site
 
@@ -52,7 +53,26 @@ async def hosts(description: Description, *, all_hosts: bool) -> dict[str, list[
             opened, lambda connection: marks.look(connection, description.stack, images[connection.machine.name])
         )
     looks = members.all_answered(answers) if all_hosts else members.answered(answers)
-    return {name: [answer] for name, answer in looks.items()}
+    if all_hosts:
+        refuse_silent(looks)
+    return {name: [answer] for name, answer in looks.items() if answer.quorate}
+
+
+def refuse_silent(looks: Mapping[str, Look]) -> None:
+    """Refuse a host that cannot tell what is there: its VMs would be taken for gone. Pure.
+
+    Raises:
+        AdminError: command-failed.
+    """
+    silent = [name for name, seen in looks.items() if not seen.quorate]
+    if silent:
+        raise AdminError(
+            "command-failed",
+            "an outer host cannot tell which guests it has",
+            observed=f"/etc/pve of {', '.join(silent)} is not mounted, or its cluster has no quorum",
+            expected="a mounted /etc/pve, with quorum where the host is in a cluster",
+            fix="`systemctl status pve-cluster` and `pvecm status` there; then run the same command again",
+        )
 
 
 def outer_machines(description: Description) -> list[Machine]:

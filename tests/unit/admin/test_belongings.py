@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import adoption, belongings, images, marks
+from admin import adoption, belongings, images, marks, whereabouts
 from admin.belongings import BRIDGE_TYPE, CLUSTER, RESOURCE_TYPE, RULE_TYPE
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
@@ -199,6 +199,34 @@ def test_what_is_recorded_and_no_more_described_is_forgotten_when_it_is_somebody
     assert not belongings.lost(belongings.recorded(known), {CLUSTER: [look(ours)]})
 
 
+def test_what_is_recorded_no_more_described_and_gone_is_forgotten(dev: Description) -> None:
+    """The provider fails where it is to delete what is gone."""
+    known = belongings.recorded(state(HA01))
+    assert [thing for _, thing in belongings.lost(known, {CLUSTER: [look({})]})] == [None]
+    assert not belongings.lost(known, {HOST: [look({})]})
+    assert belongings.compare(dev, state(HA01), {CLUSTER: [look({})]}) == belongings.Findings()  # described: made anew
+
+
+def test_a_host_whose_files_are_not_there_is_refused() -> None:
+    """Its VMs would be taken for gone, and installed anew."""
+    mounted = look({})
+    whereabouts.refuse_silent({HOST: mounted})
+    with pytest.raises(AdminError) as refused:
+        whereabouts.refuse_silent({HOST: marks.Look(HOST, HOST, quorate=False, things=())})
+    assert "pve-cluster" in refused.value.fix
+
+
+def test_a_forgotten_guests_last_look_is_forgotten_with_it_and_no_other() -> None:
+    """It refuses a guest of somebody else, and nothing is deleted any more."""
+    mine, other = {**VM01, "parent": "urn:vm01"}, entry(VM_TYPE, {"vmId": 201}, name="vm02-vm")
+    steps = [
+        {"urn": f"urn::{name}", "type": "command:local:Command", "parent": f"urn:{name[:4]}"}
+        for name in ("vm01-ha-ready", "vm01-verify-guest", "vm02-ha-ready")
+    ]
+    found = belongings.with_last_looks(state(mine, other, *steps), [VM01["urn"]])
+    assert sorted(found) == sorted([VM01["urn"], "urn::vm01-ha-ready"])
+
+
 def test_a_place_that_nobody_looked_at_is_left_alone(dev: Description) -> None:
     assert belongings.compare(dev, state(VM01), {}) == belongings.Findings()
 
@@ -206,7 +234,7 @@ def test_a_place_that_nobody_looked_at_is_left_alone(dev: Description) -> None:
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ("", True),
+        ("", False),  # /etc/pve is not mounted
         ('{"nodename": "pve1", "version": 0}', True),
         ('{"nodename": "pve1", "cluster": {"name": "home", "quorate": 1}}', True),
         ('{"nodename": "pve1", "cluster": {"name": "home", "quorate": 0}}', False),
