@@ -15,7 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnode.desired import ClusterLink, Storage  # noqa: TC001 - onnode.desired.parse reads the types at run time
+from onnode.desired import (  # noqa: TC001 - onnode.desired.parse reads the types at run time
+    ClusterLink,
+    NodeNetwork,
+    Storage,
+)
 
 SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
 
@@ -69,6 +73,22 @@ class Identity:
     cluster: str
     seed: str
     members: list[Member]
+
+
+@dataclass(frozen=True)
+class NodeNetworks:
+    """Step ``node-network``: a node's link addresses; the node undoes what cuts it off, unless a new login follows."""
+
+    machine: Machine
+    network: NodeNetwork
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API."""
+
+    machine: Machine
+    change: str  # in words, "bridge vmbr1 of stack dev"
 
 
 @dataclass(frozen=True)
@@ -239,6 +259,9 @@ class VerifyGuest:
 
 STEPS: dict[str, type[Any]] = {
     "identity": Identity,
+    "node-network": NodeNetworks,
+    "arm-network": HostNetwork,
+    "confirm-network": HostNetwork,
     "link-preflight": LinkPreflight,
     "create-cluster": CreateCluster,
     "join-node": JoinNode,

@@ -8,11 +8,12 @@ inside a VM goes with it, so nothing is undone there when the VM is deleted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
+from admin.desired import NodeNetworks
 from components import answer_file, first_boot, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
@@ -20,7 +21,7 @@ from components.config.model import ExistingNode, NestedNode
 from onnode import desired
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.config.model import OuterHost
     from components.host_prep import HostPrep
@@ -160,12 +161,13 @@ class NestedPveNode(pulumi.ComponentResource):
         within = {"deleted_with": self.vm, "replace_with": [self.vm]} if self.vm is not None else {}
         after = steps.after(self, *reachable, **within)
         package = steps.copy_package(f"{self._logical}-package", target, self._site.package, after)
+        networked = self._network(node, package, within)
         prepared = steps.on_machine(
             f"{self._logical}-prepare",
             target,
             "prepare-node",
             self._prepare_node(node),
-            steps.after(self, package, **within),
+            steps.after(self, *networked, **within),
         )
         return steps.on_machine(
             f"{self._logical}-verify",
@@ -175,6 +177,19 @@ class NestedPveNode(pulumi.ComponentResource):
             steps.after(self, prepared, **within),
             dials=steps.DIALS_REBOOT,
         )
+
+    def _network(
+        self, node: NestedNode | ExistingNode, package: pulumi.Resource, within: Mapping[str, Any]
+    ) -> list[pulumi.Resource]:
+        """The node's addresses, from the administrator's place: a second login confirms what the first one changed."""
+        interfaces = self._interfaces(node)
+        if not interfaces or not (isinstance(node, NestedNode) or node.manage_network):
+            return [package]
+        network = desired.NodeNetwork(node.name, str(node.address), self._site.config.pve_major, interfaces)
+        wanted = NodeNetworks(self._site.machine(node), network)
+        opts = steps.after(self, package, **within)
+        name = f"{self._logical}-network"
+        return [steps.at_administrator(name, "node-network", wanted, self._site.ssh_secrets, opts)]
 
     def _interfaces(self, node: NestedNode | ExistingNode) -> list[desired.LinkInterface]:
         return [
@@ -191,8 +206,6 @@ class NestedPveNode(pulumi.ComponentResource):
             address=str(node.address),
             pve_major=config.pve_major,
             repository=desired.Repository(upkeep.repository, upkeep.uri, []),
-            interfaces=self._interfaces(node),
-            manage_network=isinstance(node, NestedNode) or node.manage_network,
             upgrade=upkeep.upgrade,
             reboot=upkeep.reboot,
         )

@@ -58,6 +58,11 @@ class Site:
         return self._secrets()
 
     @cached_property
+    def plain_ssh_secrets(self) -> str:
+        """The same, for what the program itself starts."""
+        return json.dumps({"ssh_private_key": self.credentials.ssh_private_key.get_secret_value()})
+
+    @cached_property
     def join_secrets(self) -> pulumi.Output[str]:
         """For a join, where Proxmox wants the root password of the seed."""
         return self._secrets(root_password=self.credentials.root_password.get_secret_value())
@@ -93,8 +98,8 @@ class Site:
         """A machine as steps reach it."""
         return Target(machine.name, str(machine.address), self.public_host_key(machine), self.private_key)
 
-    def machine(self, host: OuterHost) -> Machine:
-        """An outer host as the administrator's steps reach it."""
+    def machine(self, host: OuterHost | NestedNode | ExistingNode) -> Machine:
+        """A machine as the administrator's steps reach it."""
         return Machine(host.name, str(host.address), self.public_host_key(host))
 
     @cached_property

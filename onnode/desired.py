@@ -106,16 +106,32 @@ class LinkInterface:
 
 
 @dataclass(frozen=True)
+class NodeNetwork:
+    """Addresses of one node on its links and further networks; changed only while it is no member."""
+
+    name: str
+    address: str  # management address, no prefix: its interface is left alone
+    pve_major: int
+    interfaces: list[LinkInterface]
+
+
+@dataclass(frozen=True)
+class ArmNetwork:
+    """A change of the machine's network by its API is about to be made; it undoes itself unless it is confirmed."""
+
+    change: str  # in words
+    run: str  # a mark of its own for each time
+
+
+@dataclass(frozen=True)
 class PrepareNode:
-    """Network, name, repository and upgrade of one node; upgrade and reboot happen only while it is no member."""
+    """Name, repository and upgrade of one node; upgrade and reboot happen only while it is no member."""
 
     name: str
     fqdn: str
     address: str  # management address, no prefix
     pve_major: int
     repository: Repository
-    interfaces: list[LinkInterface]
-    manage_network: bool
     upgrade: bool
     reboot: bool  # allow a reboot into the newest kernel (never on a member)
 
@@ -157,6 +173,7 @@ class LinkPreflight:
 
     links: list[PreflightLink]
     latency_max_ms: float = 5.0
+    probe: bool = True  # with packets of our own where ping is silent; all nodes do so at the same time, or none
 
 
 @dataclass(frozen=True)

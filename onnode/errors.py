@@ -174,7 +174,26 @@ CODES: dict[str, Code] = {
     "link-address": Code(
         "A link's address is not up on its node.", "`ip addr` and `ifreload -a` on the node; check the link's bridge"
     ),
-    "network-failed": Code("ifupdown2 did not bring the link addresses up.", "`ifreload -a -d` on the node says why"),
+    "management-interface": Code(
+        "An interface of a link carries the machine's management address; changing it could cut the machine off.",
+        "name another interface for the link, or set this one up yourself and set manageNetwork to false",
+    ),
+    "interface-in-use": Code(
+        "An interface of a link is a port of a bridge or bond, or the loopback.",
+        "name the bridge or bond, or another interface, for the link",
+    ),
+    "interface-method": Code(
+        "An interface of a link gets its IPv4 addresses by DHCP or in another way that leaves no place for its own.",
+        "make it static on the machine, or name another interface for the link",
+    ),
+    "network-failed": Code(
+        "ifupdown2 did not bring the link addresses up; the network was put back as it was.",
+        "resolve what `ifreload -a` said on the node, then run the same command again",
+    ),
+    "network-reverted": Code(
+        "A change of a machine's network cut it off, and was put back by the machine itself.",
+        "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
+    ),
     "first-boot-hangs": Code(
         "The installer's first-boot script does not end.", "`systemctl status 'proxmox-first-boot*'` on the node"
     ),
@@ -192,7 +211,8 @@ CODES: dict[str, Code] = {
     "services": Code("Not all of Proxmox VE runs on the node.", "`systemctl --failed` on the node"),
     # -- links
     "link-unreachable": Code(
-        "A node does not reach another one on a link.", "check the link's bridge, cable, or VLAN between the two nodes"
+        "A node does not reach another one on a link.",
+        "check the link's bridge, cable or VLAN between the two nodes, and whether a firewall lets UDP 5405 to 5412 pass",
     ),
     "link-mtu": Code("Packets of full size do not pass a link.", "set the link's mtu to what its network carries"),
     "link-lossy": Code("A link loses packets.", "check the link's network between the two nodes"),

@@ -1,4 +1,8 @@
-"""link-preflight: every peer answers on every link, with packets of full size, quickly enough (F9). Changes nothing."""
+"""link-preflight: every peer is reached on every link, with packets of full size, quickly enough (F9). Changes nothing.
+
+A link that Corosync has connected is not asked again. Ping tells most of the others, and its silence nothing: Proxmox'
+firewall answers none. Where it is silent, packets of our own decide.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import network
+from onnode import link_probe, membership, network
 from onnode.desired import LinkPeer, LinkPreflight, PreflightLink
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
@@ -32,6 +36,13 @@ class Probe:
     answers: int = 0  # to full-size packets
     average_ms: float | None = None
     small_answers: int = 0  # to small packets, tried when no full-size one came back
+    connected: bool = False  # by Corosync: nothing was tried
+    probe: str = ""  # packets of our own: "" not tried, "large", "small", "oneway" or "none"
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is known of the link yet."""
+        return not (self.connected or self.small_answers or self.probe)
 
 
 @dataclass(frozen=True)
@@ -50,18 +61,57 @@ def parse_ping(text: str) -> tuple[int, float | None]:
 
 
 def observe(machine: Machine, desired: LinkPreflight) -> Observed:
-    """Ping all peers on all links at once."""
+    """Try all peers on all links at once; first with packets of our own, while the other nodes do so, too."""
     live = network.interfaces(machine)
+    connected = _connected(membership.observe(machine))
     pairs = [(link, peer) for link in desired.links for peer in link.peers]
+    answers = _exchange(desired.links) if desired.probe else {}
     with ThreadPoolExecutor(PARALLEL) as pool:
-        probes = list(pool.map(lambda pair: _probe(machine, *pair), pairs))
+        probes = list(pool.map(lambda pair: _probe(machine, pair, connected, answers), pairs))
     return Observed([address.partition("/")[0] for found in live for address in found.addresses], probes)
 
 
-def _probe(machine: Machine, link: PreflightLink, peer: LinkPeer) -> Probe:
+def _connected(member: membership.Observed) -> set[tuple[int, str]]:
+    """Link numbers and addresses to which Corosync holds a connection."""
+    nodes = {node.id: node for node in member.local_conf.nodes} if member.local_conf else {}
+    return {
+        (found.link, nodes[found.node_id].links.get(found.link, ""))
+        for found in member.links
+        if found.connected and found.node_id in nodes
+    }
+
+
+def _exchange(links: list[PreflightLink]) -> dict[tuple[int, str], link_probe.Answer]:
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        found = pool.map(
+            lambda link: link_probe.exchange(link.local_address, [peer.address for peer in link.peers], link.mtu), links
+        )
+        return {
+            (link.number, address): answer
+            for link, answers in zip(links, found, strict=True)
+            for address, answer in answers.items()
+        }
+
+
+def _probe(
+    machine: Machine,
+    pair: tuple[PreflightLink, LinkPeer],
+    connected: set[tuple[int, str]],
+    exchanged: dict[tuple[int, str], link_probe.Answer],
+) -> Probe:
+    link, peer = pair
+    if (link.number, peer.address) in connected:
+        return Probe(link.number, peer.name, peer.address, connected=True)
     answers, average = _ping(machine, link, peer, link.mtu - HEADERS)
     small, _ = (answers, None) if answers else _ping(machine, link, peer, SMALL)
-    return Probe(link.number, peer.name, peer.address, answers, average, small)
+    own = exchanged.get((link.number, peer.address))
+    return Probe(link.number, peer.name, peer.address, answers, average, small, probe=_told(own) if own else "")
+
+
+def _told(own: link_probe.Answer) -> str:
+    if own.complete:
+        return "large"
+    return "small" if own.reached else "oneway" if own.small or own.told else "none"
 
 
 def _ping(machine: Machine, link: PreflightLink, peer: LinkPeer, size: int) -> tuple[int, float | None]:
@@ -83,19 +133,33 @@ def decide(observed: Observed, desired: LinkPreflight) -> list[Action]:
             observed=f"this node has {', '.join(observed.addresses) or 'no address'}",
             expected=", ".join(f"link {link.number}: {link.local_address}" for link in absent),
         )
-    mute = [_named(probe) for probe in observed.probes if not probe.small_answers]
-    _refuse("link-unreachable", "peers do not answer", mute, "an answer on every link")
-    large = [f"{_named(probe)} answers small packets only" for probe in observed.probes if not probe.answers]
+    unsure = [probe for probe in observed.probes if not probe.connected]
+    mute = [_mute(probe) for probe in unsure if not probe.small_answers and probe.probe in ("oneway", "none")]
+    expected = (
+        f"packets both ways on every link; a firewall on a node or between them must let UDP 5405 to {link_probe.PORT}"
+        " pass, which Corosync uses"
+    )
+    _refuse("link-unreachable", "peers are not reached", mute, expected)
+    large = [f"{_named(probe)} answers small packets only" for probe in unsure if not probe.answers and _narrow(probe)]
     _refuse("link-mtu", "full-size packets do not pass", large, "packets of the link's MTU pass unfragmented")
-    lossy = [f"{_named(probe)} {probe.answers} of {COUNT}" for probe in observed.probes if probe.answers < COUNT - 1]
+    lossy = [f"{_named(probe)} {probe.answers} of {COUNT}" for probe in unsure if 0 < probe.answers < COUNT - 1]
     _refuse("link-lossy", "packets are lost", lossy, f"{COUNT} of {COUNT} answers")
     slow = [
         f"{_named(probe)} {probe.average_ms:g} ms"
-        for probe in observed.probes
+        for probe in unsure
         if probe.average_ms is not None and probe.average_ms > desired.latency_max_ms
     ]
     _refuse("link-slow", "peers answer too slowly for Corosync", slow, f"at most {desired.latency_max_ms:g} ms")
     return []
+
+
+def _narrow(probe: Probe) -> bool:
+    return probe.probe == "small" or (bool(probe.small_answers) and probe.probe != "large")
+
+
+def _mute(probe: Probe) -> str:
+    way = "only one way" if probe.probe == "oneway" else "neither way"
+    return f"{_named(probe)}: no answer to ping, and UDP packets on port {link_probe.PORT} pass {way}"
 
 
 def _named(probe: Probe) -> str:
@@ -108,13 +172,16 @@ def _refuse(code: str, what: str, found: list[str], expected: str) -> None:
 
 
 def facts(observed: Observed, _desired: LinkPreflight) -> dict[str, Any]:
-    """The measured times."""
-    return {"latency_ms": {f"{probe.link}:{probe.peer}": probe.average_ms for probe in observed.probes}}
+    """The measured times, and the links of which nothing is known because ping is silent."""
+    return {
+        "latency_ms": {f"{probe.link}:{probe.peer}": probe.average_ms for probe in observed.probes},
+        "silent": [_named(probe) for probe in observed.probes if probe.silent],
+    }
 
 
 def unchanged(observed: Observed, _desired: LinkPreflight) -> str:
     """Say what was found."""
-    return f"all {len(observed.probes)} peers answer on their links"
+    return f"all {len(observed.probes)} peers are reached on their links"
 
 
 STEP = Step(LinkPreflight, observe, decide, act_never, facts, unchanged, lock="shared")

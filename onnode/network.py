@@ -8,11 +8,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from onnode import interfaces_file
+from onnode.errors import StepError
+
 if TYPE_CHECKING:
+    from onnode.desired import LinkInterface
     from onnode.machine import Machine
 
-FILE = "/etc/network/interfaces"
-KEYWORDS = ("iface", "auto", "source", "source-directory", "mapping", "no-auto-down", "no-scripts", "rename")
 MTU_DEFAULT = 1500
 
 
@@ -31,20 +33,10 @@ class Interface:
 
 @dataclass(frozen=True)
 class Route:
-    """A live route that is not the default one."""
+    """A network, and the interface that leads to it."""
 
     network: str
     device: str
-
-
-@dataclass(frozen=True)
-class Stanza:
-    """What ifupdown is told about an interface's IPv4 side."""
-
-    name: str
-    method: str
-    address: str | None  # with prefix
-    mtu: int | None
 
 
 def parse_addresses(text: str) -> list[Interface]:
@@ -70,77 +62,18 @@ def parse_addresses(text: str) -> list[Interface]:
 
 
 def parse_routes(text: str) -> list[Route]:
-    """Read `ip -j route`."""
+    """Read `ip -j -4 route`: all routes but the default one."""
     entries: list[dict[str, Any]] = json.loads(text or "[]")
-    return [Route(entry["dst"], entry.get("dev", "")) for entry in entries if entry.get("dst", "default") != "default"]
+    return [Route(entry["dst"], entry.get("dev", "")) for entry in entries if is_ipv4(entry.get("dst", ""))]
 
 
-def parse_stanzas(text: str) -> list[Stanza]:
-    """Read /etc/network/interfaces: its IPv4 stanzas."""
-    stanzas = []
-    for block in _blocks(text):
-        words = block[0].split()
-        if words[:1] == ["iface"] and len(words) > 1 and words[2:3] != ["inet6"]:
-            options = dict(_option(line) for line in block[1:])
-            mtu = options.get("mtu", "")
-            method = words[3] if len(words) > 3 else "static"  # noqa: PLR2004 - ifupdown2 lets family and method out
-            stanzas.append(Stanza(words[1], method, _address(options), int(mtu) if mtu.isdecimal() else None))
-    return stanzas
-
-
-def ensure_static(text: str, name: str, address: str, mtu: int) -> str:
-    """The text of /etc/network/interfaces in which that interface comes up with that address.
-
-    An existing stanza keeps its other options (a bridge its ports); everything else stays as it is.
-    """
-    options = [f"\taddress {address}\n", *([f"\tmtu {mtu}\n"] if mtu != MTU_DEFAULT else [])]
-    result, found = [], False
-    for block in _blocks(text):
-        words = block[0].split()
-        if words[:2] == ["iface", name] and words[2:3] != ["inet6"] and not found:
-            found = True
-            kept = [line for line in block[1:] if _option(line)[0] not in ("address", "netmask", "gateway", "mtu")]
-            result += [f"iface {name} inet static\n", *options, *kept]
-        else:
-            result += block
-    if not found:
-        result += ["\n", f"auto {name}\n", f"iface {name} inet static\n", *options]
-    return "".join(_brought_up(result, name))
-
-
-def _brought_up(lines: list[str], name: str) -> list[str]:
-    if any(line.split()[:1] in (["auto"], ["allow-auto"]) and name in line.split()[1:] for line in lines):
-        return lines
-    at = next(index for index, line in enumerate(lines) if line.split()[:2] == ["iface", name])
-    return [*lines[:at], f"auto {name}\n", *lines[at:]]
-
-
-def _blocks(text: str) -> list[list[str]]:
-    """The file's lines in blocks; a keyword, a comment or a blank line begins a new one."""
-    blocks: list[list[str]] = []
-    for line in text.splitlines():
-        words = line.split()
-        starts = not words or line.startswith("#") or words[0] in KEYWORDS or words[0].startswith("allow-")
-        if starts or not blocks or not blocks[-1][0].strip() or blocks[-1][0].startswith("#"):
-            blocks.append([])
-        blocks[-1].append(line + "\n")
-    return blocks
-
-
-def _option(line: str) -> tuple[str, str]:
-    key, _, value = line.strip().partition(" ")
-    key, value = key.split("\t")[0], value or line.strip().partition("\t")[2]
-    return key, value.strip()
-
-
-def _address(options: dict[str, str]) -> str | None:
-    address = options.get("address")
-    if address is None or "/" in address:
-        return address
+def is_ipv4(text: str) -> bool:
+    """Whether that is an IPv4 address or network; what else stands in its place, `default` or IPv6, is nobody's subnet."""
     try:
-        return ipaddress.IPv4Interface(f"{address}/{options.get('netmask', '32')}").with_prefixlen
+        ipaddress.IPv4Interface(text)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def interfaces(machine: Machine) -> list[Interface]:
@@ -150,18 +83,36 @@ def interfaces(machine: Machine) -> list[Interface]:
 
 def routes(machine: Machine) -> list[Route]:
     """The live routes."""
-    return parse_routes(machine.check(["ip", "-j", "route"]))
+    return parse_routes(machine.check(["ip", "-j", "-4", "route"]))
 
 
-def stanzas(machine: Machine) -> list[Stanza]:
-    """What ifupdown is told, without the files that it includes."""
-    return parse_stanzas(machine.read(FILE) or "")
+def stanzas(machine: Machine) -> list[interfaces_file.Stanza]:
+    """What ifupdown is told, with the files that it includes."""
+    return interfaces_file.stanzas(interfaces_file.files(machine))
 
 
 def interface_names(machine: Machine) -> list[str]:
     """All interfaces that are live or configured."""
     live = [found.name for found in interfaces(machine)]
     return sorted({*live, *(stanza.name for stanza in stanzas(machine))})
+
+
+def find(wanted: LinkInterface, live: list[Interface]) -> Interface:
+    """The live interface that a link uses: by its name, or by its MAC among those that are no bridges.
+
+    Raises:
+        StepError: interface-missing.
+    """
+    for found in live:
+        by_mac = wanted.mac is not None and found.mac == wanted.mac.lower() and found.kind not in ("bridge", "vlan")
+        if found.name == wanted.name or (wanted.name is None and by_mac):
+            return found
+    raise StepError(
+        "interface-missing",
+        f"no interface for the address {wanted.address}",
+        observed=", ".join(f"{found.name} ({found.mac})" for found in live if found.name != "lo") or "no interface",
+        expected=f"name {wanted.name}" if wanted.name else f"MAC {wanted.mac}",
+    )
 
 
 def resolve(machine: Machine, name: str) -> list[str]:

@@ -22,7 +22,7 @@ PATH = "/var/lib/nested-pve-ha/journal.json"
 def load(machine: Machine) -> dict[str, Any]:
     """The journal; an empty one if there is none yet."""
     text = machine.read(PATH)
-    empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}, "directories": []}
+    empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}, "directories": [], "addresses": {}}
     return empty if text is None else {**empty, **json.loads(text)}
 
 
@@ -62,6 +62,19 @@ def remember_directory(machine: Machine, path: str) -> None:
     journal = load(machine)
     journal["directories"] = sorted({*journal["directories"], path})
     save(machine, journal)
+
+
+def remember_address(machine: Machine, interface: str, address: str) -> None:
+    """Remember an address that was not there and is about to be written for an interface."""
+    journal = load(machine)
+    journal["addresses"][interface] = address
+    save(machine, journal)
+
+
+def addresses(machine: Machine) -> dict[str, str]:
+    """The addresses that this product wrote, by interface."""
+    own: dict[str, str] = load(machine)["addresses"]
+    return own
 
 
 def bridges(machine: Machine, stack: str) -> list[str]:

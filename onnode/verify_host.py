@@ -30,7 +30,8 @@ class Observed:
     guests: dict[int, pve.GuestConfig] = field(default_factory=dict)  # of those vmids that the stack wants
     own_bridges: list[str] = field(default_factory=list)
     interfaces: list[str] = field(default_factory=list)
-    networks: list[network.Route] = field(default_factory=list)  # addresses and routes
+    networks: list[network.Route] = field(default_factory=list)  # of its own addresses, live or configured
+    routes: list[network.Route] = field(default_factory=list)
 
 
 def parse_memory_mib(meminfo: str) -> int:
@@ -43,7 +44,9 @@ def observe(machine: Machine, desired: VerifyHost) -> Observed:
     """Look at the host."""
     live = network.interfaces(machine)
     addresses = [network.Route(address, found.name) for found in live for address in found.addresses]
-    configured = [network.Route(found.address, found.name) for found in network.stanzas(machine) if found.address]
+    configured = [
+        network.Route(address, found.name) for found in network.stanzas(machine) for address in found.addresses
+    ]
     return Observed(
         pve.parse_virtualization(machine.read(pve.CPUINFO) or ""),
         pve.version(machine),
@@ -52,7 +55,8 @@ def observe(machine: Machine, desired: VerifyHost) -> Observed:
         _guests(machine, desired.vmids),
         originals.bridges(machine, desired.stack),
         network.interface_names(machine),
-        [*addresses, *configured, *network.routes(machine)],
+        [*addresses, *configured],
+        network.routes(machine),
     )
 
 
@@ -86,7 +90,7 @@ def decide(observed: Observed, desired: VerifyHost) -> list[Action]:
     for bridge in desired.bridges:
         if bridge.name in observed.interfaces and bridge.name not in observed.own_bridges:
             raise journal.foreign_bridge(bridge.name, "not this stack")
-        _refuse_foreign_subnet(bridge, observed.networks)
+        _refuse_foreign_subnet(bridge, observed)
     return []
 
 
@@ -128,16 +132,25 @@ def foreign_vmid(vmid: int, config: pve.GuestConfig) -> StepError:
     )
 
 
-def _refuse_foreign_subnet(bridge: Bridge, networks: list[network.Route]) -> None:
+def _refuse_foreign_subnet(bridge: Bridge, observed: Observed) -> None:
+    """A network that the host is connected to is in use, and one that it has a route to as narrow as the subnet.
+
+    A wider route is none: a VPN's 0.0.0.0/1, or 10.0.0.0/8 behind a company's router, yields to the bridge's own.
+    """
     wanted = ipaddress.IPv4Interface(bridge.address).network
-    for found in networks:
-        if found.device != bridge.name and wanted.overlaps(ipaddress.IPv4Interface(found.network).network):
+    connected = [found for found in observed.networks if wanted.overlaps(_network(found))]
+    for found in [*connected, *(route for route in observed.routes if _network(route).subnet_of(wanted))]:
+        if found.device != bridge.name:
             raise StepError(
                 "foreign-subnet",
                 f"the subnet {wanted} of {bridge.name} is already in use on the outer host",
                 observed=f"{found.network} on {found.device or 'a route without device'}",
                 expected=f"{wanted} only on {bridge.name}",
             )
+
+
+def _network(found: network.Route) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Interface(found.network).network
 
 
 def facts(observed: Observed, _desired: VerifyHost) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import kernel, membership, network, prepare_node, pve, systemd
+from onnode import kernel, membership, network, pve, systemd
 from onnode.desired import LinkInterface, VerifyNode
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
@@ -123,7 +123,7 @@ def _no_virtualization(observed: Observed) -> StepError:
 
 
 def _refuse_address(observed: Observed, wanted: LinkInterface) -> None:
-    found = prepare_node.find(wanted, observed.live)
+    found = network.find(wanted, observed.live)
     if wanted.address not in found.addresses or not found.up:
         raise StepError(
             "link-address",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from admin import members
@@ -19,21 +20,26 @@ PREFLIGHT_S = 120.0
 
 
 async def bring_about(desired: LinkPreflight, call: Call) -> Outcome:
-    """Let all members try all their links at the same time.
+    """Let all members try all their links at the same time; again with packets of our own where ping tells nothing.
 
     Raises:
         StepError: link-address, link-unreachable, link-mtu, link-lossy, link-slow, or why a member did not answer.
     """
-
-    async def probe(connection: Connection) -> StepResult:
-        wanted = seen_from(desired, connection.machine.name)
-        return await run_step(connection, "link-preflight", wanted, timeout_s=PREFLIGHT_S)
-
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
-        results = members.all_answered(await members.ask(opened, probe))
+        results = await _try(desired, opened, probe=False)
+        if any(result.facts["silent"] for result in results.values()):
+            results = await _try(desired, opened, probe=True)
     return Outcome(
         changed=False, facts={"latency_ms": {name: result.facts["latency_ms"] for name, result in results.items()}}
     )
+
+
+async def _try(desired: LinkPreflight, opened: members.Opened, *, probe: bool) -> dict[str, StepResult]:
+    async def ask(connection: Connection) -> StepResult:
+        wanted = dataclasses.replace(seen_from(desired, connection.machine.name), probe=probe)
+        return await run_step(connection, "link-preflight", wanted, timeout_s=PREFLIGHT_S)
+
+    return members.all_answered(await members.ask(opened, ask))
 
 
 def seen_from(desired: LinkPreflight, name: str) -> on_node.LinkPreflight:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from components.config.model import Bridge, Config, OuterHost
 
 HA_VOTES_MIN = 3
+MTU_DEFAULT = 1500
 
 
 def _duplicates(values: Iterable[tuple[str, str]], what: str, fix: str) -> Iterator[Problem]:
@@ -231,6 +232,26 @@ def existing_attachments(config: Config) -> Iterator[Problem]:
         ]
         used += [(f"nodes[{n}].networks[{i}].interface", net.interface) for i, net in enumerate(node.networks)]
         yield from _duplicates(used, "the interface", "give each address an interface of its own")
+
+
+def managed_interfaces(config: Config) -> Iterator[Problem]:
+    """What the configuration shows of an interface that must not be changed: the loopback, the management network's."""
+    for n, node in enumerate(config.nodes):
+        if not isinstance(node, ExistingNode):
+            continue
+        named = [(f"nodes[{n}].links[{i}].interface", end.interface) for i, end in enumerate(node.links)]
+        named += [(f"nodes[{n}].networks[{i}].interface", net.interface) for i, net in enumerate(node.networks)]
+        for path, interface in named:
+            if interface == "lo":
+                yield Problem(path, "lo is the loopback, no other machine reaches it", "name a network interface")
+        for i, (end, link) in enumerate(zip(node.links, config.cluster.links, strict=False)):
+            managed = node.manage_network and end.interface is not None
+            if managed and end.address == node.address and link.mtu != MTU_DEFAULT:
+                message = (
+                    f"{end.interface} carries {node.name}'s management address, so its MTU is not set to {link.mtu}"
+                )
+                fix = f"take the interface away here and set the MTU on {node.name} yourself, or lower the link's"
+                yield Problem(f"nodes[{n}].links[{i}].interface", message, fix)
 
 
 def capacity(config: Config) -> Iterator[Problem]:
@@ -450,6 +471,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     nested_attachments,
     link_mtus,
     existing_attachments,
+    managed_interfaces,
     capacity,
     installer,
     nfs_export,

@@ -186,7 +186,8 @@ def interfaces(machine: FakeMachine, *live: dict[str, Any], routes: str = "[]") 
     entries = [entry(**one) for one in live]
 
     def ifreload(_arguments: list[str], _stdin: str) -> str:
-        text = machine.read("/etc/network/interfaces") or ""
+        included = [f"/etc/network/interfaces.d/{name}" for name in machine.names("/etc/network/interfaces.d")]
+        text = "".join(machine.read(path) or "" for path in ("/etc/network/interfaces", *included))
         for name, address in re.findall(r"iface (\S+) inet static\n\taddress (\S+)", text):
             for index, found in enumerate(entries):
                 if found["ifname"] == name:

@@ -706,7 +706,7 @@ class TestLinkPreflight:
     def test_all_links(self, machine: FakeMachine) -> None:
         self.ping(machine)
         outcome = run(machine, link_preflight.STEP, self.DESIRED)
-        assert outcome.facts == {"latency_ms": {"0:proxmox01": 0.061, "1:proxmox01": 0.061}}
+        assert outcome.facts == {"latency_ms": {"0:proxmox01": 0.061, "1:proxmox01": 0.061}, "silent": []}
 
     @pytest.mark.usefixtures("joiner")
     def test_a_dead_link(self, machine: FakeMachine) -> None:
@@ -714,7 +714,15 @@ class TestLinkPreflight:
         with pytest.raises(StepError) as refused:
             run(machine, link_preflight.STEP, self.DESIRED)
         assert refused.value.code == "link-unreachable"
-        assert refused.value.observed == "link 1 to proxmox01 (10.20.1.185)"
+        assert "link 1 to proxmox01 (10.20.1.185): no answer to ping" in refused.value.observed
+        assert "link 0" not in refused.value.observed
+        assert "firewall" in refused.value.expected
+
+    @pytest.mark.usefixtures("joiner")
+    def test_ping_alone_refuses_nothing(self, machine: FakeMachine) -> None:
+        self.ping(machine, dead="10.20.1.185")
+        outcome = run(machine, link_preflight.STEP, dataclasses.replace(self.DESIRED, probe=False))
+        assert outcome.facts["silent"] == ["link 1 to proxmox01 (10.20.1.185)"]
 
     @pytest.mark.usefixtures("joiner")
     def test_a_narrow_link(self, machine: FakeMachine) -> None:

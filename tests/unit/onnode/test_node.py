@@ -263,8 +263,6 @@ PREPARE = PrepareNode(
     address="192.168.0.186",
     pve_major=9,
     repository=Repository("keep", "http://download.proxmox.com/debian/pve"),
-    interfaces=[LinkInterface("10.10.1.186/24", mac="BC:24:11:00:01:02")],
-    manage_network=True,
     upgrade=True,
     reboot=True,
 )
@@ -311,11 +309,7 @@ class TestPrepareNode:
         outcome = twice(machine, prepare_node.STEP, PREPARE)
         assert outcome.facts["kernel_newest"] == "6.17.2-1-pve"
         assert outcome.facts["reboot_scheduled"]
-        assert outcome.facts["interfaces"] == {"10.10.1.186/24": "nic1"}
         assert machine.read("/etc/hosts") == ("127.0.0.1 localhost\n192.168.0.186 proxmox02.lab.internal proxmox02\n")
-        assert "auto nic1\niface nic1 inet static\n\taddress 10.10.1.186/24" in (
-            machine.read("/etc/network/interfaces") or ""
-        )
         assert node.systemd.units["ssh"] == "inactive", "who dials next reaches the node only after its reboot"
 
     def test_after_the_reboot_nothing_is_left_to_do(self, machine: FakeMachine, node: Node) -> None:
@@ -351,8 +345,6 @@ class TestPrepareNode:
 
     def test_a_member_is_spared(self, machine: FakeMachine, node: Node) -> None:
         machine.write("/etc/corosync/corosync.conf", "totem {\n cluster_name: proxmox\n}\n")
-        machine.write("/etc/network/interfaces", "auto nic1\niface nic1 inet static\n\taddress 10.10.1.186/24\n")
-        machine.programs["ifreload"]([], "")
         before = sorted(node.apt.installed)
         outcome = run(machine, prepare_node.STEP, PREPARE)
         assert not outcome.changed
@@ -365,8 +357,7 @@ class TestPrepareNode:
         machine.write("/etc/corosync/authkey", "")
         node.apt.installed.add("proxmox-kernel-6.17.2-1-pve-signed")
         node.apt.upgrades = {}
-        wanted = dataclasses.replace(PREPARE, interfaces=[])
-        outcome = run(machine, prepare_node.STEP, wanted)
+        outcome = run(machine, prepare_node.STEP, PREPARE)
         assert outcome.facts["left_undone"] == ["reboot into 6.17.2-1-pve"]
         assert machine.ran("systemd-run") == []
 
@@ -396,26 +387,6 @@ class TestPrepareNode:
         assert failed.value.code == "first-boot-hangs"
         assert machine.monotonic() - before < 700
 
-    def test_an_address_that_does_not_come_up(self, machine: FakeMachine, node: Node) -> None:
-        del node
-        machine.programs["ifreload"] = lambda *_: Result(("ifreload",), 1, err="error: nic1: cable is missing")
-        with pytest.raises(StepError) as failed:
-            run(machine, prepare_node.STEP, PREPARE)
-        assert failed.value.code == "network-failed"
-        assert "missing 10.10.1.186/24" in failed.value.observed
-        assert "cable is missing" in failed.value.observed
-
-    def test_ifreload_complains_about_something_else(self, machine: FakeMachine, node: Node) -> None:
-        del node
-        ifreload = machine.programs["ifreload"]
-
-        def complaining(arguments: list[str], stdin: str) -> Result:
-            ifreload(arguments, stdin)
-            return Result(("ifreload",), 1, err="warning: vmbr9")
-
-        machine.programs["ifreload"] = complaining
-        twice(machine, prepare_node.STEP, PREPARE)
-
 
 VERIFY = VerifyNode(
     name="proxmox02",
@@ -430,6 +401,8 @@ VERIFY = VerifyNode(
 class TestVerifyNode:
     @pytest.fixture(autouse=True)
     def rebooted(self, machine: FakeMachine, node: Node) -> None:
+        machine.write("/etc/network/interfaces", "auto nic1\niface nic1 inet static\n\taddress 10.10.1.186/24\n")
+        machine.programs["ifreload"]([], "")
         run(machine, prepare_node.STEP, PREPARE)
         node.boot("6.17.2-1-pve")
 

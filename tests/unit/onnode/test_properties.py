@@ -15,10 +15,10 @@ from onnode import (
     corosync,
     desired,
     install_node,
+    interfaces_file,
     kvm_nested,
     link_preflight,
     membership,
-    network,
     nfs_export,
     packages,
     prepare_node,
@@ -52,7 +52,7 @@ ADDRESSES = st.ip_addresses(v=4).map(lambda address: f"{address}/24")
         link_preflight.parse_ping,
         membership.fingerprint,
         membership.key_fingerprints,
-        network.parse_stanzas,
+        interfaces_file.parse_stanzas,
         nfs_export.parse_exported,
         packages.parse_installed,
         packages.parse_new,
@@ -180,12 +180,17 @@ def test_an_address_is_set_and_all_others_stay(
     others: list[tuple[str, str]], name: str, address: str, mtu: int
 ) -> None:
     text = "".join(f"auto {one}\niface {one} inet static\n\taddress {at}\n\tgateway 10.0.0.1\n\n" for one, at in others)
-    once = network.ensure_static(text, name, address, mtu)
-    before = {stanza.name: stanza for stanza in network.parse_stanzas(text)}
-    after = {stanza.name: stanza for stanza in network.parse_stanzas(once)}
-    assert after.pop(name) == network.Stanza(name, "static", address, None if mtu == 1500 else mtu)
+    files = interfaces_file.ensure_static({interfaces_file.FILE: text}, name, address, mtu)
+    once = files[interfaces_file.FILE]
+    before = {stanza.name: stanza for stanza in interfaces_file.parse_stanzas(text)}
+    after = {stanza.name: stanza for stanza in interfaces_file.parse_stanzas(once)}
+    changed = after.pop(name)
+    assert address in changed.addresses
+    assert changed.mtu == (None if mtu == 1500 else mtu)
     assert after == {one: stanza for one, stanza in before.items() if one != name}
-    assert network.ensure_static(once, name, address, mtu) == once
+    assert interfaces_file.ensure_static(files, name, address, mtu) == files
+    kept = [line for line in text.splitlines() if line.split("/")[0] not in once]
+    assert kept == []
     assert once.count(f"auto {name}\n") == 1
 
 

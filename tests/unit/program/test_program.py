@@ -282,7 +282,7 @@ def test_the_vm_of_a_node(dev: Recording) -> None:
 
 def test_the_node_finds_its_links_by_the_macs_of_its_vm(dev: Recording) -> None:
     macs = {device["bridge"]: device["macAddress"] for device in dev["proxmox01-vm"].inputs["networkDevices"]}
-    interfaces = dev["proxmox01-prepare"].stdin["interfaces"]
+    interfaces = dev["proxmox01-network"].stdin["network"]["interfaces"]
     assert [(found["address"], found["mac"]) for found in interfaces] == [
         ("10.10.1.185/24", macs["vmbr1"]),
         ("10.20.1.185/24", macs["vmbr2"]),
@@ -437,9 +437,10 @@ def test_clones_are_made_a_few_at_a_time(tmp_path: Path) -> None:
 
 def test_existing_nodes_have_no_vm_and_the_same_checks(physical: Recording) -> None:
     assert not [name for name in physical.names if name.endswith(("-install", "pve1-vm"))]
-    prepared = physical["pve2-prepare"].stdin
-    assert prepared["manage_network"] is True
-    assert [(found["address"], found["name"]) for found in prepared["interfaces"]] == [
+    networked = physical["pve2-network"].stdin
+    assert physical.follows("pve2-prepare", "pve2-network")
+    assert networked["machine"]["name"] == "pve2"
+    assert [(found["address"], found["name"]) for found in networked["network"]["interfaces"]] == [
         ("10.10.1.102/24", "eth1"),
         ("10.20.1.102/24", "eth2"),
         ("10.30.1.102/24", "eth3"),

@@ -1,0 +1,29 @@
+"""arm-network: an outer host whose network its API is about to change will put it back by itself."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from admin import ssh
+from admin.nodes import run_step
+from onnode import desired as on_node
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.desired import HostNetwork
+    from admin.step import Call
+
+ARM_S = 120.0
+
+
+async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
+    """Arm for this one change.
+
+    Raises:
+        StepError: why the host could not be armed; nothing has been changed then.
+    """
+    wanted = on_node.ArmNetwork(desired.change, secrets.token_hex(8))
+    async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
+        await run_step(connection, "arm-network", wanted, timeout_s=ARM_S)
+    return Outcome(changed=True, facts={})

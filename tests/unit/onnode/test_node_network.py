@@ -1,0 +1,231 @@
+"""A node's addresses, and the dead man's switch around every change of a machine's network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from onnode import arm_network, confirm_network, network_guard, node_network, originals
+from onnode.desired import ArmNetwork, LinkInterface, NodeNetwork
+from onnode.errors import StepError
+from onnode.machine import Result
+from tests.support.onnode_worlds import interfaces, run, twice
+
+if TYPE_CHECKING:
+    from tests.support.fake_machine import FakeMachine
+
+FILE = "/etc/network/interfaces"
+BEFORE = """\
+auto lo
+iface lo inet loopback
+
+auto vmbr0
+iface vmbr0 inet static
+\taddress 192.168.0.186/24
+\tgateway 192.168.0.1
+\tbridge-ports nic0
+
+source /etc/network/interfaces.d/*
+"""
+WANTED = NodeNetwork(
+    name="proxmox02",
+    address="192.168.0.186",
+    pve_major=9,
+    interfaces=[LinkInterface("10.10.1.186/24", mac="BC:24:11:00:01:02")],
+)
+
+
+class Timers:
+    """systemd's transient timers, as far as they are asked for; `fire` lets one run what it holds."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self.machine = machine
+        self.running: list[str] | None = None
+        self.breaks = 0
+        machine.programs |= {"systemd-run": self.start, "systemctl": self.systemctl, "/bin/sh": self.shell}
+
+    def start(self, arguments: list[str], _stdin: str) -> str | Result:
+        if self.breaks:
+            return Result(("systemd-run",), self.breaks, err="Failed to connect to bus")
+        assert self.running is None, "a unit of that name runs already"
+        self.running = [word for word in arguments if not word.startswith("--")]
+        return ""
+
+    def systemctl(self, arguments: list[str], _stdin: str) -> int:
+        if arguments[:1] == ["stop"]:
+            self.running = None
+        return 1 if arguments[0] == "is-active" else 0
+
+    def fire(self) -> None:
+        assert self.running == ["/bin/sh", network_guard.SCRIPT]
+        self.running = None
+        self.shell([network_guard.SCRIPT], "")
+
+    def shell(self, arguments: list[str], _stdin: str) -> int:
+        """Run the very script, on the files of the test's machine."""
+        text = self.machine.read(arguments[0])
+        if text is None:
+            return 127
+        root = str(self.machine.path("/")).rstrip("/")
+        text = (
+            text.replace("/var/lib", f"{root}/var/lib")
+            .replace('"$path"', f'"{root}$path"')
+            .replace("ifreload -a", "true")
+        )
+        subprocess.run(["/bin/sh", "-c", text], check=True)
+        self.machine.programs["ifreload"](["-a"], "")
+        return 0
+
+
+@pytest.fixture
+def timers(machine: FakeMachine) -> Timers:
+    machine.write(FILE, BEFORE)
+    machine.write("/proc/sys/kernel/hostname", "proxmox02\n")
+    machine.programs["dpkg-query"] = lambda *_: "installed 9.1.1\n"
+    machine.programs["stat"] = lambda *_: ""
+    interfaces(
+        machine,
+        {"name": "lo", "address": "127.0.0.1/8"},
+        {"name": "vmbr0", "address": "192.168.0.186/24", "kind": "bridge"},
+        {"name": "nic1", "mac": "bc:24:11:00:01:02"},
+    )
+    return Timers(machine)
+
+
+def live(machine: FakeMachine) -> dict[str, list[str]]:
+    found: Any = json.loads(machine.check(["ip", "-j", "-d", "addr"]))
+    return {one["ifname"]: [address["local"] for address in one["addr_info"]] for one in found}
+
+
+class TestNodeNetwork:
+    def test_armed_changed_and_confirmed_by_a_new_login(self, machine: FakeMachine, timers: Timers) -> None:
+        outcome = twice(machine, node_network.STEP, WANTED)
+        assert outcome.facts == {"interfaces": {"10.10.1.186/24": "nic1"}, "armed": True}
+        assert (machine.read(FILE) or "").startswith(BEFORE)
+        assert live(machine)["nic1"] == ["10.10.1.186"]
+        assert timers.running is not None
+        assert run(machine, confirm_network.STEP, None).changed
+        assert timers.running is None
+        assert not run(machine, confirm_network.STEP, None).changed
+        assert not machine.exists(network_guard.DIRECTORY)
+        after = run(machine, node_network.STEP, WANTED)
+        assert not after.changed
+        assert after.facts["armed"] is False
+        assert machine.ran("systemd-run") == [], "what changes nothing arms nothing"
+
+    def test_unconfirmed_it_is_put_back_byte_for_byte(self, machine: FakeMachine, timers: Timers) -> None:
+        run(machine, node_network.STEP, WANTED)
+        assert machine.read(FILE) != BEFORE
+        timers.fire()
+        assert machine.read(FILE) == BEFORE
+        with pytest.raises(StepError) as reverted:
+            run(machine, confirm_network.STEP, None)
+        assert reverted.value.code == "network-reverted"
+        assert "10.10.1.186/24" in reverted.value.observed
+        assert run(machine, node_network.STEP, WANTED).changed, "the next run tries again, armed again"
+        assert timers.running is not None
+
+    def test_a_stanza_of_an_included_file_comes_back_too(self, machine: FakeMachine, timers: Timers) -> None:
+        own = "iface nic1 inet manual\n\tethtool-ethernet-wol g\n"
+        machine.write("/etc/network/interfaces.d/links", own)
+        run(machine, node_network.STEP, WANTED)
+        assert machine.read(FILE) == BEFORE
+        assert "address 10.10.1.186/24" in (machine.read("/etc/network/interfaces.d/links") or "")
+        timers.fire()
+        assert machine.read("/etc/network/interfaces.d/links") == own
+
+    def test_a_machine_that_cannot_arm_is_not_changed(self, machine: FakeMachine, timers: Timers) -> None:
+        timers.breaks = 1
+        with pytest.raises(StepError) as failed:
+            run(machine, node_network.STEP, WANTED)
+        assert failed.value.code == "command-failed"
+        assert machine.read(FILE) == BEFORE
+        assert machine.ran("ifreload") == []
+
+    def test_an_address_that_does_not_come_up(self, machine: FakeMachine, timers: Timers) -> None:
+        machine.programs["ifreload"] = lambda *_: Result(("ifreload",), 1, err="error: nic1: cable is missing")
+        with pytest.raises(StepError) as failed:
+            run(machine, node_network.STEP, WANTED)
+        assert failed.value.code == "network-failed"
+        assert "missing 10.10.1.186/24" in failed.value.observed
+        assert "cable is missing" in failed.value.observed
+        assert machine.read(FILE) == BEFORE
+        assert timers.running is None
+
+    def test_ifreload_complains_about_something_else(self, machine: FakeMachine, timers: Timers) -> None:
+        del timers
+        ifreload = machine.programs["ifreload"]
+
+        def complaining(arguments: list[str], stdin: str) -> Result:
+            ifreload(arguments, stdin)
+            return Result(("ifreload",), 1, err="warning: vmbr9")
+
+        machine.programs["ifreload"] = complaining
+        twice(machine, node_network.STEP, WANTED)
+
+    def test_a_run_that_was_killed_before_it_confirmed(self, machine: FakeMachine, timers: Timers) -> None:
+        run(machine, node_network.STEP, WANTED)
+        machine.write(FILE, BEFORE)  # half of the change is gone; what is put back is still what was there first
+        machine.programs["ifreload"](["-a"], "")
+        moved = dataclasses.replace(WANTED, interfaces=[LinkInterface("10.10.1.187/24", name="nic1")])
+        run(machine, node_network.STEP, moved)
+        timers.fire()
+        assert machine.read(FILE) == BEFORE
+
+    def test_an_address_of_ours_gives_way_and_no_other(self, machine: FakeMachine, timers: Timers) -> None:
+        del timers
+        run(machine, node_network.STEP, WANTED)
+        run(machine, confirm_network.STEP, None)
+        assert originals.addresses(machine) == {"nic1": "10.10.1.186/24"}
+        moved = dataclasses.replace(WANTED, interfaces=[LinkInterface("10.10.1.187/24", name="nic1")])
+        run(machine, node_network.STEP, moved)
+        assert "10.10.1.186" not in (machine.read(FILE) or "")
+        assert "gateway 192.168.0.1" in (machine.read(FILE) or "")
+
+    @pytest.mark.parametrize(
+        ("wanted", "code"),
+        [
+            (LinkInterface("10.10.1.186/24", name="vmbr0"), "management-interface"),
+            (LinkInterface("192.168.0.186/24", name="vmbr0", mtu=9000), "management-interface"),
+            (LinkInterface("10.10.1.186/24", name="lo"), "interface-in-use"),
+        ],
+    )
+    def test_refused_with_nothing_changed(
+        self, machine: FakeMachine, timers: Timers, wanted: LinkInterface, code: str
+    ) -> None:
+        with pytest.raises(StepError) as refused:
+            run(machine, node_network.STEP, dataclasses.replace(WANTED, interfaces=[wanted]))
+        assert refused.value.code == code
+        assert machine.read(FILE) == BEFORE
+        assert machine.ran("ifreload") == []
+        assert timers.running is None
+
+
+class TestOuterHost:
+    CHANGE = ArmNetwork("bridge vmbr1 of stack dev", "1")
+
+    def test_a_bridge_that_cuts_the_host_off_is_undone(self, machine: FakeMachine, timers: Timers) -> None:
+        assert run(machine, arm_network.STEP, self.CHANGE).changed
+        machine.write(FILE, BEFORE + "iface vmbr1 inet static\n\tbridge-ports nic0\n")  # as the API does
+        machine.write(network_guard.WAITING, "half of the next change")
+        timers.fire()
+        assert machine.read(FILE) == BEFORE
+        assert not machine.exists(network_guard.WAITING), "it would be applied at the next boot"
+        with pytest.raises(StepError) as reverted:
+            run(machine, confirm_network.STEP, None)
+        assert "bridge vmbr1 of stack dev" in reverted.value.observed
+
+    def test_a_change_of_a_killed_run_is_good_when_a_login_came_after_it(
+        self, machine: FakeMachine, timers: Timers
+    ) -> None:
+        run(machine, arm_network.STEP, self.CHANGE)
+        machine.write(FILE, BEFORE + "iface vmbr1 inet static\n\tbridge-ports none\n")
+        run(machine, arm_network.STEP, ArmNetwork("bridge vmbr2 of stack dev", "2"))
+        machine.write(FILE, BEFORE + "garbage\n")
+        timers.fire()
+        assert "vmbr1" in (machine.read(FILE) or "")
+        assert "garbage" not in (machine.read(FILE) or "")
