@@ -15,7 +15,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import CheckCertificate
-from components import steps
+from components import guarded_network, steps
 from components.config.model import NestedNode
 from onnode import desired
 
@@ -138,10 +138,13 @@ class HostPrep(pulumi.ComponentResource):
         """One after another: each change reloads the host's whole network (bpg#2509)."""
         made: list[pulumi.Resource] = []
         for bridge in self._managed:
-            opts = steps.after(self, *dependencies, *made[-1:], provider=self.provider)
+            logical = f"{self._logical}-{bridge.name}"
+            change = f"bridge {bridge.name} of {self._site.stack_tag}"
+            hooks = guarded_network.hooks(logical, self._site, self._host, change)
+            opts = steps.after(self, *dependencies, *made[-1:], provider=self.provider, hooks=hooks)
             made.append(
                 proxmoxve.network.linux.Bridge(
-                    f"{self._logical}-{bridge.name}",
+                    logical,
                     node_name=self._host.name,
                     name=bridge.name,
                     address=str(bridge.address),

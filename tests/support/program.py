@@ -100,6 +100,7 @@ class Resource:
     retain: bool
     ignore_changes: list[str]
     provider: str
+    hooks: dict[str, list[str]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -184,6 +185,7 @@ class _Monitor(mocks.MockMonitor):
                 retain=request.retainOnDelete,
                 ignore_changes=list(request.ignoreChanges),
                 provider=request.provider,
+                hooks=json_format.MessageToDict(request.hooks),
             )
         return super().RegisterResource(request)
 

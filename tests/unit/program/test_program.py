@@ -491,3 +491,18 @@ def test_no_component_reads_configuration_or_exports() -> None:
 def test_commands_are_built_in_one_module_only() -> None:
     users = {path.name for path in (ROOT / "components").rglob("*.py") if "pulumi_command" in path.read_text()}
     assert users == {"steps.py"}
+
+
+def test_every_change_of_an_outer_hosts_network_is_armed_and_confirmed(dev: Recording) -> None:
+    bridges = dev.of_type("proxmoxve:network/linux/bridge:Bridge")
+    assert len(bridges) > 1
+    for bridge in bridges:
+        arm, confirm = [f"{bridge.name}-arm"], [f"{bridge.name}-confirm"]
+        assert bridge.hooks == {
+            "beforeCreate": arm,
+            "beforeUpdate": arm,
+            "afterCreate": confirm,
+            "afterUpdate": confirm,
+            "onError": [f"{bridge.name}-reverted"],
+        }
+    assert not dev["proxmox01-vm"].hooks, "what is no bridge arms nothing"
