@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.config.model import WORDS
 from components.config.schema import model_schema
 
 INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text()
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
 _FORMATS = {"ipv4": "IPv4 address", "ipv4network": "IPv4 network", "ipv4interface": "IPv4 address/prefix"}
 
 
@@ -45,8 +47,19 @@ def _section(title: str, schema: dict[str, Any]) -> str:
     lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         default = "required" if name in required else _default(field)
-        lines.append(f"| `{name}` | {_type(field)} | {default} | {field.get('description', '')} |")
+        lines.append(f"| `{name}` | {_type(field)}{_range(field)} | {default} | {field.get('description', '')} |")
     return "\n".join([*lines, ""])
+
+
+def _range(field: dict[str, Any]) -> str:
+    """What is taken, in words: bounds of numbers, the shape of texts."""
+    arms = [field, *field.get("anyOf", ()), field.get("items", {}), field.get("additionalProperties") or {}]
+    told = []
+    for arm in (arm for arm in arms if isinstance(arm, dict)):
+        if pattern := arm.get("pattern"):
+            told.append(WORDS[pattern])
+        told += [f"{words} {arm[key]}" for key, words in _BOUNDS.items() if key in arm]
+    return f": {', '.join(told)}" if told else ""
 
 
 def _default(field: dict[str, Any]) -> str:
