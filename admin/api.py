@@ -9,14 +9,16 @@ Not with proxmoxer: it logs in outside of its own session, where no certificate 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from ssl import get_default_verify_paths
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from admin import certificates, pins, ssh
+from admin import bundle, certificates, pins, ssh
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ NO_NODE = 595  # pveproxy could not reach the node that the request is for
 UNAUTHORIZED = 401
 FORBIDDEN = 403
 HALF_TICKET = "PVE:!tfa!"  # what a first factor alone gives
-LEAST_ERROR = 400
+LEAST_ERROR = 300  # a redirection is no answer: where it leads was not checked
 
 
 class ApiError(AdminError):
@@ -71,6 +73,8 @@ class Api:
         if fingerprint is not None:
             self._session.mount("https://", _PinnedAdapter(fingerprint))
             self._session.verify = False
+        else:
+            self._session.verify = os.environ.get(bundle.VARIABLE) or get_default_verify_paths().cafile or True
 
     def login(self, user: str, password: str) -> None:
         """Get a ticket.
@@ -117,7 +121,7 @@ class Api:
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         try:
-            response = self._session.request(method, self._base + path, timeout=(CONNECT_S, REQUEST_S), **arguments)
+            response = self._sent(method, path, arguments)
         except requests.exceptions.SSLError as error:
             raise AdminError(
                 "api-certificate",
@@ -130,6 +134,19 @@ class Api:
         if response.status_code >= LEAST_ERROR:
             raise ApiError(method, path, response.status_code, _message(response))
         return response.json().get("data")
+
+    def _sent(self, method: str, path: str, arguments: dict[str, Any]) -> requests.Response:
+        """The answer. A handshake that failed has sent nothing, and old workers of a reloaded pveproxy answer for 5 s."""
+        deadline = time.monotonic() + certificates.OLD_WORKERS_S
+        while True:
+            try:
+                return self._session.request(
+                    method, self._base + path, timeout=(CONNECT_S, REQUEST_S), allow_redirects=False, **arguments
+                )
+            except requests.exceptions.SSLError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(POLL_S)
 
     def wait(self, upid: str, timeout_s: float) -> None:
         """Wait for a task to end well.
@@ -233,7 +250,7 @@ async def _certificate(where: str, member: Machine, port: int, secrets: Secrets)
     """The fingerprint of the certificate that the member holds: a remembered one that is presented, or read over SSH."""
     fingerprint = pins.known(member)
     if fingerprint is not None and fingerprint == await certificates.presented(member.address, port):
-        return fingerprint
+        return fingerprint  # what follows is compared with it on its own connection
     async with ssh.connect(member, secrets.ssh_private_key, timeout_s=CONNECT_S) as connection:
         fingerprint = await certificates.held(connection)
     if fingerprint is None:

@@ -113,9 +113,9 @@ def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
 @app.command()
 def shell(*, stack: Stack = "dev") -> None:
     """Open a shell in which `pulumi` works on the stack."""
-    from admin import environment  # noqa: PLC0415
+    from admin import environment, operations  # noqa: PLC0415
 
-    env = {**environment.for_engine(), "PULUMI_STACK": stack}
+    env = {**operations.environment_of(stack), "PULUMI_STACK": stack}
     program = os.environ.get("SHELL") or "/bin/bash"
     out.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
     os.chdir(environment.ROOT)
@@ -123,11 +123,11 @@ def shell(*, stack: Stack = "dev") -> None:
 
 
 @app.command(name="exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
-def execute(command: Annotated[list[str], typer.Argument(help="After --.")]) -> None:
+def execute(command: Annotated[list[str], typer.Argument(help="After --.")], *, stack: Stack = "dev") -> None:
     """Run one command as in `shell`."""
-    from admin import environment  # noqa: PLC0415
+    from admin import environment, operations  # noqa: PLC0415
 
-    env = environment.for_engine()
+    env = operations.environment_of(stack)
     os.chdir(environment.ROOT)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606

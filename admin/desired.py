@@ -147,10 +147,13 @@ class VerifyCluster:
 
 @dataclass(frozen=True)
 class CheckCertificate:
-    """Step ``check-certificate``: the endpoint presents a certificate that one of the machines holds, seen over SSH."""
+    """Step ``check-certificate``: the engine trusts what the machines hold, as seen over SSH, and an API presents that.
+
+    Without ``endpoint``: at the member that ``PROXMOX_VE_ENDPOINT`` names.
+    """
 
     machines: list[Machine]
-    endpoint: str
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True)

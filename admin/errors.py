@@ -107,8 +107,13 @@ CODES: dict[str, Code] = {
         "a user with a second factor cannot be used",
     ),
     "api-certificate": Code(
-        "An API presents a certificate that is not its machine's own.",
-        "find out who answers at the address; never turn the check off",
+        "An API presents a certificate that is not its machine's own, or not for the name in the endpoint.",
+        "find out who answers at the address; if it is the machine itself, put a name or address into the endpoint that "
+        "stands in its certificate, or restart its pveproxy; never turn the check off",
+    ),
+    "engine-environment": Code(
+        "The engine runs without the environment in which it trusts the machines' own authorities.",
+        "run pulumi in `make shell`, or after `eval` of what `python -m admin environment` prints",
     ),
     "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
     "api-forbidden": Code(

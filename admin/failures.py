@@ -40,6 +40,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("host-unreachable", r"after \d+ failed attempts|dial tcp \S+:22: "),
         ("api-forbidden", r"Permission check failed"),
         ("api-two-factors", r"NeedTFA|PVE:!tfa!|TFA (?:challenge|required)|one-time password|second factor"),
+        ("api-certificate", r"x509: |failed to verify certificate"),
+        ("engine-environment", r"Missing Proxmox VE API Endpoint|must specify a (?:valid|secure) endpoint"),
         (
             "api-login-failed",
             r"authentication failure|401 (?:authentication|no ticket|permission|unauthorized)|credentials",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from admin import (
     policies,
     run_record,
     state_files,
+    trust,
     vanished,
     whereabouts,
     withdrawal,
@@ -94,7 +96,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration, state and machines"):
-        place = _compared_with_machines(_prepare(stack, yes=yes, new=adopting), adopting=adopting)
+        place = _trusting(_compared_with_machines(_prepare(stack, yes=yes, new=adopting), adopting=adopting))
         dead_nodes.wait_for_recovery(place.description, place.state)
     with stage("A look at what was made"):
         found = drift.find(place.description, place.state)
@@ -149,7 +151,7 @@ def preview(stack: str, *, look: bool = False) -> None:
         if backend := environment.file_backend(env):
             _put_back(backend, stack, None)
         described = description.read(stack, env)
-        runner = engine.Engine(stack, env)
+        runner = engine.Engine(stack, env | trust.settings(stack, described.config))
         state = runner.export()
         if state is None:
             runner.create_stack()
@@ -194,11 +196,24 @@ def down(stack: str, *, yes: bool) -> None:
     if not place.has_resources:
         out.print("  nothing to destroy")
         return
+    place = _trusting(place)
     if not yes:
         confirm(f"Destroy everything that stack {stack} made?")
     with stage("Destroy"):
         run = _run(place, "destroy", "--yes", "--skip-preview", *REFRESH)
         out.print(f"  {summary(run.changed)}")
+
+
+def environment_of(stack: str) -> dict[str, str]:
+    """The environment in which plain `pulumi` works on a stack as `up` does: after a look at who answers at the APIs.
+
+    Raises:
+        StepError: whatever stands in the way.
+    """
+    env = environment.for_engine()
+    described = description.read(stack, env)
+    runner = engine.Engine(stack, env)
+    return _trusting(Place(described, runner, runner.export() or _EMPTY)).engine.environment
 
 
 _EMPTY: dict[str, Any] = {"deployment": {}}
@@ -220,6 +235,7 @@ def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:
     if new and runner.export() is None:
         runner.create_stack()
     described = description.read(stack, env)
+    runner = replace(runner, environment=env | trust.settings(stack, described.config))
     if backend:
         lab_instance.refuse_shared(stack, backend)
     state = runner.export()
@@ -319,6 +335,12 @@ def _installed_anew(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
     state = _recorded(place.engine, place.state, vanished.forget(place.state, [urn for _, urn in gone]))
     out.print(f"  gone from the host, and installed anew: {', '.join(node.name for node, _ in gone)}")
     return replace(place, state=state)
+
+
+def _trusting(place: Place) -> Place:
+    """Look at who answers at the APIs, and let the engine trust what the machines themselves hold."""
+    found = asyncio.run(trust.looked(place.description, place.state))
+    return replace(place, engine=replace(place.engine, environment=place.engine.environment | found))
 
 
 def _tell(events: Sequence[Event]) -> None:

@@ -55,8 +55,9 @@ class CorosyncCluster(pulumi.ComponentResource):
         self._logical, self._site, self._nodes = name, args.site, args.nodes
         self._cluster = args.site.config.cluster
         verified = self._form()
-        user = self._api_user(verified)
-        self.provider = self._connect()
+        trusted = self._trusted(verified)
+        user = self._api_user(*trusted)
+        self.provider = self._connect(*trusted)
         self.ready: list[pulumi.Resource] = [user, *self._options(user), *self._storages(user)]
         self.register_outputs({**props, "endpoint": self._cluster.api.endpoint})
 
@@ -81,22 +82,30 @@ class CorosyncCluster(pulumi.ComponentResource):
         verify = desired.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
         return self._step("verify", "verify-cluster", verify, last)
 
-    def _api_user(self, verified: pulumi.Resource) -> pulumi.Resource:
+    def _trusted(self, verified: pulumi.Resource) -> list[pulumi.Resource]:
+        """On a first run the cluster's authority comes to be known only now."""
+        if self._cluster.api.tls == "verified":
+            return [verified]
+        members = [desired.Machine(member.name, member.address, member.host_key) for member in self._site.members]
+        wanted = desired.CheckCertificate(members)
+        return [self._step("certificate", "check-certificate", wanted, verified)]
+
+    def _api_user(self, *trusted: pulumi.Resource) -> pulumi.Resource:
         wanted = desired.ApiUser(self._site.members, self._site.api, self._site.stack_tag, self._cluster.api.role)
         name = f"{self._logical}-api-user"
-        opts = steps.after(self, verified)
+        opts = steps.after(self, *trusted)
         return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)
 
-    def _connect(self) -> proxmoxve.Provider:
+    def _connect(self, *trusted: pulumi.Resource) -> proxmoxve.Provider:
+        """Configured only when what it is to trust is known, and never told to trust anybody."""
         api = self._cluster.api
         return proxmoxve.Provider(
             f"{self._logical}-api",
-            endpoint=api.endpoint,
+            # Under `pinned` a member's address, by PROXMOX_VE_ENDPOINT: another member is no change of the program.
+            endpoint=api.endpoint if api.tls == "verified" else None,
             username=api.user,
             password=pulumi.Output.secret(self._site.credentials.api_password.get_secret_value()),
-            # The provider can pin nothing; the api-user step has compared the certificate over SSH.
-            insecure=api.tls == "pinned",
-            opts=steps.after(self),
+            opts=steps.after(self, *trusted),
         )
 
     def _inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are

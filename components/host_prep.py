@@ -118,21 +118,21 @@ class HostPrep(pulumi.ComponentResource):
 
     def _api(self, verified: pulumi.Resource) -> tuple[proxmoxve.Provider, list[pulumi.Resource]]:
         host, site = self._host, self._site
+        trusted: list[pulumi.Resource] = []
+        if host.tls == "pinned":
+            # The provider can pin nothing: this makes the engine trust what the host itself holds, read over SSH.
+            wanted = CheckCertificate([site.machine(host)], host.endpoint)
+            name = f"{self._logical}-certificate"
+            opts = steps.after(self, verified)
+            trusted = [steps.at_administrator(name, "check-certificate", wanted, site.ssh_secrets, opts)]
         provider = proxmoxve.Provider(
             f"{self._logical}-api",
             endpoint=host.endpoint,
             username=host.user,
             password=pulumi.Output.secret(site.credentials.outer_hosts[host.name].password.get_secret_value()),
-            insecure=host.tls == "pinned",
-            opts=steps.after(self),
+            opts=steps.after(self, *trusted),
         )
-        if host.tls == "verified":
-            return provider, []
-        # The provider can pin nothing, so the certificate is compared over SSH before it is used.
-        wanted = CheckCertificate([site.machine(host)], host.endpoint)
-        name = f"{self._logical}-certificate"
-        opts = steps.after(self, verified)
-        return provider, [steps.at_administrator(name, "check-certificate", wanted, site.ssh_secrets, opts)]
+        return provider, trusted
 
     def _bridges(self, *dependencies: pulumi.Resource) -> list[pulumi.Resource]:
         """One after another: each change reloads the host's whole network (bpg#2509)."""

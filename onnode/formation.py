@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SERVICE_S = 60.0
 API_PORT = 8006
 LINKS_S = 30.0
+OLD_WORKERS_S = 15.0  # they live for 5 s after a reload; a busy machine is slower
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,15 @@ def settled(observed: Observed) -> bool:
     return member.state == "member" and member.quorate and member.pve_writable and observed.served == member.certificate
 
 
-def finish(machine: Machine, timeout_s: float) -> None:
+def finish(machine: Machine, timeout_s: float, workers: frozenset[str] = frozenset()) -> None:
     """Bring a half-made member forward: its services, quorum, certificates, API.
 
     This is what `pvecm add` still had to do when it was cut off after the cluster had taken the node in.
+
+    Args:
+        machine: this node.
+        timeout_s: for the quorum.
+        workers: of the API, that answered before its certificate changed.
 
     Raises:
         StepError: no-quorum, api-down, or that of a failing command.
@@ -129,16 +135,17 @@ def finish(machine: Machine, timeout_s: float) -> None:
         machine.run(["systemctl", "restart", "pve-cluster"], timeout_s=SERVICE_S)
     machine.run(["systemctl", "start", "pve-cluster", "corosync"], timeout_s=SERVICE_S)
     wait_for_quorum(machine, timeout_s)
-    _certify(machine)
+    _certify(machine, workers)
 
 
-def _certify(machine: Machine) -> None:
+def _certify(machine: Machine, workers: frozenset[str]) -> None:
     """Make what is missing of keys and certificates, and let the API present its own."""
     own = membership.fingerprint(membership.certificate(machine, membership.hostname(machine)))
     machine.check(["pvecm", "updatecerts", *([] if own else ["--force"])], timeout_s=SERVICE_S)
     if own is None or membership.fingerprint(machine.served_certificate(API_PORT)) != own:
+        workers |= api_workers(machine)
         machine.check(["systemctl", "reload-or-restart", "pvedaemon", "pveproxy"], timeout_s=SERVICE_S)
-    wait_for_api(machine)
+    wait_for_api(machine, workers)
 
 
 def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
@@ -174,8 +181,22 @@ def no_quorum(member: membership.Observed, timeout_s: float) -> StepError:
     )
 
 
-def wait_for_api(machine: Machine) -> None:
-    """Wait until the API answers with the certificate that the cluster gave the node (F5, F25).
+def api_workers(machine: Machine) -> frozenset[str]:
+    """The processes that answer for the API at this moment."""
+    shown = machine.run(["systemctl", "show", "--property=MainPID", "--value", "pveproxy"], timeout_s=membership.LOOK_S)
+    main = shown.out.strip()
+    return frozenset((machine.read(f"/proc/{main}/task/{main}/children") or "").split())
+
+
+def wait_for_api(machine: Machine, workers: frozenset[str] = frozenset()) -> None:
+    """Wait until the API answers with the certificate that the cluster gave the node, and with no other (F5, F25).
+
+    A reload of pveproxy leaves the old workers beside the new ones for 5 s, and both answer by turns: while one of them
+    lives, a look proves nothing.
+
+    Args:
+        machine: this node.
+        workers: that answered before the certificate changed, or before the reload.
 
     Raises:
         StepError: api-down.
@@ -186,7 +207,11 @@ def wait_for_api(machine: Machine) -> None:
         served = membership.fingerprint(machine.served_certificate(API_PORT))
         return served is not None and served == membership.fingerprint(membership.certificate(machine, node))
 
-    if not machine.wait_for(answers, SERVICE_S):
+    there = machine.wait_for(answers, SERVICE_S)
+    if workers:
+        machine.wait_for(lambda: not workers & api_workers(machine), OLD_WORKERS_S)
+        there = answers()
+    if not there:
         answer = "another certificate" if machine.served_certificate(API_PORT) else "no answer"
         raise StepError(
             "api-down",

@@ -129,27 +129,28 @@ def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
 
 def _join(machine: Machine, desired: JoinCluster) -> None:
     """Run `pvecm add`; if it got past the point where the cluster takes the node in, go forward from there."""
+    workers = formation.api_workers(machine)
     result = machine.run(command(desired), stdin=f"{desired.root_password}\n", timeout_s=desired.timeout_s)
     machine.note(result.text)
     if f"successfully added node '{desired.node}' to cluster" in result.out:
         formation.wait_for_quorum(machine, desired.timeout_s)
-        formation.wait_for_api(machine)
+        formation.wait_for_api(machine, workers)
         return
     if membership.observe(machine).conf is None:
         way_in.close(machine)
         raise complaint(result, desired)
     machine.note("`pvecm add` stopped half way: finishing the join")
-    _finish(machine, desired)
+    _finish(machine, desired, workers)
 
 
-def _finish(machine: Machine, desired: JoinCluster) -> None:
+def _finish(machine: Machine, desired: JoinCluster, workers: frozenset[str] = frozenset()) -> None:
     """Go on from where `pvecm add` was cut off; the node's own database gives way to the cluster's, as it would have."""
     machine.run(["systemctl", "start", "pve-cluster"], timeout_s=formation.SERVICE_S)
     member = membership.observe(machine)
     if member.pve_mounted and member.pve_conf is None:
         _refuse_guests(member)
         reset.drop_database(machine)
-    formation.finish(machine, desired.timeout_s)
+    formation.finish(machine, desired.timeout_s, workers)
 
 
 def command(desired: JoinCluster) -> list[str]:

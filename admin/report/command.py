@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from admin import description, engine, environment, failures, policies
+from admin import description, engine, environment, failures, policies, trust
 from admin.environment import ROOT
 from admin.errors import AdminError
 from admin.report import base, levels, stacks
@@ -116,8 +116,7 @@ def _described(stack: str, file: Path, set_rules: list[Level]) -> _Described:
 def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
     """The engine, where it can read the stack's recorded state; else why it cannot."""
     try:
-        description.read(stack, env)
-        runner = engine.Engine(stack, env)
+        runner = engine.Engine(stack, env | trust.at_seed(description.read(stack, env).config))
         state = runner.export()
     except description.NoCredentialsError:
         return None, "there are no credentials here"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admin import description, engine, environment
+from admin import description, engine, environment, trust
 from admin.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES, ROOT
 from components import host_keys
 from components.credentials import FILE_VARIABLE, STACK_KEY
@@ -46,6 +46,7 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
             FILE_VARIABLE: str(credentials),
             BACKEND_VARIABLE: directory.as_uri(),
             PASSPHRASE_VARIABLES[0]: "nothing is kept",
+            **trust.at_seed(config),
         }
         env.pop(PASSPHRASE_VARIABLES[1], None)
         runner = engine.Engine(stack, env, directory)

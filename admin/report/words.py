@@ -28,7 +28,7 @@ WORDS = {
     "command:remote:CopyToRemote": "copy this program's steps there",
     "journal": "note how the host was, to put it back on destroy",
     "verify-host": "check the host: version, room, foreign VMs and bridges",
-    "check-certificate": "compare the API's certificate over SSH",
+    "check-certificate": "make known which certificate the API has, read over SSH",
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
     "proxmoxve:network/linux/bridge:Bridge": "bridge",

@@ -40,12 +40,12 @@ async def look(opened: members.Opened, *, storages: bool) -> Seen:
     """
 
     async def look_at(connection: Connection) -> NodeSeen:
-        health, active, presented = await asyncio.gather(
+        health, active = await asyncio.gather(
             shipped.run(connection, "cluster-health", None, timeout_s=LOOK_S),
             _storages(connection) if storages else _none(),
-            certificates.presented(connection.machine.address),
         )
         facts = read(Health, connection.machine.name, health.facts)
+        presented = await certificates.presented_as(facts.api_fingerprint, connection.machine.address)
         return NodeSeen(facts, presented is not None and presented == facts.api_fingerprint, active)
 
     return await members.ask(opened, look_at)

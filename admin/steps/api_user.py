@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from admin import api, members
 from admin.errors import AdminError
 from admin.nodes import run_step
-from admin.steps.check_certificate import compare
 from onnode import desired as on_node
 from onnode.step import Outcome
 
@@ -30,7 +29,5 @@ async def bring_about(desired: ApiUser, call: Call) -> Outcome:
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         member = await members.first_working(opened)
         result = await run_step(member, "api-user", wanted, timeout_s=USER_S)
-    if desired.api.tls == "pinned":
-        await compare(desired.api.endpoint, desired.members, call)
     await api.connect(desired.members, desired.api, call.secrets)
     return Outcome(result.changed, {"user": desired.api.user, "role": desired.role})

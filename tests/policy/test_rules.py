@@ -197,6 +197,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("tls-verified", host(tls="off"), "the API of outer host virtual"),
     ("tls-verified", cluster(api={"user": "pulumi@pve"}), "the API of cluster proxmox"),
     *((("tls-verified", Example(resources.PROVIDER, {"insecure": value}), "provider subject takes any certificate")) for value in ("true", "1", True)),
+    ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}, parent=resources.HOST_PREP), "provider subject takes any certificate"),
     *each("ssh-host-keys-pinned", REMOTE, "pve1.example is not asked for its SSH host key", connection={"host": "pve1.example"}),
     ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey=""), "pve1.example is not asked"),
     ("ssh-host-keys-pinned", remote("command:remote:Command", hostKey="ssh-ed25519 AAAA", proxy={"host": "bastion.example"}), "bastion.example is not asked for its SSH host key"),
@@ -290,7 +291,6 @@ PASSED: list[tuple[str, Example]] = [
     ("unique-addresses", design(nodes=[NODES[0] | {"address": "10.10.1.181"}, *NODES[1:]])),  # its link's address
     ("unique-addresses", design(outerHosts=[unmanaged("one"), unmanaged("two", "192.168.0.190")])),
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.10", "10.10.1.180")),
-    ("tls-verified", Example(resources.PROVIDER, {"insecure": "true"}, parent=resources.HOST_PREP)),
     ("tls-verified", Example(resources.PROVIDER, {"insecure": "false"})),
     ("ssh-host-keys-pinned", remote("command:remote:CopyFile", hostKey="ssh-ed25519 AAAA")),
     (

@@ -109,7 +109,11 @@ class LabProject:
         if arguments[0] == "up":
             self.deployed = self.configuration()
         words = ("--non-interactive", "--color", "never", "--stack", self.stack)
-        return self.run(self.command(".venv/bin/python", "-m", "admin", "exec", "--", "pulumi", *arguments, *words))
+        return self.run(
+            self.command(
+                ".venv/bin/python", "-m", "admin", "exec", "--stack", self.stack, "--", "pulumi", *arguments, *words
+            )
+        )
 
     def preview_operations(self, *arguments: str) -> dict[str, str]:
         """What a preview would do, by resource name; what stays the same is left out."""
@@ -119,6 +123,8 @@ class LabProject:
                 "-m",
                 "admin",
                 "exec",
+                "--stack",
+                self.stack,
                 "--",
                 "pulumi",
                 "preview",

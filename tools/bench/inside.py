@@ -17,7 +17,7 @@ import yaml
 from admin.engine import Engine, Event
 from admin.environment import ROOT, for_engine
 from admin.failures import resource_name
-from admin.operations import REFRESH
+from admin.operations import REFRESH, environment_of
 from admin.policies import PACK as POLICY_PACK
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
@@ -62,10 +62,11 @@ class Program:
 
 def _programs() -> tuple[Program, Program, Program]:
     environment = for_engine()
+    dev = environment_of(STACK)  # MANY has no machines; a preview needs no more than an address
     return (
         Program(ROOT.parent / EMPTY, STACK, environment),
-        Program(ROOT, STACK, environment),
-        Program(ROOT, MANY, environment),
+        Program(ROOT, STACK, dev),
+        Program(ROOT, MANY, dev),
     )
 
 
@@ -93,7 +94,7 @@ def previews(rounds: Rounds) -> None:
 @app.command()
 def deployment() -> None:
     """Deploy stack dev on fresh machines, as `make up` does."""
-    environment = for_engine()
+    environment = environment_of(STACK)
     engine = Engine(STACK, environment)
     engine.create_stack()
     events: list[tuple[float, Event]] = []

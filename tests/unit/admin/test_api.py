@@ -21,17 +21,25 @@ from admin import api, certificates, pins
 from admin.desired import Api, Machine, Secrets
 from admin.errors import AdminError
 from onnode.membership import fingerprint
+from tests.support.tls import capturing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 PASSWORD = "right"
+MOVED = 302
 REFUSALS: dict[str, tuple[Any, ...]] = {
     "/refused": ({"data": None, "errors": {"memory": "value too small\n"}}, 400, "Parameter verification failed."),
     "/forbidden": ({"data": None}, 403, "Permission check failed (/vms/200, VM.Config.Disk)"),
+    "/moved": ({"data": None}, MOVED, "Moved"),
     "/dead": ({"data": None}, 595, "No route to host"),
 }
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "OLD_WORKERS_S", 4.0)
 
 
 def certificate() -> tuple[str, str]:
@@ -66,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(data).encode()
         self.send_response(status, reason)
         self.send_header("Content-Length", str(len(body)))
+        if status == MOVED:
+            self.send_header("Location", "/api2/json/version")
         self.end_headers()
         self.wfile.write(body)
 
@@ -213,21 +223,28 @@ def test_a_task_that_ends_well_is_waited_for_and_one_that_fails_is_named(server:
     assert "exit code 1" in caught.value.observed
 
 
-def test_what_is_presented_is_compared_with_what_the_machines_hold(server: Server) -> None:
-    found = asyncio.run(certificates.presented("127.0.0.1", server.port))
-    assert found == server.fingerprint
-    own = {"proxmox01": "AA:BB", "proxmox02": server.fingerprint}
-    assert certificates.refuse_foreign("https://pve:8006", found, own) == "proxmox02"
-    with pytest.raises(AdminError) as caught:
-        certificates.refuse_foreign("https://pve:8006", found, {"proxmox01": "AA:BB", "proxmox02": None})
-    assert caught.value.code == "api-certificate"
-
-
-def test_nothing_presented_is_an_unreachable_api() -> None:
+def test_what_is_presented_is_told_by_its_fingerprint(server: Server) -> None:
+    assert asyncio.run(certificates.presented("127.0.0.1", server.port)) == server.fingerprint
     assert asyncio.run(certificates.presented("127.0.0.1", 1)) is None
-    with pytest.raises(AdminError) as caught:
-        certificates.refuse_foreign("https://pve:8006", None, {"proxmox01": "AA:BB"})
-    assert caught.value.code == "api-unreachable"
+
+
+def test_the_old_workers_of_a_reloaded_pveproxy_are_outlived(tmp_path: Path) -> None:
+    """They answer by turns with the new ones, and the client sends nothing to them."""
+    old, new = certificate(), certificate()
+    with capturing(tmp_path / "turns", [old, new]) as turns:
+        found = asyncio.run(certificates.presented_as(fingerprint(new[0]), "127.0.0.1", turns.port))
+        assert found == fingerprint(new[0])
+        with pytest.raises(AdminError) as caught:
+            api.Api(turns.endpoint, fingerprint(new[0])).login("pulumi@pve", PASSWORD)
+        assert caught.value.code == "api-login-failed"  # it came through to the one that holds the new certificate
+        assert PASSWORD.encode() in b"".join(turns.captured)
+
+
+def test_a_redirection_is_no_answer(server: Server) -> None:
+    with pytest.raises(api.ApiError) as caught:
+        session(server).get("/moved")
+    assert caught.value.status == MOVED
+    assert [path for _, path, _ in server.asked].count("/version") == 0
 
 
 class Looks:

@@ -125,3 +125,19 @@ def test_a_violation_names_rule_and_resource() -> None:
 
 def test_every_pattern_has_a_documented_code() -> None:
     assert {code for code, _ in failures.PATTERNS} <= CODES.keys() | ON_NODE_CODES.keys()
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (
+            "failed to authenticate: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "api-certificate",
+        ),
+        ("x509: certificate is valid for 127.0.0.1, pve1, not pve.example.com", "api-certificate"),
+        ("Missing Proxmox VE API Endpoint: The provider cannot create the Proxmox VE API client", "engine-environment"),
+    ],
+)
+def test_what_the_provider_says_of_a_certificate_or_a_missing_environment_is_named(said: str, code: str) -> None:
+    (failure,) = explain((URN, said))
+    assert failure.code == code

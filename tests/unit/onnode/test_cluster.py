@@ -85,6 +85,57 @@ def conf(*nodes: int) -> str:
     )
 
 
+class Workers:
+    """The workers of pveproxy: those of before a reload answer for 5 s more, by turns with the new ones."""
+
+    MAIN = 700
+
+    def __init__(self, machine: FakeMachine, joiner: Joiner) -> None:
+        self._machine, self._joiner = machine, joiner
+        self._old: list[tuple[float, str]] = []  # until when, and what they present
+        self._new = machine.certificate or ""
+        self._turn = 0
+        self.reloads = 0
+        joiner.present = self.reload  # type: ignore[method-assign]
+        machine.served_certificate = self.served  # type: ignore[method-assign]
+        systemctl = machine.programs["systemctl"]
+        machine.programs["systemctl"] = lambda arguments, stdin: (
+            self._main() if "--property=MainPID" in arguments else systemctl(arguments, stdin)
+        )
+        self._list()
+
+    def _main(self) -> str:
+        self._list()
+        return f"{self.MAIN}\n"
+
+    def present(self, name: str) -> None:
+        self._new = pem(name)
+
+    def reload(self) -> None:
+        self.reloads += 1
+        self._old.append((self._machine.seconds + 5, self._new))
+        self._new = self._machine.read("/etc/pve/nodes/proxmox02/pve-ssl.pem") or ""
+        self._list()
+
+    @property
+    def certificates(self) -> list[str]:
+        """All that may be answered with at this moment."""
+        self._list()
+        return [*(pem for _, pem in self._old), self._new]
+
+    def served(self, _port: int) -> str:
+        self._turn += 1
+        there = self.certificates
+        return there[-1 if self._turn % 2 else 0]
+
+    def _list(self) -> None:
+        self._old = [(until, pem) for until, pem in self._old if until > self._machine.seconds]
+        count = self.reloads + 1
+        pids = range(count - len(self._old), count + 1)
+        children = f"/proc/{self.MAIN}/task/{self.MAIN}/children"
+        self._machine.write(children, "".join(f"{self.MAIN + pid} " for pid in pids))
+
+
 class Joiner:
     """proxmox02, and the cluster of proxmox01 as far as proxmox02 sees it.
 
@@ -437,6 +488,26 @@ class TestJoinCluster:
         outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
         assert outcome.changed
         assert machine.certificate == pem(f"certificate {joiner.certificates}")
+
+    def test_old_workers_of_the_api_are_outlived_after_a_join(self, machine: FakeMachine, joiner: Joiner) -> None:
+        """A reload keeps them for 5 s beside the new ones, and both answer by turns (seen on PVE 9.2)."""
+        workers = Workers(machine, joiner)
+        joiner.systemd.hooks["start pveproxy"] = workers.reload
+        workers.present("of before")
+        began = machine.seconds
+        run(machine, join_cluster.STEP, JOIN)
+        assert workers.certificates == [pem(f"certificate {joiner.certificates}")]
+        assert workers.reloads == 1
+        assert machine.seconds - began < 10
+
+    def test_old_workers_are_outlived_after_a_reload_of_our_own(self, machine: FakeMachine, joiner: Joiner) -> None:
+        run(machine, join_cluster.STEP, JOIN)
+        workers = Workers(machine, joiner)
+        joiner.systemd.hooks["start pveproxy"] = workers.reload
+        workers.present("of before")
+        assert run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True)).changed
+        assert workers.certificates == [pem(f"certificate {joiner.certificates}")]
+        assert workers.reloads == 1
 
     def test_an_api_that_stays_down(self, machine: FakeMachine, joiner: Joiner) -> None:
         joiner.systemd.hooks["start pveproxy"] = lambda: None

@@ -230,7 +230,7 @@ def test_the_provider_is_used_only_after_its_certificate_was_compared(dev: Recor
             bridge["managed"] = False
 
     for recording in (dev, changed(tmp_path, no_bridge_of_ours)):
-        assert recording["virtual-api"].inputs["insecure"] == "true"
+        assert recording.follows("virtual-api", "virtual-certificate")
         users = [resource.name for resource in recording.resources.values() if "virtual-api" in resource.provider]
         assert "proxmox01-vm" in users
         for name in users:
@@ -242,8 +242,25 @@ def test_a_verified_certificate_needs_no_comparison(tmp_path: Path) -> None:
         config["outerHosts"][0]["tls"] = "verified"
 
     recording = changed(tmp_path, verify)
-    assert recording["virtual-api"].inputs["insecure"] == "false"
     assert "virtual-certificate" not in recording.names
+
+
+def test_no_provider_takes_any_certificate_and_no_member_is_an_input(dev: Recording, tmp_path: Path) -> None:
+    def verify(config: dict[str, Any]) -> None:
+        config["cluster"]["api"]["tls"] = "verified"
+
+    for recording in (dev, changed(tmp_path, verify)):
+        assert not any("insecure" in recording[name].inputs for name in ("virtual-api", "cluster-api"))
+        assert recording["virtual-api"].inputs["endpoint"] == "https://virtual.lab.internal:8006"
+    assert "endpoint" not in dev["cluster-api"].inputs
+    assert recording["cluster-api"].inputs["endpoint"] == "https://pve.lab.internal:8006"
+
+
+def test_the_clusters_provider_is_configured_when_its_authority_is_known(dev: Recording) -> None:
+    assert dev.follows("cluster-certificate", "cluster-verify")
+    assert dev.follows("cluster-api", "cluster-certificate")
+    assert dev.follows("cluster-api-user", "cluster-certificate")
+    assert "endpoint" not in {key for key, value in dev["cluster-certificate"].stdin.items() if value is not None}
 
 
 def test_the_installer_is_downloaded_with_its_checksum_or_used_where_it_is(dev: Recording, tmp_path: Path) -> None:

@@ -9,20 +9,20 @@ import signal
 
 from aiohttp import web
 
-from pvelab.api import tls
 from pvelab.api.app import application
 from pvelab.api.peers import PORT
+from pvelab.api.workers import Workers
 
 
 async def serve(address: str | None) -> None:
-    """Listen on port 8006 until SIGTERM; SIGHUP takes a new certificate."""
+    """Listen on port 8006 until SIGTERM; SIGHUP takes a new certificate, as workers of pveproxy do."""
     runner = web.AppRunner(application(), access_log=None)
     await runner.setup()
-    context = tls.context()
-    await web.TCPSite(runner, address, PORT, ssl_context=context, reuse_address=True).start()
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, tls.reload, context)
+    workers = Workers(loop)
+    await web.TCPSite(runner, address, PORT, ssl_context=workers.context, reuse_address=True).start()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, workers.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
