@@ -134,7 +134,7 @@ def test_no_traceback_ever(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
 def test_a_secret_in_an_unforeseen_error_stays_hidden(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnode.api_user.observe", lambda _machine, desired: 1 / 0 if desired else None)
     machine.programs["pveum"] = lambda _argv, _stdin: "Xsecret-passwordX"
-    stdin = '{"user": "pulumi@pve", "password": "secret-password"}'
+    stdin = json.dumps({"stack_tag": "t", "user": "pulumi@pve", "password": "secret-password", "role": "r"})
     assert call(machine, monkeypatch, "api-user", stdin=stdin) == 1
     assert machine.notes[-1].startswith("error[")
     assert "secret-password" not in "".join(machine.notes)
