@@ -49,7 +49,7 @@ help: ## List the commands
 	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
-.PHONY: venv toolchain lab up adopt preview pr-report status shell down clean
+.PHONY: venv toolchain lab up adopt preview pr-report status shell env down clean
 venv: .venv/.complete ## Make the Python environment from the locked requirements
 
 toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
@@ -81,6 +81,12 @@ status: venv ## Look at the nodes, links, quorum and HA, now; fails when they ar
 
 shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, with pulumi and the credentials
 	@$(ADMIN) shell --stack $(STACK)
+
+# Nothing else may be on standard output. The addresses of the lab's stacks lead to the lab in its shell only.
+env: ## For a shell of your own: eval "$(make env STACK=…)" gives it the environment of `make shell`
+	@$(if $(IN_LAB),echo "error: stack $(STACK) is in the lab: make shell$(OF)" >&2; exit 1)
+	@$(MAKE) toolchain >&2
+	@$(ADMIN) environment --stack $(STACK)
 
 down: venv ## Destroy the stack; then stop the lab, if it was built there
 	@$(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; $(LAB) down; exit; fi;) \

@@ -115,11 +115,19 @@ def shell(*, stack: Stack = "dev") -> None:
     """Open a shell in which `pulumi` works on the stack."""
     from admin import environment, operations  # noqa: PLC0415
 
-    env = {**operations.environment_of(stack), "PULUMI_STACK": stack}
+    env = {**operations.environment_of(stack, complete=False), "PULUMI_STACK": stack}
     program = os.environ.get("SHELL") or "/bin/bash"
     out.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
     os.chdir(environment.ROOT)
     os.execvpe(program, [program], env)  # noqa: S606
+
+
+@app.command(name="environment")
+def print_environment(*, stack: Stack = "dev") -> None:
+    """Print, for `eval`, the environment of `shell`."""
+    from admin import environment, operations  # noqa: PLC0415
+
+    typer.echo("\n".join(environment.for_eval(operations.environment_of(stack), stack)))
 
 
 @app.command(name="exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})

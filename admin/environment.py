@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from admin import state_files
 from admin.errors import AdminError
-from toolchain import home
+from admin.narration import err
+from toolchain import home, inheritance
 from toolchain.errors import ToolchainError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = ROOT / ".nested-pve"
 BACKEND_VARIABLE = "PULUMI_BACKEND_URL"
 FILES = "file://"
 NO_ATTRIBUTES = "metadata=skip"
+# Set by this program: in `make shell` they are nothing that a user has to be told.
+OWN_VARIABLES = {"PROXMOX_VE_ENDPOINT", "PULUMI_STACK", "PULUMI_DEBUG_COMMANDS", *home.QUIET}
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
 def for_engine() -> dict[str, str]:
-    """This process's environment, with the selected engine first on PATH, and a state in the checkout by default.
+    """The engine's environment: the selected engine first on PATH, and a state in the checkout by default.
+
+    Of this process's environment it has what is meant for it. What is not, is told where it would have mattered.
 
     Raises:
         AdminError: toolchain-missing.
@@ -41,8 +52,32 @@ def for_engine() -> dict[str, str]:
     environment[BACKEND_VARIABLE] = without_attributes(environment[BACKEND_VARIABLE])
     if backend := file_backend(environment):
         state_files.heal(backend)
+    _tell_once(tuple(_missed(is_elsewhere=backend is None)))
     # No `pip` hint and no update hint: what this project needs is locked.
     return environment | {"PULUMI_SKIP_UPDATE_CHECK": "true", "PYTHONUNBUFFERED": "1"}
+
+
+def for_eval(environment: dict[str, str], stack: str) -> list[str]:
+    """Lines that give a shell of the caller's environment this one, as far as the engine can tell them apart."""
+    unset = [name for name in inheritance.taken_away(os.environ) if name not in environment and name.isidentifier()]
+    lines = [f"unset {' '.join(unset)}"] if unset else []
+    ours = {name: value for name, value in environment.items() if value != os.environ.get(name)}
+    return lines + [f"export {name}={shlex.quote(value)}" for name, value in {**ours, "PULUMI_STACK": stack}.items()]
+
+
+def _missed(*, is_elsewhere: bool) -> Iterator[str]:
+    """What somebody may have set for this program, and wait for in vain; a proxy, where the state is not on this machine."""
+    for name in inheritance.taken_away(os.environ):
+        told = is_elsewhere if inheritance.is_proxy(name) else name.startswith(("PROXMOX_VE_", "PULUMI_"))
+        if told and name not in OWN_VARIABLES:
+            yield name
+
+
+@functools.cache
+def _tell_once(names: tuple[str, ...]) -> None:
+    if names:
+        text = f"not passed on to the engine: {', '.join(names)} (docs/config.md#environment)"
+        err.print(text, markup=False, soft_wrap=True)
 
 
 def file_backend(environment: dict[str, str]) -> Path | None:

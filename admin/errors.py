@@ -113,7 +113,7 @@ CODES: dict[str, Code] = {
     ),
     "engine-environment": Code(
         "The engine runs without the environment in which it trusts the machines' own authorities.",
-        "run pulumi in `make shell`, or after `eval` of what `python -m admin environment` prints",
+        'run pulumi in `make shell STACK=NAME`, or after `eval "$(make env STACK=NAME)"`',
     ),
     "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
     "api-forbidden": Code(

@@ -35,7 +35,7 @@ from admin.drift.judge import REFUSED
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
-from admin.narration import Narrator, out, stage, summary
+from admin.narration import Narrator, err, out, stage, summary
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -204,18 +204,30 @@ def down(stack: str, *, yes: bool) -> None:
         out.print(f"  {summary(run.changed)}")
 
 
-def environment_of(stack: str) -> dict[str, str]:
+def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
     """The environment in which plain `pulumi` works on a stack as `up` does: after a look at who answers at the APIs.
+
+    Args:
+        stack: which.
+        complete: refuse a stack that is not whole yet. Else it is given what is needed to make it so, and no machine.
 
     Raises:
         StepError: whatever stands in the way.
     """
     env = environment.for_engine()
-    described = description.read(stack, env)
+    try:
+        described = description.read(stack, env)
+    except AdminError as error:
+        if complete or error.code not in _INCOMPLETE:
+            raise
+        err.print(f"{error.render()}\nUntil then pulumi reaches no machine from here.", markup=False, soft_wrap=True)
+        return env
     runner = engine.Engine(stack, env)
     return _trusting(Place(described, runner, runner.export() or _EMPTY)).engine.environment
 
 
+# What is mended with `pulumi stack init` and `pulumi config set`, for which one needs the shell.
+_INCOMPLETE = ("config-invalid", "stack-state-missing")
 _EMPTY: dict[str, Any] = {"deployment": {}}
 
 

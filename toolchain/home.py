@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolchain.errors import ToolchainError
+from toolchain.inheritance import inherited
 from toolchain.locking import exclusive
 from toolchain.parts import ENGINE, ENGINE_VERSION, HERE, LANGUAGE, PLUGINS, Part
 
@@ -45,9 +46,9 @@ class PulumiHome:
         return {"PULUMI_HOME": str(self.path), **QUIET}
 
     def environment(self) -> dict[str, str]:
-        """This process's environment, with this home's `pulumi` first on PATH."""
+        """What is meant for the engine of this process's environment, with this home's `pulumi` first on PATH."""
         path = os.pathsep.join([str(self.programs), os.environ.get("PATH", os.defpath)])
-        return {**os.environ, **self.settings, "PATH": path}
+        return {**inherited(os.environ), **self.settings, "PATH": path}
 
     def plugin_file(self, plugin: Part) -> Path:
         """Where the engine looks for the plugin's binary."""

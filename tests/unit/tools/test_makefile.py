@@ -91,6 +91,19 @@ def test_a_stack_name_reaches_the_command(checkout: Path, name: str) -> None:
     assert make(checkout, "status", f"STACK={name}").stdout.split() == ["-m", "admin", "status", "--stack", name]
 
 
+def test_what_is_for_eval_is_alone_on_standard_output(checkout: Path) -> None:
+    (checkout / "Makefile").symlink_to(ROOT / "Makefile")
+    done = make(checkout, "env", "STACK=home")
+    assert done.stdout.split() == ["-m", "admin", "environment", "--stack", "home"], done.stderr
+    assert "Pulumi engine and plugins" in done.stderr
+
+
+def test_the_labs_addresses_are_not_given_to_a_shell_outside(checkout: Path) -> None:
+    done = make(checkout, "env", "STACK=twonode")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: stack twonode is in the lab: make shell STACK=twonode\n" in done.stderr
+
+
 def test_without_a_name_it_is_the_labs(checkout: Path) -> None:
     assert "-m admin up --stack dev --yes\n" in make(checkout, "--dry-run", "up").stdout
     assert "make up" in make(checkout, "help").stdout
