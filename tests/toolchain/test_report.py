@@ -240,7 +240,7 @@ def test_a_stack_file_that_is_none_is_reported_and_refused(checkout: Checkout) -
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 1, said
     assert "Traceback" not in said
-    assert "`make up` would refuse this**: the configuration is not right." in text
+    assert "`make up` would refuse this**: the configuration is not right" in text
     assert "Pulumi.dev.yaml, line 2, column 1: is no YAML" in text
 
 

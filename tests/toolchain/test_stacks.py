@@ -64,6 +64,7 @@ class Project:
             "PULUMI_BACKEND_URL": f"file://{directory}",
             "PULUMI_CONFIG_PASSPHRASE": "lab-only",
             "PULUMI_DEBUG_COMMANDS": "true",  # adds --event-log
+            "PROXMOX_VE_ENDPOINT": "https://192.0.2.1:8006",  # as `make shell` gives it
         }
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -165,7 +166,7 @@ def test_a_mistake_in_the_configuration_is_told_without_a_traceback(project: Pro
 def test_a_preview_shows_wanted_facts_and_no_secret(project: Project) -> None:
     project.take("dev")
     preview = project.preview("dev", "--diff")
-    assert preview.code == 0
+    assert preview.code == 0, preview.output[-3000:]
     secrets = credentials()
     for secret in (secrets["rootPassword"], secrets["apiPassword"], secrets["sshPrivateKey"].splitlines()[1]):
         assert secret not in preview.output
