@@ -146,10 +146,11 @@ def reported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, toolchain: dict[str, str]
 ) -> dict[str, Told]:
     """The reports of all cases that are asked for; side by side, since each is mostly one process after another."""
+    base = tmp_path_factory.mktemp("reported")  # before the threads: pytest's own is not made for them
 
     def report(case: str) -> Told:
         stack, changed, _ = CASES[case]
-        checkout = committed(tmp_path_factory.mktemp(case) / "checkout", toolchain)
+        checkout = committed(base / case / "checkout", toolchain)
         checkout.write(stack, change(checkout.config(stack), changed))
         return checkout.report(stack, "--base", "HEAD")
 
