@@ -84,7 +84,7 @@ class Findings:
     Attributes:
         adopt: ours, there, and not recorded.
         forget: recorded, no more described, and gone, or somebody else's by now; with what is there.
-        withdraw: bridges of ours that were written down and never brought up, by place.
+        withdraw: bridges of ours that were written down and never brought up.
     """
 
     adopt: list[Wanted] = field(default_factory=list)
@@ -183,10 +183,26 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
     _refuse_moved(description, looks)
     asked = {_key(each) for each in needed}
     findings = Findings(forget=[(each, thing) for each, thing in lost(known, looks) if _key(each) not in asked])
-    for need, thing in _there(needed, there):
-        if need.type and thing.ours and thing.kind == need.kind and _key(need) not in seen:
-            (findings.withdraw if thing.pending else findings.adopt).append(need)
+    for need, thing in _there(needed, _knowing(looks)):
+        if not (need.type and thing.ours and thing.kind == need.kind):
+            continue
+        if thing.pending:
+            # The provider would take what is only written down for there, and never bring it up.
+            findings.withdraw.append(need)
+            findings.forget.extend((each, None) for each in known if _key(each) == _key(need))
+        elif _key(need) not in seen:
+            findings.adopt.append(need)
     return findings
+
+
+def _knowing(looks: Mapping[str, Sequence[Look]]) -> dict[str, dict[tuple[str, str], Thing]]:
+    """What is there by place, for those places of which somebody knows all.
+
+    Of the cluster only its members do: a machine that is in none, since it has not joined yet or was reset, shows its
+    own guests, and what it remembers of a cluster that it has left.
+    """
+    by_place = {place: [one for one in found if place != CLUSTER or one.cluster] for place, found in looks.items()}
+    return {place: _by_name(found) for place, found in by_place.items() if found}
 
 
 def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing | None]]:
@@ -194,7 +210,7 @@ def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list
 
     The provider could not delete what is gone: it fails.
     """
-    there = {place: _by_name(found) for place, found in looks.items()}
+    there = _knowing(looks)
     found = []
     for each in known:
         thing = there.get(each.place, {}).get(_key(each)[1:])
@@ -240,7 +256,9 @@ def _class(kind: str) -> str:
 
 
 def _by_name(looks: Iterable[Look]) -> dict[tuple[str, str], Thing]:
-    return {(_class(thing.kind), thing.name): thing for found in looks for thing in found.things}
+    """The word of a cluster's member counts more than that of a machine beside it."""
+    by_weight = sorted(looks, key=lambda one: one.cluster != "")
+    return {(_class(thing.kind), thing.name): thing for found in by_weight for thing in found.things}
 
 
 def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str) -> None:

@@ -37,9 +37,12 @@ _FILES = (
     "etc/pve/ha/resources.cfg etc/pve/ha/rules.cfg etc/pve/ha/groups.cfg "
     "etc/network/interfaces etc/network/interfaces.new"
 )
-_STATE = "{ hostname; cat /etc/pve/.members 2>/dev/null; } | base64 -w0; echo"
-READ = f"cd / && {_STATE}; tar -cf - --ignore-failed-read -- {_FILES} 2>/dev/null | base64 -w0; echo"
-NAMES = "; find {directory} -maxdepth 1 -type f -printf '%f\\n' 2>/dev/null | base64 -w0; echo"
+NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is no part of it
+_STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
+# What is a link is read all the same: /etc/network/interfaces under configuration management.
+_TAR = "tar -cf - --dereference --hard-dereference --ignore-failed-read"
+READ = f"cd / && {_STATE}; {_TAR} -- {_FILES} 2>/dev/null | base64 -w0; echo"
+NAMES = "; find -H {directory} -maxdepth 1 -type f -printf '%f\\n' 2>/dev/null | base64 -w0; echo"
 _GUEST = re.compile(r"etc/pve/nodes/(?P<node>[^/]+)/(?P<kind>qemu-server|lxc)/(?P<vmid>\d+)\.conf")
 _SECTION = re.compile(r"^(?P<kind>[a-z][a-z0-9-]*):\s*(?P<name>\S+)\s*$", re.IGNORECASE)
 _KINDS = {"vm": (RESOURCE, "vm:"), "ct": (RESOURCE, "ct:"), "group": (GROUP, "")}
@@ -77,12 +80,14 @@ class Look:
         node: its own name.
         quorate: it is in no cluster, or in the part of it that decides.
         things: what is there.
+        cluster: the name of the one that it is in; empty when it is in none.
     """
 
     machine: str
     node: str
     quorate: bool
     things: tuple[Thing, ...]
+    cluster: str = ""
 
 
 async def look(connection: Connection, stack: str, images: str | None = None) -> Look:
@@ -108,11 +113,10 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
             observed=done.stderr.strip() or f"exit {done.exit_code}: {error}",
             expected="the files of /etc/pve and /etc/network",
         ) from None
-    node, _, cluster = state.decode(errors="replace").partition("\n")
+    node, _, about = state.decode(errors="replace").partition("\n")
     there = names[0].decode(errors="replace").split("\n")[:-1] if names else []
-    return Look(
-        connection.machine.name, node, quorate(cluster), (*read(files, node, stack), *image_files(there, node, stack))
-    )
+    things = (*read(files, node, stack), *image_files(there, node, stack))
+    return Look(connection.machine.name, node, quorate(about), things, cluster(about))
 
 
 def unpack(archive: bytes) -> dict[str, str]:
@@ -126,16 +130,24 @@ def unpack(archive: bytes) -> dict[str, str]:
     return found
 
 
+def cluster(members: str) -> str:
+    """The name of the cluster that a node is in, from /etc/pve/.members; empty when it is in none; pure."""
+    try:
+        return str((json.loads(members).get("cluster") or {}).get("name", ""))
+    except ValueError:
+        return ""
+
+
 def quorate(members: str) -> bool:
     """Whether a node may speak for its cluster, from /etc/pve/.members; one that is in none may; pure.
 
     Without that file /etc/pve is not mounted, and its emptiness says nothing.
     """
     try:
-        cluster = json.loads(members).get("cluster")
+        found = json.loads(members).get("cluster")
     except ValueError:
         return False
-    return cluster is None or bool(cluster.get("quorate"))
+    return found is None or bool(found.get("quorate"))
 
 
 def read(files: dict[str, str], node: str, stack: str) -> list[Thing]:

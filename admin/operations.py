@@ -257,12 +257,12 @@ def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:
     if lab_instance.is_gone(state):
         state = _recorded(runner, state, lab_instance.forgotten(state))
         out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
-    state = _in_todays_form(runner, state)
     if interrupted.has_pending(state):
         resolved, adopted = interrupted.resolve_pending(state)
         state = _recorded(runner, state, resolved)
         names = ", ".join(resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
+    state = _in_todays_form(runner, state)  # also what an earlier version was killed at
     return Place(described, runner, state)
 
 

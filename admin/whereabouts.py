@@ -101,4 +101,5 @@ async def cluster(description: Description, machines: Sequence[Machine]) -> list
     key = description.credentials.ssh_private_key.get_secret_value()
     async with members.connections(machines, key, timeout_s=CONNECT_S) as opened:
         answers = members.answered(await members.ask(opened, partial(marks.look, stack=description.stack)))
-    return [answer for answer in answers.values() if answer.quorate]
+    own = ("", description.config.cluster.name)  # a member of another cluster is refused by its own step
+    return [answer for answer in answers.values() if answer.quorate and answer.cluster in own]

@@ -10,7 +10,7 @@ import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from admin import members, whereabouts
+from admin import marks, members, whereabouts
 from admin.errors import AdminError
 from admin.narration import out
 
@@ -43,7 +43,7 @@ async def _withdraw(description: Description, by_host: dict[str, list[str]]) -> 
     async def take_back(connection: Connection) -> None:
         for name in by_host[connection.machine.name]:
             done = await connection.run(
-                f"pvesh delete /nodes/$(hostname)/network/{shlex.quote(name)}", timeout_s=WITHDRAW_S
+                f"pvesh delete /nodes/{marks.NODE}/network/{shlex.quote(name)}", timeout_s=WITHDRAW_S
             )
             if done.exit_code != 0:
                 raise AdminError(

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from admin import certificates, members
+from admin import certificates, marks, members
 from admin.drift import shipped
 from admin.facts import Health, read
 from onnode.errors import StepError
@@ -56,7 +56,7 @@ async def _none() -> dict[str, bool]:
 
 
 async def _storages(connection: Connection) -> dict[str, bool]:
-    command = "pvesh get /nodes/$(hostname)/storage --output-format json"
+    command = f"pvesh get /nodes/{marks.NODE}/storage --output-format json"
     done = await connection.run(command, timeout_s=LOOK_S)
     try:
         return {entry["storage"]: bool(entry.get("active")) for entry in json.loads(done.stdout)}

@@ -59,10 +59,10 @@ async def bring_about(desired: Identity, call: Call) -> Outcome:
 async def _look(connection: Connection) -> Membership:
     """Straight from the files: an `existing` node may not have the on-node package yet."""
     done = await connection.run(_READ, timeout_s=LOOK_S)
-    hostname, _, text = done.stdout.partition("\n")
+    named, _, text = done.stdout.partition("\n")
     conf = resolved(parse_conf(text), _resolver(text))
     return Membership(
-        hostname,
+        named.partition(".")[0],  # as Proxmox VE names a node: the domain is no part of it
         "absent" if conf is None else "member",
         cluster=conf.cluster if conf else None,
         config_version=conf.version if conf else None,

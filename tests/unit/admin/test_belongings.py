@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import subprocess
 import tarfile
 from types import SimpleNamespace
@@ -43,8 +44,8 @@ source /etc/network/interfaces.d/*
 """
 
 
-def look(files: dict[str, str], node: str = HOST, stack: str = "dev") -> Look:
-    return marks.Look(node, node, quorate=True, things=tuple(marks.read(files, node, stack)))
+def look(files: dict[str, str], node: str = HOST, stack: str = "dev", cluster: str = "dev") -> Look:
+    return marks.Look(node, node, quorate=True, things=tuple(marks.read(files, node, stack)), cluster=cluster)
 
 
 def guest(vmid: int, text: str, node: str = HOST, kind: str = "qemu-server") -> dict[str, str]:
@@ -181,6 +182,38 @@ def test_a_bridge_that_was_never_brought_up_is_withdrawn(dev: Description) -> No
     assert not found.adopt
 
 
+def test_a_recorded_bridge_that_was_never_brought_up_is_withdrawn_and_made_again(dev: Description) -> None:
+    """A killed engine records what it was making; the provider takes the plan for the bridge, and leaves it at that."""
+    up, planned = INTERFACES.partition("auto vmbr1")[0], INTERFACES
+    files = {"etc/network/interfaces": up, "etc/network/interfaces.new": planned}
+    bridge = entry(BRIDGE_TYPE, {"nodeName": HOST, "name": "vmbr1"}, "virtual-api")
+    found = belongings.compare(dev, state(bridge), {HOST: [look(files)]})
+    assert [each.name for each in found.withdraw] == ["vmbr1"]
+    assert [(each.urn, thing) for each, thing in found.forget] == [(bridge["urn"], None)]
+    files["etc/network/interfaces"] = INTERFACES
+    assert belongings.compare(dev, state(bridge), {HOST: [look(files)]}) == belongings.Findings()
+
+
+def test_a_machine_beside_the_cluster_says_nothing_of_what_the_cluster_has(dev: Description) -> None:
+    """While no member answered, a node that had not joined yet made `down` forget all guests, and leave them."""
+    beside = look(guest(200, OURS, "proxmox01"), "proxmox03", cluster="")
+    known = belongings.recorded(state(VM01, HA01))
+    assert belongings.lost(known, {CLUSTER: [beside]}) == []
+    assert not belongings.compare(dev, state(), {CLUSTER: [beside]}).adopt
+    member = look({}, "proxmox01")
+    assert [each.urn for each, _ in belongings.lost(known, {CLUSTER: [beside, member]})] == [VM01["urn"], HA01["urn"]]
+
+
+def test_what_a_machine_beside_the_cluster_has_is_refused_unless_a_member_knows_better(dev: Description) -> None:
+    beside = look(guest(200, THEIRS, "proxmox03"), "proxmox03", cluster="")
+    with pytest.raises(AdminError) as caught:
+        belongings.compare(dev, state(), {CLUSTER: [beside]})
+    assert caught.value.code == "guest-foreign"
+    member = look(guest(200, OURS, "proxmox01"), "proxmox01")
+    for looks in ([beside, member], [member, beside]):
+        assert belongings.compare(dev, state(VM01), {CLUSTER: looks}) == belongings.Findings()
+
+
 def test_what_is_recorded_and_no_more_described_is_forgotten_when_it_is_somebody_elses_by_now(
     dev: Description,
 ) -> None:
@@ -242,6 +275,7 @@ def test_a_place_that_nobody_looked_at_is_left_alone(dev: Description) -> None:
 )
 def test_only_who_has_quorum_speaks_for_a_cluster(members: str, expected: bool) -> None:  # noqa: FBT001 - a case
     assert marks.quorate(members) is expected
+    assert marks.cluster(members) == ("home" if "home" in members else "")
 
 
 def test_one_command_reads_a_whole_machine(tmp_path: Path) -> None:
@@ -256,6 +290,24 @@ def test_one_command_reads_a_whole_machine(tmp_path: Path) -> None:
     (thing,) = marks.read(marks.unpack(archive), "virtual", "dev")
     assert (thing.kind, thing.name, thing.ours) == (marks.VM, "200", False)
     assert sorted(names.decode().split()) == ["200.conf", "201.conf.tmp.1"]
+
+
+def test_links_are_read_and_a_domain_is_no_part_of_a_nodes_name(tmp_path: Path) -> None:
+    """A configuration management keeps /etc/network/interfaces elsewhere; an installed Debian may be named in full."""
+    (tmp_path / "etc/network").mkdir(parents=True)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/interfaces").write_text(INTERFACES)
+    (tmp_path / "etc/network/interfaces").symlink_to(tmp_path / "kept/interfaces")
+    (tmp_path / "iso").symlink_to(tmp_path / "kept")
+    (tmp_path / "hostname").write_text("#!/bin/sh\necho virtual.example.com\n")
+    (tmp_path / "hostname").chmod(0o755)
+    command = marks.READ.replace("cd / ", f"cd {tmp_path} ") + marks.NAMES.format(directory=f"'{tmp_path}/iso'")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, env=environment)
+    about, archive, names = (base64.b64decode(line) for line in done.stdout.splitlines())
+    assert about.decode().partition("\n")[0] == "virtual"
+    assert "vmbr1" in {thing.name for thing in marks.read(marks.unpack(archive), "virtual", "dev")}
+    assert names.decode().split() == ["interfaces"]
 
 
 def test_an_empty_machine_has_nothing() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from admin import changeover
+from admin import changeover, description, engine, environment, interrupted, operations, trust
 from admin.desired import ClusterStorage
 from onnode.desired import parse
+
+if TYPE_CHECKING:
+    import pytest
 
 CLUSTER = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster::cluster"
 INSIDE = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster$"
@@ -71,3 +75,21 @@ def test_a_recorded_storage_becomes_a_step_that_knows_it_as_ours() -> None:
 def test_where_no_cluster_was_verified_nothing_is_rewritten() -> None:
     early = {"deployment": {"resources": [STATE["deployment"]["resources"][2]]}}
     assert changeover.changed_over(early, "home") == early
+
+
+def test_a_storage_that_an_earlier_version_was_killed_at_is_put_into_todays_form_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Recorded again in its old form, it was removed from the cluster by the run after."""
+    resources = STATE["deployment"]["resources"]
+    killed = {"resources": resources[:2], "pending_operations": [{"type": "creating", "resource": resources[2]}]}
+    recorded: list[Any] = [{"deployment": killed}]
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "file_backend", lambda _env: None)
+    monkeypatch.setattr(description, "read", lambda *_: SimpleNamespace(config=None))
+    monkeypatch.setattr(trust, "settings", lambda *_: {})
+    monkeypatch.setattr(engine.Engine, "export", lambda _self: copy.deepcopy(recorded[-1]))
+    monkeypatch.setattr(engine.Engine, "replace_state", lambda _self, _seen, state: recorded.append(state))
+    place = operations._prepare("home", yes=True)
+    assert not interrupted.has_pending(place.state)
+    assert [resource["urn"] for resource in place.state["deployment"]["resources"]][2:] == [NEW]

@@ -31,7 +31,7 @@ nodelist {
 
 
 def look(conf: Path) -> Membership:
-    script = identity._READ.replace("/etc/pve/corosync.conf", str(conf))
+    script = identity._READ.replace("/etc/pve/corosync.conf", str(conf)).replace("hostname", "echo pve1.example.com", 1)
 
     async def run(_command: str, **_options: Any) -> Any:  # noqa: ANN401 - what Connection.run gives
         return await asyncio.to_thread(subprocess.run, ["sh", "-c", script], capture_output=True, text=True, check=True)
@@ -44,6 +44,7 @@ def test_names_are_told_as_the_node_resolves_them(tmp_path: Path) -> None:
     (tmp_path / "conf").write_text(CONF)
     seen = look(tmp_path / "conf")
     assert (seen.cluster, seen.config_version, seen.transport) == ("old", 7, "udpu")
+    assert seen.node == "pve1"  # as Proxmox VE names it
     assert seen.nodes[0].links == {0: "127.0.0.1", 1: "10.20.1.101"}
 
 
