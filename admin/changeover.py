@@ -10,7 +10,7 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from components.steps import ADMIN
+from components.recorded import ADMIN
 from onnode.pve import stack_tag
 
 if TYPE_CHECKING:

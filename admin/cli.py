@@ -13,7 +13,6 @@ import typer
 
 from admin.errors import AdminError
 from admin.narration import err, out, stage
-from admin.step import unexpected
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=T
 @app.command()
 def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Bring everything to what is described, then look at it. Asks before it changes anything."""
+    _refuse_bad(stack)
     from admin import operations  # noqa: PLC0415 - each command loads only what it needs
 
     done = operations.up(stack, yes=yes)
@@ -40,10 +40,17 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
 @app.command()
 def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Record what is there and carries the stack's mark, where its state is lost; then bring all to what is described."""
+    _refuse_bad(stack)
     from admin import operations  # noqa: PLC0415
 
     operations.up(stack, yes=yes, adopting=True)
     _look(stack, patience_s=SETTLE_S, drifted=None)
+
+
+def _refuse_bad(stack: str) -> None:
+    from admin import description  # noqa: PLC0415
+
+    description.refuse_bad(stack)
 
 
 def _look(stack: str, *, patience_s: float, drifted: list[Drift] | None) -> None:
@@ -59,6 +66,7 @@ def preview(
     *, stack: Stack = "dev", look: Annotated[bool, typer.Option("--look", help="Look at the machines, too.")] = False
 ) -> None:
     """Show what `up` would change, under the policy pack. Touches no host, unless told to look for what drifted."""
+    _refuse_bad(stack)
     from admin import operations  # noqa: PLC0415
 
     operations.preview(stack, look=look)
@@ -96,6 +104,7 @@ def status(
     *, stack: Stack = "dev", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
     """Look at every node, now, and compare with the description; exit code 1 when something differs. Read-only."""
+    _refuse_bad(stack)
     from admin.status.command import status as look  # noqa: PLC0415
 
     if not look(stack, as_json=as_json):
@@ -105,6 +114,7 @@ def status(
 @app.command()
 def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Destroy what the stack made. Asks first."""
+    _refuse_bad(stack)
     from admin import operations  # noqa: PLC0415
 
     operations.down(stack, yes=yes)
@@ -164,6 +174,8 @@ def main() -> None:
         err.print("\ninterrupted; the same command goes on from where it was")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+        from admin.step import unexpected  # noqa: PLC0415
+
         _report(unexpected(error))
 
 

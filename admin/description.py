@@ -50,6 +50,21 @@ def read(stack: str, environment: dict[str, str]) -> Description:
         raise InvalidConfigError(str(error)) from None
 
 
+def refuse_bad(stack: str) -> None:
+    """Refuse a stack file that is not right, as far as that is seen without the engine and anybody's secrets.
+
+    A command does this before it loads what it needs to work: a refusal is not to wait for that.
+
+    Raises:
+        AdminError: stack-unknown, config-invalid.
+    """
+    file = stack_file(stack)
+    try:
+        load(written(file.read_bytes(), file.name).settings)
+    except ConfigError as error:
+        raise InvalidConfigError(str(error)) from None
+
+
 def stacks() -> list[str]:
     """The stacks that have a stack file."""
     return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in ROOT.glob("Pulumi.*.yaml"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from admin import state_files
 from admin.errors import AdminError
 from admin.locks import PROJECT
-from components import design
+from components.recorded import DESIGN, LAB, lab_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,13 +22,13 @@ State = dict[str, Any]
 
 def recorded(resources: Iterable[dict[str, Any]]) -> str | None:
     """The lab in which these resources were made; None if that is not known."""
-    found = next((resource for resource in resources if resource["type"] == design.TYPE), None)
-    return found.get("inputs", {}).get(design.LAB) if found else None
+    found = next((resource for resource in resources if resource["type"] == DESIGN), None)
+    return found.get("inputs", {}).get(LAB) if found else None
 
 
 def is_gone(state: State) -> bool:
     """Whether all that the state records was made in a lab that is no more."""
-    now, then = design.lab_instance(), recorded(state["deployment"].get("resources") or [])
+    now, then = lab_instance(), recorded(state["deployment"].get("resources") or [])
     return None not in (now, then) and now != then
 
 
@@ -61,7 +61,7 @@ def refuse_shared(stack: str, backend: Path) -> None:
     Raises:
         AdminError: lab-in-use.
     """
-    now = design.lab_instance()
+    now = lab_instance()
     if now is None:
         return
     for file in sorted((backend / "stacks" / PROJECT).glob("*.json")):

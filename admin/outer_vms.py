@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from components.config.model import NestedNode
-
 if TYPE_CHECKING:
     from admin.description import Description
+    from components.config.model import NestedNode
 
 VM_TYPE = "proxmoxve:index/vmLegacy:VmLegacy"
 
 
 def nested_nodes(description: Description) -> list[NestedNode]:
     """The nodes that are VMs."""
-    return [node for node in description.config.nodes if isinstance(node, NestedNode)]
+    return [node for node in description.config.nodes if node.kind == "nested"]
 
 
 def recorded(state: dict[str, Any] | None) -> dict[int, dict[str, Any]]:

@@ -17,6 +17,7 @@ from components import steps
 from components.config import topology
 from components.config.model import NfsStorage
 from components.facts import cluster_facts
+from components.recorded import CLUSTER
 from onnode.desired import Storage
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from components.nested_pve_node import NestedPveNode
     from components.site import Site
-
-TYPE = "nested-pve-ha:index:CorosyncCluster"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class CorosyncCluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CorosyncClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = cluster_facts(args.site.config)
-        super().__init__(TYPE, name, props, opts)
+        super().__init__(CLUSTER, name, props, opts)
         self._logical, self._site, self._nodes = name, args.site, args.nodes
         self._cluster = args.site.config.cluster
         verified = self._form()

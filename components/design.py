@@ -6,7 +6,6 @@ as well: the refusal to change what a live cluster cannot change, which must com
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -14,20 +13,12 @@ import pulumi
 from admin.desired import Identity
 from components import steps
 from components.facts import design_facts
+from components.recorded import DESIGN, LAB, lab_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.site import Site
-
-TYPE = "nested-pve-ha:index:Design"
-LAB = "lab"  # property: in which lab the stack was made
-LAB_VARIABLE = "NESTED_PVE_LAB_INSTANCE"
-
-
-def lab_instance() -> str | None:
-    """The lab that this runs in; None outside of one."""
-    return os.environ.get(LAB_VARIABLE)
 
 
 class Design(pulumi.ComponentResource):
@@ -42,7 +33,7 @@ class Design(pulumi.ComponentResource):
     ) -> None:
         lab = lab_instance()
         facts = design_facts(site.config, plain_secrets)
-        super().__init__(TYPE, name, facts | ({LAB: lab} if lab else {}), opts)
+        super().__init__(DESIGN, name, facts | ({LAB: lab} if lab else {}), opts)
         cluster = site.config.cluster
         self.identity = steps.at_administrator(
             f"{name}-identity",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from admin.desired import SECRETS_VARIABLE, HostNetwork
-from components import steps
+from components.recorded import ADMIN
 from onnode.desired import document
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def hooks(logical: str, site: Site, host: OuterHost, change: str) -> pulumi.Reso
     async def run(step: str) -> None:
         environment = {**os.environ, SECRETS_VARIABLE: site.plain_ssh_secrets}
         process = await asyncio.create_subprocess_exec(
-            *shlex.split(f"{steps.ADMIN} {step}"),
+            *shlex.split(f"{ADMIN} {step}"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

@@ -18,6 +18,7 @@ from components import steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ContainerGuest, VmGuest
+from components.recorded import GUEST, GUEST_TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from components.corosync_cluster import CorosyncCluster
     from components.site import Site
 
-TEMPLATE_TYPE = "nested-pve-ha:index:GuestTemplate"
-TYPE = "nested-pve-ha:index:HaGuest"
 RULES_SINCE = 9  # before that, HA groups say where a guest may run
 # On a second try the provider takes "already exists" for its own work, and with it a VM that somebody else made meanwhile.
 CLONE_RETRIES = 1
@@ -59,7 +58,7 @@ class GuestTemplate(pulumi.ComponentResource):
     def __init__(self, name: str, args: GuestTemplateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         site, template = args.site, args.template
         props = {"vmid": template.vmid, "kvm": template.kvm, "cpuType": template.cpu_type, "storage": template.storage}
-        super().__init__(TEMPLATE_TYPE, name, props, opts)
+        super().__init__(GUEST_TEMPLATE, name, props, opts)
         self.config = template
         wanted = desired.Template(
             members=site.members,
@@ -125,7 +124,7 @@ class HaGuest(pulumi.ComponentResource):
         self.ha_sid = f"{'vm' if isinstance(guest, VmGuest) else 'ct'}:{guest.vmid}"
         ha = {"state": guest.ha.state, "nodes": dict(guest.ha.nodes), "strict": guest.ha.strict}
         props = {"sid": self.ha_sid, "storage": guest.storage, "ha": ha}
-        super().__init__(TYPE, name, props, opts)
+        super().__init__(GUEST, name, props, opts)
         self._logical, self._site, self._cluster, self._guest = name, site, args.cluster, guest
         before = [other.made for other in args.wait_for]
         self.made: pulumi.Resource

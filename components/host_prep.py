@@ -17,6 +17,7 @@ import pulumi_proxmoxve as proxmoxve
 from admin.desired import CheckCertificate
 from components import guarded_network, steps
 from components.config.model import NestedNode
+from components.recorded import HOST
 from onnode import desired
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from components.config.model import OuterHost
     from components.site import Site
-
-TYPE = "nested-pve-ha:index:HostPrep"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class HostPrep(pulumi.ComponentResource):
     def __init__(self, name: str, args: HostPrepArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         host, site = args.host, args.site
         props = {"host": host.name, "nested": host.nested, "bridges": [bridge.name for bridge in host.bridges]}
-        super().__init__(TYPE, name, props, opts)
+        super().__init__(HOST, name, props, opts)
         self._logical, self._site, self._host = name, site, host
         self._target = site.target(host)
         self._managed = [bridge for bridge in host.bridges if bridge.managed]

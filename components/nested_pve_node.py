@@ -18,6 +18,7 @@ from components import answer_file, first_boot, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
+from components.recorded import NODE
 from onnode import desired
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from components.host_prep import HostPrep
     from components.site import Site
 
-TYPE = "nested-pve-ha:index:NestedPveNode"
 DEFAULT_MTU = 1500
 MTU_OF_BRIDGE = 1  # Proxmox's own code for "as the bridge has it"
 
@@ -60,7 +60,7 @@ class NestedPveNode(pulumi.ComponentResource):
     def __init__(self, name: str, args: NestedPveNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         node, site = args.node, args.site
         props = {"kind": node.kind, "address": str(node.address), "nodeId": node.node_id, "votes": node.votes}
-        super().__init__(TYPE, name, props, opts)
+        super().__init__(NODE, name, props, opts)
         self._logical, self._site = name, site
         self.vm: proxmoxve.VmLegacy | None = None
         reachable: list[pulumi.Resource] = list(args.after)

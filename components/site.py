@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import pulumi
-
 from admin.desired import Api, Machine, Member, Secrets
 from components import host_keys, package, root_password
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
-from components.steps import Target
 from onnode.desired import ClusterLink
 from onnode.pve import TAG, stack_tag
 
 if TYPE_CHECKING:
+    import pulumi
+
     from components.config import Config
     from components.config.model import OuterHost
     from components.credentials import Credentials
+    from components.steps import Target
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Site:
     @cached_property
     def private_key(self) -> pulumi.Output[str]:
         """The SSH key, as a secret."""
-        return pulumi.Output.secret(self.credentials.ssh_private_key.get_secret_value())
+        return _secret(self.credentials.ssh_private_key.get_secret_value())
 
     @cached_property
     def ssh_secrets(self) -> pulumi.Output[str]:
@@ -75,7 +75,7 @@ class Site:
     def _secrets(self, **passwords: str) -> pulumi.Output[str]:
         secrets = Secrets(self.credentials.ssh_private_key.get_secret_value(), **passwords)
         given = {key: value for key, value in dataclasses.asdict(secrets).items() if value is not None}
-        return pulumi.Output.secret(json.dumps(given))
+        return _secret(json.dumps(given))
 
     def host_key(self, node: NestedNode) -> host_keys.HostKey:
         """The derived host key of a nested node."""
@@ -96,6 +96,8 @@ class Site:
 
     def target(self, machine: OuterHost | NestedNode | ExistingNode) -> Target:
         """A machine as steps reach it."""
+        from components.steps import Target  # noqa: PLC0415 - as for _secret
+
         return Target(machine.name, str(machine.address), self.public_host_key(machine), self.private_key)
 
     def machine(self, host: OuterHost | NestedNode | ExistingNode) -> Machine:
@@ -118,3 +120,9 @@ class Site:
         """The cluster's API."""
         api = self.config.cluster.api
         return Api(api.endpoint, api.user, api.tls)
+
+
+def _secret(text: str) -> pulumi.Output[str]:
+    import pulumi  # noqa: PLC0415 - slow to load, and only the program, which has it, comes here
+
+    return pulumi.Output.secret(text)

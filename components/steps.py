@@ -16,16 +16,14 @@ import pulumi
 from pulumi_command import local, remote
 
 from admin.desired import SECRETS_VARIABLE
+from components.recorded import ADMIN, ON_NODE, REMOTE_DIRECTORY
 from onnode.desired import document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
-ON_NODE = f"python3 {REMOTE_DIRECTORY}/onnode"
 # What undoes ends with removing itself; when the engine was killed just then, it asks once more.
 UNLESS_GONE = f"test ! -e {REMOTE_DIRECTORY} ||"
-ADMIN = ".venv/bin/python -m admin step"
 
 DIAL_TIMEOUT_S = 5
 # The command plugin waits 0.1 s after the first failure, then 1.5 times as long each time, 5 s at most.

@@ -14,6 +14,7 @@ from onnode import marks
 from onnode.desired import ApiUser
 from onnode.errors import StepError
 from onnode.machine import tail
+from onnode.role import OWN_ROLE
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 PVEUM_S = 60.0
 COMMENT = "Made by nested-pve-ha"
-# Proxmox VE keeps names that begin with "PVE" for itself.
-OWN_ROLE = "nested-pve-ha"
 # Each is needed by a call that tests/unit/lab/test_api_role.py names; all of them are known to Proxmox VE 8, too.
 PRIVILEGES = (
     "Datastore.Allocate",  # remove a downloaded image

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from admin import desired as admin_desired
-from components.steps import ADMIN, ON_NODE
+from components.recorded import ADMIN, ON_NODE
 from onnode import desired as on_node
 from onnode.desired import LookStep, document, parse
 

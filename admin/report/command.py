@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from admin import description, engine, environment, failures, policies, trust
+from admin import description, engine, environment, failures, policies
 from admin.environment import ROOT
 from admin.errors import AdminError
 from admin.report import base, levels, stacks
@@ -86,15 +86,16 @@ def _report(stack: str, revision: str | None) -> Report:
     name = f"Pulumi.{stack}.yaml"
     if revision is not None and not (ROOT / name).exists() and base.file(revision, name) is not None:
         return Report(stack, NOTHING, None, GONE, is_gone=True)
-    env, file = environment.for_engine(), description.stack_file(stack)
+    file = description.stack_file(stack)
     set_rules: list[Level] = []
     try:
         set_rules = _levels(stack, revision)
         described = _described(stack, file, set_rules)
-        runner, why = _readable(stack, env)
     except (ConfigError, AdminError) as error:
         return _not_right(stack, error, set_rules)
+    env = environment.for_engine()
     try:
+        runner, why = _readable(stack, env)
         return _with_state(described, runner) if runner else _without_state(described, revision, why)
     except description.InvalidConfigError as error:  # the engine does not take it
         return _not_right(stack, error, set_rules)
@@ -115,6 +116,8 @@ def _described(stack: str, file: Path, set_rules: list[Level]) -> _Described:
 
 def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
     """The engine, where it can read the stack's recorded state; else why it cannot."""
+    from admin import trust  # noqa: PLC0415 - slow to load, and a file that is not right needs it not
+
     try:
         runner = engine.Engine(stack, env | trust.at_seed(description.read(stack, env).config))
         state = runner.export()

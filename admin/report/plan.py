@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from admin.failures import NOISE, resource_name
-from components.design import TYPE as DESIGN
+from components.recorded import DESIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

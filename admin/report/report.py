@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from admin.report.changes import Change, changes
 from admin.report.known import Mark
 from admin.report.plan import MANDATORY, Plan
-from components.ha_guest import TYPE as HA_GUEST
-from components.nested_pve_node import TYPE as NESTED_PVE_NODE
+from components.recorded import GUEST, NODE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,9 +98,9 @@ def _loss(operation: Operation) -> Change | None:
     name, component = operation.component
     if operation.op not in REPLACES or operation.stays:
         return None
-    if operation.type.endswith(":VmLegacy") and component == NESTED_PVE_NODE:
+    if operation.type.endswith(":VmLegacy") and component == NODE:
         return Change(f"node {name}", "its VM is made anew or removed", "a member is lost with it", Mark.REPLACE)
-    if operation.type.endswith(":VmLegacy") and component == HA_GUEST:
+    if operation.type.endswith(":VmLegacy") and component == GUEST:
         return Change(f"guest {name}", "its VM is made anew or removed", "its disks are lost", Mark.DATA)
     if operation.type.startswith(STORAGE) and operation.op == "create-replacement":
         name = operation.name.partition("-storage-")[2]

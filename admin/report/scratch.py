@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admin import description, engine, environment, trust
+from admin import description, engine, environment
 from admin.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES, ROOT
 from components import host_keys
 from components.credentials import FILE_VARIABLE, STACK_KEY
@@ -33,6 +33,8 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
     Raises:
         AdminError: config-invalid: the engine itself does not take the stack file.
     """
+    from admin import trust  # noqa: PLC0415 - slow to load, and a report of a file that is not right needs it not
+
     with tempfile.TemporaryDirectory(prefix="nested-pve-report-") as name:
         directory = Path(name)
         for part in PROGRAM:

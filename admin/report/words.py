@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components import corosync_cluster, design, ha_guest, host_prep, nested_pve_node
+from components import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from admin.report.plan import Operation
 
 PLACES = {
-    design.TYPE: "design",
-    host_prep.TYPE: "outer host {}",
-    nested_pve_node.TYPE: "node {}",
-    corosync_cluster.TYPE: "cluster",
-    ha_guest.TEMPLATE_TYPE: "template {}",
-    ha_guest.TYPE: "guest {}",
+    recorded.DESIGN: "design",
+    recorded.HOST: "outer host {}",
+    recorded.NODE: "node {}",
+    recorded.CLUSTER: "cluster",
+    recorded.GUEST_TEMPLATE: "template {}",
+    recorded.GUEST: "guest {}",
 }
 # In the order in which things happen: steps by the end of their command line, resources by their type.
 WORDS = {

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from onnode.api_user import OWN_ROLE
+from onnode.role import OWN_ROLE
 
 # What a pattern asks for, in words: for refusals and for the reference page.
 WORDS: dict[str, str] = {}

@@ -13,7 +13,7 @@ from admin.drift.judge import MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP, Drif
 from admin.drift.look import Answer
 from admin.status.model import Finding
 from admin.status.verdict import behind_ones_back
-from components.steps import ADMIN, ON_NODE
+from components.recorded import ADMIN, ON_NODE
 from onnode.desired import document
 from tests.unit.admin.test_guests import CONTAINER, TEMPLATE
 from tests.unit.admin.worlds import members

@@ -9,15 +9,15 @@ import pytest
 
 from admin import lab_instance
 from admin.errors import AdminError
-from components import design
+from components import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def resources(lab: str | None) -> list[dict[str, Any]]:
-    inputs = {"pveMajor": 9} | ({design.LAB: lab} if lab else {})
-    return [{"type": "pulumi:pulumi:Stack"}, {"type": design.TYPE, "inputs": inputs}, {"type": "other"}]
+    inputs = {"pveMajor": 9} | ({recorded.LAB: lab} if lab else {})
+    return [{"type": "pulumi:pulumi:Stack"}, {"type": recorded.DESIGN, "inputs": inputs}, {"type": "other"}]
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_a_state_of_another_lab_describes_what_is_gone(
     *,
     gone: bool,
 ) -> None:
-    monkeypatch.delenv(design.LAB_VARIABLE, raising=False)
+    monkeypatch.delenv(recorded.LAB_VARIABLE, raising=False)
     if now:
-        monkeypatch.setenv(design.LAB_VARIABLE, now)
+        monkeypatch.setenv(recorded.LAB_VARIABLE, now)
     state = {"version": 3, "deployment": {"resources": resources(made_in), "pending_operations": [{}]}}
     assert lab_instance.is_gone(state) is gone
     if not gone:
@@ -52,7 +52,7 @@ def test_a_state_of_another_lab_describes_what_is_gone(
 
 
 def test_an_empty_state_is_of_no_lab(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(design.LAB_VARIABLE, "second")
+    monkeypatch.setenv(recorded.LAB_VARIABLE, "second")
     assert not lab_instance.is_gone({"deployment": {}})
 
 
@@ -64,7 +64,7 @@ def test_a_lab_has_one_stack_at_a_time(
     *,
     refused: bool,
 ) -> None:
-    monkeypatch.setenv(design.LAB_VARIABLE, "first")
+    monkeypatch.setenv(recorded.LAB_VARIABLE, "first")
     stacks = tmp_path / "stacks" / "nested-pve-ha"
     stacks.mkdir(parents=True)
     checkpoint = {"version": 3, "checkpoint": {"latest": {"resources": resources(lab)}}}

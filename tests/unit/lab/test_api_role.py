@@ -10,7 +10,8 @@ import pytest
 from admin.api import ApiError
 from admin.failures import PATTERNS
 from admin.steps import container, template
-from onnode.api_user import OWN_ROLE, PRIVILEGES
+from onnode.api_user import PRIVILEGES
+from onnode.role import OWN_ROLE
 from tests.support.api_node import ApiNode, furnish, running
 from tests.unit.admin.test_guests import CONTAINER, TEMPLATE
 

@@ -33,6 +33,7 @@ from onnode.desired import (
 )
 from onnode.errors import StepError
 from onnode.machine import Result
+from onnode.role import OWN_ROLE
 from tests.support.fake_machine import hangs
 from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
 
@@ -804,7 +805,7 @@ class TestLinkPreflight:
 
 
 class TestApiUser:
-    DESIRED = ApiUser("stack-dev", "pulumi@pve", "pulumi-secret", api_user.OWN_ROLE)
+    DESIRED = ApiUser("stack-dev", "pulumi@pve", "pulumi-secret", OWN_ROLE)
 
     @pytest.fixture
     def users(self, machine: FakeMachine) -> dict[str, dict[str, object]]:

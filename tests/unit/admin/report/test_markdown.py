@@ -16,7 +16,7 @@ from admin.report.markdown import render
 from admin.report.plan import read
 from admin.report.report import Report
 from admin.report.terminal import lines
-from components import corosync_cluster, design, ha_guest, nested_pve_node
+from components import recorded
 from components.config.load import validate
 from components.facts import design_facts
 from tests.support.program import stack_file
@@ -42,7 +42,7 @@ def step(op: str, kind: str, name: str, parent: str = "", **more: Any) -> dict[s
 
 
 def designed(old: dict[str, Any] | None = FACTS, new: dict[str, Any] = FACTS) -> dict[str, Any]:
-    return step("same", design.TYPE, "design", old=old or {}, new=new)
+    return step("same", recorded.DESIGN, "design", old=old or {}, new=new)
 
 
 def violation(level: str, resource: str, message: str, rule: str = "unique-vmids") -> dict[str, Any]:
@@ -97,7 +97,7 @@ def test_a_rule_that_cannot_judge_is_told_as_the_engine_says_it() -> None:
 def test_a_failed_preview_shows_what_failed_and_still_the_rules() -> None:
     failed = {"diagnosticEvent": {"severity": "error", "message": "provider says no"}}
     noise = {"diagnosticEvent": {"severity": "error", "message": "preview failed"}}
-    begun = step("create", VM, "vm01-vm", ha_guest.TYPE, of="vm01")
+    begun = step("create", VM, "vm01-vm", recorded.GUEST, of="vm01")
     assert "What would be done" in render(report(designed(), begun))
     made = report(designed(), begun, failed, noise, violation("advisory", "design", "think of it"))
     assert made.refusals == ["the preview failed"]
@@ -110,22 +110,22 @@ def test_a_failed_preview_shows_what_failed_and_still_the_rules() -> None:
 
 
 def test_replacing_a_nodes_vm_is_marked_whatever_its_cause() -> None:
-    replaced = step("create-replacement", VM, "proxmox02-vm", nested_pve_node.TYPE, of="proxmox02", diffs=["vmId"])
+    replaced = step("create-replacement", VM, "proxmox02-vm", recorded.NODE, of="proxmox02", diffs=["vmId"])
     made = report(designed(), replaced)
     assert [(change.place, change.mark.value) for change in made.changes] == [("node proxmox02", "replaces a node")]
     text = render(made)
     assert "⚠️ **Nothing stands in the way, so look at the risks.** Resources: 1 to replace." in text
     assert "### ⚠️ Look at this first\n\n- **node proxmox02** is replaced:" in text
-    guest = step("create-replacement", VM, "vm01-vm", ha_guest.TYPE, of="vm01", diffs=["vmId"])
+    guest = step("create-replacement", VM, "vm01-vm", recorded.GUEST, of="vm01", diffs=["vmId"])
     (change,) = report(designed(), guest).changes
     assert (change.place, change.mark) == ("guest vm01", Mark.DATA)
-    kept = step("delete", VM, "vm01-vm", ha_guest.TYPE, of="vm01", kept=True)
+    kept = step("delete", VM, "vm01-vm", recorded.GUEST, of="vm01", kept=True)
     assert report(designed(), kept).changes == []
 
 
 def test_a_storage_that_is_made_anew_is_marked() -> None:
     replaced = step(
-        "create-replacement", "proxmoxve:storage/nfs:Nfs", "cluster-storage-shared", corosync_cluster.TYPE, of="cluster"
+        "create-replacement", "proxmoxve:storage/nfs:Nfs", "cluster-storage-shared", recorded.CLUSTER, of="cluster"
     )
     (change,) = report(designed(), replaced).changes
     assert (change.place, change.mark) == ("storage shared", Mark.RESTART)
@@ -134,13 +134,13 @@ def test_a_storage_that_is_made_anew_is_marked() -> None:
 def test_what_a_change_of_the_design_says_already_is_told_once() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["vmid"] = 111
-    replaced = step("create-replacement", VM, "proxmox02-vm", nested_pve_node.TYPE, of="proxmox02")
+    replaced = step("create-replacement", VM, "proxmox02-vm", recorded.NODE, of="proxmox02")
     assert [change.text for change in report(designed(FACTS, new), replaced).changes] == ["vmid 102 → 111"]
 
 
 def test_where_up_would_refuse_nothing_is_said_to_be_done() -> None:
     new = copy.deepcopy(FACTS)
-    begun = step("create", VM, "vm01-vm", ha_guest.TYPE, of="vm01")
+    begun = step("create", VM, "vm01-vm", recorded.GUEST, of="vm01")
     assert "What would be done" in render(report(designed(FACTS, new), begun))
     new["nodes"][1]["votes"] = 2
     text = render(report(designed(FACTS, new), begun))
@@ -167,7 +167,8 @@ def test_a_deleted_stack_file_is_told_without_a_plan() -> None:
 
 def test_a_replacement_is_told_once() -> None:
     parts = [
-        step(op, VM, "vm01-vm", ha_guest.TYPE, of="vm01") for op in ("create-replacement", "replace", "delete-replaced")
+        step(op, VM, "vm01-vm", recorded.GUEST, of="vm01")
+        for op in ("create-replacement", "replace", "delete-replaced")
     ]
     text = render(report(designed(), *parts))
     assert "- **guest vm01**: make anew virtual machine vm01-vm\n" in text
@@ -184,7 +185,7 @@ def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
         "update",
         "command:remote:Command",
         "n-prepare",
-        nested_pve_node.TYPE,
+        recorded.NODE,
         of="n",
         diffs=["stdin"],
         old=command | old,
@@ -211,8 +212,8 @@ def test_what_came_from_outside_is_no_markup() -> None:
 def test_the_order_of_the_engines_events_does_not_matter() -> None:
     events = [
         designed(),
-        step("create", VM, "proxmox02-vm", nested_pve_node.TYPE, of="proxmox02"),
-        step("create", VM, "proxmox01-vm", nested_pve_node.TYPE, of="proxmox01"),
+        step("create", VM, "proxmox02-vm", recorded.NODE, of="proxmox02"),
+        step("create", VM, "proxmox01-vm", recorded.NODE, of="proxmox01"),
         violation("advisory", "b", "second"),
         violation("advisory", "a", "first"),
     ]
@@ -220,7 +221,7 @@ def test_the_order_of_the_engines_events_does_not_matter() -> None:
 
 
 def test_a_long_plan_is_cut_and_says_so() -> None:
-    many = [step("create", VM, f"g{number}-vm", ha_guest.TYPE, of=f"g{number}") for number in range(600)]
+    many = [step("create", VM, f"g{number}-vm", recorded.GUEST, of=f"g{number}") for number in range(600)]
     text = render(report(designed(), *many))
     assert "more lines: see make preview" in text
 
@@ -229,9 +230,20 @@ def test_a_long_plan_is_cut_and_says_so() -> None:
     "events",
     [
         [{"diagnosticEvent": {"severity": "error", "message": "x" * 70_000}}],
-        [step("create", VM, f"g{number}-vm", ha_guest.TYPE, of=f"guest-number-{number}" * 5) for number in range(600)],
+        [step("create", VM, f"g{number}-vm", recorded.GUEST, of=f"guest-number-{number}" * 5) for number in range(600)],
         [violation("mandatory", f"r{number}", f"{number} is wrong " * 40) for number in range(300)],
-        [step("update", VM, "x", ha_guest.TYPE, of="x", diffs=["a"], old={"a": ["u" * 79] * 99}, new={"a": ["v" * 79]})]
+        [
+            step(
+                "update",
+                VM,
+                "x",
+                recorded.GUEST,
+                of="x",
+                diffs=["a"],
+                old={"a": ["u" * 79] * 99},
+                new={"a": ["v" * 79]},
+            )
+        ]
         * 500,
     ],
     ids=["error", "operations", "verdicts", "details"],

@@ -6,11 +6,11 @@ import pytest
 
 from admin.report.plan import Operation
 from admin.report.words import grouped
-from components import ha_guest, nested_pve_node
+from components import recorded
 
 LOCAL, COPY = "command:local:Command", "command:remote:CopyToRemote"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
-GUEST, NODE = ("ct01", ha_guest.TYPE), ("proxmox02", nested_pve_node.TYPE)
+GUEST, NODE = ("ct01", recorded.GUEST), ("proxmox02", recorded.NODE)
 
 
 def step(op: str, name: str, *, undoes: bool = False, stays: bool = False) -> Operation:
@@ -32,8 +32,8 @@ TOLD: list[tuple[Operation, list[str]]] = [
     (Operation("create", "n-package", COPY, NODE), ["copy this program's steps there"]),
     (Operation("update", "n-package", COPY, NODE), ["copy this program's steps there, again"]),
     (step("create-replacement", "container"), ["make the container, anew"]),
-    (Operation("delete", "vm01-vm", VM, ("vm01", ha_guest.TYPE)), ["remove virtual machine vm01-vm"]),
-    (Operation("delete", "vm01-vm", VM, ("vm01", ha_guest.TYPE), stays=True), ["forget virtual machine vm01-vm, which stays"]),
+    (Operation("delete", "vm01-vm", VM, ("vm01", recorded.GUEST)), ["remove virtual machine vm01-vm"]),
+    (Operation("delete", "vm01-vm", VM, ("vm01", recorded.GUEST), stays=True), ["forget virtual machine vm01-vm, which stays"]),
 ]  # fmt: skip
 
 
