@@ -107,7 +107,7 @@ class LinkInterface:
 
 @dataclass(frozen=True)
 class NodeNetwork:
-    """Addresses of one node on its links and further networks; changed only while it is no member."""
+    """Addresses of one node on its links and further networks; a member only gets back what it had."""
 
     name: str
     address: str  # management address, no prefix: its interface is left alone

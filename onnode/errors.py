@@ -169,7 +169,7 @@ CODES: dict[str, Code] = {
     ),
     "link-address-of-member": Code(
         "The network of a cluster member differs from the configuration, and is not changed while it is a member.",
-        "put the old link addresses back into the configuration",
+        "put the old addresses and MTU back into the configuration; or, where they were changed by hand, on the machine",
     ),
     "link-address": Code(
         "A link's address is not up on its node.", "`ip addr` and `ifreload -a` on the node; check the link's bridge"

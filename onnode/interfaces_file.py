@@ -97,9 +97,14 @@ def ensure_static(texts: dict[str, str], name: str, address: str, mtu: int, ours
     path = _place(texts, name, (address, ours))
     wanted = {**texts, path: _with_address(texts.get(path, ""), name, address, ours)}
     placed = _with_mtu(wanted, path, name, address, mtu)
-    if not any(_brings_up(line, name) for text in placed.values() for line in _lines(text)):
+    if not comes_up(placed, name):
         placed[path] = _brought_up(placed[path], name)
     return placed
+
+
+def comes_up(texts: dict[str, str], name: str) -> bool:
+    """Whether the interface comes up at boot."""
+    return any(_brings_up(line, name) for text in texts.values() for line in _lines(text))
 
 
 def _place(texts: dict[str, str], name: str, addresses: tuple[str | None, ...]) -> str:

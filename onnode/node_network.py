@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onnode.machine import Machine
 
 LOOPBACK = "lo"
+LIVE, FILES = "live", "files"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Observed:
     node: str
     version: pve.Version
     member: bool  # of a cluster, completely or half
+    cluster: list[str] = field(default_factory=list)  # the addresses that corosync.conf has of this node
     files: dict[str, str] = field(default_factory=dict)
     live: list[network.Interface] = field(default_factory=list)
     ours: dict[str, str] = field(default_factory=dict)  # interface -> the address that this step wrote for it
@@ -36,10 +38,13 @@ class Observed:
 
 def observe(machine: Machine, _desired: NodeNetwork) -> Observed:
     """Look at the node."""
+    cluster = membership.observe(machine)
+    entry = cluster.conf.node(cluster.node) if cluster.conf else None
     return Observed(
-        membership.hostname(machine),
+        cluster.node,
         pve.version(machine),
-        membership.observe(machine).state != "absent",
+        cluster.state != "absent",
+        sorted(entry.links.values()) if entry else [],
         interfaces_file.files(machine),
         network.interfaces(machine),
         originals.addresses(machine),
@@ -59,14 +64,14 @@ def decide(observed: Observed, desired: NodeNetwork) -> list[Action]:
     for wanted in desired.interfaces:
         found = network.find(wanted, observed.live)
         _refuse_elsewhere(wanted, found, observed.live)
-        live = wanted.address in found.addresses and found.mtu == wanted.mtu
-        if live and _configured(texts, found.name, wanted):
+        lacking = _lacking(observed, wanted, found)
+        if not lacking:
             continue
         _refuse_unfit(observed, desired, wanted, found)
         texts = interfaces_file.ensure_static(
             texts, found.name, wanted.address, wanted.mtu, observed.ours.get(found.name)
         )
-        reload = reload or not live
+        reload = reload or LIVE in lacking
     changed = {path: text for path, text in texts.items() if text != observed.files.get(path)}
     if not changed and not reload:
         return []
@@ -77,10 +82,40 @@ def decide(observed: Observed, desired: NodeNetwork) -> list[Action]:
     ]
 
 
-def _configured(texts: dict[str, str], name: str, wanted: LinkInterface) -> bool:
-    own = [found for found in interfaces_file.stanzas(texts) if found.name == name]
-    mtu = next((found.mtu for found in own if found.mtu is not None), network.MTU_DEFAULT)
-    return mtu == wanted.mtu and any(wanted.address in found.addresses for found in own if found.family == "inet")
+def _lacking(observed: Observed, wanted: LinkInterface, found: network.Interface) -> dict[str, str]:
+    """What is not as wanted, live and in the files, in words."""
+    live = wanted.address in found.addresses and found.mtu == wanted.mtu
+    return {
+        **({} if live else {LIVE: f"{found.name} has {_shown(found.addresses, found.mtu)}"}),
+        **_unconfigured(observed, wanted, found.name),
+    }
+
+
+def _unconfigured(observed: Observed, wanted: LinkInterface, name: str) -> dict[str, str]:
+    own = [stanza for stanza in interfaces_file.stanzas(observed.files) if stanza.name == name]
+    addresses = [address for stanza in own if stanza.family == "inet" for address in stanza.addresses]
+    mtu = _configured_mtu(own)
+    if wanted.address not in addresses or mtu != wanted.mtu:
+        return {FILES: f"for {name} {_shown(addresses, mtu)}"}
+    # How an interface of the user's comes up at boot is the user's matter.
+    if observed.ours.get(name) == wanted.address and not interfaces_file.comes_up(observed.files, name):
+        return {FILES: f"no `auto {name}`"}
+    return {}
+
+
+def _configured_mtu(own: list[interfaces_file.Stanza]) -> int:
+    return next((found.mtu for found in own if found.mtu is not None), network.MTU_DEFAULT)
+
+
+def _shown(addresses: list[str], mtu: int) -> str:
+    return f"{', '.join(addresses) or 'no address'}, MTU {mtu}"
+
+
+def differs(observed: Observed, desired: NodeNetwork, action: Action) -> str:
+    """What somebody has changed, file and value."""
+    about = {"write": FILES, "reload": LIVE}.get(action.do)
+    found = [_lacking(observed, wanted, network.find(wanted, observed.live)) for wanted in desired.interfaces]
+    return "; ".join(one[about] for one in found if about in one)
 
 
 def _refuse_elsewhere(wanted: LinkInterface, found: network.Interface, live: list[network.Interface]) -> None:
@@ -101,7 +136,7 @@ def _bare(found: network.Interface) -> list[str]:
 
 def _refuse_unfit(observed: Observed, desired: NodeNetwork, wanted: LinkInterface, found: network.Interface) -> None:
     """Refuse to change what is not a link's own."""
-    if observed.member:
+    if observed.member and not _restores(observed, wanted, found):
         raise _member_link(wanted, found)
     own = [stanza for stanza in interfaces_file.stanzas(observed.files) if stanza.name == found.name]
     carried = [*_bare(found), *(address.partition("/")[0] for stanza in own for address in stanza.addresses)]
@@ -129,6 +164,16 @@ def _refuse_unfit(observed: Observed, desired: NodeNetwork, wanted: LinkInterfac
                 observed=f"iface {found.name} inet {stanza.method}",
                 expected=f"`static` or `manual`, so that it can have {wanted.address}",
             )
+
+
+def _restores(observed: Observed, wanted: LinkInterface, found: network.Interface) -> bool:
+    """Whether a member gets back what it had: the address that its cluster knows or this step wrote, its MTU.
+
+    An MTU that is another one live and in the files may as well be a new wish, and that waits.
+    """
+    own = [stanza for stanza in interfaces_file.stanzas(observed.files) if stanza.name == found.name]
+    known = wanted.address.partition("/")[0] in observed.cluster or observed.ours.get(found.name) == wanted.address
+    return known and wanted.mtu in (found.mtu, _configured_mtu(own))
 
 
 def _member_link(wanted: LinkInterface, found: network.Interface) -> StepError:
@@ -188,4 +233,4 @@ def unchanged(observed: Observed, desired: NodeNetwork) -> str:
     return "the addresses are up: " + (", ".join(f"{address} on {name}" for address, name in found.items()) or "none")
 
 
-STEP = Step(NodeNetwork, observe, decide, act, facts, unchanged)
+STEP = Step(NodeNetwork, observe, decide, act, facts, unchanged, differs=differs)

@@ -60,7 +60,7 @@ def of(state: State, machines: Collection[str], api_password: str) -> Plan:
         elif resource["type"] == STEP_THERE and machine in machines:
             plan.there.setdefault(machine, []).extend(_there(resource))
         elif resource["type"] == STEP_HERE:
-            _here(plan, resource, api_password)
+            _here(plan, resource, machines, api_password)
         elif resource["type"].startswith("proxmoxve:"):
             plan.provided.append(resource)
     return plan
@@ -75,7 +75,7 @@ def _there(resource: State) -> Iterator[LookStep]:
         yield LookStep(resource["urn"], step, json.dumps(wanted))
 
 
-def _here(plan: Plan, resource: State, api_password: str) -> None:
+def _here(plan: Plan, resource: State, machines: Collection[str], api_password: str) -> None:
     step = str(resource["inputs"].get("create", "")).removeprefix(f"{ADMIN} ")
     text = _stdin(resource)
     if text is None or step not in admin_desired.STEPS:
@@ -89,6 +89,10 @@ def _here(plan: Plan, resource: State, api_password: str) -> None:
         plan.cluster.append(LookStep(resource["urn"], step, json.dumps(document(user))))
     elif isinstance(wanted, admin_desired.ClusterStorage):
         plan.cluster.append(LookStep(resource["urn"], step, json.dumps(document(wanted.storage))))
+    elif isinstance(wanted, admin_desired.NodeNetworks):
+        if wanted.machine.name in machines:
+            look = LookStep(resource["urn"], step, json.dumps(document(wanted.network)))
+            plan.there.setdefault(wanted.machine.name, []).append(look)
     else:
         plan.here[resource["urn"]] = (step, wanted)
 

@@ -18,7 +18,8 @@ BY_HAND = {
     "sed -i s/proxmox01:2/proxmox01:1/ /etc/pve/ha/rules.cfg && "
     "sed -i s/shutdown_policy=migrate/shutdown_policy=freeze/ /etc/pve/datacenter.cfg && "
     "sed -i s/images,rootdir,vztmpl/images/ /etc/pve/storage.cfg",
-    SECOND: "echo '#' >> /var/lib/nested-pve-ha/onnode/step.py && pct set 300 --memory 600",
+    SECOND: "echo '#' >> /var/lib/nested-pve-ha/onnode/step.py && pct set 300 --memory 600 && "
+    "sed -i s,10.20.1.186/24,10.20.1.99/24, /etc/network/interfaces",
 }
 NAMED = (
     "virtual: /var/lib/nested-pve-ha/onnode: ",
@@ -30,9 +31,10 @@ NAMED = (
     "/etc/pve/storage.cfg says images",
     "proxmox02: /var/lib/nested-pve-ha/onnode: step.py gone, or not as in this checkout",
     "/etc/pve/lxc/300.conf: memory 600",
+    " 10.20.1.99/24, MTU 1500",
 )
 DONE_AGAIN = {"virtual-package", "virtual-dhcp", "virtual-kvm-nested", "cluster-api-user", "cluster-storage-shared"}
-DONE_AGAIN |= {"proxmox02-package", "ct01-container"}
+DONE_AGAIN |= {"proxmox02-package", "ct01-container", "proxmox02-network"}
 
 
 def test_everything_that_was_changed_by_hand_is_seen_and_put_right(cluster: LabProject) -> None:

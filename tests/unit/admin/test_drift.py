@@ -24,6 +24,8 @@ CLUSTER = "urn:pulumi:dev::p::nested-pve-ha:index:CorosyncCluster::cluster"
 MEMBERS = [document(member) for member in members(3)]
 API = {"endpoint": "https://pve:8006", "user": "pulumi@pve", "tls": "pinned"}
 STORAGE = {"stack_tag": "stack-dev", "name": "shared", "server": "10.0.0.1", "export": "/srv", "contents": ["images"]}
+MACHINE = {"name": "proxmox02", "address": "192.168.0.186", "host_key": "ssh-ed25519 AAAA"}
+NETWORK = {"name": "proxmox02", "address": "192.168.0.186", "pve_major": 9, "interfaces": []}
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
 WORKING = {"name": "membership", "actions": [], "refusal": None}
 WORKING |= {"facts": {"state": "member", "quorate": True, "pve_writable": True}}
@@ -62,6 +64,8 @@ STATE: dict[str, Any] = {
             here("cluster-join", "join-node", {"cluster": "c", "joiner": MEMBERS[1], "present": [], "timeout_s": 9}),
             here("ct01-container", "container", document(CONTAINER)),
             here("template", "template", document(TEMPLATE)),
+            here("proxmox02-network", "node-network", {"machine": MACHINE, "network": NETWORK}),
+            here("other-network", "node-network", {"machine": {**MACHINE, "name": "other"}, "network": NETWORK}),
         ]
     }
 }
@@ -76,7 +80,9 @@ def test_each_step_is_asked_on_its_machine_and_what_is_not_described_is_not() ->
     assert {name: [one.step for one in steps] for name, steps in asked.there.items()} == {
         "virtual": ["dhcp"],
         "proxmox01": ["prepare-node"],
+        "proxmox02": ["node-network"],
     }
+    assert json.loads(asked.there["proxmox02"][0].desired) == NETWORK
     assert json.loads(asked.there["proxmox01"][0].desired) == {"upgrade": False}
     assert asked.packages == {"virtual": "urn::virtual-package"}
     assert [(one.step, json.loads(one.desired).get("password")) for one in asked.cluster] == [

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import arm_network, confirm_network, network_guard, node_network, originals
-from onnode.desired import ArmNetwork, LinkInterface, NodeNetwork
+from onnode import arm_network, confirm_network, look, network_guard, node_network, originals
+from onnode.desired import ArmNetwork, LinkInterface, Look, LookStep, NodeNetwork, document
 from onnode.errors import StepError
 from onnode.machine import Result
+from onnode.step import converge
 from tests.support.onnode_worlds import interfaces, run, twice
 
 if TYPE_CHECKING:
@@ -203,6 +204,72 @@ class TestNodeNetwork:
         assert machine.read(FILE) == BEFORE
         assert machine.ran("ifreload") == []
         assert timers.running is None
+
+
+CONF = """\
+totem {
+  cluster_name: home
+  config_version: 3
+}
+nodelist {
+  node {
+    name: proxmox02
+    nodeid: 2
+    quorum_votes: 1
+    ring0_addr: 10.10.1.186
+  }
+}
+"""
+
+
+class TestDrift:
+    """What somebody edits by hand, on a node that is a member by now."""
+
+    @pytest.fixture
+    def member(self, machine: FakeMachine, timers: Timers) -> Timers:
+        run(machine, node_network.STEP, WANTED)
+        run(machine, confirm_network.STEP, None)
+        machine.write("/etc/corosync/corosync.conf", CONF)
+        return timers
+
+    def seen(self, machine: FakeMachine) -> dict[str, Any]:
+        asked = LookStep("network", "node-network", json.dumps(document(WANTED)))
+        found: dict[str, Any] = converge(look.STEP, machine, Look([asked])).facts["steps"][0]
+        return found
+
+    def test_nothing_is_told_where_all_is_as_it_was_made(self, machine: FakeMachine, member: Timers) -> None:
+        del member
+        found = self.seen(machine)
+        assert (found["actions"], found["refusal"]) == ([], None)
+
+    def test_an_edited_stanza_is_told_and_healed_under_the_guard(self, machine: FakeMachine, member: Timers) -> None:
+        edited = (machine.read(FILE) or "").replace("address 10.10.1.186/24", "address 10.10.1.99/24")
+        machine.write(FILE, edited)
+        told = self.seen(machine)["actions"]
+        assert f"write {FILE} (for nic1 10.10.1.99/24, MTU 1500)" in told
+        assert machine.read(FILE) == edited, "who looks changes nothing"
+        assert run(machine, node_network.STEP, WANTED).facts["armed"] is True
+        assert member.running is not None
+        assert "address 10.10.1.186/24" in (machine.read(FILE) or "")
+        assert machine.ran("ifreload") == [], (
+            "what is live is right, and a member's network is not reloaded for nothing"
+        )
+
+    def test_an_address_taken_away_live_comes_back(self, machine: FakeMachine, member: Timers) -> None:
+        del member
+        shown = json.loads(machine.check(["ip", "-j", "-d", "addr"]))
+        ip, ifreload = machine.programs["ip"], machine.programs["ifreload"]
+        gone = [{**one, "addr_info": [] if one["ifname"] == "nic1" else one["addr_info"]} for one in shown]
+        machine.programs["ip"] = lambda *_: json.dumps(gone)
+
+        def reloaded(arguments: list[str], stdin: str) -> str | int | Result:
+            machine.programs["ip"] = ip
+            return ifreload(arguments, stdin)
+
+        machine.programs["ifreload"] = reloaded
+        assert "reload ifreload -a (nic1 has no address, MTU 1500)" in self.seen(machine)["actions"]
+        run(machine, node_network.STEP, WANTED)
+        assert live(machine)["nic1"] == ["10.10.1.186"]
 
 
 class TestOuterHost:
