@@ -75,7 +75,16 @@ class Lab:
     def ssh(self, machine: str, script: str) -> Done:
         """A shell script on a machine; without the command line's start, which takes longer than the script."""
         return subprocess.run(
-            [*lifecycle.way_in(Settings(self.state, self.state)), "ssh", "-o", "ConnectTimeout=5", machine, "bash -s"],
+            [
+                *lifecycle.way_in(Settings(self.state, self.state)),
+                "ssh",
+                "-o",
+                "ConnectTimeout=5",
+                "-o",
+                "LogLevel=INFO",
+                machine,
+                "bash -s",
+            ],
             input=script,
             capture_output=True,
             text=True,
