@@ -17,6 +17,7 @@ from admin import (
     engine,
     environment,
     failures,
+    first_look,
     images,
     interrupted,
     lab_instance,
@@ -26,12 +27,10 @@ from admin import (
     state_files,
     trust,
     vanished,
-    whereabouts,
     withdrawal,
 )
-from admin.drift import look as drift
 from admin.drift import record
-from admin.drift.judge import REFUSED
+from admin.drift.judge import REFUSED, SILENT
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -96,10 +95,11 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration, state and machines"):
-        place = _trusting(_compared_with_machines(_prepare(stack, yes=yes, new=adopting), adopting=adopting))
+        place = _prepare(stack, yes=yes, new=adopting)
+        seen = first_look.look(place.description, place.state)
+        place = _compared_with_machines(_trusting(place, seen.trusted), seen.looks, adopting=adopting)
         dead_nodes.wait_for_recovery(place.description, place.state)
-    with stage("A look at what was made"):
-        found = drift.find(place.description, place.state)
+        found = seen.drifted_of(place.state)
         place = _to_be_done_again(place, found)
     if targets := record.before_the_refresh(place.state, found):
         place = _access_put_back(place, targets, yes=yes)
@@ -114,15 +114,20 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     with stage("Run"):
         run = _judged(place, "up", "--yes", "--skip-preview", *refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
-    return Result(bool(run.changed), [one for one in found if one.kind == REFUSED])
+    return Result(bool(run.changed), [one for one in found if one.kind in (REFUSED, SILENT)])
 
 
 def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
     """Tell what drifted, and record it, so that the engine shows it and runs exactly these steps."""
-    for one in found:
-        out.print(f"  drifted: {one.where}: {one.what}", markup=False, soft_wrap=True)
+    _tell_of_drift(found)
     state = record.marked(place.state, found)
     return place if state == place.state else replace(place, state=_recorded(place.engine, place.state, state))
+
+
+def _tell_of_drift(found: Sequence[Drift]) -> None:
+    for one in found:
+        kind = "not looked at" if one.kind == SILENT else "drifted"
+        out.print(f"  {kind}: {one.where}: {one.what}", markup=False, soft_wrap=True)
 
 
 def _access_put_back(place: Place, targets: list[str], *, yes: bool) -> Place:
@@ -174,9 +179,10 @@ def _previewed(place: Place, *arguments: str) -> None:
 
 def _preview_of_drift(place: Place) -> None:
     with stage("A look at what was made"):
-        found = drift.find(place.description, place.state)
-        for one in found:
-            out.print(f"  drifted: {one.where}: {one.what}", markup=False, soft_wrap=True)
+        seen = first_look.look(place.description, place.state, all_hosts=False)
+        found = seen.drifted_of(place.state)
+        _tell_of_drift(found)
+    place = _trusting(place, seen.trusted)
     state = record.marked(place.state, found)
     # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
     refresh = REFRESH if place.has_resources and not record.before_the_refresh(state, found) else ()
@@ -191,12 +197,14 @@ def down(stack: str, *, yes: bool) -> None:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration and state"):
-        place = _without_lost(_prepare(stack, yes=yes))
+        place = _prepare(stack, yes=yes)
+        if place.has_resources:
+            seen = first_look.look(place.description, place.state, drifted=False, all_hosts=False)
+            place = _without_lost(_trusting(place, seen.trusted), seen.looks)
         dead_nodes.wait_for_recovery(place.description, place.state)
     if not place.has_resources:
         out.print("  nothing to destroy")
         return
-    place = _trusting(place)
     if not yes:
         confirm(f"Destroy everything that stack {stack} made?")
     with stage("Destroy"):
@@ -223,7 +231,7 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
         err.print(f"{error.render()}\nUntil then pulumi reaches no machine from here.", markup=False, soft_wrap=True)
         return env
     runner = engine.Engine(stack, env)
-    return _trusting(Place(described, runner, runner.export() or _EMPTY)).engine.environment
+    return env | asyncio.run(trust.looked(described, runner.export()))
 
 
 # What is mended with `pulumi stack init` and `pulumi config set`, for which one needs the shell.
@@ -291,9 +299,8 @@ def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]
     return runner.export() or state
 
 
-def _compared_with_machines(place: Place, *, adopting: bool) -> Place:
+def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *, adopting: bool) -> Place:
     """Put right, or refuse, what the state and the machines say differently of what the provider makes."""
-    looks = whereabouts.look(place.description)
     findings = belongings.compare(place.description, place.state, looks)
     if findings.adopt and not place.has_resources and not adopting:
         raise belongings.state_lost(place.description.stack, findings.adopt)
@@ -304,11 +311,9 @@ def _compared_with_machines(place: Place, *, adopting: bool) -> Place:
     return _installed_anew(place, looks)
 
 
-def _without_lost(place: Place) -> Place:
+def _without_lost(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
     """Forget what is somebody else's by now: it is not ours to destroy."""
-    known = belongings.recorded(place.state)
-    looks = whereabouts.look(place.description, all_hosts=False) if known else {}
-    return _forgotten(place, belongings.lost(known, looks))
+    return _forgotten(place, belongings.lost(belongings.recorded(place.state), looks))
 
 
 def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing | None]]) -> Place:
@@ -349,10 +354,9 @@ def _installed_anew(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
     return replace(place, state=state)
 
 
-def _trusting(place: Place) -> Place:
-    """Look at who answers at the APIs, and let the engine trust what the machines themselves hold."""
-    found = asyncio.run(trust.looked(place.description, place.state))
-    return replace(place, engine=replace(place.engine, environment=place.engine.environment | found))
+def _trusting(place: Place, variables: Mapping[str, str]) -> Place:
+    """Let the engine trust what the machines themselves hold."""
+    return replace(place, engine=replace(place.engine, environment={**place.engine.environment, **variables}))
 
 
 def _tell(events: Sequence[Event]) -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from admin import bundle, certificates, endpoint, members, outer_vms
-from admin.desired import Machine
 from components.config.model import NestedNode
 from components.site import Site
 from onnode.membership import fingerprint
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
 
     from admin.certificates import Held
     from admin.description import Description
+    from admin.desired import Machine
+    from admin.members import Opened
     from components.config import Config
-    from components.config.model import OuterHost
+    from components.config.model import Node, OuterHost
 
 CONNECT_S = 5.0
 
@@ -50,15 +51,19 @@ async def looked(described: Description, state: dict[str, Any] | None) -> dict[s
     Raises:
         AdminError: api-certificate, when somebody else answers.
     """
-    config = described.config
-    machines = _machines(described, state)
     key = described.credentials.ssh_private_key.get_secret_value()
-    async with members.connections(machines, key, timeout_s=CONNECT_S) as opened:
-        held = members.answered(await members.ask(opened, certificates.all_held))
+    async with members.connections(_machines(described, state), key, timeout_s=CONNECT_S) as opened:
+        return await over(opened, described)
+
+
+async def over(opened: Opened, described: Description) -> dict[str, str]:
+    """The same, over connections that are open already."""
+    config = described.config
+    held = members.answered(await members.ask(opened, certificates.all_held))
     pinned = [pem for name, one in held.items() if _is_pinned(config, name) for pem in one.trusted]
     bundle.write(bundle.of(described.stack), pinned)
     hosts = [endpoint.check(host.endpoint, held[host.name]) for host in config.outer_hosts if _counts(host, held)]
-    nodes = [machine for machine in machines if machine.name in held and _is_node(config, machine.name)]
+    nodes = [node for node in config.nodes if node.name in held]
     found, *_ = await asyncio.gather(_member(config, nodes, held), *hosts)
     return settings(described.stack, config) | (_at(config, found) if found else {})
 
@@ -68,14 +73,7 @@ def _machines(described: Description, state: dict[str, Any] | None) -> list[Mach
     site = Site(described.config, described.credentials, described.stack)
     made = outer_vms.recorded(state)
     there = [node for node in described.config.nodes if not isinstance(node, NestedNode) or node.vmid in made]
-    return [
-        Machine(machine.name, str(machine.address), site.public_host_key(machine))
-        for machine in (*described.config.outer_hosts, *there)
-    ]
-
-
-def _is_node(config: Config, name: str) -> bool:
-    return any(node.name == name for node in config.nodes)
+    return [site.machine(machine) for machine in (*described.config.outer_hosts, *there)]
 
 
 def _is_pinned(config: Config, name: str) -> bool:
@@ -102,7 +100,7 @@ class _Seen:
     why: str = ""
 
 
-async def _member(config: Config, nodes: Sequence[Machine], held: Mapping[str, Held]) -> str | None:
+async def _member(config: Config, nodes: Sequence[Node], held: Mapping[str, Held]) -> str | None:
     """Where the cluster is asked: a quorate member, the seed rather than others; None if none answers.
 
     Raises:
@@ -124,9 +122,9 @@ async def _member(config: Config, nodes: Sequence[Machine], held: Mapping[str, H
     return None
 
 
-async def _seen(node: Machine, held: Held, name: str, port: int) -> _Seen:
+async def _seen(node: Node, held: Held, name: str, port: int) -> _Seen:
     why = ""
-    for host in (node.address, *([name] if _is_name(name) else [])):
+    for host in (f"{node.address}", *([name] if _is_name(name) else [])):
         try:
             found = await certificates.distrust(host, port, held.trusted)
         except ConnectionError:
@@ -134,7 +132,7 @@ async def _seen(node: Machine, held: Held, name: str, port: int) -> _Seen:
         if found is None:
             return _Seen(host)
         why = why or found
-    shown = await certificates.presented(node.address, port) if why else None
+    shown = await certificates.presented(f"{node.address}", port) if why else None
     if shown is None:
         return _Seen(None)
     if shown == fingerprint(held.certificate):

@@ -11,6 +11,7 @@ from admin.drift import provided
 from admin.errors import AdminError
 from admin.guests import changes
 from admin.steps import container, template
+from onnode.errors import StepError
 from onnode.pve import parse_guest_config
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from admin.drift.look import Answer
     from admin.drift.plan import Plan
 
-STEP, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED = "step", "membership", "package", "provided", "refused"
+STEP, MEMBERSHIP, PACKAGE, PROVIDED = "step", "membership", "package", "provided"
+REFUSED, SILENT = "refused", "silent"
 FILE = re.compile(r"^=== (\S+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 
@@ -33,7 +35,8 @@ class Drift:
         where: the machine, or `cluster`.
         what: what differs, with the file and the value.
         kind: who puts it right: its step run again, the package's copy, the provider's refresh; or nobody (`refused`).
-        next: for what is refused, what a person has to do.
+            A machine that does not tell is `silent`: nothing is known of what is on it.
+        next: for what nobody puts right, what a person has to do.
     """
 
     urn: str
@@ -59,24 +62,34 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
     """
     found: list[Drift] = []
     clusterwide = {one.name for one in asked.cluster}
-    trusted = speaker is not None and speaker in answers and _works(answers[speaker])
+    trusted = speaker is not None and speaker in answers and works(answers[speaker])
     for machine, answer in answers.items():
         found += _package(asked, machine, answer)
         for one in answer.steps:
-            if one["name"] in clusterwide and trusted:
+            if one["name"] in clusterwide and trusted and machine == speaker:
                 found += _step(one, "cluster")
             elif one["name"] not in clusterwide:
                 found += _step(one, machine)
     found += _members(asked, answers)
     if trusted and speaker is not None:
         found += _guests(asked, answers[speaker].files)
-        found += _provided(asked, {name: answers[name].files for name in hosts if name in answers}, answers[speaker])
+        found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
     return found
 
 
-def _works(answer: Answer) -> bool:
+def works(answer: Answer) -> bool:
+    """Whether a node may answer for its cluster."""
     facts = answer.membership or {}
     return bool(facts.get("state") == "member" and facts.get("quorate") and facts.get("pve_writable"))
+
+
+def silent(answers: Mapping[str, object]) -> list[Drift]:
+    """The machines that did not answer, each with what is known of why."""
+    return [
+        Drift("", name, f"{error.what} ({error.observed})" if error.observed else error.what, SILENT, error.fix)
+        for name, error in answers.items()
+        if isinstance(error, StepError)
+    ]
 
 
 def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
@@ -151,10 +164,17 @@ def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, 
         yield Drift(urn, "cluster", f"{what}: {values}")
 
 
-def _provided(asked: Plan, hosts: Mapping[str, Mapping[str, str]], cluster: Answer) -> Iterator[Drift]:
+def _files_of(hosts: Collection[str], answers: Mapping[str, Answer]) -> dict[str, Mapping[str, str] | None]:
+    """The files of each outer host; None of one that did not answer."""
+    return {name: answers[name].files if name in answers else None for name in hosts}
+
+
+def _provided(
+    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str]
+) -> Iterator[Drift]:
     for resource in asked.provided:
         node = (resource.get("inputs") or {}).get("nodeName")
         outer = node in hosts or resource["type"] == provided.BRIDGE
-        files = hosts.get(str(node)) if outer else cluster.files
+        files = hosts.get(str(node)) if outer else cluster
         if files is not None and (what := provided.differs(resource, files)):
             yield Drift(resource["urn"], str(node) if outer else "cluster", what, PROVIDED)

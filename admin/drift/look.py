@@ -52,43 +52,35 @@ def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
     return [site.machine(host) for host in description.config.outer_hosts], [*site.members]
 
 
-async def look(description: Description, state: plan.State) -> list[Drift]:
-    """Look at everything that is recorded; what is not as its resource would make it."""
-    hosts, nodes = machines(description)
-    key = description.credentials.ssh_private_key.get_secret_value()
-    async with members.connections([*hosts, *nodes], key, timeout_s=CONNECT_S) as opened:
-        return await over(opened, description, state)
-
-
-def find(description: Description, state: plan.State) -> list[Drift]:
-    """The same, for those who have no event loop yet; nothing is asked where nothing is recorded."""
-    if not state["deployment"].get("resources"):
-        return []
-    return asyncio.run(look(description, state))
-
-
 async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:
-    """The same, over connections that are open already. A machine that does not answer is left out."""
+    """Look at everything that is recorded, over these connections; what is not as its resource would make it.
+
+    A machine that does not answer is named, and hides nothing of what the others show.
+    """
     hosts, nodes = machines(description)
     names = [machine.name for machine in (*hosts, *nodes)]
-    password = description.credentials.api_password.get_secret_value()
-    asked = plan.of(state, names, password)
+    outer = {host.name for host in hosts}
+    asked = plan.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}
-    # Everybody may answer for the cluster; whose answer counts is seen when all have told what they are.
+    # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
     speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
 
     async def ask(connection: Connection) -> Answer:
         name = connection.machine.name
-        steps = list(asked.there[name])
-        if name not in {host.name for host in hosts}:
-            steps.append(LookStep(MEMBERSHIP, MEMBERSHIP, "null"))
-        if name == speaker:
-            steps += asked.cluster
-        wants_files = name == speaker or name in {host.name for host in hosts}
-        return await _ask(connection, Look(steps, shipped.digests()), files=wants_files)
+        steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
+        steps += asked.cluster if name == speaker else []
+        return await _ask(connection, Look(steps, shipped.digests()), files=name == speaker or name in outer)
 
     answers = await members.ask(there, ask)
-    return judge.drift(asked, _told(answers), speaker, {host.name for host in hosts})
+    works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]
+    if works and speaker not in works:
+        speaker = works[0]
+        answers |= await members.ask({speaker: there[speaker]}, ask)
+    return [*judge.silent(answers), *judge.drift(asked, _told(answers), speaker, outer)]
+
+
+def _works(answer: Answer | StepError | None) -> bool:
+    return isinstance(answer, Answer) and judge.works(answer)
 
 
 def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:

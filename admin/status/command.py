@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from admin import description, engine, environment, members
 from admin.drift import look as drift
-from admin.drift.judge import REFUSED, Drift
 from admin.narration import out
 from admin.status import table
 from admin.status.look import CONNECT_S, look
@@ -17,12 +16,12 @@ from admin.status.verdict import behind_ones_back, findings
 from components.config import topology
 from components.config.model import VmGuest
 from components.site import Site
-from onnode.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from admin.description import Description
+    from admin.drift.judge import Drift
     from admin.drift.plan import State
     from admin.status.look import Seen
 
@@ -76,12 +75,7 @@ async def _look(described: Description, wanted: Wanted, state: State | None) -> 
             look(of_members, storages=bool(wanted.storages)),
             drift.over(opened, described, state) if recorded and state is not None else _nothing(),
         )
-        silent = [
-            Drift("", host.name, error.what, REFUSED, error.fix)
-            for host in hosts
-            if isinstance(error := opened.get(host.name), StepError)
-        ]
-    return seen, [*silent, *found]
+    return seen, found
 
 
 async def _nothing() -> list[Drift]:

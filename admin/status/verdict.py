@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from admin import formation
 from admin.drift.judge import MEMBERSHIP, REFUSED
+from admin.drift.judge import SILENT as NOT_TOLD
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
 from admin.status.model import SILENT, Finding, joined, votes_in
@@ -50,9 +51,9 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
     amiss = {finding.where for finding in found}
     return [
-        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind == REFUSED else UP))
+        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (REFUSED, NOT_TOLD) else UP))
         for one in drifted
-        if not (one.kind == MEMBERSHIP and one.where in amiss)
+        if not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
     ]
 
 

@@ -47,37 +47,30 @@ class Engine:
         return SimpleNamespace(exit_code=0, events=EVENTS)
 
 
-def compared(
-    dev: Description, engine: Engine, looks: dict[str, list[Look]], monkeypatch: pytest.MonkeyPatch, *, adopting: bool
-) -> None:
-    monkeypatch.setattr(whereabouts, "look", lambda *_arguments, **_named: looks)
+def compared(dev: Description, engine: Engine, looks: dict[str, list[Look]], *, adopting: bool) -> None:
     place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    operations._compared_with_machines(place, adopting=adopting)
+    operations._compared_with_machines(place, looks, adopting=adopting)
 
 
-def test_somebody_elses_guest_is_refused_and_nothing_is_recorded_or_run(
-    dev: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_somebody_elses_guest_is_refused_and_nothing_is_recorded_or_run(dev: Description) -> None:
     engine = Engine(state(VM01))
     before = engine.export()
     with pytest.raises(AdminError) as refused:
-        compared(dev, engine, {CLUSTER: [look(guest(200, THEIRS))]}, monkeypatch, adopting=False)
+        compared(dev, engine, {CLUSTER: [look(guest(200, THEIRS))]}, adopting=False)
     assert refused.value.code == "guest-foreign"
     assert (engine.state, engine.ran) == (before, [])
 
 
-def test_a_lost_state_is_refused_with_the_command_that_brings_it_back(
-    dev: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_state_is_refused_with_the_command_that_brings_it_back(dev: Description) -> None:
     engine = Engine({"deployment": {}})
     looks = {HOST: [look(guest(101, OURS))]}
     with pytest.raises(AdminError) as refused:
-        compared(dev, engine, looks, monkeypatch, adopting=False)
+        compared(dev, engine, looks, adopting=False)
     assert refused.value.code == "state-lost"
     assert "VM 101" in refused.value.observed
     assert "make adopt STACK=dev" in refused.value.fix
     assert (engine.state, engine.ran) == ({"deployment": {}}, [])
-    compared(dev, engine, looks, monkeypatch, adopting=True)
+    compared(dev, engine, looks, adopting=True)
     assert engine.ran == ["preview"]
     assert [entry["urn"].rpartition("::")[2] for entry in engine.state["deployment"]["resources"]] == [
         *("virtual", "virtual-api", "proxmox01", "proxmox01-vm"),
@@ -85,22 +78,19 @@ def test_a_lost_state_is_refused_with_the_command_that_brings_it_back(
 
 
 def test_what_a_dying_plugin_left_is_recorded_without_being_asked(
-    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    dev: Description, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = Engine(state(VM01))
-    compared(dev, engine, {HOST: [look(guest(101, OURS))]}, monkeypatch, adopting=False)
+    compared(dev, engine, {HOST: [look(guest(101, OURS))]}, adopting=False)
     assert "ours, so recorded: proxmox01-vm" in capsys.readouterr().out
     assert len(engine.state["deployment"]["resources"]) == 5
 
 
 @pytest.mark.parametrize(("text", "kept"), [(OURS, 1), (THEIRS, 0)])
-def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(
-    dev: Description, monkeypatch: pytest.MonkeyPatch, text: str, kept: int
-) -> None:
+def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(dev: Description, text: str, kept: int) -> None:
     engine = Engine(state(VM01))
-    monkeypatch.setattr(whereabouts, "look", lambda *_, **__: {CLUSTER: [look(guest(200, text))]})
     place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    operations._without_lost(place)
+    operations._without_lost(place, {CLUSTER: [look(guest(200, text))]})
     assert len(engine.state["deployment"]["resources"]) == kept
 
 
