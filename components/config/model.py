@@ -134,7 +134,9 @@ class Installer(Model):
     """Where the Proxmox VE installer image comes from: a URL with its checksum, or a file on the outer host."""
 
     url: HttpUrl | None = Field(default=None, description="Downloaded by the outer host itself.")
-    checksum: Sha256 | None = Field(default=None, description="sha256:… of the file at the URL; Proxmox publishes it.")
+    checksum: Sha256 | None = Field(
+        default=None, description="Needed with url: sha256:… of the file there; Proxmox publishes it."
+    )
     path: AbsolutePath | None = Field(default=None, description="A file that is already on the outer host.")
 
 
@@ -368,7 +370,7 @@ class Download(Model):
     """A file that the cluster downloads by itself."""
 
     url: HttpUrl = Field(description="Where it is.")
-    checksum: Sha256 | None = Field(default=None, description="sha256:… of the file.")
+    checksum: Sha256 | None = Field(default=None, description="sha256:… of the file; refused without it.")
     file_name: FileName = Field(description="Its name on the storage, after the stack's tag.")
 
 
@@ -425,7 +427,7 @@ class ContainerTemplate(Model):
     storage: StorageName = Field(description="Storage with content vztmpl.")
     file_name: FileName = Field(description="Name of the file there; a download gets the stack's tag before it.")
     url: HttpUrl | None = Field(default=None, description="Where to download it from; removed with the container.")
-    checksum: Sha256 | None = Field(default=None, description="sha256:… of the file at the URL.")
+    checksum: Sha256 | None = Field(default=None, description="Needed with url: sha256:… of the file there.")
 
 
 class ContainerGuest(_Guest):
