@@ -47,17 +47,22 @@ class Record:
 
 @contextmanager
 def held(backend: Path, stack: str) -> Iterator[int]:
-    """Hold the stack's file; yields a descriptor for the one who starts the engine, who adds its number."""
+    """Hold the stack's file; yields a descriptor for the one who starts the engine, who adds its number.
+
+    Where another run holds it, which the engine's own lock refuses, or it cannot be held, -1: nothing is to be added.
+    """
     file = _file(backend, stack)
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        with suppress(OSError):  # held by another run, which the engine's own lock refuses; or no such thing there
+        holds = False
+        with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holds = True
             content = json.dumps({"at": time.time(), "machine": _machine(), "boot": _boot()})
             os.truncate(descriptor, 0)
             os.write(descriptor, f"{content}\n".encode())
-        yield descriptor
+        yield descriptor if holds else -1
     finally:
         os.close(descriptor)
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def heal(backend: Path) -> list[Path]:
     Args:
         backend: the `.pulumi` directory.
     """
-    healed = [file for file in backend.rglob(f"*{ATTRIBUTES}") if _json(file) is None]
+    healed = [file for file in backend.rglob(f"*{ATTRIBUTES}") if os.access(file, os.R_OK) and _json(file) is None]
     for file in healed:
         file.unlink(missing_ok=True)
     layout = backend / "meta.yaml"
@@ -56,7 +57,7 @@ def put_back(backend: Path, stack: str, ask: Callable[[str], None] | None = None
     Raises:
         AdminError: state-damaged, when there is no whole one, or only an older one and nobody to ask.
     """
-    damaged = next((file for file in _files(backend, stack) if _json(file) is None), None)
+    damaged = next((file for file in _files(backend, stack) if _is_damaged(file)), None)
     if damaged is None:
         return ""
     whole = max(_whole(_earlier(backend, damaged)), key=_written, default=None)
@@ -105,12 +106,36 @@ def _whole(files: Iterable[Path]) -> list[Path]:
     return [file for file in files if "checkpoint" in (_json(file) or {})]
 
 
-def _json(file: Path) -> State | None:
-    """The content; None when it is not whole."""
+def _is_damaged(file: Path) -> bool:
+    """Whether a state is not whole; what cannot be read may well be.
+
+    Raises:
+        AdminError: state-damaged.
+    """
     try:
-        data = file.read_bytes()
+        return _content(file.read_bytes()) is None
+    except OSError as error:
+        raise AdminError(
+            "state-damaged",
+            "the recorded state cannot be read",
+            observed=f"{file}: {error.strerror or error}",
+            expected="a file that you can read",
+            fix=f"`ls -l {file}`: work as the user to whom it belongs, or make it readable; nothing has been changed",
+        ) from None
+
+
+def _json(file: Path) -> State | None:
+    """The content; None when it is not whole, or cannot be read."""
+    try:
+        return _content(file.read_bytes())
+    except OSError:
+        return None
+
+
+def _content(data: bytes) -> State | None:
+    try:
         content = json.loads(gzip.decompress(data) if data.startswith(GZIP) else data)
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, zlib.error):  # BadGzipFile is an OSError
         return None
     return content if isinstance(content, dict) else None
 

@@ -131,6 +131,18 @@ def test_a_run_of_ours_is_known_to_live_wherever_it_runs(tmp_path: Path, *, all_
     assert not path.exists()
 
 
+def test_a_second_run_leaves_the_record_of_the_first_as_it_is(tmp_path: Path) -> None:
+    """It wrote its engine's number over it, and nobody could tell any more who holds the stack."""
+    backend = tmp_path / ".pulumi"
+    with run_record.held(backend, STACK) as record:
+        os.write(record, b"4711\n")
+        with run_record.held(backend, STACK) as second:
+            assert second == -1
+        assert recorded(backend, 4711).lives
+    with run_record.held(backend, STACK) as third:
+        assert third >= 0
+
+
 def test_a_run_on_another_machine_of_the_same_name_is_not_taken_for_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
+import pathlib
 import time
 from typing import TYPE_CHECKING
 
@@ -55,6 +57,28 @@ def test_a_whole_state_stays(backend: Path) -> None:
     assert whole(backend) == before
 
 
+def test_a_state_that_cannot_be_read_is_told_as_that_and_not_replaced(
+    backend: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when an earlier run was root's, or the file server does not answer."""
+    put(backend, "stacks/nested-pve-ha/dev.json.bak", content("before"))
+    before = whole(backend)
+    read = pathlib.Path.read_bytes
+
+    def refused(file: pathlib.Path) -> bytes:
+        if file.name == "dev.json":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(file)
+
+    with monkeypatch.context() as reading:
+        reading.setattr(pathlib.Path, "read_bytes", refused)
+        with pytest.raises(AdminError) as caught:
+            state_files.put_back(backend, "dev", lambda _question: None)
+    assert caught.value.code == "state-damaged"
+    assert "Permission denied" in caught.value.observed
+    assert whole(backend) == before
+
+
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_state_is_put_back_from_the_moment_before(backend: Path, damage: bytes) -> None:
     state = put(backend, "stacks/nested-pve-ha/dev.json", damage)
@@ -70,10 +94,11 @@ def test_a_damaged_state_is_put_back_from_the_moment_before(backend: Path, damag
     assert state_files.put_back(backend, "dev", refuse) == ""
 
 
-def test_a_compressed_state_is_put_back(backend: Path) -> None:
+@pytest.mark.parametrize("end", [b"", b"\xff" * 40], ids=["cut off", "overwritten"])
+def test_a_compressed_state_is_put_back(backend: Path, end: bytes) -> None:
     (backend / "stacks/nested-pve-ha/dev.json").unlink()
     packed = gzip.compress(content("before"))
-    state = put(backend, "stacks/nested-pve-ha/dev.json.gz", gzip.compress(content("latest"))[:20])
+    state = put(backend, "stacks/nested-pve-ha/dev.json.gz", gzip.compress(content("latest"))[:20] + end)
     put(backend, "stacks/nested-pve-ha/dev.json.gz.bak", packed)
     assert state_files.put_back(backend, "dev", refuse)
     assert state.read_bytes() == packed
