@@ -18,10 +18,14 @@ $(error error: STACK=$(STACK) is no stack name: letters, digits, - and _, the fi
 endif
 
 PY := .venv/bin/python
-STAGE := tools/stage
+# What asks make to end asks the command, which is waited for. A recipe of several commands is to live as long: its shell
+# has `trap : TERM HUP` first.
+STAGE := python3 -I -S tools/attended.py $$PPID
+ATTENDED := $(STAGE) ""
 # The lab and its tests need root; everything else runs as the caller.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NESTED_PVE_LAB_STATE,XDG_CACHE_HOME,CI)
 LAB := $(SUDO) $(PY) -m lab
+LAB_STAGE := $(SUDO) $(STAGE)
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GO_MODULES := toolchain/command toolchain/proxmoxve
@@ -29,7 +33,7 @@ GO_MODULES := toolchain/command toolchain/proxmoxve
 export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 TEST_PROGRAMS := sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck jq=jq psql=postgresql-client pg_ctlcluster=postgresql
-SHELL_SCRIPTS := tools/pr-comment tools/stage tools/debian-packages tools/python-environment .ci/run
+SHELL_SCRIPTS := tools/pr-comment tools/debian-packages tools/python-environment .ci/run
 
 # The stacks that are built in the lab; any other is for machines of your own, and runs where you are.
 LAB_STACKS := dev twonode
@@ -38,7 +42,7 @@ IN_LAB := $(filter $(STACK),$(LAB_STACKS))
 OF := $(if $(filter dev,$(STACK)),, STACK=$(STACK))
 # sudo would hide the caller's own Pulumi.
 CALLERS := env "PATH=$$PATH" $(if $(PULUMI_HOME),"PULUMI_HOME=$$PULUMI_HOME")
-ADMIN := $(if $(IN_LAB),$(LAB) run -- $(CALLERS) )$(PY) -m admin
+ADMIN := $(if $(IN_LAB),$(LAB) run --caller $$PPID -- $(CALLERS) ,$(ATTENDED) )$(PY) -m admin
 
 .PHONY: help
 help: ## List the commands
@@ -57,7 +61,7 @@ toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones inst
 
 lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)."; fi
-	@$(STAGE) "Lab" $(LAB) up
+	@$(LAB_STAGE) "Lab" $(PY) -m lab up
 
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
 	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
@@ -72,9 +76,9 @@ preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches n
 # In the lab only when something is recorded there and it runs: a stack file alone is judged without it.
 RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
 pr-report: toolchain ## What a change would do, in Markdown (BASE=revision, OUTPUT=file); fails when it is refused
-	@report=(report --stack $(STACK) $(if $(BASE),--base "$$BASE") $(if $(OUTPUT),--output "$$OUTPUT")); \
+	@trap : TERM HUP; report=(report --stack $(STACK) $(if $(BASE),--base "$$BASE") $(if $(OUTPUT),--output "$$OUTPUT")); \
 	    if $(if $(and $(IN_LAB),$(RECORDED)),$(LAB) status >/dev/null 2>&1,false); \
-	    then $(ADMIN) "$${report[@]}"; else $(PY) -m admin "$${report[@]}"; fi
+	    then $(ADMIN) "$${report[@]}"; else $(ATTENDED) $(PY) -m admin "$${report[@]}"; fi
 
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)
@@ -89,9 +93,9 @@ env: ## For a shell of your own: eval "$(make env STACK=…)" gives it the envir
 	@$(ADMIN) environment --stack $(STACK)
 
 down: venv ## Destroy the stack; then stop the lab, if it was built there
-	@$(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; $(LAB) down; exit; fi;) \
+	@trap : TERM HUP; $(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; $(LAB) down; exit; fi;) \
 	    $(ADMIN) down --stack $(STACK) $(if $(IN_LAB)$(YES),--yes) \
-	    $(if $(IN_LAB),&& $(STAGE) "Lab stopped" $(LAB) down)
+	    $(if $(IN_LAB),&& $(LAB_STAGE) "Lab stopped" $(PY) -m lab down)
 
 clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
@@ -123,9 +127,9 @@ test-toolchain: toolchain ## The plugins against the published SDKs, a real engi
 # One after another, so that no more than the labs of one folder live at a time; what works on one cluster for minutes
 # has the machine for itself, as its nodes fence themselves when they starve.
 test-lab: toolchain ## The lab tier only (needs root)
-	@$(STAGE) "Lab tests: the lab and its stand-ins" $(SUDO) $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
-	@$(STAGE) "Lab tests: the main job" $(SUDO) $(PY) -m pytest -q tests/lab/job
-	@$(STAGE) "Lab tests: bad input and bad worlds" $(SUDO) $(PY) -m pytest -q tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: the main job" $(PY) -m pytest -q tests/lab/job
+	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PY) -m pytest -q tests/lab/bad_worlds
 
 lint: venv ## Formatting, lint and types of Python, shell and Go
 	@tools/debian-packages shellcheck=shellcheck

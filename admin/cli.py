@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the types at run time
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ import typer
 from admin.errors import AdminError
 from admin.narration import err, out, stage
 from onnode.errors import StepError
+from tools import attended
 
 if TYPE_CHECKING:
     from admin.drift.judge import Drift
@@ -163,9 +163,7 @@ def docs() -> None:
 
 def main() -> None:
     """Run the command line; a refusal is printed with its code and exits 1, and no traceback is ever shown."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` leaves it
-            signal.signal(number, signal.default_int_handler)  # all are the wish to end, in order
+    attended.interrupt_once()
     try:
         app()
     except StepError as error:

@@ -47,7 +47,7 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Say what begins, and how long it took; the same form as tools/stage."""
+    """Say what begins, and how long it took; the same form as tools/attended.py."""
     started = time.monotonic()
     out.print(f"\n▸ {name}", markup=False)
     try:

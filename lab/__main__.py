@@ -31,6 +31,7 @@ from lab.errors import LabError
 from lab.options import Options
 from lab.settings import Invoker, Settings
 from lab.shape import SHAPES
+from tools import attended
 
 app = typer.Typer(
     help="The lab: an isolated world for the cluster, on this machine.", no_args_is_help=True, add_completion=False
@@ -100,10 +101,14 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="for programs
 
 
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
-def run(command: Annotated[list[str], typer.Argument(help="after --")]) -> None:
+def run(
+    command: Annotated[list[str], typer.Argument(help="after --")],
+    *,
+    caller: Annotated[int, typer.Option(help="number of a make process, whose end ends the command")] = 0,
+) -> None:
     """Run a command in the administrator's place, as the user who called sudo. Needs root."""
     host.require_root("run")
-    lifecycle.enter(Settings.from_environment(), command)
+    attended.end(lifecycle.enter(Settings.from_environment(), command, caller))
 
 
 @app.command()
@@ -195,6 +200,7 @@ def storage_restore(name: Name) -> None:
 
 def main() -> int:
     """Run the command line; a refusal is printed with its code and exits 1."""
+    attended.interrupt_once()
     try:
         app()
     except LabError as error:

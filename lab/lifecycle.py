@@ -19,6 +19,7 @@ from lab import cgroups, host, image, isolation, messages
 from lab.errors import LabError
 from lab.options import Options, write_record
 from lab.settings import NODE_FILES, PROJECT, Invoker
+from tools import attended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,8 +222,18 @@ def way_in(settings: Settings) -> list[str]:
     return ["nsenter", f"--target={init_process(settings)}", "--net", "--mount", "--pid"]
 
 
-def enter(settings: Settings, command: list[str]) -> None:
-    """Become `command` in the administrator's place, as the invoking user, with this environment and directory.
+def enter(settings: Settings, command: list[str], caller: int = 0) -> int:
+    """Run `command` in the administrator's place, as the invoking user, with this environment and directory.
+
+    What asks this process to end asks the command, and its end is waited for.
+
+    Args:
+        settings: of the lab.
+        command: with its arguments.
+        caller: the process number of the make that is served; 0 for none.
+
+    Returns:
+        The command's exit code, less than 0 where a signal ended it.
 
     Raises:
         LabError: lab-not-running.
@@ -246,4 +257,5 @@ def enter(settings: Settings, command: list[str]) -> None:
     if invoker.uid != 0:
         environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}
     # The shell's directory is lost on the way into another mount namespace.
-    os.execvpe(way[0], [*way, *drop, "env", f"--chdir={Path.cwd()}", "--", *command], environment)  # noqa: S606 - no shell is wanted
+    command = [*way, *drop, "env", f"--chdir={Path.cwd()}", "--", *command]
+    return attended.run(command, environment, caller=caller, within=True)

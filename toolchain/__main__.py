@@ -15,6 +15,7 @@ from toolchain import build, home, parts
 from toolchain.errors import ToolchainError
 from toolchain.golang import find_go, named_failure
 from toolchain.progress import BuildProgress
+from tools import attended
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +104,7 @@ def _named(error: OSError) -> ToolchainError:
 
 def main() -> None:
     """Run the command line; refusals are printed, not raised."""
+    attended.interrupt_once()
     try:
         app()
     except ToolchainError as error:

@@ -5,13 +5,12 @@ Each is named and leaves the cluster as it was; the next run goes on from there,
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.support.bad_world import refusal, succeeded
+from tests.support.processes import end_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +87,7 @@ def a_run_is_killed_during_a_join(world: BadWorld) -> None:
     try:
         assert world.eventually(lambda: "pve2" in members(world, "pve1"), 120)
     finally:
-        os.killpg(run.pid, signal.SIGKILL)
+        end_all(run.pid)
         run.wait()
 
 

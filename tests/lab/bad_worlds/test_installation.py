@@ -7,14 +7,13 @@ cluster stands, a second run changes nothing, and destroying it leaves the host 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.support.bad_world import refusal, succeeded
 from tests.support.outer_host import OUTER, difference, look
+from tests.support.processes import end_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +101,7 @@ def a_run_is_killed_while_it_makes_a_vm(world: BadWorld) -> None:
         shell(world, STOP_AT_FIRST_VM)
         assert "process" in refusal(world.admin("up"), "stack-locked")
     finally:
-        os.killpg(run.pid, signal.SIGKILL)
+        end_all(run.pid)
         run.wait()
         shell(world, "systemctl kill --signal=CONT pveproxy")
 

@@ -53,7 +53,7 @@ def checkout(tmp_path: Path) -> Path:
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
     (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "stage").symlink_to(ROOT / "tools" / "stage")
+    (tmp_path / "tools" / "attended.py").symlink_to(ROOT / "tools" / "attended.py")
     # As new as a file can be: nothing has to be made first.
     (tmp_path / "requirements.txt").touch()
     (tmp_path / ".venv" / ".complete").touch()

@@ -1,0 +1,207 @@
+"""What asks make to end asks the command that make runs, once, and make waits until it has ended; with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.processes import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMIT_S = 20.0
+
+# In the place of this project's Python: what works takes a while to end in order, and the lab's way in is a shell that is
+# the parent of what it runs, as nsenter is.
+PYTHON = """\
+#!{python}
+import os, signal, sys, time
+from pathlib import Path
+here, arguments = Path({here!r}), sys.argv[1:]
+def say(word):
+    with (here / "said").open("a") as said:
+        said.write(word + "\\n")
+def asked(number, frame):
+    say(signal.Signals(number).name)
+    time.sleep(0.5)
+    say("ended in order")
+    os._exit(130)
+if arguments[:3] == ["-m", "lab", "run"]:
+    sys.path.insert(0, {root!r})
+    from tools import attended
+    way_in = ["sh", "-c", '"$@"; exit $?', "sh"]
+    attended.end(attended.run([*way_in, *arguments[6:]], caller=int(arguments[4]), within=True))
+if arguments[:2] != [*{busy!r}]:
+    sys.exit()
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, asked)
+say("begun")
+time.sleep(60)
+"""
+PLAIN = "up:\n\t@.venv/bin/python -m admin up && true\n"
+
+
+class Making:
+    """A run of make in a session of its own, with a command that does not end by itself."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.said_file = directory / "said"
+        self.marker = f"attended-{os.getpid()}-{time.monotonic_ns()}"
+        (directory / "tools").symlink_to(ROOT / "tools")
+        (directory / ".venv" / "bin").mkdir(parents=True)
+        # As new as a file can be: nothing has to be made first.
+        (directory / "requirements.txt").touch()
+        (directory / ".venv" / ".complete").touch()
+        self.makefile = ROOT / "Makefile"
+
+    def start(self, *words: str, busy: tuple[str, str] = ("-m", "admin")) -> subprocess.Popen[str]:
+        python = self.directory / ".venv" / "bin" / "python"
+        names = {"python": sys.executable, "here": str(self.directory), "root": str(ROOT), "busy": busy}
+        python.write_text(PYTHON.format(**names))
+        python.chmod(0o755)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        making = subprocess.Popen(
+            ["make", "--file", str(self.makefile), "SUDO=", *words],
+            cwd=self.directory,
+            env=environment | {"MARKER": self.marker},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert eventually(lambda: self.said() == ["begun"], LIMIT_S), self.said()
+        return making
+
+    def said(self) -> list[str]:
+        return self.said_file.read_text().splitlines() if self.said_file.exists() else []
+
+    def left(self) -> list[int]:
+        """The processes of this run."""
+        found = []
+        for file in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if self.marker.encode() in file.read_bytes():
+                    found.append(int(file.parent.name))
+        return found
+
+
+@pytest.fixture
+def making(tmp_path: Path) -> Iterator[Making]:
+    making = Making(tmp_path)
+    yield making
+    for pid in making.left():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("up", "STACK=home"),
+        ("down", "STACK=home"),
+        ("pr-report", "STACK=home"),
+        ("up", "STACK=dev"),
+        ("down", "STACK=dev"),
+    ],
+    ids=" ".join,
+)
+def test_a_signal_to_make_ends_the_run_in_order(making: Making, words: tuple[str, ...], number: signal.Signals) -> None:
+    make = making.start(*words)
+    make.send_signal(number)
+    said, _ = make.communicate(timeout=LIMIT_S)
+    assert making.said() == ["begun", number.name, "ended in order"], said
+    assert make.returncode != 0
+    assert "Next:" not in said
+    assert "Lab stopped" not in said
+    assert not making.left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_make_ends_the_build_of_its_tools(making: Making, number: signal.Signals) -> None:
+    make = making.start("up", "STACK=home", busy=("-m", "toolchain"))
+    make.send_signal(number)
+    said, _ = make.communicate(timeout=LIMIT_S)
+    assert making.said() == ["begun", number.name, "ended in order"]
+    assert "✗ Pulumi engine and plugins failed after" in said
+    assert not making.left()
+
+
+@pytest.mark.parametrize("stack", ["home", "dev"])
+def test_ctrl_c_asks_once(making: Making, stack: str) -> None:
+    """It reaches everybody at the terminal by itself."""
+    make = making.start("up", f"STACK={stack}")
+    os.killpg(make.pid, signal.SIGINT)
+    make.communicate(timeout=LIMIT_S)
+    assert making.said() == ["begun", "SIGINT", "ended in order"]
+    assert not making.left()
+
+
+@pytest.mark.parametrize("stack", ["home", "dev"])
+def test_a_make_that_is_killed_is_missed(making: Making, stack: str) -> None:
+    make = making.start("up", f"STACK={stack}")
+    make.kill()
+    make.communicate(timeout=LIMIT_S)
+    assert eventually(lambda: not making.left(), LIMIT_S)
+    assert making.said() == ["begun", "SIGTERM", "ended in order"]
+
+
+def test_without_it_make_passes_no_hangup_on(making: Making) -> None:
+    """Else the tests above would show nothing."""
+    making.makefile = making.directory / "Makefile"
+    making.makefile.write_text(PLAIN)
+    make = making.start("up")
+    make.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert make.poll() is None
+    assert making.said() == ["begun"]
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tools import attended; attended.run(['cat'])"
+    ignoring = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", program]
+    with subprocess.Popen(ignoring, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin
+        assert run.stdout
+        run.stdin.write("a\n")
+        run.stdin.flush()
+        assert run.stdout.readline() == "a\n"
+        run.send_signal(signal.SIGHUP)
+        run.stdin.write("b\n")
+        run.stdin.flush()
+        assert run.stdout.readline() == "b\n"
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 7", 7), ("kill -TERM $$", -signal.SIGTERM), ("true", 0)])
+def test_it_ends_as_the_command_does(command: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "tools/attended.py", "0", "Name", "sh", "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stdout.startswith("\n▸ Name\n")
+    assert ("✓ Name (0 s)" in done.stdout) == (code == 0)
+    assert ("✗ Name failed" in done.stderr) == (code != 0)
+
+
+def test_a_command_that_is_not_there_is_named() -> None:
+    command = [sys.executable, "-I", "-S", "tools/attended.py", "0", "", "no-such-command"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr == "error: no-such-command cannot be run: No such file or directory\n"

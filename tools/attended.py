@@ -1,0 +1,166 @@
+"""Runs a command for `make`, so that what asks make to end asks the command, and make waits until it has.
+
+    python3 -I -S tools/attended.py MAKE NAME COMMAND…
+
+MAKE is the process that is served (0: nobody's), NAME what to call this stage of its work (empty: nothing is said).
+
+GNU make passes SIGTERM on to the command of a recipe only, which may be a shell that dies of it or, under sudo, belong
+to somebody else; SIGHUP it does not pass on at all. In both cases it waits for its commands with that signal blocked:
+that is seen here. A command that is entered through `nsenter` is asked itself: nsenter would die of the signal alone.
+With the standard library only, and little of it: it is started for every command of daily work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+TYPE_CHECKING = False  # `typing` is slow to load
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+PR_SET_PDEATHSIG = 1
+ASKING = (signal.SIGTERM, signal.SIGHUP)
+POLL_S = 0.2
+SOON_S = 0.02
+
+
+def run(command: list[str], environment: dict[str, str] | None = None, *, caller: int = 0, within: bool = False) -> int:
+    """Run a command to its end; its exit code, less than 0 where a signal ended it.
+
+    Args:
+        command: with its arguments.
+        environment: this process's own by default.
+        caller: the process number of the make that is served; 0 for none.
+        within: it is the command's only child that is asked, and the command ends with that.
+    """
+    # What is ignored stays so: `nohup`.
+    asking = {number for number in ASKING if signal.getsignal(number) != signal.SIG_IGN}
+    # Ctrl-C reaches the command by itself, as it does everybody at the terminal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGINT, *asking})
+    child = os.fork()
+    if child == 0:
+        _become(command, os.environ if environment is None else environment)
+    return os.waitstatus_to_exitcode(_wait(child, asking, _Caller(caller), within=within))
+
+
+def interrupt_once() -> None:
+    """Let SIGTERM and SIGHUP interrupt this process as Ctrl-C does: once, as a closed terminal says so more than once."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for number in asking:
+            signal.signal(number, lambda _number, _frame: None)
+        raise KeyboardInterrupt
+
+    asking = [number for number in ASKING if signal.getsignal(number) != signal.SIG_IGN]  # as `nohup` leaves it
+    for number in asking:
+        signal.signal(number, interrupt)
+
+
+def end(code: int) -> NoReturn:
+    """End as a command did that was run: with its exit code, or of the same signal."""
+    if code >= 0:
+        sys.exit(code)
+    if code != -signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
+    sys.exit(1)
+
+
+def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        os.write(2, f"error: {command[0]} cannot be run: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _wait(child: int, asking: set[signal.Signals], caller: _Caller, *, within: bool) -> int:
+    """Wait for the end of the child, passing on what asks for it; its wait status."""
+    pending: list[int] = []
+    while True:
+        got = signal.sigtimedwait({signal.SIGCHLD, signal.SIGINT, *asking}, SOON_S if pending else POLL_S)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        number = got.si_signo if got is not None and got.si_signo in asking else caller.asks_with(asking)
+        if number:
+            pending.append(number)
+            caller = _Caller(0)  # which has asked now, on whichever way
+        pending = [number for number in pending if not _passed_on(number, child, within=within)]
+
+
+def _passed_on(number: int, child: int, *, within: bool) -> bool:
+    """Whether there was somebody to ask; nsenter takes a moment to start its child."""
+    asked = _children(child) if within else [child]
+    for pid in asked:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(asked)
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as listed:  # noqa: PTH123 - pathlib is slow to load
+        return [int(child) for child in listed.read().split()]
+    return []
+
+
+class _Caller:
+    """The make that is served."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._started = _status(pid)[0] if pid else ""
+
+    def asks_with(self, asking: set[signal.Signals]) -> int:
+        """The signal that it got since, SIGTERM when it is gone; 0 while it wants nothing."""
+        if not self._pid:
+            return 0
+        started, blocked = _status(self._pid)
+        if started != self._started or not started:
+            return int(signal.SIGTERM)
+        return next((number for number in asking if blocked >> number - 1 & 1), 0)
+
+
+def _status(pid: int) -> tuple[str, int]:
+    """When a process started, and the mask of signals that it blocks; nothing of one that is gone. proc(5)."""
+    with suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
+            fields = stat.read().rpartition(")")[2].split()
+        return ("" if fields[0] == "Z" else fields[19]), int(fields[29])
+    return "", 0
+
+
+def _stage(name: str, caller: int, command: list[str]) -> int:
+    if not name:
+        return run(command, caller=caller)
+    started = time.monotonic()
+    _say(1, f"\n▸ {name}")
+    code = run(command, caller=caller)
+    took = time.monotonic() - started
+    if code == 0:
+        _say(1, f"✓ {name} ({took:.0f} s)")
+    else:
+        how = f"exit code {code}" if code > 0 else signal.strsignal(-code)
+        _say(2, f"✗ {name} failed after {took:.0f} s ({how})")
+    return code
+
+
+def _say(to: int, text: str) -> None:
+    """In UTF-8, whatever the caller's locale is."""
+    with suppress(OSError):
+        os.write(to, f"{text}\n".encode())
+
+
+if __name__ == "__main__":
+    end(_stage(sys.argv[2], int(sys.argv[1]), sys.argv[3:]))
