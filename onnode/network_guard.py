@@ -1,7 +1,8 @@
 """The dead man's switch: a change of this machine's network undoes itself unless a new login confirms it.
 
 Before the change the files are copied and a timer of systemd is started, which needs neither this program nor its
-connection. A login that works after the change stops it; otherwise it puts the files back and reloads them.
+connection. A login that works after the change stops it; otherwise it puts the files back and reloads them. A timer
+does not survive a reboot: the files are then put back before the network comes up.
 """
 
 from __future__ import annotations
@@ -25,15 +26,25 @@ ARMED = f"{DIRECTORY}/armed"
 REVERTED = f"{DIRECTORY}/reverted"
 CONFIRMED = f"{DIRECTORY}/confirmed"
 SCRIPT = f"{DIRECTORY}/undo"
+AT_BOOT = "/etc/systemd/system/networking.service.d"  # read at boot; systemd need not be told of it now
+AT_BOOT_FILE = f"{AT_BOOT}/{UNIT}.conf"
 WAITING = "/etc/network/interfaces.new"  # what Proxmox' own API is about to apply, also at the next boot
 
-# A rename decides who comes first, the confirmation or this script. ifreload's exit code counts warnings, too.
+# A rename decides who comes first, the confirmation or this script. At boot it also ends what a shutdown broke off.
+# ifreload's exit code counts warnings, too.
 UNDO = f"""\
 #!/bin/sh
-mv {ARMED} {REVERTED} || exit 0
+mv {ARMED} {REVERTED} || {{ [ "$1" = boot ] && [ -e {REVERTED} ]; }} || exit 0
 while read -r path; do cp "{DIRECTORY}/before$path" "$path"; done < {DIRECTORY}/present
 while read -r path; do rm -f "$path"; done < {DIRECTORY}/absent
+rm -f {AT_BOOT_FILE}
+[ "$1" = boot ] && exit 0
 for attempt in 1 2 3 4 5; do ifreload -a && break; sleep 2; done
+"""
+UNDO_AT_BOOT = f"""\
+# Of nested-pve-ha, for as long as a change of the network is not confirmed.
+[Service]
+ExecStartPre=-/bin/sh {SCRIPT} boot
 """
 
 
@@ -61,12 +72,16 @@ def arm(machine: Machine, what: str, *, anew: bool = False) -> None:
         StepError: of the command that failed; nothing has been changed then.
     """
     _stop(machine)
-    if anew or not machine.exists(ARMED):
-        _remember(machine, {*interfaces_file.files(machine), interfaces_file.FILE, WAITING}, what)
+    fresh = anew or not machine.exists(ARMED)
+    if fresh:
+        _remember(machine, {*interfaces_file.files(machine), interfaces_file.FILE, WAITING})
     machine.check(
         ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", f"--on-active={AFTER_S}",
          "--timer-property=AccuracySec=1s", "/bin/sh", SCRIPT],
     )  # fmt: skip
+    if fresh:  # only where a timer runs, or else a boot long after would undo what others have changed since
+        machine.write(AT_BOOT_FILE, UNDO_AT_BOOT)
+        machine.write(ARMED, what, mode=0o600)
 
 
 def _stop(machine: Machine) -> None:
@@ -76,7 +91,7 @@ def _stop(machine: Machine) -> None:
     machine.run(["systemctl", "reset-failed", f"{UNIT}.service"])
 
 
-def _remember(machine: Machine, paths: Iterable[str], what: str) -> None:
+def _remember(machine: Machine, paths: Iterable[str]) -> None:
     machine.remove_tree(DIRECTORY)
     texts = {path: machine.read(path) for path in sorted(paths)}
     for path, text in texts.items():
@@ -87,7 +102,6 @@ def _remember(machine: Machine, paths: Iterable[str], what: str) -> None:
     for name, found in listed.items():
         machine.write(f"{DIRECTORY}/{name}", "".join(f"{path}\n" for path in found), mode=0o600)
     machine.write(SCRIPT, UNDO, mode=0o700)
-    machine.write(ARMED, what, mode=0o600)
 
 
 def confirm(machine: Machine) -> None:
@@ -101,6 +115,8 @@ def confirm(machine: Machine) -> None:
     except FileNotFoundError:
         raise reverted(machine) from None
     _stop(machine)
+    machine.remove(AT_BOOT_FILE)
+    machine.remove_empty(AT_BOOT)
     machine.remove_tree(DIRECTORY)
 
 
@@ -116,6 +132,6 @@ def reverted(machine: Machine) -> StepError:
     return StepError(
         "network-reverted",
         "a change of the machine's network was put back, because no new login came after it",
-        observed=f"{what}; nobody logged in within {AFTER_S} s of it",
+        observed=f"{what}; nobody logged in within {AFTER_S} s of it, or before the machine was started anew",
         expected="that the machine can still be reached over SSH after the change",
     )

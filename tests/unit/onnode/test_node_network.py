@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.support.fake_machine import FakeMachine
 
 FILE = "/etc/network/interfaces"
+AT_BOOT = "/etc/systemd/system/networking.service.d"
 BEFORE = """\
 auto lo
 iface lo inet loopback
@@ -69,17 +70,29 @@ class Timers:
     def shell(self, arguments: list[str], _stdin: str) -> int:
         """Run the very script, on the files of the test's machine."""
         text = self.machine.read(arguments[0])
+        at_boot = arguments[1:] == ["boot"]
         if text is None:
             return 127
         root = str(self.machine.path("/")).rstrip("/")
         text = (
             text.replace("/var/lib", f"{root}/var/lib")
+            .replace("/etc/systemd", f"{root}/etc/systemd")
             .replace('"$path"', f'"{root}$path"')
             .replace("ifreload -a", "true")
         )
-        subprocess.run(["/bin/sh", "-c", text], check=True)
-        self.machine.programs["ifreload"](["-a"], "")
+        subprocess.run(["/bin/sh", "-c", text, *arguments], check=True)
+        if not at_boot:
+            self.machine.programs["ifreload"](["-a"], "")
         return 0
+
+    def boot(self) -> None:
+        """Start the machine anew: timers are gone, and what is to be done before the network comes up is done."""
+        self.running = None
+        settings = (self.machine.read(f"{AT_BOOT}/{name}") or "" for name in self.machine.names(AT_BOOT))
+        for line in "".join(settings).splitlines():
+            if line.startswith("ExecStartPre=-/bin/sh "):
+                self.shell(line.split()[1:], "")
+        self.machine.programs["ifreload"](["-a"], "")
 
 
 @pytest.fixture
@@ -130,6 +143,24 @@ class TestNodeNetwork:
         assert run(machine, node_network.STEP, WANTED).changed, "the next run tries again, armed again"
         assert timers.running is not None
 
+    def test_a_reboot_before_the_confirmation_puts_it_back_too(self, machine: FakeMachine, timers: Timers) -> None:
+        run(machine, node_network.STEP, WANTED)
+        timers.boot()
+        assert machine.read(FILE) == BEFORE
+        assert machine.names(AT_BOOT) == []
+        with pytest.raises(StepError) as reverted:
+            run(machine, confirm_network.STEP, None)
+        assert "started anew" in reverted.value.observed
+
+    def test_a_reboot_after_the_confirmation_changes_nothing(self, machine: FakeMachine, timers: Timers) -> None:
+        run(machine, node_network.STEP, WANTED)
+        assert machine.names(AT_BOOT)
+        run(machine, confirm_network.STEP, None)
+        assert not machine.exists(AT_BOOT)
+        after = machine.read(FILE)
+        timers.boot()
+        assert machine.read(FILE) == after != BEFORE
+
     def test_a_stanza_of_an_included_file_comes_back_too(self, machine: FakeMachine, timers: Timers) -> None:
         own = "iface nic1 inet manual\n\tethtool-ethernet-wol g\n"
         machine.write("/etc/network/interfaces.d/links", own)
@@ -146,6 +177,17 @@ class TestNodeNetwork:
         assert failed.value.code == "command-failed"
         assert machine.read(FILE) == BEFORE
         assert machine.ran("ifreload") == []
+        machine.write(FILE, "what the user wrote later\n")
+        timers.boot()
+        assert machine.read(FILE) == "what the user wrote later\n"
+
+    def test_a_shutdown_in_the_middle_of_the_undoing_is_ended_at_boot(
+        self, machine: FakeMachine, timers: Timers
+    ) -> None:
+        run(machine, node_network.STEP, WANTED)
+        machine.path(network_guard.ARMED).rename(machine.path(network_guard.REVERTED))
+        timers.boot()
+        assert machine.read(FILE) == BEFORE
 
     def test_an_address_that_does_not_come_up(self, machine: FakeMachine, timers: Timers) -> None:
         machine.programs["ifreload"] = lambda *_: Result(("ifreload",), 1, err="error: nic1: cable is missing")
