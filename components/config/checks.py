@@ -254,6 +254,35 @@ def managed_interfaces(config: Config) -> Iterator[Problem]:
                 yield Problem(f"nodes[{n}].links[{i}].interface", message, fix)
 
 
+def cut_offs(config: Config) -> Iterator[Problem]:
+    """What the configuration shows of a change that would cut a machine off: its management interface, its network."""
+    for n, node in enumerate(config.nodes):
+        if not (isinstance(node, ExistingNode) and node.manage_network):
+            continue
+        ends = [(path, found) for path, found in _named(config, n, node) if found.address.ip != node.address]
+        for path, found in ends:
+            if found.name == node.management_interface:
+                message = f"{found.name} carries {node.name}'s management address, so it does not get {found.address}"
+                fix = f"name another interface, or correct nodes[{n}].managementInterface if it is another one"
+                yield Problem(f"{path}.interface", message, fix)
+            if found.address.network.overlaps(config.management_network.subnet):
+                subnet = config.management_network.subnet
+                message = f"{found.address} on {found.name} takes over addresses of the management subnet {subnet}"
+                yield Problem(f"{path}.address", message, "use an address of another network")
+        for (_, one), (path, two) in combinations(ends, 2):
+            if ".networks[" in path and one.address.network.overlaps(two.address.network):
+                message = f"{two.address} on {two.name} overlaps {one.address} on {one.name}"
+                yield Problem(f"{path}.address", message, "give each interface a network of its own")
+
+
+def _named(config: Config, n: int, node: ExistingNode) -> list[tuple[str, topology.Interface]]:
+    """The addresses of a node that have an interface, each with its place in the configuration."""
+    ends = enumerate(zip(node.links, config.cluster.links, strict=False))
+    links = [f"nodes[{n}].links[{i}]" for i, (end, _) in ends if end.interface is not None]
+    paths = [*links, *(f"nodes[{n}].networks[{i}]" for i in range(len(node.networks)))]
+    return list(zip(paths, topology.interfaces(config, node), strict=False))
+
+
 def capacity(config: Config) -> Iterator[Problem]:
     """Nodes fit on their outer host; a starved host delays tokens until nodes are fenced."""
     for h, host in enumerate(config.outer_hosts):
@@ -472,6 +501,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     link_mtus,
     existing_attachments,
     managed_interfaces,
+    cut_offs,
     capacity,
     installer,
     nfs_export,

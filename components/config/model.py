@@ -272,6 +272,10 @@ class ExistingNode(_Node):
     links: tuple[LinkAttachment, ...] = Field(description="Its end of each of the cluster's links, in their order.")
     networks: tuple[Attachment, ...] = Field(default=(), description="Its addresses on further networks: storage.")
     manage_network: bool = Field(default=False, description="Configure the interfaces above; false only verifies them.")
+    management_interface: InterfaceName = Field(
+        default="vmbr0",
+        description="Where its management address is, as Proxmox' installer has it. manageNetwork leaves it alone.",
+    )
 
 
 Node = Annotated[NestedNode | ExistingNode, Field(discriminator="kind")]

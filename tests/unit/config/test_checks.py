@@ -68,6 +68,11 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("physical", "existing_attachments", {"nodes.0.links.1.interface": "eth1"}, "nodes[0].links[1].interface", "eth1 is used already", "interface of its own"),
     ("physical", "managed_interfaces", {"nodes.1.links.1.interface": "lo"}, "nodes[1].links[1].interface", "lo is the loopback", "name a network interface"),
     ("physical", "managed_interfaces", {"nodes.1.networks.0.interface": "lo"}, "nodes[1].networks[0].interface", "lo is the loopback", "name a network interface"),
+    ("physical", "cut_offs", {"nodes.0.links.0.interface": "vmbr0"}, "nodes[0].links[0].interface", "vmbr0 carries pve1's management address", "managementInterface"),
+    ("physical", "cut_offs", {"nodes.0.networks.0.interface": "vmbr0"}, "nodes[0].networks[0].interface", "does not get 10.30.1.101/24", "another interface"),
+    ("physical", "cut_offs", {"nodes.0.managementInterface": "eth1"}, "nodes[0].links[0].interface", "eth1 carries pve1's management address", "managementInterface"),
+    ("physical", "cut_offs", {"nodes.1.networks.0.address": "192.168.0.222/24"}, "nodes[1].networks[0].address", "takes over addresses of the management subnet 192.168.0.0/24", "another network"),
+    ("physical", "cut_offs", {"nodes.1.networks.0.address": "10.20.1.222/24"}, "nodes[1].networks[0].address", "overlaps 10.20.1.102/24 on eth2", "network of its own"),
     ("physical", "managed_interfaces", {"cluster.links.0.mtu": 9000, "nodes.2.links.0": {"address": "192.168.0.103", "interface": "vmbr0"}}, "nodes[2].links[0].interface", "vmbr0 carries pve3's management address, so its MTU is not set to 9000", "on pve3 yourself"),
     ("dev", "capacity", {"nodes.0.memoryMib": 8000}, "outerHosts[0].memoryMib", "12096 MiB of memory together, more than 8192 MiB", "lower memoryMib of the nodes, raise outerHosts[0].memoryMib"),
     ("dev", "capacity", {"nodes.0.diskGib": 100}, "outerHosts[0].diskGib", "164 GiB of disk together, more than 128 GiB", "lower diskGib of the nodes, raise outerHosts[0].diskGib"),
@@ -142,6 +147,8 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
 
 # Changes that a check must not take for a mistake.
 GOOD: list[tuple[str, dict[str, Any]]] = [
+    ("physical", {"nodes.0.links.0.interface": "vmbr0", "nodes.0.managementInterface": "vmbr1"}),
+    ("physical", {"nodes.0.links.0.interface": "vmbr0", "nodes.0.manageNetwork": False}),
     ("dev", {}),
     ("twonode", {}),
     ("physical", {}),
