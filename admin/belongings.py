@@ -15,7 +15,7 @@ from admin.errors import AdminError
 from admin.interrupted import IDS
 from admin.outer_vms import VM_TYPE
 from components.config.model import NestedNode, VmGuest
-from onnode.pve import TAG, stack_tag
+from onnode.pve import stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -269,22 +269,11 @@ def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str) -> None:
     what = "what is described is there already, and this stack did not make it"
     said = {
         "observed": "; ".join(thing.shown for _, thing in same),
-        "expected": f"nothing of that number or name, or this stack's mark: {mark(same[0][1], stack)}",
+        "expected": f"nothing of that number or name, or this stack's mark: {marks.mark(same[0][1], stack)}",
         "fix": "; ".join(dict.fromkeys(need.other for need, _ in same))
         + "; only if it is this stack's own and lost its mark, put the mark back",
     }
-    if code == "foreign-vmid":
-        raise AdminError("foreign-vmid", what, **said)
-    if code == "foreign-bridge":
-        raise AdminError("foreign-bridge", what, **said)
-    if code == "guest-foreign":
-        raise AdminError("guest-foreign", what, **said)
-    raise AdminError("ha-foreign", what, **said)
-
-
-def mark(thing: Thing, stack: str) -> str:
-    """The mark that such a thing of the stack carries."""
-    return f"tags {TAG} and {stack_tag(stack)}" if thing.kind in _GUESTS else f"comment {stack_tag(stack)}"
+    raise marks.foreign(code, what, **said)
 
 
 def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]]) -> None:

@@ -92,6 +92,17 @@ class HostNetwork:
 
 
 @dataclass(frozen=True)
+class Ownership:
+    """Steps ``ownership`` and, when removed, ``delete-guard``: nothing is there, or it carries this stack's mark."""
+
+    machines: list[Machine]  # any of them can tell
+    stack: str
+    kind: str  # of admin.marks
+    name: str
+    code: str  # of the refusal
+
+
+@dataclass(frozen=True)
 class LinkMtu:
     """The largest packet, in bytes with IP header, that a link must carry."""
 
@@ -265,6 +276,8 @@ STEPS: dict[str, type[Any]] = {
     "node-network": NodeNetworks,
     "arm-network": HostNetwork,
     "confirm-network": HostNetwork,
+    "ownership": Ownership,
+    "delete-guard": Ownership,
     "link-preflight": LinkPreflight,
     "create-cluster": CreateCluster,
     "join-node": JoinNode,

@@ -19,7 +19,7 @@ from admin.errors import AdminError
 from onnode.pve import TAG, parse_guest_config, stack_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from admin.ssh import Connection
 
@@ -117,6 +117,49 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
     there = names[0].decode(errors="replace").split("\n")[:-1] if names else []
     things = (*read(files, node, stack), *image_files(there, node, stack))
     return Look(connection.machine.name, node, quorate(about), things, cluster(about))
+
+
+def refuse_silent(looks: Mapping[str, Look]) -> None:
+    """Refuse machines that cannot tell what is there: their guests would be taken for gone. Pure.
+
+    Raises:
+        AdminError: command-failed.
+    """
+    silent = [name for name, seen in looks.items() if not seen.quorate]
+    if silent:
+        raise AdminError(
+            "command-failed",
+            "a machine cannot tell which guests there are",
+            observed=f"/etc/pve of {', '.join(silent)} is not mounted, or its cluster has no quorum",
+            expected="a mounted /etc/pve, with quorum where the machine is in a cluster",
+            fix="`systemctl status pve-cluster` and `pvecm status` there; then run the same command again",
+        )
+
+
+def same(thing: Thing, kind: str, name: str) -> bool:
+    """Whether a thing has that name among its kind; VMs and containers share their numbers. Pure."""
+    return thing.name == name and _class(thing.kind) == _class(kind)
+
+
+def _class(kind: str) -> str:
+    return VM if kind == CONTAINER else kind
+
+
+def mark(thing: Thing, stack: str) -> str:
+    """The mark that such a thing of the stack carries; pure."""
+    guest = _class(thing.kind) == VM
+    return f"tags {TAG} and {stack_tag(stack)}" if guest else f"comment {stack_tag(stack)}"
+
+
+def foreign(code: str, what: str, **said: str) -> AdminError:
+    """The refusal of what is somebody else's, by the code of its kind; pure."""
+    if code == "foreign-vmid":
+        return AdminError("foreign-vmid", what, **said)
+    if code == "foreign-bridge":
+        return AdminError("foreign-bridge", what, **said)
+    if code == "guest-foreign":
+        return AdminError("guest-foreign", what, **said)
+    return AdminError("ha-foreign", what, **said)
 
 
 def unpack(archive: bytes) -> dict[str, str]:

@@ -112,9 +112,19 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         if planned.changed:
             confirm("Make these changes?")
     with stage("Run"):
-        run = _judged(place, "up", "--yes", "--skip-preview", *refresh, on_event=_tell_of_design if yes else None)
+        run = _made(place, refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
     return Result(bool(run.changed), [one for one in found if one.kind in (REFUSED, SILENT)])
+
+
+def _made(place: Place, refresh: Sequence[str], on_event: Callable[[Event], None] | None = None) -> engine.Run:
+    """The run itself. A VM that somebody made in the very moment of ours is recorded by then, and forgotten again."""
+    try:
+        return _judged(place, "up", "--yes", "--skip-preview", *refresh, on_event=on_event)
+    except RunError as error:
+        if any(failure.code == "foreign-vmid" for failure in error.failures):
+            _without_foreign(replace(place, state=place.engine.export() or _EMPTY))
+        raise
 
 
 def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
@@ -314,6 +324,12 @@ def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *
 def _without_lost(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
     """Forget what is somebody else's by now: it is not ours to destroy."""
     return _forgotten(place, belongings.lost(belongings.recorded(place.state), looks))
+
+
+def _without_foreign(place: Place) -> None:
+    seen = first_look.look(place.description, place.state, drifted=False, all_hosts=False)
+    lost = belongings.lost(belongings.recorded(place.state), seen.looks)
+    _forgotten(place, [(each, thing) for each, thing in lost if thing is not None])
 
 
 def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing | None]]) -> Place:

@@ -56,15 +56,21 @@ def refuse_members(description: Description, state: State, nodes: Sequence[Neste
 
 
 def forget(state: State, urns: Iterable[str]) -> State:
-    """The state without these resources and without all that is deleted with them; pure."""
+    """The state without these resources, the guards before them, and all that is deleted with them; pure."""
     kept = copy.deepcopy(state)
     gone = set(urns)
     resources = kept["deployment"]["resources"]
+    gone |= {resource["urn"] for resource in resources if _guards(resource) and gone & set(resource["dependencies"])}
     gone |= {resource["urn"] for resource in resources if resource.get("deletedWith") in gone}
     kept["deployment"]["resources"] = [
         _without(resource, gone) for resource in resources if resource["urn"] not in gone
     ]
     return kept
+
+
+def _guards(resource: State) -> bool:
+    step = str((resource.get("inputs") or {}).get("create", ""))
+    return step.endswith(" delete-guard") and bool(resource.get("dependencies"))
 
 
 def _without(resource: State, gone: set[str]) -> State:

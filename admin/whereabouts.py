@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from admin import marks, members
 from admin.desired import Machine
-from admin.errors import AdminError
 from components.config.model import ExistingNode, NestedNode
 
 if TYPE_CHECKING:
@@ -37,25 +36,8 @@ async def over(opened: Opened, description: Description, *, all_hosts: bool) -> 
     )
     looks = members.all_answered(answers) if all_hosts else members.answered(answers)
     if all_hosts:
-        refuse_silent(looks)
+        marks.refuse_silent(looks)
     return {name: [answer] for name, answer in looks.items() if answer.quorate}
-
-
-def refuse_silent(looks: Mapping[str, Look]) -> None:
-    """Refuse a host that cannot tell what is there: its VMs would be taken for gone. Pure.
-
-    Raises:
-        AdminError: command-failed.
-    """
-    silent = [name for name, seen in looks.items() if not seen.quorate]
-    if silent:
-        raise AdminError(
-            "command-failed",
-            "an outer host cannot tell which guests it has",
-            observed=f"/etc/pve of {', '.join(silent)} is not mounted, or its cluster has no quorum",
-            expected="a mounted /etc/pve, with quorum where the host is in a cluster",
-            fix="`systemctl status pve-cluster` and `pvecm status` there; then run the same command again",
-        )
 
 
 def outer_machines(description: Description) -> list[Machine]:

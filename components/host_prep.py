@@ -15,7 +15,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import CheckCertificate
-from components import guarded_network, steps
+from components import guarded_network, ownership, steps
 from components.config.model import NestedNode
 from components.recorded import HOST
 from onnode import desired
@@ -139,21 +139,22 @@ class HostPrep(pulumi.ComponentResource):
         for bridge in self._managed:
             logical = f"{self._logical}-{bridge.name}"
             change = f"bridge {bridge.name} of {self._site.stack_tag}"
-            hooks = guarded_network.hooks(logical, self._site, self._host, change)
+            wanted = ownership.of_bridge(self._site, self._host, bridge.name)
+            look = ownership.look(logical, self._site, wanted)
+            hooks = guarded_network.hooks(logical, self._site, self._host, change, look)
             opts = steps.after(self, *dependencies, *made[-1:], provider=self.provider, hooks=hooks)
-            made.append(
-                proxmoxve.network.linux.Bridge(
-                    logical,
-                    node_name=self._host.name,
-                    name=bridge.name,
-                    address=str(bridge.address),
-                    ports=list(bridge.ports) or None,
-                    autostart=True,
-                    mtu=bridge.mtu if bridge.mtu != 1500 else None,  # noqa: PLR2004 - the kernel's default
-                    comment=self._site.stack_tag,
-                    opts=opts,
-                )
+            made_now = proxmoxve.network.linux.Bridge(
+                logical,
+                node_name=self._host.name,
+                name=bridge.name,
+                address=str(bridge.address),
+                ports=list(bridge.ports) or None,
+                autostart=True,
+                mtu=bridge.mtu if bridge.mtu != 1500 else None,  # noqa: PLR2004 - the kernel's default
+                comment=self._site.stack_tag,
+                opts=opts,
             )
+            made += [made_now, ownership.guard(logical, self._site, wanted, made_now, self)]
         return made
 
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import NodeNetworks
-from components import answer_file, first_boot, steps
+from components import answer_file, first_boot, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
@@ -75,14 +75,16 @@ class NestedPveNode(pulumi.ComponentResource):
     def _virtual_machine(
         self, node: NestedNode, host: OuterHost, prepared: HostPrep, after: Sequence[pulumi.Resource]
     ) -> proxmoxve.VmLegacy:
+        wanted = ownership.of_node(self._site, host, node)
         opts = steps.after(
             self,
             *after,
             *prepared.vm_ready,
             provider=prepared.provider,
             protect=self._site.config.protect_nodes,
+            hooks=ownership.before_changes(f"{self._logical}-vm", self._site, wanted),
             # The provider plans limits of zero and reads none back: a change for ever (pulumi-proxmoxve#664).
-            ignore_changes=["disks[0].speed"],
+            ignore_changes=["disks[0].speed", "started"],
         )
         return proxmoxve.VmLegacy(
             f"{self._logical}-vm",
@@ -91,7 +93,9 @@ class NestedPveNode(pulumi.ComponentResource):
             name=node.name,
             tags=self._site.tags,
             on_boot=True,
-            started=True,
+            # The provider takes a VM that somebody made in this very moment for its own work: it must not start it.
+            # The installation looks whose it is, and starts it; it also starts a node that was powered off.
+            started=False,
             cpu=proxmoxve.VmLegacyCpuArgs(cores=node.cores, type=node.cpu_type),
             memory=proxmoxve.VmLegacyMemoryArgs(dedicated=node.memory_mib, floating=0),
             scsi_hardware="virtio-scsi-single",
@@ -149,7 +153,8 @@ class NestedPveNode(pulumi.ComponentResource):
             ssh_host_key=key.public,
             timeout_s=installation.timeout_s,
         )
-        opts = steps.after(self, vm, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
+        owned = ownership.guard(f"{self._logical}-vm", site, ownership.of_node(site, host, node), vm, self)
+        opts = steps.after(self, vm, owned, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
         return steps.on_machine(
             f"{self._logical}-install", site.target(host), "install-node", wanted, opts, secret=True
         )

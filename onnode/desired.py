@@ -96,6 +96,15 @@ class InstallNode:
 
 
 @dataclass(frozen=True)
+class VmPower:
+    """Whether the VM of an installed nested node is powered off; only looked at."""
+
+    stack: str
+    vmid: int
+    name: str
+
+
+@dataclass(frozen=True)
 class LinkInterface:
     """A network interface of a node, found by its MAC (nested) or its name (existing)."""
 

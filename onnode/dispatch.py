@@ -27,6 +27,7 @@ STEPS = (
     "dhcp",
     "nfs-export",
     "install-node",
+    "vm-power",
     "node-network",
     "arm-network",
     "confirm-network",

@@ -127,6 +127,14 @@ def keys(machine: Machine, desired: InstallNode) -> list[str]:
     return parse_keys(machine.run(command, timeout_s=10).out)
 
 
+def installed(machine: Machine, stack: str, vmid: int) -> bool:
+    """Whether this stack installed a node on this very VM, which still carries its mark."""
+    config, record = _config(machine, vmid), _record(machine, stack, vmid)
+    if config is None or record is None or not pve.owned(config, stack):
+        return False
+    return record.installed and record.identity == Observed(config).identity
+
+
 def pinned(desired: InstallNode) -> str:
     """The pinned host key without a comment."""
     return " ".join(desired.ssh_host_key.split()[:2])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from admin import members
 from admin.drift import judge, plan, shipped
+from components.config.model import NestedNode
 from components.site import Site
 from onnode.desired import Look, LookStep
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from admin.description import Description
     from admin.desired import Machine
@@ -65,9 +67,12 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
     speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
 
+    silent = [node.name for node in nodes if isinstance(opened.get(node.name), StepError)]
+
     async def ask(connection: Connection) -> Answer:
         name = connection.machine.name
         steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
+        steps += power(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
         return await _ask(connection, Look(steps, shipped.digests()), files=name == speaker or name in outer)
 
@@ -76,11 +81,30 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     if works and speaker not in works:
         speaker = works[0]
         answers |= await members.ask({speaker: there[speaker]}, ask)
-    return [*judge.silent(answers), *judge.drift(asked, _told(answers), speaker, outer)]
+    found = judge.drift(asked, _told(answers), speaker, outer)
+    again = {one.urn for one in found}
+    unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
+    return [*judge.silent(unexplained), *found]
 
 
 def _works(answer: Answer | StepError | None) -> bool:
     return isinstance(answer, Answer) and judge.works(answer)
+
+
+def power(description: Description, asked: plan.Plan, host: str, silent: Collection[str]) -> list[LookStep]:
+    """Whether nodes that do not answer are powered off; the step that installed one starts it again. Pure."""
+    return [
+        LookStep(
+            asked.installations[node.name],
+            "vm-power",
+            json.dumps({"stack": description.stack, "vmid": node.vmid, "name": node.name}),
+        )
+        for node in description.config.nodes
+        if isinstance(node, NestedNode)
+        and node.host == host
+        and node.name in silent
+        and node.name in asked.installations
+    ]
 
 
 def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:

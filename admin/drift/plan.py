@@ -19,8 +19,8 @@ State = dict[str, Any]
 STEP_THERE = "command:remote:Command"
 STEP_HERE = "command:local:Command"
 PACKAGE = "command:remote:CopyToRemote"
-# It made a node once; what the node is now, that node's own steps tell.
-NOT_ASKED = ("install-node",)
+# It made a node once; what the node is now, that node's own steps tell. Its host is asked where the node is silent.
+INSTALLATION = "install-node"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Plan:
         cluster: steps that any working member answers.
         here: steps of the administrator, by URN, with their desired state.
         provided: the provider's resources.
+        installations: by node, the step that installed it.
     """
 
     there: dict[str, list[LookStep]] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Plan:
     cluster: list[LookStep] = field(default_factory=list)
     here: dict[str, tuple[str, Any]] = field(default_factory=dict)
     provided: list[State] = field(default_factory=list)
+    installations: dict[str, str] = field(default_factory=dict)
 
 
 def of(state: State, machines: Collection[str], api_password: str) -> Plan:
@@ -57,6 +59,8 @@ def of(state: State, machines: Collection[str], api_password: str) -> Plan:
         machine = resource.get("parent", "").rsplit("::", 1)[-1]
         if resource["type"] == PACKAGE and machine in machines:
             plan.packages[machine] = resource["urn"]
+        elif _step(resource) == INSTALLATION:
+            plan.installations[machine] = resource["urn"]
         elif resource["type"] == STEP_THERE and machine in machines:
             plan.there.setdefault(machine, []).extend(_there(resource))
         elif resource["type"] == STEP_HERE:
@@ -66,10 +70,15 @@ def of(state: State, machines: Collection[str], api_password: str) -> Plan:
     return plan
 
 
+def _step(resource: State) -> str:
+    """The step of the on-node package that a resource runs."""
+    there = resource["type"] == STEP_THERE
+    return str(resource["inputs"].get("create", "")).removeprefix(f"{ON_NODE} ") if there else ""
+
+
 def _there(resource: State) -> Iterator[LookStep]:
-    step = str(resource["inputs"].get("create", "")).removeprefix(f"{ON_NODE} ")
-    wanted = _stdin(resource)
-    if wanted is not None and step not in NOT_ASKED:
+    step, wanted = _step(resource), _stdin(resource)
+    if wanted is not None:
         if step == "prepare-node":
             wanted = {**wanted, "upgrade": False}  # a newer package is no drift, and apt takes seconds to tell
         yield LookStep(resource["urn"], step, json.dumps(wanted))

@@ -100,6 +100,7 @@ class Resource:
     retain: bool
     ignore_changes: list[str]
     provider: str
+    replace_with: list[str] = field(default_factory=list)
     hooks: dict[str, list[str]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
 
@@ -185,6 +186,7 @@ class _Monitor(mocks.MockMonitor):
                 retain=request.retainOnDelete,
                 ignore_changes=list(request.ignoreChanges),
                 provider=request.provider,
+                replace_with=list(request.replace_with),
                 hooks=json_format.MessageToDict(request.hooks),
             )
         return super().RegisterResource(request)

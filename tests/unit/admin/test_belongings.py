@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import adoption, belongings, images, marks, whereabouts
+from admin import adoption, belongings, images, marks
 from admin.belongings import BRIDGE_TYPE, CLUSTER, RESOURCE_TYPE, RULE_TYPE
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
@@ -243,9 +243,9 @@ def test_what_is_recorded_no_more_described_and_gone_is_forgotten(dev: Descripti
 def test_a_host_whose_files_are_not_there_is_refused() -> None:
     """Its VMs would be taken for gone, and installed anew."""
     mounted = look({})
-    whereabouts.refuse_silent({HOST: mounted})
+    marks.refuse_silent({HOST: mounted})
     with pytest.raises(AdminError) as refused:
-        whereabouts.refuse_silent({HOST: marks.Look(HOST, HOST, quorate=False, things=())})
+        marks.refuse_silent({HOST: marks.Look(HOST, HOST, quorate=False, things=())})
     assert "pve-cluster" in refused.value.fix
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin.drift import judge, plan, provided, record
+from admin.drift import judge, look, plan, provided, record
 from admin.drift.judge import MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP, Drift
 from admin.drift.look import Answer
 from admin.status.model import Finding
@@ -17,6 +17,9 @@ from components.recorded import ADMIN, ON_NODE
 from onnode.desired import document
 from tests.unit.admin.test_guests import CONTAINER, TEMPLATE
 from tests.unit.admin.worlds import members
+
+if TYPE_CHECKING:
+    from admin.description import Description
 
 HOST = "urn:pulumi:dev::p::nested-pve-ha:index:HostPrep::virtual"
 NODE = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
@@ -89,6 +92,18 @@ def test_each_step_is_asked_on_its_machine_and_what_is_not_described_is_not() ->
         ("api-user", "secret"),
         ("storage", None),
     ]
+
+
+def test_the_host_of_a_node_that_does_not_answer_is_asked_whether_it_is_off(dev: Description) -> None:
+    """The step that installed it starts it again; its input is secret, so it cannot be asked itself."""
+    asked = planned()
+    assert asked.installations == {"proxmox01": "urn::proxmox01-install"}
+    questions = look.power(dev, asked, "virtual", ["proxmox01", "proxmox02"])
+    assert [(one.name, one.step, json.loads(one.desired)["vmid"]) for one in questions] == [
+        ("urn::proxmox01-install", "vm-power", 101)
+    ]
+    assert look.power(dev, asked, "virtual", []) == []
+    assert look.power(dev, asked, "other", ["proxmox01"]) == []
 
 
 def said(name: str, *actions: str, **refusal: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import install_node, kernel, prepare_node, verify_node
-from onnode.desired import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode
+from onnode import install_node, kernel, prepare_node, verify_node, vm_power
+from onnode.desired import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
 from onnode.errors import StepError
 from onnode.machine import Result
 from tests.support.fake_machine import hangs
@@ -228,6 +228,23 @@ class TestInstallNode:
         assert machine.read(there) == "precious"
         assert machine.read(CONF) == CONF_TEXT
         assert not host.installed
+
+    def test_a_node_that_was_powered_off_is_known_and_started_by_its_installation(
+        self, machine: FakeMachine, host: OuterHost
+    ) -> None:
+        power = VmPower("dev", 101, "proxmox01")
+        host.running = False
+        assert not run(machine, vm_power.STEP, power).changed, "an empty VM is off, and not to be started as it is"
+        run(machine, install_node.STEP, INSTALL)
+        assert not run(machine, vm_power.STEP, power).changed
+        host.running = False
+        seen = vm_power.observe(machine, power)
+        assert [str(action) for action in vm_power.decide(seen, power)] == ["start proxmox01: VM 101 is powered off"]
+        run(machine, install_node.STEP, INSTALL)
+        assert host.running
+        machine.write(CONF, CONF_TEXT.replace("stack-dev", "customer"))
+        host.running = False
+        assert not run(machine, vm_power.STEP, power).changed
 
     def test_an_installation_that_is_on_its_way_is_not_begun_again(self, machine: FakeMachine, host: OuterHost) -> None:
         host.seconds_to_install = INSTALL.timeout_s + 60.0

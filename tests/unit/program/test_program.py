@@ -177,6 +177,11 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
     assert deletes == {
         "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
         "cluster-storage-shared": ".venv/bin/python -m admin step storage --delete",
+        # The last look before the provider deletes by number or name.
+        **{
+            f"{name}-guard": ".venv/bin/python -m admin step delete-guard --delete"
+            for name in ("virtual-vmbr1", "virtual-vmbr2", "virtual-vmbr3", *(f"proxmox0{n}-vm" for n in (1, 2, 3)))
+        },
         "debian-template-template": ".venv/bin/python -m admin step template --delete",
         "ct01-container": ".venv/bin/python -m admin step container --delete",
         # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
@@ -515,7 +520,7 @@ def test_every_change_of_an_outer_hosts_network_is_armed_and_confirmed(dev: Reco
     bridges = dev.of_type("proxmoxve:network/linux/bridge:Bridge")
     assert len(bridges) > 1
     for bridge in bridges:
-        arm, confirm = [f"{bridge.name}-arm"], [f"{bridge.name}-confirm"]
+        arm, confirm = [f"{bridge.name}-ownership", f"{bridge.name}-arm"], [f"{bridge.name}-confirm"]
         assert bridge.hooks == {
             "beforeCreate": arm,
             "beforeUpdate": arm,
@@ -523,4 +528,20 @@ def test_every_change_of_an_outer_hosts_network_is_armed_and_confirmed(dev: Reco
             "afterUpdate": confirm,
             "onError": [f"{bridge.name}-reverted"],
         }
-    assert not dev["proxmox01-vm"].hooks, "what is no bridge arms nothing"
+    assert not dev["vm01-ha"].hooks, "what is no bridge arms nothing"
+
+
+def test_a_vm_of_somebody_elses_is_not_started_changed_or_deleted(dev: Recording) -> None:
+    """The provider takes "already exists" for its own work; and it deletes by number."""
+    for name in ("proxmox01-vm", "proxmox02-vm", "vm01-vm"):
+        look = [f"{name}-ownership"]
+        assert dev[name].hooks == {"beforeCreate": look, "beforeUpdate": look}
+        assert dev[name].inputs["started"] is False, "the installation looks whose it is, and starts it"
+        assert "started" in dev[name].ignore_changes
+    assert dev.follows("proxmox01-vm-guard", "proxmox01-vm")
+    assert dev.follows("proxmox01-install", "proxmox01-vm-guard"), "recorded before anything else can fail"
+    assert dev["proxmox01-vm-guard"].replace_with == [dev["proxmox01-vm"].urn]
+    assert dev["proxmox01-vm-guard"].deleted_with == ""
+    assert dev["proxmox01-vm-guard"].stdin["name"] == "101"
+    # Bridges are deleted after the VMs on them, and their guards right before them.
+    assert dev.follows("proxmox01-vm", "virtual-vmbr3-guard")

@@ -1,0 +1,58 @@
+"""Around what the provider makes by number or name: it is changed and deleted only while it is this stack's own.
+
+A hook looks right before it is made or changed. A hook on deletion would make plain `pulumi destroy` need the program;
+so a guard of its own stands before each thing, is deleted first, and looks then (decision 7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from admin.desired import Machine, Ownership
+from admin.marks import BRIDGE, VM
+from components import hook_steps, steps
+
+if TYPE_CHECKING:
+    from components.config.model import NestedNode, OuterHost, VmGuest
+    from components.site import Site
+
+
+def of_node(site: Site, host: OuterHost, node: NestedNode) -> Ownership:
+    """A node's VM on its outer host."""
+    return Ownership([site.machine(host)], site.stack, VM, str(node.vmid), "foreign-vmid")
+
+
+def of_bridge(site: Site, host: OuterHost, name: str) -> Ownership:
+    """A bridge of an outer host."""
+    return Ownership([site.machine(host)], site.stack, BRIDGE, name, "foreign-bridge")
+
+
+def of_guest(site: Site, guest: VmGuest) -> Ownership:
+    """A guest of the cluster, of which any member can tell."""
+    machines = [Machine(member.name, member.address, member.host_key) for member in site.members]
+    return Ownership(machines, site.stack, VM, str(guest.vmid), "guest-foreign")
+
+
+def look(logical: str, site: Site, wanted: Ownership) -> pulumi.ResourceHook:
+    """The look right before a change; what is somebody else's is refused."""
+
+    async def refuse_foreign(_args: pulumi.ResourceHookArgs) -> None:
+        await hook_steps.run("ownership", wanted, site)
+
+    return pulumi.ResourceHook(f"{logical}-ownership", refuse_foreign)
+
+
+def before_changes(logical: str, site: Site, wanted: Ownership) -> pulumi.ResourceHookBinding:
+    """Look before it is made or changed."""
+    hook = look(logical, site, wanted)
+    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+
+
+def guard(
+    logical: str, site: Site, wanted: Ownership, thing: pulumi.Resource, parent: pulumi.Resource
+) -> pulumi.Resource:
+    """Look before it is deleted: the guard is replaced with the thing, and deleted before it."""
+    opts = steps.after(parent, thing, replace_with=[thing])
+    return steps.at_administrator(f"{logical}-guard", "delete-guard", wanted, site.ssh_secrets, opts, removes=True)
