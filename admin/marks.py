@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from admin.errors import AdminError
+from onnode import network
 from onnode.pve import TAG, parse_guest_config, stack_tag
 
 if TYPE_CHECKING:
@@ -245,17 +246,7 @@ def commented(comment: str, stack: str) -> bool:
 
 
 def bridges(text: str, node: str, stack: str) -> list[Thing]:
-    """The interfaces that /etc/network/interfaces describes, with the comments that Proxmox VE keeps below each; pure."""
-    comments: dict[str, list[str]] = {}
-    current = None
-    for line in map(str.strip, text.splitlines()):
-        word, _, rest = line.partition(" ")
-        if word == "iface" and rest:
-            current = comments.setdefault(rest.split()[0], [])
-        elif word in ("auto", "source", "source-directory", "mapping") or word.startswith("allow-"):
-            current = None
-        elif line.startswith("#") and current is not None:
-            current.append(line[1:].strip())
+    """The interfaces that /etc/network/interfaces describes; pure."""
     return [
         Thing(
             BRIDGE,
@@ -264,7 +255,7 @@ def bridges(text: str, node: str, stack: str) -> list[Thing]:
             any(commented(line, stack) for line in lines),
             f"interface {name} on {node}, comment: {' / '.join(lines) or 'none'}",
         )
-        for name, lines in comments.items()
+        for name, lines in network.comments(text).items()
     ]
 
 

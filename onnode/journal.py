@@ -1,6 +1,7 @@
 """journal: enter this stack on the outer host, with the bridges that it may call its own, before anything is changed.
 
-Only what did not exist when it was entered belongs to the stack; whatever was there before is foreign and stays.
+Only what did not exist when it was entered belongs to the stack; whatever was there before is foreign and stays,
+unless it carries the stack's mark: then the journal was lost, and not the bridge.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import network, originals
+from onnode import interfaces_file, network, originals, pve
 from onnode.desired import Journal
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -25,6 +26,7 @@ class Observed:
     own: list[str] = field(default_factory=list)
     others: dict[str, str] = field(default_factory=dict)  # bridge -> the other stack that it belongs to
     interfaces: list[str] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)  # those with this stack's mark, though the journal was lost
 
 
 def observe(machine: Machine, desired: Journal) -> Observed:
@@ -36,7 +38,12 @@ def observe(machine: Machine, desired: Journal) -> Observed:
         originals.bridges(machine, desired.stack),
         others,
         network.interface_names(machine),
+        [name for name, lines in _comments(machine).items() if pve.stack_tag(desired.stack) in map(str.lower, lines)],
     )
+
+
+def _comments(machine: Machine) -> dict[str, list[str]]:
+    return network.comments(machine.read(interfaces_file.FILE) or "")
 
 
 def decide(observed: Observed, desired: Journal) -> list[Action]:
@@ -47,7 +54,7 @@ def decide(observed: Observed, desired: Journal) -> list[Action]:
     """
     fresh = sorted(set(desired.bridges) - set(observed.own))
     for name in fresh:
-        if name in observed.others or name in observed.interfaces:
+        if name in observed.others or (name in observed.interfaces and name not in observed.marked):
             owner = f"stack {observed.others[name]}" if name in observed.others else "not this stack"
             raise foreign_bridge(name, owner)
     if observed.entered and not fresh:

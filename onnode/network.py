@@ -91,6 +91,21 @@ def stanzas(machine: Machine) -> list[interfaces_file.Stanza]:
     return interfaces_file.stanzas(interfaces_file.files(machine))
 
 
+def comments(text: str) -> dict[str, list[str]]:
+    """The interfaces that /etc/network/interfaces describes, with the comments that Proxmox VE keeps below each."""
+    found: dict[str, list[str]] = {}
+    current = None
+    for line in map(str.strip, text.splitlines()):
+        word, _, rest = line.partition(" ")
+        if word == "iface" and rest:
+            current = found.setdefault(rest.split()[0], [])
+        elif word in ("auto", "source", "source-directory", "mapping") or word.startswith("allow-"):
+            current = None
+        elif line.startswith("#") and current is not None:
+            current.append(line[1:].strip())
+    return found
+
+
 def interface_names(machine: Machine) -> list[str]:
     """All interfaces that are live or configured."""
     live = [found.name for found in interfaces(machine)]

@@ -346,6 +346,18 @@ class TestJournal:
             run(machine, journal.STEP, Journal("dev", ["vmbr1"]))
         assert refused.value.code == "foreign-bridge"
 
+    def test_a_lost_journal_knows_the_bridges_by_their_mark(self, machine: FakeMachine) -> None:
+        """With /var/lib/nested-pve-ha gone, the stack's own bridges were refused as somebody else's, with no way out."""
+        interfaces(machine, {"name": "vmbr0"}, {"name": "vmbr1"})
+        text = "iface vmbr1 inet static\n\taddress 10.1.1.1/24\n#{}\n\nauto vmbr0\niface vmbr0 inet manual\n#uplink\n"
+        machine.write("/etc/network/interfaces", text.format("stack-prod"))
+        with pytest.raises(StepError) as refused:
+            run(machine, journal.STEP, Journal("dev", ["vmbr1"]))
+        assert refused.value.code == "foreign-bridge"
+        assert originals.bridges(machine, "dev") == []
+        machine.write("/etc/network/interfaces", text.format("stack-dev"))
+        assert twice(machine, journal.STEP, Journal("dev", ["vmbr1"])).facts == {"bridges": ["vmbr1"]}
+
     def test_two_stacks(self, machine: FakeMachine) -> None:
         interfaces(machine, {"name": "vmbr0"})
         run(machine, journal.STEP, Journal("dev", ["vmbr1"]))
