@@ -182,7 +182,19 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
     _refuse([(need, thing) for need, thing in taken if not _strayed(need, thing, seen, there)], description.stack)
     _refuse_moved(description, looks)
     asked = {_key(each) for each in needed}
-    findings = Findings(forget=[(each, thing) for each, thing in lost(known, looks) if _key(each) not in asked])
+    findings = _unrecorded(needed, known, looks)
+    findings.forget[:0] = [(each, thing) for each, thing in lost(known, looks) if _key(each) not in asked]
+    return findings
+
+
+def left(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
+    """What runs that died left on outer hosts, and nobody recorded: a destroy would leave it there for good."""
+    return _unrecorded([need for need in wanted(description) if need.place != CLUSTER], recorded(state), looks)
+
+
+def _unrecorded(needed: Iterable[Wanted], known: Sequence[Recorded], looks: Mapping[str, Sequence[Look]]) -> Findings:
+    """What is there, ours, and either not recorded, or recorded and only written down."""
+    findings, seen = Findings(), {_key(each) for each in known}
     for need, thing in _there(needed, _knowing(looks)):
         if not (need.type and thing.ours and thing.kind == need.kind):
             continue

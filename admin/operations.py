@@ -22,6 +22,7 @@ from admin import (
     interrupted,
     lab_instance,
     locks,
+    marks,
     policies,
     run_record,
     state_files,
@@ -208,9 +209,9 @@ def down(stack: str, *, yes: bool) -> None:
     """
     with stage("Configuration and state"):
         place = _prepare(stack, yes=yes)
-        if place.has_resources:
-            seen = first_look.look(place.description, place.state, drifted=False, all_hosts=False)
-            place = _without_lost(_trusting(place, seen.trusted), seen.looks)
+        seen = first_look.look(place.description, place.state, drifted=False, all_hosts=False)
+        place = _without_lost(_trusting(place, seen.trusted), seen.looks)
+        place = _with_what_was_left(place, seen.looks)
         dead_nodes.wait_for_recovery(place.description, place.state)
     if not place.has_resources:
         out.print("  nothing to destroy")
@@ -324,6 +325,18 @@ def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *
 def _without_lost(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
     """Forget what is somebody else's by now: it is not ours to destroy."""
     return _forgotten(place, belongings.lost(belongings.recorded(place.state), looks))
+
+
+def _with_what_was_left(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
+    """Record what is ours and would be left: what a run that died was making on an outer host."""
+    findings = belongings.left(place.description, place.state, looks)
+    if not place.has_resources:
+        if any(each.kind != marks.IMAGE for each in findings.adopt):
+            raise belongings.state_lost(place.description.stack, findings.adopt)
+        return place
+    withdrawal.withdraw(place.description, findings.withdraw)
+    place = _forgotten(place, findings.forget)
+    return _adopted(place, findings.adopt) if findings.adopt else place
 
 
 def _without_foreign(place: Place) -> None:

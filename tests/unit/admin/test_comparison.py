@@ -94,6 +94,28 @@ def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(dev: Descri
     assert len(engine.state["deployment"]["resources"]) == kept
 
 
+def test_what_a_dying_plugin_left_is_destroyed_with_the_rest(dev: Description) -> None:
+    """It stayed on the host for good: the state knew nothing of it, and was empty afterwards."""
+    engine = Engine(state(VM01))
+    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
+    found = operations._with_what_was_left(place, {HOST: [look(guest(101, OURS))]})
+    assert "proxmox01-vm" in {entry["urn"].rpartition("::")[2] for entry in found.state["deployment"]["resources"]}
+    assert operations._with_what_was_left(place, {HOST: [look(guest(101, THEIRS))]}) == place
+    assert operations._with_what_was_left(place, {CLUSTER: [look(guest(200, OURS))]}) == place  # goes with the nodes
+
+
+def test_a_destroy_without_a_state_says_what_is_there(dev: Description) -> None:
+    """ "Nothing to destroy" was said of a cluster that ran."""
+    engine = Engine({"deployment": {}})
+    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
+    with pytest.raises(AdminError) as refused:
+        operations._with_what_was_left(place, {HOST: [look(guest(101, OURS))]})
+    assert (refused.value.code, engine.ran) == ("state-lost", [])
+    assert "VM 101" in refused.value.observed
+    for looks in ({}, {HOST: [look(guest(101, THEIRS))]}, {CLUSTER: [look(guest(200, OURS))]}):
+        assert operations._with_what_was_left(place, looks) == place
+
+
 @pytest.mark.parametrize(("ours", "expected"), [(True, True), (False, False)])
 def test_a_node_whose_vm_is_not_there_is_not_waited_for(dev: Description, *, ours: bool, expected: bool) -> None:
     node = next(node for node in dev.config.nodes if node.name == "proxmox01")
