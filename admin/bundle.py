@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from admin.environment import OWN
 from admin.errors import AdminError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = OWN / "authorities"
 VARIABLE = "SSL_CERT_FILE"
+LOCK_S = 30.0  # a writer needs milliseconds
 SYSTEM = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -64,10 +66,31 @@ def add(authorities: Iterable[str]) -> None:
 
 @contextmanager
 def _locked(bundle: Path) -> Iterator[None]:
-    """One writer at a time: two steps of a run may add at the same moment."""
+    """One writer at a time: two steps of a run may add at the same moment.
+
+    Raises:
+        AdminError: stack-locked.
+    """
     with bundle.with_suffix(".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_S
+        while not _is_free(stream):
+            if time.monotonic() > deadline:
+                raise AdminError(
+                    "stack-locked",
+                    "another run holds the file of this stack's authorities",
+                    observed=f"{stream.name} is locked since more than {LOCK_S:g} s",
+                    expected="no other run on this stack",
+                )
+            time.sleep(0.02)
         yield
+
+
+def _is_free(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _replace(bundle: Path, text: str) -> None:

@@ -15,6 +15,8 @@ from onnode.desired import document
 if TYPE_CHECKING:
     from components.site import Site
 
+STEP_S = 300  # more than the steps' own waits for a machine
+
 
 class HookError(Exception):
     """The step's own words, for whoever reads the engine's messages."""
@@ -24,7 +26,7 @@ async def run(step: str, wanted: Any, site: Site) -> None:  # noqa: ANN401 - any
     """Run a step, as a resource of the program would.
 
     Raises:
-        HookError: the step refused.
+        HookError: the step refused, or does not end.
     """
     process = await asyncio.create_subprocess_exec(
         *shlex.split(f"{ADMIN} {step}"),
@@ -33,6 +35,11 @@ async def run(step: str, wanted: Any, site: Site) -> None:  # noqa: ANN401 - any
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, SECRETS_VARIABLE: site.plain_ssh_secrets},
     )
-    _, said = await process.communicate(json.dumps(document(wanted)).encode())
+    try:
+        async with asyncio.timeout(STEP_S):
+            _, said = await process.communicate(json.dumps(document(wanted)).encode())
+    except TimeoutError:
+        process.kill()
+        raise HookError(f"`{step}` did not end within {STEP_S} s") from None
     if process.returncode != 0:
         raise HookError("\n" + said.decode(errors="replace").strip())  # on a line of its own: it has a name

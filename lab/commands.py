@@ -12,6 +12,7 @@ from lab.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+LIMIT_S = 600.0  # unpacking the image on a busy machine takes a tenth of it
 ERROR_TAIL = 2000  # characters of a failed program's output that are worth showing
 
 
@@ -28,7 +29,12 @@ def run(command: Sequence[str], *, stdin: str | None = None, env: Mapping[str, s
         LabError: command-failed, with the end of what it printed.
     """
     environment = None if env is None else {**os.environ, **env}
-    done = subprocess.run(list(command), input=stdin, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            list(command), input=stdin, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise failed(command, None, f"no end within {LIMIT_S:g} s") from None
     if done.returncode:
         raise failed(command, done.returncode, done.stderr + done.stdout)
     return done.stdout
@@ -42,7 +48,12 @@ async def run_async(*command: str, stdin: str | None = None) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate(stdin.encode() if stdin is not None else None)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            out, err = await process.communicate(stdin.encode() if stdin is not None else None)
+    except TimeoutError:
+        process.kill()
+        raise failed(command, None, f"no end within {LIMIT_S:g} s") from None
     if process.returncode:
         raise failed(command, process.returncode, err.decode(errors="replace") + out.decode(errors="replace"))
     return out.decode(errors="replace")

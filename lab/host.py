@@ -27,6 +27,7 @@ PROGRAMS = {
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_INSTANCES_MIN = 1024
+APT_S = 900
 WITHOUT_LAB = (
     "run the lab on a Linux machine with systemd-nspawn, or use `existing` nodes; unit and policy tests work here"
 )
@@ -97,14 +98,23 @@ def ensure_packages(say: Callable[[str], None]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
     for command in (["apt-get", "update"], install):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        said = _apt(command, environment)
     if still := missing_packages():
         raise LabError(
             "lab-host-packages",
             "apt-get could not install what the lab needs",
-            observed=f"still missing: {', '.join(still)}; apt-get said: {done.stderr.strip()[-500:]}",
+            observed=f"still missing: {', '.join(still)}; apt-get said: {said}",
             next_step=by_hand,
         )
+
+
+def _apt(command: list[str], environment: dict[str, str]) -> str:
+    """What it said."""
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=APT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"nothing that ended within {APT_S} s"
+    return done.stderr.strip()[-500:]
 
 
 def ensure_inotify(say: Callable[[str], None]) -> None:

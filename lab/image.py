@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUITE = "trixie"
+LIST_S = 60
+BUILD_S = 1800  # half a minute with a mirror nearby
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -69,6 +71,7 @@ def mirrors() -> list[str]:
         ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)"],
         capture_output=True,
         text=True,
+        timeout=LIST_S,
         check=False,
     )
     bases: dict[str, str] = {}
@@ -121,13 +124,12 @@ def ensure(cache: Path, owner: tuple[int, int], say: Callable[[str], None]) -> P
         str(partial),
         *mirrors(),
     ]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if failure := _failure(command):
         partial.unlink(missing_ok=True)
         raise LabError(
             "image-build-failed",
             "mmdebstrap could not build the root image",
-            observed=done.stderr.strip()[-1500:],
+            observed=failure,
             expected="a package mirror reachable with this machine's own apt configuration",
             next_step="check that `apt-get update` works on this machine, then repeat",
         )
@@ -136,3 +138,14 @@ def ensure(cache: Path, owner: tuple[int, int], say: Callable[[str], None]) -> P
     for directory in (cache, cache.parent):
         os.chown(directory, *owner)
     return image
+
+
+def _failure(command: list[str]) -> str:
+    """What a build that failed said; empty when it did not."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end within {BUILD_S} s"
+    return done.stderr.strip()[-1500:] or f"exit code {done.returncode}" if done.returncode else ""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
 
 import pycdlib
+
+from lab import commands
 
 NAME = "proxmox-ve_9.1-1.iso"
 RELEASE_TIME = 1763510400  # 2025-11-19, the release of Proxmox VE 9.1: any fixed moment will do
@@ -28,8 +28,7 @@ FILES = {
 def write(path: Path) -> str:
     """Write the ISO and return its SHA-256; a process of its own gives it a fixed clock and time zone."""
     command = [sys.executable, "-m", "lab.installer_iso", str(path)]
-    done = subprocess.run(command, env={**os.environ, "TZ": "UTC"}, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return commands.run(command, env={"TZ": "UTC"}).strip()
 
 
 def _build(path: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 UP_TIMEOUT_S = 180.0
 DEATH_WAIT_S = 10.0
+BUSY_S = 300.0  # more than a start takes
 FOREIGN_VARIABLES = frozenset({"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL"})
 
 
@@ -132,14 +133,37 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """One command at a time starts or removes labs in a directory; a lock on it leaves no file behind."""
+    """One command at a time starts or removes labs in a directory; a lock on it leaves no file behind.
+
+    Raises:
+        LabError: lab-busy.
+    """
     settings.state.parent.mkdir(parents=True, exist_ok=True)
     directory = os.open(settings.state.parent, os.O_RDONLY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        _lock(directory, settings)
         yield
     finally:
         os.close(directory)
+
+
+def _lock(directory: int, settings: Settings) -> None:
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise LabError(
+                "lab-busy",
+                "another command starts or removes a lab",
+                observed=f"{settings.state.parent} is locked since more than {BUSY_S:g} s",
+                expected="one such command at a time",
+                next_step=f"wait for it, or look for its process with: fuser -v {settings.state.parent}",
+            ) from None
+        return
 
 
 def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str], None]) -> None:

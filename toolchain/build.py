@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 UNFINISHED = ".building-"
 LOCK = ".lock"
 KEY_DIGITS = 16
+GENERATE_S = 600
 STRIP = "-s -w"
 
 
@@ -145,13 +146,17 @@ class _Job:
 
 def _generate(generator: Path, into: Path, workplace: Path) -> None:
     """Let the generator write the plugin's schema; a home of its own keeps it away from the user's Pulumi."""
-    done = subprocess.run(
-        [generator, "schema", "--out", into, "--skip-docs", "--skip-examples"],
-        env={**os.environ, "PULUMI_HOME": str(workplace / "generator-home")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [generator, "schema", "--out", into, "--skip-docs", "--skip-examples"],
+            env={**os.environ, "PULUMI_HOME": str(workplace / "generator-home")},
+            capture_output=True,
+            text=True,
+            timeout=GENERATE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise named_failure(str(error)) from None
     if done.returncode != 0:
         raise named_failure(done.stdout + done.stderr)
 

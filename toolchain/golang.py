@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ FIXED_ENVIRONMENT = {
 }
 FOREIGN_VARIABLES = ("GOOS", "GOARCH", "GOEXPERIMENT")
 KEPT_LINES = 40
+BUILD_S = 3600.0  # ten times a first build on two cores
+LOOK_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def find_go(module: Path) -> Go:
             expected=f"Go {REQUIRED_GO} or newer",
             remedy=INSTALL_GO,
         )
-    platform = _run([executable, "env", "GOVERSION", "GOHOSTOS", "GOHOSTARCH"], module, lambda _: None)
+    platform = _run([executable, "env", "GOVERSION", "GOHOSTOS", "GOHOSTARCH"], module, lambda _: None, LOOK_S)
     return Go(executable, " ".join(platform.split()))
 
 
@@ -136,7 +140,7 @@ KNOWN_FAILURES: dict[tuple[str, str, str, str], tuple[str, ...]] = {
 }
 
 
-def _run(command: Sequence[str], directory: Path, on_line: Callable[[str], None]) -> str:
+def _run(command: Sequence[str], directory: Path, on_line: Callable[[str], None], limit_s: float = BUILD_S) -> str:
     tail: deque[str] = deque(maxlen=KEPT_LINES)
     with (
         tempfile.TemporaryFile("w+") as printed,
@@ -150,14 +154,31 @@ def _run(command: Sequence[str], directory: Path, on_line: Callable[[str], None]
             text=True,
         ) as process,
     ):
+        late = threading.Timer(limit_s, process.kill)
+        late.start()
         try:
             for line in process.stderr or ():
                 tail.append(line)
                 on_line(line.rstrip("\n"))
+            process.wait(limit_s)
         except BaseException:
-            process.terminate()
+            process.kill()
             raise
-        if process.wait() != 0:
+        finally:
+            late.cancel()
+        if late.finished.is_set() and process.returncode == -signal.SIGKILL:
+            raise _stuck(command, limit_s, "".join(tail))
+        if process.returncode != 0:
             raise named_failure("".join(tail))
         printed.seek(0)
         return printed.read()
+
+
+def _stuck(command: Sequence[str], limit_s: float, tail: str) -> ToolchainError:
+    return ToolchainError(
+        "build-stuck",
+        "the Go command does not end",
+        observed=f"`{' '.join(command[:2])}` was still at work after {limit_s:g} s; it said last: {tail.strip() or 'nothing'}",
+        expected=f"an end within {limit_s:g} s",
+        remedy="run this again: what is built and fetched is kept; look at the load of this machine and at its registry (go env GOPROXY)",
+    )

@@ -7,6 +7,8 @@ import subprocess
 from admin.environment import ROOT
 from admin.errors import AdminError
 
+GIT_S = 60
+
 
 def file(revision: str, name: str) -> str | None:
     """A file's text at a revision; None when it was not there."""
@@ -46,4 +48,9 @@ def refuse_unknown(revision: str) -> None:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = ["git", *arguments]
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        what = f"`git {arguments[0]}` does not end"
+        raise AdminError("base-unknown", what, observed=f"nothing for {GIT_S} s", expected="an answer") from None

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tools.bench.errors import BenchError
-from tools.bench.workspace import ROOT
+from tools.bench.workspace import PHASE_LIMIT_S, ROOT
 
 if TYPE_CHECKING:
     from lab.settings import Invoker
@@ -47,6 +47,7 @@ def _install(owner: Invoker, environment: dict[str, str]) -> float:
         stdin=subprocess.DEVNULL,
         user=owner.uid,
         group=owner.gid,
+        timeout=PHASE_LIMIT_S,
         check=False,
     )
     if done.returncode != 0:

@@ -37,6 +37,7 @@ EMPTY_PROJECT = "name: empty\nruntime:\n  name: python\n  options:\n    virtuale
 # What the person who measures has set must not lead to another state or another key.
 FOREIGN = ("SSH_AUTH_SOCK", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 PHASE_LIMIT_S = 3600
+COPY_S = 120
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def prepared(owner: Invoker) -> Iterator[Workspace]:
         _copy_project(workspace.project)
         _write_programs(workspace)
         # The lab's commands run as the person who called sudo.
-        subprocess.run(["chown", "-R", f"{owner.uid}:{owner.gid}", workspace.directory], check=True)
+        subprocess.run(["chown", "-R", f"{owner.uid}:{owner.gid}", workspace.directory], timeout=COPY_S, check=True)
         try:
             workspace.lab("up")
             yield workspace
@@ -116,6 +117,7 @@ def _copy_project(target: Path) -> None:
         check=True,
         capture_output=True,
         text=True,
+        timeout=COPY_S,
     )
     for name in listed.stdout.rstrip("\0").split("\0"):
         source = ROOT / name
