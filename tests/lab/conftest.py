@@ -130,8 +130,8 @@ def eventually(condition: Callable[[], bool], what: str, within_s: float = WAIT_
 
 def _running(state: Path, *options: str) -> Iterator[Lab]:
     lab = Lab(state)
-    lab.do("up", *options)
     try:
+        lab.do("up", *options)
         yield lab
     finally:
         lab.do("down")

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 def _world(tmp_path_factory: pytest.TempPathFactory, stack: str, shape: str) -> Iterator[BadWorld]:
     directory = tmp_path_factory.mktemp("world")
     world = BadWorld(directory / "project", directory / "lab", stack)
-    succeeded(world.lab("up", "--shape", shape))
-    yield world
-    world.lab("down")
+    try:
+        succeeded(world.lab("up", "--shape", shape))
+        yield world
+    finally:
+        world.lab("down")
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
     """A running lab and a copy of the project; nothing deployed yet."""
     directory = tmp_path_factory.mktemp("job")
     project = LabProject(directory / "project", directory / "lab")
-    started = project.lab("up")
-    assert started.code == 0, started.output
-    yield project
-    project.lab("down")
+    try:
+        started = project.lab("up")
+        assert started.code == 0, started.output
+        yield project
+    finally:
+        project.lab("down")
 
 
 @pytest.fixture(scope="session")
