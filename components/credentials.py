@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from components.config import texts
+from components.config import texts, values
 from components.config.errors import ConfigError, Problem
 from components.config.load import CREDENTIALS_KEY, structural_problems
 from components.config.model import ExistingNode, NestedNode, SshPublicKey
@@ -183,9 +183,18 @@ def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
             yield Problem(f"{CREDENTIALS_KEY}.outerHosts.{host.name}.password", message, "add it")
         if host.host_key is None and credentials.host_key_of(host.name) is None:
             yield _no_host_key(f"outerHosts[{i}].hostKey", host.name, str(host.address))
+    yield from _broken_keys(credentials)
     for i, node in enumerate(config.nodes):
         if isinstance(node, ExistingNode) and node.host_key is None and credentials.host_key_of(node.name) is None:
             yield _no_host_key(f"nodes[{i}].hostKey", node.name, str(node.address))
+
+
+def _broken_keys(credentials: Credentials) -> Iterator[Problem]:
+    keys = {f"outerHosts.{name}": machine.host_key for name, machine in credentials.outer_hosts.items()}
+    keys |= {f"nodes.{name}": machine.host_key for name, machine in credentials.nodes.items()}
+    for part, key in keys.items():
+        if key and not values.is_public_key(key):
+            yield values.broken_key(f"{CREDENTIALS_KEY}.{part}.hostKey")
 
 
 def _no_host_key(path: str, name: str, address: str) -> Problem:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from components.config import consumers, reach, topology
+from components.config import consumers, reach, topology, values
 from components.config.errors import Problem
 from components.config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HA_VOTES_MIN = 3
 MTU_DEFAULT = 1500
+NO_MAC = "00:00:00:00:00:00"
 
 
 def _duplicates(values: Iterable[tuple[str, str]], what: str, fix: str) -> Iterator[Problem]:
@@ -78,6 +79,10 @@ def macs(config: Config) -> Iterator[Problem]:
     for path, node in _nested(config):
         for nic in topology.nics(config, node):
             used[f"{path}.macs.{nic.bridge}"] = nic.mac
+            if nic.mac == NO_MAC:
+                yield Problem(
+                    f"{path}.macs.{nic.bridge}", f"{nic.mac} is no card's address", "use another one, or none"
+                )
             if int(nic.mac[:2], 16) & 1:
                 yield Problem(
                     f"{path}.macs.{nic.bridge}", f"{nic.mac} is a multicast address", "make its first byte even"
@@ -514,6 +519,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     containers,
     *consumers.CHECKS,
     *reach.CHECKS,
+    *values.CHECKS,
 )
 
 

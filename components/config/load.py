@@ -25,6 +25,15 @@ QUOTES = "'"
 _IPV6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*(/[0-9]+)?")
 MOST_EXPLAINED = 1000  # of mistakes in the shape: more are not read by anybody
 _OLD_BOOLEANS = ("yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N")
+_BELONGS = {
+    **dict.fromkeys(("tuple_type", "list_type"), ("a list belongs", "write [a, b], or a line with - for each")),
+    **dict.fromkeys(("model_type", "dict_type"), ("keys with values belong", "write key: value lines below it")),
+    **dict.fromkeys(
+        ("int_type", "int_from_float", "int_parsing_size"), ("a whole number belongs", "use digits only, and fewer")
+    ),
+    "float_type": ("a number belongs", "use a number, without quotes"),
+    "string_type": ("a text belongs", "write one text"),
+}
 _UNION_NAMES = ("literal[", "lax-or-strict[")  # how the library names the arms of an untagged union
 _UNION_ARMS = {"nested", "existing", "vm", "container", "nfs", "external"}
 
@@ -128,6 +137,31 @@ def _in_own_words(error: ErrorDetails, value: object) -> tuple[str, str] | None:
             return f"{found}is a text in YAML 1.2", "write true or false"
         case "string_type" if isinstance(value, (int, float)):
             return f"{found}is no text", "put it in quotes"
+    return _misplaced(error, value, found) or _out_of_bounds(error, found) or _empty(value)
+
+
+def _misplaced(error: ErrorDetails, value: object, found: str) -> tuple[str, str] | None:
+    if value == "" or error["type"] not in _BELONGS:
+        return None
+    belongs, fix = _BELONGS[error["type"]]
+    return f"{found or 'nothing '}stands where {belongs}", fix
+
+
+def _out_of_bounds(error: ErrorDetails, found: str) -> tuple[str, str] | None:
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "less_than_equal":
+            return f"{found}is too much", f"use at most {context['le']}"
+        case "greater_than_equal":
+            return f"{found}is too little", f"use at least {context['ge']}"
+        case "too_long":
+            return f"has {context['actual_length']} items", f"use at most {context['max_length']}"
+        case "literal_error":
+            return f"{found}is not known here", f"use one of {context['expected'].replace(QUOTES, '')}"
+    return None
+
+
+def _empty(value: object) -> tuple[str, str] | None:
     return ("has no value", "give it one, or remove the key") if value == "" else None
 
 

@@ -12,6 +12,11 @@ from onnode.role import OWN_ROLE
 
 # What a pattern asks for, in words: for refusals and for the reference page.
 WORDS: dict[str, str] = {}
+# What the installer takes (Proxmox/Sys.pm), which has it from HTML.
+MAIL_ADDRESS = (
+    r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+"
+    r"@[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+)
 
 
 def shaped(pattern: str, words: str) -> StringConstraints:
@@ -57,12 +62,25 @@ MacAddress = Annotated[
 HttpsEndpoint = Annotated[
     str,
     shaped(
-        r"^https://[A-Za-z0-9.-]+(:[0-9]+)?/?$", "https://, a name or an IPv4 address, and the port: https://host:8006"
+        r"^https://[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*(:[0-9]+)?/?$",
+        "https://, a name or an IPv4 address, and the port: https://host:8006",
     ),
 ]
-HttpUrl = Annotated[str, shaped(r"^https?://[^\s/]+/\S+$", "http:// or https://, a host and a path, without spaces")]
+HttpUrl = Annotated[
+    str,
+    shaped(
+        r"^https?://[^\s/@\[\]]+/\S+$",
+        "http:// or https://, a host (no password before it, no IPv6 address) and a path, without spaces",
+    ),
+]
 Sha256 = Annotated[str, shaped(r"^sha256:[0-9a-f]{64}$", "sha256: and 64 hexadecimal digits, lower case only")]
-AbsolutePath = Annotated[str, shaped(r"^/[^\s]*[^\s/]$", "a path from / on, without spaces and without / at the end")]
+AbsolutePath = Annotated[
+    str,
+    shaped(
+        r"^(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+$",
+        "a path from / on: letters, digits, _, @, +, - and ., no . first in a part, no / at the end",
+    ),
+]
 FileName = Annotated[
     str, shaped(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", "letters, digits, ., _, + and -, a letter or digit first")
 ]
@@ -76,6 +94,7 @@ SshPublicKey = Annotated[
 UserId = Annotated[str, shaped(r"^[^\s:/@]+@[A-Za-z][A-Za-z0-9._-]+$", "name@realm, without spaces, : and /")]
 CpuType = Annotated[str, shaped(r"^[A-Za-z0-9_.-]+$", "a processor type of Proxmox VE: letters, digits, _, . and -")]
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
+MEMORY_MAX = 268_435_456
 Mtu = Annotated[int, Field(ge=1280, le=65520)]
 Keyboard = Literal[
     "de", "de-ch", "dk", "en-gb", "en-us", "es", "fi", "fr", "fr-be", "fr-ca", "fr-ch", "hu", "is", "it", "jp", "lt",
@@ -190,7 +209,7 @@ class Installation(Model):
     timezone: Annotated[
         str, shaped(r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*$", "a name of the time zone database: Europe/Vienna")
     ] = Field(default="UTC", description="For example Europe/Vienna.")
-    mailto: Annotated[str, shaped(r"^[^\s@]+@[^\s@]+$", "an address with one @ and no spaces")] = Field(
+    mailto: Annotated[str, shaped(MAIL_ADDRESS, "an address with one @: plain letters, no quotes, no spaces")] = Field(
         description="Where the nodes send their mail."
     )
     filesystem: Literal["ext4", "xfs"] = Field(default="ext4", description="Root file system.")
@@ -205,7 +224,11 @@ class Maintenance(Model):
         description="Proxmox repository of the nodes; keep leaves it to you, enterprise needs a subscription.",
     )
     uri: Annotated[
-        str, shaped(r"^https?://\S+[^/\s]$", "http:// or https://, without spaces and without / at the end")
+        str,
+        shaped(
+            r"^https?://[^\s/@\[\]]+(/[^\s\[\]#?]*[^/\s\[\]#?])?$",
+            "http:// or https://, a host (no password before it) and a path, without spaces, ?, # and brackets, without / at the end",
+        ),
     ] = Field(default="http://download.proxmox.com/debian/pve", description="Where no-subscription packages come from.")
     upgrade: bool = Field(default=True, description="Run apt-get dist-upgrade.")
     reboot: bool = Field(default=True, description="Reboot when a newer kernel is installed than the one running.")
@@ -216,7 +239,9 @@ class _Node(Model):
     node_id: int = Field(ge=1, le=65535, description="Corosync's number for it; cannot change once it is a member.")
     votes: int = Field(default=1, ge=0, description="Its votes for the quorum.")
     address: IPv4Address = Field(description="Its management address.")
-    watchdog: Annotated[str, shaped(r"^[A-Za-z0-9_]+$", "the name of a kernel module: letters, digits and _")] = Field(
+    watchdog: Annotated[
+        str, shaped(r"^[A-Za-z0-9_]{1,55}$", "the name of a kernel module: at most 55 letters, digits and _")
+    ] = Field(
         default="softdog",
         description="Watchdog module of its HA manager (/etc/default/pve-ha-manager): compared, never set; none: it has none.",
     )
@@ -411,8 +436,8 @@ class _Guest(Model):
     name: GuestName = Field(description="Its name.")
     vmid: Vmid = Field(description="Its number in the cluster.")
     node: HostName = Field(description="Where it is made; afterwards HA decides where it runs.")
-    cores: int = Field(default=1, ge=1, description="Virtual processors.")
-    memory_mib: int = Field(default=512, ge=16, description="Memory in MiB.")
+    cores: int = Field(default=1, ge=1, le=8192, description="Virtual processors.")
+    memory_mib: int = Field(default=512, ge=16, le=MEMORY_MAX, description="Memory in MiB; a VM has at least 64.")
     ha: Ha = Field(default=Ha(), description="HA settings.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from components.config import topology
 from components.config.errors import Problem
@@ -28,16 +29,34 @@ def api_endpoints(config: Config) -> Iterator[Problem]:
         fix = f"use a name or an address of the members: https://{config.nodes[0].address}:8006"
         yield Problem("cluster.api.endpoint", message, fix)
     for h, host in enumerate(config.outer_hosts):
-        own = _names(config, {host.name: str(host.address)})
         named = _host(host.endpoint)
         known = {**others, **nodes}
-        if named in known and named not in own:
+        if known[named] != f"the outer host {host.name}":
             message = f"{named} is {known[named]}, and not {host.name}"
             yield Problem(f"outerHosts[{h}].endpoint", message, f"use https://{host.address}:8006, or its name")
 
 
+def named_endpoints(config: Config) -> Iterator[Problem]:
+    """An endpoint names another machine; under `pinned` by what Proxmox VE's own certificates hold: of addresses, the node's."""
+    tls = {host.name: host.tls for host in config.outer_hosts} | {"": config.cluster.api.tls}
+    machines = {host.name: {host.address} for host in config.outer_hosts} | {
+        "": {node.address for node in config.nodes}
+    }
+    for path, meant, name in topology.endpoints(config):
+        whose = meant or "a member of the cluster"
+        fix = f"use https://{min(machines[meant])}:8006, or a name of {whose}"
+        address = topology.ipv4(name)
+        if name == "localhost":
+            yield Problem(path, "localhost is every machine itself", fix)
+        elif address is None and name.rpartition(".")[2].isdigit():
+            yield Problem(path, f"{name} is no address, and no name ends in a number", fix)
+        elif address and address not in machines[meant] and tls[meant] == "pinned":
+            message = f"{address} is not the management address of {whose}, and so in no certificate of Proxmox VE"
+            yield Problem(path, message, f"{fix}; or tls: verified, where a certificate of your own holds the address")
+
+
 def _host(endpoint: str) -> str:
-    return endpoint.removeprefix("https://").rstrip("/").partition(":")[0].lower()
+    return (urlsplit(endpoint).hostname or "").lower()
 
 
 def _names(config: Config, addresses: dict[str, str]) -> dict[str, str]:
@@ -138,4 +157,10 @@ def guest_bridges(config: Config) -> Iterator[Problem]:
             yield Problem(path, message, f"use {NESTED_BRIDGE}")
 
 
-CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (api_endpoints, across_machines, links_apart, guest_bridges)
+CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    api_endpoints,
+    named_endpoints,
+    across_machines,
+    links_apart,
+    guest_bridges,
+)

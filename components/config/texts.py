@@ -26,6 +26,8 @@ def value(text: str) -> Any:  # noqa: ANN401 - any JSON value
         raise
     except ValueError:
         return text
+    if any("\ud800" <= letter <= "\udfff" for letter in json.dumps(found, ensure_ascii=False)):
+        raise BadJsonError("holds half of a character, \\ud800 to \\udfff")
     if _is_deeper(found, DEEPEST):
         raise BadJsonError(f"is nested more than {DEEPEST} deep")
     return found

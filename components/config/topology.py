@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from components.config.model import ExistingNode, NestedNode, NfsStorage
 
@@ -42,6 +44,20 @@ def some(names: Sequence[str]) -> str:
     """A few of many names."""
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def endpoints(config: Config) -> list[tuple[str, str, str]]:
+    """Where an API is named: the key, what is meant by it, and the host."""
+    named = [(f"outerHosts[{h}].endpoint", host.name, host.endpoint) for h, host in enumerate(config.outer_hosts)]
+    named.append(("cluster.api.endpoint", "", config.cluster.api.endpoint))
+    return [(path, meant, (urlsplit(endpoint).hostname or "")) for path, meant, endpoint in named]
+
+
+def ipv4(text: str) -> IPv4Address | None:
+    """The address that a text is, if it is one."""
+    with contextlib.suppress(ValueError):
+        return IPv4Address(text)
+    return None
 
 
 def host_of(config: Config, node: NestedNode) -> OuterHost | None:

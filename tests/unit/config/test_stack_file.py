@@ -66,6 +66,7 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
     "brackets that close": (json.dumps({"config": {"nodes": "[" * 100 + "]" * 100}}), "nodes: is nested more than 32"),
     "a key twice in a text": (json.dumps({"config": {"cluster": '{"name": 1, "name": 2}'}}), "cluster: has name twice"),
     "no number in a text": (json.dumps({"config": {"pveMajor": "NaN"}}), "pveMajor: holds NaN"),
+    "half of a character": (json.dumps({"config": {"cluster": '{"name": "\\ud800"}'}}), "cluster: holds half of a character"),
     "many keys": ("config: {" + ", ".join(f"k{number}: 1" for number in range(12_000)) + "}", "and 11"),
     "many empty nodes": ("config: {nodes: [" + "{}, " * 30_000 + "]}", "and 29"),
     "many misspelt nodes": (_nodes(lambda node: {**node, "memoryMbi": 1}), "did you mean memoryMib?"),
