@@ -194,6 +194,10 @@ CODES: dict[str, Code] = {
         "A change of a machine's network cut it off, and was put back by the machine itself.",
         "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
     ),
+    "network-planned": Code(
+        "Somebody has planned changes of an outer host's network and not applied them; a bridge of ours would apply them, too.",
+        "apply them (`pvesh set /nodes/NODE/network` there) or forget them (`pvesh delete /nodes/NODE/network`), then run the same command again",
+    ),
     "first-boot-hangs": Code(
         "The installer's first-boot script does not end.", "`systemctl status 'proxmox-first-boot*'` on the node"
     ),

@@ -328,6 +328,42 @@ class TestOuterHost:
             run(machine, confirm_network.STEP, None)
         assert "bridge vmbr1 of stack dev" in reverted.value.observed
 
+    @pytest.mark.parametrize(
+        ("plan", "named"),
+        [
+            (BEFORE.replace("192.168", "192.169"), "vmbr0"),
+            (BEFORE + "auto vmbr7\niface vmbr7 inet6 static\n\taddress fd00::1/64\n", "vmbr7"),
+            (BEFORE + "iface vmbr1 inet manual\niface vmbr8 inet manual\n\tbridge_ports nic7 nic8\n", "vmbr8"),
+            ("", "vmbr0"),
+        ],
+        ids=["an address", "another bridge", "ours and another's", "all goes"],
+    )
+    def test_what_somebody_else_has_planned_is_not_applied_with_ours(
+        self, machine: FakeMachine, timers: Timers, plan: str, named: str
+    ) -> None:
+        """A bridge's creation reloads the whole plan: edits of the GUI that nobody had applied yet went live."""
+        del timers
+        machine.write(originals.PATH, json.dumps({"stacks": {"dev": {"bridges": ["vmbr1"]}}}))
+        machine.write(network_guard.WAITING, plan)
+        with pytest.raises(StepError) as refused:
+            run(machine, arm_network.STEP, self.CHANGE)
+        assert refused.value.code == "network-planned"
+        assert named in refused.value.observed
+        assert "vmbr1" not in refused.value.observed
+        assert "pvesh delete /nodes/" in refused.value.fix
+        assert machine.read(network_guard.WAITING) == plan
+        assert network_guard.state(machine) == "none"
+
+    def test_a_plan_of_our_own_and_what_proxmox_adds_is_nobody_elses(
+        self, machine: FakeMachine, timers: Timers
+    ) -> None:
+        """A run that died between writing a bridge down and bringing it up."""
+        del timers
+        machine.write(originals.PATH, json.dumps({"stacks": {"dev": {"bridges": ["vmbr1"]}}}))
+        ours = "auto vmbr1\niface vmbr1 inet static\n\taddress 10.10.1.1/24\n\tbridge-ports none\n#stack-dev\n"
+        machine.write(network_guard.WAITING, f"iface nic9 inet manual\n\tmtu 1500\n\n{BEFORE}\n{ours}")
+        assert run(machine, arm_network.STEP, self.CHANGE).changed
+
     def test_a_change_of_a_killed_run_is_good_when_a_login_came_after_it(
         self, machine: FakeMachine, timers: Timers
     ) -> None:
