@@ -37,9 +37,12 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
 }
 
 
+PATIENT_S = 30.0
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificates, "OLD_WORKERS_S", 4.0)
+    monkeypatch.setattr(certificates, "OLD_WORKERS_S", 0.3)
 
 
 def certificate() -> tuple[str, str]:
@@ -228,8 +231,9 @@ def test_what_is_presented_is_told_by_its_fingerprint(server: Server) -> None:
     assert asyncio.run(certificates.presented("127.0.0.1", 1)) is None
 
 
-def test_the_old_workers_of_a_reloaded_pveproxy_are_outlived(tmp_path: Path) -> None:
+def test_the_old_workers_of_a_reloaded_pveproxy_are_outlived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They answer by turns with the new ones, and the client sends nothing to them."""
+    monkeypatch.setattr(certificates, "OLD_WORKERS_S", PATIENT_S)
     old, new = certificate(), certificate()
     with capturing(tmp_path / "turns", [old, new]) as turns:
         found = asyncio.run(certificates.presented_as(fingerprint(new[0]), "127.0.0.1", turns.port))

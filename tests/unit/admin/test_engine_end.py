@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from admin import engine
 engine.LOGS = Path({logs!r})
-engine.END_S = 1
+engine.END_S = 15
 {before}
 run = engine.Engine("dev", {{"PATH": {path!r}}}, Path({logs!r})).run("up", on_event=lambda event: None)
 print(run.exit_code, run.output.strip())
@@ -117,10 +117,11 @@ def test_a_signal_to_the_admin_process_ends_the_run_in_order(world: World, numbe
 def test_a_closed_terminal_that_says_so_twice_asks_once_and_a_second_interrupt_is_passed_on(world: World) -> None:
     world.deaf.touch()
     admin = world.start()
-    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+    admin.send_signal(signal.SIGHUP)
+    assert eventually(lambda: world.heard() == ["asked"])
+    for number in (signal.SIGHUP, signal.SIGTERM):
         admin.send_signal(number)
         time.sleep(0.2)
-    assert world.heard() == ["asked"]
     world.deaf.unlink()
     admin.send_signal(signal.SIGINT)
     admin.communicate(timeout=LIMIT_S)
@@ -161,7 +162,7 @@ def test_who_cannot_follow_a_run_any_more_ends_it(world: World) -> None:
 def test_an_engine_that_does_not_end_is_ended(world: World) -> None:
     world.deaf.touch()
     before = "def broken(path, process):\n    import time; time.sleep(1); raise BrokenPipeError; yield\n"
-    admin = world.start(f"{before}engine._follow = broken")
+    admin = world.start(f"{before}engine._follow, engine.END_S = broken, 1")
     admin.communicate(timeout=LIMIT_S)
     assert world.heard() == ["asked"]
     assert not world.left()

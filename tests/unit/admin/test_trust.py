@@ -92,7 +92,7 @@ def world(tmp_path: Path, dev: Description, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(bundle, "DIRECTORY", tmp_path / "authorities")
     monkeypatch.setattr(trust.members, "connections", made.connections)
     monkeypatch.setattr(certificates, "all_held", made.all_held)
-    monkeypatch.setattr(certificates, "OLD_WORKERS_S", 2.0)
+    monkeypatch.setattr(certificates, "OLD_WORKERS_S", 0.3)
     yield made
     # Whatever was looked at, nothing was said to anybody.
     assert [server.captured for server in made.servers.values()] == [[]] * len(ADDRESSES)
@@ -145,7 +145,8 @@ def test_a_pveproxy_with_the_certificate_of_before_a_join_is_left_to_the_steps(w
     assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox02")
 
 
-def test_the_old_workers_of_a_reload_are_outlived(world: World) -> None:
+def test_the_old_workers_of_a_reload_are_outlived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "OLD_WORKERS_S", 30.0)
     old = Authority("before").issue(ADDRESSES["proxmox01"])
     world.shown["proxmox01"] = [old, old, *world.shown["proxmox01"]]
     assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox01")

@@ -40,7 +40,8 @@ def test_packets_of_others_prove_nothing() -> None:
         other.bind(("127.0.0.2", 0))
         found = pool.submit(link_probe.exchange, "127.0.0.1", ["127.0.0.2"], MTU, seconds=1, port=port)
         while not found.done():
-            other.sendto(b"something else", ("127.0.0.1", port))
+            # As long as ours, with flags where ours has them.
+            other.sendto(bytes(len(link_probe.HELLO)) + b"\x03", ("127.0.0.1", port))
     assert not found.result()["127.0.0.2"].reached
 
 
