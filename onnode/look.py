@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.desired import Look, LookStep, parse
 from onnode.errors import StepError
+from onnode.machine import UTF_8
 from onnode.step import Step, act_never, decide_nothing
 
 if TYPE_CHECKING:
@@ -52,13 +53,16 @@ def observe(machine: Machine, desired: Look) -> Observed:
 
 def _digest(machine: Machine, name: str) -> str:
     text = machine.read(f"{PACKAGE}/{name}")
-    return "" if text is None else hashlib.sha256(text.encode()).hexdigest()
+    return "" if text is None else hashlib.sha256(text.encode(*UTF_8)).hexdigest()
 
 
 def _asked(machine: Machine, one: LookStep) -> Seen:
-    step: Step[Any, Any] = importlib.import_module(f"onnode.{one.step.replace('-', '_')}").STEP
     try:
+        step: Step[Any, Any] = importlib.import_module(f"onnode.{one.step.replace('-', '_')}").STEP
         wanted = parse(step.desired, json.loads(one.desired)) if step.desired is not None else None
+    except (ImportError, ValueError):
+        return Seen(one.name, [])  # recorded by another version: it runs again anyway, since its input differs
+    try:
         machine.hide(*step.secrets(wanted))
         observed = step.observe(machine, wanted)
         actions = step.decide(observed, wanted)

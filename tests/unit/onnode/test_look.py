@@ -47,6 +47,26 @@ STEPS = (
 
 
 @pytest.mark.usefixtures("host")
+@pytest.mark.parametrize(
+    ("step", "wanted"),
+    [("kvm-nested", {"enabled": True, "reload": False}), ("dhcp", {}), ("probe-host", {})],
+    ids=["a key more", "a key less", "a step that is no more"],
+)
+def test_what_another_version_recorded_is_no_drift(machine: FakeMachine, step: str, wanted: dict[str, Any]) -> None:
+    """On the first run after an upgrade each node's preparation was told as a step that cannot look, and left undone."""
+    first, second = asked(machine, LookStep("old", step, json.dumps(wanted)), STEPS[1])["steps"]
+    assert (first["actions"], first["refusal"]) == ([], None)
+    assert second["name"] == "dhcp"
+
+
+def test_a_file_of_the_package_that_is_no_text_any_more_is_told_as_altered(machine: FakeMachine) -> None:
+    path = machine.path(f"{look.PACKAGE}/dhcp.py")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"import \xff\xfe\0")
+    assert asked(machine, dhcp="0" * 64)["altered"] == ["dhcp.py"]
+
+
+@pytest.mark.usefixtures("host")
 def test_where_all_is_as_it_was_made_nothing_is_told(machine: FakeMachine) -> None:
     assert [one["actions"] for one in asked(machine, *STEPS)["steps"]] == [[], []]
 
