@@ -4,7 +4,8 @@ import os
 
 import pulumi
 
-from components import credentials
+from admin.errors import AdminError
+from components import credentials, surroundings
 from components.config import ConfigError, load, stack_file
 from components.config.model import NestedNode
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
@@ -19,13 +20,16 @@ settings, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_conf
 
 
 def read_site() -> Site:
-    """The stack's description and secrets; every mistake in them ends the run here."""
+    """The stack's description and secrets; every mistake in them, and an engine out of its place, ends the run here."""
     try:
         stack_file.refuse_misread(pulumi.get_stack())
         config = load(settings)
         secrets = credentials.load(config, settings, secret_keys, os.environ)
+        surroundings.refuse_bare(config, pulumi.get_stack(), os.environ)
     except ConfigError as error:
         raise pulumi.RunError(str(error)) from None
+    except AdminError as error:
+        raise pulumi.RunError(error.render()) from None
     return Site(config, secrets, pulumi.get_stack())
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from admin.certificates import Held
 
-VARIABLE = "PROXMOX_VE_ENDPOINT"
-
 
 async def check(endpoint: str, held: Held) -> None:
     """Refuse an endpoint whose certificate is not what its machine holds, for that name; silence is no refusal.

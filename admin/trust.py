@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from admin import bundle, certificates, endpoint, members, outer_vms
 from components.config.model import NestedNode
 from components.site import Site
+from components.surroundings import ENDPOINT
 from onnode.membership import fingerprint
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _at(config: Config, host: str) -> dict[str, str]:
     api = config.cluster.api
     if api.tls != "pinned":
         return {}
-    return {endpoint.VARIABLE: f"https://{host}:{urlsplit(api.endpoint).port or 443}"}
+    return {ENDPOINT: f"https://{host}:{urlsplit(api.endpoint).port or 443}"}
 
 
 @dataclass(frozen=True)

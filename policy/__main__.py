@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import yaml
 from pulumi_policy import EnforcementLevel, PolicyPack
-from pve_policies import RULES, settings  # type: ignore[import-not-found] # the engine starts it in its own directory
+from pve_policies import RULES, reading, settings  # type: ignore[import-not-found] # the engine starts it in its own directory
 
-document = yaml.safe_load((Path(__file__).parent / "PulumiPolicy.yaml").read_text())
 try:
+    document = reading.read((Path(__file__).parent / "PulumiPolicy.yaml").read_text())
     configured = settings.initial(document.get("config") or {}, RULES)
 except ValueError as error:
     raise SystemExit(f"PulumiPolicy.yaml: config: {error}") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from admin import bundle, certificates, members
 from admin import endpoint as endpoints
 from admin.errors import AdminError
+from components.surroundings import ENDPOINT
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ async def bring_about(desired: CheckCertificate, call: Call) -> Outcome:
 
 def _endpoint() -> str:
     """Where the provider finds the cluster under `pinned`."""
-    endpoint = os.environ.get(endpoints.VARIABLE)
+    endpoint = os.environ.get(ENDPOINT)
     if not endpoint:
         raise AdminError(
             "engine-environment",
             "the engine does not run in the environment that this program gives it",
-            observed=f"{endpoints.VARIABLE} is not set",
+            observed=f"{ENDPOINT} is not set",
             expected="the address of a member",
         )
     return endpoint

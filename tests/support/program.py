@@ -224,20 +224,25 @@ def _runtime() -> Iterator[None]:
         asyncio.set_event_loop(None)
 
 
-def run(
+def run(  # noqa: PLR0913 - what the engine gives a program
     config: Mapping[str, Any],
     directory: Path,
     *,
     secrets: Mapping[str, Any] | None = None,
     stack: str = "test",
     others: Mapping[str, str] | None = None,
+    endpoint: str = "https://192.0.2.1:8006",
 ) -> Recording:
-    """Run the program once with a configuration; relative paths are in `directory`; `others` are foreign settings."""
+    """Run the program once with a configuration; relative paths are in `directory`; `others` are foreign settings.
+
+    `endpoint` is where the environment says that the cluster is; nobody asks there.
+    """
     document = {**settings(config, credentials() if secrets is None else secrets), **(others or {})}
     environment = {
         "PULUMI_CONFIG": json.dumps(document),
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps(["nested-pve-ha:credentials"]),
         "PULUMI_ERROR_OUTPUT_STRING": "1",
+        "PROXMOX_VE_ENDPOINT": endpoint,
     }
     with _runtime(), mock.patch.dict(os.environ, environment), contextlib.chdir(directory):
         monitor = _Monitor(_Echo())

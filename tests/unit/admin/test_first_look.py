@@ -21,6 +21,7 @@ from admin.drift.judge import SILENT
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
 from admin.ssh import Completed
+from components import surroundings
 from components.steps import ON_NODE
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def test_each_machine_is_logged_in_to_once_and_asked_everything(machines: Machin
     assert sorted(machines.logins) == sorted((HOST, *NODES))
     assert set(found.looks) == {HOST, CLUSTER}
     assert len(found.looks[CLUSTER]) == len(NODES)
-    assert found.trusted[endpoint.VARIABLE]
+    assert found.trusted[surroundings.ENDPOINT]
     assert {one.where for one in found.drifted} == {HOST, *NODES}
 
 

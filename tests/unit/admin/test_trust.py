@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import pytest
 
-from admin import bundle, certificates, endpoint, trust
+from admin import bundle, certificates, trust
 from admin.certificates import Held
 from admin.desired import CheckCertificate, Machine, Secrets
 from admin.errors import AdminError
@@ -18,6 +18,7 @@ from admin.outer_vms import VM_TYPE
 from admin.ssh import Completed
 from admin.step import Call
 from admin.steps import check_certificate
+from components import surroundings
 from tests.support.tls import Authority, Capture, capturing
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def world(tmp_path: Path, dev: Description, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_engine_trusts_the_system_and_each_machines_own_authority_and_asks_the_seed(world: World) -> None:
     given = world.look()
-    assert given[endpoint.VARIABLE] == world.endpoint("proxmox01")
+    assert given[surroundings.ENDPOINT] == world.endpoint("proxmox01")
     text = bundle.of("dev").read_text()
     assert given[bundle.VARIABLE] == str(bundle.of("dev"))
     assert all(world.authority[name].pem.strip() in text for name in ADDRESSES)
@@ -109,15 +110,15 @@ def test_the_engine_trusts_the_system_and_each_machines_own_authority_and_asks_t
 
 def test_another_member_is_asked_when_the_seed_is_dead_or_not_quorate(world: World) -> None:
     del world.held["proxmox01"]
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox02")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox02")
     world.held["proxmox02"] = replace(world.held["proxmox02"], quorate=False)
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox03")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox03")
 
 
 def test_nodes_that_were_never_made_are_not_waited_for(world: World) -> None:
     given = world.look({"deployment": {}})
     assert world.asked == [HOST]
-    assert given[endpoint.VARIABLE] == world.endpoint("proxmox01")
+    assert given[surroundings.ENDPOINT] == world.endpoint("proxmox01")
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
@@ -142,14 +143,14 @@ def test_a_pveproxy_with_the_certificate_of_before_a_join_is_left_to_the_steps(w
     pair = Authority("before").issue(ADDRESSES["proxmox01"])
     world.shown["proxmox01"] = [pair]
     world.held["proxmox01"] = replace(world.held["proxmox01"], served=pair[0])
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox02")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox02")
 
 
 def test_the_old_workers_of_a_reload_are_outlived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificates, "OLD_WORKERS_S", 30.0)
     old = Authority("before").issue(ADDRESSES["proxmox01"])
     world.shown["proxmox01"] = [old, old, *world.shown["proxmox01"]]
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox01")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox01")
 
 
 def test_a_companys_certificate_is_trusted_as_it_is_and_the_cluster_asked_by_the_name_that_stands_in_it(
@@ -168,7 +169,7 @@ def test_a_companys_certificate_is_trusted_as_it_is_and_the_cluster_asked_by_the
         return replace(made, config=made.config.model_copy(update={"cluster": cluster}))
 
     monkeypatch.setattr(World, "description", by_name)
-    assert world.look()[endpoint.VARIABLE] == f"https://localhost:{world.port}"
+    assert world.look()[surroundings.ENDPOINT] == f"https://localhost:{world.port}"
     assert shared[0].strip() in bundle.of("dev").read_text()
 
 
@@ -184,7 +185,7 @@ def test_an_endpoint_that_the_certificate_does_not_name_is_refused_with_the_name
 
 def test_a_renewed_certificate_of_the_same_authority_is_trusted(world: World) -> None:
     world.shown["proxmox01"] = [world.authority["proxmox01"].issue(ADDRESSES["proxmox01"])]
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox01")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox01")
 
 
 def test_a_verified_api_adds_nothing_to_what_the_system_trusts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +199,7 @@ def test_a_verified_api_adds_nothing_to_what_the_system_trusts(world: World, mon
 
     monkeypatch.setattr(World, "description", verified)
     given = world.look()
-    assert endpoint.VARIABLE not in given
+    assert surroundings.ENDPOINT not in given
     text = bundle.of("dev").read_text()
     assert world.authority[HOST].pem.strip() in text
     assert world.authority["proxmox01"].pem.strip() not in text
@@ -232,7 +233,7 @@ def step() -> str:
 def test_the_step_adds_what_came_to_be_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with world:
         monkeypatch.setenv(bundle.VARIABLE, str(bundle.of("dev")))
-        monkeypatch.setenv(endpoint.VARIABLE, world.endpoint("proxmox02"))
+        monkeypatch.setenv(surroundings.ENDPOINT, world.endpoint("proxmox02"))
         before = bundle.of("dev").read_text()
         assert step() == "proxmox02"
         text = bundle.of("dev").read_text()
@@ -242,13 +243,13 @@ def test_the_step_adds_what_came_to_be_known(world: World, monkeypatch: pytest.M
     assert bundle.of("dev").read_text() == text
 
 
-@pytest.mark.parametrize("missing", [bundle.VARIABLE, endpoint.VARIABLE])
+@pytest.mark.parametrize("missing", [bundle.VARIABLE, surroundings.ENDPOINT])
 def test_the_step_names_an_engine_that_runs_without_the_environment(
     world: World, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     with world:
         monkeypatch.setenv(bundle.VARIABLE, str(bundle.of("dev")))
-        monkeypatch.setenv(endpoint.VARIABLE, world.endpoint("proxmox02"))
+        monkeypatch.setenv(surroundings.ENDPOINT, world.endpoint("proxmox02"))
         monkeypatch.delenv(missing)
         with pytest.raises(AdminError) as caught:
             step()

@@ -24,6 +24,7 @@ from tests.support.program import (
     ROOT,
     Recording,
     Resource,
+    change,
     credentials,
     is_secret,
     open_text,
@@ -545,3 +546,14 @@ def test_a_vm_of_somebody_elses_is_not_started_changed_or_deleted(dev: Recording
     assert dev["proxmox01-vm-guard"].stdin["name"] == "101"
     # Bridges are deleted after the VMs on them, and their guards right before them.
     assert dev.follows("proxmox01-vm", "virtual-vmbr3-guard")
+
+
+def test_plain_pulumi_outside_of_its_shell_is_told_where_to_go_before_anything_is_registered(tmp_path: Path) -> None:
+    with pytest.raises(pulumi.RunError) as refused:
+        run(stack_file("dev"), tmp_path, endpoint="")
+    assert str(refused.value).startswith("error[engine-environment]: plain pulumi does not know")
+    assert 'next: `make shell STACK=test` and pulumi in it; or `eval "$(make env STACK=test)"`' in str(refused.value)
+
+
+def test_a_cluster_that_is_verified_by_its_name_needs_no_such_shell(tmp_path: Path) -> None:
+    run(change(stack_file("dev"), {"cluster.api.tls": "verified"}), tmp_path, endpoint="")
