@@ -85,10 +85,14 @@ class NodeNetworks:
 
 @dataclass(frozen=True)
 class HostNetwork:
-    """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API."""
+    """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API.
+
+    With ``--delete`` around the removal of a bridge.
+    """
 
     machine: Machine
     change: str  # in words, "bridge vmbr1 of stack dev"
+    bridge: str
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from admin import (
     locks,
     marks,
     policies,
+    rearming,
     run_record,
     state_files,
     trust,
@@ -282,6 +283,11 @@ def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:
         names = ", ".join(resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
     state = _in_todays_form(runner, state)  # also what an earlier version was killed at
+    if (armed := rearming.armed(state)) != state:
+        state = _recorded(runner, state, armed)
+        out.print(
+            "  the removal of a bridge failed: it is tried again, and undoes itself again if it cuts the host off"
+        )
     return Place(described, runner, state)
 
 

@@ -2,56 +2,100 @@
 
 Hooks of the engine, so that they run with every change of a bridge (also one that is made again because it was gone),
 and with nothing else. They run in the program's own process, in which `admin step` does the work as everywhere.
+
+A removal has no hooks: with them `pulumi destroy` would need the program. Two resources do the same, whose deletions
+are steps: what the bridge depends on confirms, what depends on the bridge arms.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
 
 from admin.desired import HostNetwork
-from components import hook_steps
+from components import hook_steps, steps
+from components.recorded import ARMED, REMOVED
 
 if TYPE_CHECKING:
     from components.config.model import OuterHost
     from components.site import Site
 
 
-def hooks(
-    logical: str, site: Site, host: OuterHost, change: str, look: pulumi.ResourceHook
-) -> pulumi.ResourceHookBinding:
-    """What is done before and after a change of the host's network, and when it fails.
+def confirmed_removal(
+    logical: str, site: Site, host: OuterHost, bridge: str, opts: pulumi.ResourceOptions
+) -> pulumi.Resource:
+    """What a bridge depends on, so that it goes after the bridge."""
+    wanted = _removal(site, host, bridge)
+    return steps.at_removal(f"{logical}-{REMOVED}", "confirm-network", wanted, site.ssh_secrets, opts)
+
+
+def armed_removal(
+    logical: str, site: Site, host: OuterHost, bridge: str, opts: pulumi.ResourceOptions
+) -> pulumi.Resource:
+    """What depends on a bridge, and all that uses the bridge on this: it goes just before the bridge."""
+    wanted = _removal(site, host, bridge)
+    return steps.at_removal(f"{logical}-{ARMED}", "arm-network", wanted, site.ssh_secrets, opts)
+
+
+def _removal(site: Site, host: OuterHost, bridge: str) -> HostNetwork:
+    return HostNetwork(site.machine(host), f"removal of bridge {bridge} of {site.stack_tag}", bridge)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Of a host, not of a bridge: the engine calls them by name, also for a bridge that is not described any more."""
+
+    arm: pulumi.ResourceHook
+    confirm: pulumi.ResourceHook
+    reverted: pulumi.ErrorHook
+
+    def after(self, look: pulumi.ResourceHook) -> pulumi.ResourceHookBinding:
+        """What is done before and after a change of a bridge, and when it fails.
+
+        Args:
+            look: whose it is, before the network is armed.
+        """
+        return pulumi.ResourceHookBinding(
+            before_create=[look, self.arm],
+            before_update=[look, self.arm],
+            after_create=[self.confirm],
+            after_update=[self.confirm],
+            on_error=[self.reverted],
+        )
+
+
+def hooks(logical: str, site: Site, host: OuterHost) -> Hooks:
+    """Arm, confirm, and say what became of a change that failed.
 
     Args:
-        logical: name of the resource that changes it.
+        logical: name of the host's component.
         site: the stack.
         host: the outer host.
-        change: in words.
-        look: whose it is, before the network is armed.
     """
-    wanted = HostNetwork(site.machine(host), change)
 
-    async def arm(_args: pulumi.ResourceHookArgs) -> None:
-        await hook_steps.run("arm-network", wanted, site)
+    async def run(step: str, resource: str) -> None:
+        bridge = resource.removeprefix(f"{logical}-")
+        wanted = HostNetwork(site.machine(host), f"bridge {bridge} of {site.stack_tag}", bridge)
+        await hook_steps.run(step, wanted, site)
 
-    async def confirm(_args: pulumi.ResourceHookArgs) -> None:
-        await hook_steps.run("confirm-network", wanted, site)
+    async def arm(args: pulumi.ResourceHookArgs) -> None:
+        await run("arm-network", args.name)
 
-    async def failed(_args: pulumi.ErrorHookArgs) -> bool:
+    async def confirm(args: pulumi.ResourceHookArgs) -> None:
+        await run("confirm-network", args.name)
+
+    async def failed(args: pulumi.ErrorHookArgs) -> bool:
         """The host may have been cut off: say so, once it is back. Nothing is tried again."""
         try:
-            await hook_steps.run("confirm-network", wanted, site)
+            await run("confirm-network", args.name)
         except hook_steps.HookError as error:
             pulumi.log.error(str(error))
         return False
 
-    before = pulumi.ResourceHook(f"{logical}-arm", arm)
-    after = pulumi.ResourceHook(f"{logical}-confirm", confirm)
-    return pulumi.ResourceHookBinding(
-        before_create=[look, before],
-        before_update=[look, before],
-        after_create=[after],
-        after_update=[after],
-        on_error=[pulumi.ErrorHook(f"{logical}-reverted", failed)],
+    return Hooks(
+        pulumi.ResourceHook(f"{logical}-network-arm", arm),
+        pulumi.ResourceHook(f"{logical}-network-confirm", confirm),
+        pulumi.ErrorHook(f"{logical}-network-reverted", failed),
     )

@@ -23,7 +23,7 @@ from onnode import desired
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.config.model import OuterHost
+    from components.config.model import Bridge, OuterHost
     from components.site import Site
 
 
@@ -136,26 +136,37 @@ class HostPrep(pulumi.ComponentResource):
     def _bridges(self, *dependencies: pulumi.Resource) -> list[pulumi.Resource]:
         """One after another: each change reloads the host's whole network (bpg#2509)."""
         made: list[pulumi.Resource] = []
+        hooks = guarded_network.hooks(self._logical, self._site, self._host)
         for bridge in self._managed:
-            logical = f"{self._logical}-{bridge.name}"
-            change = f"bridge {bridge.name} of {self._site.stack_tag}"
-            wanted = ownership.of_bridge(self._site, self._host, bridge.name)
-            look = ownership.look(logical, self._site, wanted)
-            hooks = guarded_network.hooks(logical, self._site, self._host, change, look)
-            opts = steps.after(self, *dependencies, *made[-1:], provider=self.provider, hooks=hooks)
-            made_now = proxmoxve.network.linux.Bridge(
-                logical,
-                node_name=self._host.name,
-                name=bridge.name,
-                address=str(bridge.address),
-                ports=list(bridge.ports) or None,
-                autostart=True,
-                mtu=bridge.mtu if bridge.mtu != 1500 else None,  # noqa: PLR2004 - the kernel's default
-                comment=self._site.stack_tag,
-                opts=opts,
-            )
-            made += [made_now, ownership.guard(logical, self._site, wanted, made_now, self)]
+            made += self._bridge(bridge, hooks, *dependencies, *made[-1:])
         return made
+
+    def _bridge(
+        self, bridge: Bridge, hooks: guarded_network.Hooks, *dependencies: pulumi.Resource
+    ) -> list[pulumi.Resource]:
+        """The bridge between what guards its removal; who uses it waits for all of them."""
+        logical, about = f"{self._logical}-{bridge.name}", (self._site, self._host, bridge.name)
+        wanted = ownership.of_bridge(*about)
+        removed = guarded_network.confirmed_removal(logical, *about, steps.after(self, *dependencies))
+        made = proxmoxve.network.linux.Bridge(
+            logical,
+            node_name=self._host.name,
+            name=bridge.name,
+            address=str(bridge.address),
+            ports=list(bridge.ports) or None,
+            autostart=True,
+            mtu=bridge.mtu if bridge.mtu != 1500 else None,  # noqa: PLR2004 - the kernel's default
+            comment=self._site.stack_tag,
+            opts=steps.after(
+                self,
+                *dependencies,
+                removed,
+                provider=self.provider,
+                hooks=hooks.after(ownership.look(logical, self._site, wanted)),
+            ),
+        )
+        armed = guarded_network.armed_removal(logical, *about, steps.after(self, made))
+        return [removed, made, armed, ownership.guard(logical, self._site, wanted, made, self, armed)]
 
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:
         stack, export = self._site.stack, self._host.nfs_export

@@ -51,8 +51,13 @@ def before_changes(logical: str, site: Site, wanted: Ownership) -> pulumi.Resour
 
 
 def guard(
-    logical: str, site: Site, wanted: Ownership, thing: pulumi.Resource, parent: pulumi.Resource
+    logical: str,
+    site: Site,
+    wanted: Ownership,
+    thing: pulumi.Resource,
+    parent: pulumi.Resource,
+    *others: pulumi.Resource,
 ) -> pulumi.Resource:
-    """Look before it is deleted: the guard is replaced with the thing, and deleted before it."""
-    opts = steps.after(parent, thing, replace_with=[thing])
+    """Look before it is deleted: the guard is replaced with the thing, and deleted before it and the others."""
+    opts = steps.after(parent, thing, *others, replace_with=[thing])
     return steps.at_administrator(f"{logical}-guard", "delete-guard", wanted, site.ssh_secrets, opts, removes=True)

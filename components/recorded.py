@@ -19,6 +19,10 @@ REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
 ON_NODE = f"python3 {REMOTE_DIRECTORY}/onnode"
 ADMIN = ".venv/bin/python -m admin step"
 
+# Beside each bridge: what confirms its removal, and what arms it. Ends of names.
+REMOVED, ARMED = "removed", "armed"
+ARM_REMOVAL = f"{ADMIN} arm-network --delete"
+
 
 def lab_instance() -> str | None:
     """The lab that this runs in; None outside of one."""

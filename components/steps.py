@@ -132,6 +132,28 @@ def at_administrator(  # noqa: PLR0913 - what a step is made of
     )
 
 
+def at_removal(
+    name: str,
+    step: str,
+    desired: Any,  # noqa: ANN401 - any dataclass of admin.desired
+    secrets: pulumi.Output[str],
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """Run a step at the administrator's place when this resource goes, and nothing before.
+
+    What depends on it is gone by then, and what it depends on is still there.
+    """
+    return local.Command(
+        name,
+        delete=f"{ADMIN} {step} --delete",
+        stdin=json.dumps(document(desired)),
+        environment={SECRETS_VARIABLE: secrets},
+        logging=local.Logging.STDERR,
+        add_previous_output_in_env=False,
+        opts=opts,
+    )
+
+
 def after(parent: pulumi.Resource, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
     """Options of a child: its parent, and what must be done before."""
     depends: Sequence[pulumi.Resource] = dependencies

@@ -32,6 +32,8 @@ WORDS = {
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
     "proxmoxve:network/linux/bridge:Bridge": "bridge",
+    "confirm-network": "",  # these two do something when they go
+    "arm-network": "",
     "dhcp": "DHCP on the bridges",
     "nfs-export": "export of the shared storage",
     "proxmoxve:download/file:File": "installer image",
@@ -56,6 +58,8 @@ WORDS = {
 # What is done when a step goes; one that undoes nothing, or only waits, is not told.
 UNDONE = {
     "storage": "take the storage out of the cluster; what lies on it stays",
+    "arm-network": "see to it that the host's network comes back by itself, should the bridge's removal cut it off",
+    "confirm-network": "confirm by a new login that the host can be reached without the bridge",
     "journal": "put the host back as it was",
     "template": "destroy the template",
     "container": "destroy the container",
@@ -121,8 +125,9 @@ def _verb(operation: Operation) -> str:
 def _kind(operation: Operation) -> str:
     """The step, for a step; the type for everything else."""
     if operation.type in ("command:local:Command", "command:remote:Command"):
-        command = str((operation.new or operation.old).get("create", ""))
-        return command.rsplit(" ", 1)[-1]
+        values = operation.new or operation.old
+        command = str(values.get("create") or values.get("delete", ""))
+        return command.removesuffix(" --delete").rsplit(" ", 1)[-1]
     return operation.type
 
 

@@ -27,3 +27,8 @@ async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
     async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
         await run_step(connection, "arm-network", wanted, timeout_s=ARM_S)
     return Outcome(changed=True, facts={})
+
+
+async def remove(desired: HostNetwork, call: Call) -> Outcome:
+    """Arm for a removal."""
+    return await bring_about(desired, call)

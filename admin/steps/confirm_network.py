@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin import network_change
+from admin import network_change, ssh
+from admin.errors import AdminError
+from onnode import interfaces_file
+from onnode.errors import StepError
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
     from admin.desired import HostNetwork
     from admin.step import Call
+
+READ_S = 20.0
 
 
 async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
@@ -20,3 +25,32 @@ async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
     """
     result = await network_change.confirm(desired.machine, call.secrets.ssh_private_key)
     return Outcome(result.changed, facts={})
+
+
+async def remove(desired: HostNetwork, call: Call) -> Outcome:
+    """Confirm a removal. One that was put back is told until the bridge is gone, by whomever.
+
+    Raises:
+        StepError: as above.
+    """
+    try:
+        return await bring_about(desired, call)
+    except StepError as error:
+        if error.code != "network-reverted":
+            raise
+        if await _there(desired, call):
+            raise AdminError(
+                error.code,
+                f"without the bridge {desired.bridge} nobody could log in to {desired.machine.name}: it was put back",
+                observed=error.observed,
+                expected=f"that {desired.machine.name} can be reached over SSH without {desired.bridge}",
+                fix=f"see on {desired.machine.name} what needs the bridge (`ip route`, hooks in /etc/network); "
+                "take it away there, then run the same command again",
+            ) from error
+    return Outcome(changed=False, facts={})
+
+
+async def _there(desired: HostNetwork, call: Call) -> bool:
+    async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
+        text = (await connection.run(f"cat {interfaces_file.FILE}", timeout_s=READ_S)).stdout
+    return any(stanza.name == desired.bridge for stanza in interfaces_file.parse_stanzas(text))

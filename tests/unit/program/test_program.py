@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -137,8 +138,11 @@ def test_policed_facts_are_not_unknown_or_secret(recording: Recording) -> None:
 
 def test_every_step_speaks_the_contract(recording: Recording) -> None:
     for step in recording.of_type(LOCAL):
-        name = step.inputs["create"].removeprefix(".venv/bin/python -m admin step ")
+        command = step.inputs.get("create") or step.inputs["delete"].removesuffix(" --delete")
+        name = command.removeprefix(".venv/bin/python -m admin step ")
         parse(ADMIN_STEPS[name], step.stdin)
+        module = importlib.import_module(f"admin.steps.{name.replace('-', '_')}")
+        assert hasattr(module, "remove") or "delete" not in step.inputs, name
         parse(Secrets, yaml.safe_load(plain(step.inputs["environment"]["NESTED_PVE_SECRETS"])))
     for step in recording.of_type(REMOTE):
         assert step.inputs["create"].removeprefix("python3 /var/lib/nested-pve-ha/onnode ") in ON_NODE_STEPS
@@ -176,6 +180,8 @@ def test_no_secret_is_legible_anywhere(recording: Recording) -> None:
 def test_only_these_have_something_to_undo(dev: Recording) -> None:
     deletes = {step.name: step.inputs["delete"] for step in steps_of(dev) if "delete" in step.inputs}
     assert deletes == {
+        **{f"virtual-vmbr{n}-removed": ".venv/bin/python -m admin step confirm-network --delete" for n in (1, 2, 3)},
+        **{f"virtual-vmbr{n}-armed": ".venv/bin/python -m admin step arm-network --delete" for n in (1, 2, 3)},
         "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
         "cluster-storage-shared": ".venv/bin/python -m admin step storage --delete",
         # The last look before the provider deletes by number or name.
@@ -521,13 +527,13 @@ def test_every_change_of_an_outer_hosts_network_is_armed_and_confirmed(dev: Reco
     bridges = dev.of_type("proxmoxve:network/linux/bridge:Bridge")
     assert len(bridges) > 1
     for bridge in bridges:
-        arm, confirm = [f"{bridge.name}-ownership", f"{bridge.name}-arm"], [f"{bridge.name}-confirm"]
+        arm, confirm = [f"{bridge.name}-ownership", "virtual-network-arm"], ["virtual-network-confirm"]
         assert bridge.hooks == {
             "beforeCreate": arm,
             "beforeUpdate": arm,
             "afterCreate": confirm,
             "afterUpdate": confirm,
-            "onError": [f"{bridge.name}-reverted"],
+            "onError": ["virtual-network-reverted"],
         }
     assert not dev["vm01-ha"].hooks, "what is no bridge arms nothing"
 
@@ -557,3 +563,16 @@ def test_plain_pulumi_outside_of_its_shell_is_told_where_to_go_before_anything_i
 
 def test_a_cluster_that_is_verified_by_its_name_needs_no_such_shell(tmp_path: Path) -> None:
     run(change(stack_file("dev"), {"cluster.api.tls": "verified"}), tmp_path, endpoint="")
+
+
+def test_a_bridge_goes_between_arming_and_confirming_when_nobody_uses_it_any_more(dev: Recording) -> None:
+    """The engine removes in the order that is the other way round."""
+    order = [f"virtual-vmbr{n}{end}" for n in (1, 2, 3) for end in ("-removed", "", "-armed", "-guard")]
+    for earlier, later in itertools.pairwise(order):
+        assert dev.follows(later, earlier), (earlier, later)
+    for user in ("virtual-dhcp", "virtual-nfs-export", "proxmox01-vm"):
+        assert dev.follows(user, order[-1]), user
+    for name in order:
+        if name.endswith(("-removed", "-armed")):
+            assert "create" not in dev[name].inputs, "nothing is armed when nothing is removed"
+            assert dev[name].stdin["change"] == f"removal of bridge {name.split('-')[1]} of stack-test"
