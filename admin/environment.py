@@ -90,6 +90,17 @@ def file_backend(environment: dict[str, str]) -> Path | None:
     return ROOT / os.path.expanduser(path) / ".pulumi"  # noqa: PTH111
 
 
+def put_back_state(environment: dict[str, str], stack: str) -> None:
+    """Put back a state in files that is empty or cut off, and say so, where nobody is to be asked for that.
+
+    Raises:
+        AdminError: state-damaged.
+    """
+    backend = file_backend(environment)
+    if backend and (done := state_files.put_back(backend, stack)):
+        err.print(f"  {done}", markup=False, soft_wrap=True)
+
+
 def without_attributes(url: str) -> str:
     """The same backend; in files, the engine writes no attributes beside them, which a kill can leave empty."""
     base, _, options = url.partition("?")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from admin import state_files
 from admin.errors import AdminError
-from admin.locks import PROJECT
 from components.recorded import DESIGN, LAB, lab_instance
 
 if TYPE_CHECKING:
@@ -64,13 +63,13 @@ def refuse_shared(stack: str, backend: Path) -> None:
     now = lab_instance()
     if now is None:
         return
-    for file in sorted((backend / "stacks" / PROJECT).glob("*.json")):
+    for other, file in sorted(state_files.files(backend).items()):
         latest = state_files.latest(file)
-        if file.stem != stack and recorded(latest.get("resources") or []) == now:
+        if other != stack and recorded(latest.get("resources") or []) == now:
             raise AdminError(
                 "lab-in-use",
-                f"stack {file.stem} lives in the lab",
-                observed=f"{len(latest['resources'])} resources of stack {file.stem}",
+                f"stack {other} lives in the lab",
+                observed=f"{len(latest['resources'])} resources of stack {other}",
                 expected=f"a lab without another stack than {stack}",
-                fix=f"`make down{'' if file.stem == 'dev' else f' STACK={file.stem}'}`, then the same command again",
+                fix=f"`make down{'' if other == 'dev' else f' STACK={other}'}`, then the same command again",
             )

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from admin import run_record
 
 PROJECT = "nested-pve-ha"
@@ -35,17 +33,41 @@ class Lock:
 
 def find(backend: Path, stack: str) -> list[Lock]:
     """The locks of a stack in a file backend (`.pulumi` directory)."""
-    return list(_read(sorted((backend / "locks" / "organization" / PROJECT / stack).glob("*.json"))))
+    return [lock for lock in map(_lock, _paths(backend, stack)) if lock]
 
 
-def _read(paths: list[Path]) -> Iterator[Lock]:
-    for path in paths:
-        try:
-            found = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            continue  # released meanwhile, or being written
+def clear_damaged(backend: Path, stack: str, record: run_record.Record | None) -> list[Path]:
+    """Remove locks that are empty or cut off; those removed. The engine puts each in place whole: its machine lost power.
+
+    Raises:
+        AdminError: stack-locked, while a run of ours lives.
+    """
+    damaged = [path for path in _paths(backend, stack) if path.is_file() and _lock(path) is None]
+    if damaged and record and record.lives:
+        raise AdminError(
+            "stack-locked",
+            "another run holds this stack",
+            observed=f"process {record.pid}, and a damaged lock: {damaged[0]}",
+            expected="no other run on this stack",
+            fix="wait until it has ended",
+        )
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    return damaged
+
+
+def _paths(backend: Path, stack: str) -> list[Path]:
+    return sorted((backend / "locks" / "organization" / PROJECT / stack).glob("*.json"))
+
+
+def _lock(path: Path) -> Lock | None:
+    """What a lock says; None when it is damaged, or released meanwhile."""
+    try:
+        found = json.loads(path.read_text())
         taken_at = datetime.fromisoformat(found["timestamp"]).timestamp()
-        yield Lock(path, int(found["pid"]), found["hostname"], taken_at)
+        return Lock(path, int(found["pid"]), found["hostname"], taken_at)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def clear_stale(

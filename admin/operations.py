@@ -165,8 +165,7 @@ def preview(stack: str, *, look: bool = False) -> None:
     """
     with stage("Configuration and state"):
         env = environment.for_engine()
-        if backend := environment.file_backend(env):
-            _put_back(backend, stack, None)
+        environment.put_back_state(env, stack)
         described = description.read(stack, env)
         runner = engine.Engine(stack, env | trust.settings(stack, described.config))
         state = runner.export()
@@ -235,6 +234,7 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
         StepError: whatever stands in the way.
     """
     env = environment.for_engine()
+    environment.put_back_state(env, stack)
     try:
         described = description.read(stack, env)
     except AdminError as error:
@@ -300,12 +300,11 @@ def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, A
 
 
 def _make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None:
-    for lock in locks.clear_stale(locks.find(backend, stack), run_record.read(backend, stack)):
+    held = run_record.read(backend, stack)
+    for path in locks.clear_damaged(backend, stack, held):
+        out.print(f"  removed a lock that is empty or cut off: {path}", markup=False, soft_wrap=True)
+    for lock in locks.clear_stale(locks.find(backend, stack), held):
         out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
-    _put_back(backend, stack, ask)
-
-
-def _put_back(backend: Path, stack: str, ask: Callable[[str], None] | None) -> None:
     if done := state_files.put_back(backend, stack, ask):
         out.print(f"  {done}", markup=False, soft_wrap=True)
 

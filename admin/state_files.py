@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from admin import zstd_frame
 from admin.errors import AdminError
 from admin.locks import PROJECT
 
@@ -27,7 +28,9 @@ LAYOUT = "version: 1\n"  # of a backend that has `stacks/PROJECT`
 SAME_RUN_S = 60.0  # the engine copies a state to .bak at the moment when it writes the next
 DAMAGED = ".damaged"
 GZIP = b"\x1f\x8b"
+COMPRESSED = ("", ".gz", ".zst")  # as PULUMI_DIY_BACKEND_GZIP and …_ZSTD have the engine do it
 State = dict[str, Any]
+NOT_UNPACKED: State = {"checkpoint": {}}
 
 
 def heal(backend: Path) -> list[Path]:
@@ -57,8 +60,8 @@ def put_back(backend: Path, stack: str, ask: Callable[[str], None] | None = None
     Raises:
         AdminError: state-damaged, when there is no whole one, or only an older one and nobody to ask.
     """
-    damaged = next((file for file in _files(backend, stack) if _is_damaged(file)), None)
-    if damaged is None:
+    damaged = files(backend).get(stack)
+    if damaged is None or not _is_damaged(damaged):
         return ""
     whole = max(_whole(_earlier(backend, damaged)), key=_written, default=None)
     what = f"{damaged} is empty or cut off ({damaged.stat().st_size} bytes, of {_moment(damaged)})"
@@ -89,9 +92,10 @@ def latest(file: Path) -> State:
     return {}
 
 
-def _files(backend: Path, stack: str) -> list[Path]:
-    directory = backend / "stacks" / PROJECT
-    return [file for file in (directory / f"{stack}.json", directory / f"{stack}.json.gz") if file.is_file()]
+def files(backend: Path) -> dict[str, Path]:
+    """The file of each stack that is recorded; the newest, as the engine takes it, where there are several."""
+    found = [file for end in COMPRESSED for file in (backend / "stacks" / PROJECT).glob(f"*.json{end}")]
+    return {file.name.partition(".json")[0]: file for file in sorted(found, key=_written)}
 
 
 def _earlier(backend: Path, damaged: Path) -> Iterable[Path]:
@@ -133,6 +137,8 @@ def _json(file: Path) -> State | None:
 
 
 def _content(data: bytes) -> State | None:
+    if data.startswith(zstd_frame.MAGIC):
+        return NOT_UNPACKED if zstd_frame.is_whole(data) else None
     try:
         content = json.loads(gzip.decompress(data) if data.startswith(GZIP) else data)
     except (OSError, EOFError, ValueError, zlib.error):  # BadGzipFile is an OSError

@@ -119,6 +119,7 @@ def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
     from admin import trust  # noqa: PLC0415 - slow to load, and a file that is not right needs it not
 
     try:
+        environment.put_back_state(env, stack)
         runner = engine.Engine(stack, env | trust.at_seed(description.read(stack, env).config))
         state = runner.export()
     except description.NoCredentialsError:

@@ -42,6 +42,7 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
         AdminError: the description cannot be read.
     """
     env = environment.for_engine()
+    environment.put_back_state(env, stack)
     described = description.read(stack, env)
     wanted = wanted_of(described)
     state = engine.Engine(stack, env).export() if drifted is None else None

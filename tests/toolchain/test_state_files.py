@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import environment, state_files
+from admin import environment, locks, state_files
 from admin.engine import Engine
 from admin.errors import AdminError
 
@@ -75,3 +75,33 @@ def test_a_damaged_state_has_a_name_and_is_put_back(place: Path, size: int) -> N
     assert refused.value.code == "state-damaged"
     assert state_files.put_back(backend, "dev")
     assert engine.export() == recorded
+
+
+@pytest.mark.parametrize(("setting", "ending"), [("GZIP", ".gz"), ("ZSTD", ".zst")])
+@pytest.mark.parametrize("size", [0, 40, -1])
+def test_a_compressed_state_is_put_back_too(place: Path, setting: str, ending: str, size: int) -> None:
+    engine, backend = made(place)
+    engine = Engine("dev", {**engine.environment, f"PULUMI_DIY_BACKEND_{setting}": "true"}, place)
+    recorded = engine.export()
+    assert recorded is not None
+    for _ in range(2):  # what is recorded twice stands in the backup, too
+        engine.replace_state(recorded, recorded)
+    state = backend / "stacks" / "nested-pve-ha" / f"dev.json{ending}"
+    assert state_files.put_back(backend, "dev") == "", "the engine's own is whole"
+    state.write_bytes(state.read_bytes()[:size])
+    assert f"put back from dev.json{ending}.bak" in state_files.put_back(backend, "dev")
+    assert engine.export() == recorded
+
+
+@pytest.mark.parametrize("content", ["", '{"pid":12,"usern'])
+def test_a_damaged_lock_stops_the_engine_until_it_is_removed(place: Path, content: str) -> None:
+    engine, backend = made(place)
+    recorded = engine.export()
+    assert recorded is not None
+    lock = backend / "locks" / "organization" / "nested-pve-ha" / "dev" / "some.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text(content)
+    with pytest.raises(AdminError):
+        engine.import_state(recorded)
+    assert locks.clear_damaged(backend, "dev", None) == [lock]
+    engine.import_state(recorded)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import locks, run_record
+from admin import locks, operations, run_record
 from admin.errors import AdminError
 
 if TYPE_CHECKING:
@@ -157,3 +157,33 @@ def test_a_run_on_another_machine_of_the_same_name_is_not_taken_for_dead(
         locks.clear_stale(locks.find(backend, STACK), recorded(backend, pid), all_are_seen=True)
     assert "another machine is named" in caught.value.fix
     assert path.exists()
+
+
+DAMAGED = {
+    "empty": "",
+    "cut off": '{"pid":12,"usern',
+    "zeroes": "\0" * 100,
+    "less than the engine writes": '{"pid": 12}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_lock_is_removed_and_told(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, dead_pid())
+    path.write_text(content)
+    operations._make_readable(tmp_path, STACK, lambda _question: None)
+    assert not path.exists()
+    assert f"removed a lock that is empty or cut off: {path}" in capsys.readouterr().out
+
+
+def test_a_damaged_lock_stays_while_a_run_of_ours_lives(tmp_path: Path) -> None:
+    path = write(tmp_path, dead_pid())
+    path.write_text("")
+    with run_record.held(tmp_path, STACK) as descriptor:
+        os.write(descriptor, b"4711\n")
+        with pytest.raises(AdminError) as refused:
+            locks.clear_damaged(tmp_path, STACK, run_record.read(tmp_path, STACK))
+    assert refused.value.code == "stack-locked"
+    assert "4711" in refused.value.observed
+    assert path.exists()
+    assert locks.clear_damaged(tmp_path, STACK, run_record.read(tmp_path, STACK)) == [path]

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import environment, operations, state_files
+from admin import description, environment, operations, state_files, zstd_frame
 from admin.errors import AdminError
+from admin.report import command as report_command
+from admin.status import command as status_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOW = time.time()
@@ -102,6 +105,67 @@ def test_a_compressed_state_is_put_back(backend: Path, end: bytes) -> None:
     put(backend, "stacks/nested-pve-ha/dev.json.gz.bak", packed)
     assert state_files.put_back(backend, "dev", refuse)
     assert state.read_bytes() == packed
+
+
+def zstd(data: bytes, *, with_checksum: bool = False) -> bytes:
+    """A frame of blocks that are stored as they are, with a window of 1 KiB (RFC 8878)."""
+    parts = [data[start : start + 50] for start in range(0, len(data), 50)]
+    blocks = [(len(part) << 3 | (part is parts[-1])).to_bytes(3, "little") + part for part in parts]
+    end = b"sums" if with_checksum else b""
+    return zstd_frame.MAGIC + bytes([with_checksum << 2, 0]) + b"".join(blocks) + end
+
+
+@pytest.mark.parametrize("with_checksum", [True, False])
+@pytest.mark.parametrize("kept", [0, 3, 5, 6, 8, 60, 61, -1])
+def test_a_state_compressed_by_zstd_is_put_back(backend: Path, kept: int, *, with_checksum: bool) -> None:
+    (backend / "stacks/nested-pve-ha/dev.json").unlink()
+    packed = zstd(content("before"), with_checksum=with_checksum)
+    state = put(backend, "stacks/nested-pve-ha/dev.json.zst", packed)
+    put(backend, "stacks/nested-pve-ha/dev.json.zst.bak", packed[:30])
+    put(backend, "backups/nested-pve-ha/dev/dev.1.json.zst", packed, age_s=10)
+    assert state_files.put_back(backend, "dev", refuse) == ""
+    state.write_bytes(packed[:kept])
+    assert "put back from dev.1.json.zst" in state_files.put_back(backend, "dev", refuse)
+    assert state.read_bytes() == packed
+
+
+def test_it_is_the_newest_that_counts(backend: Path) -> None:
+    """As for the engine, which leaves what it wrote before the setting was changed."""
+    old = put(backend, "stacks/nested-pve-ha/dev.json.gz", b"", age_s=100)
+    assert state_files.put_back(backend, "dev", refuse) == ""
+    assert old.read_bytes() == b""
+
+
+def status_of_the_stack() -> None:
+    status_command.status("dev", as_json=False)
+
+
+def report_on_the_stack() -> None:
+    report_command._readable("dev", environment.for_engine())
+
+
+@pytest.mark.parametrize(
+    "command", [status_of_the_stack, report_on_the_stack, lambda: operations.environment_of("dev")]
+)
+def test_other_commands_put_back_or_name_a_damaged_state_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: Callable[[], None]
+) -> None:
+    stacks = tmp_path / ".pulumi" / "stacks" / "nested-pve-ha"
+    stacks.mkdir(parents=True)
+    state = put(stacks, "dev.json", b"")
+    put(stacks, "dev.json.bak", content("before"))
+    monkeypatch.setattr(environment, "for_engine", lambda: {environment.BACKEND_VARIABLE: f"file://{tmp_path}"})
+
+    def looked(*_arguments: object) -> None:
+        raise StopIteration
+
+    monkeypatch.setattr(description, "read", looked)
+    with pytest.raises(StopIteration):
+        command()
+    said = capsys.readouterr()
+    assert "put back from dev.json.bak" in said.err
+    assert said.out == "", "which is for programs"
+    assert state.read_bytes() == content("before")
 
 
 @pytest.mark.parametrize("bak", [b"", content("long ago")])
