@@ -59,8 +59,10 @@ async def until_as_described(
 
 
 async def _api_problems(described: Sequence[Member], seen: Mapping[str, MembershipReport]) -> list[str]:
-    """Whose API does not answer here with the certificate that the node holds (F5, F25)."""
-    presented = await asyncio.gather(*(certificates.presented(member.address) for member in described))
+    """Whose API does not answer here with the certificate that the node holds (F5, F25); old workers are outlived."""
+    presented = await asyncio.gather(
+        *(certificates.presented_as(seen[member.name].api_fingerprint, member.address) for member in described)
+    )
     return [
         f"the API of {member.name} {'presents another certificate than it holds' if found else 'does not answer'}"
         for member, found in zip(described, presented, strict=True)
