@@ -91,6 +91,17 @@ async def presented(host: str, port: int = API_PORT) -> str | None:
     return None if der is None else fingerprint(ssl.DER_cert_to_PEM_cert(der))
 
 
+async def silent(host: str, port: int = API_PORT) -> bool:
+    """Whether somebody takes connections at a port and does not speak TLS within the time: a provider waits there for ever."""
+    try:
+        async with asyncio.timeout(TLS_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return await presented(host, port) is None
+
+
 async def presented_as(wanted: str | None, host: str, port: int = API_PORT) -> str | None:
     """The same, looked at until it is the wanted one, for as long as the old workers of a reloaded pveproxy answer."""
     deadline = time.monotonic() + OLD_WORKERS_S

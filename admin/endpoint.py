@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,14 +17,42 @@ if TYPE_CHECKING:
     from admin.certificates import Held
 
 
-async def check(endpoint: str, held: Held) -> None:
-    """Refuse an endpoint whose certificate is not what its machine holds, for that name; silence is no refusal.
+async def check(endpoint: str, held: Held | None) -> None:
+    """Refuse an endpoint that takes connections and says nothing, or whose certificate is not its machine's, for that name.
+
+    One that takes no connections is the run's affair: it says so at once.
+
+    Args:
+        endpoint: the URL.
+        held: what its machine holds; None where it is not pinned.
 
     Raises:
-        AdminError: api-certificate.
+        AdminError: api-certificate, api-unreachable.
     """
-    with contextlib.suppress(ConnectionError):
+    if held is None:
+        await refuse_silent(endpoint)
+        return
+    try:
         await _refuse_foreign(endpoint, [held])
+    except ConnectionError:
+        await refuse_silent(endpoint)
+
+
+async def refuse_silent(endpoint: str) -> None:
+    """Refuse an endpoint where the provider would wait for ever.
+
+    Raises:
+        AdminError: api-unreachable.
+    """
+    url = urlsplit(endpoint)
+    if await certificates.silent(url.hostname or "", url.port or 443):
+        raise AdminError(
+            "api-unreachable",
+            f"{endpoint} takes connections and says nothing",
+            observed=f"no TLS within {certificates.TLS_S:g} s",
+            expected="an API that answers",
+            fix=f"on the machine behind {url.hostname}: `systemctl restart pveproxy`; then run the same command again",
+        )
 
 
 async def who(endpoint: str, own: Mapping[str, Held]) -> str:

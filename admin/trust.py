@@ -63,7 +63,7 @@ async def over(opened: Opened, described: Description) -> dict[str, str]:
     held = members.answered(await members.ask(opened, certificates.all_held))
     pinned = [pem for name, one in held.items() if _is_pinned(config, name) for pem in one.trusted]
     bundle.write(bundle.of(described.stack), pinned)
-    hosts = [endpoint.check(host.endpoint, held[host.name]) for host in config.outer_hosts if _counts(host, held)]
+    hosts = [_check(host, held[host.name]) for host in config.outer_hosts if host.name in held]
     nodes = [node for node in config.nodes if node.name in held]
     found, *_ = await asyncio.gather(_member(config, nodes, held), *hosts)
     return settings(described.stack, config) | (_at(config, found) if found else {})
@@ -82,8 +82,8 @@ def _is_pinned(config: Config, name: str) -> bool:
     return (host or config.cluster.api).tls == "pinned"
 
 
-def _counts(host: OuterHost, held: Mapping[str, Held]) -> bool:
-    return host.tls == "pinned" and host.name in held
+async def _check(host: OuterHost, held: Held) -> None:
+    await endpoint.check(host.endpoint, held if host.tls == "pinned" else None)
 
 
 def _at(config: Config, host: str) -> dict[str, str]:
@@ -105,9 +105,12 @@ async def _member(config: Config, nodes: Sequence[Node], held: Mapping[str, Held
     """Where the cluster is asked: a quorate member, the seed rather than others; None if none answers.
 
     Raises:
-        AdminError: api-certificate.
+        AdminError: api-certificate, api-unreachable.
     """
+    quorate = [node for node in nodes if held[node.name].quorate]
     if config.cluster.api.tls != "pinned":
+        if quorate:
+            await endpoint.refuse_silent(config.cluster.api.endpoint)
         return None
     url = urlsplit(config.cluster.api.endpoint)
     seen = await asyncio.gather(*(_seen(node, held[node.name], url.hostname or "", url.port or 443) for node in nodes))
@@ -120,6 +123,8 @@ async def _member(config: Config, nodes: Sequence[Node], held: Mapping[str, Held
         told = endpoint.names_of(held[unfit.name])
         where = f"https://{unfit.address}:{url.port or 443}"
         raise certificates.foreign(where, fingerprint(held[unfit.name].certificate), found[unfit.name].why, told)
+    for node in quorate:
+        await endpoint.refuse_silent(f"https://{node.address}:{url.port or 443}")
     return None
 
 

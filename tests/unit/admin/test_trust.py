@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -45,11 +47,15 @@ class World:
         self.described = described
         self.servers: dict[str, Capture] = {}
         self.asked: list[str] = []
+        self.silent: set[str] = set()
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         port = 0
         for name, pairs in self.shown.items():
+            if name in self.silent:
+                self._stack.enter_context(socket.create_server((ADDRESSES[name], port)))
+                continue
             # One port for all, as Proxmox has it; each machine has its own address.
             serving = capturing(self._directory / name, pairs, ADDRESSES[name], port)
             self.servers[name] = self._stack.enter_context(serving)
@@ -96,7 +102,7 @@ def world(tmp_path: Path, dev: Description, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(certificates, "OLD_WORKERS_S", 0.3)
     yield made
     # Whatever was looked at, nothing was said to anybody.
-    assert [server.captured for server in made.servers.values()] == [[]] * len(ADDRESSES)
+    assert not any(server.captured for server in made.servers.values())
 
 
 def test_the_engine_trusts_the_system_and_each_machines_own_authority_and_asks_the_seed(world: World) -> None:
@@ -119,6 +125,42 @@ def test_nodes_that_were_never_made_are_not_waited_for(world: World) -> None:
     given = world.look({"deployment": {}})
     assert world.asked == [HOST]
     assert given[surroundings.ENDPOINT] == world.endpoint("proxmox01")
+
+
+def test_an_outer_host_that_takes_connections_and_says_nothing_is_refused_instead_of_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "TLS_S", 0.5)
+    world.silent = {HOST}
+    world.shown = {"proxmox01": world.shown["proxmox01"], **world.shown}  # somebody else's port is the port of all
+    begin = time.monotonic()
+    with pytest.raises(AdminError) as caught:
+        world.look()
+    assert time.monotonic() - begin < 5
+    assert caught.value.code == "api-unreachable"
+    assert world.endpoint(HOST) in caught.value.render()
+    assert "systemctl restart pveproxy" in caught.value.fix
+
+
+def test_a_silent_member_is_not_asked_and_a_cluster_of_silent_ones_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "TLS_S", 0.5)
+    world.silent = {"proxmox01"}
+    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox02")
+    world.silent = set(NODES)
+    with pytest.raises(AdminError) as caught:
+        world.look()
+    assert caught.value.code == "api-unreachable"
+
+
+def test_a_member_that_does_not_speak_is_no_refusal_before_there_is_a_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "TLS_S", 0.5)
+    world.silent = set(NODES)
+    world.held = {name: replace(held, quorate=False) for name, held in world.held.items()}
+    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox01")
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
