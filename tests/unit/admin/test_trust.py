@@ -147,7 +147,7 @@ def test_a_silent_member_is_not_asked_and_a_cluster_of_silent_ones_is_refused(
 ) -> None:
     monkeypatch.setattr(certificates, "TLS_S", 0.5)
     world.silent = {"proxmox01"}
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox02")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox02")
     world.silent = set(NODES)
     with pytest.raises(AdminError) as caught:
         world.look()
@@ -160,7 +160,7 @@ def test_a_member_that_does_not_speak_is_no_refusal_before_there_is_a_cluster(
     monkeypatch.setattr(certificates, "TLS_S", 0.5)
     world.silent = set(NODES)
     world.held = {name: replace(held, quorate=False) for name, held in world.held.items()}
-    assert world.look()[endpoint.VARIABLE] == world.endpoint("proxmox01")
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox01")
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
