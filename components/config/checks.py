@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HA_VOTES_MIN = 3
 MTU_DEFAULT = 1500
 NO_MAC = "00:00:00:00:00:00"
+CLUSTER = "cluster"  # the component's name: a host's resources would be taken for the cluster's
 
 
 def _duplicates(values: Iterable[tuple[str, str]], what: str, fix: str) -> Iterator[Problem]:
@@ -47,6 +48,9 @@ def names(config: Config) -> Iterator[Problem]:
     machines = [(f"outerHosts[{i}].name", host.name) for i, host in enumerate(config.outer_hosts)]
     machines += [(f"nodes[{i}].name", node.name) for i, node in enumerate(config.nodes)]
     yield from _duplicates(machines, "the name", "give each host and node a name of its own")
+    for path, name in machines:
+        if name == CLUSTER:
+            yield Problem(path, f"{name} is what the cluster itself is called here", "give the machine another name")
     guests = [(f"templates[{i}].name", template.name) for i, template in enumerate(config.templates)]
     guests += [(f"guests[{i}].name", guest.name) for i, guest in enumerate(config.guests)]
     yield from _duplicates(guests, "the name", "give each template and guest a name of its own")

@@ -77,6 +77,25 @@ def downloads(config: Config) -> Iterator[Problem]:
             yield Problem(f"{path}.checksum", message, "add url, or remove checksum")
 
 
+def one_file(config: Config) -> Iterator[Problem]:
+    """A file that is there is not loaded again: of two downloads by one name the second gets what the first one was."""
+    first: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for path, storage, source in _on_storages(config):
+        named, checksum = first.setdefault((storage, source.file_name), (path, source.checksum))
+        if checksum != source.checksum:
+            message = f"{source.file_name} on {storage} is another file in {named}"
+            yield Problem(f"{path}.fileName", message, "give each download a name of its own")
+
+
+def _on_storages(config: Config) -> Iterator[tuple[str, str, Download | ContainerTemplate]]:
+    for t, template in enumerate(config.templates):
+        if template.image:
+            yield f"templates[{t}].image", template.storage, template.image
+    for g, guest in enumerate(config.guests):
+        if isinstance(guest, ContainerGuest) and guest.template.url:
+            yield f"guests[{g}].template", guest.template.storage, guest.template
+
+
 def _downloads(config: Config) -> Iterator[tuple[str, Installer | Download | ContainerTemplate]]:
     for h, host in enumerate(config.outer_hosts):
         yield f"outerHosts[{h}].installer", host.installer
@@ -198,6 +217,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     host_names,
     installers,
     downloads,
+    one_file,
     file_names,
     bridge_ports,
     endpoints,

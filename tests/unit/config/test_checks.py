@@ -27,6 +27,8 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "names", {"nodes.0.name": "virtual"}, "nodes[0].name", "virtual is used already by outerHosts[0].name", "name of its own"),
     ("dev", "names", {"guests.1.name": "vm01"}, "guests[1].name", "vm01 is used already by guests[0].name", "name of its own"),
     ("dev", "names", {"guests.0.name": "debian-template"}, "guests[0].name", "used already by templates[0].name", "name of its own"),
+    ("dev", "names", {"outerHosts.0.name": "cluster"}, "outerHosts[0].name", "what the cluster itself is called", "another name"),
+    ("dev", "names", {"nodes.2.name": "cluster"}, "nodes[2].name", "what the cluster itself is called", "another name"),
     ("dev", "names", {"outerHosts.0.bridges.1.name": "vmbr1"}, "outerHosts[0].bridges[1].name", "vmbr1 is used already", "name of its own"),
     ("dev", "names", {"storages.+": {"kind": "external", "name": "shared", "shared": True}}, "storages[1].name", "shared is used", "own"),
     ("dev", "vmids", {"nodes.2.vmid": 101}, "nodes[2].vmid", "on virtual the vmid 101 is used already by nodes[0].vmid", "free vmid"),
@@ -84,6 +86,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "downloads", {"outerHosts.0.installer": {"path": "/srv/a.iso", "checksum": f"sha256:{'0' * 64}"}}, "outerHosts[0].installer.checksum", "nothing is downloaded", "remove checksum"),
     ("dev", "downloads", {"guests.1.template.checksum": None}, "guests[1].template.checksum", "could be anything", "sha256"),
     ("dev", "downloads", {"templates.0.image": {"url": "https://images.example/a.qcow2", "fileName": "a.qcow2"}}, "templates[0].image.checksum", "could be anything", "sha256"),
+    ("dev", "one_file", {"guests.+": {**stack_file("dev")["guests"][1], "name": "ct02", "vmid": 301, "template": {**stack_file("dev")["guests"][1]["template"], "checksum": f"sha256:{'0' * 64}"}}}, "guests[2].template.fileName", "another file in guests[1].template", "name of its own"),
     ("dev", "file_names", {"guests.1.template.fileName": "debian.tar"}, "guests[1].template.fileName", "takes no debian.tar", ".tar.zst"),
     ("dev", "file_names", {"templates.0.image": {"url": "https://images.example/a.img", "fileName": "a.img", "checksum": f"sha256:{'0' * 64}"}}, "templates[0].image.fileName", "takes no a.img", ".qcow2"),
     ("dev", "file_names", {"outerHosts.0.installer": {"path": "/srv/pve.img"}}, "outerHosts[0].installer.path", "takes no", ".iso"),
@@ -213,6 +216,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ),
     ("dev", {"outerHosts.0.bridges.0.ports": ["bond0.10"], "outerHosts.0.bridges.2.ports": ["bond0.30"]}),
     ("dev", {"guests.1.template": {"storage": "local", "fileName": "debian.tar.zst"}}),
+    ("dev", {"guests.+": {**stack_file("dev")["guests"][1], "name": "ct02", "vmid": 301}}),
 ]
 
 
