@@ -59,11 +59,15 @@ class Observed:
     marked: bool = False  # whether the role was made here
 
 
-def parse_user(text: str, user: str) -> tuple[bool, bool, str]:
-    """Read `pveum user list --output-format json`: whether the user exists, is enabled, and what its comment says."""
+def parse_user(text: str, user: str, now: float = 0) -> tuple[bool, bool, str]:
+    """Read `pveum user list --output-format json`: whether the user exists, may log in now, and what its comment says."""
     found: list[dict[str, Any]] = [entry for entry in json.loads(text or "[]") if entry.get("userid") == user]
     comment = next((str(entry.get("comment", "")) for entry in found), "")
-    return bool(found), any(int(entry.get("enable", 1)) for entry in found), comment
+    return bool(found), any(int(entry.get("enable", 1)) and not _expired(entry, now) for entry in found), comment
+
+
+def _expired(entry: dict[str, Any], now: float) -> bool:
+    return 0 < int(entry.get("expire", 0)) <= now  # 0: never
 
 
 def parse_roles(text: str, user: str, *, propagate: bool = True) -> list[str]:
@@ -86,7 +90,7 @@ def parse_privileges(text: str, role: str) -> list[str] | None:
 
 def observe(machine: Machine, desired: ApiUser) -> Observed:
     """Ask pveum, and try to log in."""
-    exists, enabled, comment = parse_user(_list(machine, "user"), desired.user)
+    exists, enabled, comment = parse_user(_list(machine, "user"), desired.user, machine.time())
     rules = _list(machine, "acl")
     own = desired.role == OWN_ROLE
     return Observed(
@@ -165,7 +169,7 @@ def act(machine: Machine, desired: ApiUser, action: Action) -> None:
         "make-role": ["role", "add", OWN_ROLE, "--privs", ",".join(PRIVILEGES)],
         "set-role": ["role", "modify", OWN_ROLE, "--privs", ",".join(PRIVILEGES)],
         "add": ["user", "add", desired.user, "--comment", COMMENT],
-        "enable": ["user", "modify", desired.user, "--enable", "1"],
+        "enable": ["user", "modify", desired.user, "--enable", "1", "--expire", "0"],
         "set-password": ["passwd", desired.user],
         "grant": ["acl", "modify", "/", "--users", desired.user, "--roles", desired.role, "--propagate", "1"],
         "revoke": ["acl", "delete", "/", "--users", desired.user, "--roles", action.what],

@@ -833,8 +833,8 @@ class TestApiUser:
                     ]
                 case ["user", "add", name, "--comment", comment]:
                     users[name] = {"enable": 1, "comment": comment}
-                case ["user", "modify", name, "--enable", "1"]:
-                    users[name]["enable"] = 1
+                case ["user", "modify", name, "--enable", "1", "--expire", "0"]:
+                    users[name] |= {"enable": 1, "expire": 0}
                 case ["passwd", name]:
                     first, second = stdin.splitlines()
                     assert first == second
@@ -862,6 +862,17 @@ class TestApiUser:
         machine.logins["pulumi@pve"] = "another"
         twice(machine, api_user.STEP, self.DESIRED)
         assert machine.logins == {"pulumi@pve": "pulumi-secret"}
+
+    def test_a_user_that_has_expired_is_let_in_again(
+        self, machine: FakeMachine, users: dict[str, dict[str, object]]
+    ) -> None:
+        """Its password was set anew in vain, and nothing said why the login still failed."""
+        run(machine, api_user.STEP, self.DESIRED)
+        users["pulumi@pve"]["expire"] = int(machine.time()) - 1
+        assert run(machine, api_user.STEP, self.DESIRED).changed
+        assert users["pulumi@pve"]["expire"] == 0
+        users["pulumi@pve"]["expire"] = int(machine.time()) + 1000
+        assert not run(machine, api_user.STEP, self.DESIRED).changed
 
     @pytest.mark.usefixtures("users")
     def test_a_lower_role_takes_the_higher_one_away_and_leaves_other_paths_and_users_alone(
