@@ -9,6 +9,7 @@ PROVIDER = "pulumi:providers:proxmoxve"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 VMS = (VM, "proxmoxve:index/vm:Vm", "proxmoxve:index/vm2Legacy:Vm2Legacy")
 CONTAINER = "proxmoxve:index/containerLegacy:ContainerLegacy"
+CLONED_VM = "proxmoxve:cloned/vm:Vm"
 HA_RULE = "proxmoxve:index/harule:Harule"
 HA_RULES = (HA_RULE, "proxmoxve:index/haruleLegacy:HaruleLegacy")
 HA_GROUP = "proxmoxve:index/hagroup:Hagroup"

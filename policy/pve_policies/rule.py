@@ -30,6 +30,8 @@ class Subject:
         protect: whether the engine refuses to delete it.
         provider: inputs of its provider; empty when it has none.
         settings: the rule's settings, defaults included.
+        urn: what the engine calls it; the same one in every look at it.
+        api: the URN of its provider.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Subject:
     protect: bool = False
     provider: Props = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    urn: str = ""
+    api: str = ""
 
 
 Judge = Callable[[Subject], Iterator[str]]
@@ -134,6 +138,8 @@ class Rule:
             protect=args.opts.protect,
             provider=args.provider.props if args.provider else {},
             settings={**defaults, **args.get_config()},
+            urn=args.urn,
+            api=args.provider.urn if args.provider else "",
         )
 
 

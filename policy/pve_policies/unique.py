@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pulumi_policy import EnforcementLevel
 
 from .examples import GUEST, NODES, OUTER_HOST, TEMPLATE, design
-from .resources import DESIGN
-from .rule import Rule, number
+from .holders import Holders
+from .resources import CLONED_VM, CONTAINER, DESIGN, VM, VMS
+from .rule import Rule, given, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +36,22 @@ def _nested(design: Props) -> Iterator[Props]:
     return (node for node in design["nodes"] if node["kind"] == "nested")
 
 
+# What the resources of a program have, beside what a design tells of its own.
+_NUMBERS, _CARDS = Holders(), Holders()
+_WHERE_VMID_STANDS = {VM: "vmId", CONTAINER: "vmId"} | dict.fromkeys((*VMS[1:], CLONED_VM), "resourceId")
+
+
+def _vmid_of_another(guest: Subject) -> Iterator[str]:
+    """One that the program leaves to Proxmox VE is a free one. Clusters are told apart by their API."""
+    name = _WHERE_VMID_STANDS[guest.type]
+    if not given(guest.props, name):
+        return
+    vmid = number(float(guest.props[name]))
+    cluster = str(guest.provider.get("endpoint") or guest.api).rstrip("/")
+    for other in _NUMBERS.others(guest.urn, [f"{cluster} {vmid}"]).values():
+        yield f"vmid {vmid} is {other}'s already"
+
+
 UNIQUE_VMIDS = Rule(
     id="unique-vmids",
     level=EnforcementLevel.MANDATORY,
@@ -42,7 +59,7 @@ UNIQUE_VMIDS = Rule(
     protects="The second one is refused half way through, or worse: the first one is taken for it.",
     source="Proxmox VE: VMs and containers share their numbers, cluster-wide",
     fix="Choose a free vmid.",
-    judges={DESIGN: _vmids},
+    judges={DESIGN: _vmids, **dict.fromkeys(_WHERE_VMID_STANDS, _vmid_of_another)},
     bad=design(guests=[GUEST | {"vmid": 9000}]),
     good=design(guests=[GUEST], templates=[TEMPLATE]),
 )
@@ -53,14 +70,23 @@ def _macs(design: Subject) -> Iterator[str]:
         yield f"MAC address {mac} is used twice"
 
 
+def _mac_of_another(guest: Subject) -> Iterator[str]:
+    cards = guest.props.get("networkDevices" if guest.type == VM else "networkInterfaces") or ()
+    macs = [str(card["macAddress"]).upper() for card in cards if given(card, "macAddress") and card["macAddress"]]
+    for mac in _twice(macs):
+        yield f"MAC address {mac} is on two of its cards"
+    for mac, other in _CARDS.others(guest.urn, macs).items():
+        yield f"MAC address {mac} is {other}'s already"
+
+
 UNIQUE_MACS = Rule(
     id="unique-macs",
     level=EnforcementLevel.MANDATORY,
     demands="Every network card has a MAC address of its own.",
     protects="Bridges send a node's packets to the other one by turns: links flap, and DHCP leases move.",
     source="IEEE 802.1D: a bridge learns one place for each address",
-    fix="Set macs of the nodes in nested-pve-ha:nodes so that each is used once, or leave them out.",
-    judges={DESIGN: _macs},
+    fix="Use each once, or leave them out: macs of the nodes in nested-pve-ha:nodes, macAddress of a VM's or container's cards.",
+    judges={DESIGN: _macs, VM: _mac_of_another, CONTAINER: _mac_of_another},
     bad=design(nodes=[NODES[0], NODES[1] | {"macs": NODES[0]["macs"]}, NODES[2]]),
     good=design(nodes=NODES),
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
-URN = "urn:pulumi:test::nested-pve-ha::{}::subject"
+URN = "urn:pulumi:test::nested-pve-ha::{}::{}"
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,19 @@ def secret(value: object) -> dict[str, object]:
     return {SIGNATURE: SECRET, "value": value}
 
 
-def analyze(rule: Rule, example: Example, settings: Mapping[str, Any] | None = None) -> list[Finding]:
+def analyze(
+    rule: Rule, example: Example, settings: Mapping[str, Any] | None = None, name: str = "subject"
+) -> list[Finding]:
     """What the rule says about a resource, at its own level; a disabled rule is asked at the mandatory one."""
     level = rule.level if rule.level != EnforcementLevel.DISABLED else EnforcementLevel.MANDATORY
-    response = _servicer(rule, level, settings).Analyze(_request(example), None)
+    response = _servicer(rule, level, settings).Analyze(_request(example, name), None)
     levels = {sdk.proto.ADVISORY: EnforcementLevel.ADVISORY, sdk.proto.MANDATORY: EnforcementLevel.MANDATORY}
     return [Finding(levels[found.enforcementLevel], found.message) for found in response.diagnostics]
 
 
 def remediate(rule: Rule, example: Example) -> dict[str, Any]:
     """The inputs as the rule leaves them; the same ones where it changes nothing."""
-    response = _servicer(rule, EnforcementLevel.REMEDIATE, None).Remediate(_request(example), None)
+    response = _servicer(rule, EnforcementLevel.REMEDIATE, None).Remediate(_request(example, "subject"), None)
     if not response.remediations:
         return dict(example.props)
     (done,) = response.remediations
@@ -61,13 +63,13 @@ def _servicer(rule: Rule, level: EnforcementLevel, settings: Mapping[str, Any] |
     return servicer
 
 
-def _request(example: Example) -> proto.AnalyzeRequest:
+def _request(example: Example, name: str) -> proto.AnalyzeRequest:
     inputs = struct_pb2.Struct()
     json_format.ParseDict(dict(example.props), inputs)
-    parent = URN.format(f"pulumi:pulumi:Stack${example.parent}") if example.parent else ""
+    parent = URN.format(f"pulumi:pulumi:Stack${example.parent}", "parent") if example.parent else ""
     options = proto.AnalyzerResourceOptions(parent=parent, protect=example.protect)
     request = proto.AnalyzeRequest(
-        type=example.type, properties=inputs, urn=URN.format(example.type), name="subject", options=options
+        type=example.type, properties=inputs, urn=URN.format(example.type, name), name=name, options=options
     )
     if example.provider:
         request.provider.type, request.provider.name = "pulumi:providers:proxmoxve", "api"

@@ -287,3 +287,29 @@ def test_resources_of_programs_without_our_components_are_judged(
     assert "the host's own CD drive" in verdicts.found["template", "template-without-cd"][0][1]
     assert ("any", "tls-verified") in verdicts.found
     assert ASKED["tls-verified"].bad.type == resources.PROVIDER
+
+
+def test_numbers_and_addresses_are_unique_in_any_program(workspace: Workspace, advice_only: tuple[str, str]) -> None:
+    vm = next(rule for rule in RULES if rule.id == "vm-names").good
+    card = {"bridge": "vmbr0", "macAddress": "BC:24:11:00:00:07"}
+
+    def one(**but: Any) -> Example:  # noqa: ANN401 - JSON values
+        return replace(vm, but={**vm.but, **but})
+
+    given = {
+        "web": one(vmId=100, networkDevices=[card]),
+        "shop": one(vmId=100),
+        "cellar": one(vmId=101, networkDevices=[card]),
+        "later": one(vmId=MARKER),
+        "any": one(networkDevices=[{"bridge": "vmbr0"}]),
+    }
+    verdicts = judge(workspace, given, *advice_only)
+    found = {key: messages for key, messages in verdicts.found.items() if key[1].startswith("unique-")}
+    told = sorted(message for messages in found.values() for _, message in messages)
+    assert sum("vmid 100 is " in message for message in told) == 1, told
+    assert sum("MAC address BC:24:11:00:00:07 is " in message for message in told) == 1, told
+    assert [name for name in verdicts.unknown if name.startswith("unique-")] == ["unique-vmids"]
+    assert "any" not in {name for name, _ in found}
+    refused = judge(workspace, {name: given[name] for name in ("web", "shop")})
+    assert refused.run.code != 0
+    assert "'s already" in refused.run.output
