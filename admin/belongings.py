@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from admin import marks
+from admin import marks, namesakes
 from admin.errors import AdminError
 from admin.interrupted import IDS
 from admin.outer_vms import VM_TYPE
@@ -173,8 +173,10 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
         looks: by place, what its machines show; a place that nobody looked at is left alone.
 
     Raises:
-        AdminError: foreign-vmid, foreign-bridge, guest-foreign, ha-foreign, vm-moved.
+        AdminError: stack-name-taken, foreign-vmid, foreign-bridge, guest-foreign, ha-foreign, vm-moved.
     """
+    for machine in (one for found in looks.values() for one in found):
+        namesakes.refuse(description.stack, machine.stacks, f"has things on {machine.machine}")
     there = {place: _by_name(found) for place, found in looks.items()}
     needed, known = wanted(description), recorded(state)
     seen = {_key(each) for each in known}

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from admin import namesakes
 from admin.environment import BACKEND_VARIABLE, ROOT
 from admin.errors import AdminError
 from components import credentials
@@ -74,9 +75,11 @@ def stack_file(stack: str) -> Path:
     """Where a stack is described.
 
     Raises:
-        AdminError: stack-unknown.
+        AdminError: stack-unknown, stack-name-taken.
     """
     file = ROOT / f"Pulumi.{stack}.yaml"
+    if stack in stacks():
+        namesakes.refuse(stack, stacks(), "has a stack file here, too")
     if not file.is_file():
         raise AdminError(
             "stack-unknown",

@@ -36,7 +36,7 @@ IMAGE = "image"
 _FILES = (
     "etc/pve/nodes/*/qemu-server/*.conf etc/pve/nodes/*/lxc/*.conf "
     "etc/pve/ha/resources.cfg etc/pve/ha/rules.cfg etc/pve/ha/groups.cfg "
-    "etc/network/interfaces etc/network/interfaces.new"
+    "etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json"
 )
 NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is no part of it
 _STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
@@ -82,6 +82,7 @@ class Look:
         quorate: it is in no cluster, or in the part of it that decides.
         things: what is there.
         cluster: the name of the one that it is in; empty when it is in none.
+        stacks: those that are entered in its journal, by their exact names.
     """
 
     machine: str
@@ -89,6 +90,7 @@ class Look:
     quorate: bool
     things: tuple[Thing, ...]
     cluster: str = ""
+    stacks: tuple[str, ...] = ()
 
 
 async def look(connection: Connection, stack: str, images: str | None = None) -> Look:
@@ -117,7 +119,14 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
     node, _, about = state.decode(errors="replace").partition("\n")
     there = names[0].decode(errors="replace").split("\n")[:-1] if names else []
     things = (*read(files, node, stack), *image_files(there, node, stack))
-    return Look(connection.machine.name, node, quorate(about), things, cluster(about))
+    return Look(
+        connection.machine.name,
+        node,
+        quorate(about),
+        things,
+        cluster(about),
+        stacks(files.get("var/lib/nested-pve-ha/journal.json", "{}")),
+    )
 
 
 def refuse_silent(looks: Mapping[str, Look]) -> None:
@@ -172,6 +181,14 @@ def unpack(archive: bytes) -> dict[str, str]:
             if content is not None:
                 found[member.name] = content.read().decode(errors="surrogateescape")
     return found
+
+
+def stacks(journal: str) -> tuple[str, ...]:
+    """The stacks that a machine's journal of originals names; pure."""
+    try:
+        return tuple(json.loads(journal).get("stacks", ()))
+    except (ValueError, AttributeError):
+        return ()  # damaged: the step that keeps it says so
 
 
 def cluster(members: str) -> str:

@@ -23,6 +23,7 @@ from admin import (
     lab_instance,
     locks,
     marks,
+    namesakes,
     policies,
     rearming,
     run_record,
@@ -300,6 +301,7 @@ def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, A
 
 
 def _make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None:
+    namesakes.refuse(stack, namesakes.recorded(backend), f"has a state in {backend}")
     held = run_record.read(backend, stack)
     for path in locks.clear_damaged(backend, stack, held):
         out.print(f"  removed a lock that is empty or cut off: {path}", markup=False, soft_wrap=True)

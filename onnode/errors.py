@@ -117,6 +117,11 @@ CODES: dict[str, Code] = {
         "A bridge of the configuration exists and was not made by this stack.",
         "choose another bridge name in the configuration, or remove the bridge yourself",
     ),
+    "stack-name-taken": Code(
+        "The name of the stack differs from another one's only in upper and lower case; Proxmox VE stores tags in lower "
+        "case, so both would mark their things alike, and each would take the other's for its own.",
+        "give this stack another name: another stack file, and `pulumi stack rename` where it is not built yet",
+    ),
     "foreign-subnet": Code(
         "A subnet of the configuration is in use on another interface of the outer host.",
         "choose another subnet in the configuration",

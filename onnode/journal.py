@@ -27,6 +27,7 @@ class Observed:
     others: dict[str, str] = field(default_factory=dict)  # bridge -> the other stack that it belongs to
     interfaces: list[str] = field(default_factory=list)
     marked: list[str] = field(default_factory=list)  # those with this stack's mark, though the journal was lost
+    namesakes: list[str] = field(default_factory=list)  # stacks with the same mark
 
 
 def observe(machine: Machine, desired: Journal) -> Observed:
@@ -39,6 +40,7 @@ def observe(machine: Machine, desired: Journal) -> Observed:
         others,
         network.interface_names(machine),
         [name for name, lines in _comments(machine).items() if pve.stack_tag(desired.stack) in map(str.lower, lines)],
+        pve.namesakes(desired.stack, stacks),
     )
 
 
@@ -50,8 +52,15 @@ def decide(observed: Observed, desired: Journal) -> list[Action]:
     """Enter what is new.
 
     Raises:
-        StepError: foreign-bridge.
+        StepError: foreign-bridge, stack-name-taken.
     """
+    if observed.namesakes:
+        raise StepError(
+            "stack-name-taken",
+            f"the name of stack {desired.stack} differs from another one only in upper and lower case",
+            observed=f"{', '.join(observed.namesakes)} is entered in {originals.PATH}",
+            expected=f"no other stack that marks its things with {pve.stack_tag(desired.stack)}",
+        )
     fresh = sorted(set(desired.bridges) - set(observed.own))
     for name in fresh:
         if name in observed.others or (name in observed.interfaces and name not in observed.marked):

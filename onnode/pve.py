@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from onnode.machine import Machine
 
 CPUINFO = "/proc/cpuinfo"
@@ -168,6 +170,11 @@ def refuse_version(found: Version, major: int) -> None:
 def owned(config: GuestConfig, stack: str) -> bool:
     """Whether a VM was made by that stack."""
     return TAG in config.tags and stack_tag(stack) in config.tags
+
+
+def namesakes(stack: str, others: Iterable[str]) -> list[str]:
+    """Other stacks whose things carry the same tag: their names differ only in upper and lower case."""
+    return sorted({other for other in others if other != stack and other.lower() == stack.lower()})
 
 
 def stack_tag(stack: str) -> str:

@@ -16,6 +16,7 @@ import yaml
 
 from components.config.errors import ConfigError, Problem
 from components.config.scalars import Misread, scalar
+from onnode.pve import namesakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,14 @@ def refuse_misread(stack: str) -> None:
         ConfigError: some of it would be read otherwise than it looks.
     """
     file = Path(f"Pulumi.{stack}.yaml")
+    names = [found.name for found in Path().glob("Pulumi.*.yaml")]
+    if file.name in names and (others := namesakes(file.name, names)):
+        message = (
+            f"{', '.join(others)} is there, too: Proxmox VE stores tags in lower case, so both stacks would mark alike"
+        )
+        raise ConfigError(
+            [Problem(file.name, message, "give one stack a name that differs in more than upper and lower case")]
+        )
     if file.is_file():  # another one may have been named on the engine's command line
         read(file)
 
