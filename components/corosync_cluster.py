@@ -13,7 +13,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin import desired
-from components import steps
+from components import left_alone, steps
 from components.config import topology
 from components.config.model import NfsStorage
 from components.facts import cluster_facts
@@ -23,6 +23,7 @@ from onnode.desired import Storage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from components.config.model import ClusterOptions
     from components.nested_pve_node import NestedPveNode
     from components.site import Site
 
@@ -123,13 +124,16 @@ class CorosyncCluster(pulumi.ComponentResource):
         if options.migration_network is None and options.ha_shutdown_policy is None:
             return []
         network = options.migration_network
+        inside = self._inside(user, provider=self.provider, ignore_changes=_not_described(options))
+        # The provider would clear the cluster's other options, too: they are the users'.
+        inside.retain_on_delete = True
         return [
             proxmoxve.cluster.Options(
                 f"{self._logical}-options",
                 migration_cidr=str(network) if network else None,
                 migration_type="secure" if network else None,
                 ha_shutdown_policy=options.ha_shutdown_policy,
-                opts=self._inside(user, provider=self.provider),
+                opts=inside,
             )
         ]
 
@@ -152,3 +156,8 @@ class CorosyncCluster(pulumi.ComponentResource):
         return Storage(
             self._site.stack_tag, storage.name, str(storage.server), storage.export, sorted(storage.contents)
         )
+
+
+def _not_described(options: ClusterOptions) -> list[str]:
+    network = [] if options.migration_network else ["migrationCidr", "migrationType"]
+    return [*left_alone.OPTIONS, *network, *([] if options.ha_shutdown_policy else ["haShutdownPolicy"])]

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin import desired
-from components import ownership, steps
+from components import left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ContainerGuest, VmGuest
@@ -166,8 +166,7 @@ class HaGuest(pulumi.ComponentResource):
             provider=self._cluster.provider,
             hooks=ownership.before_changes(f"{self._logical}-vm", self._site, ownership.of_guest(self._site, guest)),
             # HA decides where it runs and whether; a replaced or moved-back guest would be an outage.
-            # Its disk is the template's; the provider reads it back otherwise than it wrote it (pulumi-proxmoxve#664).
-            ignore_changes=["nodeName", "started", "clone", "disks"],
+            ignore_changes=left_alone.GUEST,
         )
         return proxmoxve.VmLegacy(
             f"{self._logical}-vm",

@@ -15,7 +15,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import CheckCertificate
-from components import guarded_network, ownership, steps
+from components import guarded_network, left_alone, ownership, steps
 from components.config.model import NestedNode
 from components.recorded import HOST
 from onnode import desired
@@ -163,6 +163,7 @@ class HostPrep(pulumi.ComponentResource):
                 removed,
                 provider=self.provider,
                 hooks=hooks.after(ownership.look(logical, self._site, wanted)),
+                ignore_changes=left_alone.BRIDGE,
             ),
         )
         armed = guarded_network.armed_removal(logical, *about, steps.after(self, made))

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import NodeNetworks
-from components import answer_file, first_boot, ownership, steps
+from components import answer_file, first_boot, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
@@ -83,8 +83,7 @@ class NestedPveNode(pulumi.ComponentResource):
             provider=prepared.provider,
             protect=self._site.config.protect_nodes,
             hooks=ownership.before_changes(f"{self._logical}-vm", self._site, wanted),
-            # The provider plans limits of zero and reads none back: a change for ever (pulumi-proxmoxve#664).
-            ignore_changes=["disks[0].speed", "started"],
+            ignore_changes=left_alone.NODE,
         )
         return proxmoxve.VmLegacy(
             f"{self._logical}-vm",

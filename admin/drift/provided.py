@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from onnode.pve import parse_guest_config, parse_sections
+from onnode.pve import parse_guest_config, parse_sections, split_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,7 +132,8 @@ def _vm(inputs: Mapping[str, Any], files: Files) -> str:
     }
     live = parse_guest_config(files[path]).values if path else None
     if live is not None:
-        live = {**live, "tags": ";".join(sorted(part for part in re.split(r"[;, ]+", live.get("tags", "")) if part))}
+        ours = set(split_tags(wanted["tags"]))  # further ones are the users'
+        live = {**live, "tags": ";".join(sorted(ours & set(split_tags(live.get("tags")))))}
     return _compare(path or "/etc/pve", f"VM {vmid}", live, wanted)
 
 

@@ -185,6 +185,11 @@ def test_what_the_provider_made_is_known_again(kind: str) -> None:
     assert provided.differs({"type": kind, "inputs": RESOURCES[kind]}, FILES) == ""
 
 
+def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
+    files = {path: text.replace("tags: stack-dev", "tags: backup;stack-dev") for path, text in FILES.items()}
+    assert provided.differs({"type": provided.VM, "inputs": RESOURCES[provided.VM]}, files) == ""
+
+
 @pytest.mark.parametrize(
     ("kind", "old", "new", "told"),
     [

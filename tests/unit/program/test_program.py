@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+import pulumi_proxmoxve as proxmoxve
 import pytest
 import yaml
 
@@ -39,6 +40,8 @@ GOLDEN = Path(__file__).parent / "golden"
 LOCAL, REMOTE = "command:local:Command", "command:remote:Command"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 
+VM_FIELDS = [name for name in proxmoxve.VmLegacyArgs.__init__.__annotations__ if name != "return"]
+
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -61,6 +64,11 @@ def physical(recordings: dict[str, Recording]) -> Recording:
 @pytest.fixture(params=STACKS)
 def recording(request: pytest.FixtureRequest, recordings: dict[str, Recording]) -> Recording:
     return recordings[request.param]
+
+
+def camel(name: str) -> str:
+    first, *words = name.split("_")
+    return first + "".join(map(str.capitalize, words))
 
 
 def changed(tmp_path: Path, change: Change, stack: str = "dev") -> Recording:
@@ -417,6 +425,37 @@ def test_guests_enter_ha_last_and_leave_it_first(dev: Recording) -> None:
     assert dev.follows("ct01-ha", "ct01-container")
     assert dev.follows("vm01-vm", "debian-template-template")
     assert dev.follows("debian-template-template", "cluster-storage-shared")
+
+
+def test_what_a_user_gave_a_vm_beside_the_description_stays(dev: Recording) -> None:
+    """Notes, tags, a passed-through device: the provider takes what it is not given for unwanted."""
+    described = {"agent", "cpu", "memory", "name", "onBoot", "networkDevices"}
+    for name in ("proxmox01-vm", "vm01-vm"):
+        ignored = set(dev[name].ignore_changes)
+        assert {"tags", "description", "cdrom", "hostpcis", "usbs", "startup", "protection", "cpu.limit"} <= ignored
+        assert not described & ignored
+        every = {field for field in map(camel, VM_FIELDS) if not field.startswith("timeout")}
+        given = {*dev[name].inputs, "clone", "migrate", "nodeName", "reboot", "rebootAfterUpdate", "template", "vmId"}
+        unset = every - given - {"macAddresses", "purgeOnDestroy", "deleteUnreferencedDisksOnDestroy"}
+        assert unset <= ignored, "a setting that the program does not give is the users'"
+
+
+def test_cluster_options_and_bridges_keep_what_a_user_set_beside_the_description(
+    dev: Recording, tmp_path: Path
+) -> None:
+    """The update of the migration network deleted the keyboard layout; the removal cleared everything."""
+    every = {camel(name) for name in proxmoxve.cluster.OptionsArgs.__init__.__annotations__ if name != "return"}
+    options = dev["cluster-options"]
+    assert set(options.ignore_changes) == every - {name for name, value in options.inputs.items() if value is not None}
+    assert options.retain
+
+    def no_network(config: dict[str, Any]) -> None:
+        config["cluster"]["options"] = {"haShutdownPolicy": "freeze"}
+
+    policy = changed(tmp_path, no_network)["cluster-options"]
+    assert "haShutdownPolicy" not in policy.ignore_changes
+    assert {"migrationCidr", "migrationType", "keyboard"} <= set(policy.ignore_changes)
+    assert {"vlanAware", "gateway"} <= set(dev["virtual-vmbr1"].ignore_changes)
 
 
 def test_what_ha_decides_is_never_changed_back(dev: Recording) -> None:
