@@ -136,6 +136,23 @@ class Host:
         return Completed(self._exit_code, "", "no such bridge" if self._exit_code else "")
 
 
+@pytest.mark.parametrize(("printed", "said"), [("", "exit 1"), ("bm8gYXJjaGl2ZQ==\nbm8gYXJjaGl2ZQ==\n", "exit 1")])
+def test_a_machine_whose_files_cannot_be_read_is_not_taken_for_an_empty_one(printed: str, said: str) -> None:
+    class Broken:
+        machine = SimpleNamespace(name=HOST)
+
+        async def run(self, _command: str, *, timeout_s: float) -> Completed:
+            del timeout_s
+            return Completed(1, printed, "")
+
+    connection: Any = Broken()
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(marks.look(connection, "dev"))
+    assert refused.value.code == "command-failed"
+    assert HOST in refused.value.what
+    assert said in refused.value.observed
+
+
 def withdrawn(dev: Description, exit_code: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ran: list[str] = []
 

@@ -25,7 +25,7 @@ ENGINE = """\
 marker={marker}
 setsid sleep $marker.1 &
 ( setsid bash -c "sleep $marker.2; true" & )
-trap 'echo asked >> {asked}; [ -e {deaf} ] || {{ echo "error: update cancelled" ; exit 1; }}' INT
+trap 'echo asked >> {asked}; [ ! -e {finished} ] || exit 0; [ -e {deaf} ] || {{ echo "error: update cancelled" ; exit 1; }}' INT
 trap 'echo hung up >> {asked}' HUP
 trap 'echo terminated >> {asked}' TERM
 echo $$ > {pid}
@@ -50,9 +50,16 @@ class World:
         self.directory = directory
         self.marker = str(50_000_000 + os.getpid() * 100 + len(list(directory.parent.iterdir())))
         self.asked, self.deaf, self.pid = directory / "asked", directory / "deaf", directory / "pid"
+        self.finished = directory / "finished"
         programs = directory / "bin"
         programs.mkdir()
-        names = {"marker": self.marker, "asked": self.asked, "deaf": self.deaf, "pid": self.pid}
+        names = {
+            "marker": self.marker,
+            "asked": self.asked,
+            "deaf": self.deaf,
+            "pid": self.pid,
+            "finished": self.finished,
+        }
         (programs / "pulumi").write_text(ENGINE.format(**names))
         (programs / "pulumi").chmod(0o755)
         self.path = f"{programs}:/usr/bin:/bin"
@@ -127,6 +134,15 @@ def test_a_closed_terminal_that_says_so_twice_asks_once_and_a_second_interrupt_i
     admin.communicate(timeout=LIMIT_S)
     assert world.heard() == ["asked", "asked"]
     assert not world.left()
+
+
+def test_a_run_that_was_done_before_it_could_be_ended_is_the_last_one(world: World) -> None:
+    world.finished.touch()
+    admin = world.start()
+    admin.send_signal(signal.SIGINT)
+    said, _ = admin.communicate(timeout=LIMIT_S)
+    assert world.heard() == ["asked"]
+    assert said.endswith("KeyboardInterrupt\n"), "the run after it would be begun"
 
 
 def test_what_nohup_ignores_stays_ignored(world: World) -> None:

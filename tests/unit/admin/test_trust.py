@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import pytest
 
-from admin import bundle, certificates, trust
+from admin import bundle, certificates, endpoint, members, trust
 from admin.certificates import Held
 from admin.desired import CheckCertificate, Machine, Secrets
 from admin.errors import AdminError
@@ -97,7 +97,7 @@ class World:
 def world(tmp_path: Path, dev: Description, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(tmp_path, dev)
     monkeypatch.setattr(bundle, "DIRECTORY", tmp_path / "authorities")
-    monkeypatch.setattr(trust.members, "connections", made.connections)
+    monkeypatch.setattr(members, "connections", made.connections)
     monkeypatch.setattr(certificates, "all_held", made.all_held)
     monkeypatch.setattr(certificates, "OLD_WORKERS_S", 0.3)
     yield made
@@ -223,6 +223,29 @@ def test_an_endpoint_that_the_certificate_does_not_name_is_refused_with_the_name
     assert caught.value.code == "api-certificate"
     assert "for virtual, virtual.lab.internal" in caught.value.expected
     assert "not valid for '127.0.0.1'" in caught.value.observed
+
+
+def test_members_whose_own_certificates_do_not_name_them_are_refused(world: World) -> None:
+    for name in NODES:
+        other = world.authority[name].issue("10.0.0.9", name)
+        world.shown[name] = [other]
+        world.held[name] = replace(world.held[name], certificate=other[0])
+    with pytest.raises(AdminError) as refused:
+        world.look()
+    assert refused.value.code == "api-certificate"
+    assert world.endpoint("proxmox01") in refused.value.what
+    assert "which is for 10.0.0.9, proxmox01" in refused.value.expected
+
+
+def test_nobody_at_the_endpoint_is_named(world: World) -> None:
+    nowhere = "https://127.0.0.1:1"
+    with world:
+        assert asyncio.run(endpoint.who(world.endpoint("proxmox02"), world.held)) == "proxmox02"
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(endpoint.who(nowhere, world.held))
+    assert refused.value.code == "api-unreachable"
+    assert nowhere in refused.value.what
+    asyncio.run(endpoint.check(nowhere, world.held["proxmox02"]))  # which refuses strangers only
 
 
 def test_a_renewed_certificate_of_the_same_authority_is_trusted(world: World) -> None:
