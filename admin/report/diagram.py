@@ -19,40 +19,47 @@ def mermaid(old: Mapping[str, Any] | None, new: Mapping[str, Any], changed: Coll
 
 
 def _lines(old: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[str]) -> Iterator[str]:
-    nodes = _both(new["nodes"], old["nodes"])
-    hosts = {node.get("host") for node in nodes.values()}
-    for host in sorted(host for host in hosts if host):
-        yield f'  subgraph {_id("host", host)}["outer host {host}"]'
-        yield from (_box("node", node, old, new, changed) for node in nodes.values() if node.get("host") == host)
+    nodes, guests = _both(old["nodes"], new["nodes"]), _both(old["guests"], new["guests"])
+    hosts = {host["name"]: host["label"] for host in _both(old["outerHosts"], new["outerHosts"])}
+    for host in sorted({node.get("host") or "" for node in nodes} - {""}):
+        yield f'  subgraph {_id("host", host)}["outer host {hosts.get(host, host)}"]'
+        yield from (_box("node", node, new, changed) for node in nodes if node.get("host") == host)
         yield "  end"
-    yield from (_box("node", node, old, new, changed) for node in nodes.values() if not node.get("host"))
+    yield from (_box("node", node, new, changed) for node in nodes if not node.get("host"))
     for link in new["cluster"]["links"]:
         number = int(link["number"])
         yield f'  link{number}(["link {number}<br/>{link["subnet"]}"])'
         for name, address in link["addresses"].items():
             yield f"  {_id('node', name)} ---|{address}| link{number}"
-    guests = _both(new["guests"], old["guests"])
-    for guest in guests.values():
-        yield _box("guest", guest, old, new, changed)
+    for guest in guests:
+        yield _box("guest", guest, new, changed)
         yield f"  {_id('guest', guest['name'])} -.-> {_id('node', guest['node'])}"
 
 
-def _both(new: Iterable[Mapping[str, Any]], old: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """By name: what is there now, as it is now, and behind it what went."""
-    now = {item["name"]: item for item in new}
-    return now | {item["name"]: item for item in old if item["name"] not in now}
+def _both(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is there now, as it is now, and behind it what went; a new name in the place of an old one shows both."""
+    before, after = ({item["name"]: item for item in items} for items in (old, new))
+    went = {_place(item): name for name, item in before.items() if name not in after}
+    found = []
+    for name, item in after.items():
+        was = name if name in before else went.pop(_place(item), "")
+        label = f"{was} → {name}" if was and was != name else name
+        found.append({**item, "label": label, "mark": "changed" if label != name else "" if was else "added"})
+    return found + [{**before[name], "label": name, "mark": "removed"} for name in went.values()]
 
 
-def _box(  # a machine or a guest
-    kind: str, item: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[str]
-) -> str:
-    name, part = item["name"], f"{kind}s"
-    before, after = ({other["name"] for other in design[part]} for design in (old, new))
-    mark = "added" if name not in before else "removed" if name not in after else ""
-    mark = mark or ("changed" if f"{kind} {name}" in changed else "")
+def _place(item: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What stays where only the name changes: the number on its host or in the cluster, or else the address."""
+    return (item.get("host"), item["vmid"]) if item.get("vmid") else (item.get("address"),)
+
+
+def _box(kind: str, item: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[str]) -> str:
+    """A machine or a guest."""
+    name = item["name"]
+    mark = item["mark"] or ("changed" if f"{kind} {name}" in changed else "")
     seed = " (seed)" if kind == "node" and new["cluster"]["seed"] == name else ""
     detail = item.get("address") if kind == "node" else f"{item['kind']} {int(item['vmid'])}"
-    label = f"{name}{seed}<br/>{detail}"
+    label = f"{item['label']}{seed}<br/>{detail}"
     shape = f'["{label}"]' if kind == "node" else f'("{label}")'
     return f"  {_id(kind, name)}{shape}" + (f":::{mark}" if mark else "")
 
