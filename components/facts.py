@@ -160,6 +160,7 @@ def cluster_facts(config: Config) -> dict[str, Any]:
             for number, link in enumerate(cluster.links)
         ],
         "api": {"user": cluster.api.user, "tls": cluster.api.tls},
+        "latencyMaxMs": cluster.latency_max_ms,
     }
     if cluster.options.migration_network:
         known["migrationNetwork"] = str(cluster.options.migration_network)

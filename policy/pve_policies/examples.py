@@ -86,6 +86,7 @@ CLUSTER: dict[str, Any] = {
     "votes": 3,
     "links": LINKS,
     "api": {"user": "pulumi@pve", "tls": "pinned"},
+    "latencyMaxMs": 5,
     "migrationNetwork": "10.30.1.0/24",
     "haShutdownPolicy": "migrate",
 }

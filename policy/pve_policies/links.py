@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .rule import Judge, Subject
 
 LINKS_MIN = 2
+LAN_MS = 5
 
 
 def _clusters(check: Callable[[Props], Iterator[str]]) -> dict[str, Judge]:
@@ -149,4 +150,23 @@ QUIET_LINK = Rule(
     },
 )
 
-RULES = (TWO_LINKS, INDEPENDENT_LINKS, LINK_PRIORITIES, QUIET_LINK)
+
+def _slow(cluster: Props) -> Iterator[str]:
+    allowed = cluster.get("latencyMaxMs") or 0
+    if allowed > LAN_MS:
+        yield f"cluster {cluster['name']} takes links of up to {number(allowed)} ms, more than the {LAN_MS} ms of a LAN"
+
+
+LAN_LATENCY = Rule(
+    id="corosync-link-latency",
+    level=EnforcementLevel.ADVISORY,
+    demands="Corosync links are held to a LAN's latency.",
+    protects="Between 5 and 10 ms the token comes late under load: a few nodes may do, with each further one it works less.",
+    source="Proxmox VE cluster manager, network requirements: latencies under 5 ms",
+    fix="Lower latencyMaxMs of nested-pve-ha:cluster to 5, or keep the cluster small.",
+    judges=_clusters(_slow),
+    bad=design(cluster=CLUSTER | {"latencyMaxMs": 8}),
+    good=design(cluster=CLUSTER),
+)
+
+RULES = (TWO_LINKS, INDEPENDENT_LINKS, LINK_PRIORITIES, QUIET_LINK, LAN_LATENCY)

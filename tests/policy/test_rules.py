@@ -143,6 +143,8 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("corosync-link-priorities", cluster(links=[LINKS[0], link(1, "10.20.1.0/24", "vmbr2", None)]), "link 1 of cluster proxmox has no priority"),
     ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", 9), link(1, "10.1.0.0/24", "vmbr1", 5)]), "is the management network, where guests send as well"),
     ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/24", "vmbr0", None), link(1, "10.1.0.0/24", "vmbr1", None)]), "has its first link on 192.168.0.0/24"),
+    ("corosync-link-latency", cluster(latencyMaxMs=5.5), "takes links of up to 5.5 ms, more than the 5 ms of a LAN"),
+    ("corosync-link-latency", Example(resources.COROSYNC_CLUSTER, CLUSTER | {"latencyMaxMs": 10}), "up to 10 ms"),
     ("corosync-link-quiet", cluster(migrationNetwork="10.10.1.0/24"), "also carries the live migrations"),
     ("corosync-link-quiet", design(storages=[SHARED | {"server": "10.10.1.1"}]), "also carries storage shared (10.10.1.1)"),
     ("corosync-link-quiet", cluster(migrationNetwork="10.10.0.0/16"), "also carries the live migrations"),
