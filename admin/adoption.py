@@ -13,6 +13,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from admin import vanished
 from admin.interrupted import as_made
 
 if TYPE_CHECKING:
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 PROVIDER_TYPE = "pulumi:providers:proxmoxve"
+CREATES = ("create", "create-replacement")
 # How a deployment says that a value is secret, and gives it (pulumi/sdk: apitype, resource.Secret).
 _SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
 def planned(events: Iterable[Event]) -> dict[str, State]:
-    """What a preview would create, by URN, parents before children; pure."""
+    """What a preview would create, also in the place of something, by URN, parents before children; pure."""
     found = {}
     for event in events:
         metadata = event.get("resourcePreEvent", {}).get("metadata", {})
-        if metadata.get("op") == "create":
+        if metadata.get("op") in CREATES:
             found[metadata["urn"]] = {**metadata["new"], "urn": metadata["urn"], "type": metadata["type"]}
     return found
 
@@ -53,15 +55,33 @@ def adopt(
     needed = set(adopted) | {_urn_of_provider(creates[urn]) for urn in adopted}
     for urn in list(needed):
         needed |= set(_ancestors(urn, creates))
-    found = copy.deepcopy(state)
+    replaced = set(adopted) & {entry["urn"] for entry in state["deployment"].get("resources") or []}
+    found = _without_what_lived_in(state, replaced)
     resources = found["deployment"].setdefault("resources", None) or []
     known = {entry["urn"]: entry.get("id", "") for entry in resources}
     for urn in (urn for urn in creates if urn in needed and urn not in known):
         entry = _entry(creates[urn], known, password)
         known[urn] = entry.get("id", "")
         resources.append(entry)
+    for urn in replaced:
+        _replace(resources, _entry(creates[urn], known, password))
     found["deployment"]["resources"] = resources
     return found, adopted
+
+
+def _without_what_lived_in(state: State, replaced: set[str]) -> State:
+    """A copy without what was done inside of what is replaced: in its successor it is still to be done."""
+    if not replaced:
+        return copy.deepcopy(state)
+    inside = [entry["urn"] for entry in state["deployment"]["resources"] if entry.get("deletedWith") in replaced]
+    return vanished.forget(state, inside)
+
+
+def _replace(resources: list[State], entry: State) -> None:
+    """Put an entry before the one whose place it takes, as the engine does: that one is still to be deleted."""
+    at = next(at for at, one in enumerate(resources) if one["urn"] == entry["urn"])
+    resources[at]["delete"] = True
+    resources.insert(at, entry)
 
 
 def _urn_of_provider(new: State) -> str:

@@ -69,12 +69,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Something that the engine says it made."""
+    """Something that the engine says it made; replaced by another one of its URN, and still to be deleted, or not."""
 
     place: str
     kind: str
     name: str
     urn: str
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,9 @@ def recorded(state: State) -> list[Recorded]:
         except KeyError:
             continue
         name = {marks.BRIDGE: inputs.get("name"), marks.IMAGE: inputs.get("fileName")}.get(kind, identity)
-        found.append(Recorded(_place(entry.get("provider") or ""), kind, str(name), entry["urn"]))
+        found.append(
+            Recorded(_place(entry.get("provider") or ""), kind, str(name), entry["urn"], bool(entry.get("delete")))
+        )
     return found
 
 

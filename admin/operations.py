@@ -355,8 +355,9 @@ def _without_foreign(place: Place) -> None:
 def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing | None]]) -> Place:
     if not lost:
         return place
-    urns = belongings.with_last_looks(place.state, [each.urn for each, _ in lost])
-    state = _recorded(place.engine, place.state, vanished.forget(place.state, urns))
+    forgotten = vanished.forget_replaced(place.state, [each.urn for each, _ in lost if each.replaced])
+    urns = belongings.with_last_looks(forgotten, [each.urn for each, _ in lost if not each.replaced])
+    state = _recorded(place.engine, place.state, vanished.forget(forgotten, urns))
     for each, thing in lost:
         what = (
             f"not ours any more, and left alone: {thing.shown}" if thing else f"gone already: {each.kind} {each.name}"

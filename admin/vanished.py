@@ -73,6 +73,14 @@ def _guards(resource: State) -> bool:
     return step.endswith(" delete-guard") and bool(resource.get("dependencies"))
 
 
+def forget_replaced(state: State, urns: Iterable[str]) -> State:
+    """The state without the replaced resources of these URNs, which were still to be deleted; what replaced them stays; pure."""
+    kept, gone = copy.deepcopy(state), set(urns)
+    resources = kept["deployment"]["resources"]
+    kept["deployment"]["resources"] = [one for one in resources if not (one.get("delete") and one["urn"] in gone)]
+    return kept
+
+
 def _without(resource: State, gone: set[str]) -> State:
     """A resource that depends on nothing that is gone; the engine reads dependencies anew with each run."""
     found = dict(resource)

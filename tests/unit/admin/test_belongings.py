@@ -351,6 +351,34 @@ def test_an_adopted_thing_is_recorded_with_its_parents_and_its_provider_and_noth
     assert vm["inputs"] == {"vmId": 101, "nodeName": "virtual"}
 
 
+def test_what_was_made_in_the_place_of_something_recorded_takes_it_and_that_is_still_to_be_deleted() -> None:
+    """A run that died in the middle of a replacement: the provider said for ever that the VM exists."""
+    old = {
+        "urn": VM_URN,
+        "type": VM_TYPE,
+        "custom": True,
+        "id": "100",
+        "inputs": {"vmId": 100},
+        "provider": f"{API}::7",
+    }
+    known: list[dict[str, Any]] = [
+        {"urn": API, "type": "pulumi:providers:proxmoxve", "custom": True, "id": "7"},
+        old,
+        {"urn": "urn::inside", "type": "command:remote:Command", "deletedWith": VM_URN},
+        {"urn": "urn::after", "type": "command:local:Command", "dependencies": [VM_URN, "urn::inside"]},
+    ]
+    before = {"deployment": {"resources": known}}
+    events = [{"resourcePreEvent": {"metadata": {**EVENTS[3]["resourcePreEvent"]["metadata"], "op": op}}}
+              for op in ("create-replacement", "replace", "delete-replaced")]  # fmt: skip
+    found, urns = adoption.adopt(before, adoption.planned(events), [THING], lambda name: name)
+    first, new, replaced, after = found["deployment"]["resources"]
+    assert urns == [VM_URN]
+    assert (first["urn"], new["id"], new["provider"], new.get("delete")) == (API, "101", f"{API}::7", None)
+    assert replaced == {**old, "delete": True}
+    assert after["dependencies"] == [VM_URN]  # what was done inside is to be done in the new one
+    assert known[1] == old
+
+
 def test_what_is_recorded_already_is_used_as_it_is() -> None:
     known: list[dict[str, Any]] = [
         {"urn": PREP, "type": "nested-pve-ha:index:HostPrep", "custom": False},

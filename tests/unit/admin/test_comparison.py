@@ -94,6 +94,15 @@ def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(dev: Descri
     assert len(engine.state["deployment"]["resources"]) == kept
 
 
+def test_a_replaced_thing_that_is_gone_is_forgotten_and_not_what_replaced_it(dev: Description) -> None:
+    """Both have one URN: the engine makes the new one first, and a run may end in between."""
+    replaced = {**VM01, "inputs": {**VM01["inputs"], "vmId": 199}, "delete": True}
+    engine = Engine(state(VM01, replaced))
+    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
+    operations._without_lost(place, {CLUSTER: [look(guest(200, OURS))]})
+    assert engine.state["deployment"]["resources"] == [VM01]
+
+
 def test_what_a_dying_plugin_left_is_destroyed_with_the_rest(dev: Description) -> None:
     """It stayed on the host for good: the state knew nothing of it, and was empty afterwards."""
     engine = Engine(state(VM01))
