@@ -16,7 +16,7 @@ from onnode.errors import StepError
 from tools import attended
 
 if TYPE_CHECKING:
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
 
 Stack = Annotated[str, typer.Option(help="Which stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from admin.description import Description
     from admin.desired import Machine
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
     from admin.marks import Look
     from admin.members import Opened
 

@@ -33,7 +33,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import record
-from admin.drift.judge import REFUSED, SILENT
+from admin.drift.kinds import REFUSED, SILENT
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from admin.description import Description
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
     from admin.engine import Event
     from admin.marks import Look, Thing
 

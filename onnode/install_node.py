@@ -346,8 +346,10 @@ def _path(stack: str, vmid: int) -> str:
 
 
 def _record(machine: Machine, stack: str, vmid: int) -> Record | None:
-    text = machine.read(_path(stack, vmid))
-    return None if text is None else Record(**json.loads(text))
+    try:
+        return Record(**json.loads(machine.read(_path(stack, vmid)) or ""))
+    except (ValueError, TypeError):
+        return None  # none, or one that a crash or a hand cut off: nothing is remembered
 
 
 def _save(machine: Machine, desired: InstallNode, record: Record) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from admin.desired import Container, CreateCluster, JoinNode, Template
-from admin.drift import provided
+from admin.drift import installations, provided
+from admin.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
+from admin.drift.model import Drift
 from admin.errors import AdminError
 from admin.guests import changes
 from admin.steps import container, template
@@ -20,35 +21,8 @@ if TYPE_CHECKING:
     from admin.drift.look import Answer
     from admin.drift.plan import Plan
 
-STEP, MEMBERSHIP, PACKAGE, PROVIDED = "step", "membership", "package", "provided"
-REFUSED, SILENT = "refused", "silent"
 FILE = re.compile(r"^=== (\S+)\n", re.MULTILINE)
 SHOWN_FILES = 3
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Something that is not as its resource made it.
-
-    Attributes:
-        urn: of the resource.
-        where: the machine, or `cluster`.
-        what: what differs, with the file and the value.
-        kind: who puts it right: its step run again, the package's copy, the provider's refresh; or nobody (`refused`).
-            A machine that does not tell is `silent`: nothing is known of what is on it.
-        next: for what nobody puts right, what a person has to do.
-    """
-
-    urn: str
-    where: str
-    what: str
-    kind: str = STEP
-    next: str = ""
-
-    @property
-    def name(self) -> str:
-        """The resource's name."""
-        return self.urn.rsplit("::", 1)[-1]
 
 
 def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
@@ -71,6 +45,7 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
             elif one["name"] not in clusterwide:
                 found += _step(one, machine)
     found += _members(asked, answers)
+    found += installations.differ(asked, {name: answers[name].files for name in hosts if name in answers})
     if trusted and speaker is not None:
         found += _guests(asked, answers[speaker].files)
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
@@ -176,5 +151,5 @@ def _provided(
         node = (resource.get("inputs") or {}).get("nodeName")
         outer = node in hosts or resource["type"] == provided.BRIDGE
         files = hosts.get(str(node)) if outer else cluster
-        if files is not None and (what := provided.differs(resource, files)):
-            yield Drift(resource["urn"], str(node) if outer else "cluster", what, PROVIDED)
+        if files is not None and (other := provided.differs(resource, files)):
+            yield Drift(resource["urn"], str(node) if outer else "cluster", other.what, other.kind, other.next)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,20 @@ if TYPE_CHECKING:
 
     from admin.description import Description
     from admin.desired import Machine
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
     from admin.ssh import Connection
 
 CONNECT_S = 5.0
 LOOK_S = 60.0
 READ_S = 20.0
 MEMBERSHIP = "membership"
-# What the provider's resources are made of, in the cluster's files and the machine's own.
+# What the provider's resources are made of, in the cluster's files and the machine's own; of images, how large they are.
 _FILES = """\
-for file in /etc/network/interfaces /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
+for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
     /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
 do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; done
 """
+_IMAGES = "find {directory} -maxdepth 1 -type f -name '*.iso' -printf '=== %p\\n%s\\n' 2>/dev/null; true"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     """
     hosts, nodes = machines(description)
     names = [machine.name for machine in (*hosts, *nodes)]
-    outer = {host.name for host in hosts}
+    images = {host.name: host.iso_directory for host in description.config.outer_hosts}
+    outer = set(images)
     asked = plan.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}
     # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
@@ -74,7 +77,8 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
         steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
         steps += power(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
-        return await _ask(connection, Look(steps, shipped.digests()), files=name == speaker or name in outer)
+        files = _FILES + (_IMAGES.format(directory=shlex.quote(images[name])) if name in outer else "")
+        return await _ask(connection, Look(steps, shipped.digests()), files if name == speaker or name in outer else "")
 
     answers = await members.ask(there, ask)
     works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]
@@ -111,10 +115,10 @@ def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
 
 
-async def _ask(connection: Connection, wanted: Look, *, files: bool) -> Answer:
+async def _ask(connection: Connection, wanted: Look, files: str) -> Answer:
     result, texts = await asyncio.gather(
         shipped.run(connection, "look", wanted, timeout_s=LOOK_S),
-        _files(connection) if files else _none(),
+        _files(connection, files) if files else _none(),
     )
     return Answer(result.facts["steps"], result.facts["altered"], texts)
 
@@ -123,6 +127,6 @@ async def _none() -> dict[str, str]:
     return {}
 
 
-async def _files(connection: Connection) -> dict[str, str]:
-    done = await connection.run(_FILES, timeout_s=READ_S)
+async def _files(connection: Connection, command: str) -> dict[str, str]:
+    done = await connection.run(command, timeout_s=READ_S)
     return judge.parse_files(done.stdout)

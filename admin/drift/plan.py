@@ -19,7 +19,8 @@ State = dict[str, Any]
 STEP_THERE = "command:remote:Command"
 STEP_HERE = "command:local:Command"
 PACKAGE = "command:remote:CopyToRemote"
-# It made a node once; what the node is now, that node's own steps tell. Its host is asked where the node is silent.
+# It made a node once, from secrets; what the node is now, that node's own steps tell. Its host is asked where the node is
+# silent, and for what it remembers.
 INSTALLATION = "install-node"
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from admin.drift.judge import MEMBERSHIP, PACKAGE, STEP
+from admin.drift.kinds import ANEW, MEMBERSHIP, PACKAGE, STEP
+from admin.vanished import forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
 
 State = dict[str, Any]
 
@@ -24,9 +25,13 @@ ALTERED = "-altered"  # at the end of the hash of what was copied
 
 
 def marked(state: State, found: Iterable[Drift]) -> State:
-    """The state in which exactly these are to be done again; marks of an earlier look are gone."""
+    """The state in which exactly these are to be done again; marks of an earlier look are gone.
+
+    What only a new making puts right is not recorded any more.
+    """
     again: dict[str, list[str]] = {}
-    for one in found:
+    seen = list(found)
+    for one in seen:
         if one.kind in AGAIN:
             again.setdefault(one.urn, []).append(f"{one.where}: {one.what}")
     changed = copy.deepcopy(state)
@@ -35,7 +40,8 @@ def marked(state: State, found: Iterable[Drift]) -> State:
         for values in (resource.get("inputs"), resource.get("outputs")):
             if isinstance(values, dict):
                 _mark(values, why)
-    return changed
+    anew = [one.urn for one in seen if one.kind == ANEW]
+    return forget(changed, anew) if anew else changed
 
 
 def before_the_refresh(state: State, found: Iterable[Drift]) -> list[str]:

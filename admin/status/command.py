@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from admin.description import Description
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
     from admin.drift.plan import State
     from admin.status.look import Seen
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import formation
-from admin.drift.judge import MEMBERSHIP, REFUSED
-from admin.drift.judge import SILENT as NOT_TOLD
+from admin.drift.kinds import MEMBERSHIP, REFUSED
+from admin.drift.kinds import SILENT as NOT_TOLD
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
 from admin.status.model import SILENT, Finding, joined, votes_in
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from admin.desired import Member
-    from admin.drift.judge import Drift
+    from admin.drift.model import Drift
     from admin.facts import Health
     from admin.status.look import NodeSeen, Seen
     from admin.status.model import Wanted

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from admin.drift import judge, look, plan, provided, record
-from admin.drift.judge import MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP, Drift
+from admin.drift.kinds import ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
 from admin.drift.look import Answer
+from admin.drift.model import Drift
 from admin.status.model import Finding
 from admin.status.verdict import behind_ones_back
 from components.recorded import ADMIN, ON_NODE
@@ -152,12 +153,41 @@ def test_a_member_without_quorum_is_not_believed_about_the_cluster() -> None:
     assert judge.drift(planned(), answers, "proxmox01", ["virtual"]) == []
 
 
+VM_FILE = "/etc/pve/nodes/virtual/qemu-server/101.conf"
+GUEST_FILE = "/etc/pve/nodes/a/qemu-server/200.conf"
+ISO = "/var/lib/vz/template/iso/stack-dev-pve.iso"
+IDENTITY = "uuid=1 creation-qemu=9"
+INSTALLED = "/var/lib/nested-pve-ha/install/dev/101.json"
+NODE_VM = """\
+agent: 0
+balloon: 0
+boot: order=scsi0
+cores: 4
+cpu: host
+ide2: none,media=cdrom
+memory: 8192
+meta: creation-qemu=9
+name: proxmox01
+net0: virtio=BC:24:11:00:00:01,bridge=vmbr0
+net1: virtio=BC:24:11:00:00:02,bridge=vmbr1,mtu=1
+onboot: 1
+ostype: l26
+scsi0: local-lvm:vm-101-disk-0,size=64G
+scsihw: virtio-scsi-single
+smbios1: uuid=1
+tags: nested-pve-ha;stack-dev
+"""
 FILES = {
     "/etc/pve/ha/rules.cfg": "node-affinity: vm01-placement\n\tresources vm:200\n\tnodes b:1,a:2\n\tstrict 0\n\tdisable 0\n",
     "/etc/pve/ha/resources.cfg": "vm: 200\n\tstate started\n\tcomment stack-dev\n",
     "/etc/pve/datacenter.cfg": "ha: shutdown_policy=migrate\nmigration: type=secure,network=10.30.1.0/24\n",
-    "/etc/pve/nodes/a/qemu-server/200.conf": "name: vm01\nmemory: 512\ncores: 1\ntags: stack-dev;nested-pve-ha\n",
-    "/etc/network/interfaces": "auto vmbr1\niface vmbr1 inet static\n\taddress 10.10.1.1/24\n\tbridge-ports none\n",
+    GUEST_FILE: "name: vm01\nmemory: 512\ncores: 1\ntags: stack-dev;nested-pve-ha\nagent: enabled=1,fstrim=1\n"
+    "net0: virtio=BC:24:11:AA:00:01,bridge=vmbr0\nscsi0: shared:200/vm-200-disk-0.qcow2,size=3G\n",
+    VM_FILE: NODE_VM,
+    "/etc/network/interfaces": "auto vmbr1\niface vmbr1 inet static\n\taddress 10.10.1.1/24\n\tbridge-ports eno2 eno1\n"
+    "\tbridge-stp off\n\tmtu 9000\n#stack-dev\n\niface vmbr1 inet6 auto\n\nauto vmbr9\niface vmbr9 inet manual\n",
+    ISO: "4096\n",
+    INSTALLED: json.dumps({"identity": IDENTITY, "installed": True}),
 }
 RESOURCES = {
     provided.HA_RULE: {
@@ -169,20 +199,59 @@ RESOURCES = {
     },
     provided.HA_RESOURCE: {"resourceId": "vm:200", "state": "started", "maxRestart": 1, "comment": "stack-dev"},
     provided.OPTIONS: {"migrationCidr": "10.30.1.0/24", "migrationType": "secure", "haShutdownPolicy": "migrate"},
-    provided.VM: {
+    "guest": {
         "vmId": 200,
         "name": "vm01",
         "memory": {"dedicated": 512},
         "cpu": {"cores": 1},
         "tags": ["nested-pve-ha", "stack-dev"],
+        "clone": {"vmId": 9000},
+        "disks": [{"interface": "scsi0", "datastoreId": "local", "size": 2}],
+        "networkDevices": [{"bridge": "vmbr0", "model": "virtio"}],
+        "agent": {"enabled": True},
+        "onBoot": False,
+        "cdrom": {"fileId": "none"},
     },
-    provided.BRIDGE: {"name": "vmbr1", "address": "10.10.1.1/24"},
+    provided.VM: {
+        "vmId": 101,
+        "name": "proxmox01",
+        "nodeName": "virtual",
+        "memory": {"dedicated": 8192, "floating": 0},
+        "cpu": {"cores": 4, "type": "host"},
+        "tags": ["nested-pve-ha", "stack-dev"],
+        "disks": [{"interface": "scsi0", "datastoreId": "local-lvm", "size": 64}],
+        "networkDevices": [
+            {"bridge": "vmbr0", "model": "virtio", "macAddress": "bc:24:11:00:00:01", "firewall": False},
+            {"bridge": "vmbr1", "model": "virtio", "macAddress": "BC:24:11:00:00:02", "firewall": False, "mtu": 1},
+        ],
+        "agent": {"enabled": False},
+        "onBoot": True,
+        "scsiHardware": "virtio-scsi-single",
+        "bootOrders": ["scsi0"],
+        "operatingSystem": {"type": "l26"},
+        "cdrom": {"fileId": "none"},
+    },
+    provided.BRIDGE: {
+        "name": "vmbr1",
+        "address": "10.10.1.1/24",
+        "ports": ["eno1", "eno2"],
+        "mtu": 9000,
+        "autostart": True,
+        "comment": "stack-dev",
+    },
+    provided.FILE: {"fileName": "stack-dev-pve.iso", "nodeName": "virtual"},
 }
+
+
+def provided_resource(kind: str) -> dict[str, Any]:
+    type_ = provided.VM if kind == "guest" else kind
+    outputs = {"size": 4096} if kind == provided.FILE else {}
+    return {"urn": f"urn::{kind}", "type": type_, "inputs": RESOURCES[kind], "outputs": outputs}
 
 
 @pytest.mark.parametrize("kind", RESOURCES)
 def test_what_the_provider_made_is_known_again(kind: str) -> None:
-    assert provided.differs({"type": kind, "inputs": RESOURCES[kind]}, FILES) == ""
+    assert provided.differs(provided_resource(kind), FILES) is None
 
 
 def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
@@ -198,15 +267,78 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
         (provided.HA_RULE, "vm01-placement", "other", "HA rule vm01-placement is not in /etc/pve/ha/rules.cfg"),
         (provided.HA_RESOURCE, "started", "ignored", "HA resource vm:200: state ignored, not started"),
         (provided.OPTIONS, "migrate", "freeze", "ha shutdown_policy freeze, not migrate"),
-        (provided.VM, "512", "600", "/etc/pve/nodes/a/qemu-server/200.conf: VM 200: memory 600, not 512"),
-        (provided.VM, "stack-dev;", "", "VM 200: tags nested-pve-ha, not nested-pve-ha;stack-dev"),
+        ("guest", "512", "600", f"{GUEST_FILE}: VM 200: memory 600, not 512"),
+        ("guest", "stack-dev;", "", "VM 200: tags nested-pve-ha, not nested-pve-ha;stack-dev"),
+        ("guest", "bridge=vmbr0", "bridge=vmbr7", "VM 200: net0 bridge vmbr7, not vmbr0"),
+        ("guest", "enabled=1", "enabled=0", "VM 200: agent 0, not 1"),
+        ("guest", "cores: 1", "cores: 1\nonboot: 1", "VM 200: onboot 1, not 0"),
+        (provided.VM, "memory: 8192", "memory: 4096", f"{VM_FILE}: VM 101: memory 4096, not 8192"),
+        (provided.VM, "balloon: 0", "balloon: 1024", "VM 101: balloon 1024, not 0"),
+        (provided.VM, "cpu: host", "cpu: kvm64,flags=+aes", "VM 101: cpu kvm64, not host"),
+        (provided.VM, "onboot: 1\n", "", "VM 101: onboot 0, not 1"),
+        (provided.VM, "bridge=vmbr1", "bridge=vmbr2", "VM 101: net1 bridge vmbr2, not vmbr1"),
+        (provided.VM, ":00:02", ":00:03", "VM 101: net1 mac BC:24:11:00:00:03, not BC:24:11:00:00:02"),
+        (provided.VM, ",mtu=1", "", "VM 101: net1 mtu not set, not 1"),
+        (provided.VM, "bridge=vmbr0", "bridge=vmbr0,firewall=1", "VM 101: net0 firewall 1, not 0"),
+        (provided.VM, "onboot", "net2: e1000=BC:24:11:00:00:04,bridge=vmbr0\nonboot", "VM 101: net2 bridge vmbr0, not"),
+        (provided.VM, "net0: virtio", "net7: virtio", "VM 101: net0 bridge not set, not vmbr0"),
+        (provided.VM, "none,media", "local:iso/rescue.iso,media", "VM 101: CD drive local:iso/rescue.iso, not none"),
+        (provided.VM, "order=scsi0", "order=net0;scsi0", "VM 101: boot order=net0;scsi0, not order=scsi0"),
+        (provided.VM, "local-lvm:", "slow:", "VM 101: scsi0 on slow, not local-lvm"),
+        (provided.VM, "scsi0: local", "scsi5: local", "VM 101: scsi0 on not set, not local-lvm"),
+        (provided.VM, "size=64G", "size=1T", "VM 101: scsi0 1024 GiB, not 64"),
         (provided.BRIDGE, "10.10.1.1/24", "10.10.1.9/24", "bridge vmbr1: address 10.10.1.9/24, not 10.10.1.1/24"),
-        (provided.BRIDGE, "iface vmbr1", "iface vmbr7", "bridge vmbr1 is not in /etc/network/interfaces"),
+        (provided.BRIDGE, "iface vmbr1 inet ", "iface vmbr7 inet ", "bridge vmbr1 is not in /etc/network/interfaces"),
+        (provided.BRIDGE, "eno2 eno1", "eno1", "bridge vmbr1: bridge-ports eno1, not eno1 eno2"),
+        (provided.BRIDGE, "\tmtu 9000\n", "", "bridge vmbr1: mtu 1500, not 9000"),
+        (provided.BRIDGE, "#stack-dev", "#mine", "bridge vmbr1: comment mine, not stack-dev"),
+        (provided.BRIDGE, "auto vmbr1\n", "", "bridge vmbr1: auto 0, not 1"),
+        (provided.FILE, "4096", "17", f"{ISO}: 17 bytes, not 4096"),
+        (provided.FILE, "pve.iso", "other.iso", "image stack-dev-pve.iso is gone"),
     ],
 )
 def test_what_was_edited_by_hand_is_named_with_file_and_value(kind: str, old: str, new: str, told: str) -> None:
-    files = {path: text.replace(old, new) for path, text in FILES.items()}
-    assert told in provided.differs({"type": kind, "inputs": RESOURCES[kind]}, files)
+    files = {path.replace(old, new): text.replace(old, new) for path, text in FILES.items()}
+    found = provided.differs(provided_resource(kind), files)
+    assert found is not None
+    assert told in found.what
+
+
+def test_a_disk_that_was_grown_by_hand_is_no_way_back_and_says_what_to_describe() -> None:
+    files = {path: text.replace("size=64G", "size=80G") for path, text in FILES.items()}
+    found = provided.differs(provided_resource(provided.VM), files)
+    assert found is not None
+    assert (found.kind, "diskGib" in found.next) == (REFUSED, True)
+
+
+def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
+    state = {"deployment": {"resources": [provided_resource(provided.FILE), provided_resource(provided.VM)]}}
+    gone = Drift(f"urn::{provided.FILE}", "virtual", "17 bytes, not 4096", ANEW)
+    left = record.marked(state, [gone])["deployment"]["resources"]
+    assert [entry["type"] for entry in left] == [provided.VM]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, f"{INSTALLED} is gone"),
+        ('{"identity": ', f"{INSTALLED} is damaged"),
+        (json.dumps({"identity": "another", "installed": True}), "does not say that this VM 101 is installed"),
+        (json.dumps({"identity": IDENTITY, "installed": False}), "does not say that this VM 101 is installed"),
+        (FILES[INSTALLED], ""),
+    ],
+)
+def test_an_installation_that_its_host_does_not_remember_is_written_down_again(text: str | None, told: str) -> None:
+    node = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
+    install = there("proxmox01-install", "install-node", node, SECRET)
+    install["urn"] = "urn:pulumi:dev::p::x::proxmox01-install"
+    state = {"deployment": {"resources": [install, {**provided_resource(provided.VM), "parent": node}]}}
+    asked = plan.of(state, ["virtual", "proxmox01"], "secret")
+    files = {path: content for path, content in FILES.items() if path != INSTALLED}
+    answers = {"virtual": Answer(files=files | ({INSTALLED: text} if text is not None else {}))}
+    found = judge.drift(asked, answers, None, ["virtual"])
+    assert [(one.name, one.kind, one.where) for one in found] == [("proxmox01-install", STEP, "virtual")] * bool(told)
+    assert not told or told in found[0].what
 
 
 def test_exactly_the_drifted_steps_differ_from_what_the_program_gives_and_a_removal_is_as_before() -> None:

@@ -17,7 +17,7 @@ import pytest
 from admin import bundle, description, endpoint, engine, environment, first_look, operations, ssh
 from admin.belongings import CLUSTER
 from admin.desired import Machine
-from admin.drift.judge import SILENT
+from admin.drift.kinds import SILENT
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
 from admin.ssh import Completed

@@ -1,0 +1,51 @@
+"""A bridge, as recorded and as /etc/network/interfaces has it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from admin.drift.comparing import compare, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admin.drift.comparing import Difference
+
+INTERFACES = "/etc/network/interfaces"
+DEFAULTS = {"mtu": "1500", "bridge-ports": "none", "auto": "0"}
+ENDS = ("iface", "auto", "source", "source-directory", "mapping")
+
+
+def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
+    """What is otherwise than recorded."""
+    name = str(inputs["name"])
+    ports = " ".join(sorted(map(str, inputs.get("ports") or []))) or "none"
+    wanted = {
+        "address": text(inputs.get("address")),
+        "bridge-ports": ports,
+        "mtu": text(inputs.get("mtu")) or "1500",
+        "auto": text(inputs.get("autostart")),
+        "comment": text(inputs.get("comment")),
+    }
+    return compare(INTERFACES, f"bridge {name}", _stanza(files.get(INTERFACES, ""), name), wanted, DEFAULTS)
+
+
+def _stanza(file: str, name: str) -> dict[str, str] | None:
+    """The values of an interface's IPv4 stanza, and the comment that Proxmox VE keeps below it."""
+    found: dict[str, str] | None = None
+    inside = False
+    automatic = False
+    for words in (line.split() for line in file.splitlines()):
+        if words and (words[0] in ENDS or words[0].startswith("allow-")):
+            automatic = automatic or (words[0] == "auto" and name in words[1:])
+            inside = words[:3] == ["iface", name, "inet"]
+            found = {} if inside else found
+        elif inside and found is not None and words:
+            if words[0].startswith("#"):
+                found["comment"] = " ".join(words).removeprefix("#").strip()
+            else:
+                found[words[0]] = " ".join(words[1:])
+    if found is None:
+        return None
+    ports = found.get("bridge-ports", found.get("bridge_ports", "none"))
+    return {**found, "bridge-ports": " ".join(sorted(ports.split())), "auto": "1" if automatic else "0"}

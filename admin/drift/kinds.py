@@ -1,0 +1,9 @@
+"""Who puts right what drifted."""
+
+STEP = "step"  # its step, run again
+MEMBERSHIP = "membership"  # the step that makes a node a member
+PACKAGE = "package"  # the package's copy
+PROVIDED = "provided"  # the provider: the refresh of `up` sees it
+ANEW = "anew"  # the provider, which sees it only when it makes the thing over what is there
+REFUSED = "refused"  # nobody but a person
+SILENT = "silent"  # nothing is known of what is on the machine
