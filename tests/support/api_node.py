@@ -201,6 +201,7 @@ def furnish(root: Path, name: str) -> None:
         (root / "etc/pve/nodes" / name / directory).mkdir(parents=True)
     (root / "etc/pve/local").symlink_to(f"nodes/{name}")
     (root / "etc/pve/storage.cfg").write_text(STORAGES)
+    (root / "etc/pve/.rrd").write_text(f"pve-node-9.0/{name}:\n")
     (root / "etc/shadow").write_text(f"root:{hashed(PASSWORD)}:20000:0:99999:7:::\n")
     (root / "etc/network/interfaces").write_text(INTERFACES)
     (root / "etc/apt/sources.list.d/pve-enterprise.sources").write_text(ENTERPRISE)

@@ -130,6 +130,11 @@ def members() -> dict[str, dict[str, Any]]:
     return nodelist or {node_name(): {"id": 0, "online": 1}}
 
 
+def told() -> set[str]:
+    """The nodes whose pvestatd has told how they are."""
+    return {line.partition("/")[2].rstrip(":") for line in read(".rrd").splitlines()}
+
+
 def node_address(name: str) -> str:
     """The address that a member's API answers on.
 

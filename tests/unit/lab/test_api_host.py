@@ -146,3 +146,10 @@ def test_the_no_subscription_repository_is_added_once(node: ApiNode) -> None:
         "Components: pve-no-subscription",
         "Signed-By: /usr/share/keyrings/proxmox-archive-keyring.gpg",
     ]
+
+
+def test_a_node_that_has_not_told_its_state_yet_is_unknown(node: ApiNode) -> None:
+    assert [entry["status"] for entry in node.get("/nodes")] == ["online"]
+    (node.pve / ".rrd").write_text("")
+    assert [entry["status"] for entry in node.get("/nodes")] == ["unknown"]
+    assert [entry["status"] for entry in node.get("/cluster/resources", type="node")] == ["unknown"]

@@ -10,6 +10,7 @@ from pvelab.corosync.conf import CorosyncConf
 from pvelab.pmxcfs.locks import LockTable
 from pvelab.pmxcfs.members import Membership, guests, render_guests
 from pvelab.pmxcfs.mirror import mirror
+from pvelab.pmxcfs.reports import Reports
 from pvelab.pmxcfs.store import Store, cluster_directory
 
 if TYPE_CHECKING:
@@ -124,6 +125,21 @@ def test_members_are_shown_as_pmxcfs_shows_them() -> None:
         "nodelist": {"pve1": {"id": 1, "online": 1, "ip": "10.10.1.101"}, "pve2": {"id": 2, "online": 1}},
     }
     assert json.loads(Membership("pve1").render()) == {"nodename": "pve1", "version": 0}
+
+
+def test_a_node_has_told_how_it_is_some_seconds_after_it_came_and_not_while_it_is_gone() -> None:
+    now = 0.0
+    reports = Reports("pve1", 5.0, clock=lambda: now)
+    nodes = "".join(f"node {{ name: pve{number} nodeid: {number} ring0_addr: 10.0.0.{number} }}\n" for number in (1, 2))
+    conf = CorosyncConf.parse(f"nodelist {{ {nodes} }} totem {{ cluster_name: proxmox config_version: 2 }}")
+    both, alone = (Membership("pve1", conf, online=frozenset(ids)) for ids in ((1, 2), (1,)))
+    assert reports.render(Membership("pve1")) == ""
+    now = 5.0
+    assert reports.render(both) == "pve-node-9.0/pve1:\n"
+    now = 10.0
+    assert reports.render(both) == "pve-node-9.0/pve1:\npve-node-9.0/pve2:\n"
+    assert reports.render(alone) == "pve-node-9.0/pve1:\n"
+    assert reports.render(both) == "pve-node-9.0/pve1:\n"
 
 
 def test_guests_are_found_on_all_nodes(tmp_path: Path) -> None:

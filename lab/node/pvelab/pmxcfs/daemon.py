@@ -26,6 +26,7 @@ from pvelab.pmxcfs.distribution import distribute, reload_corosync
 from pvelab.pmxcfs.filesystem import ClusterFilesystem
 from pvelab.pmxcfs.locks import LOCK_TIMEOUT_SECONDS, LockTable
 from pvelab.pmxcfs.members import Membership, Remembered, read_conf, render_guests
+from pvelab.pmxcfs.reports import REPORT_SECONDS, Reports
 from pvelab.pmxcfs.store import Store, cluster_directory
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class Daemon:
         self._store = Store(paths.REPLICA_DIR, cluster)
         self._client: CorosyncClient | None = None
         self._online: frozenset[int] = frozenset()
+        self._reports = Reports(self._node, machine.scaled(REPORT_SECONDS))
         self._members_version = 0
         self._replica_since = 0.0
         self._stop = threading.Event()
@@ -182,6 +184,7 @@ class Daemon:
     def _generated(self) -> dict[str, Callable[[], str]]:
         return {
             ".members": Remembered(lambda: self._membership().render()),
+            ".rrd": Remembered(lambda: self._reports.render(self._membership())),
             ".version": Remembered(lambda: json.dumps({"version": self._members_version}) + "\n"),
             ".vmlist": Remembered(lambda: render_guests(self._store.root)),
         }
@@ -220,6 +223,7 @@ class Daemon:
         if online != self._online:
             self._online = online
             self._members_version += 1
+            self._reports.render(self._membership())  # from now on
         if not self._store.writable:
             return
         self._publish_address()

@@ -21,7 +21,7 @@ def entry(name: str, member: dict[str, Any], local: str) -> dict[str, Any]:
     """A member in lists; how loaded it is, only this node's own API knows."""
     online = bool(member.get("online"))
     shown: dict[str, Any] = {"node": name, "id": f"node/{name}", "type": "node", "level": ""}
-    shown["status"] = "online" if online else "offline"
+    shown["status"] = ("online" if name in cfs.told() else "unknown") if online else "offline"
     found = hostinfo.fingerprint(name)
     if found:
         shown["ssl_fingerprint"] = found
