@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from admin.drift.comparing import compare, text
+from admin.drift.kinds import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 INTERFACES = "/etc/network/interfaces"
 DEFAULTS = {"mtu": "1500", "bridge-ports": "none", "auto": "0"}
+MARK = "without its mark it is taken for somebody else's: put the comment {} back on it"
 ENDS = ("iface", "auto", "source", "source-directory", "mapping")
 
 
@@ -27,7 +30,10 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
         "auto": text(inputs.get("autostart")),
         "comment": text(inputs.get("comment")),
     }
-    return compare(INTERFACES, f"bridge {name}", _stanza(files.get(INTERFACES, ""), name), wanted, DEFAULTS)
+    live = _stanza(files.get(INTERFACES, ""), name)
+    other = compare(INTERFACES, f"bridge {name}", live, wanted, DEFAULTS)
+    marked = live is None or live.get("comment") == wanted["comment"]
+    return other if other is None or marked else replace(other, kind=REFUSED, next=MARK.format(wanted["comment"]))
 
 
 def _stanza(file: str, name: str) -> dict[str, str] | None:

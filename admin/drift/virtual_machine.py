@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from admin.drift.comparing import Difference, compare, text
@@ -31,17 +32,22 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     grown = [] if cloned else [told for disk in disks if (told := _grown(disk, live))]
     if grown:
         return Difference(f"{path}: VM {vmid}: {'; '.join(grown)}", REFUSED, GROWN)
-    found, wanted = _settings(inputs, live)
+    found, wanted = _settings(inputs, live, cloned=cloned)
     for each_found, each_wanted in ((_cards(inputs, live)), *([] if cloned else [_disks(disks, live)])):
         found |= each_found
         wanted |= each_wanted
-    return compare(path, f"VM {vmid}", found, wanted, DEFAULTS)
+    other = compare(path, f"VM {vmid}", found, wanted, DEFAULTS)
+    marks = {str(tag).lower() for tag in inputs.get("tags") or []}
+    if other is None or marks <= set(split_tags(live.get("tags"))):
+        return other
+    return replace(other, kind=REFUSED, next=MARK.format(", ".join(sorted(marks))))
 
 
+MARK = "without its mark it is taken for somebody else's: put the tags {} back on it"
 GROWN = "a disk cannot be made smaller: put its size into the stack file (diskGib)"
 
 
-def _settings(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
+def _settings(inputs: Mapping[str, Any], live: Values, *, cloned: bool) -> tuple[Values, Wanted]:
     cpu, memory = inputs.get("cpu") or {}, inputs.get("memory") or {}
     boot = inputs.get("bootOrders")
     ours = {str(tag).lower() for tag in inputs.get("tags") or []}  # further ones are the users'
@@ -58,6 +64,8 @@ def _settings(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
         "boot": f"order={';'.join(boot)}" if boot else None,
         "tags": _sorted(inputs.get("tags") or []) or None,
     }
+    if cloned:  # the provider records its own defaults, and leaves what the template has
+        wanted |= dict.fromkeys(("scsihw", "ostype", "boot", "balloon"))
     found = {
         **live,
         "cpu": _first(live.get("cpu", ""), "cputype"),

@@ -181,7 +181,7 @@ FILES = {
     "/etc/pve/ha/rules.cfg": "node-affinity: vm01-placement\n\tresources vm:200\n\tnodes b:1,a:2\n\tstrict 0\n\tdisable 0\n",
     "/etc/pve/ha/resources.cfg": "vm: 200\n\tstate started\n\tcomment stack-dev\n",
     "/etc/pve/datacenter.cfg": "ha: shutdown_policy=migrate\nmigration: type=secure,network=10.30.1.0/24\n",
-    GUEST_FILE: "name: vm01\nmemory: 512\ncores: 1\ntags: stack-dev;nested-pve-ha\nagent: enabled=1,fstrim=1\n"
+    GUEST_FILE: "name: vm01\nscsihw: virtio-scsi-single\nmemory: 512\ncores: 1\ntags: stack-dev;nested-pve-ha\nagent: enabled=1,fstrim=1\n"
     "net0: virtio=BC:24:11:AA:00:01,bridge=vmbr0\nscsi0: shared:200/vm-200-disk-0.qcow2,size=3G\n",
     VM_FILE: NODE_VM,
     "/etc/network/interfaces": "auto vmbr1\niface vmbr1 inet static\n\taddress 10.10.1.1/24\n\tbridge-ports eno2 eno1\n"
@@ -206,6 +206,7 @@ RESOURCES = {
         "cpu": {"cores": 1},
         "tags": ["nested-pve-ha", "stack-dev"],
         "clone": {"vmId": 9000},
+        "scsiHardware": "virtio-scsi-pci",
         "disks": [{"interface": "scsi0", "datastoreId": "local", "size": 2}],
         "networkDevices": [{"bridge": "vmbr0", "model": "virtio"}],
         "agent": {"enabled": True},
@@ -309,6 +310,23 @@ def test_a_disk_that_was_grown_by_hand_is_no_way_back_and_says_what_to_describe(
     found = provided.differs(provided_resource(provided.VM), files)
     assert found is not None
     assert (found.kind, "diskGib" in found.next) == (REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "mark"),
+    [
+        (provided.BRIDGE, "#stack-dev", "#mine", "comment stack-dev"),
+        (provided.VM, "nested-pve-ha;stack-dev", "customer", "tags nested-pve-ha, stack-dev"),
+        ("guest", "stack-dev;nested-pve-ha", "nested-pve-ha", "tags nested-pve-ha, stack-dev"),
+    ],
+)
+def test_what_lost_its_mark_sends_nobody_to_a_run_that_takes_it_for_foreign(
+    kind: str, old: str, new: str, mark: str
+) -> None:
+    files = {path: text.replace(old, new) for path, text in FILES.items()}
+    found = provided.differs(provided_resource(kind), files)
+    assert found is not None
+    assert (found.kind, mark in found.next) == (REFUSED, True)
 
 
 def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
