@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from components.config.model import WORDS, Config
 from components.config.stack_file import NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -29,12 +30,13 @@ _BELONGS = {
     **dict.fromkeys(("tuple_type", "list_type"), ("a list belongs", "write [a, b], or a line with - for each")),
     **dict.fromkeys(("model_type", "dict_type"), ("keys with values belong", "write key: value lines below it")),
     **dict.fromkeys(
-        ("int_type", "int_from_float", "int_parsing_size"), ("a whole number belongs", "use digits only, and fewer")
+        ("int_type", "int_from_float", "int_parsing_size"),
+        ("a whole number belongs", "use digits only: no quotes, no point"),
     ),
     "float_type": ("a number belongs", "use a number, without quotes"),
     "string_type": ("a text belongs", "write one text"),
 }
-_UNION_NAMES = ("literal[", "lax-or-strict[")  # how the library names the arms of an untagged union
+_UNION_NAMES = ("literal[", "lax-or-strict[", "function-before[")  # how the library names the arms of an untagged union
 _UNION_ARMS = {"nested", "existing", "vm", "container", "nfs", "external"}
 
 
@@ -48,7 +50,18 @@ def load(settings: Mapping[str, str]) -> Config:
         key.removeprefix(f"{NAMESPACE}:"): value for key, value in settings.items() if key.startswith(f"{NAMESPACE}:")
     }
     own.pop(CREDENTIALS_KEY, None)
+    if meant := list(_misspelt_namespaces(settings)):
+        raise ConfigError(meant)
     return validate(_values(own))
+
+
+def _misspelt_namespaces(settings: Mapping[str, str]) -> Iterator[Problem]:
+    """Other programs' settings are none of our business, unless they only look like it."""
+    for written in settings:
+        namespace, _, key = written.rpartition(":")
+        near = difflib.get_close_matches(namespace[:LONGEST_KEY].lower(), [NAMESPACE], n=1, cutoff=0.8)
+        if near and namespace != NAMESPACE and key in schema.keys_at(()):
+            yield Problem(written, "is no setting of this program", f"did you mean {NAMESPACE}:{key}?")
 
 
 def validate(document: Mapping[str, Any]) -> Config:
@@ -137,7 +150,26 @@ def _in_own_words(error: ErrorDetails, value: object) -> tuple[str, str] | None:
             return f"{found}is a text in YAML 1.2", "write true or false"
         case "string_type" if isinstance(value, (int, float)):
             return f"{found}is no text", "put it in quotes"
-    return _misplaced(error, value, found) or _out_of_bounds(error, found) or _empty(value)
+    return (
+        _no_address(error, value, found)
+        or _misplaced(error, value, found)
+        or _out_of_bounds(error, found)
+        or _empty(value)
+    )
+
+
+def _no_address(error: ErrorDetails, text: object, found: str) -> tuple[str, str] | None:
+    """Of the texts, only addresses and networks have a check of the library's own."""
+    message = error["msg"]
+    if error["type"] != "value_error" or not isinstance(text, str):
+        return None
+    if "with its prefix" in message:
+        return f"{found}has no prefix", "write it with the network's, in digits: 192.168.0.0/24"
+    if "Unexpected '/'" in message:
+        return f"{found}has a prefix", "write the address alone"
+    if "host bits" in message:
+        return f"{found}is an address in a network", f"write the network: {IPv4Network(text, strict=False)}"
+    return f"{found}is no IPv4 address", "use four numbers from 0 to 255 between dots, without leading zeros"
 
 
 def _misplaced(error: ErrorDetails, value: object, found: str) -> tuple[str, str] | None:

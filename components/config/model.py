@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network  # noqa: TC003 - pydantic reads the types at run time
+import re
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from onnode.role import OWN_ROLE
@@ -93,6 +94,17 @@ SshPublicKey = Annotated[
 ]
 UserId = Annotated[str, shaped(r"^[^\s:/@]+@[A-Za-z][A-Za-z0-9._-]+$", "name@realm, without spaces, : and /")]
 CpuType = Annotated[str, shaped(r"^[A-Za-z0-9_.-]+$", "a processor type of Proxmox VE: letters, digits, _, . and -")]
+
+
+def _with_prefix(value: object) -> object:
+    """Without one the library takes /32, and a mask with dots for either kind of it."""
+    if isinstance(value, str) and not re.fullmatch(r"[^/]*/[0-9]{1,2}", value):
+        raise ValueError("is no IPv4 network with its prefix")
+    return value
+
+
+Network = Annotated[IPv4Network, BeforeValidator(_with_prefix)]
+Interface = Annotated[IPv4Interface, BeforeValidator(_with_prefix)]
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 MEMORY_MAX = 268_435_456
 Mtu = Annotated[int, Field(ge=1280, le=65520)]
@@ -120,7 +132,7 @@ class Model(BaseModel):
 class ManagementNetwork(Model):
     """The network on which hosts and nodes are administered."""
 
-    subnet: IPv4Network = Field(description="The network, for example 192.168.0.0/24.")
+    subnet: Network = Field(description="The network, for example 192.168.0.0/24.")
     gateway: IPv4Address = Field(description="Default gateway of the nodes.")
     dns: IPv4Address = Field(description="Name server of the nodes.")
     domain: DomainName = Field(description="Domain of hosts and nodes; a node's full name is its name and this.")
@@ -137,7 +149,7 @@ class Bridge(Model):
     """A bridge of an outer host that carries a link or the storage network."""
 
     name: BridgeName = Field(description="vmbrN, so that Proxmox's own tools know it.")
-    address: IPv4Interface = Field(description="The outer host's address on it, with prefix: 10.10.1.1/24.")
+    address: Interface = Field(description="The outer host's address on it, with prefix: 10.10.1.1/24.")
     dhcp: DhcpRange | None = Field(
         default=None, description="Addresses to hand out; none when left out. No route is offered."
     )
@@ -163,7 +175,7 @@ class NfsExport(Model):
     """A directory of the outer host that is exported as shared storage."""
 
     path: AbsolutePath = Field(description="The directory; made when missing.")
-    network: IPv4Network = Field(description="Who may mount it: the storage network.")
+    network: Network = Field(description="Who may mount it: the storage network.")
 
 
 class OuterHost(Model):
@@ -271,7 +283,7 @@ class NestedNode(_Node):
 class Attachment(Model):
     """An address of an existing node on a further network."""
 
-    address: IPv4Interface = Field(description="Address with prefix, 10.30.1.101/24.")
+    address: Interface = Field(description="Address with prefix, 10.30.1.101/24.")
     interface: InterfaceName = Field(description="Network interface, as Proxmox shows it.")
 
 
@@ -309,7 +321,7 @@ Node = Annotated[NestedNode | ExistingNode, Field(discriminator="kind")]
 class Link(Model):
     """A Corosync link. Its number is its place in the list."""
 
-    subnet: IPv4Network = Field(description="Network of the link; each link has its own.")
+    subnet: Network = Field(description="Network of the link; each link has its own.")
     priority: int | None = Field(
         default=None, ge=0, le=255, description="The connected link with the highest number carries the traffic."
     )
@@ -336,7 +348,7 @@ class ClusterApi(Model):
 class ClusterOptions(Model):
     """Datacenter options that the program sets; what is left out is left alone."""
 
-    migration_network: IPv4Network | None = Field(default=None, description="Network for live migration.")
+    migration_network: Network | None = Field(default=None, description="Network for live migration.")
     ha_shutdown_policy: Literal["freeze", "failover", "conditional", "migrate"] | None = Field(
         default=None, description="What HA does with guests when a node is shut down."
     )
@@ -468,7 +480,7 @@ class ContainerGuest(_Guest):
     disk_gib: int = Field(default=4, ge=1, description="Root disk in GiB.")
     swap_mib: int = Field(default=0, ge=0, description="Swap in MiB.")
     bridge: BridgeName = Field(default="vmbr0", description="Bridge of its network card, on the nodes.")
-    address: IPv4Interface | Literal["dhcp"] = Field(default="dhcp", description="dhcp, or an address with prefix.")
+    address: Interface | Literal["dhcp"] = Field(default="dhcp", description="dhcp, or an address with prefix.")
     gateway: IPv4Address | None = Field(default=None, description="Default gateway with a static address.")
 
 

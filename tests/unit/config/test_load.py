@@ -48,16 +48,21 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"nodes.0.memoryMib": "2048"}, "nodes[0].memoryMib", '"2048" stands where a whole number belongs', "digits only"),
     ({"nodes.0.kind": "virtual"}, "nodes[0]", 'there is no kind "virtual"', "use one of nested, existing"),
     ({"nodes.0.vmid": 99}, "nodes[0].vmid", "99 is too little", "use at least 100"),
-    ({"nodes.0.links.0": "10.10.1.300"}, "nodes[0].links[0]", "10.10.1.300", "docs/config.md"),
+    ({"nodes.0.links.0": "10.10.1.300"}, "nodes[0].links[0]", '"10.10.1.300" is no IPv4 address', "from 0 to 255"),
+    ({"nodes.0.address": "192.168.000.185"}, "nodes[0].address", "is no IPv4 address", "without leading zeros"),
+    ({"nodes.0.address": "192.168.0.185/24"}, "nodes[0].address", "has a prefix", "the address alone"),
+    ({"managementNetwork.subnet": "192.168.0.0"}, "managementNetwork.subnet", "has no prefix", "192.168.0.0/24"),
+    ({"managementNetwork.subnet": "192.168.0.0/0.0.0.255"}, "managementNetwork.subnet", "has no prefix", "in digits"),
+    ({"outerHosts.0.bridges.2.address": "10.30.1.1"}, "outerHosts[0].bridges[2].address", "has no prefix", "192.168.0.0/24"),
     ({"cluster.name": "a-name-of-16-char"}, "cluster.name", "is not right", "at most 15 letters, digits and dashes"),
     ({"cluster.name": "-proxmox"}, "cluster.name", "is not right", "at most 15 letters, digits and dashes"),
     ({"cluster.name": "my_cluster"}, "cluster.name", "is not right", "at most 15 letters, digits and dashes"),
     ({"cluster.links": []}, "cluster.links", "at least 1", "docs/config.md"),
-    ({"cluster.links.0.subnet": "10.10.1.1/24"}, "cluster.links[0].subnet", "host bits", "docs/config.md"),
+    ({"cluster.links.0.subnet": "10.10.1.1/24"}, "cluster.links[0].subnet", "is an address in a network", "write the network: 10.10.1.0/24"),
     ({"pveMajor": 7}, "pveMajor", "7 is not known here", "8 or 9"),
     ({"outerHosts.0.bridges.0.name": "br-links"}, "outerHosts[0].bridges[0].name", "br-links", "vmbr and a number"),
     ({"installation.keyboard": "en"}, "installation.keyboard", '"en" is not known here', "en-us"),
-    ({"guests.1.address": "here"}, "guests[1].address", "here", "docs/config.md"),
+    ({"guests.1.address": "here"}, "guests[1].address", '"here" has no prefix', "192.168.0.0/24"),
     ({"guests.0.ha.nodes": {"proxmox01": None}}, "guests[0].ha.nodes.proxmox01", "nothing stands where a whole number belongs", "digits only"),
     ({"guests.0.ha.nodes": ["proxmox01"]}, "guests[0].ha.nodes", "a list stands where keys with values belong", "key: value"),
     ({"nodes": "pve1"}, "nodes", '"pve1" stands where a list belongs', "a line with -"),
@@ -230,3 +235,14 @@ def test_a_host_key_that_is_none_is_refused_among_the_credentials_too() -> None:
     broken = good_credentials()
     broken["outerHosts"]["virtual"]["hostKey"] = "ssh-ed25519 AAAA"
     assert "no public key of SSH" in refused(broken)["credentials.outerHosts.virtual.hostKey"]
+
+
+def test_a_misspelt_namespace_is_no_other_programs_setting() -> None:
+    texts = settings(stack_file("dev"))
+    texts["nested-pve:cluster"] = texts.pop("nested-pve-ha:cluster")
+    with pytest.raises(
+        ConfigError,
+        match=r"nested-pve:cluster: is no setting of this program\s+fix: did you mean nested-pve-ha:cluster\?",
+    ):
+        load(texts)
+    load(settings(stack_file("dev")) | {"nested-pve:elsewhere": "1", "aws:cluster": "1"})
