@@ -1,0 +1,120 @@
+"""The real provider beside somebody's hands: what users set stays, and a VM that appears in the very moment is not touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components import left_alone
+from tests.support.api_node import PASSWORD, ApiNode, furnish, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.workspace import Run, Workspace
+
+# As the program makes them: components/nested_pve_node.py, ha_guest.py, corosync_cluster.py and host_prep.py.
+PROGRAM = """
+import pulumi_proxmoxve as pve
+
+provider = pve.Provider("pve", endpoint=cfg("endpoint"), username="root@pam", password=cfg("password"), insecure=True)
+
+
+def options(kind, **more):
+    return pulumi.ResourceOptions(provider=provider, ignore_changes=cfg("ignored")[kind], **more)
+
+
+agent = pve.VmLegacyAgentArgs(enabled=False, wait_for_ip=pve.VmLegacyAgentWaitForIpArgs(disabled=True))
+drive = pve.VmLegacyCdromArgs(file_id="none")
+pve.VmLegacy(
+    "node", node_name="pve1", vm_id=101, name="proxmox01", tags=["nested-pve-ha", "stack-dev"],
+    started=False, on_boot=True, boot_orders=["scsi0"], stop_on_destroy=True, reboot_after_update=False, cdrom=drive,
+    scsi_hardware="virtio-scsi-single", cpu=pve.VmLegacyCpuArgs(cores=cfg("cores"), type="qemu64"),
+    memory=pve.VmLegacyMemoryArgs(dedicated=1024, floating=0), agent=agent,
+    operating_system=pve.VmLegacyOperatingSystemArgs(type="l26"),
+    disks=[pve.VmLegacyDiskArgs(interface="scsi0", datastore_id="local-lvm", size=32)],
+    network_devices=[pve.VmLegacyNetworkDeviceArgs(bridge="vmbr0", mac_address="BC:24:11:00:00:01", firewall=False)],
+    opts=options("NODE"),
+)
+if cfg("rest"):
+    disk = pve.VmLegacyDiskArgs(interface="scsi0", datastore_id="shared", size=8)
+    pve.VmLegacy(
+        "guest", node_name="pve1", vm_id=200, name="vm01", tags=["nested-pve-ha", "stack-dev"],
+        clone=pve.VmLegacyCloneArgs(vm_id=9000, node_name="pve1", datastore_id="shared", full=True, retries=1),
+        disks=[disk], cdrom=drive, cpu=pve.VmLegacyCpuArgs(cores=cfg("cores"), type="qemu64"),
+        memory=pve.VmLegacyMemoryArgs(dedicated=512), started=False, on_boot=False,
+        network_devices=[pve.VmLegacyNetworkDeviceArgs(bridge="vmbr0", model="virtio")], agent=agent,
+        reboot_after_update=False, stop_on_destroy=True, opts=options("GUEST"),
+    )
+    pve.cluster.Options(
+        "options", ha_shutdown_policy=cfg("policy"), opts=options("OPTIONS", retain_on_delete=True),
+    )
+    pve.network.linux.Bridge(
+        "vmbr1", node_name="pve1", name="vmbr1", address=cfg("address"), comment="stack-dev", autostart=True,
+        opts=options("BRIDGE"),
+    )
+"""
+IGNORED = {
+    "NODE": left_alone.NODE,
+    "GUEST": left_alone.GUEST,
+    "OPTIONS": [*left_alone.OPTIONS, "migrationCidr", "migrationType"],
+    "BRIDGE": left_alone.BRIDGE,
+}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[ApiNode]:
+    root = tmp_path / "pve1"
+    furnish(root, "pve1")
+    (root / "dev/kvm").touch()
+    with running(root) as found:
+        yield found
+
+
+def up(workspace: Workspace, node: ApiNode, **values: Any) -> Run:  # noqa: ANN401 - JSON values
+    given = {"cores": 2, "policy": "migrate", "address": "10.10.1.1/24", "rest": True, **values}
+    run = workspace.up(PROGRAM, endpoint=node.endpoint, password=PASSWORD, ignored=IGNORED, **given)
+    assert run.code == 0, run.output
+    return run
+
+
+def test_a_vm_of_somebody_elses_that_takes_the_number_is_recorded_but_neither_started_nor_changed(
+    workspace: Workspace, node: ApiNode
+) -> None:
+    """The provider takes "already exists" for done, on its second try. Nothing but its record may come of that."""
+    node.tool("qm", "create", "101", "--name", "precious", "--memory", "333", "--tags", "customer")
+    file = node.pve / "nodes/pve1/qemu-server/101.conf"
+    before = file.read_text()
+    assert "memory: 333" in before
+    run = up(workspace, node, rest=False)
+    assert run.steps()["node"] == ["create"], "where this fails, the provider has learnt to refuse: all the better"
+    assert file.read_text() == before
+    assert node.get("/nodes/pve1/qemu/101/status/current")["status"] == "stopped"
+
+
+def test_what_users_set_beside_the_description_stays_when_the_rest_is_changed(
+    workspace: Workspace, node: ApiNode
+) -> None:
+    node.tool("qm", "create", "9000", "--name", "template", "--memory", "512", "--scsi0", "shared:8")
+    node.tool("qm", "template", "9000")
+    up(workspace, node)
+    given = {"description": "ask Ann first", "startup": "order=3", "protection": "1", "serial0": "socket"}
+    for vmid in ("101", "200"):
+        words = [word for key, value in given.items() for word in (f"--{key}", value)]
+        tags = ["--tags", "backup;nested-pve-ha;stack-dev"]
+        done = node.tool("qm", "set", vmid, *words, *tags, "--cpulimit", "1", "--watchdog", "model=i6300esb")
+        assert done.returncode == 0, done
+    node.do("PUT", "/cluster/options", keyboard="de", email_from="pve@lab.internal")
+    before = {vmid: node.config(vmid) for vmid in (101, 200)}
+    refreshed = workspace.refresh()
+    assert refreshed.code == 0, refreshed.output
+    assert {name: ops for name, ops in up(workspace, node).steps().items() if set(ops) - {"same"}} == {}
+    changed = up(workspace, node, cores=4, policy="freeze", address="10.10.1.9/24")
+    assert {name for name, ops in changed.steps().items() if "update" in ops} == {"node", "guest", "options", "vmbr1"}
+    for vmid, config in before.items():
+        assert {**node.config(vmid), "digest": ""} == {**config, "cores": 4, "digest": ""}
+    options = node.get("/cluster/options")
+    assert (options["keyboard"], options["email_from"]) == ("de", "pve@lab.internal")
+    assert "freeze" in str(options["ha"])
