@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from admin import api as cluster_api
-from admin import guests
+from admin import downloads, guests
 from admin.errors import AdminError
 from admin.step import note
 from onnode.pve import TAG, gib
@@ -29,7 +29,11 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     if found is None:
-        node = _create(api, desired)
+        node = guests.live_node(api, desired.node)
+        if desired.template is not None:
+            key = call.secrets.ssh_private_key
+            await downloads.drop_stale(api, desired.members, key, node, desired.template, "vztmpl")
+        _create(api, desired, node)
         return Outcome(changed=True, facts={"vmid": desired.vmid, "made_on": node})
     guests.refuse_foreign(found, "lxc", desired.stack_tag)
     found = guests.wait_until_reachable(api, found)
@@ -116,8 +120,7 @@ def described_network(net: str) -> str:
     return ",".join(f"{key}={values[key]}" for key in ("name", "bridge", "ip", "gw") if key in values)
 
 
-def _create(api: Api, desired: Container) -> str:
-    node = guests.live_node(api, desired.node)
+def _create(api: Api, desired: Container, node: str) -> None:
     if desired.template is not None:
         guests.download(api, node, desired.template, "vztmpl")
     note(f"making container {desired.name} ({desired.vmid}) on {node}")
@@ -133,4 +136,3 @@ def _create(api: Api, desired: Container) -> str:
         **({"ssh-public-keys": "\n".join(desired.ssh_public_keys)} if desired.ssh_public_keys else {}),
     )
     api.wait(upid, guests.TASK_S)
-    return node

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from admin import api as cluster_api
-from admin import guests, members
+from admin import downloads, guests, members
 from admin.errors import AdminError
 from admin.step import note
 from onnode.pve import TAG
@@ -37,7 +37,11 @@ async def bring_about(desired: Template, call: Call) -> Outcome:
         guests.refuse_foreign(found, "qemu", desired.stack_tag)
     changed = found is None
     if found is None:
-        _create(api, desired)
+        node = guests.live_node(api, desired.node)
+        if desired.image is not None:
+            key = call.secrets.ssh_private_key
+            await downloads.drop_stale(api, desired.members, key, node, desired.image, "import")
+        _create(api, desired, node)
         found = _looked_up(api, desired)
     elif not found.node_online:
         api, found = await _bring_to_live_node(desired, call, found)
@@ -91,8 +95,7 @@ async def _bring_to_live_node(desired: Template, call: Call, found: Found) -> tu
     return await cluster_api.connect(chosen, desired.api, call.secrets), replace(found, node=name, node_online=True)
 
 
-def _create(api: Api, desired: Template) -> None:
-    node = guests.live_node(api, desired.node)
+def _create(api: Api, desired: Template, node: str) -> None:
     disk = f"{desired.storage}:{desired.disk_gib}"
     if desired.image is not None:
         volume = guests.download(api, node, desired.image, "import")

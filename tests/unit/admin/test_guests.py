@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import guests
+from admin import downloads, guests, members
 from admin.api import ApiError
-from admin.desired import Api, Container, HaReady, Image, Template, VerifyGuest
+from admin.desired import Api, Container, HaReady, Image, Machine, Template, VerifyGuest
 from admin.errors import AdminError
 from admin.steps import container, ha_ready, template, verify_guest
 from onnode.pve import GuestConfig, owned, split_tags, stack_tag
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 API = Api("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
 TEMPLATE = Template(
@@ -433,6 +437,45 @@ def test_a_download_is_removed_through_a_node_that_is_up_and_only_once() -> None
     for _ in range(2):
         guests.forget_download(storage, "proxmox02", image, "vztmpl")  # type: ignore[arg-type]
         assert storage.volumes == {"shared:vztmpl/ct.tar.zst"}
+
+
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [("aa11  /mnt/x", True), ("bb22  /mnt/x", False), ("", False)],
+    ids=["as described", "of an earlier description", "unreadable"],
+)
+def test_a_download_that_is_there_is_used_only_if_it_is_what_is_described(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], printed: str, *, kept: bool
+) -> None:
+    """A new checksum in the stack file made the next guest from the old file, without a word."""
+    ran: list[str] = []
+
+    async def run(command: str, **_options: Any) -> Any:  # noqa: ANN401 - what Connection.run gives
+        await asyncio.sleep(0)
+        ran.append(command)
+        return SimpleNamespace(stdout=printed)
+
+    @asynccontextmanager
+    async def connections(machines: list[Any], *_: object, **__: object) -> AsyncIterator[dict[str, Any]]:
+        await asyncio.sleep(0)
+        yield {machine.name: SimpleNamespace(machine=machine, run=run) for machine in machines}
+
+    monkeypatch.setattr(members, "connections", connections)
+    image = Image("http://download.example/ct.tar.zst", "stack-dev-ct.tar.zst", "sha256:aa11", "shared")
+    machines = [Machine(name, "10.0.0.1", "key") for name in ("proxmox02", "proxmox03")]
+    volume = "shared:vztmpl/stack-dev-ct.tar.zst"
+    storage: Any = Storage(volume, "shared:vztmpl/ct.tar.zst")
+    asyncio.run(downloads.drop_stale(storage, machines, "key", "proxmox03", image, "vztmpl"))
+    assert ran == [f'sha256sum -- "$(pvesm path {volume})"']
+    assert storage.volumes == {"shared:vztmpl/ct.tar.zst"} | ({volume} if kept else set())
+    assert ("downloaded anew" in capsys.readouterr().err) is not kept
+
+
+def test_where_there_is_no_download_nobody_is_asked() -> None:
+    image = Image("http://download.example/ct.tar.zst", "stack-dev-ct.tar.zst", "sha256:aa11", "shared")
+    storage: Any = Storage("shared:vztmpl/ct.tar.zst")
+    asyncio.run(downloads.drop_stale(storage, [], "key", "proxmox03", image, "vztmpl"))
+    assert storage.volumes == {"shared:vztmpl/ct.tar.zst"}
 
 
 class Manager:
