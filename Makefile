@@ -20,7 +20,7 @@ endif
 PY := .venv/bin/python
 # What asks make to end asks the command, which is waited for. A recipe of several commands is to live as long: its shell
 # has `trap : TERM HUP` first.
-STAGE := python3 -I -S tools/attended.py $$PPID
+STAGE := $(PY) -I -S tools/attended.py $$PPID
 ATTENDED := $(STAGE) ""
 # The lab and its tests need root; everything else runs as the caller.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NESTED_PVE_LAB_STATE,XDG_CACHE_HOME,CI)
@@ -49,7 +49,7 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.complete: requirements.txt
-	@$(STAGE) "Python environment (.venv)" tools/python-environment
+	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment
 	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 

@@ -1,6 +1,6 @@
 """Runs a command for `make`, so that what asks make to end asks the command, and make waits until it has.
 
-    python3 -I -S tools/attended.py MAKE NAME COMMAND…
+    python -I -S tools/attended.py MAKE NAME COMMAND…
 
 MAKE is the process that is served (0: nobody's), NAME what to call this stage of its work (empty: nothing is said).
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import __main__ as command_line
+from toolchain import cli as command_line
 from toolchain import home
 from toolchain.errors import ToolchainError
 from toolchain.home import PulumiHome

@@ -36,6 +36,8 @@ def asked(number, frame):
     time.sleep(0.5)
     say("ended in order")
     os._exit(130)
+if arguments[0] == "-I":
+    os.execv({python!r}, [{python!r}, *arguments])
 if arguments[:3] == ["-m", "lab", "run"]:
     sys.path.insert(0, {root!r})
     from tools import attended

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from admin.cli import app as admin_app
-from lab.__main__ import app as lab_app
+from lab.cli import app as lab_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

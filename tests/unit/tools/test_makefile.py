@@ -50,7 +50,7 @@ def checkout(tmp_path: Path) -> Path:
     """A directory in which the project's Python only tells its arguments, one on a line."""
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.write_text('#!/bin/sh\n[ "$1" = -I ] && exec python3 "$@"\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "attended.py").symlink_to(ROOT / "tools" / "attended.py")
