@@ -155,7 +155,7 @@ class Bridge(Model):
     )
     ports: tuple[InterfaceName, ...] = Field(
         default=(),
-        description="Physical ports. Empty means isolated on this host; needed for links across outer hosts.",
+        description="Network cards, bonds, or VLANs (1 to 4094) of them. Empty means isolated on this host; needed for links across outer hosts.",
     )
     mtu: Mtu = Field(default=1500, description="Largest packet in bytes.")
     managed: bool = Field(default=True, description="False: the bridge exists and is left as it is.")
@@ -174,7 +174,7 @@ class Installer(Model):
 class NfsExport(Model):
     """A directory of the outer host that is exported as shared storage."""
 
-    path: AbsolutePath = Field(description="The directory; made when missing.")
+    path: AbsolutePath = Field(description="The directory, none of the system's own; made when missing.")
     network: Network = Field(description="Who may mount it: the storage network.")
 
 
@@ -183,8 +183,12 @@ class OuterHost(Model):
 
     name: HostName = Field(description="Its Proxmox node name.")
     address: IPv4Address = Field(description="Where SSH reaches it.")
-    endpoint: HttpsEndpoint = Field(description="Its API, https://host:8006.")
-    user: UserId = Field(default="root@pam", description="User of its API; the password is a credential.")
+    endpoint: HttpsEndpoint = Field(
+        description="Its API, https://host:8006; under pinned by a name, or by its address above."
+    )
+    user: UserId = Field(
+        default="root@pam", description="User of its API, in realm pam or pve; the password is a credential."
+    )
     tls: Tls = Field(
         default="pinned",
         description="pinned: the API's certificate is compared over SSH; verified: by the system's authorities.",
@@ -215,12 +219,12 @@ class Installation(Model):
     """What all nested nodes are installed with."""
 
     country: Annotated[str, shaped(r"^[a-z]{2}$", "two letters, lower case only: at")] = Field(
-        default="at", description="Two letters."
+        default="at", description="A country of ISO 3166: the installer knows no other."
     )
     keyboard: Keyboard = Field(default="en-us", description="Keyboard layout of the console.")
     timezone: Annotated[
         str, shaped(r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*$", "a name of the time zone database: Europe/Vienna")
-    ] = Field(default="UTC", description="For example Europe/Vienna.")
+    ] = Field(default="UTC", description="Of the installer's list, as Europe/Vienna; no abbreviations but UTC.")
     mailto: Annotated[str, shaped(MAIL_ADDRESS, "an address with one @: plain letters, no quotes, no spaces")] = Field(
         description="Where the nodes send their mail."
     )
@@ -269,7 +273,8 @@ class NestedNode(_Node):
     memory_mib: int = Field(ge=1024, description="Memory in MiB. Ballooning is off.")
     disk_gib: int = Field(ge=8, description="Disk in GiB.")
     cpu_type: CpuType = Field(
-        default="host", description="Processor type; guests need host, the policy pack refuses others."
+        default="host",
+        description="Processor type that Proxmox VE knows, or custom-NAME; guests need host, the policy pack refuses others.",
     )
     links: tuple[IPv4Address, ...] = Field(description="Its address on each of the cluster's links, in their order.")
     networks: tuple[IPv4Address, ...] = Field(
@@ -334,7 +339,10 @@ class ClusterApi(Model):
     endpoint: HttpsEndpoint = Field(
         description="https://name:8006. Best a DNS name with the address of every member: each is tried in turn."
     )
-    user: UserId = Field(default="pulumi@pve", description="Made on the seed; the password is a credential.")
+    user: UserId = Field(
+        default="pulumi@pve",
+        description="Made on the seed, in realm pve, of at most 64 characters; the password is a credential.",
+    )
     role: Annotated[str, shaped(r"^[A-Za-z0-9._-]+$", "letters, digits, ., _ and -")] = Field(
         default=OWN_ROLE,
         description="Its only role on /. The default is made, with just the privileges that the program's calls need.",
@@ -391,7 +399,9 @@ class NfsStorage(Model):
 
     kind: Literal["nfs"]
     name: StorageName = Field(description="Its name in Proxmox.")
-    server: IPv4Address = Field(description="The NFS server's address on the storage network.")
+    server: IPv4Address = Field(
+        description="The NFS server's address on the storage network; no member of the cluster."
+    )
     export: AbsolutePath = Field(description="The exported directory.")
     contents: tuple[StorageContent, ...] = Field(min_length=1, description="What it may hold.")
 
@@ -426,7 +436,9 @@ class Template(Model):
     cores: int = Field(default=1, ge=1, description="Virtual processors.")
     memory_mib: int = Field(default=512, ge=16, description="Memory in MiB.")
     kvm: bool = Field(default=False, description="KVM in the guest: off is slower, and safe without nested KVM.")
-    cpu_type: CpuType = Field(default="qemu64", description="Processor type; host works only with KVM.")
+    cpu_type: CpuType = Field(
+        default="qemu64", description="Processor type that Proxmox VE knows, or custom-NAME; host works only with KVM."
+    )
     bridge: BridgeName = Field(default="vmbr0", description="Bridge of its network card, on the nodes.")
     image: Download | None = Field(default=None, description="Disk image to import; an empty disk when left out.")
 

@@ -69,6 +69,7 @@ def test_stack_files_with_one_flaw_are_read_as_the_engine_reads_them(project: Pr
     assert _by_engine(project, "flaws", text) == own
 
 
+# One of each kind; tests/unit/config/test_one_verdict.py has them all, as far as files are read.
 FILES = {
     "words and a MAC as they are written": (
         ("    mailto: root@lab.internal\n", "    mailto: root@lab.internal\n    country: no\n"),
@@ -76,8 +77,8 @@ FILES = {
         "",
     ),
     "a key twice": (("      vmid: 101\n", "      vmid: 101\n      memoryMib: 4096\n"), ("", ""), "memoryMib"),
-    "a setting twice": (('  nested-pve-ha:pveMajor: "9"\n', "  nested-pve-ha:pveMajor: 9\n  nested-pve-ha:pveMajor: 8\n"), ("", ""), "pveMajor"),
-    "an octal number": (("      vmid: 101\n", "      vmid: 0145\n"), ("", ""), "0145 is read as 101"),
+    "a value that a consumer does not take": (("    mailto: root@lab.internal\n", "    mailto: root@lab.internal\n    country: uk\n"), ("", ""), "knows no country uk"),
+    "a rule that is broken": (("      vmid: 101\n", "      vmid: 101\n      cpuType: kvm64\n"), ("", ""), "nested-node-cpu-host"),
 }  # fmt: skip
 
 
