@@ -7,7 +7,9 @@ What was not made here is refused: a user without our comment, a role of our nam
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onnode import marks
@@ -90,9 +92,11 @@ def parse_privileges(text: str, role: str) -> list[str] | None:
 
 def observe(machine: Machine, desired: ApiUser) -> Observed:
     """Ask pveum, and try to log in."""
-    exists, enabled, comment = parse_user(_list(machine, "user"), desired.user, machine.time())
-    rules = _list(machine, "acl")
     own = desired.role == OWN_ROLE
+    wanted = ("user", "acl", *(["role"] if own else []))
+    with ThreadPoolExecutor(len(wanted)) as pool:  # each takes a second, most of it to load its program
+        users, rules, *roles = pool.map(partial(_list, machine), wanted)
+    exists, enabled, comment = parse_user(users, desired.user, machine.time())
     return Observed(
         exists,
         enabled,
@@ -101,7 +105,7 @@ def observe(machine: Machine, desired: ApiUser) -> Observed:
         parse_roles(rules, desired.user, propagate=False),
         # A user that is not ours is sent no password.
         exists and enabled and comment.startswith(COMMENT) and machine.can_log_in(desired.user, desired.password),
-        parse_privileges(_list(machine, "role"), OWN_ROLE) if own else None,
+        parse_privileges(roles[0], OWN_ROLE) if own else None,
         own and marks.owner(machine, "role", OWN_ROLE) is not None,
     )
 
