@@ -4,7 +4,6 @@ import os
 
 import pulumi
 
-from admin.errors import AdminError
 from components import credentials, surroundings
 from components.config import ConfigError, load, stack_file
 from components.config.model import NestedNode
@@ -28,8 +27,6 @@ def read_site() -> Site:
         surroundings.refuse_bare(config, pulumi.get_stack(), os.environ)
     except ConfigError as error:
         raise pulumi.RunError(str(error)) from None
-    except AdminError as error:
-        raise pulumi.RunError(error.render()) from None
     return Site(config, secrets, pulumi.get_stack())
 
 

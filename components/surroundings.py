@@ -18,13 +18,16 @@ def refuse_bare(config: Config, stack: str, environment: Mapping[str, str]) -> N
     """Refuse plain `pulumi` of a shell in which the provider would find no cluster, and trust none of its machines.
 
     Raises:
-        AdminError: engine-environment.
+        RunError: engine-environment.
     """
     if config.cluster.api.tls == "pinned" and not environment.get(ENDPOINT):
-        raise AdminError(
+        import pulumi  # noqa: PLC0415 - slow to load, and steps need the name above only
+
+        refusal = AdminError(
             "engine-environment",
             "plain pulumi does not know here where the cluster is, and whom to trust",
             observed=f"{ENDPOINT} is not set",
             expected="the environment that this program gives the engine",
             fix=f'`make shell STACK={stack}` and pulumi in it; or `eval "$(make env STACK={stack})"` in this shell first',
         )
+        raise pulumi.RunError(refusal.render())
