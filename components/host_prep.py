@@ -94,6 +94,7 @@ class HostPrep(pulumi.ComponentResource):
             bridges=self._wanted_bridges(),
             memory_mib=sum(node.memory_mib for node in nodes),
             iso_path=self._host.installer.path,
+            ports=[desired.BridgePorts(bridge.name, list(bridge.ports)) for bridge in self._managed if bridge.ports],
         )
 
     def _wanted_bridges(self) -> list[desired.Bridge]:

@@ -35,6 +35,14 @@ class Journal:
 
 
 @dataclass(frozen=True)
+class BridgePorts:
+    """The network cards that a bridge of the stack is to have."""
+
+    bridge: str
+    ports: list[str]
+
+
+@dataclass(frozen=True)
 class VerifyHost:
     """The outer host can carry this stack: virtualization, version, memory, nothing foreign in the way."""
 
@@ -44,6 +52,7 @@ class VerifyHost:
     bridges: list[Bridge]
     memory_mib: int
     iso_path: str | None = None  # set when the installer ISO is the user's own file on the host
+    ports: list[BridgePorts] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -165,8 +165,8 @@ CODES: dict[str, Code] = {
         "correct /etc/hosts on the node: its name belongs to its address, and to no 127.x address",
     ),
     "interface-missing": Code(
-        "The node has no interface with the configured name or MAC.",
-        "correct the link's interface or MAC in the configuration",
+        "The machine has no interface with the configured name or MAC.",
+        "correct the link's interface or MAC, or the bridge's port, in the configuration",
     ),
     "address-elsewhere": Code(
         "A link's address is on another interface.",
@@ -184,8 +184,8 @@ CODES: dict[str, Code] = {
         "name another interface for the link, or set this one up yourself and set manageNetwork to false",
     ),
     "interface-in-use": Code(
-        "An interface of a link is a port of a bridge or bond, or the loopback.",
-        "name the bridge or bond, or another interface, for the link",
+        "An interface of a link, or a port of a bridge, is in another bridge or bond, has addresses, or is the loopback.",
+        "name the bridge or bond, or another interface, for the link; another card for the bridge",
     ),
     "interface-method": Code(
         "An interface of a link gets its IPv4 addresses by DHCP or in another way that leaves no place for its own.",

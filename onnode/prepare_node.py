@@ -39,9 +39,9 @@ class Observed:
 
 
 def hosts_text(hosts: str, address: str, fqdn: str, name: str) -> str:
-    """The text of /etc/hosts in which the node's name has its own address only.
+    """The text of /etc/hosts in which the node's name has its own IPv4 address only.
 
-    With Debian's 127.0.1.1 pmxcfs does not start.
+    With Debian's 127.0.1.1, or ::1, pmxcfs does not start. Comments, and IPv6 addresses that reach the node, stay.
     """
     lines = [line for line in (_without(line, {fqdn, name}) for line in hosts.splitlines()) if line is not None]
     return "\n".join([*lines, f"{address} {fqdn} {name}"]) + "\n"
@@ -49,11 +49,13 @@ def hosts_text(hosts: str, address: str, fqdn: str, name: str) -> str:
 
 def _without(line: str, names: set[str]) -> str | None:
     """A line of /etc/hosts without these names; None if no name is left in it."""
-    words = line.partition("#")[0].split()
-    if not names & set(words[1:]):
+    said, sign, comment = line.partition("#")
+    words = said.split()
+    if not names & set(words[1:]) or (":" in words[0] and words[0] != "::1"):
         return line
     kept = [word for word in words[1:] if word not in names]
-    return " ".join([words[0], *kept]) if kept else None
+    parts = [*([words[0], *kept] if kept else []), *([sign + comment] if sign else [])]
+    return " ".join(parts) or None
 
 
 def hosts_address(hosts: str, name: str) -> list[str]:

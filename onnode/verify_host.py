@@ -32,6 +32,7 @@ class Observed:
     interfaces: list[str] = field(default_factory=list)
     networks: list[network.Route] = field(default_factory=list)  # of its own addresses, live or configured
     routes: list[network.Route] = field(default_factory=list)
+    masters: dict[str, str] = field(default_factory=dict)  # of ports and slaves, live or configured
 
 
 def parse_memory_mib(meminfo: str) -> int:
@@ -44,9 +45,8 @@ def observe(machine: Machine, desired: VerifyHost) -> Observed:
     """Look at the host."""
     live = network.interfaces(machine)
     addresses = [network.Route(address, found.name) for found in live for address in found.addresses]
-    configured = [
-        network.Route(address, found.name) for found in network.stanzas(machine) for address in found.addresses
-    ]
+    stanzas = network.stanzas(machine)
+    configured = [network.Route(address, found.name) for found in stanzas for address in found.addresses]
     return Observed(
         pve.parse_virtualization(machine.read(pve.CPUINFO) or ""),
         pve.version(machine),
@@ -57,6 +57,8 @@ def observe(machine: Machine, desired: VerifyHost) -> Observed:
         network.interface_names(machine),
         [*addresses, *configured],
         network.routes(machine),
+        {port: found.name for found in stanzas for port in found.ports}
+        | {found.name: found.master for found in live if found.master is not None},
     )
 
 
@@ -81,7 +83,8 @@ def decide(observed: Observed, desired: VerifyHost) -> list[Action]:
     """Refuse a host that cannot, or must not, carry the stack.
 
     Raises:
-        StepError: no-virtualization, pve-version, host-memory, iso-missing, foreign-vmid, foreign-bridge, foreign-subnet.
+        StepError: no-virtualization, pve-version, host-memory, iso-missing, foreign-vmid, foreign-bridge, foreign-subnet,
+            interface-missing, interface-in-use.
     """
     _refuse_unable(observed, desired)
     for vmid, config in observed.guests.items():
@@ -91,6 +94,9 @@ def decide(observed: Observed, desired: VerifyHost) -> list[Action]:
         if bridge.name in observed.interfaces and bridge.name not in observed.own_bridges:
             raise journal.foreign_bridge(bridge.name, "not this stack")
         _refuse_foreign_subnet(bridge, observed)
+    for wanted in desired.ports:
+        for port in wanted.ports:
+            _refuse_port(wanted.bridge, port, observed)
     return []
 
 
@@ -147,6 +153,26 @@ def _refuse_foreign_subnet(bridge: Bridge, observed: Observed) -> None:
                 observed=f"{found.network} on {found.device or 'a route without device'}",
                 expected=f"{wanted} only on {bridge.name}",
             )
+
+
+def _refuse_port(bridge: str, port: str, observed: Observed) -> None:
+    """A card is in one bridge only, and in a bridge it has no address: what is reached over it would be cut off."""
+    if port.partition(".")[0] not in observed.interfaces:  # a VLAN is made with the bridge
+        raise StepError(
+            "interface-missing",
+            f"the outer host has no network card {port} for {bridge}",
+            observed=", ".join(name for name in observed.interfaces if name != "lo") or "no interface",
+            expected=port,
+        )
+    master = observed.masters.get(port, bridge)
+    addresses = [found.network for found in observed.networks if found.device == port]
+    if master != bridge or addresses:
+        raise StepError(
+            "interface-in-use",
+            f"{port} is in use on the outer host, and cannot be a port of {bridge}",
+            observed=f"{port} belongs to {master}" if master != bridge else f"{port} has {', '.join(addresses)}",
+            expected=f"a network card without addresses that is in no bridge or bond but {bridge}",
+        )
 
 
 def _network(found: network.Route) -> ipaddress.IPv4Network:

@@ -466,3 +466,23 @@ class TestVerifyNode:
         with pytest.raises(StepError) as failed:
             run(machine, verify_node.STEP, VERIFY)
         assert failed.value.code == "clock"
+
+
+def test_of_the_hosts_file_only_the_names_own_ipv4_line_changes() -> None:
+    before = (
+        "127.0.0.1 localhost  # as installed\n"
+        "127.0.1.1 pve1.lan pve1 # Debian's\n"
+        "fd00::5 pve1.lab.internal pve1\n"
+        "::1 localhost ip6-localhost pve1\n"
+        "192.168.0.9 nas pve1 # the backup's\n"
+        "\n# the end\n"
+    )
+    assert prepare_node.hosts_text(before, "192.168.0.101", "pve1.lab.internal", "pve1") == (
+        "127.0.0.1 localhost  # as installed\n"
+        "127.0.1.1 pve1.lan # Debian's\n"
+        "fd00::5 pve1.lab.internal pve1\n"
+        "::1 localhost ip6-localhost\n"
+        "192.168.0.9 nas # the backup's\n"
+        "\n# the end\n"
+        "192.168.0.101 pve1.lab.internal pve1\n"
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from onnode import dhcp, journal, journal_restore, kvm_nested, nfs_export, originals, repository, verify_host
-from onnode.desired import Bridge, Dhcp, Journal, KvmNested, NfsExport, Repository, VerifyHost
+from onnode.desired import Bridge, BridgePorts, Dhcp, Journal, KvmNested, NfsExport, Repository, VerifyHost
 from onnode.errors import StepError
 from onnode.machine import Result
 from tests.support.fake_machine import hangs
@@ -524,6 +525,17 @@ class TestVerifyHost:
         assert not outcome.changed
         assert outcome.facts["own_vmids"] == [101]
         assert outcome.facts["virtualization"] == "svm"
+
+    def test_the_management_bridges_network_card_goes_into_no_other_bridge(self, machine: FakeMachine) -> None:
+        text = "iface nic0 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n\tbridge-ports nic0\n"
+        machine.write("/etc/network/interfaces", text)
+        wanted = dataclasses.replace(self.DESIRED, ports=[BridgePorts("vmbr1", ["nic0"])])
+        with pytest.raises(StepError) as refused:
+            run(machine, verify_host.STEP, wanted)
+        assert refused.value.code == "interface-in-use"
+        assert refused.value.observed == "nic0 belongs to vmbr0"
+        assert "another card for the bridge" in refused.value.fix
+        assert machine.read("/etc/network/interfaces") == text
 
     @pytest.mark.parametrize("path", ["other/qemu-server/101", "other/lxc/101", "virtual/qemu-server/101"])
     def test_a_foreign_guest_anywhere_in_the_hosts_cluster(self, machine: FakeMachine, path: str) -> None:
