@@ -40,7 +40,7 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
             raise
         if await _there(desired, call):
             raise AdminError(
-                error.code,
+                "network-reverted",
                 f"without the bridge {desired.bridge} nobody could log in to {desired.machine.name}: it was put back",
                 observed=error.observed,
                 expected=f"that {desired.machine.name} can be reached over SSH without {desired.bridge}",
