@@ -30,17 +30,17 @@ LOSES_POWER = """#!/bin/sh
 (until [ -s /etc/corosync/corosync.conf ]; do sleep 0.05; done; rm -f "$0"; sync; reboot --force --force) &
 exec /usr/sbin/pvecm "$@"
 """
-# Hooks of the machines' owners, which no check of ours foresees: when the first link comes up, one takes the management
-# address away, one starts the machine anew.
-HOOK = "/etc/network/if-up.d/of-the-owner"
+# What a machine's owner has tied to the first link's interface, which no check of ours foresees: when it comes up, one
+# machine loses its management address, one starts anew.
+HOOK = "/usr/local/sbin/of-the-owner"
 CUTS_OFF = """#!/bin/sh
-[ "$IFACE" = eth1 ] || exit 0
 ip address flush dev "$(ip -o address show to 192.168.0.101 | cut -d' ' -f2)"
 """
 STARTS_ANEW = """#!/bin/sh
-[ "$IFACE" = eth1 ] && reboot --force --force
+reboot --force --force
 """
-INTERFACES = "cat /etc/network/interfaces"
+FILE = "/etc/network/interfaces"
+INTERFACES = f"cat {FILE}"
 
 
 def members(world: BadWorld, seen_from: str) -> set[str]:
@@ -65,12 +65,13 @@ def pvecm(world: BadWorld, node: str, script: str) -> Iterator[None]:
 
 @contextmanager
 def hook(world: BadWorld, node: str, script: str) -> Iterator[None]:
-    """Something that a node does whenever an interface comes up."""
-    shell(world, node, f"cat > {HOOK} <<'EOF'\n{script}EOF\nchmod +x {HOOK}")
+    """Something that a node does whenever the first link's interface comes up, which it does not do by itself yet."""
+    shell(world, node, f"cat > {HOOK} <<'EOF'\n{script}EOF\nchmod +x {HOOK}; cp {FILE} {FILE}.kept")
+    shell(world, node, f"printf '\\niface eth1 inet manual\\n\\tpost-up {HOOK}\\n' >> {FILE}")
     try:
         yield
     finally:
-        assert world.eventually(lambda: world.ssh(NODES[node], f"rm -f {HOOK}").code == 0)
+        assert world.eventually(lambda: world.ssh(NODES[node], f"rm -f {HOOK}; mv {FILE}.kept {FILE}").code == 0)
 
 
 @contextmanager
@@ -86,8 +87,8 @@ def a_guard_that_waits_less(world: BadWorld) -> Iterator[None]:
 
 
 def changes_that_cut_machines_off_are_taken_back(world: BadWorld) -> None:
-    before = {node: shell(world, node, INTERFACES) for node in ("pve1", "pve2")}
     with hook(world, "pve1", CUTS_OFF), hook(world, "pve2", STARTS_ANEW), a_guard_that_waits_less(world):
+        before = {node: shell(world, node, INTERFACES) for node in ("pve1", "pve2")}
         run = world.admin("up")
         assert {node: shell(world, node, INTERFACES) for node in before} == before, run.output
     assert "10.10.1.101/24" in refusal(run, "network-reverted")
