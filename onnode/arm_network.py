@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnode.machine import Machine
 
 # What tells in a stanza; Proxmox VE itself adds and reorders the rest when it writes the plan.
-TELLING = ("gateway", "mtu", "bridge-ports", "bond-slaves", "slaves", "vlan-raw-device")
+TELLING = ("gateway", "mtu", "bridge-ports", "bond-slaves", "vlan-raw-device")
 NOTHING = (*interfaces_file.NO_PORTS, str(interfaces_file.MTU_DEFAULT))
 
 
@@ -46,11 +46,12 @@ def _told(text: str) -> dict[str, set[tuple[str, ...]]]:
         found.setdefault(stanza.name, set()).update(("address", address) for address in stanza.addresses)
     current = ""
     for words in (line.split() for line in text.replace("\\\n", " ").splitlines() if line.strip()):
-        key = words[0].replace("_", "-")
+        key = {"slaves": "bond-slaves"}.get(words[0], words[0].replace("_", "-"))
         if key == "iface":
             current = words[1] if len(words) > 1 else ""
         elif key in TELLING or (key == "address" and ":" in words[-1]):
-            values = sorted(word for word in words[1:] if word not in NOTHING)
+            # An IPv6 address may have its prefix in a line of its own.
+            values = sorted(word.partition("/")[0] for word in words[1:] if word not in NOTHING)
             found.setdefault(current, set()).update([(key, *values)] if values else [])
     return {name: told for name, told in found.items() if told}
 

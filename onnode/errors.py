@@ -199,6 +199,11 @@ CODES: dict[str, Code] = {
         "A change of a machine's network cut it off, and was put back by the machine itself.",
         "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
     ),
+    "journal-damaged": Code(
+        "The journal in which a machine remembers how its files were before this program changed them is no JSON any more.",
+        "bring /var/lib/nested-pve-ha/journal.json back from a backup of that machine; without one move it to journal.json.damaged, "
+        "then run the same command again: bridges are known by their mark, and what can be read of the originals stays in the moved file",
+    ),
     "network-planned": Code(
         "Somebody has planned changes of an outer host's network and not applied them; a bridge of ours would apply them, too.",
         "apply them (`pvesh set /nodes/NODE/network` there) or forget them (`pvesh delete /nodes/NODE/network`), then run the same command again",

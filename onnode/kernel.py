@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnode import packages, systemd
 
@@ -51,7 +51,7 @@ class Observed:
 
 def observe(machine: Machine) -> Observed:
     """Ask the kernel, dpkg, and our own note; a kernel that the administrator pinned counts as the newest."""
-    asked = json.loads(machine.read(REBOOT_FILE) or "{}")
+    asked = _asked(machine.read(REBOOT_FILE) or "{}")
     pinned = (machine.read(PIN_FILE) or "").strip()
     newest = packages.newest_kernel(packages.installed(machine, "proxmox-kernel-*", "pve-kernel-*"))
     return Observed(
@@ -61,6 +61,15 @@ def observe(machine: Machine) -> Observed:
         asked.get("boot_id"),
         machine.time() - asked["time"] if "time" in asked else None,
     )
+
+
+def _asked(text: str) -> dict[str, Any]:
+    """What the note says; one that is cut off asks for nothing: what a reboot has to bring is looked at anyway."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def boot_id(machine: Machine) -> str:

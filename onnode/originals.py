@@ -11,6 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from onnode.errors import StepError
 from onnode.machine import UTF_8
 
 if TYPE_CHECKING:
@@ -20,10 +21,22 @@ PATH = "/var/lib/nested-pve-ha/journal.json"
 
 
 def load(machine: Machine) -> dict[str, Any]:
-    """The journal; an empty one if there is none yet."""
+    """The journal; an empty one if there is none yet.
+
+    Raises:
+        StepError: journal-damaged.
+    """
     text = machine.read(PATH)
     empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}, "directories": [], "addresses": {}}
-    return empty if text is None else {**empty, **json.loads(text)}
+    try:
+        return empty if text is None else {**empty, **json.loads(text)}
+    except (ValueError, TypeError) as error:
+        raise StepError(
+            "journal-damaged",
+            "the journal of originals cannot be read",
+            observed=f"{PATH}: {error}",
+            expected="JSON, as this program writes it",
+        ) from None
 
 
 def save(machine: Machine, journal: dict[str, Any]) -> None:

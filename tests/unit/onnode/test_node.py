@@ -378,6 +378,12 @@ class TestPrepareNode:
         assert outcome.facts["left_undone"] == ["reboot into 6.17.2-1-pve"]
         assert machine.ran("systemd-run") == []
 
+    @pytest.mark.usefixtures("node")
+    @pytest.mark.parametrize("text", ["", '{"boot_id": "fir', "[]"])
+    def test_a_note_that_was_cut_off_asks_for_no_reboot(self, machine: FakeMachine, text: str) -> None:
+        machine.write(kernel.REBOOT_FILE, text)
+        assert not kernel.observe(machine).reboot_missing
+
     def test_a_pinned_kernel_counts_as_the_newest(self, machine: FakeMachine, node: Node) -> None:
         del node
         machine.write(kernel.PIN_FILE, "6.14.8-2-pve\n")

@@ -314,6 +314,31 @@ class TestDrift:
         assert live(machine)["nic1"] == ["10.10.1.186"]
 
 
+OLD_WORDS = """\
+iface bond0 inet manual
+\tslaves nic4 nic5
+iface vmbr5 inet static
+\taddress 10.5.0.1
+\tnetmask 255.255.255.0
+\tbridge_ports bond0
+iface vmbr5 inet6 static
+\taddress fd00::5
+\tnetmask 64
+"""
+NEW_WORDS = """\
+iface bond0 inet manual
+\tbond-slaves nic4 nic5
+\tbond-miimon 100
+iface vmbr5 inet static
+\taddress 10.5.0.1/24
+\tbridge-ports bond0
+\tbridge-stp off
+\tbridge-fd 0
+iface vmbr5 inet6 static
+\taddress fd00::5/64
+"""
+
+
 class TestOuterHost:
     CHANGE = ArmNetwork("bridge vmbr1 of stack dev", "1")
 
@@ -361,7 +386,8 @@ class TestOuterHost:
         del timers
         machine.write(originals.PATH, json.dumps({"stacks": {"dev": {"bridges": ["vmbr1"]}}}))
         ours = "auto vmbr1\niface vmbr1 inet static\n\taddress 10.10.1.1/24\n\tbridge-ports none\n#stack-dev\n"
-        machine.write(network_guard.WAITING, f"iface nic9 inet manual\n\tmtu 1500\n\n{BEFORE}\n{ours}")
+        machine.write(FILE, BEFORE + OLD_WORDS)
+        machine.write(network_guard.WAITING, f"iface nic9 inet manual\n\tmtu 1500\n\n{BEFORE}\n{NEW_WORDS}\n{ours}")
         assert run(machine, arm_network.STEP, self.CHANGE).changed
 
     def test_a_change_of_a_killed_run_is_good_when_a_login_came_after_it(

@@ -359,6 +359,16 @@ class TestJournal:
         machine.write("/etc/network/interfaces", text.format("stack-dev"))
         assert twice(machine, journal.STEP, Journal("dev", ["vmbr1"])).facts == {"bridges": ["vmbr1"]}
 
+    @pytest.mark.parametrize("text", ["", '{"stacks": {"dev"', "[1]"])
+    def test_a_damaged_journal_is_named_and_stays(self, machine: FakeMachine, text: str) -> None:
+        interfaces(machine, {"name": "vmbr0"})
+        machine.write(originals.PATH, text)
+        with pytest.raises(StepError) as refused:
+            run(machine, journal.STEP, Journal("dev", ["vmbr1"]))
+        assert refused.value.code == "journal-damaged"
+        assert "journal.json.damaged" in refused.value.fix
+        assert machine.read(originals.PATH) == text
+
     def test_two_stacks(self, machine: FakeMachine) -> None:
         interfaces(machine, {"name": "vmbr0"})
         run(machine, journal.STEP, Journal("dev", ["vmbr1"]))
