@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def compare(text: str, golden: Path) -> None:
-    """The text is what is kept; never rewritten in CI."""
+    """The text is what is kept; never rewritten in CI. What differs is told: another run may not show it again."""
     if os.environ.get("UPDATE_GOLDEN") and not os.environ.get("CI"):
         golden.parent.mkdir(parents=True, exist_ok=True)
         golden.write_text(text)
-    assert text == golden.read_text(), f"see {golden}; UPDATE_GOLDEN=1 writes it anew"
+    kept = golden.read_text()
+    differing = difflib.unified_diff(kept.splitlines(), text.splitlines(), "kept", "now", n=1, lineterm="")
+    told = "\n".join(differing) or "line ends only"
+    assert text == kept, f"see {golden}; UPDATE_GOLDEN=1 writes it anew\n{told}"
