@@ -36,7 +36,7 @@ class Operation:
     Attributes:
         op: the engine's word.
         component: name and type of the component of ours that it belongs to; empty for what belongs to none.
-        differs: names of the properties that differ.
+        differs: names of the properties that differ: of those that the program gives, where some of them do.
         stays: a deletion only forgets it.
     """
 
@@ -135,15 +135,19 @@ def _operation(metadata: Mapping[str, Any]) -> Operation:
     parent = state.get("parent", "")
     kind = parent.split("::")[2].rsplit("$", maxsplit=1)[-1] if parent else ""
     component = (resource_name(parent), kind) if kind.startswith(OURS) else ("", "")
+    old, new = _inputs(metadata, "old"), _inputs(metadata, "new")
+    named = tuple(metadata.get("diffs") or ())
+    # Whether the provider expects new addresses beside a change depends on what it last saw running, not on the change.
+    given = tuple(name for name in named if name in old or name in new)
     return Operation(
         metadata["op"],
         resource_name(metadata["urn"]),
         metadata["type"],
         component,
-        tuple(metadata.get("diffs") or ()),
+        given or named,
         bool((metadata.get("old") or {}).get("retainOnDelete")),
-        _inputs(metadata, "old"),
-        _inputs(metadata, "new"),
+        old,
+        new,
     )
 
 

@@ -123,6 +123,25 @@ def test_replacing_a_nodes_vm_is_marked_whatever_its_cause() -> None:
     assert report(designed(), kept).changes == []
 
 
+def test_what_a_provider_works_out_beside_a_change_is_no_part_of_it() -> None:
+    """The engine's words for a VM whose record has it as HA had it: off when the record was made, or on."""
+    addresses = ["ipv4Addresses", "ipv6Addresses", "networkInterfaceNames"]
+    inputs = [{"memory": {"dedicated": mib}, "started": False} for mib in (512, 768)]
+    texts = [
+        render(
+            report(
+                designed(),
+                step("update", VM, "vm01-vm", recorded.GUEST, of="vm01", old=inputs[0], new=inputs[1], diffs=diffs),
+            )
+        )
+        for diffs in (["memory"], [*addresses[:2], "memory", addresses[2]])
+    ]
+    assert "change virtual machine vm01-vm (memory)" in texts[0]
+    assert texts[0] == texts[1]
+    alone = step("update", VM, "vm01-vm", recorded.GUEST, of="vm01", diffs=addresses)
+    assert f"vm01-vm ({', '.join(addresses)})" in render(report(designed(), alone)), "nothing is left out for good"
+
+
 def test_a_storage_that_is_made_anew_is_marked() -> None:
     replaced = step(
         "create-replacement", "proxmoxve:storage/nfs:Nfs", "cluster-storage-shared", recorded.CLUSTER, of="cluster"
