@@ -136,6 +136,10 @@ def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Pat
     path.chmod(0o600)
     environment = {"NESTED_PVE_CREDENTIALS": str(path)}
     assert credentials.load(config, {}, [], environment).api_password.get_secret_value() == "api-password"
+    path.write_text('["api-password"]')
+    with pytest.raises(ConfigError, match="is not a JSON object\n    fix: write it as a JSON object") as refused:
+        credentials.load(config, {}, [], environment)
+    assert "api-password" not in str(refused.value)
     path.chmod(0o640)
     with pytest.raises(ConfigError, match=rf"open to others \(mode 640\)\n    fix: chmod 600 {path}"):
         credentials.load(config, {}, [], environment)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import arm_network, confirm_network, look, network_guard, node_network, originals
+from onnode import arm_network, confirm_network, interfaces_file, lock, look, network_guard, node_network, originals
 from onnode.desired import ArmNetwork, LinkInterface, Look, LookStep, NodeNetwork, document
 from onnode.errors import StepError
 from onnode.machine import Result
@@ -142,6 +142,33 @@ class TestNodeNetwork:
         assert "10.10.1.186/24" in reverted.value.observed
         assert run(machine, node_network.STEP, WANTED).changed, "the next run tries again, armed again"
         assert timers.running is not None
+
+    def test_a_login_while_it_is_still_being_changed_confirms_nothing(
+        self, machine: FakeMachine, timers: Timers
+    ) -> None:
+        run(machine, node_network.STEP, WANTED)
+        with lock.hold(machine, "node-network", wait_s=0), pytest.raises(StepError) as refused:
+            run(machine, confirm_network.STEP, None)
+        assert refused.value.code == "machine-busy"
+        assert timers.running is not None
+        assert run(machine, confirm_network.STEP, None).changed
+        assert timers.running is None
+
+    def test_a_confirmation_that_comes_as_the_undoing_begins_is_too_late(
+        self, machine: FakeMachine, timers: Timers
+    ) -> None:
+        run(machine, node_network.STEP, WANTED)
+        timers.fire()
+        with pytest.raises(StepError) as reverted:
+            network_guard.confirm(machine)
+        assert reverted.value.code == "network-reverted"
+
+    def test_only_the_files_that_are_included_are_read(self, machine: FakeMachine) -> None:
+        machine.write(FILE, "source /etc/network/interfaces.d/*.cfg\nsource-directory /etc/network/more\n")
+        for name in ("interfaces.d/links.cfg", "interfaces.d/links.bak", "more/cards", "other/cards"):
+            machine.write(f"/etc/network/{name}", "iface nic1 inet manual\n")
+        read = [FILE, "/etc/network/interfaces.d/links.cfg", "/etc/network/more/cards"]
+        assert sorted(interfaces_file.files(machine)) == read
 
     def test_a_reboot_before_the_confirmation_puts_it_back_too(self, machine: FakeMachine, timers: Timers) -> None:
         run(machine, node_network.STEP, WANTED)
