@@ -106,11 +106,6 @@ CODES: dict[str, Code] = {
         "correct apiPassword among the credentials, or set the password: `pveum passwd USER` on a member; "
         "a user with a second factor cannot be used",
     ),
-    "api-certificate": Code(
-        "An API presents a certificate that is not its machine's own, or not for the name in the endpoint.",
-        "find out who answers at the address; if it is the machine itself, put a name or address into the endpoint that "
-        "stands in its certificate, or restart its pveproxy; never turn the check off",
-    ),
     "engine-environment": Code(
         "The engine runs without the environment in which it trusts the machines' own authorities.",
         'run pulumi in `make shell STACK=NAME`, or after `eval "$(make env STACK=NAME)"`',

@@ -16,6 +16,7 @@ from onnode import marks
 from onnode.desired import ApiUser
 from onnode.errors import StepError
 from onnode.machine import tail
+from onnode.membership import fingerprint
 from onnode.role import OWN_ROLE
 from onnode.step import Action, Step
 
@@ -104,10 +105,16 @@ def observe(machine: Machine, desired: ApiUser) -> Observed:
         parse_roles(rules, desired.user),
         parse_roles(rules, desired.user, propagate=False),
         # A user that is not ours is sent no password.
-        exists and enabled and comment.startswith(COMMENT) and machine.can_log_in(desired.user, desired.password),
+        exists and enabled and comment.startswith(COMMENT) and _logs_in(machine, desired),
         parse_privileges(roles[0], OWN_ROLE) if own else None,
         own and marks.owner(machine, "role", OWN_ROLE) is not None,
     )
+
+
+def _logs_in(machine: Machine, desired: ApiUser) -> bool:
+    directory = "/etc/pve/local"
+    own = fingerprint(machine.read(f"{directory}/pveproxy-ssl.pem") or machine.read(f"{directory}/pve-ssl.pem"))
+    return machine.can_log_in(desired.user, desired.password, lambda shown: fingerprint(shown) == own)
 
 
 def _list(machine: Machine, what: str) -> str:

@@ -249,6 +249,11 @@ CODES: dict[str, Code] = {
         "The node's API does not answer as it should.",
         "`systemctl restart pveproxy` on the node, `journalctl -u pveproxy`",
     ),
+    "api-certificate": Code(
+        "An API presents a certificate that is not its machine's own, or not for the name in the endpoint.",
+        "find out who answers at the address; if it is the machine itself, put a name or address into the endpoint that "
+        "stands in its certificate, or restart its pveproxy; never turn the check off",
+    ),
     "link-not-connected": Code(
         "Corosync has no connection on a link.",
         "check the link's bridge or cable between the named nodes, then run the same command again",

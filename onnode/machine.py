@@ -28,6 +28,9 @@ KILL_GRACE_S = 5.0
 PVE_READ_S = 10.0
 PVE_READ_ATTEMPTS = 20
 API_S = 10.0
+API_PORT = 8006
+API_AGAIN_S = 0.3
+OLD_WORKERS_S = 7.0  # so long, and some more, they answer after a reload of pveproxy
 UTF_8 = ("utf-8", "surrogateescape")  # bytes that are no UTF-8 survive reading, the journal, and writing
 LOOK_EVERY_S = 0.25  # a look costs little; what a step waits for is on the way of all that comes after it
 TIMED_OUT = 124  # as coreutils' timeout(1)
@@ -195,25 +198,45 @@ class Machine:
         except OSError:
             return None
 
-    def can_log_in(self, user: str, password: str) -> bool:
+    def can_log_in(self, user: str, password: str, is_own: Callable[[str | None], bool]) -> bool:
         """Whether the API of this machine accepts these credentials.
 
+        Args:
+            user: name@realm.
+            password: sent only over a connection whose certificate was looked at: any program may listen where no API runs.
+            is_own: whether a certificate, PEM, is the one that this machine holds.
+
         Raises:
-            StepError: api-down.
+            StepError: api-down, api-certificate.
         """
-        # The connection never leaves the machine, so there is nobody else to be deceived by.
-        context = ssl._create_unverified_context()  # noqa: S323, SLF001
-        connection = http.client.HTTPSConnection("127.0.0.1", 8006, timeout=API_S, context=context)
         form = urllib.parse.urlencode({"username": user, "password": password})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
-            connection.request("POST", "/api2/json/access/ticket", form, headers)
-            status = connection.getresponse().status
+            with contextlib.closing(self._own_api(is_own)) as connection:
+                connection.request("POST", "/api2/json/access/ticket", form, headers)
+                return connection.getresponse().status == http.client.OK
         except OSError as error:
             raise StepError("api-down", "the machine's own API does not answer", observed=str(error)) from None
-        finally:
+
+    def _own_api(self, is_own: Callable[[str | None], bool]) -> http.client.HTTPSConnection:
+        """A connection to the machine's API, once no old worker answers with the certificate of before a reload."""
+        deadline = self.monotonic() + OLD_WORKERS_S
+        while True:
+            context = ssl._create_unverified_context()  # noqa: S323, SLF001 - compared below, before anything is sent
+            connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, timeout=API_S, context=context)
+            connection.connect()
+            shown = connection.sock.getpeercert(binary_form=True) or b""
+            if is_own(ssl.DER_cert_to_PEM_cert(shown)):
+                return connection
             connection.close()
-        return status == http.client.OK
+            if self.monotonic() >= deadline:
+                raise StepError(
+                    "api-certificate",
+                    f"who answers on port {API_PORT} of this machine has not its certificate",
+                    observed="another certificate than /etc/pve/local holds; no password was sent",
+                    expected="pveproxy",
+                )
+            self.sleep(API_AGAIN_S)
 
     # -- files -----------------------------------------------------------------------------------------------------
 

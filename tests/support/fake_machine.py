@@ -69,5 +69,6 @@ class FakeMachine(Machine):
         assert port == 8006
         return self.certificate
 
-    def can_log_in(self, user: str, password: str) -> bool:
+    def can_log_in(self, user: str, password: str, is_own: Callable[[str | None], bool]) -> bool:
+        assert is_own(self.certificate)
         return self.logins.get(user) == password

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from onnode import machine as machine_module
 from onnode.errors import StepError
 from onnode.machine import ENVIRONMENT, Machine, tail
+from tests.support.tls import Authority, capturing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,3 +256,21 @@ def test_a_link_stays_where_a_file_is_changed(real: Machine, tmp_path: Path) -> 
 def test_what_a_program_prints_is_text_that_every_message_can_carry(real: Machine) -> None:
     result = real.run(["printf", r"caf\351 10%%\r20%%\r\n"])
     assert result.out == "caf\ufffd 10%\n20%\n"
+
+
+def test_a_password_goes_to_the_machines_own_api_only(
+    real: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "OLD_WORKERS_S", 0.0)
+    with capturing(tmp_path, [Authority().issue()]) as server:
+        monkeypatch.setattr(machine_module, "API_PORT", server.port)
+        with pytest.raises(StepError) as refused:
+            real.can_log_in("pulumi@pve", "seen", lambda _shown: False)
+        assert refused.value.code == "api-certificate"
+        assert server.handshakes == 1
+        assert server.captured == []
+        assert not real.can_log_in("pulumi@pve", "seen", lambda shown: "BEGIN CERTIFICATE" in str(shown))
+        assert b"password=seen" in b"".join(server.captured)
+    with pytest.raises(StepError) as refused:
+        real.can_log_in("pulumi@pve", "seen", lambda _shown: True)
+    assert refused.value.code == "api-down"
