@@ -50,7 +50,7 @@ def test_guests_of_a_dead_node_run_elsewhere_and_up_leaves_them_there(
     run = cluster.pulumi("up", "--yes", "--skip-preview", "--refresh", "--policy-pack", "policy")
     assert run.code == 0, run.output
     assert {sid: entry["node"] for sid, entry in services(cluster, living).items()} == where
-    # The refresh has seen the dead node's VM powered off, and `up` has started it again.
+    # The look has seen the dead node's VM powered off, and `up` has started it again.
     assert cluster.eventually(lambda: cluster.admin("status").code == 0, 120)
 
 
