@@ -42,7 +42,11 @@ rm -f {AT_BOOT_FILE}
 for attempt in 1 2 3 4 5; do ifreload -a && break; sleep 2; done
 """
 UNDO_AT_BOOT = f"""\
-# Of nested-pve-ha, for as long as a change of the network is not confirmed.
+# Of nested-pve-ha, for as long as a change of the network is not confirmed. ifupdown2's own unit waits for no file system.
+[Unit]
+After=local-fs.target
+RequiresMountsFor={DIRECTORY}
+
 [Service]
 ExecStartPre=-/bin/sh {SCRIPT} boot
 """
