@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from tests.support.api_node import PASSWORD, ApiNode, furnish, running
+from tests.support.tls import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,12 +156,20 @@ def test_a_request_for_another_member_is_passed_on_or_fails_as_unreachable(node:
             "pve2": {"id": 2, "online": 1, "ip": other.address},
         }
         (node.pve / ".members").write_text(json.dumps({"nodelist": members}))
+        shown = ssl.get_server_certificate((other.address, 8006))
         other.do("POST", "/nodes/pve2/qemu", vmid=150, name="over-there")
+        known = node.pve / "nodes/pve2/pve-ssl.pem"
+        known.parent.mkdir()
+        known.write_text(Authority("foreign").issue()[0])
+        foreign = node.request("GET", "/nodes/pve2/qemu")
+        assert (foreign.status, "certificate verify failed" in foreign.reason) == (596, True)
+        known.write_text(shown)
         assert [vm["name"] for vm in node.get("/nodes/pve2/qemu")] == ["over-there"]
         node.do("PUT", "/nodes/pve2/qemu/150/config", name="renamed")
         assert other.config(150)["name"] == "renamed"
     unreachable = node.request("GET", "/nodes/pve2/qemu")
     assert (unreachable.status, unreachable.reason) == (595, "Connection refused")
     (node.pve / ".members").unlink()
+    shutil.rmtree(node.pve / "nodes/pve2")
     unknown = node.request("GET", "/nodes/pve2/qemu")
     assert unknown.message.startswith("hostname lookup 'pve2' failed - failed to get address info for: pve2:")

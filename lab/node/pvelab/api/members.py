@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pvelab import cfs
 from pvelab.api.errors import PveError
-from pvelab.api.peers import CONNECT_TIMEOUT_S, PORT, unverified_tls
+from pvelab.api.peers import CONNECT_TIMEOUT_S, NOT_THE_MEMBER, PORT, fingerprint
 
 _PASSED_ON = ("Authorization", "CSRFPreventionToken", "Content-Type", "Cookie")
 
@@ -24,16 +24,17 @@ async def pass_on(request: web.Request, node: str) -> web.Response:
     """Send the request to another member and give back its answer.
 
     Raises:
-        PveError: 595, it does not answer; 500, there is no such member.
+        PveError: 595, it does not answer; 596, it is not who it should be; 500, there is no such member.
     """
     url = f"https://{cfs.node_address(node)}:{PORT}{request.rel_url.raw_path_qs}"
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
     body = request.content if request.can_read_body else None
+    known = aiohttp.Fingerprint(fingerprint(node))
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(request.method, url, headers=headers, data=body, ssl=unverified_tls()) as answer,
+            session.request(request.method, url, headers=headers, data=body, ssl=known) as answer,
         ):
             return web.Response(
                 status=answer.status,
@@ -43,5 +44,7 @@ async def pass_on(request: web.Request, node: str) -> web.Response:
             )
     except (aiohttp.ClientConnectorError, TimeoutError) as error:
         raise PveError(595, _reason(error)) from error
+    except aiohttp.ServerFingerprintMismatch as error:
+        raise PveError(596, NOT_THE_MEMBER) from error
     except aiohttp.ClientError as error:
         raise PveError(596, "Connection reset by peer") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import time
@@ -12,7 +13,7 @@ from pvelab import cfs
 from pvelab.access import tickets
 from pvelab.access.permissions import ROOT
 from pvelab.api.errors import PveError, die
-from pvelab.api.peers import CONNECT_TIMEOUT_S, PORT, unverified_tls
+from pvelab.api.peers import CONNECT_TIMEOUT_S, NOT_THE_MEMBER, PORT, fingerprint, unverified_tls
 
 POLL_S = 0.1
 
@@ -32,6 +33,9 @@ def _send(node: str, method: str, path: str, params: dict[str, Any]) -> tuple[in
     )
     try:
         connection.connect()
+        shown = connection.sock.getpeercert(binary_form=True)
+        if hashlib.sha256(shown or b"").digest() != fingerprint(node):
+            raise PveError(596, NOT_THE_MEMBER)
         connection.sock.settimeout(None)
         connection.request(method, f"{url}?{text}" if in_url and text else url, None if in_url else text, headers)
         answer = connection.getresponse()
@@ -44,7 +48,7 @@ def call(node: str, method: str, path: str, params: dict[str, Any] | None = None
     """Call a method of another member.
 
     Raises:
-        PveError: the member refuses, with its own status, or does not answer: 595.
+        PveError: the member refuses, with its own status, does not answer: 595, or is not who it should be: 596.
     """
     try:
         status, reason, body = _send(node, method, path, params or {})
