@@ -32,8 +32,9 @@ WORDS = {
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
     "proxmoxve:network/linux/bridge:Bridge": "bridge",
-    "confirm-network": "",  # these two do something when they go
+    "confirm-network": "",  # these do something when they go
     "arm-network": "",
+    "delete-guard": "",
     "dhcp": "DHCP on the bridges",
     "nfs-export": "export of the shared storage",
     "proxmoxve:download/file:File": "installer image",

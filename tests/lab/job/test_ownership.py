@@ -40,7 +40,7 @@ def test_a_vm_of_somebody_else_is_neither_taken_over_nor_destroyed(cluster: LabP
         # The provider alone, which plain `pulumi up` runs, does not take it over either.
         plain = cluster.pulumi("up", "--yes", "--skip-preview", "--policy-pack", "policy")
         assert plain.code != 0
-        assert "already exists" in plain.output
+        assert "error[guest-foreign]" in plain.output, plain.output
         assert seen(cluster) == before
     finally:
         cluster.configure(described)

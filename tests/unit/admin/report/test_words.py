@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from admin import desired
 from admin.report.plan import Operation
-from admin.report.words import grouped
+from admin.report.words import WORDS, grouped
 from components import recorded
+from onnode import dispatch
 
 LOCAL, COPY = "command:local:Command", "command:remote:CopyToRemote"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
@@ -44,3 +46,10 @@ def test_an_operation_is_told_as_what_it_does(operation: Operation, expected: li
 
 def test_a_place_where_nothing_is_done_is_not_told() -> None:
     assert grouped([step("delete", "verify-guest", undoes=True)]) == {}
+
+
+def test_every_step_that_is_a_resource_has_words() -> None:
+    by_hooks, within_others = {"ownership"}, {"membership", "look", "join-cluster", "cluster-health", "vm-power"}
+    on_removal = {"journal --restore", "storage --remove"}
+    steps = {*desired.STEPS, *dispatch.STEPS} - by_hooks - within_others - on_removal
+    assert steps <= set(WORDS)
