@@ -124,7 +124,7 @@ def test_a_state_compressed_by_zstd_is_put_back(backend: Path, kept: int, *, wit
     put(backend, "stacks/nested-pve-ha/dev.json.zst.bak", packed[:30])
     put(backend, "backups/nested-pve-ha/dev/dev.1.json.zst", packed, age_s=10)
     assert state_files.put_back(backend, "dev", refuse) == ""
-    state.write_bytes(packed[:kept])
+    put(backend, state.relative_to(backend).as_posix(), packed[:kept])
     assert "put back from dev.1.json.zst" in state_files.put_back(backend, "dev", refuse)
     assert state.read_bytes() == packed
 

@@ -136,7 +136,7 @@ def test_an_outer_host_that_takes_connections_and_says_nothing_is_refused_instea
     begin = time.monotonic()
     with pytest.raises(AdminError) as caught:
         world.look()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     assert caught.value.code == "api-unreachable"
     assert world.endpoint(HOST) in caught.value.render()
     assert "systemctl restart pveproxy" in caught.value.fix
