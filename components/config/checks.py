@@ -131,12 +131,15 @@ def addresses(config: Config) -> Iterator[Problem]:
 
 
 def dhcp(config: Config) -> Iterator[Problem]:
-    """A range lies in its bridge's subnet and runs upwards; only a managed bridge gets one."""
+    """A range lies in its bridge's subnet and runs upwards; only a managed bridge gets one, and no network outside."""
     for path, _, bridge in _bridges(config):
         if bridge.dhcp is None:
             continue
         if not bridge.managed:
             yield Problem(f"{path}.dhcp", f"{bridge.name} is not managed", "remove dhcp, or set managed: true")
+        if bridge.ports:
+            message = f"{bridge.name} has ports: whoever is behind {bridge.ports[0]} would get addresses from it, too"
+            yield Problem(f"{path}.dhcp", message, "remove dhcp, or the ports")
         if bridge.dhcp.start > bridge.dhcp.end:
             yield Problem(f"{path}.dhcp", f"{bridge.dhcp.start} is above {bridge.dhcp.end}", "swap start and end")
         for key in ("start", "end"):

@@ -151,7 +151,8 @@ class Bridge(Model):
     name: BridgeName = Field(description="vmbrN, so that Proxmox's own tools know it.")
     address: Interface = Field(description="The outer host's address on it, with prefix: 10.10.1.1/24.")
     dhcp: DhcpRange | None = Field(
-        default=None, description="Addresses to hand out; none when left out. No route is offered."
+        default=None,
+        description="Addresses to hand out; none when left out. No route is offered. Only on a bridge without ports.",
     )
     ports: tuple[InterfaceName, ...] = Field(
         default=(),

@@ -19,6 +19,7 @@ OTHER_HOST = {
     "nfsExport": None,
     "bridges": [{"name": f"vmbr{number}", "address": f"10.{number}0.1.2/24"} for number in (1, 2, 3)],
 }
+NO_DHCP: dict[str, Any] = {f"outerHosts.0.bridges.{bridge}.dhcp": None for bridge in (0, 1)}
 TWO_HOSTS: dict[str, Any] = {"outerHosts.+": OTHER_HOST, "nodes.2.host": "other"}
 
 # What to change in a good stack file, and the problem that must be reported: key, found, fix.
@@ -48,6 +49,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "addresses", {"outerHosts.0.bridges.0.dhcp.end": "10.10.1.190"}, "outerHosts[0].bridges[0].dhcp", "hands out 10.10.1.185, which nodes[0].links[0] has", "move"),
     ("dev", "dhcp", {"outerHosts.0.bridges.0.dhcp.start": "10.10.2.10"}, "outerHosts[0].bridges[0].dhcp.start", "10.10.2.10 is not in 10.10.1.0/24", "10.10.1.0/24"),
     ("dev", "dhcp", {"outerHosts.0.bridges.0.dhcp.start": "10.10.1.30"}, "outerHosts[0].bridges[0].dhcp", "10.10.1.30 is above 10.10.1.20", "swap"),
+    ("dev", "dhcp", {"outerHosts.0.bridges.0.ports": ["eth1"]}, "outerHosts[0].bridges[0].dhcp", "whoever is behind eth1 would get addresses", "remove dhcp"),
     ("dev", "dhcp", {"outerHosts.0.bridges.0.managed": False}, "outerHosts[0].bridges[0].dhcp", "not managed", "managed: true"),
     ("dev", "management", {"managementNetwork.gateway": "192.168.1.1"}, "managementNetwork.gateway", "192.168.1.1 is not in 192.168.0.0/24", "192.168.0.0/24"),
     ("dev", "management", {"nodes.0.address": "192.168.1.185"}, "nodes[0].address", "is not in 192.168.0.0/24", "192.168.0.0/24"),
@@ -207,14 +209,15 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("dev", {"cluster.api.role": "PVEAdmin", "outerHosts.0.user": "pulumi@pve"}),
     ("dev", {"outerHosts.0.hostKey": f"{HOST_KEY} root@virtual"}),
     ("dev", {"outerHosts.0.nfsExport.path": "/var/lib/vz/shared", "storages.0.export": "/var/lib/vz/shared"}),
-    ("dev", TWO_HOSTS | {f"outerHosts.{h}.bridges.{b}.ports": [f"eth{b + 1}"] for h in (0, 1) for b in (0, 1, 2)}),
     (
         "dev",
-        TWO_HOSTS
-        | {f"outerHosts.{h}.bridges.{b}.managed": False for h in (0, 1) for b in (0, 1, 2)}
-        | {f"outerHosts.0.bridges.{b}.dhcp": None for b in (0, 1)},
+        TWO_HOSTS | NO_DHCP | {f"outerHosts.{h}.bridges.{b}.ports": [f"eth{b + 1}"] for h in (0, 1) for b in (0, 1, 2)},
     ),
-    ("dev", {"outerHosts.0.bridges.0.ports": ["bond0.10"], "outerHosts.0.bridges.2.ports": ["bond0.30"]}),
+    (
+        "dev",
+        TWO_HOSTS | {f"outerHosts.{h}.bridges.{b}.managed": False for h in (0, 1) for b in (0, 1, 2)} | NO_DHCP,
+    ),
+    ("dev", NO_DHCP | {"outerHosts.0.bridges.0.ports": ["bond0.10"], "outerHosts.0.bridges.2.ports": ["bond0.30"]}),
     ("dev", {"guests.1.template": {"storage": "local", "fileName": "debian.tar.zst"}}),
     ("dev", {"guests.+": {**stack_file("dev")["guests"][1], "name": "ct02", "vmid": 301}}),
 ]
