@@ -109,6 +109,8 @@ def _of_step(operation: Operation, kind: str, what: str) -> str:
     if operation.op == "delete":
         undoes = operation.old.get("delete") and not operation.stays
         return UNDONE.get(kind, "") if undoes else ""
+    if not what:
+        return ""
     return what + AGAIN[operation.op] if operation.op in AGAIN else f"{_verb(operation)}: {what}"
 
 

@@ -70,7 +70,10 @@ def foreigners(cluster: LabProject) -> Iterator[None]:
 
 
 def noted(cluster: LabProject, what: str) -> dict[str, str]:
-    return {name: cluster.ssh(address, f"cat {PLACE}/{what} || true").output for name, address in MACHINES.items()}
+    return {
+        name: cluster.ssh(address, f"cat {PLACE}/{what} 2>/dev/null || true").output
+        for name, address in MACHINES.items()
+    }
 
 
 def recorded(cluster: LabProject) -> list[str]:

@@ -34,6 +34,7 @@ TOLD: list[tuple[Operation, list[str]]] = [
     (Operation("create", "n-package", COPY, NODE), ["copy this program's steps there"]),
     (Operation("update", "n-package", COPY, NODE), ["copy this program's steps there, again"]),
     (step("create-replacement", "container"), ["make the container, anew"]),
+    (step("create-replacement", "delete-guard"), []),
     (Operation("delete", "vm01-vm", VM, ("vm01", recorded.GUEST)), ["remove virtual machine vm01-vm"]),
     (Operation("delete", "vm01-vm", VM, ("vm01", recorded.GUEST), stays=True), ["forget virtual machine vm01-vm, which stays"]),
 ]  # fmt: skip
