@@ -107,6 +107,15 @@ class Ownership:
 
 
 @dataclass(frozen=True)
+class FurtherDisks:
+    """Step ``further-disks``: a VM whose disks are about to be changed has no others."""
+
+    machine: Machine
+    vmid: int
+    disks: dict[str, float]  # described: size in GiB by name
+
+
+@dataclass(frozen=True)
 class LinkMtu:
     """The largest packet, in bytes with IP header, that a link must carry."""
 
@@ -281,6 +290,7 @@ STEPS: dict[str, type[Any]] = {
     "arm-network": HostNetwork,
     "confirm-network": HostNetwork,
     "ownership": Ownership,
+    "further-disks": FurtherDisks,
     "delete-guard": Ownership,
     "link-preflight": LinkPreflight,
     "create-cluster": CreateCluster,

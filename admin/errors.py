@@ -132,6 +132,10 @@ CODES: dict[str, Code] = {
         "The described vmid is taken by a guest that this stack did not make.",
         "give the guest another vmid in the configuration; a foreign guest is never touched",
     ),
+    "device-not-described": Code(
+        "A change of a VM would take away a disk or network card that somebody added by hand.",
+        "describe it in the stack file, or take it away for the change; nothing was changed",
+    ),
     "ha-foreign": Code(
         "An HA resource, rule or group of a described name is there, and this stack did not make it.",
         "give the guest another name or vmid in the configuration, or take what is there out of HA yourself",

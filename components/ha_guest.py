@@ -14,7 +14,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin import desired
-from components import left_alone, ownership, steps
+from components import devices, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ContainerGuest, VmGuest
@@ -158,18 +158,19 @@ class HaGuest(pulumi.ComponentResource):
         return steps.at_administrator(name, step, wanted, secrets, self._options(*dependencies), removes=removes)
 
     def _clone(self, guest: VmGuest, template: GuestTemplate, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        source = template.config
+        source, logical = template.config, f"{self._logical}-vm"
+        stay = devices.cards_stay(logical, "the node that it is on", lambda _bridge, _mac: False)
         opts = self._options(
             template.made,
             *self._cluster.ready,
             *before,
             provider=self._cluster.provider,
-            hooks=ownership.before_changes(f"{self._logical}-vm", self._site, ownership.of_guest(self._site, guest)),
+            hooks=ownership.before_changes(logical, self._site, ownership.of_guest(self._site, guest), stay),
             # HA decides where it runs and whether; a replaced or moved-back guest would be an outage.
             ignore_changes=left_alone.GUEST,
         )
         return proxmoxve.VmLegacy(
-            f"{self._logical}-vm",
+            logical,
             node_name=guest.node,
             vm_id=guest.vmid,
             name=guest.name,

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import NodeNetworks
-from components import answer_file, first_boot, left_alone, ownership, steps
+from components import answer_file, devices, first_boot, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
 from components.config.model import ExistingNode, NestedNode
@@ -75,18 +75,22 @@ class NestedPveNode(pulumi.ComponentResource):
     def _virtual_machine(
         self, node: NestedNode, host: OuterHost, prepared: HostPrep, after: Sequence[pulumi.Resource]
     ) -> proxmoxve.VmLegacy:
-        wanted = ownership.of_node(self._site, host, node)
+        logical, wanted = f"{self._logical}-vm", ownership.of_node(self._site, host, node)
+        stay = [
+            devices.cards_stay(logical, host.name, lambda bridge, mac: mac == topology.mac_address(node, bridge)),
+            devices.disks_stay(logical, self._site, host),
+        ]
         opts = steps.after(
             self,
             *after,
             *prepared.vm_ready,
             provider=prepared.provider,
             protect=self._site.config.protect_nodes,
-            hooks=ownership.before_changes(f"{self._logical}-vm", self._site, wanted),
+            hooks=ownership.before_changes(logical, self._site, wanted, *stay),
             ignore_changes=left_alone.NODE,
         )
         return proxmoxve.VmLegacy(
-            f"{self._logical}-vm",
+            logical,
             node_name=host.name,
             vm_id=node.vmid,
             name=node.name,

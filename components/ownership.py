@@ -44,10 +44,12 @@ def look(logical: str, site: Site, wanted: Ownership) -> pulumi.ResourceHook:
     return pulumi.ResourceHook(f"{logical}-ownership", refuse_foreign)
 
 
-def before_changes(logical: str, site: Site, wanted: Ownership) -> pulumi.ResourceHookBinding:
+def before_changes(
+    logical: str, site: Site, wanted: Ownership, *before_update: pulumi.ResourceHook
+) -> pulumi.ResourceHookBinding:
     """Look before it is made or changed."""
     hook = look(logical, site, wanted)
-    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook, *before_update])
 
 
 def guard(

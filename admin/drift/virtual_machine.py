@@ -32,6 +32,8 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     grown = [] if cloned else [told for disk in disks if (told := _grown(disk, live))]
     if grown:
         return Difference(f"{path}: VM {vmid}: {'; '.join(grown)}", REFUSED, GROWN)
+    if added := _added(inputs, live):
+        return Difference(f"{path}: VM {vmid}: {'; '.join(added)}", REFUSED, ADDED)
     found, wanted = _settings(inputs, live, cloned=cloned)
     for each_found, each_wanted in ((_cards(inputs, live)), *([] if cloned else [_disks(disks, live)])):
         found |= each_found
@@ -45,6 +47,22 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
 
 MARK = "without its mark it is taken for somebody else's: put the tags {} back on it"
 GROWN = "a disk cannot be made smaller: put its size into the stack file (diskGib)"
+ADDED = "describe the card in the stack file, or take it away by hand: a run would take it away, and is refused"
+
+
+def _added(inputs: Mapping[str, Any], live: Values) -> list[str]:
+    """The network cards beyond the recorded ones: a user's, which no run takes away (device-not-described)."""
+    devices = inputs.get("networkDevices")
+    if devices is None:
+        return []
+    ours = {f"net{number}" for number in range(len(devices))}
+    macs = {str(device.get("macAddress") or "").upper() for device in devices}
+    cards = {key: _card(value) for key, value in sorted(live.items()) if CARD.fullmatch(key) and key not in ours}
+    return [
+        f"{key} {card['mac']} on {card.get('bridge', '?')} is not described"
+        for key, card in cards.items()
+        if card["mac"] not in macs
+    ]
 
 
 def _settings(inputs: Mapping[str, Any], live: Values, *, cloned: bool) -> tuple[Values, Wanted]:

@@ -282,7 +282,12 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
         (provided.VM, ":00:02", ":00:03", "VM 101: net1 mac BC:24:11:00:00:03, not BC:24:11:00:00:02"),
         (provided.VM, ",mtu=1", "", "VM 101: net1 mtu not set, not 1"),
         (provided.VM, "bridge=vmbr0", "bridge=vmbr0,firewall=1", "VM 101: net0 firewall 1, not 0"),
-        (provided.VM, "onboot", "net2: e1000=BC:24:11:00:00:04,bridge=vmbr0\nonboot", "VM 101: net2 bridge vmbr0, not"),
+        (
+            provided.VM,
+            "onboot",
+            "net2: e1000=BC:24:11:00:00:04,bridge=vmbr0\nonboot",
+            "VM 101: net2 BC:24:11:00:00:04 on vmbr0 is not",
+        ),
         (provided.VM, "net0: virtio", "net7: virtio", "VM 101: net0 bridge not set, not vmbr0"),
         (provided.VM, "order=scsi0", "order=net0;scsi0", "VM 101: boot order=net0;scsi0, not order=scsi0"),
         (provided.VM, "local-lvm:", "slow:", "VM 101: scsi0 on slow, not local-lvm"),
