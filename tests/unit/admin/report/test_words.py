@@ -50,7 +50,10 @@ def test_a_place_where_nothing_is_done_is_not_told() -> None:
 
 
 def test_every_step_that_is_a_resource_has_words() -> None:
-    by_hooks, within_others = {"ownership"}, {"membership", "look", "join-cluster", "cluster-health", "vm-power"}
+    by_hooks, within_others = (
+        {"ownership", "further-disks"},
+        {"membership", "look", "join-cluster", "cluster-health", "vm-power"},
+    )
     on_removal = {"journal --restore", "storage --remove"}
     steps = {*desired.STEPS, *dispatch.STEPS} - by_hooks - within_others - on_removal
     assert steps <= set(WORDS)
