@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from contextlib import ExitStack, contextmanager
@@ -77,7 +78,8 @@ def noted(cluster: LabProject, what: str) -> dict[str, str]:
 
 
 def recorded(cluster: LabProject) -> list[str]:
-    return sorted(succeeded(cluster.pulumi("stack", "export")).output.split('"urn": ')[1:])
+    """What the state knows, by name: each run writes its secrets anew."""
+    return re.findall(r'"urn": "(\S+)"', succeeded(cluster.pulumi("stack", "export")).output)
 
 
 def plainly(cluster: LabProject, operation: str) -> tuple[int, str]:
