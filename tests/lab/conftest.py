@@ -80,8 +80,6 @@ class Lab:
                 "ssh",
                 "-o",
                 "ConnectTimeout=5",
-                "-o",
-                "LogLevel=INFO",
                 machine,
                 "bash -s",
             ],
