@@ -97,7 +97,7 @@ def test_beside_a_line(machine: FakeMachine, line: str, place: str) -> None:
 @pytest.mark.parametrize("place", [EARLY_822, LATE_822])
 def test_beside_a_stanza(machine: FakeMachine, stanza: str, place: str) -> None:
     machine.write(place, f"# theirs\n{stanza}")
-    machine.write(LIST, "deb http://deb.debian.org/debian trixie main\n")
+    machine.write(LIST, "deb http://mirror.lab.internal/debian trixie main\n")
     before = sources(machine)
     twice(machine, repository.STEP, WANTED)
     assert reads(machine) == ""
@@ -147,7 +147,7 @@ def test_sources_that_apt_cannot_read_are_named_and_left(machine: FakeMachine, t
 
 def test_a_change_that_apt_could_not_read_is_not_made(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnode.sources.stanza", lambda *_: "# Made by nested-pve-ha.\nTypes: deb\nSuites: trixie\n")
-    machine.write(EARLY, "deb http://deb.debian.org/debian trixie main\n")
+    machine.write(EARLY, "deb http://mirror.lab.internal/debian trixie main\n")
     before = sources(machine)
     with pytest.raises(StepError) as refused:
         run(machine, repository.STEP, WANTED)
