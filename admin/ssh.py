@@ -106,7 +106,7 @@ async def _lines(stream: asyncssh.SSHReader[str], on_line: Callable[[str], None]
     lines = []
     async for line in stream:
         lines.append(line)
-        if on_line:
+        if on_line and line:  # an end that comes while it waits is handed over as a line of nothing
             on_line(line.rstrip("\n"))
     return "".join(lines)
 
