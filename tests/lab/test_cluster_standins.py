@@ -31,7 +31,7 @@ class Formed:
 def formed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Formed]:
     lab = Lab(tmp_path_factory.mktemp("cluster") / "state")
     try:
-        lab.do("up", "--shape", "physical", "--time-scale", "0.2")  # starving nodes fence themselves
+        lab.do("up", "--shape", "physical", "--time-scale", "0.15")  # starving nodes fence themselves
         nodes = Proxmox(lab)
         eventually(lambda: nodes.ssh(2, "test -e /etc/pve/local/pve-ssl.pem").returncode == 0, "first boot is over")
         before = nodes.fingerprint(2)

@@ -124,9 +124,8 @@ def test_no_password_reaches_somebody_else_in_any_run(cluster: LabProject) -> No
             post = f"curl --insecure --silent --max-time 3 --data password=seen https://{address}:8006/ || true"
             succeeded(cluster.run(cluster.command("sh", "-c", post)))
         assert all("password=seen" in sent for sent in noted(cluster, "captured").values())
-    for operation in ("refresh --yes --skip-preview", "preview --refresh"):
-        code, said = plainly(cluster, f"{operation} --stack {shlex.quote(cluster.stack)}")
-        assert code != 0, said
-        assert "x509: certificate signed by unknown authority" in said
+    code, said = plainly(cluster, f"refresh --yes --skip-preview --stack {shlex.quote(cluster.stack)}")
+    assert code != 0, said
+    assert "x509: certificate signed by unknown authority" in said
     assert cluster.eventually(lambda: cluster.admin("status").code == 0)
     assert (recorded(cluster), boot_ids(cluster), processes(cluster)) == before
