@@ -72,9 +72,8 @@ def disks_that_change(new: Values, old: Values) -> dict[str, float]:
 def _cards(new: Sequence[Values], old: Sequence[Values], ours: Ours) -> dict[str, str]:
     given = {mac for card in new if (mac := _mac(card))}
     lost: dict[str, str] = {}
-    for number, card in enumerate(
-        old
-    ):  # the provider counts as Proxmox VE does; where a card is missing, none has a MAC
+    # The provider counts as Proxmox VE does; where a card is missing, none has a MAC.
+    for number, card in enumerate(old):
         mac, bridge = _mac(card), str(card.get("bridge") or "")
         # One of ours whose address or bridge a hand changed stands in its place still, and is put right.
         corrected = number < len(new) and (not _mac(new[number]) or bridge == new[number].get("bridge"))

@@ -28,7 +28,7 @@ def unverified_tls() -> ssl.SSLContext:
 
 
 def fingerprint(node: str) -> bytes:
-    """SHA-256 of the certificate that a member's API must show, as /etc/pve has it (PVE::Cluster::Setup).
+    """SHA-256 of the certificate that a member's API must show, as /etc/pve has it (PVE::Cluster).
 
     Raises:
         PveError: 596, it has none there.
