@@ -92,7 +92,7 @@ def _same(given: Values, there: Values | None) -> bool:
 
 def refusal(vm: Values, lost: Mapping[str, str], where: str) -> AdminError:
     """What the change would take away, and what to do; pure."""
-    vmid = f"{vm['vmId']:g}"
+    vmid = int(vm["vmId"])
     return AdminError(
         "device-not-described",
         f"the change of VM {vmid} ({vm.get('name')}) would take away what this program did not make; nothing is changed",

@@ -28,7 +28,7 @@ def differ(asked: Plan, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drif
         host = str((vm.get("inputs") or {}).get("nodeName"))
         if vm["type"] != VM_TYPE or urn is None or host not in hosts:
             continue
-        path = f"{RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{vm['inputs']['vmId']:g}.json"
+        path = f"{RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{int(vm['inputs']['vmId'])}.json"
         if what := _missing(path, int(vm["inputs"]["vmId"]), hosts[host]):
             yield Drift(urn, host, what)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from admin.drift.look import Answer
     from admin.drift.plan import Plan
 
-FILE = re.compile(r"^=== (\S+)\n", re.MULTILINE)
+FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from admin import members
-from admin.drift import judge, plan, shipped
+from admin.drift import images, judge, plan, shipped
 from components.config.model import NestedNode
 from components.site import Site
 from onnode.desired import Look, LookStep
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 CONNECT_S = 5.0
 LOOK_S = 60.0
 READ_S = 20.0
+IMAGES_S = 300.0  # one that was touched is read whole
 MEMBERSHIP = "membership"
 # What the provider's resources are made of, in the cluster's files and the machine's own; of images, how large they are.
 _FILES = """\
@@ -33,7 +33,6 @@ for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc
     /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
 do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; done
 """
-_IMAGES = "find {directory} -maxdepth 1 -type f -name '*.iso' -printf '=== %p\\n%s\\n' 2>/dev/null; true"
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     """
     hosts, nodes = machines(description)
     names = [machine.name for machine in (*hosts, *nodes)]
-    images = {host.name: host.iso_directory for host in description.config.outer_hosts}
-    outer = set(images)
+    directories = {host.name: host.iso_directory for host in description.config.outer_hosts}
+    outer = set(directories)
     asked = plan.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}
     # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
@@ -77,8 +76,9 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
         steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
         steps += power(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
-        files = _FILES + (_IMAGES.format(directory=shlex.quote(images[name])) if name in outer else "")
-        return await _ask(connection, Look(steps, shipped.digests()), files if name == speaker or name in outer else "")
+        files = _FILES if name == speaker or name in outer else ""
+        looked = images.question(asked.provided, name, directories[name]) if name in outer else ""
+        return await _ask(connection, Look(steps, shipped.digests()), files, looked)
 
     answers = await members.ask(there, ask)
     works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]
@@ -115,18 +115,14 @@ def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
 
 
-async def _ask(connection: Connection, wanted: Look, files: str) -> Answer:
-    result, texts = await asyncio.gather(
+async def _ask(connection: Connection, wanted: Look, files: str, looked: str) -> Answer:
+    result, texts, found = await asyncio.gather(
         shipped.run(connection, "look", wanted, timeout_s=LOOK_S),
-        _files(connection, files) if files else _none(),
+        _files(connection, files, READ_S),
+        _files(connection, looked, IMAGES_S),
     )
-    return Answer(result.facts["steps"], result.facts["altered"], texts)
+    return Answer(result.facts["steps"], result.facts["altered"], texts | found)
 
 
-async def _none() -> dict[str, str]:
-    return {}
-
-
-async def _files(connection: Connection, command: str) -> dict[str, str]:
-    done = await connection.run(command, timeout_s=READ_S)
-    return judge.parse_files(done.stdout)
+async def _files(connection: Connection, command: str, timeout_s: float) -> dict[str, str]:
+    return judge.parse_files((await connection.run(command, timeout_s=timeout_s)).stdout) if command else {}

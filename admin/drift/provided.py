@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BRIDGE = "proxmoxve:network/linux/bridge:Bridge"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
-FILE = "proxmoxve:download/file:File"
 HA_RESOURCE = "proxmoxve:index/haresource:Haresource"
 HA_RULE = "proxmoxve:index/harule:Harule"
 HA_GROUP = "proxmoxve:index/hagroup:Hagroup"
@@ -33,7 +32,7 @@ DEFAULTS |= {"restricted": "0", "nofailback": "0"}
 def differs(resource: Mapping[str, Any], files: Files) -> Difference | None:
     """What is otherwise than recorded; None when nothing is, or nothing is known of its kind."""
     kind = str(resource["type"])
-    if kind == FILE:
+    if kind == images.FILE:
         return images.differs(resource["inputs"], resource.get("outputs") or {}, files)
     judge = _COMPARED.get(kind)
     return judge(resource["inputs"], files) if judge else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+import subprocess
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin.drift import judge, look, plan, provided, record
+from admin.drift import images, judge, look, plan, provided, record
 from admin.drift.kinds import ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
 from admin.drift.look import Answer
 from admin.drift.model import Drift
@@ -20,6 +23,8 @@ from tests.unit.admin.test_guests import CONTAINER, TEMPLATE
 from tests.unit.admin.worlds import members
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from admin.description import Description
 
 HOST = "urn:pulumi:dev::p::nested-pve-ha:index:HostPrep::virtual"
@@ -156,6 +161,7 @@ def test_a_member_without_quorum_is_not_believed_about_the_cluster() -> None:
 VM_FILE = "/etc/pve/nodes/virtual/qemu-server/101.conf"
 GUEST_FILE = "/etc/pve/nodes/a/qemu-server/200.conf"
 ISO = "/var/lib/vz/template/iso/stack-dev-pve.iso"
+SUM = hashlib.sha256(b"x" * 4096).hexdigest()
 IDENTITY = "uuid=1 creation-qemu=9"
 INSTALLED = "/var/lib/nested-pve-ha/install/dev/101.json"
 NODE_VM = """\
@@ -240,13 +246,13 @@ RESOURCES = {
         "autostart": True,
         "comment": "stack-dev",
     },
-    provided.FILE: {"fileName": "stack-dev-pve.iso", "nodeName": "virtual"},
+    images.FILE: {"fileName": "stack-dev-pve.iso", "nodeName": "virtual", "checksum": SUM},
 }
 
 
 def provided_resource(kind: str) -> dict[str, Any]:
     type_ = provided.VM if kind == "guest" else kind
-    outputs = {"size": 4096} if kind == provided.FILE else {}
+    outputs = {"size": 4096} if kind == images.FILE else {}
     return {"urn": f"urn::{kind}", "type": type_, "inputs": RESOURCES[kind], "outputs": outputs}
 
 
@@ -299,8 +305,8 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
         (provided.BRIDGE, "\tmtu 9000\n", "", "bridge vmbr1: mtu 1500, not 9000"),
         (provided.BRIDGE, "#stack-dev", "#mine", "bridge vmbr1: comment mine, not stack-dev"),
         (provided.BRIDGE, "auto vmbr1\n", "", "bridge vmbr1: auto 0, not 1"),
-        (provided.FILE, "4096", "17", f"{ISO}: 17 bytes, not 4096"),
-        (provided.FILE, "pve.iso", "other.iso", "image stack-dev-pve.iso is gone"),
+        (images.FILE, "4096", "17", f"{ISO}: 17 bytes, not 4096"),
+        (images.FILE, "pve.iso", "other.iso", "image stack-dev-pve.iso is gone"),
     ],
 )
 def test_what_was_edited_by_hand_is_named_with_file_and_value(kind: str, old: str, new: str, told: str) -> None:
@@ -334,11 +340,55 @@ def test_what_lost_its_mark_sends_nobody_to_a_run_that_takes_it_for_foreign(
     assert (found.kind, mark in found.next) == (REFUSED, True)
 
 
+@pytest.mark.parametrize(
+    ("content", "age_s", "told"),
+    [
+        (b"x" * 4096, 60, ""),
+        (b"y" * 4096, 60, f": checksum {hashlib.sha256(b'y' * 4096).hexdigest()[:12]}…, not {SUM[:12]}…"),
+        (b"y" * 4096, -60, ""),  # as it was made: not read again
+        (b"y" * 17, 60, ": 17 bytes, not 4096"),
+        (None, 60, "image stack-dev-pve.iso is gone"),
+    ],
+)
+def test_an_image_that_was_touched_is_read_whole(tmp_path: Path, content: bytes | None, age_s: int, told: str) -> None:
+    # Files of the user's are asked for nothing, and hide nothing.
+    for name in ("My Windows 11.iso", "a.iso", "=== z.iso"):
+        (tmp_path / name).write_bytes(b"0")
+    if content is not None:
+        (tmp_path / "stack-dev-pve.iso").write_bytes(content)
+    made = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
+    image = {**provided_resource(images.FILE), "created": made}
+    (link := tmp_path.with_name(f"{tmp_path.name}-link")).symlink_to(tmp_path)
+    command = images.question([provided_resource(provided.VM), image], "virtual", str(link))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
+    found = provided.differs(image, judge.parse_files(done.stdout))
+    assert (found.what.endswith(told), found.kind == ANEW) == (True, content is not None) if found else not told
+    assert images.question([image], "another", str(link)) == ""
+
+
+def test_an_image_that_was_adopted_has_no_age_and_is_read_whole() -> None:
+    assert " @0.000000\n" in images.question([provided_resource(images.FILE)], "virtual", "/iso")
+
+
 def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
-    state = {"deployment": {"resources": [provided_resource(provided.FILE), provided_resource(provided.VM)]}}
-    gone = Drift(f"urn::{provided.FILE}", "virtual", "17 bytes, not 4096", ANEW)
+    state = {"deployment": {"resources": [provided_resource(images.FILE), provided_resource(provided.VM)]}}
+    gone = Drift(f"urn::{images.FILE}", "virtual", "17 bytes, not 4096", ANEW)
     left = record.marked(state, [gone])["deployment"]["resources"]
     assert [entry["type"] for entry in left] == [provided.VM]
+
+
+@pytest.mark.parametrize("vmid", [101, 1_000_001, 999_999_999])
+def test_an_installation_is_found_by_the_whole_number(vmid: int) -> None:
+    node = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
+    install = {
+        **there("proxmox01-install", "install-node", node, SECRET),
+        "urn": "urn:pulumi:dev::p::x::proxmox01-install",
+    }
+    vm = provided_resource(provided.VM)
+    state = {"deployment": {"resources": [install, {**vm, "inputs": {**vm["inputs"], "vmId": vmid}, "parent": node}]}}
+    files = {path.replace("101", str(vmid)): text for path, text in FILES.items()}
+    asked = plan.of(state, ["virtual", "proxmox01"], "secret")
+    assert judge.drift(asked, {"virtual": Answer(files=files)}, None, ["virtual"]) == []
 
 
 @pytest.mark.parametrize(
