@@ -29,7 +29,7 @@ _PROBE = f"""\
 for unit in {" ".join(UNITS)}; do systemctl is-active --quiet $unit || echo $unit; done
 test -S /run/watchdog-mux.sock || echo /run/watchdog-mux.sock
 test -c /dev/watchdog || echo /dev/watchdog
-echo "{MODULE}$(sed -n 's/^WATCHDOG_MODULE=//p' /etc/default/pve-ha-manager 2>/dev/null | tail -n 1 | tr -d '\\"')"
+echo "{MODULE}$(sed -n 's/^WATCHDOG_MODULE=//p' /etc/default/pve-ha-manager 2>/dev/null | tail -n 1)"
 """
 
 
@@ -78,7 +78,7 @@ async def remove(desired: HaReady, call: Call) -> Outcome:
 
 async def _look(desired: HaReady, call: Call) -> dict[str, list[str]]:
     async def ask(connection: Connection) -> list[str]:
-        return (await connection.run(_PROBE, timeout_s=LOOK_S)).stdout.split()
+        return (await connection.run(_PROBE, timeout_s=LOOK_S)).stdout.splitlines()
 
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         return members.all_answered(await members.ask(opened, ask))
@@ -111,7 +111,7 @@ def refuse_other_watchdogs(found: dict[str, list[str]], wanted: dict[str, str]) 
         AdminError: watchdog-differs.
     """
     modules = {
-        name: next((word.removeprefix(MODULE) for word in words if word.startswith(MODULE)), "") or DEFAULT_MODULE
+        name: _module(next((word.removeprefix(MODULE) for word in words if word.startswith(MODULE)), ""))
         for name, words in found.items()
     }
     if differing := {name: module for name, module in modules.items() if module != wanted[name]}:
@@ -121,6 +121,12 @@ def refuse_other_watchdogs(found: dict[str, list[str]], wanted: dict[str, str]) 
             observed="; ".join(f"{name} uses {module}" for name, module in differing.items()),
             expected="; ".join(f"{name} {wanted[name]}" for name in differing),
         )
+
+
+def _module(setting: str) -> str:
+    """The module that modprobe gets: parameters may stand behind it, quotes around it, and `-` is `_`."""
+    words = setting.strip("\"' ").split()
+    return words[0].replace("-", "_") if words else DEFAULT_MODULE
 
 
 def problems(status: list[dict[str, Any]]) -> list[str]:

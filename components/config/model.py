@@ -205,7 +205,8 @@ class OuterHost(Model):
     disk_storage: StorageName = Field(default="local-lvm", description="Datastore for the nodes' disks.")
     iso_storage: StorageName = Field(default="local", description="Datastore for installer images.")
     iso_directory: AbsolutePath = Field(
-        default="/var/lib/vz/template/iso", description="Where that datastore keeps installer images on the host."
+        default="/var/lib/vz/template/iso",
+        description="Where that datastore keeps installer images on the host: local inside of /var/lib/vz, others elsewhere.",
     )
     installer: Installer = Field(description="The Proxmox VE installer image.")
     nested: bool = Field(default=True, description="Turn nested virtualization on, now and after a reboot.")
@@ -260,7 +261,7 @@ class _Node(Model):
         str, shaped(r"^[A-Za-z0-9_]{1,55}$", "the name of a kernel module: at most 55 letters, digits and _")
     ] = Field(
         default="softdog",
-        description="Watchdog module of its HA manager (/etc/default/pve-ha-manager): compared, never set; none: it has none.",
+        description="Watchdog module of its HA manager (/etc/default/pve-ha-manager), one that Linux has: compared, never set; none: it has none.",
     )
 
 

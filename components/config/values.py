@@ -50,6 +50,24 @@ PROVIDER_REALMS = ("@pam", "@pve")
 VM_CORES_MAX = 2304
 VM_MEMORY_MIN = 64
 VLAN_MAX = 4094
+# PVE::Storage::Plugin, parse_config: the storage local is this directory, whatever storage.cfg says.
+LOCAL = "/var/lib/vz"
+LOCAL_ISO = f"{LOCAL}/template/iso"
+# limits.h: NAME_MAX, and PATH_MAX with the zero at its end.
+PART_LENGTH_MAX = 255
+PATH_LENGTH_MAX = 4095
+NO_WATCHDOG = "none"
+# Linux, drivers/watchdog and char/ipmi, as far as PCs have them; whatever comes from elsewhere has WATCHDOG in its name.
+WATCHDOGS = frozenset(
+    """
+    softdog ipmi_watchdog iTCO_wdt sp5100_tco nv_tco i6300esb ib700wdt ibmasr hpwdt mei_wdt wdat_wdt xen_wdt via_wdt ie6xx_wdt
+    it87_wdt it8712f_wdt f71808e_wdt w83627hf_wdt w83877f_wdt w83977f_wdt sch311x_wdt smsc37b787_wdt pc87413_wdt alim1535_wdt
+    alim7101_wdt kempld_wdt tqmx86_wdt mlx_wdt nic7018_wdt ni903x_wdt simatic_ipc_wdt lenovo_se10_wdt exar_wdt ebc_c384_wdt
+    advantech_ec_wdt advantechwdt acquirewdt eurotechwdt wafer5823wdt cpu5wdt sbc60xxwdt sc1200wdt sbc_fitpc2_wdt sbc8360
+    sbc_epx_c3 machzwd geodewdt sc520_wdt cros_ec_wdt pcwd pcwd_pci pcwd_usb mixcomwd wdt wdt_pci
+    """.split()  # noqa: SIM905
+)
+WATCHDOG = re.compile("wdt|wdog|watchdog", re.IGNORECASE)
 SYSTEM_DIRECTORIES = frozenset(
     "/bin /boot /dev /etc /lib /lib64 /proc /root /run /sbin /sys /tmp /usr /var/lib/pve-cluster".split()  # noqa: SIM905
 )
@@ -185,6 +203,63 @@ def storage_names(config: Config) -> Iterator[Problem]:
             yield Problem(f"outerHosts[{h}].isoStorage", message, "use local, or a storage of directories")
 
 
+def iso_directories(config: Config) -> Iterator[Problem]:
+    """Where a storage keeps its images: local inside of its own directory, and no two storages are one directory (PVE's storage manual)."""
+    for h, host in enumerate(config.outer_hosts):
+        path, directory = f"outerHosts[{h}].isoDirectory", host.iso_directory
+        if host.installer.path:
+            continue  # nothing is put there
+        if host.iso_storage == "local" and not f"{directory}/".startswith(f"{LOCAL}/"):
+            fix = f"leave isoDirectory out, or name in isoStorage the storage that has {directory}"
+            yield Problem(path, f"the storage local keeps nothing in {directory}: it is {LOCAL}", fix)
+        if host.iso_storage != "local" and directory == LOCAL_ISO:
+            message = f"{directory} belongs to the storage local, not to {host.iso_storage}"
+            yield Problem(path, message, f"name the directory in which {host.iso_storage} has its images")
+
+
+def paths(config: Config) -> Iterator[Problem]:
+    """Linux takes 255 characters between two slashes, and 4095 in all."""
+    for path, text in _paths(config):
+        longest = max(map(len, text.split("/")))
+        if longest > PART_LENGTH_MAX:
+            yield Problem(
+                path, f"has a part of {longest} characters", f"use at most {PART_LENGTH_MAX} between two slashes"
+            )
+        elif len(text) > PATH_LENGTH_MAX:
+            yield Problem(path, f"has {len(text)} characters", f"use at most {PATH_LENGTH_MAX}")
+
+
+def _paths(config: Config) -> Iterator[tuple[str, str]]:
+    for h, host in enumerate(config.outer_hosts):
+        yield f"outerHosts[{h}].isoDirectory", host.iso_directory
+        yield f"outerHosts[{h}].diskStorage", host.disk_storage  # directories are called by it: /mnt/pve/NAME
+        yield f"outerHosts[{h}].isoStorage", host.iso_storage
+        if host.installer.path:
+            yield f"outerHosts[{h}].installer.path", host.installer.path
+        if host.nfs_export:
+            yield f"outerHosts[{h}].nfsExport.path", host.nfs_export.path
+    for s, storage in enumerate(config.storages):
+        yield f"storages[{s}].name", storage.name
+        if isinstance(storage, NfsStorage):
+            yield f"storages[{s}].export", storage.export
+
+
+def watchdogs(config: Config) -> Iterator[Problem]:
+    """watchdog-mux hands the name to modprobe, which says nothing of a module that is none (pve-ha-manager: watchdog-mux.c)."""
+    for n, node in enumerate(config.nodes):
+        name = node.watchdog
+        if name == NO_WATCHDOG or name in WATCHDOGS:
+            continue
+        near = next((known for known in (*WATCHDOGS, NO_WATCHDOG) if known.lower() == name.lower()), None)
+        if near or not WATCHDOG.search(name):
+            fix = (
+                f"use {near}"
+                if near
+                else "use softdog, or the module of the hardware: ipmi_watchdog, iTCO_wdt, hpwdt …"
+            )
+            yield Problem(f"nodes[{n}].watchdog", f"Linux has no watchdog module {name}", fix)
+
+
 def nfs_servers(config: Config) -> Iterator[Problem]:
     """Guests' disks do not fail with a node, and what is exported to nodes is no part of the host's own system."""
     nodes = {
@@ -237,6 +312,9 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     ports,
     vm_sizes,
     storage_names,
+    iso_directories,
+    paths,
+    watchdogs,
     nfs_servers,
     host_keys,
 )

@@ -388,6 +388,13 @@ def test_another_watchdog_than_described_is_named() -> None:
     assert refused.value.expected == "pve1 iTCO_wdt; pve2 softdog"
 
 
+@pytest.mark.parametrize(
+    "said", ["ipmi_watchdog", "ipmi-watchdog", '"ipmi_watchdog"', "'ipmi_watchdog action=power_cycle'"]
+)
+def test_a_watchdogs_module_is_read_as_modprobe_reads_it(said: str) -> None:
+    ha_ready.refuse_other_watchdogs({"pve1": [f"module={said}"]}, {"pve1": "ipmi_watchdog"})
+
+
 GUEST = VerifyGuest([], API, "vm:200", "started", ["proxmox01", "proxmox02"], 10)
 
 

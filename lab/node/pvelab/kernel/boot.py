@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from pvelab.kernel import command_line
 from pvelab.kernel import modules as kernel
 
 
@@ -39,10 +40,14 @@ def main() -> None:
             f"Linux version {newest} (build@proxmox) #1 SMP PREEMPT_DYNAMIC PMX {newest}\n"
         )
         bind(kernel.STATE / "version", "/proc/version")
+    (kernel.STATE / "cmdline").write_text(command_line.configured() + "\n")
+    bind(kernel.STATE / "cmdline", str(command_line.FILE))
     show_modules()
     known = kernel.facts()
     module = str(known["module"])
-    if known["virtualization"] and not kernel.blacklisted(module):
+    if known["virtualization"] and kernel.built_in(module):
+        kernel.start_built_in(module)
+    elif known["virtualization"] and not kernel.blacklisted(module):
         kernel.load(module, kernel.configured_options(module))
 
 

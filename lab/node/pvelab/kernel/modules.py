@@ -13,6 +13,8 @@ import socket
 import stat
 from pathlib import Path
 
+from pvelab.kernel import command_line
+
 FACTS = Path("/run/pve-lab/kernel")  # from the lab: cpuinfo, hardware.json
 STATE = Path("/run/pve-lab-kernel")
 SYS_MODULE = Path("/sys/module")
@@ -60,17 +62,33 @@ def newest_installed() -> str | None:
 
 
 def configured_options(name: str) -> dict[str, str]:
-    """The `options` lines of /etc/modprobe.d for a module."""
+    """The `options` lines of /etc/modprobe.d for a module, and the kernel's command line."""
     options: dict[str, str] = {}
     for words in _configuration():
         if words[0] == "options" and canonical(words[1]) == name:
             options |= dict(word.split("=", 1) for word in words[2:] if "=" in word)
-    return options
+    return options | command_line.options(name)
 
 
 def blacklisted(name: str) -> bool:
     """Whether the module is not to be loaded by itself at boot."""
-    return any(words[0] == "blacklist" and canonical(words[1]) == name for words in _configuration())
+    listed = any(words[0] == "blacklist" and canonical(words[1]) == name for words in _configuration())
+    return listed or command_line.kept_out(name)
+
+
+def built_in(name: str) -> bool:
+    """Whether the module is part of the kernel: it has parameters, and is neither listed nor loaded nor unloaded."""
+    file = Path(f"/lib/modules/{release()}/modules.builtin")
+    paths = file.read_text().split() if file.exists() else []
+    return name in {canonical(Path(path).stem) for path in paths}
+
+
+def start_built_in(name: str) -> None:
+    """What a module that is part of the kernel shows; it reads the command line only."""
+    directory = SYS_MODULE / name / "parameters"
+    directory.mkdir(parents=True)
+    _write_nested(directory, name, command_line.options(name))
+    _make_kvm()
 
 
 def _configuration() -> list[list[str]]:
@@ -127,9 +145,9 @@ def load(name: str, options: dict[str, str]) -> None:
     """Load a module and what it depends on.
 
     Raises:
-        ModuleError: unknown, or the processor cannot do it.
+        ModuleError: unknown, refused by the command line, or the processor cannot do it.
     """
-    if name in loaded():
+    if name in loaded() or built_in(name):
         return
     if name not in KNOWN:
         raise ModuleError(MISSING.format(name=name, release=release()))
@@ -139,6 +157,8 @@ def load(name: str, options: dict[str, str]) -> None:
         known = facts()
         if name != known["module"] or not known["virtualization"]:
             raise ModuleError(f"modprobe: ERROR: could not insert '{name}': Operation not supported")
+    if command_line.refused(name):
+        raise ModuleError(f"modprobe: ERROR: could not insert '{name}': Operation not permitted")
     directory = SYS_MODULE / name
     (directory / "parameters").mkdir(parents=True, exist_ok=True)
     (directory / "holders").mkdir(exist_ok=True)
@@ -148,9 +168,13 @@ def load(name: str, options: dict[str, str]) -> None:
     if name.startswith("kvm_"):
         _write_nested(directory / "parameters", name, options)
         (SYS_MODULE / "kvm" / "holders" / name).mkdir(exist_ok=True)
-        os.mknod(DEV_KVM, stat.S_IFCHR | 0o660, KVM_NUMBER)
-        DEV_KVM.chmod(0o660)
+        _make_kvm()
     _write_modules([name, *loaded()])
+
+
+def _make_kvm() -> None:
+    os.mknod(DEV_KVM, stat.S_IFCHR | 0o660, KVM_NUMBER)
+    DEV_KVM.chmod(0o660)
 
 
 def _write_nested(directory: Path, name: str, options: dict[str, str]) -> None:
@@ -165,8 +189,10 @@ def unload(name: str) -> None:
     """Unload a module, and what only it needed.
 
     Raises:
-        ModuleError: it is used.
+        ModuleError: it is used, or part of the kernel.
     """
+    if built_in(name):
+        raise ModuleError(f"modprobe: FATAL: Module {name} is builtin.")
     present = loaded()
     if name not in present:
         return
