@@ -148,6 +148,10 @@ CODES: dict[str, Code] = {
         "The node that holds a guest is down, and HA has not recovered the guest.",
         "bring the node up, or wait for HA (`make status`), then run the same command again",
     ),
+    "guest-moved": Code(
+        "A guest is no more on the node that had it a moment ago.",
+        "run the same command again; it waits until guests stay where they are",
+    ),
     "ha-not-ready": Code(
         "The HA manager is not ready to take guests.",
         "`systemctl restart watchdog-mux pve-ha-crm pve-ha-lrm` on the named node; `make status` shows each",

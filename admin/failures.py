@@ -49,6 +49,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("iso-checksum", r"checksum (?:mismatch|does not match|verification failed)|wrong checksum|checksum.*expected"),
         ("iso-missing", r"download.*(?:404|not found|failed)|(?:404|not found).*\.iso"),
         ("guest-node-down", r"HTTP 595"),
+        ("guest-moved", r"Configuration file '\S*/(?:qemu-server|lxc)/\d+\.conf' does not exist"),
         ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$"),
         ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
         ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),

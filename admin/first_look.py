@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from admin import members, outer_vms, trust, whereabouts
+from admin import members, outer_vms, settling, trust, whereabouts
 from admin.belongings import CLUSTER
 from admin.drift import look as drift
 from components.config.model import NestedNode
@@ -35,11 +35,18 @@ class Found:
         looks: what is there, by place: each outer host by its name, and the cluster.
         trusted: the variables that tell the engine what to trust, and where the cluster is.
         drifted: what is not as its resource made it.
+        answering: the nodes that answer.
     """
 
     looks: dict[str, list[Look]]
     trusted: dict[str, str]
     drifted: list[Drift]
+    answering: frozenset[str] = frozenset()
+
+    @property
+    def cluster(self) -> settling.Seen:
+        """What the cluster shows."""
+        return settling.Seen(self.looks.get(CLUSTER, []), self.answering)
 
     def drifted_of(self, state: dict[str, Any]) -> list[Drift]:
         """What drifted of that which is still recorded; machines that said nothing are told in any case."""
@@ -86,7 +93,7 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
             trust.over(opened, described),
             drift.over(opened, described, state) if drifted else _nothing(),
         )
-    return Found(looks | ({CLUSTER: cluster} if cluster else {}), trusted, found)
+    return Found(looks | ({CLUSTER: cluster} if cluster else {}), trusted, found, settling.answering(of_nodes))
 
 
 def _named(machines: Iterable[Machine], names: set[str]) -> list[Machine]:

@@ -27,6 +27,7 @@ from admin import (
     policies,
     rearming,
     run_record,
+    settling,
     state_files,
     trust,
     vanished,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from admin.description import Description
     from admin.drift.model import Drift
     from admin.engine import Event
+    from admin.first_look import Found
     from admin.marks import Look, Thing
 
 # With the credentials of today: the recorded ones of a provider may be wrong, or changed since.
@@ -98,10 +100,14 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration, state and machines"):
-        place = _prepare(stack, yes=yes, new=adopting)
-        seen = first_look.look(place.description, place.state)
-        place = _compared_with_machines(_trusting(place, seen.trusted), seen.looks, adopting=adopting)
-        dead_nodes.wait_for_recovery(place.description, place.state)
+        place, seen = _looked_at(_prepare(stack, yes=yes, new=adopting), adopting=adopting)
+    if off := record.powered_off(place.state, seen.drifted):
+        place = _started(place, off, yes=yes)
+        with stage("Nodes that were off, and a second look"):
+            settling.wait(place.description, place.state)
+            place, seen = _looked_at(place, adopting=adopting)
+    with stage("Guests, and what drifted"):
+        _let_guests_settle(place, seen)
         found = seen.drifted_of(place.state)
         place = _to_be_done_again(place, found)
     if targets := record.before_the_refresh(place.state, found):
@@ -118,6 +124,17 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         run = _made(place, refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
     return Result(bool(run.changed), [one for one in found if one.kind in (REFUSED, SILENT)])
+
+
+def _looked_at(place: Place, *, adopting: bool) -> tuple[Place, Found]:
+    seen = first_look.look(place.description, place.state)
+    return _compared_with_machines(_trusting(place, seen.trusted), seen.looks, adopting=adopting), seen
+
+
+def _let_guests_settle(place: Place, seen: Found) -> None:
+    """The refresh asks for each guest at the node that had it a moment ago."""
+    dead_nodes.wait_for_recovery(place.description, place.state)
+    settling.wait(place.description, place.state, seen.cluster)
 
 
 def _made(place: Place, refresh: Sequence[str], on_event: Callable[[Event], None] | None = None) -> engine.Run:
@@ -143,14 +160,27 @@ def _tell_of_drift(found: Sequence[Drift]) -> None:
         out.print(f"  {kind}: {one.where}: {one.what}", markup=False, soft_wrap=True)
 
 
+def _started(place: Place, off: list[Drift], *, yes: bool) -> Place:
+    """Nodes that are off, before anything is refreshed: when one is back, HA moves guests home to it."""
+    if not yes:
+        _tell_of_drift(off)
+        confirm("These nodes are powered off. Start them, before all else is looked at?")
+    with stage("Nodes that are off"):
+        return _targeted(_to_be_done_again(place, off), [one.urn for one in off])
+
+
 def _access_put_back(place: Place, targets: list[str], *, yes: bool) -> Place:
     """The user of the cluster's API, before anybody logs in as it."""
     if not yes:
         confirm("The user of the cluster's API is not as it was made, and nothing can be refreshed. Put it back first?")
     with stage("Access to the cluster's API"):
-        words = [word for urn in targets for word in ("--target", urn)]
-        run = _judged(place, "up", "--yes", "--skip-preview", *words)
-        out.print(f"  {summary(run.changed)}")
+        return _targeted(place, targets)
+
+
+def _targeted(place: Place, targets: Sequence[str]) -> Place:
+    words = [word for urn in targets for word in ("--target", urn)]
+    run = _judged(place, "up", "--yes", "--skip-preview", *words)
+    out.print(f"  {summary(run.changed)}")
     return replace(place, state=place.engine.export() or _EMPTY)
 
 
@@ -198,6 +228,9 @@ def _preview_of_drift(place: Place) -> None:
     state = record.marked(place.state, found)
     # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
     refresh = REFRESH if place.has_resources and not record.before_the_refresh(state, found) else ()
+    if refresh:
+        with stage("Guests"):
+            _let_guests_settle(place, seen)
     with scratch(place.engine, state) as copied:
         _previewed(Place(place.description, copied, state), *refresh)
 
@@ -213,7 +246,7 @@ def down(stack: str, *, yes: bool) -> None:
         seen = first_look.look(place.description, place.state, drifted=False, all_hosts=False)
         place = _without_lost(_trusting(place, seen.trusted), seen.looks)
         place = _with_what_was_left(place, seen.looks)
-        dead_nodes.wait_for_recovery(place.description, place.state)
+        _let_guests_settle(place, seen)
     if not place.has_resources:
         out.print("  nothing to destroy")
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from admin.desired import Container, CreateCluster, JoinNode, Template
 from admin.drift import installations, provided
-from admin.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
+from admin.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
 from admin.drift.model import Drift
 from admin.errors import AdminError
 from admin.guests import changes
@@ -36,6 +36,7 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
     """
     found: list[Drift] = []
     clusterwide = {one.name for one in asked.cluster}
+    installing = set(asked.installations.values())  # asked only whether their VM is off
     trusted = speaker is not None and speaker in answers and works(answers[speaker])
     for machine, answer in answers.items():
         found += _package(asked, machine, answer)
@@ -43,7 +44,7 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
             if one["name"] in clusterwide and trusted and machine == speaker:
                 found += _step(one, "cluster")
             elif one["name"] not in clusterwide:
-                found += _step(one, machine)
+                found += _step(one, machine, OFF if one["name"] in installing else STEP)
     found += _members(asked, answers)
     found += installations.differ(asked, {name: answers[name].files for name in hosts if name in answers})
     if trusted and speaker is not None:
@@ -75,13 +76,13 @@ def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
         yield Drift(asked.packages[machine], machine, what, PACKAGE)
 
 
-def _step(one: Mapping[str, Any], machine: str) -> Iterator[Drift]:
+def _step(one: Mapping[str, Any], machine: str, kind: str = STEP) -> Iterator[Drift]:
     refusal = one["refusal"]
     if refusal:
         observed = f" ({refusal['observed']})" if refusal.get("observed") else ""
         yield Drift(one["name"], machine, f"{refusal['what']}{observed}", REFUSED, refusal.get("next", ""))
     elif one["actions"]:
-        yield Drift(one["name"], machine, "; ".join(one["actions"]))
+        yield Drift(one["name"], machine, "; ".join(one["actions"]), kind)
 
 
 def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:

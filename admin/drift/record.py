@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from admin.drift.kinds import ANEW, MEMBERSHIP, PACKAGE, STEP
+from admin.drift.kinds import ANEW, MEMBERSHIP, OFF, PACKAGE, STEP
 from admin.vanished import forget
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
-AGAIN = (STEP, MEMBERSHIP, PACKAGE)
+AGAIN = (STEP, MEMBERSHIP, PACKAGE, OFF)
 MARK = "drifted: "
 ALTERED = "-altered"  # at the end of the hash of what was copied
 
@@ -42,6 +42,12 @@ def marked(state: State, found: Iterable[Drift]) -> State:
                 _mark(values, why)
     anew = [one.urn for one in seen if one.kind == ANEW]
     return forget(changed, anew) if anew else changed
+
+
+def powered_off(state: State, found: Iterable[Drift]) -> list[Drift]:
+    """Of what drifted, the recorded nodes that are off: they are started before anything else is looked at."""
+    known = {one["urn"] for one in state["deployment"].get("resources") or []}
+    return [one for one in found if one.kind == OFF and one.urn in known]
 
 
 def before_the_refresh(state: State, found: Iterable[Drift]) -> list[str]:

@@ -60,6 +60,13 @@ def test_two_failures_are_both_told() -> None:
             "error retrieving VM 200: received an HTTP 595 response - Reason: Connection timed out",
             "guest-node-down",
         ),
+        (
+            (
+                "error retrieving VM 200: received an HTTP 500 response - Reason: Configuration file "
+                "'nodes/proxmox02/qemu-server/200.conf' does not exist"
+            ),
+            "guest-moved",
+        ),
         ("error creating VM: VM 101 already exists on node 'virtual'", "vm-not-recorded"),
         ("checksum mismatch: got 'aa' != expect 'bb'", "iso-checksum"),
         ('resource "urn…" cannot be deleted because it is protected', "node-protected"),
