@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from admin import marks, namesakes
+from admin import claims, marks, namesakes
 from admin.errors import AdminError
 from admin.interrupted import IDS
 from admin.outer_vms import VM_TYPE
-from components.config.model import NestedNode, VmGuest
+from components.config.model import ExistingNode, NestedNode, VmGuest
 from onnode.pve import stack_tag
 
 if TYPE_CHECKING:
@@ -86,11 +86,13 @@ class Findings:
         adopt: ours, there, and not recorded.
         forget: recorded, no more described, and gone, or somebody else's by now; with what is there.
         withdraw: bridges of ours that were written down and never brought up.
+        claimed: existing machines that belong to this stack.
     """
 
     adopt: list[Wanted] = field(default_factory=list)
     forget: list[tuple[Recorded, Thing | None]] = field(default_factory=list)
     withdraw: list[Wanted] = field(default_factory=list)
+    claimed: list[str] = field(default_factory=list)
 
 
 def wanted(description: Description) -> list[Wanted]:
@@ -176,10 +178,12 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
         looks: by place, what its machines show; a place that nobody looked at is left alone.
 
     Raises:
-        AdminError: stack-name-taken, foreign-vmid, foreign-bridge, guest-foreign, ha-foreign, vm-moved.
+        AdminError: stack-name-taken, machine-taken, foreign-vmid, foreign-bridge, guest-foreign, ha-foreign, vm-moved.
     """
     for machine in (one for found in looks.values() for one in found):
         namesakes.refuse(description.stack, machine.stacks, f"has things on {machine.machine}")
+    owners = _owners(description, looks)
+    claims.refuse_others(description.stack, owners)
     there = {place: _by_name(found) for place, found in looks.items()}
     needed, known = wanted(description), recorded(state)
     seen = {_key(each) for each in known}
@@ -188,8 +192,15 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
     _refuse_moved(description, looks)
     asked = {_key(each) for each in needed}
     findings = _unrecorded(needed, known, looks)
+    findings.claimed.extend(name for name, owner in owners.items() if owner)
     findings.forget[:0] = [(each, thing) for each, thing in lost(known, looks) if _key(each) not in asked]
     return findings
+
+
+def _owners(description: Description, looks: Mapping[str, Sequence[Look]]) -> dict[str, str]:
+    """By existing machine, the stack that is entered there."""
+    existing = {node.name for node in description.config.nodes if isinstance(node, ExistingNode)}
+    return {one.machine: one.owner for one in looks.get(CLUSTER, ()) if one.machine in existing}
 
 
 def left(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
@@ -310,9 +321,10 @@ def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]])
                 )
 
 
-def state_lost(stack: str, things: Sequence[Wanted]) -> AdminError:
+def state_lost(stack: str, things: Sequence[Wanted], claimed: Sequence[str] = ()) -> AdminError:
     """The refusal to build on what is there as if nothing were."""
-    shown = ", ".join(f"{each.kind} {each.name}" for each in things)
+    machines = [f"machine {name} ({claims.FILE} names it)" for name in claimed]
+    shown = ", ".join([*(f"{each.kind} {each.name}" for each in things), *machines])
     return AdminError(
         "state-lost",
         f"stack {stack} is built already, and nothing of it is recorded here",

@@ -76,6 +76,14 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """Step ``claim``: an existing machine belongs to one stack, which is written down there; ``--delete`` takes it back."""
+
+    machine: Machine
+    stack: str
+
+
+@dataclass(frozen=True)
 class NodeNetworks:
     """Step ``node-network``: a node's link addresses; the node undoes what cuts it off, unless a new login follows."""
 
@@ -289,6 +297,7 @@ STEPS: dict[str, type[Any]] = {
     "node-network": NodeNetworks,
     "arm-network": HostNetwork,
     "confirm-network": HostNetwork,
+    "claim": Claim,
     "ownership": Ownership,
     "further-disks": FurtherDisks,
     "delete-guard": Ownership,

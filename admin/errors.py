@@ -148,6 +148,10 @@ CODES: dict[str, Code] = {
         "The node that holds a guest is down, and HA has not recovered the guest.",
         "bring the node up, or wait for HA (`make status`), then run the same command again",
     ),
+    "machine-taken": Code(
+        "An existing machine is described in two stacks.",
+        "describe each machine in one stack only; where the other stack is gone for good, `rm /var/lib/nested-pve-ha/stack` on it",
+    ),
     "guest-moved": Code(
         "A guest is no more on the node that had it a moment ago.",
         "run the same command again; it waits until guests stay where they are",

@@ -15,7 +15,7 @@ import tarfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from admin import motion
+from admin import claims, motion
 from admin.errors import AdminError
 from admin.motion import Motion
 from onnode import network
@@ -38,7 +38,7 @@ IMAGE = "image"
 _FILES = (
     "etc/pve/nodes/*/qemu-server/*.conf etc/pve/nodes/*/lxc/*.conf "
     "etc/pve/ha/resources.cfg etc/pve/ha/rules.cfg etc/pve/ha/groups.cfg "
-    f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {motion.FILES}"
+    f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {claims.FILE[1:]} {motion.FILES}"
 )
 NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is no part of it
 _STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
@@ -85,6 +85,7 @@ class Look:
         things: what is there.
         cluster: the name of the one that it is in; empty when it is in none.
         stacks: those that are entered in its journal, by their exact names.
+        owner: the stack that an existing machine belongs to; empty where none is entered.
         motion: what moves the guests of the cluster that it is in.
     """
 
@@ -94,6 +95,7 @@ class Look:
     things: tuple[Thing, ...]
     cluster: str = ""
     stacks: tuple[str, ...] = ()
+    owner: str = ""
     motion: Motion = field(default_factory=Motion)
 
 
@@ -130,6 +132,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         things,
         cluster(about),
         stacks(files.get("var/lib/nested-pve-ha/journal.json", "{}")),
+        files.get(claims.FILE[1:], "").strip(),
         motion.read(files, about),
     )
 

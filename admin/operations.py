@@ -353,8 +353,8 @@ def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]
 def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *, adopting: bool) -> Place:
     """Put right, or refuse, what the state and the machines say differently of what the provider makes."""
     findings = belongings.compare(place.description, place.state, looks)
-    if findings.adopt and not place.has_resources and not adopting:
-        raise belongings.state_lost(place.description.stack, findings.adopt)
+    if (findings.adopt or findings.claimed) and not place.has_resources and not adopting:
+        raise belongings.state_lost(place.description.stack, findings.adopt, findings.claimed)
     withdrawal.withdraw(place.description, findings.withdraw)
     place = _forgotten(place, findings.forget)
     if adopted := images.intact(place.description, findings.adopt):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from admin.desired import NodeNetworks
+from admin.desired import Claim, NodeNetworks
 from components import answer_file, devices, first_boot, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.config import topology
@@ -68,6 +68,8 @@ class NestedPveNode(pulumi.ComponentResource):
             host, prepared = args.host
             self.vm = self._virtual_machine(node, host, prepared, args.after)
             reachable = [self._install(node, host, prepared, self.vm)]
+        elif isinstance(node, ExistingNode):
+            reachable = [self._claim(node, args.after)]
         self.verified = self._prepare_and_verify(node, reachable)
         links = [str(address) for address in topology.link_addresses(node)]
         self.register_outputs({**props, "links": links, "url": f"https://{node.address}:8006"})
@@ -161,6 +163,13 @@ class NestedPveNode(pulumi.ComponentResource):
         return steps.on_machine(
             f"{self._logical}-install", site.target(host), "install-node", wanted, opts, secret=True
         )
+
+    def _claim(self, node: ExistingNode, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """A machine of the user's carries no mark of a VM: whose it is is written down on it, before anything else."""
+        wanted = Claim(self._site.machine(node), self._site.stack)
+        opts = steps.after(self, *after)
+        name = f"{self._logical}-claim"
+        return steps.at_administrator(name, "claim", wanted, self._site.ssh_secrets, opts, removes=True)
 
     def _prepare_and_verify(
         self, node: NestedNode | ExistingNode, reachable: Sequence[pulumi.Resource]

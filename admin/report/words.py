@@ -24,6 +24,7 @@ WORDS = {
     "pulumi:providers:proxmoxve": "API access",
     "identity": "look whether a cluster is there already, and whether it is the described one",
     "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
+    "claim": "note there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
     "command:remote:CopyToRemote": "copy this program's steps there",
     "journal": "note how the host was, to put it back on destroy",
@@ -58,6 +59,7 @@ WORDS = {
 }
 # What is done when a step goes; one that undoes nothing, or only waits, is not told.
 UNDONE = {
+    "claim": "take back the note that it belongs to the stack",
     "storage": "take the storage out of the cluster; what lies on it stays",
     "arm-network": "see to it that the host's network comes back by itself, should the bridge's removal cut it off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",

@@ -515,6 +515,8 @@ def test_existing_nodes_have_no_vm_and_the_same_checks(physical: Recording) -> N
         ("10.30.1.102/24", "eth3"),
     ]
     assert physical["pve2-verify"].deleted_with == ""
+    assert physical["pve2-claim"].stdin == {"machine": networked["machine"], "stack": "test"}
+    assert physical.follows("pve2-package", "pve2-claim"), "whose it is is known before anything is put there"
 
 
 def test_an_existing_clusters_guests_survive_destroy_unless_a_key_says_otherwise(
