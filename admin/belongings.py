@@ -317,7 +317,8 @@ def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]])
                     f"the VM of {node.name} is on another outer node than described",
                     observed=vm.shown,
                     expected=f"VM {node.vmid} on {found.node} (outer host {node.host})",
-                    fix=f"on {vm.node}: `qm migrate {node.vmid} {found.node} --online`; then run the same command again",
+                    fix=f"on {vm.node}: `qm migrate {node.vmid} {found.node} --online`; or, to leave it there, describe {vm.node} "
+                    f"as outer host and set host of {node.name} to it; then run the same command again",
                 )
 
 

@@ -218,7 +218,7 @@ CODES: dict[str, Code] = {
     ),
     "vm-moved": Code(
         "The VM of a node is on another outer node than described: somebody has migrated it.",
-        "migrate it back (`qm migrate VMID NODE --online`), then run the same command again",
+        "migrate it back (`qm migrate VMID NODE --online`), or describe it where it is (`host`), then run the same command again",
     ),
     "member-vm-missing": Code(
         "The VM of a cluster member was destroyed outside of this program; a lost member is not replaced yet.",

@@ -23,6 +23,7 @@ from admin import (
     lab_instance,
     locks,
     marks,
+    moved_vms,
     namesakes,
     policies,
     rearming,
@@ -225,7 +226,7 @@ def _preview_of_drift(place: Place) -> None:
         found = seen.drifted_of(place.state)
         _tell_of_drift(found)
     place = _trusting(place, seen.trusted)
-    state = record.marked(place.state, found)
+    state = record.marked(moved_vms.follow(place.description, place.state, seen.looks)[0], found)
     # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
     refresh = REFRESH if place.has_resources and not record.before_the_refresh(state, found) else ()
     if refresh:
@@ -352,6 +353,7 @@ def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]
 
 def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *, adopting: bool) -> Place:
     """Put right, or refuse, what the state and the machines say differently of what the provider makes."""
+    place = _followed(place, looks)
     findings = belongings.compare(place.description, place.state, looks)
     if (findings.adopt or findings.claimed) and not place.has_resources and not adopting:
         raise belongings.state_lost(place.description.stack, findings.adopt, findings.claimed)
@@ -360,6 +362,14 @@ def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *
     if adopted := images.intact(place.description, findings.adopt):
         place = _adopted(place, adopted)
     return _installed_anew(place, looks)
+
+
+def _followed(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:
+    state, moved = moved_vms.follow(place.description, place.state, looks)
+    if not moved:
+        return place
+    out.print(f"  moved to another outer host, and recorded there: {', '.join(moved)}", markup=False, soft_wrap=True)
+    return replace(place, state=_recorded(place.engine, place.state, state))
 
 
 def _without_lost(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:

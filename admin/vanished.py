@@ -37,15 +37,20 @@ def vanished_nodes(
     return [(node, known[place]) for node, place in places if place in known and place not in there]
 
 
+def is_member(description: Description, state: State, node: NestedNode) -> bool:
+    """Whether a node is recorded as a member of the cluster; pure."""
+    names = {resource["urn"].rsplit("::", 1)[1] for resource in state["deployment"].get("resources") or []}
+    seed = node.name == description.config.cluster.seed
+    return ("cluster-create" if seed else f"cluster-join-{node.name}") in names
+
+
 def refuse_members(description: Description, state: State, nodes: Sequence[NestedNode]) -> None:
     """Refuse when a lost node was a member already; pure.
 
     Raises:
         AdminError: member-vm-missing.
     """
-    names = {resource["urn"].rsplit("::", 1)[1] for resource in state["deployment"].get("resources") or []}
-    seed = description.config.cluster.seed
-    lost = [node for node in nodes if ("cluster-create" if node.name == seed else f"cluster-join-{node.name}") in names]
+    lost = [node for node in nodes if is_member(description, state, node)]
     if lost:
         raise AdminError(
             "member-vm-missing",
