@@ -92,18 +92,6 @@ class NodeNetworks:
 
 
 @dataclass(frozen=True)
-class HostNetwork:
-    """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API.
-
-    With ``--delete`` around the removal of a bridge.
-    """
-
-    machine: Machine
-    change: str  # in words, "bridge vmbr1 of stack dev"
-    bridge: str
-
-
-@dataclass(frozen=True)
 class Ownership:
     """Steps ``ownership`` and, when removed, ``delete-guard``: nothing is there, or it carries this stack's mark."""
 
@@ -112,6 +100,19 @@ class Ownership:
     kind: str  # of admin.marks
     name: str
     code: str  # of the refusal
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API.
+
+    With ``--delete`` around the removal of a bridge, whose guard has looked at it by then.
+    """
+
+    machine: Machine
+    change: str  # in words, "bridge vmbr1 of stack dev"
+    bridge: str
+    ownership: Ownership | None = None  # what must be so before the network is armed
 
 
 @dataclass(frozen=True)

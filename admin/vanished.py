@@ -74,8 +74,8 @@ def forget(state: State, urns: Iterable[str]) -> State:
 
 
 def _guards(resource: State) -> bool:
-    step = str((resource.get("inputs") or {}).get("create", ""))
-    return step.endswith(" delete-guard") and bool(resource.get("dependencies"))
+    step = str((resource.get("inputs") or {}).get("delete", ""))
+    return step.endswith(" delete-guard --delete") and bool(resource.get("dependencies"))
 
 
 def forget_replaced(state: State, urns: Iterable[str]) -> State:

@@ -9,13 +9,13 @@ are steps: what the bridge depends on confirms, what depends on the bridge arms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pulumi
 
 from admin.desired import HostNetwork
-from components import hook_steps, steps
+from components import hook_steps, ownership, steps
 from components.recorded import ARMED, REMOVED
 
 if TYPE_CHECKING:
@@ -51,15 +51,11 @@ class Hooks:
     confirm: pulumi.ResourceHook
     reverted: pulumi.ErrorHook
 
-    def after(self, look: pulumi.ResourceHook) -> pulumi.ResourceHookBinding:
-        """What is done before and after a change of a bridge, and when it fails.
-
-        Args:
-            look: whose it is, before the network is armed.
-        """
+    def binding(self) -> pulumi.ResourceHookBinding:
+        """What is done before and after a change of a bridge, and when it fails."""
         return pulumi.ResourceHookBinding(
-            before_create=[look, self.arm],
-            before_update=[look, self.arm],
+            before_create=[self.arm],
+            before_update=[self.arm],
             after_create=[self.confirm],
             after_update=[self.confirm],
             on_error=[self.reverted],
@@ -67,7 +63,7 @@ class Hooks:
 
 
 def hooks(logical: str, site: Site, host: OuterHost) -> Hooks:
-    """Arm, confirm, and say what became of a change that failed.
+    """Look whose it is and arm, confirm, and say what became of a change that failed.
 
     Args:
         logical: name of the host's component.
@@ -75,21 +71,22 @@ def hooks(logical: str, site: Site, host: OuterHost) -> Hooks:
         host: the outer host.
     """
 
-    async def run(step: str, resource: str) -> None:
+    def change(resource: str) -> HostNetwork:
         bridge = resource.removeprefix(f"{logical}-")
-        wanted = HostNetwork(site.machine(host), f"bridge {bridge} of {site.stack_tag}", bridge)
-        await hook_steps.run(step, wanted, site)
+        return HostNetwork(site.machine(host), f"bridge {bridge} of {site.stack_tag}", bridge)
 
     async def arm(args: pulumi.ResourceHookArgs) -> None:
-        await run("arm-network", args.name)
+        wanted = change(args.name)
+        looked = replace(wanted, ownership=ownership.of_bridge(site, host, wanted.bridge))
+        await hook_steps.run("arm-network", looked, site)
 
     async def confirm(args: pulumi.ResourceHookArgs) -> None:
-        await run("confirm-network", args.name)
+        await hook_steps.run("confirm-network", change(args.name), site)
 
     async def failed(args: pulumi.ErrorHookArgs) -> bool:
         """The host may have been cut off: say so, once it is back. Nothing is tried again."""
         try:
-            await run("confirm-network", args.name)
+            await hook_steps.run("confirm-network", change(args.name), site)
         except hook_steps.HookError as error:
             pulumi.log.error(str(error))
         return False

@@ -163,7 +163,7 @@ class HostPrep(pulumi.ComponentResource):
                 *dependencies,
                 removed,
                 provider=self.provider,
-                hooks=hooks.after(ownership.look(logical, self._site, wanted)),
+                hooks=hooks.binding(),
                 ignore_changes=left_alone.BRIDGE,
             ),
         )

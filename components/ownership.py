@@ -35,21 +35,16 @@ def of_guest(site: Site, guest: VmGuest) -> Ownership:
     return Ownership(machines, site.stack, VM, str(guest.vmid), "guest-foreign")
 
 
-def look(logical: str, site: Site, wanted: Ownership) -> pulumi.ResourceHook:
-    """The look right before a change; what is somebody else's is refused."""
+def before_changes(
+    logical: str, site: Site, wanted: Ownership, *before_update: pulumi.ResourceHook
+) -> pulumi.ResourceHookBinding:
+    """Look right before it is made or changed; what is somebody else's is refused."""
 
     async def refuse_foreign(_args: pulumi.ResourceHookArgs) -> None:
         await hook_steps.run("ownership", wanted, site)
 
-    return pulumi.ResourceHook(f"{logical}-ownership", refuse_foreign)
-
-
-def before_changes(
-    logical: str, site: Site, wanted: Ownership, *before_update: pulumi.ResourceHook
-) -> pulumi.ResourceHookBinding:
-    """Look before it is made or changed."""
-    hook = look(logical, site, wanted)
-    return pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook, *before_update])
+    look = pulumi.ResourceHook(f"{logical}-ownership", refuse_foreign)
+    return pulumi.ResourceHookBinding(before_create=[look], before_update=[look, *before_update])
 
 
 def guard(
@@ -62,4 +57,4 @@ def guard(
 ) -> pulumi.Resource:
     """Look before it is deleted: the guard is replaced with the thing, and deleted before it and the others."""
     opts = steps.after(parent, thing, *others, replace_with=[thing])
-    return steps.at_administrator(f"{logical}-guard", "delete-guard", wanted, site.ssh_secrets, opts, removes=True)
+    return steps.at_removal(f"{logical}-guard", "delete-guard", wanted, site.ssh_secrets, opts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from admin import ssh
 from admin.nodes import run_step
+from admin.steps import ownership
 from onnode import desired as on_node
 from onnode.step import Outcome
 
@@ -18,11 +19,14 @@ ARM_S = 120.0
 
 
 async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
-    """Arm for this one change.
+    """Arm for this one change, unless the bridge is somebody else's.
 
     Raises:
+        AdminError: foreign-bridge.
         StepError: why the host could not be armed; nothing has been changed then.
     """
+    if desired.ownership is not None:
+        await ownership.bring_about(desired.ownership, call)
     wanted = on_node.ArmNetwork(desired.change, secrets.token_hex(8))
     async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
         await run_step(connection, "arm-network", wanted, timeout_s=ARM_S)

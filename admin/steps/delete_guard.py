@@ -1,6 +1,7 @@
 """delete-guard: stands before something that the provider made, and is deleted first, after a last look whose it is.
 
-The provider deletes by number or name. Making the guard must not fail: what fails is not recorded, and guards nothing.
+The provider deletes by number or name. Nothing runs when the guard is made: what fails then is not recorded, and guards
+nothing.
 """
 
 from __future__ import annotations
@@ -8,16 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from admin.steps import ownership
-from onnode.step import Outcome
 
 if TYPE_CHECKING:
     from admin.desired import Ownership
     from admin.step import Call
-
-
-async def bring_about(desired: Ownership, _call: Call) -> Outcome:
-    """Be recorded, and nothing else."""
-    return Outcome(changed=False, facts={"kind": desired.kind, "name": desired.name})
+    from onnode.step import Outcome
 
 
 async def remove(desired: Ownership, call: Call) -> Outcome:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import belongings, first_look, marks, members, operations, vanished
-from admin.desired import Machine, Ownership, Secrets
+from admin import belongings, first_look, marks, members, operations, ssh, vanished
+from admin.desired import HostNetwork, Machine, Ownership, Secrets
 from admin.errors import AdminError
 from admin.failures import Failure
 from admin.ssh import Completed
 from admin.step import Call
-from admin.steps import delete_guard, ownership
+from admin.steps import arm_network, delete_guard, ownership
 from tests.unit.admin.test_belongings import HOST, INTERFACES, OURS, THEIRS, entry, guest, look, state
 from tests.unit.admin.test_comparison import Engine
 
@@ -94,6 +94,15 @@ def test_what_is_somebody_elses_is_neither_changed_nor_deleted(
         assert "make down STACK=dev" in refused.value.fix
 
 
+def test_the_network_is_not_armed_for_somebody_elses_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    there(monkeypatch, {"etc/network/interfaces": INTERFACES.replace("#stack-dev", "#mine")})
+    monkeypatch.setattr(ssh, "connect", lambda *_: pytest.fail("the host would be armed"))
+    wanted = HostNetwork(BRIDGE.machines[0], "bridge vmbr1 of stack dev", BRIDGE.name, BRIDGE)
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(arm_network.bring_about(wanted, CALL))
+    assert refused.value.code == "foreign-bridge"
+
+
 @pytest.mark.parametrize(("wanted", "files"), FINE)
 def test_what_is_ours_or_gone_is_let_pass(
     monkeypatch: pytest.MonkeyPatch, wanted: Ownership, files: dict[str, str]
@@ -112,18 +121,12 @@ def test_one_machine_that_can_tell_is_enough_and_none_is_refused(monkeypatch: py
     assert refused.value.code == "command-failed"
 
 
-def test_a_guard_is_recorded_whatever_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails is not recorded, and guards nothing."""
-    there(monkeypatch, guest(101, THEIRS))
-    assert asyncio.run(delete_guard.bring_about(NODE_VM, CALL)).facts == {"kind": "VM", "name": "101"}
-
-
 def recorded_vm() -> dict[str, Any]:
     vm = entry(belongings.VM_TYPE, {"vmId": 101, "nodeName": HOST}, "virtual-api", "proxmox01-vm")
     guard = {
         "type": "command:local:Command",
         "urn": "urn:pulumi:dev::p::command:local:Command::proxmox01-vm-guard",
-        "inputs": {"create": ".venv/bin/python -m admin step delete-guard"},
+        "inputs": {"delete": ".venv/bin/python -m admin step delete-guard --delete"},
         "dependencies": [vm["urn"]],
     }
     return state(vm, guard)

@@ -568,7 +568,7 @@ def test_every_change_of_an_outer_hosts_network_is_armed_and_confirmed(dev: Reco
     bridges = dev.of_type("proxmoxve:network/linux/bridge:Bridge")
     assert len(bridges) > 1
     for bridge in bridges:
-        arm, confirm = [f"{bridge.name}-ownership", "virtual-network-arm"], ["virtual-network-confirm"]
+        arm, confirm = ["virtual-network-arm"], ["virtual-network-confirm"]
         assert bridge.hooks == {
             "beforeCreate": arm,
             "beforeUpdate": arm,

@@ -38,6 +38,8 @@ LOCK_ATTEMPTS = 10
 POLL_SECONDS = 0.25
 # How old the copy of the shared tree may be that a node falls back to; copying costs processor time on every node.
 REPLICA_SECONDS = 1.0
+# pmxcfs takes the library's defaults: for so long a node may see a file as it was before another node changed it.
+KERNEL_REMEMBERS_SECONDS = 1.0
 _FUSE_DEVICE = Path("/dev/fuse")
 _FUSE_DEVICE_NUMBER = os.makedev(10, 229)
 _PR_SET_NAME = 15
@@ -173,8 +175,8 @@ class Daemon:
             hard_remove=True,
             # A program that wrote below the mount point while pmxcfs was down shall not keep it down.
             nonempty=True,
-            attr_timeout=0,
-            entry_timeout=0,
+            attr_timeout=machine.scaled(KERNEL_REMEMBERS_SECONDS),
+            entry_timeout=machine.scaled(KERNEL_REMEMBERS_SECONDS),
             negative_timeout=0,
         )
         self._stop.set()
