@@ -134,7 +134,8 @@ def _join(machine: Machine, desired: JoinCluster) -> None:
     machine.note(result.text)
     if f"successfully added node '{desired.node}' to cluster" in result.out:
         formation.wait_for_quorum(machine, desired.timeout_s)
-        formation.wait_for_api(machine, workers)
+        formation.end_old_workers(machine, workers)
+        formation.wait_for_api(machine)
         return
     if membership.observe(machine).conf is None:
         way_in.close(machine)
