@@ -15,7 +15,6 @@ from admin.errors import AdminError
 from admin.interrupted import IDS
 from admin.outer_vms import VM_TYPE
 from components.config.model import ExistingNode, NestedNode, VmGuest
-from onnode.pve import stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,7 +105,7 @@ def wanted(description: Description) -> list[Wanted]:
             if bridge.managed
         ]
         if host.installer.url:
-            image = f"{stack_tag(description.stack)}-{host.installer.url.rpartition('/')[2]}"
+            image = marks.image_name(description.stack, host.name, host.installer.url)
             found.append(_on_host(host.name, marks.IMAGE, image, FILE_TYPE, f"{host.name}-installer"))
     found += [
         _on_host(node.host, marks.VM, str(node.vmid), VM_TYPE, f"{node.name}-vm")

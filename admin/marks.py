@@ -284,6 +284,15 @@ def bridges(text: str, node: str, stack: str) -> list[Thing]:
     ]
 
 
+def image_name(stack: str, host: str, url: str) -> str:
+    """The name of an outer host's installer image; pure.
+
+    The stack's own, so that replacing a leftover of a killed run can never hit somebody else's file, and the host's own: hosts
+    may share the storage, and each deletes its image when it goes.
+    """
+    return f"{stack_tag(stack)}-{host}-{url.rpartition('/')[2]}"
+
+
 def image_files(names: Iterable[str], node: str, stack: str) -> list[Thing]:
     """The installer images whose name is the stack's own; pure."""
     own = f"{stack_tag(stack)}-"

@@ -8,13 +8,13 @@ back (step `journal`, the only one with a deletion).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import CheckCertificate
+from admin.marks import image_name
 from components import guarded_network, left_alone, ownership, steps
 from components.config.model import NestedNode
 from components.recorded import HOST
@@ -185,8 +185,7 @@ class HostPrep(pulumi.ComponentResource):
         source = self._host.installer
         if source.path:
             return source.path, []
-        # A name of this stack's own: replacing a leftover of a killed run can never hit somebody else's file.
-        file_name = f"{self._site.stack_tag}-{PurePosixPath(source.url or '').name}"
+        file_name = image_name(self._site.stack, self._host.name, source.url or "")
         iso = proxmoxve.download.File(
             f"{self._logical}-installer",
             node_name=self._host.name,

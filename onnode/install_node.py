@@ -69,9 +69,13 @@ class Observed:
         return " ".join([values.get("smbios1", ""), values.get("meta", "")]).strip()
 
 
-def volume(desired: InstallNode) -> str:
-    """The node's own installation CD, as a volume of Proxmox VE."""
-    return f"{desired.iso_storage}:iso/nested-pve-ha-{desired.stack}-{desired.vmid}.iso"
+def volume(machine: Machine, desired: InstallNode) -> str:
+    """The node's own installation CD, as a volume of Proxmox VE.
+
+    With the host's name: several hosts may share the storage, and vmids are a host's own.
+    """
+    host = membership.hostname(machine)
+    return f"{desired.iso_storage}:iso/nested-pve-ha-{desired.stack}-{host}-{desired.vmid}.iso"
 
 
 def digest(desired: InstallNode) -> str:
@@ -212,7 +216,8 @@ def act(machine: Machine, desired: InstallNode, action: Action) -> None:
         _build(machine, desired)
     elif action.do == "boot-from-cd":
         machine.check(
-            ["qm", "set", vmid, "--ide2", f"{volume(desired)},media=cdrom", "--boot", DISK_THEN_CD], timeout_s=VM_S
+            ["qm", "set", vmid, "--ide2", f"{volume(machine, desired)},media=cdrom", "--boot", DISK_THEN_CD],
+            timeout_s=VM_S,
         )
         machine.check(["qm", "stop", vmid], timeout_s=VM_S)
         machine.check(["qm", "start", vmid], timeout_s=VM_S)
@@ -269,7 +274,7 @@ def _validate(machine: Machine, desired: InstallNode) -> None:
 
 
 def _build(machine: Machine, desired: InstallNode) -> None:
-    path = machine.check(["pvesm", "path", volume(desired)]).strip()
+    path = machine.check(["pvesm", "path", volume(machine, desired)]).strip()
     _refuse_foreign_image(machine, desired, path)
     _save(machine, desired, Record(Observed(_config(machine, desired.vmid)).identity, digest(desired), path))
     machine.remove(path)

@@ -91,7 +91,7 @@ def an_answer_that_the_installer_would_refuse_is_named_and_never_attached(world:
         config = shell(world, f"qm config {vmid}")
         assert "scsi0:" in config
         assert ":iso/" not in config
-    assert shell(world, "ls /var/lib/vz/template/iso").split() == ["stack-twonode-proxmox-ve_9.1-1.iso"]
+    assert shell(world, "ls /var/lib/vz/template/iso").split() == ["stack-twonode-virtual-proxmox-ve_9.1-1.iso"]
 
 
 def a_node_that_never_comes_up_is_named_in_bounded_time(world: BadWorld) -> None:

@@ -115,7 +115,7 @@ def test_up_with_refresh_changes_nothing(cluster: LabProject) -> None:
 def test_installer_isos_with_secrets_are_gone(cluster: LabProject) -> None:
     outer = "192.168.0.180"
     isos = cluster.ssh(outer, "ls /var/lib/vz/template/iso").output.split()
-    assert isos == ["stack-dev-proxmox-ve_9.1-1.iso"]  # the installer itself is the positive control
+    assert isos == ["stack-dev-virtual-proxmox-ve_9.1-1.iso"]  # the installer itself is the positive control
     for vmid in (101, 102, 103):
         config = cluster.ssh(outer, f"qm config {vmid}").output
         assert "scsi0:" in config

@@ -13,11 +13,12 @@ from onnode import install_node, kernel, prepare_node, verify_node, vm_power
 from onnode.desired import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
 from onnode.errors import StepError
 from onnode.machine import Result
-from tests.support.fake_machine import hangs
+from onnode.step import Action
+from tests.support.fake_machine import FakeMachine, hangs
 from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
 
 if TYPE_CHECKING:
-    from tests.support.fake_machine import FakeMachine
+    from pathlib import Path
 
 INSTALL = InstallNode(
     stack="dev",
@@ -36,7 +37,7 @@ INSTALL = InstallNode(
 )
 CONF = "/etc/pve/nodes/virtual/qemu-server/101.conf"
 CONF_TEXT = "boot: order=scsi0\nname: proxmox01\nsmbios1: uuid=1\ntags: nested-pve-ha;stack-dev\n"
-ISO = "/var/lib/vz/template/iso/nested-pve-ha-dev-101.iso"
+ISO = "/var/lib/vz/template/iso/nested-pve-ha-dev-virtual-101.iso"
 
 
 class OuterHost:
@@ -108,6 +109,21 @@ class OuterHost:
 @pytest.fixture
 def host(machine: FakeMachine) -> OuterHost:
     return OuterHost(machine)
+
+
+def _sharing(root: Path, shared: Path) -> FakeMachine:
+    """An outer host of the name of its directory, whose images are where others have theirs, too."""
+    machine = FakeMachine(root)
+    machine.write("/proc/sys/kernel/hostname", f"{root.name}\n")
+    machine.write(CONF.replace("virtual", root.name), CONF_TEXT)
+    machine.path("/shared").symlink_to(shared)
+
+    def build(arguments: list[str], _stdin: str) -> str:
+        machine.write(arguments[arguments.index("--output") + 1], "image")
+        return ""
+
+    machine.programs |= {"pvesm": lambda arguments, _stdin: f"/shared/{arguments[1].rpartition('/')[2]}\n", "sh": build}
+    return machine
 
 
 class TestInstallNode:
@@ -268,6 +284,17 @@ class TestInstallNode:
         install_node.forget(machine, "dev", 101)
         assert machine.read(ISO) is None
         assert install_node.recorded(machine, "dev") == []
+
+    def test_hosts_that_share_a_storage_have_images_of_their_own(self, tmp_path: Path) -> None:
+        """The vmids are each host's own, so that both have a VM 101; what one removes was the other's."""
+        shared = tmp_path / "shared"
+        shared.mkdir()
+        hosts = [_sharing(tmp_path / name, shared) for name in ("virtual", "virtual2")]
+        for machine in hosts:
+            install_node.act(machine, INSTALL, Action("build", INSTALL.name))
+        assert len(list(shared.iterdir())) == 2
+        install_node.forget(hosts[0], "dev", 101)
+        assert [path.name for path in shared.iterdir()] == ["nested-pve-ha-dev-virtual2-101.iso"]
 
     def test_the_same_vm_excludes_itself_only(self) -> None:
         assert install_node.STEP.scope(INSTALL) == "vm-101"
