@@ -116,12 +116,23 @@ class HostNetwork:
 
 
 @dataclass(frozen=True)
-class FurtherDisks:
-    """Step ``further-disks``: a VM whose disks are about to be changed has no others."""
+class Card:
+    """A network card as the program gives it: what it does not give is None."""
 
-    machine: Machine
+    bridge: str | None
+    mac: str | None
+
+
+@dataclass(frozen=True)
+class FurtherDevices:
+    """Step ``further-devices``: a VM whose cards or disks are about to be changed has no others."""
+
+    machines: list[Machine]  # any of them can tell
+    where: str  # its devices are changed by hand
     vmid: int
-    disks: dict[str, float]  # described: size in GiB by name
+    cards: list[Card] | None  # the new ones; None when they do not change
+    ours: list[str]  # MAC addresses of those that were described before, and may go
+    disks: dict[str, float]  # where one changes: size in GiB by name
 
 
 @dataclass(frozen=True)
@@ -300,7 +311,7 @@ STEPS: dict[str, type[Any]] = {
     "confirm-network": HostNetwork,
     "claim": Claim,
     "ownership": Ownership,
-    "further-disks": FurtherDisks,
+    "further-devices": FurtherDevices,
     "delete-guard": Ownership,
     "link-preflight": LinkPreflight,
     "create-cluster": CreateCluster,

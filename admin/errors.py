@@ -133,8 +133,8 @@ CODES: dict[str, Code] = {
         "give the guest another vmid in the configuration; a foreign guest is never touched",
     ),
     "device-not-described": Code(
-        "A change of a VM would take away a disk or network card that somebody added by hand.",
-        "describe it in the stack file, or take it away for the change; nothing was changed",
+        "A change of a VM's described network cards or disk would take away what somebody added to it by hand.",
+        "take the card away for the change, and put it back after it; grow the disk by hand; the message has the commands",
     ),
     "ha-foreign": Code(
         "An HA resource, rule or group of a described name is there, and this stack did not make it.",

@@ -14,10 +14,12 @@ from admin import (
     changeover,
     dead_nodes,
     description,
+    devices_at_risk,
     engine,
     environment,
     failures,
     first_look,
+    further_devices,
     images,
     interrupted,
     lab_instance,
@@ -35,7 +37,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import record
-from admin.drift.kinds import REFUSED, SILENT
+from admin.drift.kinds import ADDED, ADDED_CARD, REFUSED, SILENT
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -43,7 +45,7 @@ from admin.narration import Narrator, err, out, stage, summary
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from admin.description import Description
     from admin.drift.model import Drift
@@ -113,7 +115,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         place = _to_be_done_again(place, found)
     if targets := record.before_the_refresh(place.state, found):
         place = _access_put_back(place, targets, yes=yes)
-    refresh = REFRESH if place.has_resources else ()
+    place, refresh = _refreshed(place, found)
     if not yes:
         with stage("Preview"):
             planned = _judged(place, "preview", *refresh)
@@ -124,6 +126,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     with stage("Run"):
         run = _made(place, refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
+    _without_added_cards(place, found)
     return Result(bool(run.changed), [one for one in found if one.kind in (REFUSED, SILENT)])
 
 
@@ -148,16 +151,39 @@ def _made(place: Place, refresh: Sequence[str], on_event: Callable[[Event], None
         raise
 
 
+def _refreshed(place: Place, found: Collection[Drift]) -> tuple[Place, Sequence[str]]:
+    """The arguments with which a run refreshes; or, where users added cards to VMs, the place after a refresh.
+
+    A refresh records these cards, and a run that goes on from there takes them away.
+    """
+    refresh = REFRESH if place.has_resources else ()
+    if not any(one.kind == ADDED_CARD for one in found):
+        return place, refresh
+    with stage("Refresh"):
+        _run(place, "refresh", "--yes", "--skip-preview", "--run-program")
+        return _without_added_cards(place, found), ()
+
+
+def _without_added_cards(place: Place, found: Collection[Drift]) -> Place:
+    """Take out of the record which cards users added: the next update leaves them alone, also that of plain `pulumi`."""
+    if not any(one.kind == ADDED_CARD for one in found):
+        return place
+    state = place.engine.export() or _EMPTY
+    without = further_devices.forgotten(state)
+    return replace(place, state=state if without == state else _recorded(place.engine, state, without))
+
+
 def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
     """Tell what drifted, and record it, so that the engine shows it and runs exactly these steps."""
     _tell_of_drift(found)
+    devices_at_risk.refuse(place.description.config, place.state, found)
     state = record.marked(place.state, found)
     return place if state == place.state else replace(place, state=_recorded(place.engine, place.state, state))
 
 
 def _tell_of_drift(found: Sequence[Drift]) -> None:
     for one in found:
-        kind = "not looked at" if one.kind == SILENT else "drifted"
+        kind = "not looked at" if one.kind == SILENT else "left as it is" if one.kind in ADDED else "drifted"
         out.print(f"  {kind}: {one.where}: {one.what}", markup=False, soft_wrap=True)
 
 
@@ -225,15 +251,18 @@ def _preview_of_drift(place: Place) -> None:
         seen = first_look.look(place.description, place.state, all_hosts=False)
         found = seen.drifted_of(place.state)
         _tell_of_drift(found)
+        devices_at_risk.refuse(place.description.config, place.state, found)
     place = _trusting(place, seen.trusted)
     state = record.marked(moved_vms.follow(place.description, place.state, seen.looks)[0], found)
     # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
-    refresh = REFRESH if place.has_resources and not record.before_the_refresh(state, found) else ()
-    if refresh:
+    refreshes = place.has_resources and not record.before_the_refresh(state, found)
+    if refreshes:
         with stage("Guests"):
             _let_guests_settle(place, seen)
     with scratch(place.engine, state) as copied:
-        _previewed(Place(place.description, copied, state), *refresh)
+        place = Place(place.description, copied, state)
+        place, refresh = _refreshed(place, found) if refreshes else (place, ())
+        _previewed(place, *refresh)
 
 
 def down(stack: str, *, yes: bool) -> None:

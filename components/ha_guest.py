@@ -159,13 +159,14 @@ class HaGuest(pulumi.ComponentResource):
 
     def _clone(self, guest: VmGuest, template: GuestTemplate, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         source, logical = template.config, f"{self._logical}-vm"
-        stay = devices.cards_stay(logical, "the node that it is on", lambda _bridge, _mac: False)
+        wanted = ownership.of_guest(self._site, guest)
+        stay = devices.stay(logical, self._site, wanted.machines, "the node that it is on", disks=False)
         opts = self._options(
             template.made,
             *self._cluster.ready,
             *before,
             provider=self._cluster.provider,
-            hooks=ownership.before_changes(logical, self._site, ownership.of_guest(self._site, guest), stay),
+            hooks=ownership.before_changes(logical, self._site, wanted, stay),
             # HA decides where it runs and whether; a replaced or moved-back guest would be an outage.
             ignore_changes=left_alone.GUEST,
         )

@@ -78,17 +78,14 @@ class NestedPveNode(pulumi.ComponentResource):
         self, node: NestedNode, host: OuterHost, prepared: HostPrep, after: Sequence[pulumi.Resource]
     ) -> proxmoxve.VmLegacy:
         logical, wanted = f"{self._logical}-vm", ownership.of_node(self._site, host, node)
-        stay = [
-            devices.cards_stay(logical, host.name, lambda bridge, mac: mac == topology.mac_address(node, bridge)),
-            devices.disks_stay(logical, self._site, host),
-        ]
+        stay = devices.stay(logical, self._site, wanted.machines, host.name, disks=True)
         opts = steps.after(
             self,
             *after,
             *prepared.vm_ready,
             provider=prepared.provider,
             protect=self._site.config.protect_nodes,
-            hooks=ownership.before_changes(logical, self._site, wanted, *stay),
+            hooks=ownership.before_changes(logical, self._site, wanted, stay),
             ignore_changes=left_alone.NODE,
         )
         return proxmoxve.VmLegacy(

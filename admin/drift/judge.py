@@ -50,6 +50,8 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
     if trusted and speaker is not None:
         found += _guests(asked, answers[speaker].files)
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
+    of_cluster = answers[speaker].files if trusted and speaker is not None else None
+    found += _added(asked, _files_of(hosts, answers), of_cluster)
     return found
 
 
@@ -154,3 +156,15 @@ def _provided(
         files = hosts.get(str(node)) if outer else cluster
         if files is not None and (other := provided.differs(resource, files)):
             yield Drift(resource["urn"], str(node) if outer else "cluster", other.what, other.kind, other.next)
+
+
+def _added(
+    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
+) -> Iterator[Drift]:
+    """What users put into VMs; what an outer host has of it needs no cluster that works."""
+    for resource in asked.provided:
+        inputs = resource.get("inputs") or {}
+        node = str(inputs.get("nodeName"))
+        files = hosts.get(node, cluster if inputs.get("clone") else None)
+        for one in provided.added(resource, files or {}):
+            yield Drift(resource["urn"], node if node in hosts else "cluster", one.what, one.kind)

@@ -38,6 +38,11 @@ def differs(resource: Mapping[str, Any], files: Files) -> Difference | None:
     return judge(resource["inputs"], files) if judge else None
 
 
+def added(resource: Mapping[str, Any], files: Files) -> list[Difference]:
+    """What a user put into a VM, and what stays."""
+    return virtual_machine.added(resource["inputs"], files) if resource["type"] == VM else []
+
+
 def _section(file: str, kind: str, name: str) -> dict[str, str] | None:
     return next((found.values for found in parse_sections(file) if (found.type, found.id) == (kind, name)), None)
 

@@ -6,8 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from admin import further_devices
 from admin.drift.comparing import Difference, compare, text
-from admin.drift.kinds import REFUSED
+from admin.drift.kinds import ADDED_CARD, ADDED_DISK, REFUSED
+from admin.further_devices import CARD, card_parts
 from onnode.pve import gib, parse_guest_config, split_tags
 
 if TYPE_CHECKING:
@@ -17,13 +19,12 @@ Values = dict[str, str]
 Wanted = dict[str, str | None]
 # What Proxmox VE takes where its file says nothing.
 DEFAULTS = {"onboot": "0", "agent": "0", "firewall": "0", "template": "0"}
-CARD = re.compile(r"net\d+")
 
 
 def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
     """What is otherwise than recorded."""
     vmid = int(inputs["vmId"])
-    path = next((path for path in files if path.endswith(f"/qemu-server/{vmid}.conf")), None)
+    path = _path(inputs, files)
     if path is None:
         return Difference(f"VM {vmid} is not in /etc/pve")
     live = parse_guest_config(files[path]).values
@@ -32,8 +33,6 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     grown = [] if cloned else [told for disk in disks if (told := _grown(disk, live))]
     if grown:
         return Difference(f"{path}: VM {vmid}: {'; '.join(grown)}", REFUSED, GROWN)
-    if added := _added(inputs, live):
-        return Difference(f"{path}: VM {vmid}: {'; '.join(added)}", REFUSED, ADDED)
     found, wanted = _settings(inputs, live, cloned=cloned)
     for each_found, each_wanted in ((_cards(inputs, live)), *([] if cloned else [_disks(disks, live)])):
         found |= each_found
@@ -47,22 +46,26 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
 
 MARK = "without its mark it is taken for somebody else's: put the tags {} back on it"
 GROWN = "a disk cannot be made smaller: put its size into the stack file (diskGib)"
-ADDED = "describe the card in the stack file, or take it away by hand: a run would take it away, and is refused"
 
 
-def _added(inputs: Mapping[str, Any], live: Values) -> list[str]:
-    """The network cards beyond the recorded ones: a user's, which no run takes away (device-not-described)."""
-    devices = inputs.get("networkDevices")
-    if devices is None:
+def added(inputs: Mapping[str, Any], files: Mapping[str, str]) -> list[Difference]:
+    """The network cards and disks that a user added; they stay. Those of a clone's disks are nobody's business."""
+    path = _path(inputs, files)
+    if path is None:
         return []
-    ours = {f"net{number}" for number in range(len(devices))}
-    macs = {str(device.get("macAddress") or "").upper() for device in devices}
-    cards = {key: _card(value) for key, value in sorted(live.items()) if CARD.fullmatch(key) and key not in ours}
+    live = parse_guest_config(files[path]).values
+    cards = further_devices.cards(further_devices.given_cards(inputs), live)
+    described = {str(disk["interface"]) for disk in inputs.get("disks") or []}
+    disks = {} if inputs.get("clone") else further_devices.disks(described, live)
     return [
-        f"{key} {card['mac']} on {card.get('bridge', '?')} is not described"
-        for key, card in cards.items()
-        if card["mac"] not in macs
+        Difference(f"{key} {value}", kind)
+        for kind, devices in ((ADDED_CARD, cards), (ADDED_DISK, disks))
+        for key, value in devices.items()
     ]
+
+
+def _path(inputs: Mapping[str, Any], files: Mapping[str, str]) -> str | None:
+    return next((path for path in files if path.endswith(f"/qemu-server/{int(inputs['vmId'])}.conf")), None)
 
 
 def _settings(inputs: Mapping[str, Any], live: Values, *, cloned: bool) -> tuple[Values, Wanted]:
@@ -100,9 +103,10 @@ def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
     wanted: Wanted = {}
     if devices is None:
         return found, wanted
+    users = further_devices.cards(further_devices.given_cards(inputs), live)
     for key, value in live.items():
-        if CARD.fullmatch(key):
-            found |= {f"{key} {name}": part for name, part in _card(value).items()}
+        if CARD.fullmatch(key) and key not in users:
+            found |= {f"{key} {name}": part for name, part in card_parts(value).items()}
     for number, device in enumerate(devices):
         mac = device.get("macAddress")
         mtu = device.get("mtu")
@@ -118,13 +122,6 @@ def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
     for key in sorted({name.split()[0] for name in found} - known):
         wanted[f"{key} bridge"] = ""
     return found, wanted
-
-
-def _card(value: str) -> Values:
-    """A network card, `virtio=BC:24:11:…,bridge=vmbr0,firewall=1`; the first part is its model."""
-    model, *rest = value.split(",")
-    name, _, mac = model.partition("=")
-    return {"model": name, "mac": mac.upper(), **dict(part.split("=", 1) for part in rest if "=" in part)}
 
 
 def _disks(disks: Iterable[Mapping[str, Any]], live: Values) -> tuple[Values, Wanted]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import formation
-from admin.drift.kinds import MEMBERSHIP, REFUSED
+from admin.drift.kinds import ADDED, MEMBERSHIP, REFUSED
 from admin.drift.kinds import SILENT as NOT_TOLD
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
@@ -53,7 +53,7 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     return [
         Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (REFUSED, NOT_TOLD) else UP))
         for one in drifted
-        if not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
+        if one.kind not in ADDED and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
     ]
 
 

@@ -168,8 +168,8 @@ class Workspace:
         self.write_program(program, values)
         return self.finish(self.start("preview"))
 
-    def refresh(self) -> Run:
-        return self.finish(self.start("refresh", "--yes", "--skip-preview"))
+    def refresh(self, *arguments: str) -> Run:
+        return self.finish(self.start("refresh", "--yes", "--skip-preview", *arguments))
 
     def destroy(self) -> Run:
         return self.finish(self.start("destroy", "--yes", "--skip-preview"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from admin.drift import images, judge, look, plan, provided, record
-from admin.drift.kinds import ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
+from admin.drift.kinds import ADDED_CARD, ADDED_DISK, ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
 from admin.drift.look import Answer
 from admin.drift.model import Drift
 from admin.status.model import Finding
@@ -268,6 +268,24 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "line", "told"),
+    [
+        (provided.VM, "net2: e1000=BC:24:11:00:00:04,bridge=vmbr7,tag=5", ADDED_CARD),
+        (provided.VM, "net9: virtio=BC:24:11:00:00:04,bridge=vmbr0", ADDED_CARD),
+        (provided.VM, "scsi1: tank:vm-101-disk-1,size=4G", ADDED_DISK),
+        ("guest", "net3: virtio=BC:24:11:00:00:04,bridge=vmbr0", ADDED_CARD),
+    ],
+)
+def test_what_a_user_put_into_a_vm_is_no_drift_and_no_finding(kind: str, line: str, told: str) -> None:
+    files = {path: f"{text}{line}\n" if path.endswith(".conf") else text for path, text in FILES.items()}
+    asked = plan.Plan(provided=[{**provided_resource(kind)}])
+    asked.provided[0]["inputs"] = {**RESOURCES[kind], "nodeName": "virtual"}
+    found = judge.drift(asked, {"virtual": Answer(files=files)}, None, ["virtual"])
+    assert found == [Drift(f"urn::{kind}", "virtual", line.replace(": ", " ", 1), told)]
+    assert behind_ones_back("dev", found, []) == []
+
+
+@pytest.mark.parametrize(
     ("kind", "old", "new", "told"),
     [
         (provided.HA_RULE, "a:2", "a:1", "/etc/pve/ha/rules.cfg: HA rule vm01-placement: nodes a:1,b:1, not a:2,b:1"),
@@ -288,12 +306,6 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
         (provided.VM, ":00:02", ":00:03", "VM 101: net1 mac BC:24:11:00:00:03, not BC:24:11:00:00:02"),
         (provided.VM, ",mtu=1", "", "VM 101: net1 mtu not set, not 1"),
         (provided.VM, "bridge=vmbr0", "bridge=vmbr0,firewall=1", "VM 101: net0 firewall 1, not 0"),
-        (
-            provided.VM,
-            "onboot",
-            "net2: e1000=BC:24:11:00:00:04,bridge=vmbr0\nonboot",
-            "VM 101: net2 BC:24:11:00:00:04 on vmbr0 is not",
-        ),
         (provided.VM, "net0: virtio", "net7: virtio", "VM 101: net0 bridge not set, not vmbr0"),
         (provided.VM, "order=scsi0", "order=net0;scsi0", "VM 101: boot order=net0;scsi0, not order=scsi0"),
         (provided.VM, "local-lvm:", "slow:", "VM 101: scsi0 on slow, not local-lvm"),

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from admin import members
-from admin.desired import FurtherDisks, Machine, Secrets
+from admin.desired import Card, FurtherDevices, Machine, Secrets
 from admin.errors import AdminError
 from admin.ssh import Completed
 from admin.step import Call
-from admin.steps import further_disks
+from admin.steps import further_devices
 from components import devices
 
 if TYPE_CHECKING:
@@ -38,58 +37,105 @@ class Host:
         return Completed(0, self.files[command.removeprefix("cat ")], "")
 
 
-NONE: dict[str, Any] = {"enabled": False}
+def card(mac: str | None, bridge: str = "vmbr0", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+    return {"bridge": bridge, "model": "virtio", **({"macAddress": mac} if mac else {}), **more}
 
 
-def card(mac: str, bridge: str = "vmbr0") -> dict[str, Any]:
-    return {"bridge": bridge, "macAddress": mac}
+def live(*cards: str) -> str:
+    return "name: proxmox01\nscsi0: local-lvm:vm-101-disk-0,size=32G\nide2: none,media=cdrom\n" + "".join(
+        f"{text}\n" for text in cards
+    )
 
 
-def vm(*cards: dict[str, Any], disks: tuple[dict[str, Any], ...] = (DISK,)) -> dict[str, Any]:
-    return {"vmId": 101, "name": "proxmox01", "networkDevices": list(cards), "disks": list(disks)}
+def wanted(*cards: tuple[str | None, str], ours: tuple[str, ...] = (), **more: Any) -> FurtherDevices:  # noqa: ANN401
+    there = [Machine("virtual", "192.168.0.180", "ssh-ed25519 AAAA")]
+    return FurtherDevices(there, "virtual", 101, [Card(bridge, mac) for mac, bridge in cards], list(ours), **more)
 
 
-NODE = (card(MANAGEMENT), card(LINK, "vmbr1"))
-GUEST = ({"bridge": "vmbr0", "model": "virtio"},)
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
-    "nothing is new": (vm(*NODE), vm(*NODE), []),
-    "a further card": (vm(*NODE), vm(*NODE, card(THEIRS)), ["net2"]),
-    "a further card after a gap": (vm(*NODE), vm(*NODE, NONE, card(THEIRS)), ["net3"]),
-    "two, in the order of their numbers": (vm(*NODE), vm(*NODE, card(THEIRS), card(THEIRS[:-1])), ["net2", "net3"]),
-    "a described card takes the place": (vm(*NODE, card(OWN, "vmbr2")), vm(*NODE, card(THEIRS)), ["net2"]),
-    "a network that is no longer described": (vm(*NODE), vm(*NODE, card(OWN, "vmbr2")), []),
-    "ours with another address is put right": (vm(*NODE), vm(NODE[0], card(THEIRS, "vmbr1")), []),
-    "ours on another bridge is put right": (vm(*NODE), vm(NODE[0], card(LINK.lower(), "vmbr7")), []),
-    "ours is gone": (vm(*NODE), vm(NODE[0]), []),
-    "a guest's only card, whose address Proxmox VE chose": (vm(*GUEST), vm(card(THEIRS, "vmbr7")), []),
-    "a guest's second card": (vm(*GUEST), vm(card(LINK), card(THEIRS)), ["net1"]),
-    "nothing is known": ({"vmId": 101}, {}, []),
+NET0, NET1 = f"net0: virtio={MANAGEMENT},bridge=vmbr0", f"net1: virtio={LINK},bridge=vmbr1,mtu=1"
+NODE = ((MANAGEMENT, "vmbr0"), (LINK, "vmbr1"))
+GUEST = ((None, "vmbr0"),)
+OF_USER = f"virtio={THEIRS},bridge=vmbr0,tag=30"
+# The cards that an update gives, the addresses that were described before it, the VM's file, and what would be lost.
+CASES: dict[str, tuple[tuple[tuple[str | None, str], ...], tuple[str, ...], str, list[str]]] = {
+    "nothing is new": (NODE, (), live(NET0, NET1), []),
+    "a further card": (NODE, (), live(NET0, NET1, f"net2: {OF_USER}"), ["net2"]),
+    "a further card after a gap": (NODE, (), live(NET0, NET1, f"net10: {OF_USER}"), ["net10"]),
+    "two, in the order of their numbers": (
+        NODE,
+        (),
+        live(NET0, NET1, f"net10: {OF_USER}", f"net2: {OF_USER}"),
+        ["net2", "net10"],
+    ),
+    "a described card takes the place": ((*NODE, (OWN, "vmbr2")), (), live(NET0, NET1, f"net2: {OF_USER}"), ["net2"]),
+    "a network that is no longer described": (NODE, (OWN,), live(NET0, NET1, f"net2: virtio={OWN},bridge=vmbr2"), []),
+    "ours with another address is put right": (NODE, (), live(NET0, f"net1: virtio={THEIRS},bridge=vmbr1"), []),
+    "ours on another bridge is put right": (NODE, (), live(NET0, f"net1: virtio={LINK.lower()},bridge=vmbr7"), []),
+    "ours is gone": (NODE, (), live(NET0), []),
+    "a guest's only card, whose address Proxmox VE chose": (GUEST, (), live(f"net0: virtio={THEIRS},bridge=vmbr7"), []),
+    "a guest's second card": (GUEST, (), live(NET0, f"net1: {OF_USER}"), ["net1"]),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_an_update_would_take_away(case: str) -> None:
-    new, old, lost = CASES[case]
-    assert list(devices.cards_taken_away(new, old, lambda _bridge, mac: mac == OWN)) == lost
+def test_what_an_update_of_the_cards_would_take_away(case: str) -> None:
+    cards, ours, config, lost = CASES[case]
+    if not lost:
+        further_devices.refuse_further(wanted(*cards, ours=ours, disks={}), config)
+        return
+    with pytest.raises(AdminError) as refused:
+        further_devices.refuse_further(wanted(*cards, ours=ours, disks={}), config)
+    assert [part.split()[2] for part in str(refused.value.observed).split("; ")] == lost
 
 
-def test_the_refusal_names_the_cards_and_the_way_out() -> None:
-    lost = devices.cards_taken_away(vm(*NODE), vm(*NODE, card(THEIRS)), lambda _bridge, _mac: False)
-    told = devices.refusal(vm(*NODE), lost, "virtual").render()
-    assert told.startswith("error[device-not-described]: the change of VM 101 (proxmox01) would take away")
-    assert f"observed: net2 {THEIRS} on vmbr0\n" in told
-    assert re.search(r"next: describe the card .*`qm set 101 --delete net2` on virtual", told)
+def test_the_refusal_names_the_card_and_the_commands_that_take_it_away_and_put_it_back() -> None:
+    with pytest.raises(AdminError) as refused:
+        further_devices.refuse_further(wanted(*NODE, (OWN, "vmbr2"), disks={}), live(NET0, NET1, f"net2: {OF_USER}"))
+    told = refused.value.render()
+    assert told.startswith("error[device-not-described]: the change of a VM's described cards or disk would take away")
+    assert f"observed: VM 101: net2 {OF_USER}\n" in told
+    assert (
+        f"`qm set 101 --delete net2` on virtual, then run the same command again, and put the card back: `qm set 101 --net3 '{OF_USER}'`"
+        in told
+    )
+
+
+def inputs(*cards: dict[str, Any], disks: tuple[dict[str, Any], ...] = (DISK,)) -> dict[str, Any]:
+    return {"vmId": 101.0, "name": "proxmox01", "networkDevices": list(cards), "disks": list(disks)}
+
+
+RECORDED = card(MANAGEMENT, firewall=False, enabled=True, mtu=0, queues=0, rateLimit=0, trunks="", vlanId=0)
+NO_CARD = dict.fromkeys(RECORDED)
+
+
+@pytest.mark.parametrize(
+    ("given", "there", "change"),
+    [
+        ([card(MANAGEMENT.lower())], [RECORDED], False),
+        ([card(None)], [RECORDED], False),
+        ([card(LINK)], [RECORDED], True),
+        ([card(MANAGEMENT, "vmbr1")], [RECORDED], True),
+        ([card(MANAGEMENT, mtu=1.0)], [RECORDED], True),
+        ([card(MANAGEMENT)], [{**RECORDED, "vlanId": 5}], True),
+        ([card(MANAGEMENT)], [RECORDED, NO_CARD, RECORDED], True),
+        ([card(MANAGEMENT), card(LINK)], [RECORDED], True),
+    ],
+)
+def test_only_where_the_cards_are_written_others_are_looked_for(
+    given: list[dict[str, Any]], there: list[dict[str, Any]], *, change: bool
+) -> None:
+    assert devices.cards_change(inputs(*given), inputs(*there)) is change
 
 
 @pytest.mark.parametrize("changed", [{"size": 40.0}, {"datastoreId": "fast"}])
 def test_only_where_a_described_disk_changes_are_others_looked_for(changed: dict[str, Any]) -> None:
-    assert devices.disks_that_change(vm(), vm()) == {}
+    assert devices.disks_that_change(inputs(), inputs()) == {}
     new = {**DISK, **changed}
-    assert devices.disks_that_change(vm(disks=(new,)), vm()) == {"scsi0": new["size"]}
+    assert devices.disks_that_change(inputs(disks=(new,)), inputs()) == {"scsi0": new["size"]}
 
 
-def test_the_look_at_the_disks_reads_the_vms_file_on_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {CONFIG: "scsi0: a:1,size=32G\n"}
+def test_the_look_reads_the_vms_file_on_a_machine_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {CONFIG: live(NET0, NET1)}
 
     @asynccontextmanager
     async def connections(machines: list[Machine], *_: object) -> AsyncIterator[dict[str, Host]]:
@@ -97,23 +143,12 @@ def test_the_look_at_the_disks_reads_the_vms_file_on_its_host(monkeypatch: pytes
         yield {machine.name: Host(machine, files) for machine in machines}
 
     monkeypatch.setattr(members, "connections", connections)
-    wanted = FurtherDisks(Machine("virtual", "192.168.0.180", "ssh-ed25519 AAAA"), 101, {"scsi0": 40.0})
-    assert not asyncio.run(further_disks.bring_about(wanted, Call(Secrets("key")))).changed
-    files[CONFIG] += "virtio1: b:2,size=4G\n"
+    asked = wanted(*NODE, disks={"scsi0": 40.0})
+    assert not asyncio.run(further_devices.bring_about(asked, Call(Secrets("key")))).changed
+    files[CONFIG] += f"virtio1: b:2,size=4G\nnet2: {OF_USER}\n"
     with pytest.raises(AdminError) as refused:
-        asyncio.run(further_disks.bring_about(wanted, Call(Secrets("key"))))
-    assert refused.value.observed == "virtio1 b:2,size=4G"
-
-
-def test_a_disk_that_a_user_added_is_named_before_the_described_one_changes() -> None:
-    wanted = FurtherDisks(Machine("virtual", "192.168.0.180", "ssh-ed25519 AAAA"), 101, {"scsi0": 40.0})
-    ours = (
-        "name: proxmox01\nscsihw: virtio-scsi-single\nscsi0: local-lvm:vm-101-disk-0,size=32G\nide2: none,media=cdrom\n"
-    )
-    further_disks.refuse_further(wanted, ours)
-    with pytest.raises(AdminError) as refused:
-        further_disks.refuse_further(wanted, ours + "scsi1: tank:vm-101-disk-1,size=4G\n")
-    told = refused.value.render()
-    assert "error[device-not-described]: the change of a disk of VM 101 would take away disks" in told
-    assert "observed: scsi1 tank:vm-101-disk-1,size=4G\n" in told
-    assert "by hand on virtual, `qm disk resize 101 scsi0 40G`, then run the same command again" in told
+        asyncio.run(further_devices.bring_about(asked, Call(Secrets("key"))))
+    assert refused.value.observed == f"VM 101: net2 {OF_USER}; VM 101: virtio1 b:2,size=4G"
+    assert "by hand on virtual, `qm disk resize 101 scsi0 40G`, then run" in refused.value.fix
+    untouched = replace(asked, cards=None, disks={})
+    assert not asyncio.run(further_devices.bring_about(untouched, Call(Secrets("key")))).changed

@@ -584,7 +584,7 @@ def test_a_vm_of_somebody_elses_is_not_started_changed_or_deleted(dev: Recording
     """The provider takes "already exists" for its own work; and it deletes by number."""
     for name in ("proxmox01-vm", "proxmox02-vm", "vm01-vm"):
         look = [f"{name}-ownership"]
-        stay = [f"{name}-cards", *([] if name == "vm01-vm" else [f"{name}-disks"])]
+        stay = [f"{name}-devices"]
         assert dev[name].hooks == {"beforeCreate": look, "beforeUpdate": [*look, *stay]}
         assert dev[name].inputs["started"] is False, "the installation looks whose it is, and starts it"
         assert "started" in dev[name].ignore_changes

@@ -51,7 +51,7 @@ def test_a_place_where_nothing_is_done_is_not_told() -> None:
 
 def test_every_step_that_is_a_resource_has_words() -> None:
     by_hooks, within_others = (
-        {"ownership", "further-disks"},
+        {"ownership", "further-devices"},
         {"membership", "look", "join-cluster", "cluster-health", "vm-power"},
     )
     on_removal = {"journal --restore", "storage --remove"}

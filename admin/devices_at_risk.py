@@ -1,0 +1,119 @@
+"""What users added to a VM, where the provider would take it away: a described card or disk is about to change. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from admin.desired import Card
+from admin.drift.kinds import ADDED, ADDED_CARD, REFUSED
+from admin.errors import AdminError
+from admin.further_devices import CARD, given_cards
+from admin.outer_vms import VM_TYPE
+from components.config import topology
+from components.config.model import NestedNode, VmGuest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from admin.drift.model import Drift
+    from components.config.model import Config
+
+    Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a run would do to the cards and the disks of a VM.
+
+    Attributes:
+        cards: the new ones; None when they stay as they are.
+        disks: sizes in GiB by name, when one of them changes.
+    """
+
+    cards: Sequence[Card] | None = None
+    disks: Mapping[str, float] = field(default_factory=dict)
+
+
+def refuse(config: Config, state: Mapping[str, Any], found: Iterable[Drift]) -> None:
+    """Refuse a run that would take away what a user added to a VM.
+
+    Args:
+        config: what the VMs are to be.
+        state: what is recorded of them.
+        found: what the machines show, with what users added.
+
+    Raises:
+        AdminError: device-not-described.
+    """
+    resources = state["deployment"].get("resources") or []
+    vms = {one["urn"]: one["inputs"] for one in resources if one["type"] == VM_TYPE}
+    seen = list(found)
+    by_hand = {one.urn for one in seen if one.kind == REFUSED}  # a disk that was grown so needs no change any more
+    lost: list[tuple[Values, str, str, Change]] = []
+    for one in seen:
+        if one.kind not in ADDED or one.urn not in vms:
+            continue
+        change = change_of(config, vms[one.urn])
+        if change.cards is not None if one.kind == ADDED_CARD else change.disks and one.urn not in by_hand:
+            lost.append((vms[one.urn], one.where, one.what, change))
+    if lost:
+        raise refusal([_told(vm, what) for vm, _, what, _ in lost], [_way_out(*one) for one in lost])
+
+
+def change_of(config: Config, recorded: Values) -> Change:
+    """What the stack file asks of a recorded VM; nothing where it is made anew or goes."""
+    vmid, name, clone = int(recorded["vmId"]), recorded.get("name"), bool(recorded.get("clone"))
+    if clone:
+        guest = next((one for one in config.guests if isinstance(one, VmGuest) and one.vmid == vmid), None)
+        cards = [Card(guest.bridge, None)] if guest is not None else None
+        return Change(None if cards == given_cards(recorded) else cards)
+    nodes = (one for one in config.nodes if isinstance(one, NestedNode) and (one.vmid, one.name) == (vmid, name))
+    node = next(nodes, None)
+    if node is None or node.host != recorded.get("nodeName"):
+        return Change()
+    cards = [Card(nic.bridge, nic.mac) for nic in topology.nics(config, node)]
+    sizes = {str(disk["interface"]): float(disk["size"]) for disk in recorded.get("disks") or []}
+    grown = dict.fromkeys(sizes, float(node.disk_gib))
+    return Change(None if cards == given_cards(recorded) else cards, {} if grown == sizes else grown)
+
+
+def refusal(lost: Iterable[str], ways_out: Iterable[str]) -> AdminError:
+    """The refusal, with what would be lost and what to do for each."""
+    return AdminError(
+        "device-not-described",
+        "the change of a VM's described cards or disk would take away what a user added to it; nothing is changed",
+        observed="; ".join(lost),
+        expected="no further ones while a described one changes",
+        fix="; ".join(ways_out),
+    )
+
+
+def card_away(vmid: int, key: str, value: str, where: str, described: int) -> str:
+    """How a card is out of the way while the described ones change."""
+    found = CARD.fullmatch(key)
+    number = int(found[1]) if found else 0
+    back = number if number >= described else next(count(described))
+    return (
+        f"`qm set {vmid} --delete {key}` on {where}, then run the same command again, and put the card back: "
+        f"`qm set {vmid} --net{back} '{value}'`"
+    )
+
+
+def grown_by_hand(vmid: int, where: str, sizes: Mapping[str, float]) -> str:
+    """How a disk grows without a change by the provider."""
+    commands = "; ".join(f"`qm disk resize {vmid} {name} {size:g}G`" for name, size in sizes.items())
+    return f"enlarge the described disk by hand on {where}, {commands}, then run the same command again"
+
+
+def _told(vm: Values, what: str) -> str:
+    return f"VM {int(vm['vmId'])} ({vm.get('name')}): {what}"
+
+
+def _way_out(vm: Values, where: str, what: str, change: Change) -> str:
+    key, _, value = what.partition(" ")
+    place = where if not vm.get("clone") else "the node that it is on"
+    if CARD.fullmatch(key):
+        return card_away(int(vm["vmId"]), key, value, place, len(change.cards or []))
+    return grown_by_hand(int(vm["vmId"]), place, change.disks)

@@ -1,0 +1,56 @@
+"""further-devices: a VM has no cards and disks but those that its update gives; the provider would take them away.
+
+Changes nothing. The machine is asked: the record knows no further disks, and further cards only after a refresh.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from admin import devices_at_risk, further_devices, members
+from admin.devices_at_risk import card_away, grown_by_hand
+from onnode.pve import parse_guest_config
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from admin.desired import FurtherDevices
+    from admin.ssh import Connection
+    from admin.step import Call
+
+READ_S = 60.0
+
+
+async def bring_about(desired: FurtherDevices, call: Call) -> Outcome:
+    """Look on a machine that knows the VM, and refuse.
+
+    Raises:
+        AdminError: device-not-described.
+        StepError: why no machine answered.
+    """
+
+    async def read(connection: Connection) -> str:
+        command = f"cat /etc/pve/nodes/*/qemu-server/{desired.vmid}.conf"
+        return (await connection.run(command, timeout_s=READ_S)).stdout
+
+    async with members.connections(desired.machines, call.secrets.ssh_private_key) as opened:
+        answers = await members.ask(opened, read)
+    for config in (members.answered(answers) or members.all_answered(answers)).values():
+        refuse_further(desired, config)
+    return Outcome(changed=False, facts={"vmid": desired.vmid})
+
+
+def refuse_further(desired: FurtherDevices, config: str) -> None:
+    """Refuse the update while there are others; pure.
+
+    Raises:
+        AdminError: device-not-described.
+    """
+    live, vmid, where = parse_guest_config(config).values, desired.vmid, desired.where
+    cards = {} if desired.cards is None else further_devices.cards(desired.cards, live, desired.ours)
+    disks = further_devices.disks(desired.disks, live) if desired.disks else {}
+    if not cards and not disks:
+        return
+    ways_out = [card_away(vmid, key, value, where, len(desired.cards or [])) for key, value in cards.items()]
+    if disks:
+        ways_out.append(grown_by_hand(vmid, where, desired.disks))
+    raise devices_at_risk.refusal((f"VM {vmid}: {key} {value}" for key, value in (cards | disks).items()), ways_out)
