@@ -15,7 +15,7 @@ import typer
 
 from admin.narration import err, stage
 from lab.settings import Invoker
-from tools.bench import builds, machine, page
+from tools.bench import bare_formation, builds, machine, page
 from tools.bench.errors import BenchError
 from tools.bench.figures import ColdBuild, Deployment, Noops, Previews, Report
 from tools.bench.workspace import Workspace, prepared
@@ -54,6 +54,8 @@ def _measured(rounds: int, deployments: int, *, cold: bool) -> Report:
                 deployed.append(_deployment(workspace))
         with stage("Previews and ups that change nothing"):
             noops = Noops.model_validate_json(workspace.measure("noops", f"--rounds={rounds}"))
+        with stage("A cluster by Proxmox' own commands"):
+            bare = [bare_formation.seconds(workspace) for _ in workspace.fresh_nodes(deployments)]
     return Report(
         date=today,
         machine=here,
@@ -61,7 +63,9 @@ def _measured(rounds: int, deployments: int, *, cold: bool) -> Report:
         previews=[*previews.pairs, *noops.previews],
         pack=previews.pack,
         noops=noops.ups,
+        looks=noops.looks,
         deployments=deployed,
+        bare_forming=bare,
         preview_memory=previews.memory,
         warm_build=warm,
         cold_build=cold_build,

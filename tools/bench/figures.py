@@ -64,10 +64,23 @@ class Link(_Figures):
     end: float
 
 
+class Looks(_Figures):
+    """Previews by turns: without a look at the machines, and with one."""
+
+    without: list[float]
+    looking: list[float]
+
+    @property
+    def added(self) -> float:
+        """The median of the differences of runs that belong together."""
+        return median(one - other for one, other in zip(self.looking, self.without, strict=True))
+
+
 class Deployment(_Figures):
     """One full `up` of stack dev on fresh machines."""
 
     took: float
+    forming: float | None = None  # creating the cluster and both joins
     status_took: float
     path: list[Link]
     logins: dict[str, int]  # machine -> accepted SSH connections
@@ -87,6 +100,7 @@ class Noops(_Figures):
 
     previews: list[Pair]
     ups: list[Pair]
+    looks: Looks
 
 
 class ColdBuild(_Figures):
@@ -106,7 +120,9 @@ class Report(_Figures):
     previews: list[Pair]
     pack: Pack | None = None  # runs of before it was measured have none
     noops: list[Pair]
+    looks: Looks | None = None
     deployments: list[Deployment]
+    bare_forming: list[float] = []  # Proxmox' own three commands on equal nodes
     preview_memory: Peak
     warm_build: list[float]
     cold_build: ColdBuild | None  # of an earlier run, where this one made none

@@ -22,7 +22,7 @@ from admin.policies import PACK as POLICY_PACK
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError
-from tools.bench.figures import Deployment, Link, Noops, Pack, Peak, Previews
+from tools.bench.figures import Deployment, Link, Looks, Noops, Pack, Peak, Previews
 from tools.bench.logins import accepted
 from tools.bench.many_nodes import KEY
 from tools.bench.timing import Command, by_turns, pair
@@ -36,6 +36,7 @@ PREVIEW_GOAL, MANY_GOAL, NOOP_GOAL = 2.0, 4.0, 3.0
 PACK = ("--policy-pack", str(ROOT / POLICY_PACK))
 IDLE = ("--policy-pack", str(ROOT.parent / EMPTY / IDLE_PACK))
 NOOP = ("up", "--yes", "--skip-preview")
+FORMING = ("cluster-create", "cluster-join-")
 MODES = {"": (), ", with the policy pack": PACK}
 
 app = typer.Typer()
@@ -54,6 +55,10 @@ class Program:
         """The engine's command line for this stack."""
         options = ("--stack", self.stack, "--non-interactive", "--color", "never")
         return Command(("pulumi", *words, *options), self.directory, self.environment)
+
+    def admin(self, *words: str) -> Command:
+        """What `make` runs."""
+        return Command((sys.executable, "-m", "admin", *words, "--stack", self.stack), self.directory, self.environment)
 
     def create(self) -> None:
         """Make the stack."""
@@ -105,11 +110,14 @@ def deployment() -> None:
         raise BenchError(f"the deployment failed: {run.errors or run.output[-2000:]}")
     logins = {name: accepted(address) for name, address in _machines().items()}
     state = engine.export() or {}
-    status = Command((sys.executable, "-m", "admin", "status", "--stack", STACK), ROOT, environment)
-    path = critical_path(spans(events), dependencies(state["deployment"]))
+    status = Program(ROOT, STACK, environment).admin("status")
+    work = spans(events)
+    forming = [span.end - span.start for span in work.values() if resource_name(span.urn).startswith(FORMING)]
+    path = critical_path(work, dependencies(state["deployment"]))
     _print(
         Deployment(
             took=run.duration_s,
+            forming=sum(forming),
             status_took=status.seconds(),
             path=[Link(resource=resource_name(span.urn), start=span.start, end=span.end) for span in path],
             logins=logins,
@@ -144,7 +152,14 @@ def noops(rounds: Rounds) -> None:
         )
         for how, options in modes.items()
     ]
-    _print(Noops(previews=unchanged, ups=ups))
+    made = empty.pulumi(*NOOP, *PACK, *REFRESH)
+    ups += [
+        pair(
+            "stack dev, all of `make up`, looks and live status, too", NOOP_GOAL, made, dev.admin("up", "--yes"), rounds
+        )
+    ]
+    without, looking = by_turns([dev.admin("preview", *look).seconds for look in ((), ("--look",))], rounds)
+    _print(Noops(previews=unchanged, ups=ups, looks=Looks(without=without, looking=looking)))
 
 
 def _machines() -> dict[str, str]:

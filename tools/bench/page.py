@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tools.bench.figures import Deployment, Pair, Peak
 
 PAGE, FIGURES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.json"
-UP_GOAL_S, LOGIN_GOAL, PACK_GOAL_S = 60, 12, 0.5
+UP_GOAL_S, LOGIN_GOAL, PACK_GOAL_S, LOOK_GOAL_S, FORMING_GOAL = 60, 12, 0.5, 3.0, 1.3
 GIB, MIB = 1 << 30, 1 << 20
 LARGEST_SHOWN = 4
 
@@ -38,7 +38,7 @@ def last_cold_build() -> ColdBuild | None:
 
 def text(report: Report) -> str:
     """The page."""
-    parts = (_head, _pairs, _pack, _deployment, _builds, _memory)
+    parts = (_head, _pairs, _looks, _pack, _deployment, _forming, _builds, _memory)
     return "\n".join(filter(None, (part(report) for part in parts)))
 
 
@@ -89,6 +89,28 @@ def _pair(pair: Pair) -> list[str]:
     return [pair.name, str(len(pair.measured)), *figures, verdict(pair.ratio, pair.goal)]
 
 
+def _looks(report: Report) -> str:
+    looks = report.looks
+    if looks is None:
+        return ""
+    without, added = median(looks.without), looks.added
+    rows = [
+        [
+            "look at all machines",
+            f"{without:.2f} s",
+            f"{added:.2f} s",
+            f"≤ {LOOK_GOAL_S:g} s",
+            verdict(added, LOOK_GOAL_S),
+        ]
+    ]
+    return f"""\
+## What a look at the machines adds
+
+To `make preview` of stack dev, everything there, with `LOOK=1`; the median of the differences of {len(looks.without)} runs by turns.
+
+{_table(["", "without", "adds", "goal", ""], rows)}"""
+
+
 def _pack(report: Report) -> str:
     pack = report.pack
     if pack is None:
@@ -130,6 +152,21 @@ the time between the two: the program, the engine, the policy pack. {_shares(typ
 Accepted by each machine's server during the full `up`, by its journal.
 
 {_table(["machine", "connections", "goal", ""], _logins(typical))}"""
+
+
+def _forming(report: Report) -> str:
+    ours = [one.forming for one in report.deployments if one.forming is not None]
+    if not ours or not report.bare_forming:
+        return ""
+    bare, measured = median(report.bare_forming), median(ours)
+    figures = [f"{bare:.1f} s", f"{measured:.1f} s", f"{measured / bare:.2f}", f"≤ {FORMING_GOAL:g}"]
+    return f"""\
+### Forming the cluster
+
+`pvecm create` and two `pvecm add` by hand on equal nodes, without what lies between them, and the steps that do the same and
+prove it: each looks at all nodes before and after. Medians.
+
+{_table(["", "bare commands", "steps", "ratio", "goal", ""], [["create and two joins", *figures, verdict(measured / bare, FORMING_GOAL)]])}"""
 
 
 def _shares(deployment: Deployment) -> str:

@@ -51,8 +51,8 @@ class Workspace:
         """The copy."""
         return self.directory / "project"
 
-    def lab(self, *words: str, shown: bool = True) -> str:
-        """Run `python -m lab …`; returns what it printed on standard output.
+    def lab(self, *words: str, shown: bool = True, given: str = "") -> str:
+        """Run `python -m lab …` with this standard input; returns what it printed on standard output.
 
         Raises:
             BenchError: it failed.
@@ -62,7 +62,7 @@ class Workspace:
             [sys.executable, "-m", "lab", *words],
             cwd=self.project,
             env={**kept, "NESTED_PVE_LAB_STATE": str(self.directory / "lab")},
-            stdin=subprocess.DEVNULL,
+            input=given,
             stdout=None if shown else subprocess.PIPE,
             text=True,
             timeout=PHASE_LIMIT_S,
@@ -86,6 +86,13 @@ class Workspace:
         self.lab("reset")
         for place in (self.project / ".nested-pve" / "state").iterdir():
             shutil.rmtree(place)
+
+    def fresh_nodes(self, times: int) -> Iterator[None]:
+        """So many times, the lab with three existing, stand-alone nodes instead of the outer host."""
+        for _ in range(times):
+            self.lab("down")
+            self.lab("up", "--shape", "physical")
+            yield
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from tools.bench import page
-from tools.bench.figures import ColdBuild, Deployment, Link, Machine, Pack, Pair, Peak, Report
+from tools.bench.figures import ColdBuild, Deployment, Link, Looks, Machine, Pack, Pair, Peak, Report
 from tools.bench.logins import count
 
 TODAY = dt.date(2026, 3, 2)
@@ -17,6 +17,7 @@ HERE = Machine(cpu="CPU", cores=2, memory=8 << 30, kernel="Linux 6.1", system="D
 def deployment(took: float) -> Deployment:
     return Deployment(
         took=took,
+        forming=took / 5,
         status_took=3,
         path=[Link(resource="host", start=2, end=5), Link(resource="join", start=5.5, end=40)],
         logins={"virtual": 9, "proxmox01": 13},
@@ -35,7 +36,9 @@ def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
         ],
         pack=Pack(without=[4], idle=[5.5], ours=[5.9]),
         noops=[Pair(name="dev", goal=3, empty=[1], measured=[3])],
+        looks=Looks(without=[3, 4], looking=[6, 7]),
         deployments=[deployment(70), deployment(45), deployment(50)],
+        bare_forming=[7, 8, 9],
         preview_memory=Peak(name="preview", largest={"pulumi": 100 << 20}, together=300 << 20),
         warm_build=[0.5, 0.6, 0.9],
         cold_build=cold,
@@ -61,6 +64,8 @@ def test_a_goal_is_met_up_to_its_value_and_missed_beyond() -> None:
     assert row(text, "the rest: our rules")[1] == "0.40 s"
     assert row(text, "proxmox01")[-1] == "**missed**"
     assert row(text, "virtual")[-1] == "met"
+    assert row(text, "look at all machines")[2:] == ["3.00 s", "≤ 3 s", "met"]
+    assert row(text, "create and two joins")[1:] == ["8.0 s", "10.0 s", "1.25", "≤ 1.3", "met"]
 
 
 def test_the_deployment_shown_is_the_median_one() -> None:
