@@ -106,15 +106,16 @@ def _refused(node: NestedNode, entry: State, there: Thing | None, looks: Mapping
 def in_order(resources: Sequence[State]) -> list[State]:
     """The resources, each after what it needs, and else as they were; the engine refuses any other order."""
     at = {one["urn"]: place for place, one in enumerate(resources) if not one.get("delete")}
-    done: dict[int, None] = {}
+    begun: set[int] = set()
+    done: list[int] = []
 
     def take(place: int) -> None:
-        if place in done:
+        if place in begun:
             return
+        begun.add(place)
         for urn in _needs(resources[place]):
-            if at.get(urn, place) != place:
-                take(at[urn])
-        done[place] = None
+            take(at.get(urn, place))
+        done.append(place)
 
     for place in range(len(resources)):
         take(place)
