@@ -25,7 +25,11 @@ MARK = ".made-by-nested-pve-ha"  # in a home that this program made; no other is
 CALL_S = 30  # for what the engine answers at once
 
 # Nothing may be fetched behind the user's back: what is missing is named instead.
-QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
+QUIET = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # the language host has pip list what is installed, and pip asks pypi.org then
+}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 INTERFACES = "/etc/network/interfaces"
 DEFAULTS = {"mtu": "1500", "bridge-ports": "none", "auto": "0"}
 MARK = "without its mark it is taken for somebody else's: put the comment {} back on it"
+# It asks for ports only where some are described, and takes a bridge without ports for one that has them still.
+PORTS = "the provider does not put this right: write `bridge-ports {}` into it by hand, then `ifreload -a`"
 ENDS = ("iface", "auto", "source", "source-directory", "mapping")
 
 
@@ -32,8 +34,13 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     }
     live = _stanza(files.get(INTERFACES, ""), name)
     other = compare(INTERFACES, f"bridge {name}", live, wanted, DEFAULTS)
-    marked = live is None or live.get("comment") == wanted["comment"]
-    return other if other is None or marked else replace(other, kind=REFUSED, next=MARK.format(wanted["comment"]))
+    if other is None or live is None:
+        return other
+    if live.get("comment") != wanted["comment"]:
+        return replace(other, kind=REFUSED, next=MARK.format(wanted["comment"]))
+    if live["bridge-ports"] != ports and "none" in (live["bridge-ports"], ports):
+        return replace(other, kind=REFUSED, next=PORTS.format(ports))
+    return other
 
 
 def _stanza(file: str, name: str) -> dict[str, str] | None:

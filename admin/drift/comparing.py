@@ -39,7 +39,11 @@ def compare(
     if live is None:
         return Difference(f"{what} is not in {file}")
     found = {key: live.get(key, (defaults or {}).get(key, "")) for key, value in wanted.items() if value is not None}
-    other = [f"{key} {value or 'not set'}, not {wanted[key]}" for key, value in found.items() if value != wanted[key]]
+    other = [
+        f"{key} {value or 'not set'}, not {wanted[key] or 'none'}"
+        for key, value in found.items()
+        if value != wanted[key]
+    ]
     return Difference(f"{file}: {what}: {'; '.join(other)}") if other else None
 
 

@@ -19,6 +19,8 @@ Values = dict[str, str]
 Wanted = dict[str, str | None]
 # What Proxmox VE takes where its file says nothing.
 DEFAULTS = {"onboot": "0", "agent": "0", "firewall": "0", "template": "0"}
+# What a card has beside where it is, by its names in the file and among the inputs.
+LIMITS = {"tag": "vlanId", "link_down": "disconnected", "queues": "queues", "rate": "rateLimit", "trunks": "trunks"}
 
 
 def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
@@ -110,6 +112,7 @@ def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
     for number, device in enumerate(devices):
         mac = device.get("macAddress")
         mtu = device.get("mtu")
+        wanted |= {f"net{number} {key}": _unless_none(device.get(given)) for key, given in LIMITS.items()}
         wanted |= {
             f"net{number} bridge": text(device.get("bridge")),
             f"net{number} model": text(device.get("model")),
@@ -122,6 +125,12 @@ def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
     for key in sorted({name.split()[0] for name in found} - known):
         wanted[f"{key} bridge"] = ""
     return found, wanted
+
+
+def _unless_none(value: Any) -> str:  # noqa: ANN401 - JSON
+    """As the files have it: zero and no are not written there."""
+    found = text(value) or ""
+    return "" if found == "0" else found
 
 
 def _disks(disks: Iterable[Mapping[str, Any]], live: Values) -> tuple[Values, Wanted]:

@@ -304,6 +304,8 @@ def test_what_a_user_put_into_a_vm_is_no_drift_and_no_finding(kind: str, line: s
         (provided.VM, "onboot: 1\n", "", "VM 101: onboot 0, not 1"),
         (provided.VM, "bridge=vmbr1", "bridge=vmbr2", "VM 101: net1 bridge vmbr2, not vmbr1"),
         (provided.VM, ":00:02", ":00:03", "VM 101: net1 mac BC:24:11:00:00:03, not BC:24:11:00:00:02"),
+        (provided.VM, "bridge=vmbr1", "bridge=vmbr1,link_down=1", "VM 101: net1 link_down 1, not none"),
+        ("guest", "bridge=vmbr0", "bridge=vmbr0,tag=30", "VM 200: net0 tag 30, not none"),
         (provided.VM, ",mtu=1", "", "VM 101: net1 mtu not set, not 1"),
         (provided.VM, "bridge=vmbr0", "bridge=vmbr0,firewall=1", "VM 101: net0 firewall 1, not 0"),
         (provided.VM, "net0: virtio", "net7: virtio", "VM 101: net0 bridge not set, not vmbr0"),
@@ -380,6 +382,27 @@ def test_an_image_that_was_touched_is_read_whole(tmp_path: Path, content: bytes 
 
 def test_an_image_that_was_adopted_has_no_age_and_is_read_whole() -> None:
     assert " @0.000000\n" in images.question([provided_resource(images.FILE)], "virtual", "/iso")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "live", "kind"),
+    [
+        ([], "eno1", REFUSED),
+        (["eno1"], "none", REFUSED),
+        (["eno1"], "eno2", PROVIDED),
+        (["eno1", "eno2"], "eno1", PROVIDED),
+    ],
+)
+def test_ports_that_the_provider_does_not_put_right_are_told_with_what_to_write(
+    recorded: list[str], live: str, kind: str
+) -> None:
+    bridge = provided_resource(images.FILE) | {"type": provided.BRIDGE}
+    bridge["inputs"] = {**RESOURCES[provided.BRIDGE], "ports": recorded}
+    files = {path: text.replace("eno2 eno1", live) for path, text in FILES.items()}
+    found = provided.differs(bridge, files)
+    assert found is not None
+    assert found.kind == kind
+    assert (f"`bridge-ports {' '.join(recorded) or 'none'}`" in found.next) == (kind == REFUSED)
 
 
 def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
