@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.bad_world import succeeded
+from tests.support.bad_world import refusal, succeeded
 from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NODES = {"pve1": "192.168.0.101", "pve2": "192.168.0.102", "pve3": "192.168.0.103"}
 LINKS = ("10.10.1", "10.20.1")
 PRIORITIES = (20, 10)
+OWNER = "/var/lib/nested-pve-ha/stack"
 BEFORE = "cat /proc/sys/kernel/random/boot_id; sha256sum /etc/corosync/authkey /etc/corosync/corosync.conf; ls /etc/pve/nodes"
 
 
@@ -86,8 +87,14 @@ def test_a_cluster_made_by_hand_is_adopted_and_survives_the_stack(machines: LabP
     succeeded(machines.admin("up"))
     assert identity(machines) == before
     assert running(machines) == {"vm:200"}
+    assert [shell(machines, node, f"cat {OWNER}") for node in NODES] == ["physical\n"] * 3
     succeeded(machines.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "--policy-pack", "policy"))
+    # Another stack has described them in the meantime, from a project folder of its own.
+    shell(machines, "pve2", f"echo office > {OWNER}")
+    assert "stack office" in refusal(machines.admin("up"), "machine-taken")
+    shell(machines, "pve2", f"echo physical > {OWNER}")
     succeeded(machines.admin("down", "--yes"))
+    assert [machines.ssh(NODES[node], f"ls {OWNER}").code == 0 for node in NODES] == [False] * 3
     assert identity(machines) == before
     assert members(machines) == set(NODES)
     assert re.search(r"^Quorate:\s+Yes", shell(machines, "pve3", "pvecm status"), re.MULTILINE)
