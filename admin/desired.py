@@ -106,7 +106,7 @@ class Ownership:
 class HostNetwork:
     """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API.
 
-    With ``--delete`` around the removal of a bridge, whose guard has looked at it by then.
+    And ``remove-bridge``, which does all of it when it goes.
     """
 
     machine: Machine
@@ -309,6 +309,7 @@ STEPS: dict[str, type[Any]] = {
     "node-network": NodeNetworks,
     "arm-network": HostNetwork,
     "confirm-network": HostNetwork,
+    "remove-bridge": HostNetwork,
     "claim": Claim,
     "ownership": Ownership,
     "further-devices": FurtherDevices,

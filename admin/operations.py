@@ -347,12 +347,16 @@ def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:
         names = ", ".join(resource_name(urn) for urn in adopted) or "nothing that needs adopting"
         out.print(f"  a killed run left work half done; looking again at: {names}")
     state = _in_todays_form(runner, state)  # also what an earlier version was killed at
-    if (armed := rearming.armed(state)) != state:
-        state = _recorded(runner, state, armed)
-        out.print(
-            "  the removal of a bridge failed: it is tried again, and undoes itself again if it cuts the host off"
-        )
-    return Place(described, runner, state)
+    return _armed(Place(described, runner, state))
+
+
+def _armed(place: Place) -> Place:
+    """No bridge goes without its dead man's switch."""
+    state = rearming.armed(place.state)
+    if state == place.state:
+        return place
+    out.print("  a bridge was not recorded with what undoes its removal, if that cuts the host off: now it is")
+    return replace(place, state=_recorded(place.engine, place.state, state))
 
 
 def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, Any]:
@@ -415,7 +419,7 @@ def _with_what_was_left(place: Place, looks: Mapping[str, Sequence[Look]]) -> Pl
         return place
     withdrawal.withdraw(place.description, findings.withdraw)
     place = _forgotten(place, findings.forget)
-    return _adopted(place, findings.adopt) if findings.adopt else place
+    return _armed(_adopted(place, findings.adopt)) if findings.adopt else place
 
 
 def _without_foreign(place: Place) -> None:

@@ -1,7 +1,7 @@
-"""A bridge whose removal failed is removed by the next run, and that is armed again. Pure.
+"""Each bridge goes under a dead man's switch, also one whose record does not say so. Pure.
 
-What armed the first try (`components.guarded_network`) is gone from the state by then, and the program makes it no
-more: the bridge is not described, or everything is being destroyed.
+One that was there already and is recorded anew does not say with what it goes: the provider would remove it, unarmed. In
+states of earlier versions, what armed the removal is gone once that failed.
 """
 
 from __future__ import annotations
@@ -11,24 +11,30 @@ import uuid
 from typing import Any
 
 from admin.belongings import BRIDGE_TYPE
-from components.recorded import ARM_REMOVAL, ARMED, REMOVED
+from admin.moved_vms import in_order
+from components.recorded import ARM_REMOVAL, ARMED, REMOVE_BRIDGE, REMOVED
 
 State = dict[str, Any]
 
 
 def armed(state: State) -> State:
     """The state in which each bridge that goes is armed before."""
-    resources = state["deployment"].get("resources") or []
+    changed = copy.deepcopy(state)
+    resources = changed["deployment"].get("resources") or []
     names = {resource["urn"].rpartition("::")[2]: resource for resource in resources}
-    bridges = {name: resource for name, resource in names.items() if resource["type"] == BRIDGE_TYPE}
-    lacking = [
-        _guard(names[f"{name}-{REMOVED}"], bridge["urn"])
-        for name, bridge in bridges.items()
-        if f"{name}-{REMOVED}" in names and f"{name}-{ARMED}" not in names
-    ]
-    if not lacking:
+    for name, bridge in names.items():
+        if bridge["type"] != BRIDGE_TYPE:
+            continue
+        removal = names.get(f"{name}-{ARMED}")
+        if removal is not None and removal["inputs"].get("delete") == REMOVE_BRIDGE:
+            bridge["deletedWith"] = removal["urn"]
+            bridge["dependencies"] = sorted({*(bridge.get("dependencies") or []), removal["urn"]})
+        elif removal is None and f"{name}-{REMOVED}" in names:
+            resources.append(_guard(names[f"{name}-{REMOVED}"], bridge["urn"]))
+    if changed == state:
         return state
-    return {**state, "deployment": {**state["deployment"], "resources": [*resources, *lacking]}}
+    changed["deployment"]["resources"] = in_order(resources)
+    return changed
 
 
 def _guard(removed: State, bridge: str) -> State:

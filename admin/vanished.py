@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from admin import marks
 from admin.errors import AdminError
 from admin.outer_vms import nested_nodes, recorded
+from components.recorded import REMOVE_BRIDGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,11 +67,21 @@ def forget(state: State, urns: Iterable[str]) -> State:
     gone = set(urns)
     resources = kept["deployment"]["resources"]
     gone |= {resource["urn"] for resource in resources if _guards(resource) and gone & set(resource["dependencies"])}
+    gone |= _removals(resources, gone)
     gone |= {resource["urn"] for resource in resources if resource.get("deletedWith") in gone}
     kept["deployment"]["resources"] = [
         _without(resource, gone) for resource in resources if resource["urn"] not in gone
     ]
     return kept
+
+
+def _removals(resources: Iterable[State], gone: set[str]) -> set[str]:
+    """What would remove bridges that are forgotten."""
+    ends = {
+        resource["deletedWith"] for resource in resources if resource["urn"] in gone and resource.get("deletedWith")
+    }
+    steps = {one["urn"] for one in resources if (one.get("inputs") or {}).get("delete") == REMOVE_BRIDGE}
+    return ends & steps
 
 
 def _guards(resource: State) -> bool:

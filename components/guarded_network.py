@@ -3,8 +3,9 @@
 Hooks of the engine, so that they run with every change of a bridge (also one that is made again because it was gone),
 and with nothing else. They run in the program's own process, in which `admin step` does the work as everywhere.
 
-A removal has no hooks: with them `pulumi destroy` would need the program. Two resources do the same, whose deletions
-are steps: what the bridge depends on confirms, what depends on the bridge arms.
+A removal has no hooks: with them `pulumi destroy` would need the program. The bridge goes with a resource of its own,
+whose deletion is a step that looks whose the bridge is, arms, removes and confirms. What of that fails is still in the
+state, so that the next try is armed again.
 """
 
 from __future__ import annotations
@@ -16,31 +17,18 @@ import pulumi
 
 from admin.desired import HostNetwork
 from components import hook_steps, ownership, steps
-from components.recorded import ARMED, REMOVED
+from components.recorded import ARMED
 
 if TYPE_CHECKING:
     from components.config.model import OuterHost
     from components.site import Site
 
 
-def confirmed_removal(
-    logical: str, site: Site, host: OuterHost, bridge: str, opts: pulumi.ResourceOptions
-) -> pulumi.Resource:
-    """What a bridge depends on, so that it goes after the bridge."""
-    wanted = _removal(site, host, bridge)
-    return steps.at_removal(f"{logical}-{REMOVED}", "confirm-network", wanted, site.ssh_secrets, opts)
-
-
-def armed_removal(
-    logical: str, site: Site, host: OuterHost, bridge: str, opts: pulumi.ResourceOptions
-) -> pulumi.Resource:
-    """What depends on a bridge, and all that uses the bridge on this: it goes just before the bridge."""
-    wanted = _removal(site, host, bridge)
-    return steps.at_removal(f"{logical}-{ARMED}", "arm-network", wanted, site.ssh_secrets, opts)
-
-
-def _removal(site: Site, host: OuterHost, bridge: str) -> HostNetwork:
-    return HostNetwork(site.machine(host), f"removal of bridge {bridge} of {site.stack_tag}", bridge)
+def removal(logical: str, site: Site, host: OuterHost, bridge: str, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+    """What a bridge depends on, and goes with: it is removed after all that uses the bridge."""
+    change = f"removal of bridge {bridge} of {site.stack_tag}"
+    wanted = HostNetwork(site.machine(host), change, bridge, ownership.of_bridge(site, host, bridge))
+    return steps.at_removal(f"{logical}-{ARMED}", "remove-bridge", wanted, site.ssh_secrets, opts)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pulumi_proxmoxve as proxmoxve
 
 from admin.desired import CheckCertificate
 from admin.marks import image_name
-from components import guarded_network, left_alone, ownership, steps
+from components import guarded_network, left_alone, steps
 from components.config.model import NestedNode
 from components.recorded import HOST
 from onnode import desired
@@ -145,10 +145,10 @@ class HostPrep(pulumi.ComponentResource):
     def _bridge(
         self, bridge: Bridge, hooks: guarded_network.Hooks, *dependencies: pulumi.Resource
     ) -> list[pulumi.Resource]:
-        """The bridge between what guards its removal; who uses it waits for all of them."""
-        logical, about = f"{self._logical}-{bridge.name}", (self._site, self._host, bridge.name)
-        wanted = ownership.of_bridge(*about)
-        removed = guarded_network.confirmed_removal(logical, *about, steps.after(self, *dependencies))
+        """The bridge, and what removes it; who uses it waits for both."""
+        logical = f"{self._logical}-{bridge.name}"
+        opts = steps.after(self, *dependencies)
+        removal = guarded_network.removal(logical, self._site, self._host, bridge.name, opts)
         made = proxmoxve.network.linux.Bridge(
             logical,
             node_name=self._host.name,
@@ -161,14 +161,14 @@ class HostPrep(pulumi.ComponentResource):
             opts=steps.after(
                 self,
                 *dependencies,
-                removed,
+                removal,
                 provider=self.provider,
+                deleted_with=removal,
                 hooks=hooks.binding(),
                 ignore_changes=left_alone.BRIDGE,
             ),
         )
-        armed = guarded_network.armed_removal(logical, *about, steps.after(self, made))
-        return [removed, made, armed, ownership.guard(logical, self._site, wanted, made, self, armed)]
+        return [removal, made]
 
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:
         stack, export = self._site.stack, self._host.nfs_export

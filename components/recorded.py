@@ -19,8 +19,9 @@ REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
 ON_NODE = f"python3 {REMOTE_DIRECTORY}/onnode"
 ADMIN = ".venv/bin/python -m admin step"
 
-# Beside each bridge: what confirms its removal, and what arms it. Ends of names.
-REMOVED, ARMED = "removed", "armed"
+# Beside each bridge: what removes it. In states of earlier versions, what arms its removal, and what confirms it.
+ARMED, REMOVED = "armed", "removed"
+REMOVE_BRIDGE = f"{ADMIN} remove-bridge --delete"
 ARM_REMOVAL = f"{ADMIN} arm-network --delete"
 
 

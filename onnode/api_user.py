@@ -164,7 +164,13 @@ def _role(observed: Observed, desired: ApiUser) -> list[Action]:
             expected=", ".join(PRIVILEGES),
             fix=f"set cluster.api.role to the role that {desired.user} is to have, or remove or rename that role",
         )
-    return [Action("set-role", OWN_ROLE)]
+    return [Action("set-role", _edited(set(observed.privileges)))]
+
+
+def _edited(there: set[str]) -> str:
+    """The role, and what somebody gave it or took away from it, which is taken back."""
+    changes = (("without", there - set(PRIVILEGES)), ("with", set(PRIVILEGES) - there))
+    return ", ".join([OWN_ROLE, *(f"{word} {' '.join(sorted(names))}" for word, names in changes if names)])
 
 
 def act(machine: Machine, desired: ApiUser, action: Action) -> None:

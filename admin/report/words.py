@@ -35,6 +35,7 @@ WORDS = {
     "proxmoxve:network/linux/bridge:Bridge": "bridge",
     "confirm-network": "",  # these do something when they go
     "arm-network": "",
+    "remove-bridge": "",
     "delete-guard": "",
     "dhcp": "DHCP on the bridges",
     "nfs-export": "export of the shared storage",
@@ -61,6 +62,7 @@ WORDS = {
 UNDONE = {
     "claim": "take back the note that it belongs to the stack",
     "storage": "take the storage out of the cluster; what lies on it stays",
+    "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
     "arm-network": "see to it that the host's network comes back by itself, should the bridge's removal cut it off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",
     "journal": "put the host back as it was",

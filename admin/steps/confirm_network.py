@@ -38,7 +38,7 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
     except StepError as error:
         if error.code != "network-reverted":
             raise
-        if await _there(desired, call):
+        if await there(desired, call):
             raise AdminError(
                 "network-reverted",
                 f"without the bridge {desired.bridge} nobody could log in to {desired.machine.name}: it was put back",
@@ -50,7 +50,8 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
     return Outcome(changed=False, facts={})
 
 
-async def _there(desired: HostNetwork, call: Call) -> bool:
+async def there(desired: HostNetwork, call: Call) -> bool:
+    """Whether the bridge is in the host's configuration."""
     async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
         text = (await connection.run(f"cat {interfaces_file.FILE}", timeout_s=READ_S)).stdout
     return any(stanza.name == desired.bridge for stanza in interfaces_file.parse_stanzas(text))

@@ -263,3 +263,31 @@ def test_a_disk_that_a_user_adds_to_a_node_stays_unless_the_described_one_change
     assert node.config(101)["scsi1"] == disk, "grown by hand first, as the refusal advises"
     up(workspace, node, rest=False, cores=4, size=48)
     assert "scsi1" not in node.config(101), "where this fails, the provider leaves it: all the better"
+
+
+GUARDED = """
+import pulumi_command
+import pulumi_proxmoxve as pve
+
+provider = pve.Provider("pve", endpoint=cfg("endpoint"), username="root@pam", password=cfg("password"), insecure=True)
+removal = pulumi_command.local.Command("removal", delete=f"test -e {cfg('allowed')}")
+pve.network.linux.Bridge(
+    "vmbr1", node_name="pve1", name="vmbr1", address="10.10.1.1/24", comment="stack-dev", autostart=True,
+    opts=pulumi.ResourceOptions(provider=provider, depends_on=[removal], deleted_with=removal),
+)
+"""
+
+
+def test_a_bridge_is_removed_by_its_step_alone_which_stays_recorded_until_it_has_done_so(
+    workspace: Workspace, node: ApiNode, tmp_path: Path
+) -> None:
+    """As components/guarded_network.py has it: the provider would remove it without a dead man's switch."""
+    allowed = tmp_path / "allowed"
+    run = workspace.up(GUARDED, endpoint=node.endpoint, password=PASSWORD, allowed=str(allowed))
+    assert run.code == 0, run.output
+    assert workspace.destroy().code != 0
+    assert "removal" in workspace.resources()
+    allowed.touch()
+    assert workspace.destroy().code == 0
+    assert workspace.resources() == {}
+    assert "vmbr1" in {one["iface"] for one in node.get("/nodes/pve1/network")}, "the step of this test removes nothing"

@@ -74,20 +74,8 @@ def hook(world: BadWorld, node: str, script: str) -> Iterator[None]:
         assert world.eventually(lambda: world.ssh(NODES[node], f"rm -f {HOOK}; mv {FILE}.kept {FILE}").code == 0)
 
 
-@contextmanager
-def a_guard_that_waits_less(world: BadWorld) -> Iterator[None]:
-    """The same undoing after 25 s, for the test's time."""
-    source = world.directory / "onnode" / "network_guard.py"
-    text = source.read_text()
-    source.write_text(text.replace("AFTER_S = 60", "AFTER_S = 25").replace("RELOAD_S = 45.0", "RELOAD_S = 20.0"))
-    try:
-        yield
-    finally:
-        source.write_text(text)
-
-
 def changes_that_cut_machines_off_are_taken_back(world: BadWorld) -> None:
-    with hook(world, "pve1", CUTS_OFF), hook(world, "pve2", STARTS_ANEW), a_guard_that_waits_less(world):
+    with hook(world, "pve1", CUTS_OFF), hook(world, "pve2", STARTS_ANEW), world.a_guard_that_waits_less():
         before = {node: shell(world, node, INTERFACES) for node in ("pve1", "pve2")}
         run = world.admin("up")
         assert {node: shell(world, node, INTERFACES) for node in before} == before, run.output

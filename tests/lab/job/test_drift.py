@@ -21,6 +21,12 @@ BY_HAND = {
     SECOND: "echo '#' >> /var/lib/nested-pve-ha/onnode/step.py && pct set 300 --memory 600 && "
     "sed -i s,10.20.1.186/24,10.20.1.99/24, /etc/network/interfaces",
 }
+CARD = "virtio=BC:24:11:00:00:99,bridge=vmbr0,tag=30"
+ADDED = {
+    OUTER: f"qm set 101 --net9 {CARD}",
+    SEED: f"file=$(ls /etc/pve/nodes/*/qemu-server/200.conf) && echo 'net9: {CARD}' >> $file",
+}
+TAKEN_AWAY = {OUTER: "qm set 101 --delete net9", SEED: "sed -i /^net9:/d /etc/pve/nodes/*/qemu-server/200.conf"}
 NAMED = (
     "virtual: /var/lib/nested-pve-ha/onnode: ",
     "nested-pve-ha-dhcp@vmbr1.service is inactive, disabled",
@@ -40,7 +46,7 @@ DONE_AGAIN |= {"proxmox02-package", "ct01-container", "proxmox02-network"}
 def test_everything_that_was_changed_by_hand_is_seen_and_put_right(cluster: LabProject) -> None:
     boots = boot_ids(cluster)
     before = cluster.pulumi("stack", "export").output
-    for address, command in BY_HAND.items():
+    for address, command in (*BY_HAND.items(), *ADDED.items()):
         done = cluster.ssh(address, command)
         assert done.code == 0, done.output
     status = cluster.admin("status")
@@ -54,6 +60,11 @@ def test_everything_that_was_changed_by_hand_is_seen_and_put_right(cluster: LabP
     run = cluster.admin("up")
     assert run.code == 0, run.output
     assert cluster.admin("status").code == 0
+    assert cluster.pulumi("preview", "--expect-no-changes", "--policy-pack", "policy").code == 0
     again = cluster.admin("up")
     assert "0 changes" in again.output
+    assert again.output.count(f"left as it is: virtual: net9 {CARD}") == 1
+    for address, vmid in ((OUTER, 101), (SEED, 200)):
+        assert f"net9: {CARD}\n" in cluster.ssh(address, f"cat /etc/pve/nodes/*/qemu-server/{vmid}.conf").output
+        assert cluster.ssh(address, TAKEN_AWAY[address]).code == 0
     assert boot_ids(cluster) == boots

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import copy
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import network_change, rearming, ssh
+from admin import network_change, rearming, ssh, vanished
 from admin.belongings import BRIDGE_TYPE
 from admin.desired import HostNetwork, Machine, Secrets
 from admin.step import Call
-from admin.steps import confirm_network
+from admin.steps import arm_network, confirm_network, remove_bridge
 from onnode.errors import StepError
 from onnode.step import Outcome
 
@@ -84,7 +84,9 @@ def resource(name: str, kind: str = "command:local:Command", **more: Any) -> dic
 CONFIRMS = {"delete": ".venv/bin/python -m admin step confirm-network --delete", "stdin": "{}", "environment": "sealed"}
 FIRST = [
     resource("virtual-vmbr1-removed", id="1", inputs=CONFIRMS, outputs=dict(CONFIRMS), provider="command"),
-    resource("virtual-vmbr1", BRIDGE_TYPE, dependencies=["urn:pulumi:dev::p::host$…::virtual-vmbr1-removed"]),
+    resource(
+        "virtual-vmbr1", BRIDGE_TYPE, inputs={}, dependencies=["urn:pulumi:dev::p::host$…::virtual-vmbr1-removed"]
+    ),
 ]
 
 
@@ -102,7 +104,95 @@ def test_a_removal_that_failed_is_armed_again_when_it_is_tried_again() -> None:
     assert rearming.armed(again) is again
 
 
+REMOVES = {**CONFIRMS, "delete": ".venv/bin/python -m admin step remove-bridge --delete"}
+REMOVAL = resource("virtual-vmbr1-armed", inputs=REMOVES, outputs=dict(REMOVES))
+BRIDGE_ENTRY = resource("virtual-vmbr1", BRIDGE_TYPE, inputs={"name": "vmbr1"}, outputs={})
+
+
+def test_a_bridge_that_is_recorded_anew_goes_with_what_arms_its_removal() -> None:
+    state = {"deployment": {"resources": [BRIDGE_ENTRY, REMOVAL]}}
+    [removal, bridge] = rearming.armed(state)["deployment"]["resources"]
+    assert removal == REMOVAL, "before what goes with it"
+    assert bridge == {**BRIDGE_ENTRY, "deletedWith": REMOVAL["urn"], "dependencies": [REMOVAL["urn"]]}
+    recorded = {"deployment": {"resources": [removal, bridge]}}
+    assert rearming.armed(recorded) is recorded
+    assert vanished.forget(recorded, [bridge["urn"]])["deployment"]["resources"] == [], "a foreign one is not removed"
+
+
 @pytest.mark.parametrize("resources", [[], FIRST[1:], FIRST[:1]])
 def test_what_has_no_removal_to_guard_stays_as_it_is(resources: list[dict[str, Any]]) -> None:
     state = {"deployment": {"resources": resources}}
     assert rearming.armed(state) is state
+
+
+@dataclass
+class Api:
+    """An outer host whose API removes the bridge, or does not; and whose network comes back, or stays."""
+
+    interfaces: str = BRIDGE
+    refuses: str = ""
+    cuts_off: bool = False
+    did: list[str] = field(default_factory=list)
+
+    async def run(self, command: str, timeout_s: float) -> Any:  # noqa: ANN401 - as asyncssh
+        assert timeout_s > 0
+        if command.startswith("cat"):
+            return type("Done", (), {"stdout": self.interfaces})
+        self.did.append(command)
+        if self.cuts_off:
+            raise StepError("internal", "no answer")
+        if not self.refuses:
+            self.interfaces = ""
+        return type("Done", (), {"stdout": "", "stderr": self.refuses})
+
+    async def arm(self, *_: object) -> Outcome:
+        self.did.append("arm")
+        return Outcome(changed=True, facts={})
+
+    async def confirm(self, *_: object) -> Outcome:
+        self.did.append("confirm")
+        if self.cuts_off:
+            raise REVERTED
+        return Outcome(changed=True, facts={})
+
+
+def gone(monkeypatch: pytest.MonkeyPatch, host: Api) -> Outcome:
+    @asynccontextmanager
+    async def connect(_machine: Machine, _key: str) -> AsyncIterator[Api]:
+        yield host
+
+    monkeypatch.setattr(ssh, "connect", connect)
+    monkeypatch.setattr(arm_network, "bring_about", host.arm)
+    monkeypatch.setattr(network_change, "confirm", host.confirm)
+    return asyncio.run(remove_bridge.remove(WANTED, CALL))
+
+
+BY_API = "pvesh delete /nodes/virtual/network/vmbr1 && pvesh set /nodes/virtual/network"
+
+
+def test_a_bridge_is_removed_between_arming_and_confirming(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Api()
+    assert gone(monkeypatch, host).changed
+    assert host.did == ["arm", BY_API, "confirm"]
+    assert not gone(monkeypatch, host).changed, "nothing is armed for what is not there"
+    assert host.did == ["arm", BY_API, "confirm"]
+
+
+def test_a_removal_that_cuts_the_host_off_is_told_and_the_next_try_is_armed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Api(cuts_off=True)
+    for _ in range(2):
+        with pytest.raises(StepError) as refused:
+            gone(monkeypatch, host)
+        assert refused.value.code == "network-reverted"
+        assert "nobody could log in to virtual" in refused.value.what
+    assert host.did == ["arm", BY_API, "confirm"] * 2
+
+
+def test_a_removal_that_the_api_refuses_is_a_failure_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Api(refuses="unable to lock")
+    with pytest.raises(StepError) as refused:
+        gone(monkeypatch, host)
+    assert (refused.value.code, refused.value.observed) == ("command-failed", "unable to lock")
+    assert host.did == ["arm", BY_API, "confirm"], "what was armed does not put an unchanged network back"

@@ -827,6 +827,8 @@ class TestApiUser:
         acl: list[dict[str, object]] = [
             {"path": "/vms/100", "ugid": "pulumi@pve", "roleid": "PVEVMAdmin", "propagate": 1},
             {"path": "/", "ugid": "other@pve", "roleid": "Administrator", "propagate": 1},
+            {"path": "/", "ugid": "pulumi@pve!ci", "type": "token", "roleid": "PVEAuditor", "propagate": 1},
+            {"path": "/", "ugid": "ops", "type": "group", "roleid": "PVEAdmin", "propagate": 1},
         ]
         roles = {"Administrator": "Sys.Modify"}
 
@@ -889,15 +891,17 @@ class TestApiUser:
         assert not run(machine, api_user.STEP, self.DESIRED).changed
 
     @pytest.mark.usefixtures("users")
-    def test_a_lower_role_takes_the_higher_one_away_and_leaves_other_paths_and_users_alone(
+    def test_a_lower_role_takes_the_higher_one_away_and_leaves_other_paths_users_groups_and_tokens_alone(
         self, machine: FakeMachine
     ) -> None:
         twice(machine, api_user.STEP, dataclasses.replace(self.DESIRED, role="Administrator"))
         assert twice(machine, api_user.STEP, self.DESIRED).facts["roles"] == ["nested-pve-ha"]
         left = json.loads(machine.run(["pveum", "acl", "list"]).out)
         assert sorted((rule["path"], rule["ugid"], rule["roleid"]) for rule in left) == [
+            ("/", "ops", "PVEAdmin"),
             ("/", "other@pve", "Administrator"),
             ("/", "pulumi@pve", "nested-pve-ha"),
+            ("/", "pulumi@pve!ci", "PVEAuditor"),
             ("/vms/100", "pulumi@pve", "PVEVMAdmin"),
         ]
 

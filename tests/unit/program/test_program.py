@@ -188,14 +188,13 @@ def test_no_secret_is_legible_anywhere(recording: Recording) -> None:
 def test_only_these_have_something_to_undo(dev: Recording) -> None:
     deletes = {step.name: step.inputs["delete"] for step in steps_of(dev) if "delete" in step.inputs}
     assert deletes == {
-        **{f"virtual-vmbr{n}-removed": ".venv/bin/python -m admin step confirm-network --delete" for n in (1, 2, 3)},
-        **{f"virtual-vmbr{n}-armed": ".venv/bin/python -m admin step arm-network --delete" for n in (1, 2, 3)},
+        **{f"virtual-vmbr{n}-armed": ".venv/bin/python -m admin step remove-bridge --delete" for n in (1, 2, 3)},
         "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
         "cluster-storage-shared": ".venv/bin/python -m admin step storage --delete",
         # The last look before the provider deletes by number or name.
         **{
             f"{name}-guard": ".venv/bin/python -m admin step delete-guard --delete"
-            for name in ("virtual-vmbr1", "virtual-vmbr2", "virtual-vmbr3", *(f"proxmox0{n}-vm" for n in (1, 2, 3)))
+            for name in (f"proxmox0{n}-vm" for n in (1, 2, 3))
         },
         "debian-template-template": ".venv/bin/python -m admin step template --delete",
         "ct01-container": ".venv/bin/python -m admin step container --delete",
@@ -593,8 +592,6 @@ def test_a_vm_of_somebody_elses_is_not_started_changed_or_deleted(dev: Recording
     assert dev["proxmox01-vm-guard"].replace_with == [dev["proxmox01-vm"].urn]
     assert dev["proxmox01-vm-guard"].deleted_with == ""
     assert dev["proxmox01-vm-guard"].stdin["name"] == "101"
-    # Bridges are deleted after the VMs on them, and their guards right before them.
-    assert dev.follows("proxmox01-vm", "virtual-vmbr3-guard")
 
 
 def test_plain_pulumi_outside_of_its_shell_is_told_where_to_go_before_anything_is_registered(tmp_path: Path) -> None:
@@ -608,14 +605,16 @@ def test_a_cluster_that_is_verified_by_its_name_needs_no_such_shell(tmp_path: Pa
     run(change(stack_file("dev"), {"cluster.api.tls": "verified"}), tmp_path, endpoint="")
 
 
-def test_a_bridge_goes_between_arming_and_confirming_when_nobody_uses_it_any_more(dev: Recording) -> None:
-    """The engine removes in the order that is the other way round."""
-    order = [f"virtual-vmbr{n}{end}" for n in (1, 2, 3) for end in ("-removed", "", "-armed", "-guard")]
+def test_a_bridge_goes_with_what_arms_removes_and_confirms_when_nobody_uses_it_any_more(dev: Recording) -> None:
+    """The engine removes in the order that is the other way round, and the provider removes none."""
+    order = [f"virtual-vmbr{n}{end}" for n in (1, 2, 3) for end in ("-armed", "")]
     for earlier, later in itertools.pairwise(order):
         assert dev.follows(later, earlier), (earlier, later)
     for user in ("virtual-dhcp", "virtual-nfs-export", "proxmox01-vm"):
         assert dev.follows(user, order[-1]), user
-    for name in order:
-        if name.endswith(("-removed", "-armed")):
-            assert "create" not in dev[name].inputs, "nothing is armed when nothing is removed"
-            assert dev[name].stdin["change"] == f"removal of bridge {name.split('-')[1]} of stack-test"
+    for number in (1, 2, 3):
+        removal = dev[f"virtual-vmbr{number}-armed"]
+        assert dev[f"virtual-vmbr{number}"].deleted_with == removal.urn
+        assert "create" not in removal.inputs, "nothing is armed when nothing is removed"
+        assert removal.stdin["change"] == f"removal of bridge vmbr{number} of stack-test"
+        assert removal.stdin["ownership"]["name"] == f"vmbr{number}", "looked at before it goes"
