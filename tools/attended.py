@@ -6,7 +6,7 @@ MAKE is the process that is served (0: nobody's), NAME what to call this stage o
 
 GNU make passes SIGTERM on to the command of a recipe only, which may be a shell that dies of it or, under sudo, belong
 to somebody else; SIGHUP it does not pass on at all. In both cases it waits for its commands with that signal blocked:
-that is seen here. A command that is entered through `nsenter` is asked itself: nsenter would die of the signal alone.
+that is seen here. So is a SIGINT that make alone got: Ctrl-C reaches everybody at the terminal. A command that is entered through `nsenter` is asked itself: nsenter would die of the signal alone.
 With the standard library only, and little of it: it is started for every command of daily work.
 """
 
@@ -94,6 +94,13 @@ def _wait(child: int, asking: set[signal.Signals], caller: _Caller, *, within: b
         if ended:
             return status
         number = got.si_signo if got is not None and got.si_signo in asking else caller.asks_with(asking)
+        if got is not None and got.si_signo == signal.SIGINT:
+            caller.typed()
+        elif not number and caller.was_interrupted():
+            if signal.sigtimedwait({signal.SIGINT}, SOON_S):
+                caller.typed()
+            else:
+                number = int(signal.SIGTERM)  # which nobody takes for Ctrl-C
         if number:
             pending.append(number)
             caller = _Caller(0)  # which has asked now, on whichever way
@@ -121,6 +128,7 @@ class _Caller:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._started = _status(pid)[0] if pid else ""
+        self._typed = False
 
     def asks_with(self, asking: set[signal.Signals]) -> int:
         """The signal that it got since, SIGTERM when it is gone; 0 while it wants nothing."""
@@ -130,6 +138,14 @@ class _Caller:
         if started != self._started or not started:
             return int(signal.SIGTERM)
         return next((number for number in asking if blocked >> number - 1 & 1), 0)
+
+    def typed(self) -> None:
+        """Ctrl-C was typed, and has reached make and the command by itself."""
+        self._typed = True
+
+    def was_interrupted(self) -> bool:
+        """Whether it got SIGINT, not by Ctrl-C as far as is known."""
+        return bool(self._pid) and not self._typed and bool(_status(self._pid)[1] >> signal.SIGINT - 1 & 1)
 
 
 def _status(pid: int) -> tuple[str, int]:

@@ -151,6 +151,16 @@ def test_ctrl_c_asks_once(making: Making, stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", ["home", "dev"])
+def test_an_interrupt_of_make_alone_is_passed_on(making: Making, stack: str) -> None:
+    """As `kill -INT` sends it: make takes for granted that its commands got it, too, and waits for them."""
+    make = making.start("up", f"STACK={stack}")
+    make.send_signal(signal.SIGINT)
+    make.communicate(timeout=LIMIT_S)
+    assert making.said() == ["begun", "SIGTERM", "ended in order"]
+    assert not making.left()
+
+
+@pytest.mark.parametrize("stack", ["home", "dev"])
 def test_a_make_that_is_killed_is_missed(making: Making, stack: str) -> None:
     make = making.start("up", f"STACK={stack}")
     make.kill()
