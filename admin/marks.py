@@ -195,7 +195,7 @@ def stacks(journal: str) -> tuple[str, ...]:
     """The stacks that a machine's journal of originals names; pure."""
     try:
         return tuple(json.loads(journal).get("stacks", ()))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         return ()  # damaged: the step that keeps it says so
 
 

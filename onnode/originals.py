@@ -28,15 +28,24 @@ def load(machine: Machine) -> dict[str, Any]:
     """
     text = machine.read(PATH)
     empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}, "directories": [], "addresses": {}}
+    if text is None:
+        return empty
     try:
-        return empty if text is None else {**empty, **json.loads(text)}
+        found = {**empty, **json.loads(text)}
     except (ValueError, TypeError) as error:
-        raise StepError(
-            "journal-damaged",
-            "the journal of originals cannot be read",
-            observed=f"{PATH}: {error}",
-            expected="JSON, as this program writes it",
-        ) from None
+        raise _damaged(str(error)) from None
+    if other := [key for key, value in empty.items() if not isinstance(found[key], type(value))]:
+        raise _damaged(f"{', '.join(other)} is not what this program writes there")
+    return found
+
+
+def _damaged(observed: str) -> StepError:
+    return StepError(
+        "journal-damaged",
+        "the journal of originals cannot be read",
+        observed=f"{PATH}: {observed}",
+        expected="JSON, as this program writes it",
+    )
 
 
 def save(machine: Machine, journal: dict[str, Any]) -> None:

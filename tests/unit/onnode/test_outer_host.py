@@ -359,7 +359,7 @@ class TestJournal:
         machine.write("/etc/network/interfaces", text.format("stack-dev"))
         assert twice(machine, journal.STEP, Journal("dev", ["vmbr1"])).facts == {"bridges": ["vmbr1"]}
 
-    @pytest.mark.parametrize("text", ["", '{"stacks": {"dev"', "[1]"])
+    @pytest.mark.parametrize("text", ["", '{"stacks": {"dev"', "[1]", '{"stacks": null}', '{"files": []}'])
     def test_a_damaged_journal_is_named_and_stays(self, machine: FakeMachine, text: str) -> None:
         interfaces(machine, {"name": "vmbr0"})
         machine.write(originals.PATH, text)
