@@ -52,7 +52,7 @@ def _placement(nodes: Mapping[str, Any]) -> str:
 
 
 def _normal(live: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Lists in one order; a node without a number has priority 0."""
+    """Lists in one order."""
     if live is None:
         return None
     normal = dict(live)

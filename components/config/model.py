@@ -452,7 +452,8 @@ class Ha(Model):
     max_restart: int = Field(default=1, ge=0, le=10, description="Tries to start it on the same node.")
     max_relocate: int = Field(default=1, ge=0, le=10, description="Tries to start it on another node.")
     failback: bool = Field(default=True, description="Move it back to a preferred node that returns (PVE 9).")
-    nodes: dict[HostName, Annotated[int, Field(ge=0, le=1000)]] = Field(
+    # Proxmox VE writes no 0 (NodeAffinity.pm), and the provider takes that for another value: a change in every run.
+    nodes: dict[HostName, Annotated[int, Field(ge=1, le=1000)]] = Field(
         default_factory=dict, description="Preferred nodes with priority, the highest first; none: any node."
     )
     strict: bool = Field(default=False, description="Run on these nodes only.")

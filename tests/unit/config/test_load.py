@@ -78,6 +78,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"maintenance": {"uri": "http://mirror.example/pve?key=1"}}, "maintenance.uri", "is not right", "without spaces, ?"),
     ({"cluster.api.endpoint": "https://-.-:8006"}, "cluster.api.endpoint", "is not right", "https://host:8006"),
     ({"nodes.0.watchdog": "a" * 56}, "nodes[0].watchdog", "is not right", "at most 55"),
+    ({"guests.0.ha.nodes": {"proxmox01": 0}}, "guests[0].ha.nodes.proxmox01", "0 is too little", "use at least 1"),
     ({"guests.1.cores": 9000}, "guests[1].cores", "9000 is too much", "use at most 8192"),
 ]  # fmt: skip
 
