@@ -1,4 +1,7 @@
-"""Downloaded images that nothing records: one is used again only when it has the described checksum."""
+"""Downloaded images: one is used again only when it has the described checksum.
+
+Proxmox VE downloads over none that has another (PVE::Tools::download_file_from_url): such a one is removed first.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ READ_S = 300.0
 
 
 def intact(description: Description, found: Sequence[Wanted]) -> list[Wanted]:
-    """What was found, without images of other content than described: the run replaces those.
+    """What was found, without images of other content than described: those are removed, and the run downloads them anew.
 
     Raises:
         AdminError: those of SSH.
@@ -37,7 +40,10 @@ async def _intact(description: Description, images: Sequence[Wanted]) -> list[Wa
     async def sums(connection: Connection) -> str:
         name = connection.machine.name
         path = f"{hosts[name].iso_directory}/{by_host[name].name}"
-        return (await connection.run(f"sha256sum -- {shlex.quote(path)}", timeout_s=READ_S)).stdout
+        said = (await connection.run(f"sha256sum -- {shlex.quote(path)}", timeout_s=READ_S)).stdout
+        if not has_checksum(said, hosts[name].installer.checksum):
+            await connection.run(f"rm -f -- {shlex.quote(path)}", timeout_s=READ_S)
+        return said
 
     key = description.credentials.ssh_private_key.get_secret_value()
     async with members.connections(machines, key, timeout_s=whereabouts.CONNECT_S) as opened:

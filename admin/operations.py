@@ -37,7 +37,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import record
-from admin.drift.kinds import ADDED, ADDED_CARD, REFUSED, SILENT
+from admin.drift.kinds import ADDED, ADDED_CARD, ANEW, REFUSED, SILENT
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -177,6 +177,8 @@ def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
     """Tell what drifted, and record it, so that the engine shows it and runs exactly these steps."""
     _tell_of_drift(found)
     devices_at_risk.refuse(place.description.config, place.state, found)
+    anew = {one.name for one in found if one.kind == ANEW}
+    images.intact(place.description, [need for need in belongings.wanted(place.description) if need.logical in anew])
     state = record.marked(place.state, found)
     return place if state == place.state else replace(place, state=_recorded(place.engine, place.state, state))
 

@@ -7,18 +7,22 @@ import io
 import os
 import subprocess
 import tarfile
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import adoption, belongings, images, marks
+from admin import adoption, belongings, images, marks, members
 from admin.belongings import BRIDGE_TYPE, CLUSTER, RESOURCE_TYPE, RULE_TYPE
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
 from components.config.model import VmGuest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from admin.description import Description
@@ -399,3 +403,36 @@ def test_what_is_recorded_already_is_used_as_it_is() -> None:
 def test_an_image_of_other_content_is_loaded_again(printed: str, expected: bool) -> None:  # noqa: FBT001 - a case
     assert images.has_checksum(printed, "sha256:aa11") is expected
     assert not images.has_checksum(printed, None)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_image_of_other_content_is_removed_so_that_it_can_be_downloaded_anew(
+    changed: bool,  # noqa: FBT001
+    dev: Description,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Proxmox VE compares what is there with the checksum, and downloads nothing over another file."""
+    host = dev.config.outer_hosts[0]
+    image = next(need for need in belongings.wanted(dev) if need.kind == marks.IMAGE)
+    (tmp_path / image.name).write_text("another" if changed else "as downloaded")
+    (tmp_path / "mine.iso").touch()
+    installer = host.installer.model_copy(update={"checksum": f"sha256:{sha256(b'as downloaded').hexdigest()}"})
+    config = dev.config.model_copy(update={"outer_hosts": (host.model_copy(update={"installer": installer}),)})
+    described = replace(dev, config=config)
+
+    class There:
+        machine = SimpleNamespace(name=host.name)
+
+        async def run(self, command: str, **_limits: float) -> SimpleNamespace:
+            here = command.replace(host.iso_directory, str(tmp_path))
+            done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False, timeout=30)  # noqa: ASYNC221
+            return SimpleNamespace(stdout=done.stdout, exit_code=done.returncode)
+
+    @asynccontextmanager
+    async def connections(*_: object, **__: object) -> AsyncIterator[dict[str, There]]:
+        yield {host.name: There()}
+
+    monkeypatch.setattr(members, "connections", connections)
+    assert images.intact(described, [image]) == ([] if changed else [image])
+    assert {file.name for file in tmp_path.iterdir()} == {"mine.iso", *([] if changed else [image.name])}
