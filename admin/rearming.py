@@ -27,8 +27,9 @@ def armed(state: State) -> State:
             continue
         removal = names.get(f"{name}-{ARMED}")
         if removal is not None and removal["inputs"].get("delete") == REMOVE_BRIDGE:
-            bridge["deletedWith"] = removal["urn"]
-            bridge["dependencies"] = sorted({*(bridge.get("dependencies") or []), removal["urn"]})
+            if bridge.get("deletedWith") != removal["urn"]:
+                bridge["deletedWith"] = removal["urn"]
+                bridge["dependencies"] = [*(bridge.get("dependencies") or []), removal["urn"]]
         elif removal is None and f"{name}-{REMOVED}" in names:
             resources.append(_guard(names[f"{name}-{REMOVED}"], bridge["urn"]))
     if changed == state:

@@ -116,6 +116,8 @@ def test_a_bridge_that_is_recorded_anew_goes_with_what_arms_its_removal() -> Non
     assert bridge == {**BRIDGE_ENTRY, "deletedWith": REMOVAL["urn"], "dependencies": [REMOVAL["urn"]]}
     recorded = {"deployment": {"resources": [removal, bridge]}}
     assert rearming.armed(recorded) is recorded
+    bridge["dependencies"] = [REMOVAL["urn"], "urn:another"]
+    assert rearming.armed(recorded) is recorded, "in whichever order the engine recorded them"
     assert vanished.forget(recorded, [bridge["urn"]])["deployment"]["resources"] == [], "a foreign one is not removed"
 
 
