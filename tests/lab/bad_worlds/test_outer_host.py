@@ -6,6 +6,7 @@ The tests share one fresh host and leave nothing behind that another would notic
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,13 +16,26 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.support.bad_world import refusal, succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.bad_world import BadWorld
 
 OUTER = "192.168.0.180"
 API_LISTENS = "timeout 2 bash -c '</dev/tcp/127.0.0.1/8006'"
 BOOT_S = 120
+FILE = "/etc/network/interfaces"
+HOOK = "/usr/local/sbin/of-the-owner"
+# An interface of the owner's that takes the management address away as soon as the host's network is another than now:
+# no check of ours foresees it.
+OF_THE_OWNER = f"""
+auto owners
+iface owners inet manual
+\tpre-up ip link add owners type bridge
+\tpost-up {HOOK}
+"""
+CUTS_OFF = f"""#!/bin/sh
+cmp -s {FILE} {FILE}.now || ip address flush dev vmbr0
+"""
 LOOK = "ls -R /etc/network/interfaces* /var/lib/vz; cat /etc/network/interfaces; qm list"
 
 
@@ -110,11 +124,12 @@ def test_a_missing_installer_image_is_named_before_anything_is_made(outer_host: 
     assert made_on(outer_host) == before
 
 
-def test_an_image_with_another_checksum_is_named_and_not_kept(outer_host: BadWorld) -> None:
-    def change(values: dict[str, Any]) -> None:
-        values["outerHosts"][0]["installer"]["checksum"] = f"sha256:{'0' * 64}"
+def wrong_checksum(values: dict[str, Any]) -> None:
+    values["outerHosts"][0]["installer"]["checksum"] = f"sha256:{'0' * 64}"
 
-    with outer_host.described_otherwise(change):
+
+def test_an_image_with_another_checksum_is_named_and_not_kept(outer_host: BadWorld) -> None:
+    with outer_host.described_otherwise(wrong_checksum):
         run = outer_host.admin("up")
     assert "virtual-installer" in refusal(run, "iso-checksum")
     assert ".iso" not in made_on(outer_host)
@@ -123,10 +138,7 @@ def test_an_image_with_another_checksum_is_named_and_not_kept(outer_host: BadWor
 def test_a_wrong_password_that_was_recorded_does_not_outlive_its_correction(outer_host: BadWorld) -> None:
     """The engine refreshes with the credentials that it has recorded, unless told otherwise: no later run got past it."""
 
-    def change(values: dict[str, Any]) -> None:
-        values["outerHosts"][0]["installer"]["checksum"] = f"sha256:{'0' * 64}"
-
-    with outer_host.described_otherwise(change):
+    with outer_host.described_otherwise(wrong_checksum):
         refusal(outer_host.admin("up"), "iso-checksum")
         assert "iface vmbr1" in made_on(outer_host)  # so there is something to refresh
         with outer_host.other_secrets(other_password):
@@ -171,3 +183,36 @@ def test_a_second_stack_in_the_lab_is_refused(outer_host: BadWorld) -> None:
         run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "admin", command, "--stack", "dev", "--yes"))
         assert "make down STACK=twonode" in refusal(run, "lab-in-use")
     assert made_on(outer_host) == before
+
+
+@contextmanager
+def tied_to_the_next_change(world: BadWorld) -> Iterator[str]:
+    """What the owner has tied to the network's next change; yields its configuration."""
+    succeeded(world.ssh(OUTER, f"cp {FILE} {FILE}.kept; cat > {HOOK} <<'EOF'\n{CUTS_OFF}EOF\nchmod +x {HOOK}"))
+    succeeded(world.ssh(OUTER, f"cat >> {FILE} <<'EOF'\n{OF_THE_OWNER}EOF\ncp {FILE} {FILE}.now"))
+    try:
+        with world.a_guard_that_waits_less():
+            yield succeeded(world.ssh(OUTER, f"cat {FILE}")).output
+    finally:
+        back = f"rm -f {HOOK} {FILE}.now; ip link delete owners; mv {FILE}.kept {FILE}"
+        assert world.eventually(lambda: world.ssh(OUTER, back).code == 0)
+
+
+def test_a_bridge_that_cuts_the_host_off_is_put_back_when_it_comes_and_when_it_goes(outer_host: BadWorld) -> None:
+    succeeded(outer_host.admin("down", "--yes"))
+    with outer_host.described_otherwise(wrong_checksum), tied_to_the_next_change(outer_host) as before:
+        run = outer_host.admin("up")
+        assert succeeded(outer_host.ssh(OUTER, f"cat {FILE}")).output == before
+    assert "vmbr1" in refusal(run, "network-reverted")
+    with outer_host.described_otherwise(wrong_checksum):
+        refusal(outer_host.admin("up"), "iso-checksum")
+    assert "iface vmbr1" in made_on(outer_host)
+    with tied_to_the_next_change(outer_host) as before:
+        run = outer_host.pulumi("destroy", "--yes", "--skip-preview")
+        assert succeeded(outer_host.ssh(OUTER, f"cat {FILE}")).output == before
+    assert run.code != 0
+    assert "error[network-reverted]: without the bridge vmbr" in run.output
+    # What arms the removal is recorded until the bridge is gone, also for plain `pulumi destroy`.
+    succeeded(outer_host.pulumi("destroy", "--yes", "--skip-preview"))
+    assert not recorded(outer_host)
+    assert "iface vmbr1" not in made_on(outer_host)
