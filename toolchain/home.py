@@ -28,7 +28,7 @@ CALL_S = 30  # for what the engine answers at once
 QUIET = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
     "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # the language host has pip list what is installed, and pip asks pypi.org then
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # the language host has pip list what is installed, and pip asks the package index then
 }
 
 
