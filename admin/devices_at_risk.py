@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from admin.desired import Card
-from admin.drift.kinds import ADDED, ADDED_CARD, REFUSED
+from admin.drift.kinds import ADDED_CARD, ADDED_DISK, REFUSED
 from admin.errors import AdminError
 from admin.further_devices import CARD, given_cards
 from admin.outer_vms import VM_TYPE
@@ -53,7 +53,7 @@ def refuse(config: Config, state: Mapping[str, Any], found: Iterable[Drift]) -> 
     by_hand = {one.urn for one in seen if one.kind == REFUSED}  # a disk that was grown so needs no change any more
     lost: list[tuple[Values, str, str, Change]] = []
     for one in seen:
-        if one.kind not in ADDED or one.urn not in vms:
+        if one.kind not in (ADDED_CARD, ADDED_DISK) or one.urn not in vms:
             continue
         change = change_of(config, vms[one.urn])
         if change.cards is not None if one.kind == ADDED_CARD else change.disks and one.urn not in by_hand:

@@ -1,4 +1,4 @@
-"""Network cards and disks that users add to a VM of ours: they stay. Pure.
+"""Network cards and disks that users add to a VM of ours, and limits of its cards: they stay. Pure.
 
 The provider takes away each card that it is not given as soon as its list of cards differs from the recorded one, and
 its refresh records all cards. So what a refresh recorded beside the described ones is taken out of the record again:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # How the provider's own record differs from this one, by the places in its lists; it is made anew with the next record.
 DELTA = "__pulumi_raw_state_delta"
 CARD = re.compile(r"net(\d+)")
+# What users may set on a described card, with what the provider records where it is not set.
+LIMITS: dict[str, tuple[str, Any]] = {"queues": ("queues", 0), "rate": ("rateLimit", 0), "trunks": ("trunks", "")}
 DISK = re.compile(r"(ide|sata|scsi|virtio)\d+")
 
 
@@ -67,6 +69,19 @@ def _number(item: tuple[str, str]) -> int:
     return int(found[1]) if found else -1
 
 
+def limits(inputs: Values, live: Mapping[str, str]) -> dict[str, str]:
+    """What users have set on described cards, by the card's name."""
+    found: dict[str, str] = {}
+    for number, device in enumerate(inputs.get("networkDevices") or []):
+        parts = card_parts(live.get(f"net{number}", ""))
+        users = [
+            f"{key}={parts[key]}" for key, (name, _) in LIMITS.items() if key in parts and device.get(name) is None
+        ]
+        if users:
+            found[f"net{number}"] = ",".join(users)
+    return found
+
+
 def disks(given: Collection[str], live: Mapping[str, str]) -> dict[str, str]:
     """The disks of a VM's file beside the described ones."""
     return {
@@ -77,11 +92,12 @@ def disks(given: Collection[str], live: Mapping[str, str]) -> dict[str, str]:
 
 
 def forgotten(state: dict[str, Any]) -> dict[str, Any]:
-    """The state in which no VM has cards beside those that the program gave."""
+    """The state in which no VM has cards beside those that the program gave, and these no limits that it did not give."""
     changed = copy.deepcopy(state)
     for resource in changed["deployment"].get("resources") or []:
         if resource["type"] == VM_TYPE and (resource.get("inputs") or {}).get("networkDevices"):
             _forget(given_cards(resource["inputs"]), resource.get("outputs") or {})
+            _forget_limits(resource["inputs"], resource.get("outputs") or {})
     return changed
 
 
@@ -97,3 +113,10 @@ def _forget(given: Sequence[Card], outputs: dict[str, Any]) -> None:
             if isinstance(outputs.get(name), list):
                 outputs[name] = outputs[name][:kept]
         outputs.pop(DELTA, None)
+
+
+def _forget_limits(inputs: Values, outputs: Values) -> None:
+    for given, recorded in zip(inputs["networkDevices"], outputs.get("networkDevices") or [], strict=False):
+        for name, unset in LIMITS.values():
+            if given.get(name) is None and recorded.get(name):
+                recorded[name] = unset

@@ -37,7 +37,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import record
-from admin.drift.kinds import ADDED, ADDED_CARD, ANEW, REFUSED, SILENT
+from admin.drift.kinds import ADDED, ANEW, IN_CARDS, REFUSED, SILENT
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -157,7 +157,7 @@ def _refreshed(place: Place, found: Collection[Drift]) -> tuple[Place, Sequence[
     A refresh records these cards, and a run that goes on from there takes them away.
     """
     refresh = REFRESH if place.has_resources else ()
-    if not any(one.kind == ADDED_CARD for one in found):
+    if not any(one.kind in IN_CARDS for one in found):
         return place, refresh
     with stage("Refresh"):
         _run(place, "refresh", "--yes", "--skip-preview", "--run-program")
@@ -166,7 +166,7 @@ def _refreshed(place: Place, found: Collection[Drift]) -> tuple[Place, Sequence[
 
 def _without_added_cards(place: Place, found: Collection[Drift]) -> Place:
     """Take out of the record which cards users added: the next update leaves them alone, also that of plain `pulumi`."""
-    if not any(one.kind == ADDED_CARD for one in found):
+    if not any(one.kind in IN_CARDS for one in found):
         return place
     state = place.engine.export() or _EMPTY
     without = further_devices.forgotten(state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from admin import further_devices
 from admin.drift.comparing import Difference, compare, text
-from admin.drift.kinds import ADDED_CARD, ADDED_DISK, REFUSED
+from admin.drift.kinds import ADDED_CARD, ADDED_DISK, ADDED_LIMIT, REFUSED
 from admin.further_devices import CARD, card_parts
 from onnode.pve import gib, parse_guest_config, split_tags
 
@@ -51,7 +51,7 @@ GROWN = "a disk cannot be made smaller: put its size into the stack file (diskGi
 
 
 def added(inputs: Mapping[str, Any], files: Mapping[str, str]) -> list[Difference]:
-    """The network cards and disks that a user added; they stay. Those of a clone's disks are nobody's business."""
+    """The network cards, disks and limits of cards that a user added; they stay. Those of a clone's disks are nobody's business."""
     path = _path(inputs, files)
     if path is None:
         return []
@@ -61,7 +61,11 @@ def added(inputs: Mapping[str, Any], files: Mapping[str, str]) -> list[Differenc
     disks = {} if inputs.get("clone") else further_devices.disks(described, live)
     return [
         Difference(f"{key} {value}", kind)
-        for kind, devices in ((ADDED_CARD, cards), (ADDED_DISK, disks))
+        for kind, devices in (
+            (ADDED_CARD, cards),
+            (ADDED_DISK, disks),
+            (ADDED_LIMIT, further_devices.limits(inputs, live)),
+        )
         for key, value in devices.items()
     ]
 
@@ -112,7 +116,11 @@ def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
     for number, device in enumerate(devices):
         mac = device.get("macAddress")
         mtu = device.get("mtu")
-        wanted |= {f"net{number} {key}": _unless_none(device.get(given)) for key, given in LIMITS.items()}
+        wanted |= {
+            f"net{number} {key}": _unless_none(device.get(given))
+            for key, given in LIMITS.items()
+            if key not in further_devices.LIMITS or device.get(given) is not None
+        }
         wanted |= {
             f"net{number} bridge": text(device.get("bridge")),
             f"net{number} model": text(device.get("model")),

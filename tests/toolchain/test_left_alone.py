@@ -230,6 +230,8 @@ def test_cards_that_users_add_to_vms_stay_as_they_are(workspace: Workspace, node
     up(workspace, node, PROGRAM + STEP)
     for vmid in ("101", "200"):
         node.tool("qm", "set", vmid, "--net3", "virtio=BC:24:11:00:00:99,bridge=vmbr0,rate=10,tag=30")
+        limited = f"{node.config(int(vmid))['net0']},queues=2,rate=20"
+        assert node.tool("qm", "set", vmid, "--net0", limited).returncode == 0
     before = {number: node.config(number) for number in (101, 200)}
     assert all("net3" in config for config in before.values())
     assert changed(up(workspace, node, PROGRAM + STEP)) == {}, "plain pulumi, without a refresh"

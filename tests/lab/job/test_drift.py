@@ -13,11 +13,15 @@ OUTER, SEED, SECOND = "192.168.0.180", "192.168.0.185", "192.168.0.186"
 BY_HAND = {
     OUTER: "systemctl disable --now nested-pve-ha-dhcp@vmbr1.service && "
     "sed -i s/nested=1/nested=0/ /etc/modprobe.d/nested-pve-ha.conf && "
-    "rm -r /var/lib/nested-pve-ha/onnode",
+    "rm -r /var/lib/nested-pve-ha/onnode && qm set 102 --memory 1024 --cores 2 && "
+    r"sed -i '/^net1:/s/$/,firewall=1/' /etc/pve/nodes/virtual/qemu-server/103.conf && "
+    r"sed -i 's,10.30.1.1/24,&\n\tmtu 1400,' /etc/network/interfaces && "
+    "printf x | dd of=$(ls /var/lib/vz/template/iso/stack-dev-*.iso) conv=notrunc",
     SEED: "pveum user delete pulumi@pve && "
     "sed -i s/proxmox01:2/proxmox01:1/ /etc/pve/ha/rules.cfg && "
     "sed -i s/shutdown_policy=migrate/shutdown_policy=freeze/ /etc/pve/datacenter.cfg && "
-    "sed -i s/images,rootdir,vztmpl/images/ /etc/pve/storage.cfg",
+    "sed -i s/images,rootdir,vztmpl/images/ /etc/pve/storage.cfg && ha-manager set vm:200 --max_restart 5 && "
+    "pvesh set /nodes/$(ls /etc/pve/nodes/*/qemu-server/200.conf | cut -d/ -f5)/qemu/200/config --memory 600",
     SECOND: "echo '#' >> /var/lib/nested-pve-ha/onnode/step.py && pct set 300 --memory 600 && "
     "sed -i s,10.20.1.186/24,10.20.1.99/24, /etc/network/interfaces",
 }
@@ -38,9 +42,15 @@ NAMED = (
     "proxmox02: /var/lib/nested-pve-ha/onnode: step.py gone, or not as in this checkout",
     "/etc/pve/lxc/300.conf: memory 600",
     " 10.20.1.99/24, MTU 1500",
+    "VM 102: cores 2, not 4; memory 1024, not 2048",
+    "VM 103: net1 firewall 1, not 0",
+    "VM 200: memory 600, not 512",
+    "bridge vmbr3: mtu 1400, not 1500",
+    "HA resource vm:200: max_restart 5, not 1",
+    "9.1-1.iso: checksum ",
 )
 DONE_AGAIN = {"virtual-package", "virtual-dhcp", "virtual-kvm-nested", "cluster-api-user", "cluster-storage-shared"}
-DONE_AGAIN |= {"proxmox02-package", "ct01-container", "proxmox02-network"}
+DONE_AGAIN |= {"proxmox02-package", "ct01-container", "proxmox02-network", "virtual-installer"}
 
 
 def test_everything_that_was_changed_by_hand_is_seen_and_put_right(cluster: LabProject) -> None:

@@ -72,6 +72,17 @@ def test_a_card_of_ours_that_moved_to_another_number_is_left_to_the_provider(dev
     assert further_devices.forgotten(moved) == moved
 
 
+def test_limits_that_users_gave_described_cards_are_out_of_the_record_and_given_ones_stay(dev: Description) -> None:
+    plain = vm(dev)
+    first, second, *rest = plain["inputs"]["networkDevices"]
+    second["queues"] = 4
+    recorded = [{**first, "queues": 2, "rateLimit": 20, "trunks": "5"}, {**second, "rateLimit": 0}, *rest]
+    refreshed = state({**plain, "outputs": {**plain["outputs"], "networkDevices": recorded}})
+    [kept] = further_devices.forgotten(refreshed)["deployment"]["resources"]
+    assert kept["outputs"]["networkDevices"][0] == {**first, "queues": 0, "rateLimit": 0, "trunks": ""}
+    assert kept["outputs"]["networkDevices"][1] == {**second, "rateLimit": 0}
+
+
 def test_what_users_added_is_in_nobodys_way_while_the_described_devices_stay(dev: Description) -> None:
     devices_at_risk.refuse(dev.config, state(vm(dev)), [CARD, DISK])
 

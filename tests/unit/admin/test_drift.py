@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from admin.drift import images, judge, look, plan, provided, record
-from admin.drift.kinds import ADDED_CARD, ADDED_DISK, ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
+from admin.drift.comparing import Difference
+from admin.drift.kinds import ADDED_CARD, ADDED_DISK, ADDED_LIMIT, ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
 from admin.drift.look import Answer
 from admin.drift.model import Drift
 from admin.status.model import Finding
@@ -283,6 +284,16 @@ def test_what_a_user_put_into_a_vm_is_no_drift_and_no_finding(kind: str, line: s
     found = judge.drift(asked, {"virtual": Answer(files=files)}, None, ["virtual"])
     assert found == [Drift(f"urn::{kind}", "virtual", line.replace(": ", " ", 1), told)]
     assert behind_ones_back("dev", found, []) == []
+
+
+@pytest.mark.parametrize("kind", [provided.VM, "guest"])
+def test_a_limit_that_a_user_gave_a_described_card_is_no_drift(kind: str) -> None:
+    files = {path: text.replace("bridge=vmbr0", "bridge=vmbr0,queues=2,rate=20") for path, text in FILES.items()}
+    assert provided.differs(provided_resource(kind), files) is None
+    assert provided.added(provided_resource(kind), files) == [Difference("net0 queues=2,rate=20", ADDED_LIMIT)]
+    given = copy.deepcopy(provided_resource(kind))
+    given["inputs"]["networkDevices"][0] |= {"queues": 2, "rateLimit": 20}
+    assert provided.added(given, files) == []
 
 
 @pytest.mark.parametrize(
