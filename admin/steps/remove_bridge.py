@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 REMOVE_S = 120.0
 
 
-async def bring_about(_desired: HostNetwork, _call: Call) -> Outcome:
-    """Be recorded, and nothing else."""
-    return Outcome(changed=False, facts={})
-
-
 async def remove(desired: HostNetwork, call: Call) -> Outcome:
     """Look whose it is, arm, remove it by the host's own API, and confirm.
 
