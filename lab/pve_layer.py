@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab import authority, overlay, packages, repository, rootfs
 from lab.commands import run_async
+from lab.errors import LabError
 from lab.shape import DEBIAN_MIRROR
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ Components: enterprise
 Signed-By: {PROXMOX_KEYRING}
 """,
 }
+# Debian's ifupdown2 takes off a bridge what its stanza does not name; Proxmox VE's leaves the ports of guests there.
+BRIDGES = "usr/share/ifupdown2/addons/bridge.py"
+STAY_ASKED = "get_attr_value_first('bridge-ports-condone-regex')"
+STAY_DEFAULT = "^(tap|veth|fwpr)"
 
 
 async def build(settings: Settings) -> None:
@@ -53,6 +58,7 @@ async def build(settings: Settings) -> None:
     try:
         await _divert(root)
         await _install(settings, root)
+        _leave_guests_on_bridges(root)
     finally:
         await overlay.unmount(root)
 
@@ -60,6 +66,18 @@ async def build(settings: Settings) -> None:
 async def _divert(root: Path) -> None:
     for program, place in rootfs.DIVERTED.items():
         await run_async("chroot", str(root), "dpkg-divert", "--quiet", "--rename", "--add", f"/{place}/{program}")
+
+
+def _leave_guests_on_bridges(root: Path) -> None:
+    text = (root / BRIDGES).read_text()
+    if STAY_ASKED not in text:
+        raise LabError(
+            "lab-start-failed",
+            "ifupdown2 asks for the ports that stay on a bridge in another way",
+            observed=f"no {STAY_ASKED} in /{BRIDGES}",
+            expected="ifupdown2 3.0 of Debian",
+        )
+    rootfs.write(root / BRIDGES, text.replace(STAY_ASKED, f"{STAY_ASKED} or {STAY_DEFAULT!r}"))
 
 
 async def _install(settings: Settings, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cut cables: the other side is gone, and it comes back; a reboot does not mend them."""
+"""Cables: a cut one's other side is gone, and comes back, and a reboot does not mend it; what is plugged into a bridge."""
 
 from __future__ import annotations
 
@@ -76,3 +76,16 @@ def test_a_link_that_is_not_there_is_named(physical_lab: Lab) -> None:
     assert "error[no-such-link]" in refusal.stderr
     unknown = physical_lab.cli("link", "cut", "pve9", "0")
     assert "error[no-such-node]" in unknown.stderr
+
+
+def test_a_reload_leaves_guests_on_their_bridge_and_takes_others_off(linked: Lab) -> None:
+    """Proxmox VE's ifupdown2 condones the ports of guests; without that each reload of a host would cut all of them off."""
+    ports = ("tap999i0", "veth999i0", "fwpr999p0", "other0")
+    plug = "ip link add {0} type veth peer name end-{0}; ip link set {0} master vmbr0; "
+    linked.sh(NEAR, "".join(plug.format(port) for port in ports))
+    try:
+        linked.sh(NEAR, "ifreload -a")
+        plugged = linked.sh(NEAR, "ls /sys/class/net/vmbr0/brif").split()
+        assert {*ports} & {*plugged} == {"tap999i0", "veth999i0", "fwpr999p0"}
+    finally:
+        linked.sh(NEAR, "".join(f"ip link delete {port}; " for port in ports))
