@@ -330,5 +330,6 @@ def state_lost(stack: str, things: Sequence[Wanted], claimed: Sequence[str] = ()
         f"stack {stack} is built already, and nothing of it is recorded here",
         observed=shown,
         expected=f"the state of stack {stack}, or nothing that carries its mark",
-        fix=f"bring back .nested-pve/state; where it is lost for good, `make adopt STACK={stack}` records all that is there",
+        fix="work where its state is (another checkout, another backend), or bring back .nested-pve/state; "
+        f"where it is lost for good, `make adopt STACK={stack}` records all that is there",
     )

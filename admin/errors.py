@@ -214,7 +214,7 @@ CODES: dict[str, Code] = {
     ),
     "state-lost": Code(
         "What carries the stack's mark is there, and its state records nothing: another checkout, or a lost state.",
-        "bring back .nested-pve/state; where it is lost for good, `make adopt` records all that is there",
+        "work where its state is, or bring back .nested-pve/state; where it is lost for good, `make adopt` records all that is there",
     ),
     "vm-moved": Code(
         "The VM of a node is on another outer node than described: somebody has migrated it.",

@@ -7,6 +7,7 @@ The record follows the VM instead; where the VM is not on the host that is descr
 from __future__ import annotations
 
 import copy
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from admin import marks, vanished
@@ -104,22 +105,10 @@ def _refused(node: NestedNode, entry: State, there: Thing | None, looks: Mapping
 
 
 def in_order(resources: Sequence[State]) -> list[State]:
-    """The resources, each after what it needs, and else as they were; the engine refuses any other order."""
+    """The resources, each after what it needs; the engine refuses any other order."""
     at = {one["urn"]: place for place, one in enumerate(resources) if not one.get("delete")}
-    begun: set[int] = set()
-    done: list[int] = []
-
-    def take(place: int) -> None:
-        if place in begun:
-            return
-        begun.add(place)
-        for urn in _needs(resources[place]):
-            take(at.get(urn, place))
-        done.append(place)
-
-    for place in range(len(resources)):
-        take(place)
-    return [resources[place] for place in done]
+    needs = {place: {at.get(urn, place) for urn in _needs(one)} - {place} for place, one in enumerate(resources)}
+    return [resources[place] for place in TopologicalSorter(needs).static_order()]
 
 
 def _needs(entry: State) -> Iterator[str]:
