@@ -106,15 +106,19 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
+# Tests start make themselves, and are not to hand on how this one was started.
+APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: test lint format unit test-toolchain test-lab lock docs bench
+.PHONY: test lint format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
+# Bad worlds wait for what does not come: what they leave of the processors is enough for the toolchain's tests beside them.
 test: toolchain lint go-test ## Everything that can be tested: all tiers
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
-	@$(STAGE) "Toolchain tests" $(PY) -m pytest -q $(WORKERS) tests/toolchain
-	@$(MAKE) test-lab
+	@$(MAKE) test-standins test-job
+	@printf '\nBad worlds, and beside them the toolchain: each is shown when it has ended\n'
+	@$(MAKE) --jobs=2 --output-sync=target test-worlds test-toolchain
 
 unit: venv ## The quick tiers: unit and policy rules, seconds
 	@tools/debian-packages $(TEST_PROGRAMS)
@@ -122,14 +126,19 @@ unit: venv ## The quick tiers: unit and policy rules, seconds
 
 test-toolchain: toolchain ## The plugins against the published SDKs, a real engine and a real sshd
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(PY) -m pytest -q $(WORKERS) tests/toolchain
+	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PY) -m pytest -q $(WORKERS) tests/toolchain
 
-# One after another, so that no more than the labs of one folder live at a time; what works on one cluster for minutes
-# has the machine for itself, as its nodes fence themselves when they starve.
-test-lab: toolchain ## The lab tier only (needs root)
+# What works on one cluster for minutes has the processors for itself, as its nodes fence themselves when they starve.
+test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
+
+test-standins: toolchain
 	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+
+test-job: toolchain
 	@$(LAB_STAGE) "Lab tests: the main job" $(PY) -m pytest -q tests/lab/job
-	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PY) -m pytest -q tests/lab/bad_worlds
+
+test-worlds: toolchain
+	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(APART) $(PY) -m pytest -q tests/lab/bad_worlds
 
 lint: venv ## Formatting, lint and types of Python, shell and Go
 	@tools/debian-packages shellcheck=shellcheck

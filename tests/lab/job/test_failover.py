@@ -80,6 +80,7 @@ def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
     assert cluster.eventually(changed, 120)
 
 
+@pytest.mark.destroys
 def test_everything_can_be_destroyed_while_a_node_is_dead(cluster: LabProject, as_found: list[str]) -> None:
     """Once refused the template, taking the guest of a dead node for a foreign one; and once unregistered a guest that HA
     had yet to recover.

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.lab.job.test_cluster import NODES, boot_ids, services
 from tests.support import outer_host
 from tests.support.bad_world import succeeded
@@ -26,6 +28,7 @@ def processes(cluster: LabProject) -> dict[str, tuple[str, int]]:
     return found
 
 
+@pytest.mark.destroys
 def test_a_fourth_node_joins_the_live_cluster_and_destroy_leaves_the_host_as_found(
     cluster: LabProject, as_found: list[str]
 ) -> None:
