@@ -41,7 +41,11 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 
 def start(checkout: Path) -> subprocess.Popen[str]:
     own = {"NESTED_PVE_CREDENTIALS": str(checkout / "credentials.json"), "PULUMI_CONFIG_PASSPHRASE": "lab-only"}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PULUMI_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "PULUMI_HOME" or not name.startswith(("MAKE", "MFLAGS", "PULUMI_"))
+    }
     return subprocess.Popen(
         MAKE,
         cwd=checkout,
