@@ -20,7 +20,8 @@ Wanted = dict[str, str | None]
 # What Proxmox VE takes where its file says nothing.
 DEFAULTS = {"onboot": "0", "agent": "0", "firewall": "0", "template": "0"}
 # What a card has beside where it is, by its names in the file and among the inputs.
-LIMITS = {"tag": "vlanId", "link_down": "disconnected", "queues": "queues", "rate": "rateLimit", "trunks": "trunks"}
+LIMITS = {"tag": "vlanId", "link_down": "disconnected"}
+LIMITS |= {key: name for key, (name, _) in further_devices.LIMITS.items()}
 
 
 def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
