@@ -19,7 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from admin import bundle, certificates, pins, ssh
-from admin.errors import AdminError
+from admin.errors import GUEST_LOCKED, AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,13 +43,19 @@ class ApiError(AdminError):
 
     def __init__(self, method: str, path: str, status: int, message: str) -> None:
         super().__init__(
-            "api-forbidden" if status == FORBIDDEN else "api-refused",
+            _refusal(status, message),
             f"the API refused {method} {path}",
             observed=f"{status} {message}",
             expected="an accepted request",
         )
         self.status = status
         self.message = message
+
+
+def _refusal(status: int, message: str) -> str:
+    if GUEST_LOCKED.search(message):
+        return "guest-locked"
+    return "api-forbidden" if status == FORBIDDEN else "api-refused"
 
 
 class _PinnedAdapter(HTTPAdapter):
@@ -152,7 +158,7 @@ class Api:
         """Wait for a task to end well.
 
         Raises:
-            AdminError: task-failed, task-timeout.
+            AdminError: task-failed, task-timeout, guest-locked.
         """
         _, node, *_ = upid.split(":")
         deadline = time.monotonic() + timeout_s
@@ -165,10 +171,16 @@ class Api:
                     expected=f"an end within {timeout_s:g} s",
                 )
             time.sleep(POLL_S)
-        if status["exitstatus"] != "OK" and not status["exitstatus"].startswith("WARNINGS"):
+        end = status["exitstatus"]
+        if GUEST_LOCKED.search(end):
             raise AdminError(
-                "task-failed", f"a task on {node} failed", observed=f"{status['exitstatus']} ({upid})", expected="OK"
+                "guest-locked",
+                f"a task on {node} was refused",
+                observed=f"{end} ({upid})",
+                expected="an unlocked guest",
             )
+        if end != "OK" and not end.startswith("WARNINGS"):
+            raise AdminError("task-failed", f"a task on {node} failed", observed=f"{end} ({upid})", expected="OK")
 
 
 def _message(response: requests.Response) -> str:

@@ -15,7 +15,7 @@ import tarfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from admin import claims, motion
+from admin import claims, migrations, motion
 from admin.errors import AdminError
 from admin.motion import Motion
 from onnode import network
@@ -44,7 +44,8 @@ NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is 
 _STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
 # What is a link is read all the same: /etc/network/interfaces under configuration management.
 _TAR = "tar -cf - --dereference --hard-dereference --ignore-failed-read"
-READ = f"cd / && {_STATE}; {_TAR} -- {_FILES} 2>/dev/null | base64 -w0; echo"
+_MIGRATIONS = f"{{ {migrations.READ}; }} | base64 -w0; echo"
+READ = f"cd / && {_STATE}; {_TAR} -- {_FILES} 2>/dev/null | base64 -w0; echo; {_MIGRATIONS}"
 NAMES = "; find -H {directory} -maxdepth 1 -type f -printf '%f\\n' 2>/dev/null | base64 -w0; echo"
 _GUEST = re.compile(r"etc/pve/nodes/(?P<node>[^/]+)/(?P<kind>qemu-server|lxc)/(?P<vmid>\d+)\.conf")
 _SECTION = re.compile(r"^(?P<kind>[a-z][a-z0-9-]*):\s*(?P<name>\S+)\s*$", re.IGNORECASE)
@@ -113,7 +114,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
     command = READ + (NAMES.format(directory=f"'{images}'") if images else "")
     done = await connection.run(command, timeout_s=LOOK_S)
     try:
-        state, archive, *names = (base64.b64decode(line, validate=True) for line in done.stdout.splitlines())
+        state, archive, tasks, *names = (base64.b64decode(line, validate=True) for line in done.stdout.splitlines())
         files = unpack(archive)
     except (ValueError, binascii.Error, tarfile.TarError) as error:
         raise AdminError(
@@ -133,7 +134,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         cluster(about),
         stacks(files.get("var/lib/nested-pve-ha/journal.json", "{}")),
         files.get(claims.FILE[1:], "").strip(),
-        motion.read(files, about),
+        motion.read(files, about, migrations.running(tasks.decode(errors="replace"))),
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILES = "etc/pve/ha/manager_status etc/pve/nodes/*/lrm_status"
 MOVE_S = 300.0  # for a guest: fencing and an agent's lock take HA 180 s
+STALE_S = 5.0  # for a lock without a migration: it may have begun or ended between two looks
 BACK_S = 90.0  # for a node that answers, and has yet to be a member again
 # What pve-ha-manager takes for too old (PVE/API2/HA/Status.pm).
 OLD_S = 30
@@ -35,18 +36,22 @@ class Motion:
 
     Attributes:
         offline: the members that the cluster misses.
+        online: the other members.
         seen: by node, the state in which the HA manager has it.
         agents: by node, the state of its agent (LRM), and when it told that.
         services: by guest ("vm:200"), HA's record of it.
         migrating: by guest, the node on which its configuration is locked for a migration.
+        running: the guests whose migrations run on that member itself.
         managed: when the HA manager told all this.
     """
 
     offline: frozenset[str] = frozenset()
+    online: frozenset[str] = frozenset()
     seen: dict[str, str] = field(default_factory=dict)
     agents: dict[str, tuple[str, int]] = field(default_factory=dict)
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     migrating: dict[str, str] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
     managed: int = 0
 
 
@@ -58,22 +63,26 @@ class Unrest:
     patience_s: float
 
 
-def read(files: Mapping[str, str], members: str) -> Motion:
+def read(files: Mapping[str, str], members: str, running: Collection[str] = ()) -> Motion:
     """Read the files of a member.
 
     Args:
         files: by path.
         members: the text of /etc/pve/.members.
+        running: the guests whose migrations run there.
     """
     manager = _document(files.get("etc/pve/ha/manager_status", ""))
     listed = _document(members).get("nodelist") or {}
     agents = {match["node"]: _document(text) for path, text in files.items() if (match := _AGENT.fullmatch(path))}
+    offline = frozenset(name for name, node in listed.items() if not node.get("online"))
     return Motion(
-        frozenset(name for name, node in listed.items() if not node.get("online")),
+        offline,
+        frozenset(listed) - offline,
         manager.get("node_status") or {},
         {node: (str(told.get("state", "")), int(told.get("timestamp", 0))) for node, told in agents.items() if told},
         manager.get("service_status") or {},
         dict(_migrating(files)),
+        frozenset(running),
         int(manager.get("timestamp", 0)),
     )
 
@@ -93,7 +102,9 @@ def _migrating(files: Mapping[str, str]) -> Iterable[tuple[str, str]]:
             yield f"{'vm' if match['kind'] == 'qemu-server' else 'ct'}:{match['vmid']}", match["node"]
 
 
-def unrest(motion: Motion, guests: Collection[str], answering: Collection[str]) -> list[Unrest]:
+def unrest(
+    motion: Motion, guests: Collection[str], answering: Collection[str], running: Collection[str] | None = None
+) -> list[Unrest]:
     """Why guests may be elsewhere in a moment.
 
     A guest in state `error` stays where it is; so does every guest while a node that does not answer stays away.
@@ -102,18 +113,29 @@ def unrest(motion: Motion, guests: Collection[str], answering: Collection[str]) 
         motion: what a working member tells.
         guests: those that count, as HA calls them.
         answering: the nodes that answer.
+        running: the guests whose migrations run; None when not every member that could run one has told.
     """
     found = [Unrest(_service(sid, motion.services[sid]), MOVE_S) for sid in guests if _moves(motion.services.get(sid))]
     found += [
-        Unrest(
-            f"{sid} is locked for a migration on {node} (of one that has failed: `qm unlock` or `pct unlock`)", MOVE_S
-        )
+        _locked(sid, node, running)
         for sid, node in motion.migrating.items()
         if sid in guests and not _moves(motion.services.get(sid))
     ]
     managed = any(sid in motion.services for sid in guests)
     backs = [(name, _on_its_way_back(motion, name, managed=managed)) for name in sorted(answering)]
     return found + [Unrest(f"{name} {why}", BACK_S) for name, why in backs if why]
+
+
+def _locked(sid: str, node: str, running: Collection[str] | None) -> Unrest:
+    """A guest whose configuration is locked for a migration; one that failed, or whose node died, leaves the lock behind."""
+    what = f"{sid} is locked for a migration on {node}"
+    if running is not None and sid in running:
+        return Unrest(what, MOVE_S)
+    kind, _, vmid = sid.partition(":")
+    unlock = f"`{'qm' if kind == 'vm' else 'pct'} unlock {vmid}` on {node}"
+    if running is None:
+        return Unrest(f"{what}, and not every member tells whether it runs one (if none does: {unlock})", MOVE_S)
+    return Unrest(f"{what}, and no member runs one, so nothing can change the guest: {unlock}", STALE_S)
 
 
 def _moves(service: Mapping[str, Any] | None) -> bool:

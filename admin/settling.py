@@ -84,7 +84,13 @@ def judged(seen: Seen, guests: Collection[str], *, started: bool) -> list[Unrest
         return [Unrest("no node is a working member yet", motion.BACK_S)] if started else []
     speaker = next((look for look in seen.looks if look.cluster), None)
     # Without a speaker there is no cluster yet.
-    return motion.unrest(speaker.motion, guests, seen.answering) if speaker else []
+    return motion.unrest(speaker.motion, guests, seen.answering, _running(seen, speaker)) if speaker else []
+
+
+def _running(seen: Seen, speaker: Look) -> frozenset[str] | None:
+    """The guests whose migrations run; None when a member that is up did not tell: a migration runs on the node it leaves."""
+    told = {look.node: look.motion.running for look in seen.looks}
+    return None if speaker.motion.online - told.keys() else frozenset().union(*told.values())
 
 
 def _guests(described: Description, state: dict[str, Any]) -> set[str]:

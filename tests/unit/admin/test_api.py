@@ -33,6 +33,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "/refused": ({"data": None, "errors": {"memory": "value too small\n"}}, 400, "Parameter verification failed."),
     "/forbidden": ({"data": None}, 403, "Permission check failed (/vms/200, VM.Config.Disk)"),
     "/moved": ({"data": None}, MOVED, "Moved"),
+    "/locked": ({"data": None}, 500, "VM is locked (migrate)"),
     "/dead": ({"data": None}, 595, "No route to host"),
 }
 
@@ -95,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer({"data": [{"type": "cluster", "quorate": 1}]})
         if path.endswith("/status"):
             outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
+            outcome = "CT is locked (backup)" if "UPID:locked:" in path else outcome
             return self._answer({"data": {"status": "stopped", "exitstatus": outcome}})
         return self._answer(*REFUSALS.get(path, ({"data": {"path": path}},)))
 
@@ -224,6 +226,19 @@ def test_a_task_that_ends_well_is_waited_for_and_one_that_fails_is_named(server:
         made.wait("UPID:bad:1:2:3:qmcreate:1:root@pam:", 10)
     assert caught.value.code == "task-failed"
     assert "exit code 1" in caught.value.observed
+
+
+def test_a_guest_that_a_task_has_locked_is_named_and_how_it_is_unlocked(server: Server) -> None:
+    made = session(server)
+    for refused in (
+        lambda: made.put("/locked", memory=1),
+        lambda: made.wait("UPID:locked:1:2:3:vzdestroy:1:r@pam:", 10),
+    ):
+        with pytest.raises(AdminError) as caught:
+            refused()
+        assert caught.value.code == "guest-locked"
+        assert "is locked (" in caught.value.observed
+        assert "`qm unlock VMID`" in caught.value.render()
 
 
 def test_what_is_presented_is_told_by_its_fingerprint(server: Server) -> None:

@@ -290,7 +290,7 @@ def test_one_command_reads_a_whole_machine(tmp_path: Path) -> None:
     (directory / "201.conf.tmp.1").write_text(OURS)
     command = marks.READ.replace("cd / ", f"cd {tmp_path} ") + marks.NAMES.format(directory=f"'{directory}'")
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    _, archive, names = (base64.b64decode(line) for line in done.stdout.splitlines())
+    _, archive, _, names = (base64.b64decode(line) for line in done.stdout.splitlines())
     (thing,) = marks.read(marks.unpack(archive), "virtual", "dev")
     assert (thing.kind, thing.name, thing.ours) == (marks.VM, "200", False)
     assert sorted(names.decode().split()) == ["200.conf", "201.conf.tmp.1"]
@@ -308,7 +308,7 @@ def test_links_are_read_and_a_domain_is_no_part_of_a_nodes_name(tmp_path: Path) 
     command = marks.READ.replace("cd / ", f"cd {tmp_path} ") + marks.NAMES.format(directory=f"'{tmp_path}/iso'")
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, env=environment)
-    about, archive, names = (base64.b64decode(line) for line in done.stdout.splitlines())
+    about, archive, _, names = (base64.b64decode(line) for line in done.stdout.splitlines())
     assert about.decode().partition("\n")[0] == "virtual"
     assert "vmbr1" in {thing.name for thing in marks.read(marks.unpack(archive), "virtual", "dev")}
     assert names.decode().split() == ["interfaces"]

@@ -93,7 +93,7 @@ class Machines:
             tags = "tags: nested-pve-ha;stack-dev\n"
             files = {f"etc/pve/nodes/{HOST}/qemu-server/{vmid}.conf": tags for vmid in self.vms} if name == HOST else {}
             state = base64.b64encode(f'{name}\n{{"cluster": {{"quorate": 1}}}}'.encode()).decode()
-            return Completed(0, "\n".join([state, packed(files), *([""] if name == HOST else [])]) + "\n", "")
+            return Completed(0, "\n".join([state, packed(files), "", *([""] if name == HOST else [])]) + "\n", "")
         if command.startswith("python3"):
             return Completed(0, json.dumps({"changed": False, "facts": self.looked(name, stdin)}), "")
         return Completed(0, "", "")

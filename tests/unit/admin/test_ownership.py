@@ -51,7 +51,7 @@ class Host:
                 member = tarfile.TarInfo(path)
                 member.size = len(text)
                 archive.addfile(member, io.BytesIO(text.encode()))
-        lines = (f"{self.machine.name}\n{self.cluster}".encode(), packed.getvalue())
+        lines = (f"{self.machine.name}\n{self.cluster}".encode(), packed.getvalue(), b"")
         return Completed(0, "".join(f"{base64.b64encode(line).decode()}\n" for line in lines), "")
 
 

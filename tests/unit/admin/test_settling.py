@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def case(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CASES["cases"])
 def test_what_is_waited_for(name: str) -> None:
     found = case(name)
-    said = motion.unrest(motion_of(found), GUESTS, found["answering"])
+    said = motion.unrest(motion_of(found), GUESTS, found["answering"], found["running"])
     assert [one.what for one in said] == found["waits"]
     assert all(one.patience_s > 0 for one in said)
 
@@ -60,8 +61,10 @@ def test_a_member_is_asked_for_these_files_with_all_others() -> None:
 
 def seen(name: str) -> settling.Seen:
     found = case(name)
-    look = marks.Look("pve1", "pve1", quorate=True, things=(), cluster="dev", motion=motion_of(found))
-    return settling.Seen([look], frozenset(found["answering"]))
+    told = dataclasses.replace(motion_of(found), running=frozenset(found["running"] or ()))
+    names = [name for name in told.online if found["running"] is not None or name != "pve3"]
+    looks = [marks.Look(name, name, quorate=True, things=(), cluster="dev", motion=told) for name in sorted(names)]
+    return settling.Seen(looks, frozenset(found["answering"]))
 
 
 class World:
@@ -111,7 +114,15 @@ def test_the_end_of_a_migration_is_waited_for_and_told_once(
 
 
 @pytest.mark.parametrize(
-    ("name", "patience_s"), [(MOVING, motion.MOVE_S), ("started, and not joined again", motion.BACK_S)]
+    ("name", "patience_s"),
+    [
+        (MOVING, motion.MOVE_S),
+        ("started, and not joined again", motion.BACK_S),
+        ("migrated without HA", motion.MOVE_S),
+        ("migrated without HA, and not every member can be asked", motion.MOVE_S),
+        ("a migration that failed", motion.STALE_S),
+        ("a container's migration that failed", motion.STALE_S),
+    ],
 )
 def test_what_does_not_end_is_named_and_the_run_goes_on(
     dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, patience_s: float
