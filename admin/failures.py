@@ -46,7 +46,10 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "api-login-failed",
             r"authentication failure|401 (?:authentication|no ticket|permission|unauthorized)|credentials",
         ),
-        ("iso-checksum", r"checksum (?:mismatch|does not match|verification failed)|wrong checksum|checksum.*expected"),
+        (
+            "iso-checksum",
+            r"checksum (?:mismatch|does not match|verification failed)|wrong checksum|checksum.*expected|mismatch \(got ",
+        ),
         ("iso-missing", r"download.*(?:404|not found|failed)|(?:404|not found).*\.iso"),
         ("guest-node-down", r"HTTP 595"),
         ("guest-moved", r"Configuration file '\S*/(?:qemu-server|lxc)/\d+\.conf' does not exist"),

@@ -197,6 +197,7 @@ class HostPrep(pulumi.ComponentResource):
             checksum_algorithm="sha256",
             overwrite=False,
             overwrite_unmanaged=True,
-            opts=steps.after(self, *dependencies, provider=self.provider),
+            # Another image of the same name is not downloaded over this one, and would go with it.
+            opts=steps.after(self, *dependencies, provider=self.provider, delete_before_replace=True),
         )
         return f"{self._host.iso_directory}/{file_name}", [iso]

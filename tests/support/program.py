@@ -100,6 +100,7 @@ class Resource:
     retain: bool
     ignore_changes: list[str]
     provider: str
+    delete_before_replace: bool = False
     replace_with: list[str] = field(default_factory=list)
     hooks: dict[str, list[str]] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -186,6 +187,7 @@ class _Monitor(mocks.MockMonitor):
                 retain=request.retainOnDelete,
                 ignore_changes=list(request.ignoreChanges),
                 provider=request.provider,
+                delete_before_replace=request.deleteBeforeReplace,
                 replace_with=list(request.replace_with),
                 hooks=json_format.MessageToDict(request.hooks),
             )

@@ -70,6 +70,7 @@ def test_two_failures_are_both_told() -> None:
         ("error updating VM: received an HTTP 500 response - Reason: VM is locked (migrate)", "guest-locked"),
         ("error creating VM: VM 101 already exists on node 'virtual'", "vm-not-recorded"),
         ("checksum mismatch: got 'aa' != expect 'bb'", "iso-checksum"),
+        ("failed waiting for url download: … exit code: mismatch (got 'aa' != expect 'bb'), aborting", "iso-checksum"),
         ('resource "urn…" cannot be deleted because it is protected', "node-protected"),
         ("panic: runtime error: index out of range", "plugin-crashed"),
         ("error reading from server: EOF", "plugin-crashed"),

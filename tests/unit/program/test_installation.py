@@ -166,3 +166,8 @@ def test_the_lab_stacks_expect_the_labs_installer(tmp_path: Path) -> None:
     for stack in ("dev", "twonode"):
         recording = run(stack_file(stack), tmp_path)
         assert recording["virtual-installer"].inputs["checksum"] == checksum
+
+
+def test_an_image_goes_before_another_one_of_its_name_is_downloaded(tmp_path: Path) -> None:
+    """What that does, tests/toolchain/test_image_changes.py shows."""
+    assert run(stack_file("dev"), tmp_path)["virtual-installer"].delete_before_replace
