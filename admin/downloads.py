@@ -27,7 +27,7 @@ async def drop_stale(  # noqa: PLR0913, PLR0917 - where it is, and how one gets 
     """Remove the stack's file of that name when it is another one than described; it is then downloaded anew.
 
     Raises:
-        StepError: why the node does not answer over SSH, and those of the API.
+        StepError: image-unreadable, why the node does not answer over SSH, and those of the API.
     """
     volume = f"{image.storage}:{content}/{image.file_name}"
     contents = f"/nodes/{node}/storage/{image.storage}/content"
@@ -35,8 +35,8 @@ async def drop_stale(  # noqa: PLR0913, PLR0917 - where it is, and how one gets 
         return
     asked = [machine for machine in machines if machine.name == node]
     async with members.connections(asked, private_key) as opened:
-        command = f'sha256sum -- "$(pvesm path {shlex.quote(volume)})"'
+        command = f'path=$(pvesm path {shlex.quote(volume)}) && sha256sum -- "$path"'
         done = await members.connected(opened, node).run(command, timeout_s=READ_S)
-    if not images.has_checksum(done.stdout, image.checksum):
+    if not images.is_as_described(done, node, volume, image.checksum):
         note(f"{volume} is another file than described: downloaded anew")
         api.wait(api.delete(f"{contents}/{volume}"), guests.TASK_S)

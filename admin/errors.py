@@ -244,6 +244,11 @@ CODES: dict[str, Code] = {
         "A downloaded file does not have the configured checksum.",
         "correct the checksum from Proxmox' own list, or the URL; never leave the checksum out for a file you do not know",
     ),
+    "image-unreadable": Code(
+        "A downloaded image or template is there and cannot be read.",
+        "run the same command again; if it stays so, look at the disk or the mount that the message names (`dmesg`), and remove "
+        "the file by hand: the next run downloads it anew",
+    ),
     "plugin-crashed": Code(
         "A plugin of the engine, or the program's language host, ended unexpectedly.",
         "run the same command again: it goes on from where it was; when it happens twice, report the full output",

@@ -1,6 +1,7 @@
 """Downloaded images: one is used again only when it has the described checksum.
 
-Proxmox VE downloads over none that has another (PVE::Tools::download_file_from_url): such a one is removed first.
+Proxmox VE downloads over none that has another (PVE::Tools::download_file_from_url): such a one is removed first. One that
+cannot be read is neither used nor removed: nothing is known of it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import shlex
 from typing import TYPE_CHECKING
 
 from admin import marks, members, whereabouts
+from admin.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from admin.belongings import Wanted
     from admin.description import Description
-    from admin.ssh import Connection
+    from admin.ssh import Completed, Connection
 
 READ_S = 300.0
 
@@ -25,7 +27,7 @@ def intact(description: Description, found: Sequence[Wanted]) -> list[Wanted]:
     """What was found, without images of other content than described: those are removed, and the run downloads them anew.
 
     Raises:
-        AdminError: those of SSH.
+        AdminError: image-unreadable, and those of SSH.
     """
     images = [each for each in found if each.kind == marks.IMAGE]
     good = asyncio.run(_intact(description, images)) if images else []
@@ -37,18 +39,35 @@ async def _intact(description: Description, images: Sequence[Wanted]) -> list[Wa
     by_host = {image.place: image for image in images}
     machines = [machine for machine in whereabouts.outer_machines(description) if machine.name in by_host]
 
-    async def sums(connection: Connection) -> str:
+    async def is_good(connection: Connection) -> bool:
         name = connection.machine.name
-        path = f"{hosts[name].iso_directory}/{by_host[name].name}"
-        said = (await connection.run(f"sha256sum -- {shlex.quote(path)}", timeout_s=READ_S)).stdout
-        if not has_checksum(said, hosts[name].installer.checksum):
-            await connection.run(f"rm -f -- {shlex.quote(path)}", timeout_s=READ_S)
-        return said
+        path = shlex.quote(f"{hosts[name].iso_directory}/{by_host[name].name}")
+        said = await connection.run(f"[ ! -e {path} ] || sha256sum -- {path}", timeout_s=READ_S)
+        good = is_as_described(said, name, by_host[name].name, hosts[name].installer.checksum)
+        if not good:
+            await connection.run(f"rm -f -- {path}", timeout_s=READ_S)
+        return good
 
     key = description.credentials.ssh_private_key.get_secret_value()
     async with members.connections(machines, key, timeout_s=whereabouts.CONNECT_S) as opened:
-        answers = members.all_answered(await members.ask(opened, sums))
-    return [by_host[name] for name, text in answers.items() if has_checksum(text, hosts[name].installer.checksum)]
+        answers = members.all_answered(await members.ask(opened, is_good))
+    return [by_host[name] for name, good in answers.items() if good]
+
+
+def is_as_described(said: Completed, node: str, name: str, checksum: str | None) -> bool:
+    """Whether a file that was read whole has the described checksum; one that is gone has none.
+
+    Raises:
+        AdminError: image-unreadable.
+    """
+    if said.exit_code != 0:
+        raise AdminError(
+            "image-unreadable",
+            f"{name} on {node} cannot be read, so whether it is what is described is not known",
+            observed=(said.stderr or said.stdout).strip() or f"exit {said.exit_code}",
+            expected="a file that can be read whole; it was neither used nor removed",
+        )
+    return has_checksum(said.stdout, checksum)
 
 
 def has_checksum(text: str, checksum: str | None) -> bool:

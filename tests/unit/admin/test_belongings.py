@@ -19,6 +19,7 @@ from admin import adoption, belongings, images, marks, members
 from admin.belongings import BRIDGE_TYPE, CLUSTER, RESOURCE_TYPE, RULE_TYPE
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
+from admin.ssh import Completed
 from components.config.model import VmGuest
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from admin.description import Description
     from admin.marks import Look
+    from components.config.model import OuterHost
 
 OURS = "tags: nested-pve-ha;stack-dev"
 THEIRS = "name: precious\nmemory: 333\ntags: customer"
@@ -405,34 +407,61 @@ def test_an_image_of_other_content_is_loaded_again(printed: str, expected: bool)
     assert not images.has_checksum(printed, None)
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_an_image_of_other_content_is_removed_so_that_it_can_be_downloaded_anew(
-    changed: bool,  # noqa: FBT001
-    dev: Description,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Proxmox VE compares what is there with the checksum, and downloads nothing over another file."""
+class There:
+    """An outer host whose directory of images is one of the test's."""
+
+    def __init__(self, host: OuterHost, directory: Path, path: str) -> None:
+        self.machine = SimpleNamespace(name=host.name)
+        self.host, self.directory, self.path = host, directory, path
+
+    async def run(self, command: str, **_limits: float) -> Completed:
+        here = command.replace(self.host.iso_directory, str(self.directory))
+        done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False, env={"PATH": self.path})  # noqa: ASYNC221
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def with_image(
+    dev: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, path: str
+) -> tuple[Description, belongings.Wanted]:
+    """A description whose installer is `as downloaded`, and that of its host."""
     host = dev.config.outer_hosts[0]
     image = next(need for need in belongings.wanted(dev) if need.kind == marks.IMAGE)
-    (tmp_path / image.name).write_text("another" if changed else "as downloaded")
     (tmp_path / "mine.iso").touch()
+    if content is not None:
+        (tmp_path / image.name).write_text(content)
     installer = host.installer.model_copy(update={"checksum": f"sha256:{sha256(b'as downloaded').hexdigest()}"})
     config = dev.config.model_copy(update={"outer_hosts": (host.model_copy(update={"installer": installer}),)})
-    described = replace(dev, config=config)
-
-    class There:
-        machine = SimpleNamespace(name=host.name)
-
-        async def run(self, command: str, **_limits: float) -> SimpleNamespace:
-            here = command.replace(host.iso_directory, str(tmp_path))
-            done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False, timeout=30)  # noqa: ASYNC221
-            return SimpleNamespace(stdout=done.stdout, exit_code=done.returncode)
 
     @asynccontextmanager
     async def connections(*_: object, **__: object) -> AsyncIterator[dict[str, There]]:
-        yield {host.name: There()}
+        yield {host.name: There(host, tmp_path, path)}
 
     monkeypatch.setattr(members, "connections", connections)
-    assert images.intact(described, [image]) == ([] if changed else [image])
-    assert {file.name for file in tmp_path.iterdir()} == {"mine.iso", *([] if changed else [image.name])}
+    return replace(dev, config=config), image
+
+
+@pytest.mark.parametrize("content", ["as downloaded", "another", None])
+def test_an_image_of_other_content_is_removed_so_that_it_can_be_downloaded_anew(
+    content: str | None, dev: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxmox VE compares what is there with the checksum, and downloads nothing over another file."""
+    described, image = with_image(dev, tmp_path, monkeypatch, content, os.environ["PATH"])
+    good = content == "as downloaded"
+    assert images.intact(described, [image]) == ([image] if good else [])
+    assert {file.name for file in tmp_path.iterdir()} == {"mine.iso", *([image.name] if good else [])}
+
+
+def test_an_image_that_cannot_be_read_for_a_moment_is_neither_used_nor_removed(
+    dev: Description, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "sha256sum").write_text('#!/bin/sh\necho "sha256sum: $2: Input/output error" >&2; exit 1\n')
+    (programs / "sha256sum").chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    described, image = with_image(dev, tmp_path, monkeypatch, "as downloaded", path)
+    with pytest.raises(AdminError) as caught:
+        images.intact(described, [image])
+    assert caught.value.code == "image-unreadable"
+    assert "Input/output error" in caught.value.observed
+    assert image.name in caught.value.what
+    assert (tmp_path / image.name).read_text() == "as downloaded"

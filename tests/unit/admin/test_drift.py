@@ -391,6 +391,11 @@ def test_an_image_that_was_touched_is_read_whole(tmp_path: Path, content: bytes 
     assert images.question([image], "another", str(link)) == ""
 
 
+def test_an_image_that_cannot_be_looked_at_for_a_moment_is_as_it_was() -> None:
+    for said in ("\n", "4096\n"):  # stat, or sha256sum, said why on standard error
+        assert provided.differs(provided_resource(images.FILE), judge.parse_files(f"=== {ISO}\n{said}")) is None
+
+
 def test_an_image_that_was_adopted_has_no_age_and_is_read_whole() -> None:
     assert " @0.000000\n" in images.question([provided_resource(images.FILE)], "virtual", "/iso")
 

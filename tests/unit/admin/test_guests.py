@@ -14,6 +14,7 @@ from admin import downloads, guests, members
 from admin.api import ApiError
 from admin.desired import Api, Container, HaReady, Image, Machine, Template, VerifyGuest
 from admin.errors import AdminError
+from admin.ssh import Completed
 from admin.steps import container, ha_ready, template, verify_guest
 from onnode.pve import GuestConfig, owned, split_tags, stack_tag
 
@@ -446,21 +447,14 @@ def test_a_download_is_removed_through_a_node_that_is_up_and_only_once() -> None
         assert storage.volumes == {"shared:vztmpl/ct.tar.zst"}
 
 
-@pytest.mark.parametrize(
-    ("printed", "kept"),
-    [("aa11  /mnt/x", True), ("bb22  /mnt/x", False), ("", False)],
-    ids=["as described", "of an earlier description", "unreadable"],
-)
-def test_a_download_that_is_there_is_used_only_if_it_is_what_is_described(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], printed: str, *, kept: bool
-) -> None:
-    """A new checksum in the stack file made the next guest from the old file, without a word."""
+def drop_stale(monkeypatch: pytest.MonkeyPatch, answer: Completed, storage: Storage | None = None) -> Storage:
+    """The storage after a look at its volume, which the node answers so."""
     ran: list[str] = []
 
-    async def run(command: str, **_options: Any) -> Any:  # noqa: ANN401 - what Connection.run gives
+    async def run(command: str, **_options: Any) -> Completed:  # noqa: ANN401 - as Connection.run
         await asyncio.sleep(0)
         ran.append(command)
-        return SimpleNamespace(stdout=printed)
+        return answer
 
     @asynccontextmanager
     async def connections(machines: list[Any], *_: object, **__: object) -> AsyncIterator[dict[str, Any]]:
@@ -471,9 +465,36 @@ def test_a_download_that_is_there_is_used_only_if_it_is_what_is_described(
     image = Image("http://download.example/ct.tar.zst", "stack-dev-ct.tar.zst", "sha256:aa11", "shared")
     machines = [Machine(name, "10.0.0.1", "key") for name in ("proxmox02", "proxmox03")]
     volume = "shared:vztmpl/stack-dev-ct.tar.zst"
-    storage: Any = Storage(volume, "shared:vztmpl/ct.tar.zst")
-    asyncio.run(downloads.drop_stale(storage, machines, "key", "proxmox03", image, "vztmpl"))
-    assert ran == [f'sha256sum -- "$(pvesm path {volume})"']
+    found: Any = storage or Storage(volume, "shared:vztmpl/ct.tar.zst")
+    try:
+        asyncio.run(downloads.drop_stale(found, machines, "key", "proxmox03", image, "vztmpl"))
+    finally:
+        assert ran == [f'path=$(pvesm path {volume}) && sha256sum -- "$path"']
+    return found  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["sha256sum: /mnt/x: Input/output error", "storage 'shared' is not online", "sha256sum: /mnt/x: Stale file handle"],
+)
+def test_a_download_that_cannot_be_read_for_a_moment_stays(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    storage = Storage("shared:vztmpl/stack-dev-ct.tar.zst")
+    with pytest.raises(AdminError) as caught:
+        drop_stale(monkeypatch, Completed(1, "", said), storage)
+    assert (caught.value.code, caught.value.observed) == ("image-unreadable", said)
+    assert storage.volumes == {"shared:vztmpl/stack-dev-ct.tar.zst"}
+
+
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [("aa11  /mnt/x", True), ("bb22  /mnt/x", False)],
+    ids=["as described", "of an earlier description"],
+)
+def test_a_download_that_is_there_is_used_only_if_it_is_what_is_described(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], printed: str, *, kept: bool
+) -> None:
+    """A new checksum in the stack file made the next guest from the old file, without a word."""
+    volume, storage = "shared:vztmpl/stack-dev-ct.tar.zst", drop_stale(monkeypatch, Completed(0, printed, ""))
     assert storage.volumes == {"shared:vztmpl/ct.tar.zst"} | ({volume} if kept else set())
     assert ("downloaded anew" in capsys.readouterr().err) is not kept
 
