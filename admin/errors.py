@@ -117,7 +117,8 @@ CODES: dict[str, Code] = {
     "api-forbidden": Code(
         "The API user's role lacks a privilege for a call; the API names the path and the privilege.",
         "leave cluster.api.role out of the stack file (the program's own role has what it needs), or add the named "
-        "privilege: `pveum role modify ROLE --append --privs PRIVILEGE` on a member",
+        "privilege: `pveum role modify ROLE --append --privs PRIVILEGE` on a member; where the role has it, a rule on that path "
+        "takes it away: `pveum acl list` on a member",
     ),
     "api-two-factors": Code(
         "The API user has a second factor, which a program cannot give.",

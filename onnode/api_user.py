@@ -1,18 +1,20 @@
 """api-user: the user for day-to-day work exists, can log in with its password, and has exactly its role on `/`.
 
 The role is one of our own unless another one is described: it holds what the program's calls need, and nothing else.
-What was not made here is refused: a user without our comment, a role of our name that is marked by nobody.
+What was not made here is refused: a user without our comment, a role of our name that is marked by nobody, a rule on a
+deeper path that takes rights away from the user.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from onnode import marks
+from onnode import marks, narrowing
 from onnode.desired import ApiUser
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -60,6 +62,7 @@ class Observed:
     logs_in: bool = False
     privileges: list[str] | None = None  # of the described role; None: there is no such role
     marked: bool = False  # whether the role was made here
+    narrowed: list[narrowing.Narrowing] = field(default_factory=list)
 
 
 def parse_user(text: str, user: str, now: float = 0) -> tuple[bool, bool, str]:
@@ -85,6 +88,12 @@ def parse_roles(text: str, user: str, *, propagate: bool = True) -> list[str]:
     )
 
 
+def parse_groups(text: str, user: str) -> list[str]:
+    """Read `pveum user list --full 1 --output-format json`: the groups of a user."""
+    found: dict[str, Any] = next((entry for entry in json.loads(text or "[]") if entry.get("userid") == user), {})
+    return [name for name in re.split(r"[,; ]+", str(found.get("groups") or "")) if name]
+
+
 def parse_privileges(text: str, role: str) -> list[str] | None:
     """Read `pveum role list --output-format json`: the privileges of a role; None if there is no such role."""
     found = next((entry for entry in json.loads(text or "[]") if entry.get("roleid") == role), None)
@@ -94,9 +103,9 @@ def parse_privileges(text: str, role: str) -> list[str] | None:
 def observe(machine: Machine, desired: ApiUser) -> Observed:
     """Ask pveum, and try to log in."""
     own = desired.role == OWN_ROLE
-    wanted = ("user", "acl", *(["role"] if own else []))
+    wanted = (["user", "--full", "1"], ["acl"], ["role"])
     with ThreadPoolExecutor(len(wanted)) as pool:  # each takes a second, most of it to load its program
-        users, rules, *roles = pool.map(partial(_list, machine), wanted)
+        users, rules, roles = pool.map(partial(_list, machine), wanted)
     exists, enabled, comment = parse_user(users, desired.user, machine.time())
     return Observed(
         exists,
@@ -106,9 +115,22 @@ def observe(machine: Machine, desired: ApiUser) -> Observed:
         parse_roles(rules, desired.user, propagate=False),
         # A user that is not ours is sent no password.
         exists and enabled and comment.startswith(COMMENT) and _logs_in(machine, desired),
-        parse_privileges(roles[0], OWN_ROLE) if own else None,
+        parse_privileges(roles, OWN_ROLE) if own else None,
         own and marks.owner(machine, "role", OWN_ROLE) is not None,
+        _narrowed(machine, desired, parse_groups(users, desired.user), json.loads(rules or "[]"), roles),
     )
+
+
+def _narrowed(
+    machine: Machine, desired: ApiUser, groups: list[str], rules: list[dict[str, Any]], roles: str
+) -> list[narrowing.Narrowing]:
+    rules = narrowing.below(rules, desired.user, groups)
+    if not rules:
+        return []
+    named = {entry["roleid"]: set(parse_privileges(roles, entry["roleid"]) or ()) for entry in json.loads(roles)}
+    held = set(PRIVILEGES) if desired.role == OWN_ROLE else named.get(desired.role, set()) & set(PRIVILEGES)
+    named[OWN_ROLE] = set(PRIVILEGES)  # as it is in a moment
+    return narrowing.narrowed(rules, desired.user, narrowing.paths(machine, desired.stack_tag), held, named)
 
 
 def _logs_in(machine: Machine, desired: ApiUser) -> bool:
@@ -117,17 +139,19 @@ def _logs_in(machine: Machine, desired: ApiUser) -> bool:
     return machine.can_log_in(desired.user, desired.password, lambda shown: fingerprint(shown) == own)
 
 
-def _list(machine: Machine, what: str) -> str:
-    return machine.check(["pveum", what, "list", "--output-format", "json"], timeout_s=PVEUM_S)
+def _list(machine: Machine, what: list[str]) -> str:
+    kind, *options = what
+    return machine.check(["pveum", kind, "list", *options, "--output-format", "json"], timeout_s=PVEUM_S)
 
 
 def decide(observed: Observed, desired: ApiUser) -> list[Action]:
     """Make the role, the user, its password, and give it that role and no other on `/`.
 
     Raises:
-        StepError: api-user-foreign, api-role-foreign.
+        StepError: api-user-foreign, api-role-foreign, api-user-narrowed.
     """
     _refuse_foreign_user(observed, desired)
+    narrowing.refuse(observed.narrowed, desired.user)
     actions = _role(observed, desired) if desired.role == OWN_ROLE else []
     if not observed.exists:
         actions += [Action("add", desired.user), Action("set-password", desired.user)]

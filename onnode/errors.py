@@ -336,6 +336,10 @@ CODES: dict[str, Code] = {
         "A role with the name of this program's own exists, and was not made by it.",
         "set cluster.api.role to the role that the API user is to have, or rename that role",
     ),
+    "api-user-narrowed": Code(
+        "A rule on a deeper path takes rights away from the API user, so that calls would be refused there.",
+        "take the named rule away with the command in the message, or leave what it is about out of the stack file",
+    ),
     # -- packages
     "repository-unauthorized": Code(
         "A package repository refused access; the enterprise repositories need a subscription.",

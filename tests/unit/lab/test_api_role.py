@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from admin.api import ApiError
 from admin.failures import PATTERNS
 from admin.steps import container, template
+from onnode import api_user, narrowing
 from onnode.api_user import PRIVILEGES
 from onnode.role import OWN_ROLE
 from tests.support.api_node import ApiNode, furnish, running
@@ -100,3 +102,35 @@ def test_with_the_role_every_call_is_permitted(node: ApiNode, worker: requests.S
         assert answer.status != 403, (method, path, answer)
         if isinstance(answer.data, str) and answer.data.startswith("UPID:"):
             node.task(answer.data)
+
+
+@pytest.mark.parametrize(("kind", "path", "role"), [("user", "/vms/600", "NoAccess"), ("group", "/vms", "PVEAuditor")])
+def test_a_rule_on_a_deeper_path_is_found_where_a_call_is_refused_and_goes_by_the_named_command(
+    node: ApiNode, worker: requests.Session, kind: str, path: str, role: str
+) -> None:
+    method, call, parameters = CALLS["VM.Config.Memory"]
+    assert node.request(method, call, worker, **parameters).status != 403
+    if kind == "group":
+        node.do("POST", "/access/groups", groupid="ops")
+        node.do("PUT", f"/access/users/{USER}", groups="ops")
+    who = {"users": USER} if kind == "user" else {"groups": "ops"}
+    node.do("PUT", "/access/acl", path=path, roles=role, **who)
+    assert node.request(method, call, worker, **parameters).status == 403
+    (found,) = narrowed(node)
+    assert (found.path, found.kind, found.roles) == (path, kind, [role])
+    assert "VM.Config.Memory" in found.lacks
+    _, *command = found.undone.split()
+    assert node.tool("pveum", *command).returncode == 0
+    assert node.request(method, call, worker, **parameters).status != 403
+    assert narrowed(node) == []
+
+
+def narrowed(node: ApiNode) -> list[narrowing.Narrowing]:
+    """As the step reads it, of a stack that has VM 600."""
+    listed = (("user", "--full", "1"), ("acl",), ("role",))
+    users, rules, roles = (
+        node.tool("pveum", kind, "list", *more, "--output-format", "json").stdout for kind, *more in listed
+    )
+    named = {one["roleid"]: set(api_user.parse_privileges(roles, one["roleid"]) or ()) for one in json.loads(roles)}
+    below = narrowing.below(json.loads(rules), USER, api_user.parse_groups(users, USER))
+    return narrowing.narrowed(below, USER, ["/vms/600", "/vms/*"], PRIVILEGES, named)

@@ -822,15 +822,18 @@ class TestApiUser:
     DESIRED = ApiUser("stack-dev", "pulumi@pve", "pulumi-secret", OWN_ROLE)
 
     @pytest.fixture
-    def users(self, machine: FakeMachine) -> dict[str, dict[str, object]]:
-        users: dict[str, dict[str, object]] = {}
-        acl: list[dict[str, object]] = [
+    def acl(self) -> list[dict[str, object]]:
+        return [
             {"path": "/vms/100", "ugid": "pulumi@pve", "roleid": "PVEVMAdmin", "propagate": 1},
             {"path": "/", "ugid": "other@pve", "roleid": "Administrator", "propagate": 1},
             {"path": "/", "ugid": "pulumi@pve!ci", "type": "token", "roleid": "PVEAuditor", "propagate": 1},
             {"path": "/", "ugid": "ops", "type": "group", "roleid": "PVEAdmin", "propagate": 1},
         ]
-        roles = {"Administrator": "Sys.Modify"}
+
+    @pytest.fixture
+    def users(self, machine: FakeMachine, acl: list[dict[str, object]]) -> dict[str, dict[str, object]]:
+        users: dict[str, dict[str, object]] = {}
+        roles = {"Administrator": "Sys.Modify", "NoAccess": "", "PVEVMAdmin": "VM.Audit,VM.Migrate", "Half": "VM.Audit"}
 
         def pveum(arguments: list[str], stdin: str) -> str | int:
             match arguments:
@@ -904,6 +907,97 @@ class TestApiUser:
             ("/", "pulumi@pve!ci", "PVEAuditor"),
             ("/vms/100", "pulumi@pve", "PVEVMAdmin"),
         ]
+
+    GUEST = "tags: nested-pve-ha;stack-dev\nscsi0: shared:200/vm-200-disk-0.qcow2,size=8G\nnet0: virtio=02:00:00:00:00:01,bridge=vmbr0\n"
+
+    @pytest.mark.parametrize(
+        ("rules", "told", "undone"),
+        [
+            (
+                [("/vms/200", "pulumi@pve", "user", "NoAccess", 1)],
+                "/vms/200: NoAccess for the user pulumi@pve, without VM.Allocate, VM.Audit, VM.Clone and 8 more",
+                "pveum acl delete /vms/200 --users pulumi@pve --roles NoAccess",
+            ),
+            (
+                [("/vms", "ops", "group", "Half", 1), ("/vms", "ops", "group", "PVEVMAdmin", 1)],
+                "/vms: Half, PVEVMAdmin for the group ops, without VM.Allocate, VM.Clone, VM.Config.CDROM and 7 more",
+                "pveum acl delete /vms --groups ops --roles Half,PVEVMAdmin",
+            ),
+            (
+                [("/storage/shared", "pulumi@pve", "user", "Half", 0)],
+                (
+                    "/storage/shared: Half for the user pulumi@pve, without Datastore.Allocate, Datastore.AllocateSpace, "
+                    "Datastore.AllocateTemplate"
+                ),
+                "pveum acl delete /storage/shared --users pulumi@pve --roles Half",
+            ),
+            (
+                [("/sdn/zones/localnet", "pulumi@pve", "user", "NoAccess", 1)],
+                "/sdn/zones/localnet: NoAccess for the user pulumi@pve, without SDN.Use",
+                "pveum acl delete /sdn/zones/localnet --users pulumi@pve --roles NoAccess",
+            ),
+            (
+                [("/nodes/pve2", "pulumi@pve", "user", "Half", 1)],
+                "/nodes/pve2: Half for the user pulumi@pve, without Sys.Audit",
+                "pveum acl delete /nodes/pve2 --users pulumi@pve --roles Half",
+            ),
+        ],
+    )
+    def test_a_rule_on_a_deeper_path_that_takes_rights_away_is_named_and_left(  # noqa: PLR0913, PLR0917 - a case
+        self,
+        machine: FakeMachine,
+        users: dict[str, dict[str, object]],
+        acl: list[dict[str, object]],
+        rules: list[tuple[str, str, str, str, int]],
+        told: str,
+        undone: str,
+    ) -> None:
+        """A call failed with 403, and nothing said why."""
+        run(machine, api_user.STEP, self.DESIRED)
+        users["pulumi@pve"]["groups"] = "others,ops"
+        machine.write("/etc/pve/nodes/pve2/qemu-server/200.conf", self.GUEST)
+        before = [*acl]
+        acl += [
+            {"path": path, "ugid": who, "type": kind, "roleid": role, "propagate": on}
+            for path, who, kind, role, on in rules
+        ]
+        with pytest.raises(StepError) as refused:
+            run(machine, api_user.STEP, self.DESIRED)
+        assert refused.value.code == "api-user-narrowed"
+        assert refused.value.observed == told
+        assert f"`{undone}`" in refused.value.fix
+        assert acl[: len(before)] == before
+        assert len(acl) == len(before) + len(rules), "somebody else's are left"
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            ("/vms/900", "pulumi@pve", "user", "NoAccess", 1),  # somebody else's guest
+            ("/vms/901", "pulumi@pve", "user", "NoAccess", 1),  # one that is not there
+            ("/storage/backup", "pulumi@pve", "user", "NoAccess", 1),  # no guest of ours is on it
+            ("/vms", "pulumi@pve", "user", "NoAccess", 0),  # it holds for no guest
+            ("/vms", "others", "group", "NoAccess", 1),  # not its group
+            ("/vms", "pulumi@pve!ci", "token", "NoAccess", 1),
+            ("/vms/200", "pulumi@pve", "user", OWN_ROLE, 1),
+            ("/access", "pulumi@pve", "user", "NoAccess", 1),
+        ],
+    )
+    def test_a_rule_that_takes_nothing_that_is_needed_away_is_not_named(
+        self,
+        machine: FakeMachine,
+        users: dict[str, dict[str, object]],
+        acl: list[dict[str, object]],
+        rule: tuple[str, str, str, str, int],
+    ) -> None:
+        run(machine, api_user.STEP, self.DESIRED)
+        users["pulumi@pve"]["groups"] = "ops"
+        machine.write("/etc/pve/nodes/pve2/qemu-server/200.conf", self.GUEST)
+        machine.write(
+            "/etc/pve/nodes/pve2/qemu-server/900.conf", "tags: customer\nscsi0: backup:900/vm-900-disk-0.raw\n"
+        )
+        path, who, kind, role, on = rule
+        acl.append({"path": path, "ugid": who, "type": kind, "roleid": role, "propagate": on})
+        assert not run(machine, api_user.STEP, self.DESIRED).changed
 
     def test_somebody_elses_user_is_not_taken_over(
         self, machine: FakeMachine, users: dict[str, dict[str, object]]
