@@ -245,6 +245,10 @@ CODES: dict[str, Code] = {
         "A downloaded file does not have the configured checksum.",
         "correct the checksum from Proxmox' own list, or the URL; never leave the checksum out for a file you do not know",
     ),
+    "bridge-stays": Code(
+        "A bridge of the stack is still on its outer host after its removal: the host's API refused it, or was not reached.",
+        "resolve what the host said; the message has the command that says it again; then run the same command again",
+    ),
     "image-unreadable": Code(
         "A downloaded image or template is there and cannot be read.",
         "run the same command again; if it stays so, look at the disk or the mount that the message names (`dmesg`), and remove "

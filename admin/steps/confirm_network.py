@@ -51,7 +51,18 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
 
 
 async def there(desired: HostNetwork, call: Call) -> bool:
-    """Whether the bridge is in the host's configuration."""
+    """Whether the bridge is in the host's configuration.
+
+    Raises:
+        AdminError: command-failed; what cannot be read is not gone.
+    """
     async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
-        text = (await connection.run(f"cat {interfaces_file.FILE}", timeout_s=READ_S)).stdout
-    return any(stanza.name == desired.bridge for stanza in interfaces_file.parse_stanzas(text))
+        done = await connection.run(f"cat {interfaces_file.FILE}", timeout_s=READ_S)
+    if done.exit_code != 0:
+        raise AdminError(
+            "command-failed",
+            f"whether {desired.bridge} is on {desired.machine.name} cannot be seen",
+            observed=done.stderr.strip() or f"exit {done.exit_code}",
+            expected=f"{interfaces_file.FILE} can be read",
+        )
+    return any(stanza.name == desired.bridge for stanza in interfaces_file.parse_stanzas(done.stdout))

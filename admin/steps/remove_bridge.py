@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from admin import ssh
+from admin.errors import AdminError
 from admin.steps import arm_network, confirm_network
 from onnode.errors import StepError
 from onnode.step import Outcome
@@ -24,8 +25,8 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
     """Look whose it is, arm, remove it by the host's own API, and confirm.
 
     Raises:
-        AdminError: foreign-bridge, network-reverted.
-        StepError: command-failed, or why the host does not answer.
+        AdminError: foreign-bridge, network-reverted, bridge-stays.
+        StepError: why the host does not answer.
     """
     if not await confirm_network.there(desired, call):
         return Outcome(changed=False, facts={})
@@ -33,22 +34,27 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
     said = await _removed(desired, call)
     await confirm_network.remove(desired, call)
     if await confirm_network.there(desired, call):
-        raise StepError(
-            "command-failed",
+        raise AdminError(
+            "bridge-stays",
             f"the bridge {desired.bridge} is still on {desired.machine.name}",
             observed=said or "no words of the host's API",
             expected=f"no {desired.bridge} in its network configuration",
+            fix=f"resolve what it says, as root on {desired.machine.name}: `{_by_api(desired)}` says it again; "
+            "then run the same command again",
         )
     return Outcome(changed=True, facts={})
 
 
 async def _removed(desired: HostNetwork, call: Call) -> str:
     """What the host said. A connection that was lost says nothing: the next login tells what became of it."""
-    network = f"/nodes/{shlex.quote(desired.machine.name)}/network"
-    command = f"pvesh delete {network}/{shlex.quote(desired.bridge)} && pvesh set {network}"
     try:
         async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
-            done = await connection.run(command, timeout_s=REMOVE_S)
+            done = await connection.run(_by_api(desired), timeout_s=REMOVE_S)
     except StepError as error:
         return error.what
     return (done.stderr or done.stdout).strip()
+
+
+def _by_api(desired: HostNetwork) -> str:
+    network = f"/nodes/{shlex.quote(desired.machine.name)}/network"
+    return f"pvesh delete {network}/{shlex.quote(desired.bridge)} && pvesh set {network}"

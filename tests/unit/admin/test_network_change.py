@@ -13,6 +13,7 @@ import pytest
 from admin import network_change, rearming, ssh, vanished
 from admin.belongings import BRIDGE_TYPE
 from admin.desired import HostNetwork, Machine, Secrets
+from admin.ssh import Completed
 from admin.step import Call
 from admin.steps import arm_network, confirm_network, remove_bridge
 from onnode.errors import StepError
@@ -33,9 +34,9 @@ class Host:
 
     interfaces: str
 
-    async def run(self, command: str, timeout_s: float) -> Any:  # noqa: ANN401 - as asyncssh
+    async def run(self, command: str, timeout_s: float) -> Completed:
         assert (command, timeout_s > 0) == ("cat /etc/network/interfaces", True)
-        return type("Done", (), {"stdout": self.interfaces})
+        return Completed(0, self.interfaces, "")
 
 
 def removed(monkeypatch: pytest.MonkeyPatch, interfaces: str, error: StepError | None) -> Outcome:
@@ -134,18 +135,19 @@ class Api:
     interfaces: str = BRIDGE
     refuses: str = ""
     cuts_off: bool = False
+    unread: Completed | None = None
     did: list[str] = field(default_factory=list)
 
-    async def run(self, command: str, timeout_s: float) -> Any:  # noqa: ANN401 - as asyncssh
+    async def run(self, command: str, timeout_s: float) -> Completed:
         assert timeout_s > 0
         if command.startswith("cat"):
-            return type("Done", (), {"stdout": self.interfaces})
+            return self.unread or Completed(0, self.interfaces, "")
         self.did.append(command)
         if self.cuts_off:
             raise StepError("internal", "no answer")
         if not self.refuses:
             self.interfaces = ""
-        return type("Done", (), {"stdout": "", "stderr": self.refuses})
+        return Completed(255 if self.refuses else 0, "", self.refuses)
 
     async def arm(self, *_: object) -> Outcome:
         self.did.append("arm")
@@ -192,9 +194,25 @@ def test_a_removal_that_cuts_the_host_off_is_told_and_the_next_try_is_armed_too(
     assert host.did == ["arm", BY_API, "confirm"] * 2
 
 
-def test_a_removal_that_the_api_refuses_is_a_failure_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bridge_that_stays_is_named_with_what_the_host_said_and_what_says_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     host = Api(refuses="unable to lock")
     with pytest.raises(StepError) as refused:
         gone(monkeypatch, host)
-    assert (refused.value.code, refused.value.observed) == ("command-failed", "unable to lock")
+    told = refused.value.render()
+    assert told.startswith("error[bridge-stays]: the bridge vmbr1 is still on virtual")
+    assert "observed: unable to lock" in told
+    assert f"`{BY_API}` says it again; then run the same command again" in told
     assert host.did == ["arm", BY_API, "confirm"], "what was armed does not put an unchanged network back"
+
+
+def test_a_bridge_is_not_gone_because_nothing_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Api(unread=Completed(1, "", "cat: /etc/network/interfaces: Input/output error"))
+    with pytest.raises(StepError) as refused:
+        gone(monkeypatch, host)
+    assert (refused.value.code, refused.value.observed) == (
+        "command-failed",
+        "cat: /etc/network/interfaces: Input/output error",
+    )
+    assert host.did == []
