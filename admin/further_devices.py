@@ -1,9 +1,10 @@
-"""Network cards and disks that users add to a VM of ours, and limits of its cards: they stay. Pure.
+"""Network cards and disks that users add to a VM of ours, limits of its cards, and ports of a bridge: they stay. Pure.
 
 The provider takes away each card that it is not given as soon as its list of cards differs from the recorded one, and
 its refresh records all cards. So what a refresh recorded beside the described ones is taken out of the record again:
 then the next update does not touch the cards. Where the described cards change, nothing keeps the provider from taking
 the others away; that is refused.
+Ports of a bridge that was described without any the provider plans to take away, and does not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
+from admin.belongings import BRIDGE_TYPE
 from admin.desired import Card
 from admin.outer_vms import VM_TYPE
 
@@ -92,13 +94,24 @@ def disks(given: Collection[str], live: Mapping[str, str]) -> dict[str, str]:
 
 
 def forgotten(state: dict[str, Any]) -> dict[str, Any]:
-    """The state in which no VM has cards beside those that the program gave, and these no limits that it did not give."""
+    """The state in which no VM has cards beside those that the program gave, and these no limits that it did not give.
+
+    And no bridge has ports where the program gave none.
+    """
     changed = copy.deepcopy(state)
     for resource in changed["deployment"].get("resources") or []:
         if resource["type"] == VM_TYPE and (resource.get("inputs") or {}).get("networkDevices"):
             _forget(given_cards(resource["inputs"]), resource.get("outputs") or {})
             _forget_limits(resource["inputs"], resource.get("outputs") or {})
+        if resource["type"] == BRIDGE_TYPE:
+            _forget_ports(resource.get("inputs") or {}, resource.get("outputs") or {})
     return changed
+
+
+def _forget_ports(inputs: Values, outputs: dict[str, Any]) -> None:
+    if outputs.get("ports") and not inputs.get("ports"):
+        outputs["ports"] = None
+        outputs.pop(DELTA, None)
 
 
 def _forget(given: Sequence[Card], outputs: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import record
-from admin.drift.kinds import ADDED, ANEW, IN_CARDS, REFUSED, SILENT
+from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, SILENT
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -126,8 +126,8 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     with stage("Run"):
         run = _made(place, refresh, on_event=_tell_of_design if yes else None)
         out.print(f"  {summary(run.changed)}")
-    _without_added_cards(place, found)
-    return Result(bool(run.changed), [one for one in found if one.kind in (REFUSED, SILENT)])
+    _without_added(place, found)
+    return Result(bool(run.changed), [one for one in found if one.kind in (*BY_HAND, SILENT)])
 
 
 def _looked_at(place: Place, *, adopting: bool) -> tuple[Place, Found]:
@@ -152,21 +152,21 @@ def _made(place: Place, refresh: Sequence[str], on_event: Callable[[Event], None
 
 
 def _refreshed(place: Place, found: Collection[Drift]) -> tuple[Place, Sequence[str]]:
-    """The arguments with which a run refreshes; or, where users added cards to VMs, the place after a refresh.
+    """The arguments with which a run refreshes; or, where users added cards to VMs or ports to bridges, the place after one.
 
-    A refresh records these cards, and a run that goes on from there takes them away.
+    A refresh records these; a run that goes on from there takes the cards away, and shows a change of the ports.
     """
     refresh = REFRESH if place.has_resources else ()
-    if not any(one.kind in IN_CARDS for one in found):
+    if not any(one.kind in BY_REFRESH for one in found):
         return place, refresh
     with stage("Refresh"):
         _run(place, "refresh", "--yes", "--skip-preview", "--run-program")
-        return _without_added_cards(place, found), ()
+        return _without_added(place, found), ()
 
 
-def _without_added_cards(place: Place, found: Collection[Drift]) -> Place:
-    """Take out of the record which cards users added: the next update leaves them alone, also that of plain `pulumi`."""
-    if not any(one.kind in IN_CARDS for one in found):
+def _without_added(place: Place, found: Collection[Drift]) -> Place:
+    """Take out of the record what users added: the next update leaves it alone, also that of plain `pulumi`."""
+    if not any(one.kind in BY_REFRESH for one in found):
         return place
     state = place.engine.export() or _EMPTY
     without = further_devices.forgotten(state)

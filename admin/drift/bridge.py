@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from admin.drift.comparing import compare, text
-from admin.drift.kinds import REFUSED
+from admin.drift.kinds import PORTS, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ INTERFACES = "/etc/network/interfaces"
 DEFAULTS = {"mtu": "1500", "bridge-ports": "none", "auto": "0"}
 MARK = "without its mark it is taken for somebody else's: put the comment {} back on it"
 # It asks for ports only where some are described, and takes a bridge without ports for one that has them still.
-PORTS = "the provider does not put this right: write `bridge-ports {}` into it by hand, then `ifreload -a`"
+WRITE = "the provider does not put this right: write `bridge-ports {}` into it by hand, then `ifreload -a`"
 ENDS = ("iface", "auto", "source", "source-directory", "mapping")
 
 
@@ -39,7 +39,7 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     if live.get("comment") != wanted["comment"]:
         return replace(other, kind=REFUSED, next=MARK.format(wanted["comment"]))
     if live["bridge-ports"] != ports and "none" in (live["bridge-ports"], ports):
-        return replace(other, kind=REFUSED, next=PORTS.format(ports))
+        return replace(other, kind=PORTS if ports == "none" else REFUSED, next=WRITE.format(ports))
     return other
 
 

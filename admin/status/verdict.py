@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import formation
-from admin.drift.kinds import ADDED, MEMBERSHIP, REFUSED
+from admin.drift.kinds import ADDED, BY_HAND, MEMBERSHIP
 from admin.drift.kinds import SILENT as NOT_TOLD
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
@@ -51,7 +51,7 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
     amiss = {finding.where for finding in found}
     return [
-        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (REFUSED, NOT_TOLD) else UP))
+        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, NOT_TOLD) else UP))
         for one in drifted
         if one.kind not in ADDED and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
     ]

@@ -220,33 +220,49 @@ def as_made(node: ApiNode) -> dict[str, Any]:
     return {**configs, "ha": resource, "bridge": {**node.get("/nodes/pve1/network/vmbr1"), "priority": 0}}
 
 
-def test_cards_that_users_add_to_vms_stay_as_they_are(workspace: Workspace, node: ApiNode) -> None:
-    """As `make up` works where its look shows such cards: a refresh, which records them, and they are out of the record.
+def test_cards_and_ports_that_users_add_stay_as_they_are_and_no_run_shows_a_change(
+    workspace: Workspace, node: ApiNode
+) -> None:
+    """As `make up` works where its look shows such things: a refresh, which records them, and they are out of the record.
 
     What is to be done again is done after that refresh all the same.
     """
     node.tool("qm", "create", "9000", "--name", "template", "--memory", "512", "--scsi0", "shared:8")
     node.tool("qm", "template", "9000")
-    up(workspace, node, PROGRAM + STEP)
+    given: Any = {"bridges": BRIDGES}
+    up(workspace, node, PROGRAM + STEP, **given)
+    interfaces = node.root / "etc/network/interfaces"
+    edited = interfaces.read_text()
+    for name, old, new in (("vmbr5", "none", "eth4"), ("vmbr6", "eth3", "none")):
+        others, this, own = edited.partition(f"iface {name} ")
+        edited = others + this + own.replace(f"bridge-ports {old}", f"bridge-ports {new}", 1)
+    interfaces.write_text(edited)
+    ports = {name: node.get(f"/nodes/pve1/network/{name}").get("bridge_ports", "") for name in BRIDGES}
+    assert ports == {"vmbr5": "eth4", "vmbr6": ""}
     for vmid in ("101", "200"):
         node.tool("qm", "set", vmid, "--net3", "virtio=BC:24:11:00:00:99,bridge=vmbr0,rate=10,tag=30")
         limited = f"{node.config(int(vmid))['net0']},queues=2,rate=20"
         assert node.tool("qm", "set", vmid, "--net0", limited).returncode == 0
     before = {number: node.config(number) for number in (101, 200)}
     assert all("net3" in config for config in before.values())
-    assert changed(up(workspace, node, PROGRAM + STEP)) == {}, "plain pulumi, without a refresh"
+    assert changed(up(workspace, node, PROGRAM + STEP, **given)) == {}, "plain pulumi, without a refresh"
     state = workspace.export()
     urn = next(one["urn"] for one in state["deployment"]["resources"] if one["urn"].endswith("::step"))
     workspace.import_state(record.marked(state, [Drift(urn, "virtual", "start vmbr1")]))
     refresh(workspace, "--run-program")
-    refused = attempt(workspace, node, PROGRAM + STEP, cores=4)
+    planned = workspace.finish(workspace.start("preview"))
+    assert set(changed(planned)) & set(BRIDGES) == {"vmbr5"}, (
+        "why what a refresh records of ports is out of the record again"
+    )
+    refused = attempt(workspace, node, PROGRAM + STEP, cores=4, **given)
     assert "the cards would be written" in refused.output, "where this fails, the provider leaves them: all the better"
     workspace.import_state(further_devices.forgotten(workspace.export()))
-    assert set(changed(up(workspace, node, PROGRAM + STEP))) == {"step"}
-    up(workspace, node, PROGRAM + STEP, cores=4)
+    assert set(changed(up(workspace, node, PROGRAM + STEP, **given))) == {"step"}
+    up(workspace, node, PROGRAM + STEP, cores=4, **given)
     assert {number: {**node.config(number), "digest": ""} for number in before} == {
         number: {**config, "cores": 4, "digest": ""} for number, config in before.items()
     }
+    assert {name: node.get(f"/nodes/pve1/network/{name}").get("bridge_ports", "") for name in BRIDGES} == ports
 
 
 def test_a_disk_that_a_user_adds_to_a_node_stays_unless_the_described_one_changes(

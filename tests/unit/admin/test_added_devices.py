@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from admin import devices_at_risk, further_devices, operations
+from admin.belongings import BRIDGE_TYPE
 from admin.drift.kinds import ADDED_CARD, ADDED_DISK, REFUSED
 from admin.drift.model import Drift
 from admin.errors import AdminError
@@ -81,6 +82,28 @@ def test_limits_that_users_gave_described_cards_are_out_of_the_record_and_given_
     [kept] = further_devices.forgotten(refreshed)["deployment"]["resources"]
     assert kept["outputs"]["networkDevices"][0] == {**first, "queues": 0, "rateLimit": 0, "trunks": ""}
     assert kept["outputs"]["networkDevices"][1] == {**second, "rateLimit": 0}
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded", "kept"),
+    [
+        (None, ["eth4"], None),  # the provider plans to take it away, and does not
+        (["eth3"], ["eth4"], ["eth4"]),  # this it puts right
+        (["eth3"], ["eth3"], ["eth3"]),
+        (None, None, None),
+    ],
+)
+def test_ports_of_a_bridge_that_the_provider_only_plans_to_change_are_out_of_the_record(
+    given: list[str] | None, recorded: list[str] | None, kept: list[str] | None
+) -> None:
+    bridge = {
+        "urn": "urn::vmbr5",
+        "type": BRIDGE_TYPE,
+        "inputs": {"name": "vmbr5", **({"ports": given} if given else {})},
+    }
+    outputs = {"name": "vmbr5", "mtu": 1500, "ports": recorded}
+    [found] = further_devices.forgotten(state({**bridge, "outputs": outputs}))["deployment"]["resources"]
+    assert found == {**bridge, "outputs": {**outputs, "ports": kept}}
 
 
 def test_what_users_added_is_in_nobodys_way_while_the_described_devices_stay(dev: Description) -> None:

@@ -13,7 +13,18 @@ import pytest
 
 from admin.drift import images, judge, look, plan, provided, record
 from admin.drift.comparing import Difference
-from admin.drift.kinds import ADDED_CARD, ADDED_DISK, ADDED_LIMIT, ANEW, MEMBERSHIP, PACKAGE, PROVIDED, REFUSED, STEP
+from admin.drift.kinds import (
+    ADDED_CARD,
+    ADDED_DISK,
+    ADDED_LIMIT,
+    ANEW,
+    MEMBERSHIP,
+    PACKAGE,
+    PORTS,
+    PROVIDED,
+    REFUSED,
+    STEP,
+)
 from admin.drift.look import Answer
 from admin.drift.model import Drift
 from admin.status.model import Finding
@@ -403,7 +414,7 @@ def test_an_image_that_was_adopted_has_no_age_and_is_read_whole() -> None:
 @pytest.mark.parametrize(
     ("recorded", "live", "kind"),
     [
-        ([], "eno1", REFUSED),
+        ([], "eno1", PORTS),
         (["eno1"], "none", REFUSED),
         (["eno1"], "eno2", PROVIDED),
         (["eno1", "eno2"], "eno1", PROVIDED),
@@ -418,7 +429,7 @@ def test_ports_that_the_provider_does_not_put_right_are_told_with_what_to_write(
     found = provided.differs(bridge, files)
     assert found is not None
     assert found.kind == kind
-    assert (f"`bridge-ports {' '.join(recorded) or 'none'}`" in found.next) == (kind == REFUSED)
+    assert (f"`bridge-ports {' '.join(recorded) or 'none'}`" in found.next) == (kind != PROVIDED)
 
 
 def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
@@ -502,10 +513,12 @@ def test_status_sends_nobody_to_up_for_what_up_cannot_do() -> None:
             Drift("urn::a", "virtual", "start vmbr1"),
             Drift("urn::b", "proxmox01", "another name", REFUSED, "rename it"),
             Drift("urn::c", "proxmox02", "no member", MEMBERSHIP),
+            Drift("urn::d", "virtual", "bridge-ports eth4", PORTS, "write it"),
         ],
         [Finding("proxmox02", "is half joined", "make up")],
     )
     assert found == [
         Finding("virtual", "start vmbr1", "make up STACK=home"),
         Finding("proxmox01", "another name", "rename it"),
+        Finding("virtual", "bridge-ports eth4", "write it"),
     ]
