@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from admin import members
-from admin.drift import images, judge, plan, shipped
+from admin.drift import images, intact_images, judge, plan, shipped
 from components.config.model import NestedNode
 from components.site import Site
 from onnode.desired import Look, LookStep
@@ -77,8 +77,13 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
         steps += power(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
         files = _FILES if name == speaker or name in outer else ""
-        looked = images.question(asked.provided, name, directories[name]) if name in outer else ""
-        return await _ask(connection, Look(steps, shipped.digests()), files, looked)
+        known = intact_images.known(connection.machine)
+        looked = images.question(asked.provided, name, directories[name], known) if name in outer else ""
+        answer = await _ask(connection, Look(steps, shipped.digests()), files, looked)
+        if looked:
+            good = images.intact(asked.provided, name, directories[name], answer.files)
+            intact_images.remember(connection.machine, good)
+        return answer
 
     answers = await members.ask(there, ask)
     works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hashlib
 import json
+import os
 import subprocess
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin.drift import images, judge, look, plan, provided, record
+from admin.desired import Machine
+from admin.drift import images, intact_images, judge, look, plan, provided, record, shipped
 from admin.drift.comparing import Difference
 from admin.drift.kinds import (
     ADDED_CARD,
@@ -27,6 +32,7 @@ from admin.drift.kinds import (
 )
 from admin.drift.look import Answer
 from admin.drift.model import Drift
+from admin.ssh import Completed
 from admin.status.model import Finding
 from admin.status.verdict import behind_ones_back
 from components.recorded import ADMIN, ON_NODE
@@ -395,20 +401,107 @@ def test_an_image_that_was_touched_is_read_whole(tmp_path: Path, content: bytes 
     made = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
     image = {**provided_resource(images.FILE), "created": made}
     (link := tmp_path.with_name(f"{tmp_path.name}-link")).symlink_to(tmp_path)
-    command = images.question([provided_resource(provided.VM), image], "virtual", str(link))
+    command = images.question([provided_resource(provided.VM), image], "virtual", str(link), {})
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
     found = provided.differs(image, judge.parse_files(done.stdout))
     assert (found.what.endswith(told), found.kind == ANEW) == (True, content is not None) if found else not told
-    assert images.question([image], "another", str(link)) == ""
+    assert images.question([image], "another", str(link), {}) == ""
+
+
+@dataclass
+class Host:
+    """A host whose images lie in a directory of the test's; notes which of them are read whole."""
+
+    machine: Machine
+    programs: Path
+
+    def __post_init__(self) -> None:
+        (self.programs / "sha256sum").write_text(
+            f'#!/bin/sh\necho "$2" >> {self.programs}/read\n[ ! -e {self.programs}/broken ] && exec /usr/bin/sha256sum "$@"\n'
+        )
+        (self.programs / "sha256sum").chmod(0o755)
+
+    async def run(self, command: str, **_: object) -> Completed:
+        if not command.startswith("image()"):
+            return Completed(0, "", "")
+        path = f"{self.programs}:{os.environ['PATH']}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env={"PATH": path})  # noqa: ASYNC221
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def read(self) -> int:
+        """How many files were read whole since the last time one asked."""
+        log = self.programs / "read"
+        count = len(log.read_text().splitlines()) if log.exists() else 0
+        log.unlink(missing_ok=True)
+        return count
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    async def looked(*_: object, **__: object) -> SimpleNamespace:
+        await asyncio.sleep(0)
+        return SimpleNamespace(facts={"steps": [], "altered": []})
+
+    monkeypatch.setattr(shipped, "run", looked)
+    monkeypatch.setattr(intact_images, "FILE", tmp_path / "own/images.json")
+    (programs := tmp_path / "programs").mkdir()
+    return Host(Machine("virtual", "192.168.0.180", "ssh-ed25519 AAAA"), programs)
+
+
+def looked_at(dev: Description, host: Host, directory: Path, image: dict[str, Any]) -> int:
+    """How often a look reads this image whole."""
+    own = dev.config.outer_hosts[0].model_copy(update={"iso_directory": str(directory)})
+    described = replace(dev, config=dev.config.model_copy(update={"outer_hosts": (own,)}))
+    opened: Any = {"virtual": host}
+    step = there("virtual-repository", "repository", HOST, "{}")
+    host.read()
+    asyncio.run(look.over(opened, described, {"deployment": {"resources": [step, image]}}))
+    return host.read()
+
+
+@pytest.mark.parametrize(
+    "age_s", [3600, None, -3600], ids=["a clock that is ahead", "adopted", "a clock that is behind"]
+)
+def test_an_image_is_read_whole_once_and_again_when_it_was_touched(
+    dev: Description, host: Host, tmp_path: Path, age_s: int | None
+) -> None:
+    """A host whose clock was ahead of ours had it read at each look; so had `make adopt`."""
+    (directory := tmp_path / "iso").mkdir()
+    file = directory / "stack-dev-pve.iso"
+    file.write_bytes(b"x" * 4096)
+    made = {} if age_s is None else {"created": (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()}
+    image = {**provided_resource(images.FILE), **made}
+    assert looked_at(dev, host, directory, image) == (0 if age_s == -3600 else 1)
+    assert [looked_at(dev, host, directory, image) for _ in range(2)] == [0, 0]
+    before = file.stat()
+    file.write_bytes(b"y" * 4096)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [looked_at(dev, host, directory, image) for _ in range(2)] == [1, 1], (
+        "it is not as it was made: not remembered"
+    )
+    file.write_bytes(b"x" * 4096)
+    assert [looked_at(dev, host, directory, image) for _ in range(2)] == [1, 0]
+
+
+def test_what_could_not_be_read_or_belongs_to_another_host_or_image_is_not_taken_for_read(
+    dev: Description, host: Host, tmp_path: Path
+) -> None:
+    (directory := tmp_path / "iso").mkdir()
+    (directory / "stack-dev-pve.iso").write_bytes(b"x" * 4096)
+    image = provided_resource(images.FILE)
+    (host.programs / "broken").touch()
+    assert [looked_at(dev, host, directory, image) for _ in range(2)] == [1, 1]
+    (host.programs / "broken").unlink()
+    assert [looked_at(dev, host, directory, image) for _ in range(2)] == [1, 0]
+    other = {**image, "inputs": {**image["inputs"], "checksum": "a" * 64}}
+    assert looked_at(dev, host, directory, other) == 1
+    host.machine = Machine("virtual", "192.168.0.180", "ssh-ed25519 BBBB")
+    assert looked_at(dev, host, directory, image) == 1
 
 
 def test_an_image_that_cannot_be_looked_at_for_a_moment_is_as_it_was() -> None:
-    for said in ("\n", "4096\n"):  # stat, or sha256sum, said why on standard error
+    for said in ("\n\n", "4096\n1 4096 2.0 2.0\n"):  # stat, or sha256sum, said why on standard error
         assert provided.differs(provided_resource(images.FILE), judge.parse_files(f"=== {ISO}\n{said}")) is None
-
-
-def test_an_image_that_was_adopted_has_no_age_and_is_read_whole() -> None:
-    assert " @0.000000\n" in images.question([provided_resource(images.FILE)], "virtual", "/iso")
 
 
 @pytest.mark.parametrize(
