@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from admin import devices_at_risk, further_devices, members
 from admin.devices_at_risk import card_away, grown_by_hand
+from admin.errors import AdminError
 from onnode.pve import parse_guest_config
 from onnode.step import Outcome
 
@@ -24,13 +25,21 @@ async def bring_about(desired: FurtherDevices, call: Call) -> Outcome:
     """Look on a machine that knows the VM, and refuse.
 
     Raises:
-        AdminError: device-not-described.
+        AdminError: device-not-described, command-failed.
         StepError: why no machine answered.
     """
 
     async def read(connection: Connection) -> str:
         command = f"cat /etc/pve/nodes/*/qemu-server/{desired.vmid}.conf"
-        return (await connection.run(command, timeout_s=READ_S)).stdout
+        done = await connection.run(command, timeout_s=READ_S)
+        if done.exit_code != 0:
+            raise AdminError(
+                "command-failed",
+                f"which devices VM {desired.vmid} has cannot be seen on {connection.machine.name}: `{command}`",
+                observed=done.stderr.strip() or f"exit {done.exit_code}",
+                expected="its file, before anything of the VM is changed",
+            )
+        return done.stdout
 
     async with members.connections(desired.machines, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, read)

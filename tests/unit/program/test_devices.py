@@ -34,7 +34,10 @@ class Host:
 
     async def run(self, command: str, *, timeout_s: float) -> Completed:
         del timeout_s
-        return Completed(0, self.files[command.removeprefix("cat ")], "")
+        text = self.files.get(command.removeprefix("cat "))
+        return (
+            Completed(0, text, "") if text is not None else Completed(1, "", "cat: Transport endpoint is not connected")
+        )
 
 
 def card(mac: str | None, bridge: str = "vmbr0", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
@@ -152,3 +155,8 @@ def test_the_look_reads_the_vms_file_on_a_machine_that_has_it(monkeypatch: pytes
     assert "by hand on virtual, `qm disk resize 101 scsi0 40G`, then run" in refused.value.fix
     untouched = replace(asked, cards=None, disks={})
     assert not asyncio.run(further_devices.bring_about(untouched, Call(Secrets("key")))).changed
+    del files[CONFIG]
+    with pytest.raises(AdminError) as unread:
+        asyncio.run(further_devices.bring_about(asked, Call(Secrets("key"))))
+    assert (unread.value.code, unread.value.observed) == ("command-failed", "cat: Transport endpoint is not connected")
+    assert "VM 101" in unread.value.what
