@@ -134,12 +134,12 @@ def _locked(name: str, mode: str) -> Iterator[Any]:
 
 def _remember_start(upid: Upid) -> None:
     with _locked("active", "a") as stream:
-        stream.write(f"{upid}\n")
+        stream.write(f"{upid} 0\n")  # 0: it is not in the index yet
 
 
 def _remember_end(upid: Upid, end: str) -> None:
     with _locked("active", "r+") as stream:
-        running = [line for line in stream.read().splitlines() if line != str(upid)]
+        running = [line for line in stream.read().splitlines() if line.split()[0] != str(upid)]
         stream.seek(0)
         stream.truncate()
         stream.writelines(f"{line}\n" for line in running)
@@ -151,7 +151,7 @@ def listing() -> list[dict[str, Any]]:
     """The node's tasks, newest first: the running ones, then those in the index."""
     with _locked("active", "a+") as stream:
         stream.seek(0)
-        running = [parse_upid(line) for line in stream.read().splitlines()]
+        running = [parse_upid(line.split()[0]) for line in stream.read().splitlines()]
     found = [{**asdict(upid), "upid": str(upid)} for upid in running if exit_status(upid) is None]
     with _locked("index", "a+") as stream:
         stream.seek(0)

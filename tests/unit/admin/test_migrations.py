@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from pvelab import tasks
 
 from admin import marks, migrations
+from tests.support import node_root
 
 
 def upid(kind: str, guest: str, pid: int, start: int) -> str:
@@ -45,3 +49,29 @@ def test_a_machine_without_tasks_runs_none(tmp_path: Path) -> None:
 
 def test_a_member_is_asked_with_all_else() -> None:
     assert migrations.READ in marks.READ
+
+
+def test_the_labs_nodes_list_their_tasks_as_proxmox_ve_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node_root.make(tmp_path, monkeypatch)
+    begun, over = threading.Event(), threading.Event()
+
+    def work(_log: object) -> None:
+        begun.set()
+        over.wait(30)
+
+    upid = tasks.BackgroundRunner().start("qmigrate", "200", "root@pam", work)
+    assert begun.wait(30)
+    active = tasks.path(tasks.TASK_DIRECTORY) / "active"
+    assert active.read_text() == f"{upid} 0\n"
+    command = migrations.READ.replace("var/log/pve/tasks/active", str(active))
+    assert migrations.running(
+        subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    ) == {"vm:200"}
+    over.set()
+    while tasks.exit_status(tasks.parse_upid(upid)) is None or active.read_text():
+        time.sleep(0.02)
+    assert (
+        migrations.running(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout)
+        == set()
+    )
+    assert [(task["id"], task["status"]) for task in tasks.listing()] == [("200", "OK")]
