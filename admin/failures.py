@@ -60,6 +60,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("run-interrupted", r"update cancell?ed|context canceled|cancell?ed by user"),
     )
 )
+_RECOGNIZED = {code for code, _ in PATTERNS}
 # Said beside every failure, and no cause of any.
 NOISE = re.compile(
     r"^(?:update|preview|destroy|refresh) failed:?$|^program exited|unhandled error occurred: program exited",
@@ -143,8 +144,12 @@ def said(output: str) -> str:
 
 
 def _distinct(failures: Iterable[Failure]) -> list[Failure]:
-    """Each once: the engine repeats a failure for the resource, the component and the stack."""
-    kept: dict[str, Failure] = {}
+    """Each once: the engine repeats a failure for the resource, the component and the stack.
+
+    And, where a provider fails, once as that said it, and once in words of its own.
+    """
+    kept: dict[tuple[str, str], Failure] = {}
     for failure in failures:
-        kept.setdefault(failure.text, failure)
+        recognized = failure.resource and failure.code in _RECOGNIZED
+        kept.setdefault((failure.code, failure.resource if recognized else failure.text), failure)
     return list(kept.values())

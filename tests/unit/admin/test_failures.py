@@ -34,6 +34,21 @@ def test_the_same_failure_said_by_several_resources_is_told_once() -> None:
     assert len(explain((URN, STEP_TEXT), ("", STEP_TEXT))) == 1
 
 
+def test_what_a_provider_says_twice_of_a_resource_is_told_once() -> None:
+    """As it says it of itself, and as the engine says it."""
+    said = "#1: received an HTTP 500 response - Reason: VM is locked (migrate)"
+    twice = (
+        (URN, f"sdk.helper_schema: {said}: provider=proxmoxve@8.6.0"),
+        (URN, f"1 error occurred:\n* updating {URN}: {said}"),
+    )
+    other = URN.replace("proxmox02", "proxmox03")
+    assert [failure.resource for failure in explain(*twice, (other, said))] == [
+        "proxmox02-prepare",
+        "proxmox03-prepare",
+    ]
+    assert len(explain((URN, "one unknown thing"), (URN, "another unknown thing"))) == 2
+
+
 def test_two_failures_are_both_told() -> None:
     other = STEP_TEXT.replace("repository-unreachable", "no-virtualization")
     assert [failure.code for failure in explain((URN, STEP_TEXT), (URN, other))] == [
