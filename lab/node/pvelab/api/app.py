@@ -56,7 +56,7 @@ async def _serve(request: web.Request) -> web.Response:
     if node is not None and target.template.startswith("/nodes/") and peers.is_elsewhere(node):
         return await members.pass_on(request, node)
     given = await body.parameters(request)
-    return _answer(await dispatch.call(request.method, path, given, user, _runner))
+    return _answer(await asyncio.to_thread(dispatch.call, request.method, path, given, user, _runner))
 
 
 async def _api(request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ class Context:
         return self.runner.start(kind, ident, self.user, work)
 
 
-# A method takes its context and gives back what goes into "data"; a plain function runs in a thread of its own.
-Handler = Callable[[Context], Any | Awaitable[Any]]
+# A method takes its context and gives back what goes into "data"; it may block.
+Handler = Callable[[Context], Any]
 # HTTP method, path as in Proxmox's API viewer ("/nodes/{node}/qemu/{vmid}"), handler.
 Route = tuple[str, str, Handler]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
-import inspect
 import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,23 +87,14 @@ def _check(method: str, path: str, target: Target, given: Mapping[str, Any], use
     return {**values, **{name: value for name, value in target.variables.items() if name not in declared}}
 
 
-def run(method: str, path: str, given: Mapping[str, Any], runner: Runner) -> Any:  # noqa: ANN401 - any JSON
-    """Call a method of this node as root@pam from a program, as the command-line tools do.
-
-    Raises:
-        PveError: the call is refused or fails.
-    """
-    return asyncio.run(call(method, path, given, permissions.ROOT, runner))
-
-
-async def call(method: str, path: str, given: Mapping[str, Any], user: str | None, runner: Runner) -> Any:  # noqa: ANN401 - any JSON
-    """Call a method of this node.
+def call(method: str, path: str, given: Mapping[str, Any], user: str | None, runner: Runner) -> Any:  # noqa: ANN401 - any JSON
+    """Call a method of this node; may block.
 
     Args:
         method: GET, POST, PUT or DELETE.
         path: the API path without its prefix.
         given: parameters as they came, texts or JSON values.
-        user: who calls, None without a login.
+        user: who calls, None without a login; root@pam for the command-line tools.
         runner: runs the task that the method may start.
 
     Raises:
@@ -116,10 +105,7 @@ async def call(method: str, path: str, given: Mapping[str, Any], user: str | Non
     handler = handlers().get((method, target.template))
     if handler is None:
         return _generic(method, path, target, values)
-    context = Context(node_name(), user or "", values, runner)
-    if inspect.iscoroutinefunction(handler):
-        return await handler(context)
-    return await asyncio.to_thread(handler, context)
+    return handler(Context(node_name(), user or "", values, runner))
 
 
 def _generic(method: str, path: str, target: Target, values: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON

@@ -1,7 +1,7 @@
 """The workers of pveproxy, as far as others see them: which certificate is shown, and processes that come and go.
 
 A reload starts new workers and ends the old ones 5 s later (pve-common's Daemon): meanwhile both answer by turns, each
-with the certificate that it began with. Here one process answers; a sleeping child stands for each generation.
+with the certificate that it began with. Here one process answers; a child that waits stands for each generation.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Workers:
         self._loop.call_later(OLD_WORKERS_S, self._end, old)
 
     def _start(self) -> None:
-        self._generations.append((tls.context(), subprocess.Popen(["sleep", "infinity"])))
+        # It waits for a word from here, so that it ends with this process, however that ends.
+        worker = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        self._generations.append((tls.context(), worker))
 
     def _end(self, old: list[tuple[ssl.SSLContext, subprocess.Popen[bytes]]]) -> None:
         for generation in old:

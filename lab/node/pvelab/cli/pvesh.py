@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pvelab.access import permissions
 from pvelab.api import dispatch, peers, remote
 from pvelab.api.errors import PveError
 from pvelab.apischema import schema
@@ -45,7 +46,7 @@ def _call(method: str, path: str, params: dict[str, str]) -> tuple[Any, bool]:
     if node is not None and peers.is_elsewhere(node):
         return _elsewhere(node, method, path, params), True
     runner = ForegroundRunner()
-    answer = dispatch.run(method, path, params, runner)
+    answer = dispatch.call(method, path, params, permissions.ROOT, runner)
     return answer, runner.last_end == "OK"
 
 

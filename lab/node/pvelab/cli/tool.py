@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pvelab.access import permissions
 from pvelab.api import dispatch
 from pvelab.api.errors import PveError
 from pvelab.apischema import schema
@@ -117,7 +118,7 @@ def _call(command: Command, given: dict[str, str]) -> int:
     view = {name: given.pop(name) for name in list(given) if name in _OUTPUT}
     path, params = _fill(command.template, {**command.fixed, **given})
     runner = ForegroundRunner()
-    answer = dispatch.run(command.method, path, params, runner)
+    answer = dispatch.call(command.method, path, params, permissions.ROOT, runner)
     if runner.last_end != "OK":
         return FAILED if command.exits_with_task else 0
     if view.get("output-format", "text").startswith("json"):
