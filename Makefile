@@ -31,7 +31,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
 GO_MODULES := toolchain/command toolchain/proxmoxve
 # The flags of the toolchain's own builds, so that lint and tests use the same build cache.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath -buildvcs=false
+export GOFLAGS := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
 TEST_PROGRAMS := sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellcheck jq=jq psql=postgresql-client pg_ctlcluster=postgresql
 SHELL_SCRIPTS := tools/pr-comment tools/debian-packages tools/python-environment .ci/run
 
