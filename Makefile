@@ -9,7 +9,8 @@ STACK ?= dev
 override STACK := $(value STACK)
 override BASE := $(value BASE)
 override OUTPUT := $(value OUTPUT)
-export BASE OUTPUT
+override DO := $(value DO)
+export BASE OUTPUT DO
 FIRST := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9
 without = $(if $(1),$(call without,$(wordlist 2,$(words $(1)),$(1)),$(subst $(firstword $(1)),,$(2))),$(2))
@@ -53,7 +54,7 @@ help: ## List the commands
 	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
-.PHONY: venv toolchain lab up adopt preview pr-report status shell env down clean
+.PHONY: venv toolchain lab in-lab up adopt preview pr-report status shell env down clean
 venv: .venv/.complete ## Make the Python environment from the locked requirements
 
 toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
@@ -62,6 +63,9 @@ toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones inst
 lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)."; fi
 	@$(LAB_STAGE) "Lab" $(PY) -m lab up
+
+in-lab: venv ## Run a command of the lab: DO='link cut proxmox02 0', DO='node kill proxmox01'; without DO, lists them
+	@set -f; $(LAB) $$DO
 
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
 	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)

@@ -58,7 +58,7 @@ def kill(path: Path) -> None:
                 "processes-remain",
                 f"killed processes of the lab are still there after {EMPTY_WAIT_S:.0f} s",
                 observed=f"{path / 'cgroup.procs'} is not empty",
-                next_step="sudo .venv/bin/python -m lab down",
+                next_step="make in-lab DO=down",
             )
         time.sleep(0.005)
 

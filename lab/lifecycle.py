@@ -84,7 +84,7 @@ def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message
         raise LabError(
             "lab-broken",
             f"the lab does not answer: {error}",
-            next_step="sudo .venv/bin/python -m lab down, then make up",
+            next_step="make in-lab DO=down, then make up",
         ) from error
 
 
@@ -116,7 +116,7 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
                 "a lab with other options is running",
                 observed=str(asdict(running)),
                 expected=str(asdict(options)),
-                next_step="sudo .venv/bin/python -m lab down",
+                next_step="make in-lab DO=down",
             )
         return False
     host.ensure_packages(say)

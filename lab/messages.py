@@ -64,7 +64,7 @@ def request(path: Path, message: Message, timeout_s: float = 120) -> Message:
         raise LabError(
             "lab-broken",
             "the lab daemon closed the connection",
-            next_step="sudo .venv/bin/python -m lab down, then make up",
+            next_step="make in-lab DO=down, then make up",
         )
     answer: Message = json.loads(line)
     if not answer["ok"]:

@@ -250,7 +250,7 @@ class World:
             raise LabError(
                 "node-is-off",
                 f"{machine.label} is off",
-                next_step=f"sudo .venv/bin/python -m lab node start {machine.label}",
+                next_step=f"make in-lab DO='node start {machine.label}'",
             )
         return {"pid": leader}
 

@@ -39,7 +39,8 @@ NO_NAMES = {
 
 
 def make(directory: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in ("STACK", "BASE", "OUTPUT", "YES")}
+    variables = ("STACK", "BASE", "OUTPUT", "YES", "DO")
+    environment = {name: value for name, value in os.environ.items() if name not in variables}
     environment = {name: value for name, value in environment.items() if not name.startswith("MAKE")} | given
     command = ["make", "--file", str(ROOT / "Makefile"), *arguments]
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
@@ -117,6 +118,28 @@ def test_a_base_and_an_output_are_passed_on_as_written(checkout: Path, text: str
     done = make(checkout, "pr-report", "STACK=home", f"BASE={text}", f"OUTPUT={text}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"report\n--stack\nhome\n--base\n{text}\n--output\n{text}\n")
+    assert sorted(checkout.iterdir()) == before
+
+
+def test_the_labs_commands_are_given_to_root_and_to_others_alike(checkout: Path) -> None:
+    programs = checkout / "programs"
+    programs.mkdir()
+    (programs / "id").write_text("#!/bin/sh\necho ${WHO}\n")
+    (programs / "sudo").write_text('#!/bin/sh\necho asked sudo\nshift\nexec "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    root, other = (make(checkout, "in-lab", "DO=link cut * 0", PATH=path, WHO=uid) for uid in ("0", "1000"))
+    words = "-m\nlab\nlink\ncut\n*\n0\n"
+    assert (root.returncode, root.stdout) == (0, words), root.stderr
+    assert (other.returncode, other.stdout) == (0, f"asked sudo\n{words}"), other.stderr
+
+
+@pytest.mark.parametrize("text", ["$(shell touch touched)", "a;touch touched", "`touch touched`"])
+def test_a_command_of_the_lab_is_words_only(checkout: Path, text: str) -> None:
+    before = sorted(checkout.iterdir())
+    done = make(checkout, "in-lab", f"DO={text}")
+    assert done.stdout.split()[-2:] == text.split()[-2:], done.stderr
     assert sorted(checkout.iterdir()) == before
 
 
