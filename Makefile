@@ -50,19 +50,19 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.complete: requirements.txt
-	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment
-	@$(PY) -m compileall -q lab  # by the caller: root, who runs the lab, must leave no directories of his own here
+	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment $(ASIDE)
+	@$(PY) -m compileall -q lab $(ASIDE)  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
 .PHONY: venv toolchain lab in-lab up adopt preview pr-report status shell env down clean
 venv: .venv/.complete ## Make the Python environment from the locked requirements
 
 toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
-	@$(STAGE) "Pulumi engine and plugins" $(PY) -m toolchain install
+	@$(STAGE) "Pulumi engine and plugins" $(PY) -m toolchain install $(ASIDE)
 
 lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
-	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)."; fi
-	@$(LAB_STAGE) "Lab" $(PY) -m lab up
+	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)." $(ASIDE); fi
+	@$(LAB_STAGE) "Lab" $(PY) -m lab up $(ASIDE)
 
 in-lab: venv ## Run a command of the lab: DO='link cut proxmox02 0', DO='node kill proxmox01'; without DO, lists them
 	@set -f; $(LAB) $$DO
@@ -87,6 +87,8 @@ pr-report: toolchain ## What a change would do, in Markdown (BASE=revision, OUTP
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)
 
+# What is called in it may be read by a program: what comes before that is told aside.
+shell: ASIDE := >&2
 shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, with pulumi and the credentials
 	@$(ADMIN) shell --stack $(STACK)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from admin.errors import AdminError
-from admin.narration import err, out, stage
+from admin.narration import err, stage
 from onnode.errors import StepError
 from tools import attended
 
@@ -127,7 +127,8 @@ def shell(*, stack: Stack = "dev") -> None:
 
     env = {**operations.environment_of(stack, complete=False), "PULUMI_STACK": stack}
     program = os.environ.get("SHELL") or "/bin/bash"
-    out.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
+    # Standard output belongs to what is called in the shell.
+    err.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
     os.chdir(environment.ROOT)
     os.execvpe(program, [program], env)  # noqa: S606
 

@@ -46,7 +46,7 @@ def read(stack: str, environment: dict[str, str]) -> Description:
         config = load(settings)
         return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ))
     except credentials.NoCredentialsError as error:
-        raise NoCredentialsError(str(error)) from None
+        raise NoCredentialsError(str(error), config) from None
     except ConfigError as error:
         raise InvalidConfigError(str(error)) from None
 
@@ -102,7 +102,11 @@ class InvalidConfigError(AdminError):
 
 
 class NoCredentialsError(InvalidConfigError):
-    """Nothing says where the credentials are."""
+    """Nothing says where the credentials are that this configuration needs."""
+
+    def __init__(self, text: str, config: Config) -> None:
+        super().__init__(text)
+        self.config = config
 
 
 def written(content: bytes | str, name: str) -> StackFile:

@@ -19,6 +19,7 @@ from admin import (
     environment,
     failures,
     first_look,
+    first_secrets,
     further_devices,
     images,
     interrupted,
@@ -306,10 +307,16 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
     except AdminError as error:
         if complete or error.code not in _INCOMPLETE:
             raise
-        err.print(f"{error.render()}\nUntil then pulumi reaches no machine from here.", markup=False, soft_wrap=True)
+        err.print(_to_be_completed(stack, error, env), markup=False, soft_wrap=True)
         return env
     runner = engine.Engine(stack, env)
     return env | asyncio.run(trust.looked(described, runner.export()))
+
+
+def _to_be_completed(stack: str, error: AdminError, env: Mapping[str, str]) -> str:
+    if isinstance(error, description.NoCredentialsError):
+        return first_secrets.advice(stack, error.config, env)
+    return f"{error.render()}\nUntil then pulumi reaches no machine from here."
 
 
 # What is mended with `pulumi stack init` and `pulumi config set`, for which one needs the shell.

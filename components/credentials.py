@@ -128,8 +128,8 @@ def _read_file(environment: Mapping[str, str]) -> str:
     name = environment.get(FILE_VARIABLE)
     if not name:
         fix = (
-            f"in the lab use make shell; else set {STACK_KEY} with --secret, or {FILE_VARIABLE} to a JSON file, "
-            "as docs/config.md#credentials shows"
+            "`make shell STACK=NAME` has the lab's, and shows the commands that set those of another stack; "
+            f"or set {FILE_VARIABLE} to a JSON file: see docs/config.md#credentials"
         )
         message = f"none in the stack file, and {FILE_VARIABLE} is not set"
         raise NoCredentialsError([Problem(CREDENTIALS_KEY, message, fix)])

@@ -127,7 +127,7 @@ def test_a_stack_that_is_not_whole_yet_has_a_shell_all_the_same(
     wanted = calling()
 
     def read(*_: object) -> None:
-        raise description.NoCredentialsError("error[config-invalid]: no credentials")
+        raise description.InvalidConfigError("error[config-invalid]: a key is misspelt")
 
     monkeypatch.setattr(description, "read", read)
     monkeypatch.setattr(trust, "looked", None)  # no machine is asked
@@ -135,6 +135,39 @@ def test_a_stack_that_is_not_whole_yet_has_a_shell_all_the_same(
     assert "Until then pulumi reaches no machine from here." in capsys.readouterr().err
     with pytest.raises(AdminError):
         operations.environment_of("home")
+
+
+@pytest.mark.parametrize(
+    ("stack", "passphrase", "asked_for"),
+    [
+        ("physical", {"PULUMI_CONFIG_PASSPHRASE": "phrase"}, ["sshPrivateKey", "rootPassword", "apiPassword"]),
+        (
+            "twonode",
+            {},
+            ["sshPrivateKey", "rootPassword", "apiPassword", "hostKeySeed", "outerHosts.virtual.password"],
+        ),
+    ],
+)
+def test_a_shell_without_credentials_begins_with_how_they_are_set(
+    calling: Callable[..., dict[str, str]],
+    capsys: pytest.CaptureFixture[str],
+    stack: str,
+    passphrase: dict[str, str],
+    asked_for: list[str],
+) -> None:
+    wanted = calling(**passphrase)
+    assert operations.environment_of(stack, complete=False) == wanted
+    told = capsys.readouterr().err
+    assert "error" not in told
+    setting = f"pulumi config set --stack {stack} --secret --path 'nested-pve-ha:credentials."
+    assert [line.partition(setting)[2].partition("'")[0] for line in told.splitlines() if setting in line] == asked_for
+    assert f"pulumi stack init {stack} --no-select" in told
+    assert ("read -rs PULUMI_CONFIG_PASSPHRASE; export" in told) == (not passphrase)
+    assert f"next: make preview STACK={stack}" in told
+    with pytest.raises(AdminError) as refused:
+        operations.environment_of(stack)
+    assert "fix: `make shell STACK=NAME` has the lab's, and shows the commands" in refused.value.render()
+    assert "in the lab use" not in refused.value.render()
 
 
 @pytest.mark.parametrize("umask", ["0077", "0002", "0777"])

@@ -99,6 +99,30 @@ def test_what_is_for_eval_is_alone_on_standard_output(checkout: Path) -> None:
     assert "Pulumi engine and plugins" in done.stderr
 
 
+@pytest.mark.parametrize("stack", ["dev", "home"])
+def test_what_is_called_in_the_shell_is_alone_on_standard_output(checkout: Path, stack: str) -> None:
+    (checkout / "requirements.txt").touch()
+    (checkout / ".venv" / ".complete").unlink()  # all that can come before it
+    (checkout / "tools" / "python-environment").write_text("#!/bin/sh\necho made\n")
+    (checkout / "tools" / "python-environment").chmod(0o755)
+    done = make(checkout, "shell", f"STACK={stack}")
+    words = done.stdout.split()
+    assert (words[:3], words[-4:]) == (
+        ["-m", "lab", "run"] if stack == "dev" else ["-m", "admin", "shell"],
+        ["admin", "shell", "--stack", stack],
+    ), done.stderr
+    before = ["Python environment (.venv)", "Pulumi engine and plugins", *(["Lab"] if stack == "dev" else [])]
+    assert [line[2:] for line in done.stderr.splitlines() if line.startswith("▸")] == before
+
+
+def test_a_shell_that_fails_fails_make_and_its_code_is_told(checkout: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\n[ "$1" = -I ] && exec python3 "$@"\n[ "$3" = install ] || exit 3\n')
+    done = make(checkout, "shell", "STACK=home")
+    assert done.returncode == 2
+    assert done.stderr.rstrip().endswith("shell] Error 3")
+
+
 def test_the_labs_addresses_are_not_given_to_a_shell_outside(checkout: Path) -> None:
     done = make(checkout, "env", "STACK=twonode")
     assert (done.returncode, done.stdout) == (2, "")
