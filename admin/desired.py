@@ -100,6 +100,7 @@ class Ownership:
     kind: str  # of admin.marks
     name: str
     code: str  # of the refusal
+    inside: Machine | None = None  # the nested node in that VM: guests of others on it would go with it
 
 
 @dataclass(frozen=True)

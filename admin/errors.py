@@ -136,6 +136,11 @@ CODES: dict[str, Code] = {
         "The described vmid is taken by a guest that this stack did not make.",
         "give the guest another vmid in the configuration; a foreign guest is never touched",
     ),
+    "guests-inside": Code(
+        "Nested nodes that would be destroyed have guests that this stack did not make.",
+        "back them up and restore them elsewhere, remove them there (`qm destroy VMID`, of a container `pct destroy VMID`), "
+        "then run the same command again",
+    ),
     "device-not-described": Code(
         "A change of a VM's described network cards or disk would take away what somebody added to it by hand.",
         "take the card away for the change, and put it back after it; grow the disk by hand; the message has the commands",

@@ -21,6 +21,7 @@ from admin import (
     first_look,
     first_secrets,
     further_devices,
+    guests_inside,
     images,
     interrupted,
     lab_instance,
@@ -277,6 +278,8 @@ def down(stack: str, *, yes: bool) -> None:
     with stage("Configuration and state"):
         place = _prepare(stack, yes=yes)
         seen = first_look.look(place.description, place.state, drifted=False, all_hosts=False)
+        if place.has_resources:
+            guests_inside.of_stack(place.description.config, seen.looks.get(belongings.CLUSTER, []))
         place = _without_lost(_trusting(place, seen.trusted), seen.looks)
         place = _with_what_was_left(place, seen.looks)
         _let_guests_settle(place, seen)

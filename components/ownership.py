@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def of_node(site: Site, host: OuterHost, node: NestedNode) -> Ownership:
     """A node's VM on its outer host."""
-    return Ownership([site.machine(host)], site.stack, VM, str(node.vmid), "foreign-vmid")
+    return Ownership([site.machine(host)], site.stack, VM, str(node.vmid), "foreign-vmid", site.machine(node))
 
 
 def of_bridge(site: Site, host: OuterHost, name: str) -> Ownership:

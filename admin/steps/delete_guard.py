@@ -6,8 +6,10 @@ nothing.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from admin import guests_inside, marks, members
 from admin.steps import ownership
 
 if TYPE_CHECKING:
@@ -15,12 +17,21 @@ if TYPE_CHECKING:
     from admin.step import Call
     from onnode.step import Outcome
 
+CONNECT_S = 5.0
+
 
 async def remove(desired: Ownership, call: Call) -> Outcome:
-    """Let the removal go on only while this is ours, or gone.
+    """Let the removal go on only while this is ours, or gone, and nothing of others would go with it.
+
+    A node that does not answer tells of no guests, and does not hold up the removal.
 
     Raises:
-        AdminError: foreign-vmid, foreign-bridge, command-failed.
+        AdminError: foreign-vmid, foreign-bridge, guests-inside, command-failed.
         StepError: why the machine did not answer.
     """
-    return await ownership.bring_about(desired, call)
+    seen = await ownership.bring_about(desired, call)
+    if node := desired.inside:
+        async with members.connections([node], call.secrets.ssh_private_key, timeout_s=CONNECT_S) as opened:
+            answers = await members.ask(opened, partial(marks.look, stack=desired.stack))
+        guests_inside.refuse({node.name}, members.answered(answers).values())
+    return seen

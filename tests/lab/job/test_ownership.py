@@ -33,6 +33,10 @@ def test_a_vm_of_somebody_else_is_neither_taken_over_nor_destroyed(cluster: LabP
     try:
         before = seen(cluster)
         assert "memory: 333" in before
+        said = refusal(cluster.admin("down", "--yes"), "guests-inside")
+        assert "VM 200 (precious) on proxmox02, tags: customer" in said
+        assert seen(cluster) == before
+        succeeded(cluster.admin("status"))
         cluster.configure(described)
         said = refusal(cluster.admin("up"), "guest-foreign")
         assert "VM 200 (precious) on proxmox02, tags: customer" in said

@@ -13,6 +13,16 @@ from tests.support import program
 @pytest.fixture
 def dev() -> Description:
     """Stack dev as its file describes it."""
-    settings = program.settings(program.stack_file("dev"), program.credentials())
+    return _description("dev")
+
+
+@pytest.fixture
+def physical() -> Description:
+    """Stack physical, whose nodes are existing machines."""
+    return _description("physical")
+
+
+def _description(stack: str) -> Description:
+    settings = program.settings(program.stack_file(stack), program.credentials())
     config = load(settings)
-    return Description("dev", config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))
+    return Description(stack, config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))

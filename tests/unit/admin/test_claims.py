@@ -13,21 +13,19 @@ import pytest
 
 from admin import belongings, claims, marks, operations, ssh
 from admin.belongings import CLUSTER
-from admin.description import Description
 from admin.desired import Claim, Machine, Secrets
 from admin.errors import AdminError
 from admin.ssh import Completed
 from admin.step import Call
 from admin.steps import claim
-from components import credentials
-from components.config import load
-from tests.support import program
 from tests.unit.admin.test_belongings import look, state
 from tests.unit.admin.test_comparison import Engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from admin.description import Description
 
 MACHINE = Machine("pve1", "192.168.0.101", "ssh-ed25519 AAAA")
 CALL = Call(Secrets("key"))
@@ -99,14 +97,6 @@ def test_a_dead_machine_holds_up_no_destroy(
     monkeypatch.setattr(ssh, "connect", dead)
     leave("home")
     assert f"{claims.FILE} stays on pve1" in capsys.readouterr().err
-
-
-@pytest.fixture
-def physical() -> Description:
-    """Stack physical, whose nodes are existing machines."""
-    settings = program.settings(program.stack_file("physical"), program.credentials())
-    config = load(settings)
-    return Description("physical", config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))
 
 
 def shown(owner: str, machine: str = "pve1") -> dict[str, list[marks.Look]]:

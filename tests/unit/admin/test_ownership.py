@@ -121,6 +121,35 @@ def test_one_machine_that_can_tell_is_enough_and_none_is_refused(monkeypatch: py
     assert refused.value.code == "command-failed"
 
 
+def test_a_nodes_vm_stays_while_somebody_elses_guest_is_inside_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Machine("proxmox01", "192.168.0.185", "ssh-ed25519 AAAA")
+    within: dict[str, str] = {}
+    silent: set[str] = set()
+
+    @asynccontextmanager
+    async def connections(machines: Iterable[Machine], *_: object, **__: object) -> AsyncIterator[dict[str, object]]:
+        await asyncio.sleep(0)
+        yield {
+            machine.name: AdminError("host-unreachable", f"{machine.name} is off")
+            if machine.name in silent
+            else Host(machine, within if machine == node else guest(101, OURS))
+            for machine in machines
+        }
+
+    monkeypatch.setattr(members, "connections", connections)
+    wanted = dataclasses.replace(NODE_VM, inside=node)
+    for passed in ({}, guest(200, OURS, node.name), guest(201, THEIRS, "elsewhere")):
+        within = passed
+        asyncio.run(delete_guard.remove(wanted, CALL))
+    within = guest(201, THEIRS, node.name)
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(delete_guard.remove(wanted, CALL))
+    assert refused.value.code == "guests-inside"
+    assert "VM 201 (precious) on proxmox01" in refused.value.observed
+    silent.add(node.name)  # a node that is off can neither tell nor be asked to give its guests away
+    asyncio.run(delete_guard.remove(wanted, CALL))
+
+
 def recorded_vm() -> dict[str, Any]:
     vm = entry(belongings.VM_TYPE, {"vmId": 101, "nodeName": HOST}, "virtual-api", "proxmox01-vm")
     guard = {
