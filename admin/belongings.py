@@ -65,6 +65,13 @@ class Wanted:
     code: str
     other: str
 
+    @property
+    def of(self) -> str:
+        """Whom it is about: the guest or template, or else the place."""
+        if self.code != "guest-foreign":
+            return self.place
+        return self.logical.removesuffix("-vm") if self.type else self.logical
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -183,17 +190,33 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
         namesakes.refuse(description.stack, machine.stacks, f"has things on {machine.machine}")
     owners = _owners(description, looks)
     claims.refuse_others(description.stack, owners)
-    there = {place: _by_name(found) for place, found in looks.items()}
     needed, known = wanted(description), recorded(state)
-    seen = {_key(each) for each in known}
-    taken = [(need, thing) for need, thing in _there(needed, there) if not thing.ours]
-    _refuse([(need, thing) for need, thing in taken if not _strayed(need, thing, seen, there)], description.stack)
+    _refuse(taken(description, state, looks), description.stack)
     _refuse_moved(description, looks)
-    asked = {_key(each) for each in needed}
     findings = _unrecorded(needed, known, looks)
     findings.claimed.extend(name for name, owner in owners.items() if owner)
-    findings.forget[:0] = [(each, thing) for each, thing in lost(known, looks) if _key(each) not in asked]
+    findings.forget[:0] = lost(undescribed(description, known), looks)
     return findings
+
+
+def taken(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> list[tuple[Wanted, Thing]]:
+    """What is described, there, and somebody else's: no run goes on before that is resolved."""
+    there = {place: _by_name(found) for place, found in looks.items()}
+    seen = {_key(each) for each in recorded(state)}
+    foreign = [(need, thing) for need, thing in _there(wanted(description), there) if not thing.ours]
+    return [(need, thing) for need, thing in foreign if not _strayed(need, thing, seen, there)]
+
+
+def undescribed(description: Description, known: Iterable[Recorded]) -> list[Recorded]:
+    """What is recorded, and not described any more."""
+    asked = {_key(each) for each in wanted(description)}
+    return [each for each in known if _key(each) not in asked]
+
+
+def shown(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing | None]]:
+    """What is recorded of the places that were looked at, each with what is there."""
+    there = _knowing(looks)
+    return [(each, there[each.place].get(_key(each)[1:])) for each in known if each.place in there]
 
 
 def _owners(description: Description, looks: Mapping[str, Sequence[Look]]) -> dict[str, str]:

@@ -39,7 +39,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import record
-from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, SILENT
+from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, SILENT, UNDESCRIBED
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -185,10 +185,14 @@ def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
     return place if state == place.state else replace(place, state=_recorded(place.engine, place.state, state))
 
 
+_TOLD = {SILENT: "not looked at", UNDESCRIBED: "not described", **dict.fromkeys(ADDED, "left as it is")}
+
+
 def _tell_of_drift(found: Sequence[Drift]) -> None:
     for one in found:
-        kind = "not looked at" if one.kind == SILENT else "left as it is" if one.kind in ADDED else "drifted"
-        out.print(f"  {kind}: {one.where}: {one.what}", markup=False, soft_wrap=True)
+        kind = _TOLD.get(one.kind, "drifted")
+        step = f"; {one.next}" if one.kind == UNDESCRIBED else ""
+        out.print(f"  {kind}: {one.where}: {one.what}{step}", markup=False, soft_wrap=True)
 
 
 def _started(place: Place, off: list[Drift], *, yes: bool) -> Place:

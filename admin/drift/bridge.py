@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 INTERFACES = "/etc/network/interfaces"
 DEFAULTS = {"mtu": "1500", "bridge-ports": "none", "auto": "0"}
-MARK = "without its mark it is taken for somebody else's: put the comment {} back on it"
 # It asks for ports only where some are described, and takes a bridge without ports for one that has them still.
 WRITE = "the provider does not put this right: write `bridge-ports {}` into it by hand, then `ifreload -a`"
 ENDS = ("iface", "auto", "source", "source-directory", "mapping")
@@ -23,8 +22,7 @@ ENDS = ("iface", "auto", "source", "source-directory", "mapping")
 
 def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
     """What is otherwise than recorded."""
-    name = str(inputs["name"])
-    ports = " ".join(sorted(map(str, inputs.get("ports") or []))) or "none"
+    name, ports = str(inputs["name"]), _ports(inputs)
     wanted = {
         "address": text(inputs.get("address")),
         "bridge-ports": ports,
@@ -36,11 +34,22 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     other = compare(INTERFACES, f"bridge {name}", live, wanted, DEFAULTS)
     if other is None or live is None:
         return other
-    if live.get("comment") != wanted["comment"]:
-        return replace(other, kind=REFUSED, next=MARK.format(wanted["comment"]))
     if live["bridge-ports"] != ports and "none" in (live["bridge-ports"], ports):
         return replace(other, kind=PORTS if ports == "none" else REFUSED, next=WRITE.format(ports))
     return other
+
+
+def is_the_recorded(inputs: Mapping[str, Any], files: Mapping[str, str]) -> bool:
+    """Whether the bridge of that name is the one that was recorded, by its address and its ports."""
+    live = _stanza(files.get(INTERFACES, ""), str(inputs["name"])) or {}
+    return bool(live.get("address")) and (live["address"], live["bridge-ports"]) == (
+        inputs.get("address"),
+        _ports(inputs),
+    )
+
+
+def _ports(inputs: Mapping[str, Any]) -> str:
+    return " ".join(sorted(map(str, inputs.get("ports") or []))) or "none"
 
 
 def _stanza(file: str, name: str) -> dict[str, str] | None:

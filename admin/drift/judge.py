@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from admin.belongings import CLUSTER
 from admin.desired import Container, CreateCluster, JoinNode, Template
 from admin.drift import installations, provided
 from admin.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
@@ -59,6 +60,14 @@ def works(answer: Answer) -> bool:
     """Whether a node may answer for its cluster."""
     facts = answer.membership or {}
     return bool(facts.get("state") == "member" and facts.get("quorate") and facts.get("pve_writable"))
+
+
+def places(answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> dict[str, Mapping[str, str]]:
+    """The files of each outer host that answered, and of the cluster, by the member that may answer for it."""
+    found: dict[str, Mapping[str, str]] = {name: answers[name].files for name in hosts if name in answers}
+    if speaker is not None and speaker in answers and works(answers[speaker]):
+        found[CLUSTER] = answers[speaker].files
+    return found
 
 
 def silent(answers: Mapping[str, object]) -> list[Drift]:

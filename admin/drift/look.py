@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from admin import members
-from admin.drift import images, intact_images, judge, plan, shipped
+from admin.drift import images, intact_images, judge, plan, shipped, whose
 from components.config.model import NestedNode
 from components.site import Site
 from onnode.desired import Look, LookStep
@@ -90,7 +90,9 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     if works and speaker not in works:
         speaker = works[0]
         answers |= await members.ask({speaker: there[speaker]}, ask)
-    found = judge.drift(asked, _told(answers), speaker, outer)
+    told = _told(answers)
+    found = judge.drift(asked, told, speaker, outer)
+    found = whose.explained(whose.Seen(description, state, asked, judge.places(told, speaker, outer)), found)
     again = {one.urn for one in found}
     unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
     return [*judge.silent(unexplained), *found]

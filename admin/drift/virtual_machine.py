@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from admin import further_devices
@@ -40,14 +39,22 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     for each_found, each_wanted in ((_cards(inputs, live)), *([] if cloned else [_disks(disks, live)])):
         found |= each_found
         wanted |= each_wanted
-    other = compare(path, f"VM {vmid}", found, wanted, DEFAULTS)
-    marks = {str(tag).lower() for tag in inputs.get("tags") or []}
-    if other is None or marks <= set(split_tags(live.get("tags"))):
-        return other
-    return replace(other, kind=REFUSED, next=MARK.format(", ".join(sorted(marks))))
+    return compare(path, f"VM {vmid}", found, wanted, DEFAULTS)
 
 
-MARK = "without its mark it is taken for somebody else's: put the tags {} back on it"
+def is_the_recorded(entry: Mapping[str, Any], files: Mapping[str, str]) -> bool:
+    """Whether the VM of that number is the one that was recorded, by its name and its network cards' addresses."""
+    path = _path(entry["inputs"], files)
+    live = parse_guest_config(files[path]).values if path is not None else {}
+    cards = [
+        *(entry["inputs"].get("networkDevices") or []),
+        *((entry.get("outputs") or {}).get("networkDevices") or []),
+    ]
+    recorded = {str(card["macAddress"]).upper() for card in cards if card.get("macAddress")}
+    there = {card_parts(value).get("mac") for key, value in live.items() if CARD.fullmatch(key)}
+    return live.get("name") == entry["inputs"].get("name") and bool(recorded) and recorded <= there
+
+
 GROWN = "a disk cannot be made smaller: put its size into the stack file (diskGib)"
 
 

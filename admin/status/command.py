@@ -12,7 +12,7 @@ from admin.narration import out
 from admin.status import table
 from admin.status.look import CONNECT_S, look
 from admin.status.model import Wanted, WantedGuest
-from admin.status.verdict import behind_ones_back, findings
+from admin.status.verdict import behind_ones_back, findings, without_taken
 from components.config import topology
 from components.config.model import VmGuest
 from components.site import Site
@@ -49,8 +49,9 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     deadline, told = time.monotonic() + patience_s, False
     while True:
         seen, unmade = asyncio.run(_look(described, wanted, state))
-        found = findings(wanted, seen)
-        found += behind_ones_back(wanted.stack, unmade if drifted is None else drifted, found)
+        unmade = unmade if drifted is None else [*drifted]
+        found = findings(without_taken(wanted, unmade), seen)
+        found += behind_ones_back(wanted.stack, unmade, found)
         if not found or time.monotonic() >= deadline:
             break
         if not told:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import formation
-from admin.drift.kinds import ADDED, BY_HAND, MEMBERSHIP
+from admin.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, UNDESCRIBED
 from admin.drift.kinds import SILENT as NOT_TOLD
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
@@ -51,10 +51,18 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
     amiss = {finding.where for finding in found}
     return [
-        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, NOT_TOLD) else UP))
+        Finding(
+            one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, NOT_TOLD, UNDESCRIBED) else UP)
+        )
         for one in drifted
         if one.kind not in ADDED and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
     ]
+
+
+def without_taken(wanted: Wanted, drifted: Iterable[Drift]) -> Wanted:
+    """Without the guests whose number somebody else has: what HA does with those is nothing of this stack's."""
+    taken = {one.where for one in drifted if one.kind == FOREIGN}
+    return replace(wanted, guests=[guest for guest in wanted.guests if guest.name not in taken])
 
 
 def _of_stack(stack: str, step: str) -> str:

@@ -366,23 +366,6 @@ def test_a_disk_that_was_grown_by_hand_is_no_way_back_and_says_what_to_describe(
 
 
 @pytest.mark.parametrize(
-    ("kind", "old", "new", "mark"),
-    [
-        (provided.BRIDGE, "#stack-dev", "#mine", "comment stack-dev"),
-        (provided.VM, "nested-pve-ha;stack-dev", "customer", "tags nested-pve-ha, stack-dev"),
-        ("guest", "stack-dev;nested-pve-ha", "nested-pve-ha", "tags nested-pve-ha, stack-dev"),
-    ],
-)
-def test_what_lost_its_mark_sends_nobody_to_a_run_that_takes_it_for_foreign(
-    kind: str, old: str, new: str, mark: str
-) -> None:
-    files = {path: text.replace(old, new) for path, text in FILES.items()}
-    found = provided.differs(provided_resource(kind), files)
-    assert found is not None
-    assert (found.kind, mark in found.next) == (REFUSED, True)
-
-
-@pytest.mark.parametrize(
     ("content", "age_s", "told"),
     [
         (b"x" * 4096, 60, ""),
