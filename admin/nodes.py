@@ -61,7 +61,7 @@ async def run_step(
         f"python3 {PACKAGE} {step}",
         stdin="" if desired is None else json.dumps(document(desired)),
         timeout_s=timeout_s,
-        on_stderr=None if quiet else lambda line: _show(connection.machine.name, line),
+        on_stderr=None if quiet else lambda line: show(connection.machine.name, line),
     )
     return result_of(connection.machine.name, step, completed)
 
@@ -77,7 +77,8 @@ def result_of(machine: str, step: str, completed: Completed) -> StepResult:
     return _result(machine, step, completed)
 
 
-def _show(machine: str, line: str) -> None:
+def show(machine: str, line: str) -> None:
+    """A step's progress, under the machine's name."""
     if line and not line.startswith(
         ("error[", "  ")
     ):  # the error comes once, at the end, from whoever asked for the step

@@ -30,6 +30,7 @@ from admin import (
     moved_vms,
     namesakes,
     policies,
+    preparing,
     rearming,
     run_record,
     settling,
@@ -115,8 +116,8 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         _let_guests_settle(place, seen)
         found = seen.drifted_of(place.state)
         place = _to_be_done_again(place, found)
-    if targets := record.before_the_refresh(place.state, found):
-        place = _access_put_back(place, targets, yes=yes)
+    if record.cannot_log_in(place.state, found):
+        _put_access_back(place, seen, yes=yes)
     place, refresh = _refreshed(place, found)
     if not yes:
         with stage("Preview"):
@@ -201,22 +202,19 @@ def _started(place: Place, off: list[Drift], *, yes: bool) -> Place:
         _tell_of_drift(off)
         confirm("These nodes are powered off. Start them, before all else is looked at?")
     with stage("Nodes that are off"):
-        return _targeted(_to_be_done_again(place, off), [one.urn for one in off])
+        place = _to_be_done_again(place, off)
+        started = preparing.start(place.description, {resource_name(one.urn) for one in off})
+        out.print(f"  started: {', '.join(started)}")
+        return place
 
 
-def _access_put_back(place: Place, targets: list[str], *, yes: bool) -> Place:
+def _put_access_back(place: Place, seen: Found, *, yes: bool) -> None:
     """The user of the cluster's API, before anybody logs in as it."""
     if not yes:
         confirm("The user of the cluster's API is not as it was made, and nothing can be refreshed. Put it back first?")
     with stage("Access to the cluster's API"):
-        return _targeted(place, targets)
-
-
-def _targeted(place: Place, targets: Sequence[str]) -> Place:
-    words = [word for urn in targets for word in ("--target", urn)]
-    run = _judged(place, "up", "--yes", "--skip-preview", *words)
-    out.print(f"  {summary(run.changed)}")
-    return replace(place, state=place.engine.export() or _EMPTY)
+        changed = preparing.put_access_back(place.description, seen.looks.get(belongings.CLUSTER, []))
+        out.print(f"  {place.description.config.cluster.api.user}: {'put back' if changed else 'as it was made'}")
 
 
 def preview(stack: str, *, look: bool = False) -> None:
@@ -263,7 +261,7 @@ def _preview_of_drift(place: Place) -> None:
     place = _trusting(place, seen.trusted)
     state = record.marked(moved_vms.follow(place.description, place.state, seen.looks)[0], found)
     # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
-    refreshes = place.has_resources and not record.before_the_refresh(state, found)
+    refreshes = place.has_resources and not record.cannot_log_in(state, found)
     if refreshes:
         with stage("Guests"):
             _let_guests_settle(place, seen)

@@ -106,11 +106,14 @@ class InstallNode:
 
 @dataclass(frozen=True)
 class VmPower:
-    """Whether the VM of an installed nested node is powered off; only looked at."""
+    """The VM of an installed nested node is not powered off, and its node answers with its pinned key."""
 
     stack: str
     vmid: int
     name: str
+    ssh_address: str
+    ssh_host_key: str  # as of InstallNode
+    timeout_s: int
 
 
 @dataclass(frozen=True)

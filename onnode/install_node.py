@@ -25,6 +25,7 @@ from onnode.step import Action, Step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from onnode.desired import VmPower
     from onnode.machine import Machine
 
 RECORDS = "/var/lib/nested-pve-ha/install"
@@ -124,7 +125,7 @@ def running(machine: Machine, vmid: int) -> bool:
     return machine.run(["qm", "status", str(vmid)]).out.split() == ["status:", "running"]
 
 
-def keys(machine: Machine, desired: InstallNode) -> list[str]:
+def keys(machine: Machine, desired: InstallNode | VmPower) -> list[str]:
     """The host keys that the node's address presents, of the pinned key's type."""
     kind = KEY_TYPES[desired.ssh_host_key.split()[0]]
     command = ["ssh-keyscan", "-T", KEYSCAN_S, "-t", kind, desired.ssh_address]
@@ -139,7 +140,7 @@ def installed(machine: Machine, stack: str, vmid: int) -> bool:
     return record.installed and record.identity == Observed(config).identity
 
 
-def pinned(desired: InstallNode) -> str:
+def pinned(desired: InstallNode | VmPower) -> str:
     """The pinned host key without a comment."""
     return " ".join(desired.ssh_host_key.split()[:2])
 
@@ -225,7 +226,7 @@ def act(machine: Machine, desired: InstallNode, action: Action) -> None:
     elif action.do == "start":
         machine.check(["qm", "start", vmid], timeout_s=VM_S)
     elif action.do == "wait":
-        _wait(machine, desired)
+        wait(machine, desired)
     elif action.do == "sweep":
         machine.remove_tree(action.what)
     elif action.do == "eject":
@@ -301,7 +302,12 @@ def _refuse_foreign_image(machine: Machine, desired: InstallNode, path: str) -> 
             raise ours.foreign(found, "no installation of this stack is recorded for it", "no such file")
 
 
-def _wait(machine: Machine, desired: InstallNode) -> None:
+def wait(machine: Machine, desired: InstallNode | VmPower) -> None:
+    """Wait until the node answers with its pinned key.
+
+    Raises:
+        StepError: vm-stopped, node-not-up.
+    """
     seen: list[str] = []
     look_again = machine.monotonic()
 

@@ -1,6 +1,6 @@
-"""vm-power: whether a nested node that was installed is off; asked of the outer host when the node does not answer.
+"""vm-power: a nested node that was installed is not off; asked of the outer host when the node does not answer.
 
-It only looks: the installation's step starts such a VM, and waits for its node.
+It needs nothing of what an installation is made from, so that it can start a node before the program runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode import install_node
 from onnode.desired import VmPower
-from onnode.step import Action, Step, act_never
+from onnode.step import Action, Step
 
 if TYPE_CHECKING:
     from onnode.machine import Machine
@@ -36,6 +36,12 @@ def decide(observed: Observed, desired: VmPower) -> list[Action]:
     return [Action("start", f"{desired.name}: VM {desired.vmid} is powered off")] if off else []
 
 
+def act(machine: Machine, desired: VmPower, _action: Action) -> None:
+    """Start it, and wait for its node."""
+    machine.check(["qm", "start", str(desired.vmid)], timeout_s=install_node.VM_S)
+    install_node.wait(machine, desired)
+
+
 def facts(observed: Observed, _desired: VmPower) -> dict[str, Any]:
     """Whether it runs."""
     return {"running": observed.running}
@@ -46,4 +52,14 @@ def unchanged(_observed: Observed, desired: VmPower) -> str:
     return f"VM {desired.vmid} of {desired.name} is not powered off"
 
 
-STEP = Step(VmPower, observe, decide, act_never, facts, unchanged, lock="shared")
+STEP = Step(
+    VmPower,
+    observe,
+    decide,
+    act,
+    facts,
+    unchanged,
+    lock="shared",  # several nodes start side by side
+    scope=lambda desired: f"vm-{desired.vmid}",
+    lock_wait_s=lambda desired: float(desired.timeout_s),
+)

@@ -3,7 +3,7 @@
 STEP = "step"  # its step, run again
 MEMBERSHIP = "membership"  # the step that makes a node a member
 PACKAGE = "package"  # the package's copy
-OFF = "off"  # a nested node without power: its installation starts it, before anything is refreshed
+OFF = "off"  # a nested node without power: it is started before the engine is let go
 PROVIDED = "provided"  # the provider: the refresh of `up` sees it
 ANEW = "anew"  # the provider, which sees it only when it makes the thing over what is there
 ADDED_CARD = "added-card"  # nothing to put right: a user's, which stays

@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from admin import members
+from admin import members, preparing
 from admin.drift import images, intact_images, judge, plan, shipped, whose
 from components.config.model import NestedNode
 from components.site import Site
-from onnode.desired import Look, LookStep
+from onnode.desired import Look, LookStep, document
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -103,13 +103,9 @@ def _works(answer: Answer | StepError | None) -> bool:
 
 
 def power(description: Description, asked: plan.Plan, host: str, silent: Collection[str]) -> list[LookStep]:
-    """Whether nodes that do not answer are powered off; the step that installed one starts it again. Pure."""
+    """Whether nodes that do not answer are powered off, told of the step that installed each. Pure."""
     return [
-        LookStep(
-            asked.installations[node.name],
-            "vm-power",
-            json.dumps({"stack": description.stack, "vmid": node.vmid, "name": node.name}),
-        )
+        LookStep(asked.installations[node.name], "vm-power", json.dumps(document(preparing.powered(description, node))))
         for node in description.config.nodes
         if isinstance(node, NestedNode)
         and node.host == host

@@ -50,16 +50,12 @@ def powered_off(state: State, found: Iterable[Drift]) -> list[Drift]:
     return [one for one in found if one.kind == OFF and one.urn in known]
 
 
-def before_the_refresh(state: State, found: Iterable[Drift]) -> list[str]:
-    """The URNs of what the provider's login to the cluster needs, if that drifted: its user, and what makes it.
-
-    The refresh logs in before any step runs, and would fail where the user is gone.
-    """
-    drifted = {one.urn: one.kind for one in found if one.kind in AGAIN}
+def cannot_log_in(state: State, found: Iterable[Drift]) -> bool:
+    """Whether the user of the cluster's API drifted: the refresh logs in as it before any step runs."""
+    drifted = {one.urn for one in found if one.kind in AGAIN}
     resources = state["deployment"].get("resources") or []
     steps = {one["urn"]: str((one.get("inputs") or {}).get("create", "")) for one in resources}
-    users = [urn for urn in drifted if steps.get(urn, "").endswith(" api-user")]
-    return [*users, *(urn for urn, kind in drifted.items() if kind == PACKAGE)] if users else []
+    return any(steps.get(urn, "").endswith(" api-user") for urn in drifted)
 
 
 def _mark(values: State, why: str) -> None:

@@ -1,6 +1,6 @@
 """The on-node package of this checkout, brought along over the connection: it leaves nothing on the machine.
 
-So a look works where the package there is gone, altered, or of an earlier version.
+So a step works where the package there is gone, altered, or of an earlier version.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shlex
 import zipfile
 from typing import TYPE_CHECKING
 
-from admin.nodes import StepResult, result_of
+from admin.nodes import StepResult, result_of, show
 from components.package import SOURCE
 from onnode.desired import document
 
@@ -46,8 +46,17 @@ def digests() -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCE.glob("*.py"))}
 
 
-async def run(connection: Connection, step: str, desired: object, *, timeout_s: float) -> StepResult:
-    """Run a step that only looks.
+async def run(
+    connection: Connection, step: str, desired: object, *, timeout_s: float, quiet: bool = True
+) -> StepResult:
+    """Run a step.
+
+    Args:
+        connection: the machine.
+        step: its name.
+        desired: its dataclass of `onnode.desired`, None for steps without input.
+        timeout_s: bound for the whole step.
+        quiet: show no progress, for steps that only look.
 
     Raises:
         NodeStepError, AdminError: as :func:`admin.nodes.run_step`.
@@ -57,5 +66,6 @@ async def run(connection: Connection, step: str, desired: object, *, timeout_s: 
         f"python3 -c {shlex.quote(_START)} {shlex.quote(step)}",
         stdin=f"{_packed()}\n{given}",
         timeout_s=timeout_s,
+        on_stderr=None if quiet else lambda line: show(connection.machine.name, line),
     )
     return result_of(connection.machine.name, step, completed)

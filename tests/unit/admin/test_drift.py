@@ -578,8 +578,8 @@ def test_the_user_of_the_api_is_put_back_before_anybody_logs_in_as_it() -> None:
     user = Drift("urn::cluster-api-user", "cluster", "add pulumi@pve")
     gone = Drift("urn::virtual-package", "virtual", "gone", PACKAGE)
     other = Drift("urn::virtual-dhcp", "virtual", "start vmbr1")
-    assert record.before_the_refresh(STATE, [gone, other]) == []
-    assert record.before_the_refresh(STATE, [gone, other, user]) == ["urn::cluster-api-user", "urn::virtual-package"]
+    assert not record.cannot_log_in(STATE, [gone, other])
+    assert record.cannot_log_in(STATE, [gone, other, user])
 
 
 def test_status_sends_nobody_to_up_for_what_up_cannot_do() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from admin import dead_nodes, first_look, marks, motion, operations, settling
+from admin import dead_nodes, first_look, marks, motion, operations, preparing, settling
 from admin.belongings import CLUSTER
 from admin.drift.kinds import OFF
 from admin.drift.model import Drift
@@ -179,6 +179,7 @@ class Runs:
         monkeypatch.setattr(operations, "_compared_with_machines", lambda place, *_, **__: place)
         monkeypatch.setattr(first_look, "look", self.look)
         monkeypatch.setattr(operations, "_run", self.run)
+        monkeypatch.setattr(preparing, "start", self.start)
         monkeypatch.setattr(dead_nodes, "wait_for_recovery", lambda *_: self.done.append("recovered"))
         monkeypatch.setattr(settling, "wait", self.settle)
 
@@ -189,9 +190,12 @@ class Runs:
     def settle(self, _described: Description, _state: dict[str, Any], seen: settling.Seen | None = None) -> None:
         self.done.append("started nodes are back" if seen is None else "at rest")
 
+    def start(self, _described: Description, installations: set[str]) -> list[str]:
+        self.done.append(" ".join(["start", *installations]))
+        return ["proxmox01"]
+
     def run(self, _place: object, operation: str, *arguments: str, **_: object) -> Run:
-        targets = [arguments[at + 1] for at, word in enumerate(arguments) if word == "--target"]
-        words = [urn.rpartition("::")[2] for urn in targets] + (["refresh"] if "--refresh" in arguments else [])
+        words = ["refresh"] if "--refresh" in arguments else []
         marks = [one["inputs"].get("update", "") for one in self.engine.state["deployment"]["resources"]]
         self.done.append(" ".join([operation, *words, *marks]).strip())
         self.engine.state = json.loads(json.dumps(RECORDED))
@@ -209,7 +213,7 @@ def test_nodes_that_are_off_are_started_and_settled_before_anything_is_refreshed
     operations.up("dev", yes=True)
     assert runs.done == [
         "look",
-        f"up proxmox01-install drifted: virtual: {POWER.what}",
+        "start proxmox01-install",
         "started nodes are back",
         "look",
         "recovered",

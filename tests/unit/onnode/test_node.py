@@ -245,10 +245,8 @@ class TestInstallNode:
         assert machine.read(CONF) == CONF_TEXT
         assert not host.installed
 
-    def test_a_node_that_was_powered_off_is_known_and_started_by_its_installation(
-        self, machine: FakeMachine, host: OuterHost
-    ) -> None:
-        power = VmPower("dev", 101, "proxmox01")
+    def test_a_node_that_was_powered_off_is_known_and_started(self, machine: FakeMachine, host: OuterHost) -> None:
+        power = VmPower("dev", 101, "proxmox01", INSTALL.ssh_address, INSTALL.ssh_host_key, INSTALL.timeout_s)
         host.running = False
         assert not run(machine, vm_power.STEP, power).changed, "an empty VM is off, and not to be started as it is"
         run(machine, install_node.STEP, INSTALL)
@@ -256,6 +254,11 @@ class TestInstallNode:
         host.running = False
         seen = vm_power.observe(machine, power)
         assert [str(action) for action in vm_power.decide(seen, power)] == ["start proxmox01: VM 101 is powered off"]
+        before = machine.read(CONF)
+        twice(machine, vm_power.STEP, power)
+        assert host.running
+        assert (machine.read(CONF), machine.ran("qm set")) == (before, [])
+        host.running = False
         run(machine, install_node.STEP, INSTALL)
         assert host.running
         machine.write(CONF, CONF_TEXT.replace("stack-dev", "customer"))
