@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,9 @@ class Place:
     description: Description
     engine: engine.Engine
     state: dict[str, Any]
+    looks: Mapping[str, Sequence[Look]] = field(
+        default_factory=dict
+    )  # what the machines showed; nobody looked at others
 
     @property
     def has_resources(self) -> bool:
@@ -122,12 +126,12 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     if not yes:
         with stage("Preview"):
             planned = _judged(place, "preview", *refresh)
-        _tell(planned.events)
+        _tell(place, planned.events)
         out.print(f"  planned: {summary(planned.changed)}")
         if planned.changed:
             confirm("Make these changes?")
     with stage("Run"):
-        run = _made(place, refresh, on_event=_tell_of_design if yes else None)
+        run = _made(place, refresh, on_event=partial(_tell_of_design, place) if yes else None)
         out.print(f"  {summary(run.changed)}")
     _without_added(place, found)
     return Result(bool(run.changed), [one for one in found if one.kind in (*BY_HAND, SILENT)])
@@ -135,7 +139,8 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
 
 def _looked_at(place: Place, *, adopting: bool) -> tuple[Place, Found]:
     seen = first_look.look(place.description, place.state)
-    return _compared_with_machines(_trusting(place, seen.trusted), seen.looks, adopting=adopting), seen
+    place = replace(_trusting(place, seen.trusted), looks=seen.looks)
+    return _compared_with_machines(place, seen.looks, adopting=adopting), seen
 
 
 def _let_guests_settle(place: Place, seen: Found) -> None:
@@ -248,7 +253,7 @@ def preview(stack: str, *, look: bool = False) -> None:
 def _previewed(place: Place, *arguments: str) -> None:
     with stage("Preview"):
         run = _judged(place, "preview", *arguments)
-        _tell(run.events)
+        _tell(place, run.events)
         out.print(f"  planned: {summary(run.changed)}")
 
 
@@ -266,7 +271,7 @@ def _preview_of_drift(place: Place) -> None:
         with stage("Guests"):
             _let_guests_settle(place, seen)
     with scratch(place.engine, state) as copied:
-        place = Place(place.description, copied, state)
+        place = Place(place.description, copied, state, seen.looks)
         place, refresh = _refreshed(place, found) if refreshes else (place, ())
         _previewed(place, *refresh)
 
@@ -486,19 +491,19 @@ def _trusting(place: Place, variables: Mapping[str, str]) -> Place:
     return replace(place, engine=replace(place.engine, environment={**place.engine.environment, **variables}))
 
 
-def _tell(events: Sequence[Event]) -> None:
-    """The same changes as a pull request is shown."""
-    from admin.report import plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
+def _tell(place: Place, events: Sequence[Event]) -> None:
+    """The same changes as a pull request is shown, with what is known of guests that go."""
+    from admin.report import fate, plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
 
-    for line in terminal.lines(plan.read(events)):
+    for line in terminal.lines(plan.read(events), fate.known(place.state, place.looks.get(belongings.CLUSTER))):
         out.print(f"  {line}", markup=False, soft_wrap=True)
 
 
-def _tell_of_design(event: Event) -> None:
+def _tell_of_design(place: Place, event: Event) -> None:
     """For a run that asked nobody: the design is what the engine looks at before it makes anything."""
     metadata = event.get("resourcePreEvent", {}).get("metadata", {})
     if metadata.get("op") == "update" and resource_name(metadata["urn"]) == "design":
-        _tell([event])
+        _tell(place, [event])
 
 
 def _judged(

@@ -128,10 +128,17 @@ def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
     if stays:
         return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
     if part == "guests":
-        return Change(place, "is destroyed with its disks", mark=Mark.DATA)
+        return Change(
+            place, f"{numbered(item)} is destroyed with its disks, if it is still this stack's", mark=Mark.DATA
+        )
     if part == "templates":
-        return Change(place, "is destroyed with its disk")
+        return Change(place, f"VM {int(item['vmid'])} is destroyed with its disk, if it is still this stack's")
     return Change(place, "is taken out of the cluster; its content stays")
+
+
+def numbered(guest: Mapping[str, Any]) -> str:
+    """A guest by its number: that is what is destroyed, whatever it is called by then."""
+    return f"{'VM' if guest['kind'] == 'vm' else 'CT'} {int(guest['vmid'])}"
 
 
 def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

@@ -36,6 +36,7 @@ def risk(place: str, mark: Mark) -> str:
 
 IDENTITY_CHANGED = ("a cluster that exists keeps it: docs/recovery.md#identity-changed", Mark.REFUSED)
 GUEST_DIFFERS = ("a container is not made anew: docs/recovery.md#guest-differs", Mark.REFUSED)
+ANEW = "it is made anew; the disks of the old one are lost, if that is still this stack's"
 SECOND_ONE = "a second one is made; the one that is there stays, and nobody looks after it"
 MAY_MOVE = "HA may move it: a VM live, where it can"
 MAY_MOVE_CONTAINER = "HA may move it: a container is stopped and started for that"
@@ -91,9 +92,9 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("storages[*].export", "export", "the storage is made anew under running guests", Mark.RESTART),
     ("storages[*].kind", "kind", "the storage is made anew under running guests", Mark.RESTART),
     ("templates[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
-    ("vm[*].vmid", "vmid", "it is made anew, its disks are lost", Mark.DATA),
+    ("vm[*].vmid", "vmid", ANEW, Mark.DATA),
     ("container[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
-    ("guests[*].kind", "kind", "it is made anew, its disks are lost", Mark.DATA),
+    ("guests[*].kind", "kind", ANEW, Mark.DATA),
     ("vm[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
     ("container[*].memoryMib", "memory in MiB", "it takes it at once", Mark.NONE),
     ("vm[*].cores", "processors", AT_START, Mark.NONE),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from admin.report import fate
 from admin.report.known import Mark
 from admin.report.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from admin.report.fate import Known
     from admin.report.plan import Plan
 
 
-def lines(plan: Plan) -> Iterator[str]:
+def lines(plan: Plan, seen: Known) -> Iterator[str]:
     """One line for each change; nothing when nothing is recorded that it could differ from."""
-    for change in Report("", plan, plan.recorded, "").changes:
+    for change in fate.told(Report("", plan, plan.recorded, "").changes, plan.recorded, seen):
         told = f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
         yield f"! {change.mark.value}: {told}" if change.mark is not Mark.NONE else f"  {told}"

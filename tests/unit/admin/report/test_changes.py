@@ -40,7 +40,7 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"outerHosts.0.memoryMib": 16384}, "outer host virtual", "memory for nodes in MiB 8192 → 16384", "", Mark.NONE),
     ({"maintenance": {"repository": "keep"}}, "stack", "repository of the nodes no-subscription → keep", "not upgraded", Mark.NONE),
     ({"guests.0.memoryMib": 600}, "guest vm01", "memory in MiB 512 → 600", "next stopped and started", Mark.NONE),
-    ({"guests.0.vmid": 250}, "guest vm01", "vmid 200 → 250", "its disks are lost", Mark.DATA),
+    ({"guests.0.vmid": 250}, "guest vm01", "vmid 200 → 250", "disks of the old one are lost, if that is still this stack's", Mark.DATA),
     ({"guests.0.ha.state": "stopped"}, "guest vm01", "HA state started → stopped", "starts or stops", Mark.RESTART),
     ({"guests.0.ha.nodes": {"proxmox01": 1, "proxmox02": 1}}, "guest vm01", "HA nodes proxmox01 (2), proxmox02 (1), proxmox03 (1) → proxmox01 (1), proxmox02 (1)", "a VM live", Mark.NONE),
     ({"guests.1.address": "192.168.0.50/24"}, "guest ct01", "address dhcp → 192.168.0.50", "not made anew", Mark.REFUSED),
@@ -199,7 +199,7 @@ def test_a_node_left_out_is_refused_and_nothing_else_is_told_of_it() -> None:
 @pytest.mark.parametrize(
     ("kept", "keeps", "text", "mark"),
     [
-        (None, None, "destroyed with its disks", Mark.DATA),
+        (None, None, "VM 200 is destroyed with its disks, if it is still this stack's", Mark.DATA),
         ("keep", "keep", "is forgotten, and runs on", Mark.NONE),
         # What was recorded decides: the engine never sees the new value for a guest that is described no more.
         (None, "keep", "destroyed with its disks", Mark.DATA),
@@ -269,7 +269,10 @@ def test_what_is_not_ours_is_neither_made_nor_taken_away() -> None:
     assert [found.text for found in changes(after, before)] == ["is no more used"]
 
 
-@pytest.mark.parametrize(("keeps", "text"), [(True, "is forgotten, and stays"), (False, "is destroyed with its disk")])
+@pytest.mark.parametrize(
+    ("keeps", "text"),
+    [(True, "is forgotten, and stays"), (False, "VM 9000 is destroyed with its disk, if it is still this stack's")],
+)
 def test_a_template_goes_with_the_stack_or_stays(keeps: bool, text: str) -> None:  # noqa: FBT001 - a case's value
     before = change(BEFORE, {"keepsGuests": keeps})
     after = copy.deepcopy(before)

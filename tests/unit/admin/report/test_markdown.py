@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from admin.report.fate import Known
 from admin.report.known import Mark
 from admin.report.levels import levels
 from admin.report.markdown import render
@@ -301,7 +302,7 @@ def test_a_refusal_of_a_rule_is_a_failure_too() -> None:
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
-    told = list(lines(read([designed(FACTS, new)])))
+    told = list(lines(read([designed(FACTS, new)]), Known(frozenset())))
     assert told == [
         "! `up` refuses: node proxmox02: votes 1 → 2 (a cluster that exists keeps it: docs/recovery.md#identity-changed)",
         "  node proxmox02: memory in MiB 2048 → 4096 (its VM takes it when it is next stopped and started)",
