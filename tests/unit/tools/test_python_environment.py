@@ -1,0 +1,47 @@
+"""What is said while the Python environment is made, which takes a minute or two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[3] / "tools" / "python-environment"
+# Stands for every Python that is called: the one that makes the environment, and the one in it, whose pip says what pip says.
+PYTHON = """\
+#!/bin/bash
+[ "$1" = -c ] && exit 0
+if [ "$2" = venv ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; exit; fi
+for n in {1..25}; do
+    echo "Collecting package$n==1 (from -r requirements.txt (line $n))"
+    echo "  Downloading package$n-1-py3-none-any.whl (1.0 MB)"
+done
+echo "Installing collected packages: package1, …"
+echo $$ > pid
+echo "WARNING: from pip" >&2
+exit $CODE
+"""
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_it_says_what_it_does_and_how_far_it_is(tmp_path: Path, code: int) -> None:
+    python = tmp_path / "python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    wanted = "".join(f"package{n}==1 \\\n    --hash=sha256:{n:064x}\n" for n in range(25))
+    (tmp_path / "requirements.txt").write_text(f"# made by make lock\n{wanted}")
+    environment = {**os.environ, "PYTHON": str(python), "CODE": str(code)}
+    with subprocess.Popen(
+        [PROGRAM], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        said, complaints = running.communicate(timeout=30)
+    assert said.splitlines() == [
+        "  25 packages by their hashes in requirements.txt: a minute or two",
+        "  10 of 25 packages are here",
+        "  20 of 25 packages are here",
+        "  all are here; installing them",
+    ]
+    assert (running.returncode, complaints) == (code, "WARNING: from pip\n")
+    assert int((tmp_path / "pid").read_text()) == running.pid, "what asks for its end asks pip"
