@@ -80,7 +80,7 @@ class Machines:
         if machine.name in self.off:
             raise AdminError("host-unreachable", f"{machine.name} cannot be reached", observed=f"{timeout_s:g} s")
 
-        async def run(command: str, *, stdin: str = "", timeout_s: float) -> Completed:
+        async def run(command: str, *, stdin: str = "", timeout_s: float, **_: object) -> Completed:
             return await self.run(machine.name, command, stdin, timeout_s)
 
         yield SimpleNamespace(machine=machine, run=run)
