@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from admin import members, outer_vms, settling, trust, whereabouts
 from admin.belongings import CLUSTER
+from admin.drift import judge
 from admin.drift import look as drift
+from admin.drift.kinds import OFF, SILENT
+from admin.failures import resource_name
 from components.config.model import NestedNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from admin.description import Description
     from admin.desired import Machine
@@ -36,17 +39,25 @@ class Found:
         trusted: the variables that tell the engine what to trust, and where the cluster is.
         drifted: what is not as its resource made it.
         answering: the nodes that answer.
+        silent: the machines that were asked and did not answer, but for nodes that are known to be off.
     """
 
     looks: dict[str, list[Look]]
     trusted: dict[str, str]
     drifted: list[Drift]
     answering: frozenset[str] = frozenset()
+    silent: Sequence[Drift] = ()
 
     @property
     def cluster(self) -> settling.Seen:
         """What the cluster shows."""
         return settling.Seen(self.looks.get(CLUSTER, []), self.answering)
+
+    @property
+    def untold(self) -> list[Drift]:
+        """The silent machines that are not among what drifted: nothing of them is recorded."""
+        told = {one.where for one in self.drifted if one.kind == SILENT}
+        return [one for one in self.silent if one.where not in told]
 
     def drifted_of(self, state: dict[str, Any]) -> list[Drift]:
         """What drifted of that which is still recorded; machines that said nothing are told in any case."""
@@ -93,7 +104,10 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
             trust.over(opened, described),
             drift.over(opened, described, state) if drifted else _nothing(),
         )
-    return Found(looks | ({CLUSTER: cluster} if cluster else {}), trusted, found, settling.answering(of_nodes))
+    off = {resource_name(one.urn) for one in found if one.kind == OFF}
+    silent = [one for one in judge.silent(opened) if f"{one.where}-install" not in off]
+    looks |= {CLUSTER: cluster} if cluster else {}
+    return Found(looks, trusted, found, settling.answering(of_nodes), silent)
 
 
 def _named(machines: Iterable[Machine], names: set[str]) -> list[Machine]:

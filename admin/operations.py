@@ -244,6 +244,8 @@ def preview(stack: str, *, look: bool = False) -> None:
             lab_instance.refuse_gone(state)
             state = _in_todays_form(runner, state)
     place = Place(described, runner, state or _EMPTY)
+    if not place.has_resources:
+        out.print(_UNRECORDED.format(stack=stack), markup=False, soft_wrap=True)
     if look:
         _preview_of_drift(place)
     else:
@@ -261,7 +263,8 @@ def _preview_of_drift(place: Place) -> None:
     with stage("A look at what was made"):
         seen = first_look.look(place.description, place.state, all_hosts=False)
         found = seen.drifted_of(place.state)
-        _tell_of_drift(found)
+        _tell_of_drift([*found, *seen.untold])
+        _tell_of_silence(seen)
         devices_at_risk.refuse(place.description.config, place.state, found)
     place = _trusting(place, seen.trusted)
     state = record.marked(moved_vms.follow(place.description, place.state, seen.looks)[0], found)
@@ -270,10 +273,18 @@ def _preview_of_drift(place: Place) -> None:
     if refreshes:
         with stage("Guests"):
             _let_guests_settle(place, seen)
+    elif place.has_resources:
+        out.print(_WITHOUT_REFRESH, markup=False, soft_wrap=True)
     with scratch(place.engine, state) as copied:
         place = Place(place.description, copied, state, seen.looks)
         place, refresh = _refreshed(place, found) if refreshes else (place, ())
         _previewed(place, *refresh)
+
+
+def _tell_of_silence(seen: Found) -> None:
+    if seen.silent:
+        whom = "for these machines" if seen.looks or seen.answering else "no machine answered:"
+        out.print(f"  {whom} the plan is from what is recorded, and not from what is", markup=False, soft_wrap=True)
 
 
 def down(stack: str, *, yes: bool) -> None:
@@ -320,7 +331,12 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
         err.print(_to_be_completed(stack, error, env), markup=False, soft_wrap=True)
         return env
     runner = engine.Engine(stack, env)
-    return env | asyncio.run(trust.looked(described, runner.export()))
+    found, silent = asyncio.run(trust.looked(described, runner.export()))
+    for name, why in silent.items():
+        err.print(f"not looked at: {name}: {why.what} ({why.observed})", markup=False, soft_wrap=True)
+    if silent:
+        err.print("What these would show at their APIs is not trusted here.", markup=False)
+    return env | found
 
 
 def _to_be_completed(stack: str, error: AdminError, env: Mapping[str, str]) -> str:
@@ -332,6 +348,14 @@ def _to_be_completed(stack: str, error: AdminError, env: Mapping[str, str]) -> s
 # What is mended with `pulumi stack init` and `pulumi config set`, for which one needs the shell.
 _INCOMPLETE = ("config-invalid", "stack-state-missing")
 _EMPTY: dict[str, Any] = {"deployment": {}}
+_UNRECORDED = (
+    "  nothing is recorded of stack {stack} here, so all of it is planned as new. Was it built before, work where its "
+    "state is, or bring back .nested-pve/state; where it is lost for good, `make adopt STACK={stack}` records all that is there"
+)
+_WITHOUT_REFRESH = (
+    "\n  the plan is not complete: the user of the cluster's API is not as it was made, and without it the engine cannot "
+    "ask the cluster. `make up` puts it back first; then it also puts right what drifted above of guests, HA and cluster options"
+)
 
 
 def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:

@@ -19,6 +19,7 @@ from admin import bundle, certificates, endpoint, members, outer_vms
 from components.config.model import NestedNode
 from components.site import Site
 from components.surroundings import ENDPOINT
+from onnode.errors import StepError
 from onnode.membership import fingerprint
 
 if TYPE_CHECKING:
@@ -46,15 +47,16 @@ def at_seed(config: Config) -> dict[str, str]:
     return _at(config, f"{seed.address}")
 
 
-async def looked(described: Description, state: dict[str, Any] | None) -> dict[str, str]:
-    """The same, after a look at all machines that are there, over SSH and at their APIs.
+async def looked(described: Description, state: dict[str, Any] | None) -> tuple[dict[str, str], dict[str, StepError]]:
+    """The same, after a look at all machines that are there, over SSH and at their APIs; with those that do not answer.
 
     Raises:
         AdminError: api-certificate, when somebody else answers.
     """
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections(_machines(described, state), key, timeout_s=CONNECT_S) as opened:
-        return await over(opened, described)
+        silent = {name: one for name, one in opened.items() if isinstance(one, StepError)}
+        return await over(opened, described), silent
 
 
 async def over(opened: Opened, described: Description) -> dict[str, str]:

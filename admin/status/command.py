@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from admin import description, engine, environment, members
 from admin.drift import look as drift
 from admin.narration import out
+from admin.outer_vms import nested_nodes
 from admin.status import table
 from admin.status.look import CONNECT_S, look
 from admin.status.model import Wanted, WantedGuest
-from admin.status.verdict import behind_ones_back, findings, without_taken
+from admin.status.verdict import behind_ones_back, beneath, findings, under_silence, without_taken
 from components.config import topology
 from components.config.model import VmGuest
 from components.site import Site
+from onnode.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +50,9 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     state = engine.Engine(stack, env).export() if drifted is None else None
     deadline, told = time.monotonic() + patience_s, False
     while True:
-        seen, unmade = asyncio.run(_look(described, wanted, state))
+        seen, unmade, silent = asyncio.run(_look(described, wanted, state))
         unmade = unmade if drifted is None else [*drifted]
-        found = findings(without_taken(wanted, unmade), seen)
+        found = beneath(findings(without_taken(wanted, unmade), seen), silent, nested(described))
         found += behind_ones_back(wanted.stack, unmade, found)
         if not found or time.monotonic() >= deadline:
             break
@@ -66,8 +68,10 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     return not found
 
 
-async def _look(described: Description, wanted: Wanted, state: State | None) -> tuple[Seen, list[Drift]]:
-    """At the members, and at everything that is recorded, over the same connections."""
+async def _look(
+    described: Description, wanted: Wanted, state: State | None
+) -> tuple[Seen, list[Drift], dict[str, StepError]]:
+    """At the members, and at everything that is recorded, over the same connections; with silent hosts of silent nodes."""
     hosts, nodes = drift.machines(described)
     recorded = state is not None and bool(state["deployment"].get("resources"))
     key = described.credentials.ssh_private_key.get_secret_value()
@@ -77,7 +81,16 @@ async def _look(described: Description, wanted: Wanted, state: State | None) -> 
             look(of_members, storages=bool(wanted.storages)),
             drift.over(opened, described, state) if recorded and state is not None else _nothing(),
         )
-    return seen, found
+        names = under_silence(seen, nested(described))
+        unasked = [host for host in hosts if host.name in names and host.name not in opened]
+        async with members.connections(unasked, key, timeout_s=CONNECT_S) as more:
+            answers = {**opened, **more}
+    return seen, found, {name: one for name in names if isinstance(one := answers[name], StepError)}
+
+
+def nested(described: Description) -> dict[str, str]:
+    """The outer host of each node that is a VM."""
+    return {node.name: node.host for node in nested_nodes(described)}
 
 
 async def _nothing() -> list[Drift]:

@@ -16,7 +16,7 @@ from onnode import corosync
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from admin.desired import Member
     from admin.drift.model import Drift
@@ -59,6 +59,23 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     ]
 
 
+def under_silence(seen: Seen, hosts: Mapping[str, str]) -> list[str]:
+    """The outer hosts of nodes that say nothing; `hosts` tells each nested node's."""
+    silent = [name for name, look in seen.items() if isinstance(look, StepError) and look.code in SILENT]
+    return list(dict.fromkeys(hosts[name] for name in silent if name in hosts))
+
+
+def beneath(found: Sequence[Finding], silent: Mapping[str, StepError], hosts: Mapping[str, str]) -> list[Finding]:
+    """Outer hosts that do not answer first: the nodes are VMs on them, and come back with them."""
+    named = [Finding(name, _told(error), error.fix) for name, error in silent.items()]
+    return named + [
+        replace(one, next=f"bring back {hosts[one.where]} first: {one.where} is a VM on it")
+        if hosts.get(one.where) in silent
+        else one
+        for one in found
+    ]
+
+
 def without_taken(wanted: Wanted, drifted: Iterable[Drift]) -> Wanted:
     """Without the guests whose number somebody else has: what HA does with those is nothing of this stack's."""
     taken = {one.where for one in drifted if one.kind == FOREIGN}
@@ -71,7 +88,11 @@ def _of_stack(stack: str, step: str) -> str:
 
 
 def _unreachable(member: Member, error: StepError) -> Finding:
-    return Finding(member.name, f"{error.what} ({error.observed})" if error.observed else error.what, error.fix)
+    return Finding(member.name, _told(error), error.fix)
+
+
+def _told(error: StepError) -> str:
+    return f"{error.what} ({error.observed})" if error.observed else error.what
 
 
 def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:

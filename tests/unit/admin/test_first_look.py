@@ -21,6 +21,7 @@ from admin.drift.kinds import SILENT
 from admin.errors import AdminError
 from admin.outer_vms import VM_TYPE
 from admin.ssh import Completed
+from admin.status import command as status_command
 from components import surroundings
 from components.steps import ON_NODE
 
@@ -211,6 +212,118 @@ class Engine:
 
     def export(self) -> dict[str, Any]:
         return recorded(101, 102, 103)
+
+
+@pytest.fixture
+def stack(machines: Machines, dev: Description, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stack dev beside these machines, with this state; the engine plans nothing."""
+    state = recorded(101, 102, 103)
+    monkeypatch.setattr(description, "read", lambda *_: dev)
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(engine, "Engine", Engine)
+    monkeypatch.setattr(Engine, "export", lambda _: state)
+    monkeypatch.setattr(operations, "scratch", lambda runner, _: nullcontext(runner))
+    monkeypatch.setattr(operations, "_previewed", lambda *_: None)
+    monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
+    monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
+    assert machines.logins == []
+    return state
+
+
+SILENCE = "the plan is from what is recorded, and not from what is"
+INCOMPLETE = "the plan is not complete: the user of the cluster's API is not as it was made"
+UNRECORDED = "nothing is recorded of stack dev here, so all of it is planned as new"
+
+
+def looked(capsys: pytest.CaptureFixture[str]) -> str:
+    operations.preview("dev", look=True)
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(("off", "whom"), [((HOST, *NODES), "no machine answered:"), (NODES[:1], "for these machines")])
+def test_a_preview_that_looks_names_who_did_not_answer(
+    machines: Machines, capsys: pytest.CaptureFixture[str], off: tuple[str, ...], whom: str
+) -> None:
+    assert SILENCE not in looked(capsys)
+    machines.off = {*off}
+    said = looked(capsys)
+    assert [said.count(f"not looked at: {name}: {name} cannot be reached") for name in off] == [1] * len(off)
+    assert said.count("not looked at") == len(off)
+    assert f"  {whom} {SILENCE}" in said
+
+
+def test_machines_of_which_nothing_is_recorded_are_named_too(
+    machines: Machines, stack: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It said nothing at all of a new stack whose machines were all off."""
+    stack["deployment"] = {}
+    machines.off = {HOST}
+    said = looked(capsys)
+    assert f"not looked at: {HOST}" in said
+    assert SILENCE in said
+
+
+def test_a_plan_without_the_user_of_the_api_is_not_complete_and_says_so(
+    stack: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert INCOMPLETE not in looked(capsys)
+    user = {"members": [], "api": {"endpoint": "https://pve:8006", "user": "pulumi@pve", "tls": "pinned"}}
+    user |= {"stack_tag": "stack-dev", "role": "Administrator"}
+    step = {"create": ".venv/bin/python -m admin step api-user", "stdin": json.dumps(user)}
+    stack["deployment"]["resources"].append({"urn": "urn::user", "type": "command:local:Command", "inputs": step})
+    assert INCOMPLETE in looked(capsys)
+
+
+@pytest.mark.parametrize("looking", [False, True])
+def test_a_preview_of_what_nothing_records_says_so(
+    stack: dict[str, Any], capsys: pytest.CaptureFixture[str], *, looking: bool
+) -> None:
+    operations.preview("dev", look=looking)
+    assert UNRECORDED not in capsys.readouterr().out
+    stack["deployment"] = {}
+    operations.preview("dev", look=looking)
+    said = capsys.readouterr().out
+    assert UNRECORDED in said
+    assert "`make adopt STACK=dev`" in said
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_shell_names_who_did_not_answer_and_keeps_standard_output(
+    machines: Machines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operations.environment_of("dev")
+    assert capsys.readouterr() == ("", "")
+    machines.off = {NODES[0], HOST}
+    operations.environment_of("dev")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert [f"not looked at: {name}: " in said.err for name in (HOST, *NODES)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_status_names_the_outer_host_before_the_nodes_that_are_vms_on_it(
+    machines: Machines, stack: dict[str, Any], capsys: pytest.CaptureFixture[str], *, built: bool
+) -> None:
+    """Of a stack that is not built, nobody had asked the host."""
+    if not built:
+        stack["deployment"] = {}
+    machines.off = {HOST, *NODES}
+    assert not status_command.status("dev", as_json=False)
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗") or "next:" in line]
+    assert [line.split(":")[0] for line in found[::2]] == [f"✗ {name}" for name in (HOST, *NODES)]
+    assert [line.strip() for line in found[3::2]] == [
+        f"next: bring back {HOST} first: {name} is a VM on it" for name in NODES
+    ]
+
+
+@pytest.mark.usefixtures("stack")
+def test_an_outer_host_that_answers_is_no_finding(machines: Machines, capsys: pytest.CaptureFixture[str]) -> None:
+    machines.off = {*NODES}
+    status_command.status("dev", as_json=False)
+    said = capsys.readouterr().out
+    assert f"✗ {NODES[0]}" in said
+    assert "is a VM on it" not in said
 
 
 @pytest.mark.parametrize("looking", [False, True])

@@ -79,7 +79,9 @@ class World:
 
     def look(self, state: dict[str, object] | None = None) -> dict[str, str]:
         with self:
-            return asyncio.run(trust.looked(self.description(), state or MADE))
+            found, silent = asyncio.run(trust.looked(self.description(), state or MADE))
+        assert set(silent) == {name for name in self.asked if name not in self.held}
+        return found
 
     def endpoint(self, name: str) -> str:
         return f"https://{ADDRESSES[name]}:{self.port}"
