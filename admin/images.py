@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 READ_S = 300.0
 
 
-def intact(description: Description, found: Sequence[Wanted]) -> list[Wanted]:
+def intact(description: Description, found: Sequence[Wanted], *, remove: bool = True) -> list[Wanted]:
     """What was found, without images of other content than described: those are removed, and the run downloads them anew.
+
+    Args:
+        description: where images are, and of which content.
+        found: what is there.
+        remove: false for who only looks.
 
     Raises:
         AdminError: image-unreadable, and those of SSH.
     """
     images = [each for each in found if each.kind == marks.IMAGE]
-    good = asyncio.run(_intact(description, images)) if images else []
+    good = asyncio.run(_intact(description, images, remove=remove)) if images else []
     return [each for each in found if each.kind != marks.IMAGE or each in good]
 
 
-async def _intact(description: Description, images: Sequence[Wanted]) -> list[Wanted]:
+async def _intact(description: Description, images: Sequence[Wanted], *, remove: bool) -> list[Wanted]:
     hosts = {host.name: host for host in description.config.outer_hosts}
     by_host = {image.place: image for image in images}
     machines = [machine for machine in whereabouts.outer_machines(description) if machine.name in by_host]
@@ -44,7 +49,7 @@ async def _intact(description: Description, images: Sequence[Wanted]) -> list[Wa
         path = shlex.quote(f"{hosts[name].iso_directory}/{by_host[name].name}")
         said = await connection.run(f"[ ! -e {path} ] || sha256sum -- {path}", timeout_s=READ_S)
         good = is_as_described(said, name, by_host[name].name, hosts[name].installer.checksum)
-        if not good:
+        if remove and not good:
             await connection.run(f"rm -f -- {path}", timeout_s=READ_S)
         return good
 

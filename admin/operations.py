@@ -260,14 +260,17 @@ def _previewed(place: Place, *arguments: str) -> None:
 
 
 def _preview_of_drift(place: Place) -> None:
+    """What `up` would refuse or do after its look, over a copy of the state; nothing is changed on any machine."""
     with stage("A look at what was made"):
         seen = first_look.look(place.description, place.state, all_hosts=False)
+        place = replace(_trusting(place, seen.trusted), looks=seen.looks)
+        followed = moved_vms.follow(place.description, place.state, seen.looks)[0]
+        _findings(replace(place, state=followed), seen.looks, adopting=False)
         found = seen.drifted_of(place.state)
         _tell_of_drift([*found, *seen.untold])
         _tell_of_silence(seen)
         devices_at_risk.refuse(place.description.config, place.state, found)
-    place = _trusting(place, seen.trusted)
-    state = record.marked(moved_vms.follow(place.description, place.state, seen.looks)[0], found)
+    state = record.marked(place.state, found)
     # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
     refreshes = place.has_resources and not record.cannot_log_in(state, found)
     if refreshes:
@@ -276,7 +279,9 @@ def _preview_of_drift(place: Place) -> None:
     elif place.has_resources:
         out.print(_WITHOUT_REFRESH, markup=False, soft_wrap=True)
     with scratch(place.engine, state) as copied:
-        place = Place(place.description, copied, state, seen.looks)
+        with stage("What is there, as a run would record it"):
+            place = replace(place, engine=copied, state=copied.export() or _EMPTY)
+            place = _compared_with_machines(place, seen.looks, adopting=False, acting=False)
         place, refresh = _refreshed(place, found) if refreshes else (place, ())
         _previewed(place, *refresh)
 
@@ -427,17 +432,32 @@ def _recorded(runner: engine.Engine, seen: dict[str, Any], state: dict[str, Any]
     return runner.export() or state
 
 
-def _compared_with_machines(place: Place, looks: Mapping[str, Sequence[Look]], *, adopting: bool) -> Place:
-    """Put right, or refuse, what the state and the machines say differently of what the provider makes."""
+def _compared_with_machines(
+    place: Place, looks: Mapping[str, Sequence[Look]], *, adopting: bool, acting: bool = True
+) -> Place:
+    """Put right, or refuse, what the state and the machines say differently of what the provider makes.
+
+    Args:
+        place: the stack; without `acting`, over a copy of its state.
+        looks: what the machines show.
+        adopting: what is there is recorded, though the state knows of nothing at all.
+        acting: what is superfluous on the machines is taken away there.
+    """
     place = _followed(place, looks)
+    findings = _findings(place, looks, adopting=adopting)
+    if acting:
+        withdrawal.withdraw(place.description, findings.withdraw)
+    place = _forgotten(place, findings.forget)
+    if adopted := images.intact(place.description, findings.adopt, remove=acting):
+        place = _adopted(place, adopted)
+    return _installed_anew(place, looks)
+
+
+def _findings(place: Place, looks: Mapping[str, Sequence[Look]], *, adopting: bool) -> belongings.Findings:
     findings = belongings.compare(place.description, place.state, looks)
     if (findings.adopt or findings.claimed) and not place.has_resources and not adopting:
         raise belongings.state_lost(place.description.stack, findings.adopt, findings.claimed)
-    withdrawal.withdraw(place.description, findings.withdraw)
-    place = _forgotten(place, findings.forget)
-    if adopted := images.intact(place.description, findings.adopt):
-        place = _adopted(place, adopted)
-    return _installed_anew(place, looks)
+    return findings
 
 
 def _followed(place: Place, looks: Mapping[str, Sequence[Look]]) -> Place:

@@ -27,7 +27,7 @@ State = dict[str, Any]
 def vanished_nodes(
     description: Description, state: State, looks: Mapping[str, Sequence[Look]]
 ) -> list[tuple[NestedNode, str]]:
-    """The nodes whose recorded VM its host does not have, each with the URN of that VM; pure.
+    """The nodes whose recorded VM its host, which was looked at, does not have, each with the URN of that VM; pure.
 
     A node that is now described on another host than its VM is recorded on has not lost it: that VM is the engine's affair.
     """
@@ -35,7 +35,9 @@ def vanished_nodes(
     there = {(host, int(thing.name)) for host, thing in things if thing.kind == marks.VM}
     known = {(entry["inputs"].get("nodeName"), vmid): entry["urn"] for vmid, entry in recorded(state).items()}
     places = [(node, (node.host, node.vmid)) for node in nested_nodes(description)]
-    return [(node, known[place]) for node, place in places if place in known and place not in there]
+    return [
+        (node, known[place]) for node, place in places if place in known and place not in there and place[0] in looks
+    ]
 
 
 def is_member(description: Description, state: State, node: NestedNode) -> bool:

@@ -451,6 +451,12 @@ def test_an_image_of_other_content_is_removed_so_that_it_can_be_downloaded_anew(
     assert {file.name for file in tmp_path.iterdir()} == {"mine.iso", *([image.name] if good else [])}
 
 
+def test_who_only_looks_removes_no_image(dev: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described, image = with_image(dev, tmp_path, monkeypatch, "another", os.environ["PATH"])
+    assert images.intact(described, [image], remove=False) == []
+    assert (tmp_path / image.name).read_text() == "another"
+
+
 def test_an_image_that_cannot_be_read_for_a_moment_is_neither_used_nor_removed(
     dev: Description, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

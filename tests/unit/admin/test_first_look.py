@@ -50,7 +50,8 @@ def recorded(*vmids: int) -> dict[str, Any]:
         }
         for name, kind in parents.items()
     ]
-    vms = [{"urn": f"urn::{vmid}", "type": VM_TYPE, "inputs": {"vmId": vmid, "nodeName": HOST}} for vmid in vmids]
+    api = {"provider": f"urn:pulumi:dev::p::pulumi:providers:proxmoxve::{HOST}-api::1"}
+    vms = [api | {"urn": f"urn::{vmid}", "type": VM_TYPE, "inputs": {"vmId": vmid, "nodeName": HOST}} for vmid in vmids]
     return {"deployment": {"resources": [*steps, *vms]}}
 
 

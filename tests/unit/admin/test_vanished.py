@@ -46,7 +46,9 @@ def on_host(*vmids: int, host: str = "virtual") -> dict[str, list[Look]]:
         (on_host(101, 102, 103), []),
         (on_host(101, 103), ["proxmox02"]),
         (on_host(101, 103) | on_host(102, host="other"), ["proxmox02"]),
-        ({}, ["proxmox01", "proxmox02", "proxmox03"]),
+        (on_host(), ["proxmox01", "proxmox02", "proxmox03"]),
+        # Nobody looked there: a preview goes on beside a host that does not answer.
+        ({}, []),
     ],
 )
 def test_recorded_vms_are_looked_for_on_their_own_host(
@@ -83,7 +85,7 @@ def test_what_lived_in_the_vm_is_forgotten_with_it_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(("name", "made"), [("proxmox01", "cluster-create"), ("proxmox03", "cluster-join-proxmox03")])
 def test_a_member_is_refused(dev: Description, name: str, made: str) -> None:
-    node = next(node for node, _ in vanished.vanished_nodes(dev, state(), {}) if node.name == name)
+    node = next(node for node, _ in vanished.vanished_nodes(dev, state(), on_host()) if node.name == name)
     vanished.refuse_members(dev, state(step("cluster-preflight")), [node])
     with pytest.raises(AdminError) as caught:
         vanished.refuse_members(dev, state(step(made)), [node])
