@@ -278,11 +278,15 @@ def test_a_plan_without_the_user_of_the_api_is_not_complete_and_says_so(
 
 @pytest.mark.parametrize("looking", [False, True])
 def test_a_preview_of_what_nothing_records_says_so(
-    stack: dict[str, Any], capsys: pytest.CaptureFixture[str], *, looking: bool
+    machines: Machines, stack: dict[str, Any], capsys: pytest.CaptureFixture[str], *, looking: bool
 ) -> None:
     operations.preview("dev", look=looking)
     assert UNRECORDED not in capsys.readouterr().out
     stack["deployment"] = {}
+    if looking:
+        with pytest.raises(AdminError, match="is built already"):
+            operations.preview("dev", look=True)
+    machines.vms = ()
     operations.preview("dev", look=looking)
     said = capsys.readouterr().out
     assert UNRECORDED in said
