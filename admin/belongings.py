@@ -191,7 +191,7 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
     owners = _owners(description, looks)
     claims.refuse_others(description.stack, owners)
     needed, known = wanted(description), recorded(state)
-    _refuse(taken(description, state, looks), description.stack)
+    _refuse(taken(description, state, looks), description.stack, {_key(each) for each in known})
     _refuse_moved(description, looks)
     findings = _unrecorded(needed, known, looks)
     findings.claimed.extend(name for name, owner in owners.items() if owner)
@@ -311,7 +311,7 @@ def _by_name(looks: Iterable[Look]) -> dict[tuple[str, str], Thing]:
     return {(_class(thing.kind), thing.name): thing for found in by_weight for thing in found.things}
 
 
-def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str) -> None:
+def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str, seen: set[tuple[str, str, str]]) -> None:
     if not taken:
         return
     code = taken[0][0].code
@@ -319,10 +319,12 @@ def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str) -> None:
     what = "what is described is there already, and this stack did not make it"
     said = {
         "observed": "; ".join(thing.shown for _, thing in same),
-        "expected": f"nothing of that number or name, or this stack's mark: {marks.mark(same[0][1], stack)}",
-        "fix": "; ".join(dict.fromkeys(need.other for need, _ in same))
-        + "; only if it is this stack's own and lost its mark, put the mark back",
+        "expected": f"nothing of that number or name but what this stack made, which has {marks.mark(same[0][1], stack)}",
+        "fix": "; ".join(dict.fromkeys(need.other for need, _ in same)),
     }
+    # Nobody is told to mark what has only the number or name: that would let the next run destroy it.
+    if any(_key(need) in seen for need, _ in same):
+        said["fix"] += f"; `make status STACK={stack}` tells whether it may be the recorded one, which lost its mark"
     raise marks.foreign(code, what, **said)
 
 

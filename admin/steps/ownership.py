@@ -47,7 +47,8 @@ def refuse_foreign(desired: Ownership, looks: Sequence[Look]) -> None:
             desired.code,
             f"{desired.kind} {desired.name} is somebody else's by now, and is left alone",
             observed=taken.shown,
-            expected=f"nothing of that number or name, or this stack's mark: {marks.mark(taken, desired.stack)}",
+            expected="nothing of that number or name but what this stack made, which has "
+            f"{marks.mark(taken, desired.stack)}",
             fix=f"`make up STACK={desired.stack}` says what to change in the stack file; "
             f"`make down STACK={desired.stack}` forgets the record of it and destroys the rest",
         )
