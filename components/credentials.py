@@ -184,9 +184,21 @@ def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
         if host.host_key is None and credentials.host_key_of(host.name) is None:
             yield _no_host_key(f"outerHosts[{i}].hostKey", host.name, str(host.address))
     yield from _broken_keys(credentials)
+    yield from values.shared_keys(_host_keys(config, credentials))
     for i, node in enumerate(config.nodes):
         if isinstance(node, ExistingNode) and node.host_key is None and credentials.host_key_of(node.name) is None:
             yield _no_host_key(f"nodes[{i}].hostKey", node.name, str(node.address))
+
+
+def _host_keys(config: Config, credentials: Credentials) -> Iterator[tuple[str, str, str | None]]:
+    """Where the key of each machine stands, whose it is, and the key."""
+    machines = [("outerHosts", i, host.name, host.host_key) for i, host in enumerate(config.outer_hosts)]
+    machines += [
+        ("nodes", i, node.name, node.host_key) for i, node in enumerate(config.nodes) if isinstance(node, ExistingNode)
+    ]
+    for kind, i, name, key in machines:
+        path = f"{kind}[{i}]" if key else f"{CREDENTIALS_KEY}.{kind}.{name}"
+        yield f"{path}.hostKey", name, key or credentials.host_key_of(name)
 
 
 def _broken_keys(credentials: Credentials) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from components.config import broken_yaml
 from components.config.errors import ConfigError, Problem
 from components.config.scalars import Misread, scalar
 from onnode.pve import namesakes
@@ -116,10 +117,7 @@ def document(content: bytes | str, name: str) -> Any:  # noqa: ANN401 - any YAML
     try:
         whole = reader.document()
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
-        what = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise _refusal(place, f"is no YAML: {what}", "correct the YAML") from None
+        raise ConfigError([broken_yaml.problem(error, reader.last, name)]) from None
     if reader.problems:
         raise ConfigError(reader.problems)
     return whole
@@ -184,6 +182,7 @@ class _Reader:
     text: str
     name: str
     problems: list[Problem] = field(default_factory=list)
+    last: yaml.Event | None = None  # of the parser's events
     _weight: int = 0
     _anchors: dict[str, _Node | None] = field(default_factory=dict)  # None while it is being read
 
@@ -200,7 +199,9 @@ class _Reader:
         return node.value
 
     def _parsed(self) -> Iterator[yaml.Event]:
-        return yaml.parse(self.text, Loader=yaml.CSafeLoader)
+        for event in yaml.parse(self.text, Loader=yaml.CSafeLoader):
+            self.last = event
+            yield event
 
     def _node(self, event: yaml.Event, depth: int) -> _Node:
         if isinstance(event, yaml.AliasEvent):

@@ -15,7 +15,7 @@ from components.config.errors import Problem
 from components.config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from ipaddress import IPv4Address
 
     from components.config.model import Config
@@ -279,14 +279,35 @@ def nfs_servers(config: Config) -> Iterator[Problem]:
 
 
 def host_keys(config: Config) -> Iterator[Problem]:
-    """OpenSSH takes a key only when its type, and what is encoded, agree."""
-    named = [(f"outerHosts[{h}].hostKey", host.host_key) for h, host in enumerate(config.outer_hosts)]
+    """OpenSSH takes a key only when its type, and what is encoded, agree; and a key tells machines apart."""
+    named = [(f"outerHosts[{h}].hostKey", host.name, host.host_key) for h, host in enumerate(config.outer_hosts)]
     named += [
-        (f"nodes[{n}].hostKey", node.host_key) for n, node in enumerate(config.nodes) if isinstance(node, ExistingNode)
+        (f"nodes[{n}].hostKey", node.name, node.host_key)
+        for n, node in enumerate(config.nodes)
+        if isinstance(node, ExistingNode)
     ]
-    for path, key in named:
+    for path, _, key in named:
         if key is not None and not is_public_key(key):
             yield broken_key(path)
+    yield from shared_keys(named)
+
+
+def shared_keys(named: Iterable[tuple[str, str, str | None]]) -> Iterator[Problem]:
+    """The keys, given as path, machine and key, that are given to more than one machine.
+
+    With such a key, one machine answers for another, and nobody sees it.
+    """
+    first: dict[tuple[str, ...], str] = {}
+    for path, name, key in named:
+        if key is None:
+            continue
+        owner = first.setdefault(tuple(key.split()[:2]), name)
+        if owner != name:
+            fix = (
+                f"on the console of {name}: cat /etc/ssh/ssh_host_ed25519_key.pub; if it is a copy of {owner}, "
+                "first rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh"
+            )
+            yield Problem(path, f"the host key of {name} is the one of {owner}, too: a key belongs to one machine", fix)
 
 
 def broken_key(path: str) -> Problem:

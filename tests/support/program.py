@@ -36,6 +36,11 @@ PRIVATE_KEY = host_keys.derive("test", "administrator").private_pem
 HOST_KEY = host_keys.derive("test", "host").public
 
 
+def host_key(name: str) -> str:
+    """The public SSH host key of a machine."""
+    return host_keys.derive("test", name).public
+
+
 def credentials() -> dict[str, Any]:
     """Credentials that suffice for every stack file of the project."""
     return {
@@ -44,7 +49,7 @@ def credentials() -> dict[str, Any]:
         "apiPassword": "api-password",
         "hostKeySeed": "5eed" * 16,
         "outerHosts": {"virtual": {"password": "outer-password", "hostKey": HOST_KEY}},
-        "nodes": {f"pve{number}": {"hostKey": HOST_KEY} for number in (1, 2, 3)},
+        "nodes": {f"pve{number}": {"hostKey": host_key(f"pve{number}")} for number in (1, 2, 3)},
     }
 
 

@@ -152,6 +152,8 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "nfs_servers", {"outerHosts.0.nfsExport.path": "/etc/pve", "storages.0.export": "/etc/pve"}, "outerHosts[0].nfsExport.path", "/etc/pve is part of virtual's own system", "/srv/pve-shared"),
     ("dev", "host_keys", {"outerHosts.0.hostKey": "ssh-ed25519 AAAA"}, "outerHosts[0].hostKey", "no public key of SSH", "in one line"),
     ("physical", "host_keys", {"nodes.1.hostKey": f"{HOST_KEY}\n{HOST_KEY}"}, "nodes[1].hostKey", "or too much", "in one line"),
+    ("physical", "host_keys", {"nodes.0.hostKey": HOST_KEY, "nodes.2.hostKey": HOST_KEY}, "nodes[2].hostKey", "the host key of pve3 is the one of pve1, too: a key belongs to one machine", "on the console of pve3"),
+    ("dev", "host_keys", {"outerHosts.+": {**OTHER_HOST, "hostKey": HOST_KEY}, "outerHosts.0.hostKey": HOST_KEY}, "outerHosts[1].hostKey", "the host key of other is the one of virtual", "if it is a copy of virtual"),
     ("dev", "across_machines", TWO_HOSTS, "outerHosts[0].bridges[0].ports", "vmbr1 has no ports, so that nodes on virtual do not reach those on other", "network card"),
     ("dev", "across_machines", TWO_HOSTS, "outerHosts[1].bridges[2].ports", "vmbr3 has no ports, so that nodes on other do not reach those on virtual", "network card"),
     ("dev", "links_apart", {"outerHosts.0.bridges.0.ports": ["bond0.10"], "outerHosts.0.bridges.1.ports": ["bond0.20"]}, "outerHosts[0].bridges[1].ports[0]", "bond0.20 and bond0.10 of another link are both on bond0", "of its own"),

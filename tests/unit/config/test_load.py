@@ -21,7 +21,7 @@ from components.config.load import validate
 from lab import credentials as lab_credentials
 from lab.settings import Settings
 from lab.shape import SHAPES
-from tests.support.program import HOST_KEY, PRIVATE_KEY, ROOT, change, settings, stack_file
+from tests.support.program import HOST_KEY, PRIVATE_KEY, ROOT, change, host_key, settings, stack_file
 from tests.support.program import credentials as good_credentials
 
 if TYPE_CHECKING:
@@ -197,7 +197,17 @@ def test_a_line_of_known_hosts_is_no_host_key() -> None:
 
 def test_existing_nodes_need_a_host_key_from_somewhere() -> None:
     assert set(refused(good_credentials() | {"nodes": {}}, "physical")) == {f"nodes[{n}].hostKey" for n in range(3)}
-    read(good_credentials() | {"nodes": {}}, {f"nodes.{n}.hostKey": HOST_KEY for n in range(3)}, stack="physical")
+    own = {f"nodes.{n}.hostKey": host_key(f"pve{n + 1}") for n in range(3)}
+    read(good_credentials() | {"nodes": {}}, own, stack="physical")
+
+
+def test_a_host_key_belongs_to_one_machine_wherever_it_is_given() -> None:
+    copied = good_credentials()
+    copied["nodes"]["pve3"] = copied["nodes"]["pve2"]
+    told = "the host key of pve3 is the one of pve2, too"
+    assert told in refused(copied, "physical")["credentials.nodes.pve3.hostKey"]
+    with pytest.raises(ConfigError, match=told):
+        read(good_credentials(), {"nodes.2.hostKey": host_key("pve2")}, stack="physical")
 
 
 def test_generated_files_are_current() -> None:
