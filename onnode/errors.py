@@ -329,8 +329,8 @@ CODES: dict[str, Code] = {
     ),
     "api-user-foreign": Code(
         "The described API user exists, and was not made by this program.",
-        "set cluster.api.user to a name that is free; or give the user away for good: "
-        "`pveum user modify USER --comment 'Made by nested-pve-ha'` on a member",
+        "set cluster.api.user to a name that is free; only if this stack made that user and its comment was edited: "
+        "`pveum user modify USER --comment 'Made by nested-pve-ha'` on a member, which makes its password and roles this stack's",
     ),
     "api-role-foreign": Code(
         "A role with the name of this program's own exists, and was not made by it.",

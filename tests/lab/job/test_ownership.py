@@ -62,7 +62,17 @@ def test_a_vm_that_took_the_number_of_ours_is_not_destroyed_with_our_record_of_i
     try:
         before = seen(cluster)
         refusal(cluster.admin("up"), "guest-foreign")
+        assert "VM 200 (precious) on proxmox02" in refusal(cluster.admin("preview", "--look"), "guest-foreign")
+        # Whoever was told to mark it, and did, had it destroyed.
+        status = cluster.admin("status")
+        assert "give vm01 another vmid in the stack file" in status.output, status.output
+        assert "stack-dev" not in status.output
+        assert "not under HA" not in status.output
         cluster.configure({**described, "guests": [guest for guest in described["guests"] if guest["vmid"] != 200]})
+        assert "`make up` only forgets" in cluster.admin("status").output
+        plan = succeeded(cluster.admin("preview", "--look")).output
+        assert "guest vm01: is forgotten: VM 200 (precious) on proxmox02, tags: customer is not this stack's" in plan
+        assert "destroys data" not in plan
         assert "left alone: VM 200 (precious)" in succeeded(cluster.admin("up")).output
         assert seen(cluster) == before
     finally:
