@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +18,7 @@ from admin.failures import resource_name
 from admin.outer_vms import VM_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from admin.engine import Event
 
@@ -26,10 +28,24 @@ SIGNS = {
     "create-replacement": "± replace",
     "update": "~ update",
     "delete": "- delete",
-    "delete-replaced": "- delete",
+    "delete-replaced": "- old one",
     "discard": "- forget",
     "import": "> import",
 }
+# Of steps that ran, and of steps that are planned where what is there is recorded.
+CHECKED, RECORDED, TO_CHECK = "✓ checked", "✓ recorded", "? check"
+WORDS = {
+    SIGNS["create"]: "created",
+    SIGNS["create-replacement"]: "replaced",
+    SIGNS["update"]: "updated",
+    SIGNS["delete"]: "deleted",
+    SIGNS["discard"]: "forgotten",
+    SIGNS["import"]: "imported",
+    CHECKED: "checked",
+    RECORDED: "recorded",
+    TO_CHECK: "checked",
+}
+COMMANDS = ("command:local:Command", "command:remote:Command")
 STEP_TYPES = ("command:local:", "command:remote:")
 AT_START = {"cpu", "memory"}  # Proxmox keeps them pending while a machine runs
 QUIET_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
@@ -61,15 +77,19 @@ def stage(name: str) -> Iterator[None]:
 @dataclass
 class _Running:
     name: str
-    sign: str
     started: float
     said: str = ""
 
 
 @dataclass
 class Narrator:
-    """Follows the engine's events; use as a context manager."""
+    """Follows the engine's events; use as a context manager.
 
+    Attributes:
+        adopting: what is there is being recorded: a step that is planned looks, and makes nothing that is as described.
+    """
+
+    adopting: bool = False
     _running: dict[str, _Running] = field(default_factory=dict)
     _refreshed: int = 0
     _live: Live | None = None
@@ -98,18 +118,18 @@ class Narrator:
     def _begin(self, metadata: dict[str, Any]) -> None:
         if metadata["op"] == "refresh":
             self._refreshed += 1
-        sign = SIGNS.get(metadata["op"])
-        if sign is not None and _is_worth_a_line(metadata):
-            self._running[metadata["urn"]] = _Running(resource_name(metadata["urn"]), sign, time.monotonic())
+        if metadata["op"] in SIGNS and _is_worth_a_line(metadata):
+            self._running[metadata["urn"]] = _Running(resource_name(metadata["urn"]), time.monotonic())
 
     def _end(self, metadata: dict[str, Any], *, planning: bool) -> None:
         running = self._running.pop(metadata["urn"], None)
         if running is None:
             return
         # What changes is worth saying before it is done; how long it took, afterwards.
-        what = remark(metadata["type"], metadata.get("diffs") or []) if metadata["op"] == "update" else ""
+        sign = sign_of(metadata, to_check=planning and self.adopting)
+        what = remark(metadata["type"], metadata.get("diffs") or []) if sign == SIGNS["update"] else ""
         took = "" if planning else f"{time.monotonic() - running.started:6.1f} s"
-        out.print(f"  {running.sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip(), markup=False)
+        out.print(f"  {sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip(), markup=False)
 
     def _fail(self, metadata: dict[str, Any]) -> None:
         running = self._running.pop(metadata["urn"], None)
@@ -149,14 +169,43 @@ def _is_worth_a_line(metadata: dict[str, Any]) -> bool:
     return bool(metadata.get("provider")) and not metadata["type"].startswith(QUIET_TYPES)
 
 
-def summary(changes: dict[str, int]) -> str:
-    """The changes in words: `3 created, 1 updated`, `0 changes`."""
-    words = {
-        "create": "created",
-        "update": "updated",
-        "delete": "deleted",
-        "create-replacement": "replaced",
-        "import": "imported",
-    }
-    told = [f"{count} {words[op]}" for op, count in changes.items() if op in words]
-    return ", ".join(told) or "0 changes"
+def sign_of(metadata: dict[str, Any], *, to_check: bool = False) -> str:
+    """What was done, as its line says it; pure.
+
+    Args:
+        metadata: of the engine's event.
+        to_check: a step that would be created only looks at what is there.
+    """
+    sign = SIGNS[metadata["op"]]
+    if metadata["type"] not in COMMANDS or metadata["op"] not in ("create", "update"):
+        return sign
+    state = metadata.get("new") or {}
+    if not (state.get("inputs") or {}).get("create"):
+        return RECORDED  # what it is for is done when it is deleted
+    if to_check:
+        return TO_CHECK if metadata["op"] == "create" else sign
+    return CHECKED if _changed_nothing((state.get("outputs") or {}).get("stdout")) else sign
+
+
+def _changed_nothing(stdout: object) -> bool:
+    """Whether a step said so in its last line."""
+    try:
+        return json.loads(str(stdout).strip().splitlines()[-1])["changed"] is False
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def summary(events: Iterable[Event], *, to_check: bool = False) -> str:
+    """The lines in numbers, `3 created, 1 updated` or `0 changes`, and how much of the record has no line; pure."""
+    told: Counter[str] = Counter()
+    unseen = set()
+    for event in events:
+        begun = event.get("resourcePreEvent", {}).get("metadata", {})
+        ended = event.get("resOutputsEvent", {}).get("metadata", {})
+        if begun.get("op") in SIGNS and not _is_worth_a_line(begun):
+            unseen.add(begun["urn"])
+        if ended.get("op") in SIGNS and ended["op"] != "delete-replaced" and _is_worth_a_line(ended):
+            told[WORDS[sign_of(ended, to_check=to_check)]] += 1
+    words = dict.fromkeys(WORDS.values())
+    counts = ", ".join(f"{told[word]} {word}" for word in words if told[word]) or "0 changes"
+    return f"{counts}; {len(unseen)} more only in the record (groups, logins, the design)" if unseen else counts

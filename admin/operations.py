@@ -83,6 +83,7 @@ class Place:
     looks: Mapping[str, Sequence[Look]] = field(
         default_factory=dict
     )  # what the machines showed; nobody looked at others
+    adopting: bool = False  # what is there is being recorded
 
     @property
     def has_resources(self) -> bool:
@@ -110,7 +111,8 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration, state and machines"):
-        place, seen = _looked_at(_prepare(stack, yes=yes, new=adopting), adopting=adopting)
+        place = replace(_prepare(stack, yes=yes, new=adopting), adopting=adopting)
+        place, seen = _looked_at(place, adopting=adopting)
     if off := record.powered_off(place.state, seen.drifted):
         place = _started(place, off, yes=yes)
         with stage("Nodes that were off, and a second look"):
@@ -127,12 +129,12 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
         with stage("Preview"):
             planned = _judged(place, "preview", *refresh)
         _tell(place, planned.events)
-        out.print(f"  planned: {summary(planned.changed)}")
+        out.print(f"  planned: {summary(planned.events, to_check=adopting)}")
         if planned.changed:
             confirm("Make these changes?")
     with stage("Run"):
         run = _made(place, refresh, on_event=partial(_tell_of_design, place) if yes else None)
-        out.print(f"  {summary(run.changed)}")
+        out.print(f"  {summary(run.events)}")
     _without_added(place, found)
     return Result(bool(run.changed), [one for one in found if one.kind in (*BY_HAND, SILENT)])
 
@@ -256,7 +258,7 @@ def _previewed(place: Place, *arguments: str) -> None:
     with stage("Preview"):
         run = _judged(place, "preview", *arguments)
         _tell(place, run.events)
-        out.print(f"  planned: {summary(run.changed)}")
+        out.print(f"  planned: {summary(run.events)}")
 
 
 def _preview_of_drift(place: Place) -> None:
@@ -313,7 +315,7 @@ def down(stack: str, *, yes: bool) -> None:
         confirm(f"Destroy everything that stack {stack} made?")
     with stage("Destroy"):
         run = _run(place, "destroy", "--yes", "--skip-preview", *REFRESH)
-        out.print(f"  {summary(run.changed)}")
+        out.print(f"  {summary(run.events)}")
 
 
 def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
@@ -567,7 +569,7 @@ def _run(
     on_event: Callable[[Event], None] | None = None,
     quiet: bool = False,
 ) -> engine.Run:
-    with Narrator() as narrator:
+    with Narrator(place.adopting) as narrator:
 
         def follow(event: Event) -> None:
             if not quiet:
