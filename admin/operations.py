@@ -40,7 +40,7 @@ from admin import (
     vanished,
     withdrawal,
 )
-from admin.drift import record
+from admin.drift import record, whose
 from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, SILENT, UNDESCRIBED
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
@@ -311,6 +311,8 @@ def down(stack: str, *, yes: bool) -> None:
     if not place.has_resources:
         out.print("  nothing to destroy")
         return
+    for shown in whose.destroyed(place.state, seen.looks):
+        out.print(f"  destroyed with its disks: {shown}", markup=False, soft_wrap=True)
     if not yes:
         confirm(f"Destroy everything that stack {stack} made?")
     with stage("Destroy"):

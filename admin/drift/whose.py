@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from admin import belongings, marks
 from admin.belongings import CLUSTER, Recorded
 from admin.desired import Container, Template
-from admin.drift import bridge, virtual_machine
+from admin.drift import bridge, plan, virtual_machine
 from admin.drift.kinds import FOREIGN, UNDESCRIBED
 from admin.drift.model import Drift
 from admin.outer_vms import VM_TYPE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from admin.belongings import Wanted
     from admin.description import Description
-    from admin.drift.plan import Plan, State
+    from admin.drift.plan import State
     from admin.marks import Look, Thing
 
     Files = Mapping[str, str]
@@ -53,7 +53,7 @@ class Seen:
 
     description: Description
     state: State
-    asked: Plan
+    asked: plan.Plan
     files: Mapping[str, Files]
 
     @property
@@ -63,9 +63,8 @@ class Seen:
 
     @property
     def entries(self) -> dict[str, State]:
-        """What is recorded, by URN; what was replaced has that of what replaced it."""
-        resources = self.state["deployment"].get("resources") or []
-        return {entry["urn"]: entry for entry in sorted(resources, key=lambda entry: not entry.get("delete"))}
+        """What is recorded, by URN."""
+        return _entries(self.state)
 
     def _look(self, place: str, files: Files) -> Look:
         things = marks.read(
@@ -74,6 +73,12 @@ class Seen:
         return marks.Look(
             place, place, quorate=True, things=tuple(things), cluster=self.description.config.cluster.name
         )
+
+
+def _entries(state: State) -> dict[str, State]:
+    """What is recorded, by URN; what was replaced has that of what replaced it."""
+    resources = state["deployment"].get("resources") or []
+    return {entry["urn"]: entry for entry in sorted(resources, key=lambda entry: not entry.get("delete"))}
 
 
 def explained(seen: Seen, found: Iterable[Drift]) -> list[Drift]:
@@ -169,14 +174,26 @@ def _name(entry: State) -> str:
     return str(inputs.get("name") or "") if "vmId" in inputs else ""
 
 
+def destroyed(state: State, looks: Mapping[str, Sequence[Look]]) -> list[str]:
+    """The recorded guests and VMs that go with the whole stack, by number, and by name as the machines show them."""
+    entries = _entries(state)
+    there = belongings.shown(_all_recorded(state, plan.of(state, [], "")), looks)
+    guests = [(each, thing) for each, thing in there if thing is not None and each.kind in (marks.VM, marks.CONTAINER)]
+    return sorted(thing.shown for each, thing in guests if not entries[each.urn].get("retainOnDelete"))
+
+
 def _recorded(seen: Seen) -> Sequence[Recorded]:
+    return _all_recorded(seen.state, seen.asked)
+
+
+def _all_recorded(state: State, asked: plan.Plan) -> Sequence[Recorded]:
     """Of the provider and of the steps that make guests."""
     steps = [
         Recorded(CLUSTER, marks.VM if isinstance(wanted, Template) else marks.CONTAINER, str(wanted.vmid), urn)
-        for urn, (_, wanted) in seen.asked.here.items()
+        for urn, (_, wanted) in asked.here.items()
         if isinstance(wanted, (Template, Container))
     ]
-    return [*belongings.recorded(seen.state), *steps]
+    return [*belongings.recorded(state), *steps]
 
 
 def _with_registration(seen: Seen, urn: str) -> set[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import marks, members, operations, whereabouts, withdrawal
+from admin import first_look, marks, members, operations, whereabouts, withdrawal
 from admin.belongings import CLUSTER
 from admin.errors import AdminError
 from admin.marks import Look, Thing
@@ -92,6 +92,24 @@ def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(dev: Descri
     place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
     operations._without_lost(place, {CLUSTER: [look(guest(200, text))]})
     assert len(engine.state["deployment"]["resources"]) == kept
+
+
+def test_a_destroy_names_what_goes_before_it_asks(
+    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name that it has on its node: the record may know it by another."""
+    engine = Engine(state(VM01))
+    looks = {CLUSTER: [look(guest(200, f"name: colleague2\n{OURS}"))]}
+    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
+    monkeypatch.setattr(operations, "_prepare", lambda *_, **__: place)
+    monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
+    monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
+    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.Found(looks, {}, []))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(AdminError) as refused:
+        operations.down("dev", yes=False)
+    assert (refused.value.code, engine.ran) == ("not-confirmed", [])
+    assert "destroyed with its disks: VM 200 (colleague2) on virtual" in capsys.readouterr().out
 
 
 def test_a_replaced_thing_that_is_gone_is_forgotten_and_not_what_replaced_it(dev: Description) -> None:

@@ -214,6 +214,21 @@ def test_a_container_and_a_storage_that_are_not_described_any_more(dev: Descript
     assert "takes it out of the cluster; its content stays" in found["cluster-storage-other"].next
 
 
+def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:
+    """By number and live name; what is kept, and what is somebody else's and so forgotten before, is not named."""
+    wanted = document(replace(CONTAINER, vmid=300, name="ct01"))
+    node = entry(VM_TYPE, {"vmId": 101, "nodeName": HOST, "name": "proxmox01"}, "virtual-api", "proxmox01-vm")
+    recorded = state(*OF_VM01, here("ct01-container", "container", wanted), node)
+    cluster = files(COLLEAGUE + MARK, lxc_300=f"hostname: ct01\n{MARK}")
+    places = {CLUSTER: cluster, HOST: {f"/etc/pve/nodes/{HOST}/qemu-server/101.conf": f"name: proxmox01\n{MARK}"}}
+    looks = whose.Seen(dev, recorded, plan.of(recorded, [], ""), places).looks
+    named = [line.partition(",")[0] for line in whose.destroyed(recorded, looks)]
+    assert named == ["CT 300 (ct01) on proxmox03", "VM 101 (proxmox01) on virtual", "VM 200 (colleague2) on proxmox03"]
+    kept = state(*({**one, "retainOnDelete": True} for one in OF_VM01), node)
+    assert [line[:6] for line in whose.destroyed(kept, looks)] == ["VM 101"]
+    assert whose.destroyed(recorded, {}) == []
+
+
 def test_nothing_is_said_of_places_that_nobody_looked_at(dev: Description) -> None:
     asked = plan.of(state(*OF_VM01, BRIDGE), ["virtual"], "secret")
     assert whose.explained(whose.Seen(without(dev, 200), state(*OF_VM01, BRIDGE), asked, {}), []) == []
