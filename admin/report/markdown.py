@@ -145,7 +145,10 @@ def _details(report: Report) -> Iterator[str]:
 
 def _detail(operation: Operation) -> Iterator[str]:
     sign = SIGNS.get(operation.op, "!")
-    yield f"{sign} {operation.op} {operation.type} {operation.name}"
+    # The type of a component is a name in the program: an existing machine is no NestedPveNode to anybody else.
+    component = words.PLACES.get(operation.type)
+    what = component.format(operation.name) if component else f"{operation.type} {operation.name}"
+    yield f"{sign} {operation.op} {what}"
     if operation.op in ("create", "delete"):
         return
     for differing in operation.differs:

@@ -73,7 +73,8 @@ def _sum(wanted: Wanted, nodes: dict[str, NodeSeen], found: Sequence[Finding]) -
     votes = f"{view.health.quorum.total} of {view.health.quorum.expected} votes" if view and view.health.quorum else ""
     links = len(wanted.members[0].links)
     ha = view.health.ha if view else None
-    guests = f", {len(wanted.guests)} guests under HA (master {ha.master})" if wanted.guests and ha else ""
+    count = f"{len(wanted.guests)} guest{'s' if len(wanted.guests) > 1 else ''}"
+    guests = f", {count} under HA (master {ha.master})" if wanted.guests and ha else ""
     return (
         f"cluster {wanted.cluster} is as described: {len(wanted.members)} members, quorate with {votes}, "
         f"{links} link{'s' if links > 1 else ''} between every pair{guests}"

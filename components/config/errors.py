@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_WORD = re.compile(r"[^.\[\]]+")
+_INDEX = re.compile(r"[0-9]{1,6}")  # what looks like one in a key can be of any length
 
 
 @dataclass(frozen=True, order=True)
@@ -13,14 +21,40 @@ class Problem:
         path: the key in the stack file, "nodes[1].links[0]".
         message: what was found, and why it cannot be.
         fix: what to change.
+        whose: the name of what the key belongs to, as numbers count from 0; empty where there is none.
     """
 
     path: str
     message: str
     fix: str
+    whose: str = ""
 
     def __str__(self) -> str:
-        return f"{_line(self.path, 80)}: {_line(self.message, 240)}\n    fix: {_line(self.fix, 220)}"
+        whose = f" ({_line(self.whose, 70)})" if self.whose else ""
+        return f"{_line(self.path, 80)}{whose}: {_line(self.message, 240)}\n    fix: {_line(self.fix, 220)}"
+
+    def named(self, document: Mapping[str, Any]) -> Problem:
+        """The same, with the names of the machine, guest or bridge on the way to the key that it does not tell already.
+
+        Args:
+            document: the configuration as plain values, right or not.
+        """
+        names = [name for name in _names(self.path, document) if name not in self.message]
+        return replace(self, whose=", ".join(names))
+
+
+def _names(path: str, document: Any) -> Iterator[str]:  # noqa: ANN401 - any plain value
+    """The names of the items of lists on the way to a key."""
+    for word in _WORD.findall(path):
+        if isinstance(document, dict):
+            document = document.get(word)
+        elif isinstance(document, list) and _INDEX.fullmatch(word) and int(word) < len(document):
+            document = document[int(word)]
+            name = document.get("name") if isinstance(document, dict) else None
+            if name and isinstance(name, str):
+                yield name
+        else:
+            return
 
 
 MOST_TOLD = 35

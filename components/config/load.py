@@ -74,9 +74,10 @@ def validate(document: Mapping[str, Any]) -> Config:
         config = Config.model_validate_json(json.dumps(document))
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        raise ConfigError(structural_problems(errors[:MOST_EXPLAINED]), len(errors[MOST_EXPLAINED:])) from None
+        explained = [problem.named(document) for problem in structural_problems(errors[:MOST_EXPLAINED])]
+        raise ConfigError(explained, len(errors[MOST_EXPLAINED:])) from None
     if found := checks.problems(config):
-        raise ConfigError(found)
+        raise ConfigError([problem.named(document) for problem in found])
     return config
 
 

@@ -267,6 +267,13 @@ def shown(seen: Seen) -> str:
     return console.export_text()
 
 
+@pytest.mark.parametrize(("guests", "count"), [(GUESTS, "2 guests under HA"), (GUESTS[:1], "1 guest under HA")])
+def test_guests_are_counted_in_words(guests: list[Any], count: str) -> None:
+    console = Console(record=True, width=200, force_terminal=False)
+    table.show(console, replace(WANTED, guests=guests), world(), [])
+    assert f", {count} (master proxmox01)" in console.export_text()
+
+
 def test_the_table_shows_every_node_and_sums_up() -> None:
     text = shown(world())
     assert all(f"proxmox0{n}" in text for n in (1, 2, 3))

@@ -252,6 +252,25 @@ def test_a_host_key_that_is_none_is_refused_among_the_credentials_too() -> None:
     assert "no public key of SSH" in refused(broken)["credentials.outerHosts.virtual.hostKey"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"guests.0.memoryMib": "1G"}, "guests[0].memoryMib (vm01): "),
+        ({"guests.1.vmidd": 7}, "guests[1].vmidd (ct01): is not a known key"),
+        ({"guests.0.ha.nodes": {"proxmox09": 1, "proxmox01": 2}}, "guests[0].ha.nodes.proxmox09 (vm01): "),
+        ({"nodes.1.vmid": 101}, "nodes[1].vmid (proxmox02): "),
+        ({"outerHosts.0.bridges.1.mtu": "x"}, "outerHosts[0].bridges[1].mtu (virtual, vmbr2): "),
+        ({"nodes.2.name": "proxmox01"}, "nodes[2].name: the name proxmox01 is used already"),
+        ({"guests.0.name": None, "guests.0.vmid": "x"}, "guests[0].vmid: "),
+        ({f"guests[{'9' * 5000}]": 1}, "guests[9999"),
+    ],
+)
+def test_what_is_told_by_number_is_told_by_name_too(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        validate(change(stack_file("dev"), changes))
+    assert f"\n  {told}" in str(raised.value)
+
+
 def test_a_misspelt_namespace_is_no_other_programs_setting() -> None:
     texts = settings(stack_file("dev"))
     texts["nested-pve:cluster"] = texts.pop("nested-pve-ha:cluster")

@@ -72,7 +72,7 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
     "many misspelt nodes": (_nodes(lambda node: {**node, "memoryMbi": 1}), "did you mean memoryMib?"),
     "many nodes without a key": (_nodes(lambda node: {key: node[key] for key in node if key != "vmid"}), "is missing"),
     "many equal nodes": (_nodes(lambda node: {**node, "name": "same"}), "is used already by"),
-    "many nodes of other hosts": (_nodes(lambda node: {**node, "host": f"host{node['name']}"}), "nodes[1].nodeId: the node id 1 is used already"),
+    "many nodes of other hosts": (_nodes(lambda node: {**node, "host": f"host{node['name']}"}), "nodes[1].nodeId (node1): the node id 1 is used already"),
     "escapes in a key": (json.dumps({"config": {"\x1b[2J\nerror": 1}}), r"\x1b[2J\nerror: is not a known key"),
     "a long key": (json.dumps({"config": {"a" * 100_000: 1}}), "is no YAML"),
     "a long value": (json.dumps({"config": {"cluster": "b" * 500_000}}), "cluster: "),

@@ -168,6 +168,15 @@ def test_where_up_would_refuse_nothing_is_said_to_be_done() -> None:
     assert "+ create proxmoxve:index/vmLegacy:VmLegacy vm01-vm" in text  # the engine's plan is still there to read
 
 
+def test_an_existing_machine_is_a_node_also_among_the_resources() -> None:
+    text = render(
+        report(designed(), step("create", recorded.NODE, "pve1"), step("create", recorded.CLUSTER, "cluster"))
+    )
+    assert "+ create node pve1\n" in text
+    assert "+ create cluster\n" in text
+    assert "NestedPveNode" not in text
+
+
 def test_rules_that_are_not_as_shipped_are_told_and_what_a_change_loosens_comes_first() -> None:
     plan = read([designed()])
     kept = levels({"guests-tagged": "disabled"}, {"guests-tagged": "disabled"})
