@@ -67,12 +67,14 @@ lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
 in-lab: venv ## Run a command of the lab: DO='link cut proxmox02 0', DO='node kill proxmox01'; without DO, lists them
 	@set -f; $(LAB) $$DO
 
+NEXT = printf '\nNext: $(foreach do,preview status shell down,make $(do)$(OF) |) $(if $(IN_LAB),make clean | )make help (lists all)\n'
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
 	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
-	@printf '\nNext: $(foreach do,preview status shell down,make $(do)$(OF) |) $(if $(IN_LAB),make clean | )make help (lists all)\n'
+	@$(NEXT)
 
 adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
 	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
+	@$(NEXT)
 
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host (LOOK=1: looks at them for what drifted)
 	@$(ADMIN) preview --stack $(STACK) $(if $(LOOK),--look)

@@ -242,3 +242,14 @@ def test_only_a_name_that_was_checked_is_used_as_an_environment() -> None:
     assert UP["stack"]["if"] == "github.ref == 'refs/heads/main'"
     assert "environment" not in UP["stack"]
     assert "secrets" not in json.dumps(UP["stack"])
+
+
+@pytest.mark.parametrize("stack", ["dev", "home"])
+def test_an_adoption_ends_with_what_comes_next_as_up_does(checkout: Path, stack: str) -> None:
+    ends = []
+    for goal in ("up", "adopt"):
+        done = make(checkout, "-n", "-o", "toolchain", "-o", "lab", goal, STACK=stack)
+        assert done.returncode == 0, done.stderr
+        ends.append(done.stdout.splitlines()[-1])
+    assert ends[0] == ends[1]
+    assert "Next: make preview" in ends[0]
