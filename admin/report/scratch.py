@@ -71,12 +71,17 @@ def _settings(runner: Engine) -> dict[str, str]:
 
 def _worthless(config: Config) -> dict[str, Any]:
     """Credentials that have the right shape; a preview logs in nowhere."""
-    key, public = host_keys.derive("report", "administrator").private_pem, host_keys.derive("report", "host").public
     return {
-        "sshPrivateKey": key,
+        "sshPrivateKey": host_keys.derive("report", "administrator").private_pem,
         "rootPassword": "no-password",
         "apiPassword": "no-password",
         "hostKeySeed": "00" * 32,
-        "outerHosts": {host.name: {"password": "no-password", "hostKey": public} for host in config.outer_hosts},
-        "nodes": {node.name: {"hostKey": public} for node in config.nodes},
+        "outerHosts": {
+            host.name: {"password": "no-password", "hostKey": _host_key(host.name)} for host in config.outer_hosts
+        },
+        "nodes": {node.name: {"hostKey": _host_key(node.name)} for node in config.nodes},
     }
+
+
+def _host_key(name: str) -> str:
+    return host_keys.derive("report", f"host {name}").public
