@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from admin import failures
 from admin.engine import Run as EngineRun
 from tests.support.api_node import PASSWORD, ApiNode, furnish, running
+from tests.support.web import serving
 from tests.support.workspace import diagnostics
 
 if TYPE_CHECKING:
@@ -41,11 +39,6 @@ pve.network.linux.Bridge(
 """
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
-
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[ApiNode]:
     root = tmp_path / "pve1"
@@ -57,13 +50,8 @@ def node(tmp_path: Path) -> Iterator[ApiNode]:
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "web").mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "web")))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/installer.iso"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(tmp_path / "web") as web:
+        yield f"{web}/installer.iso"
 
 
 def codes(run: Run) -> set[str]:

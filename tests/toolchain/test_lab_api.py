@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.api_node import INTERFACES, PASSWORD, ApiNode, furnish, running
+from tests.support.web import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,11 +75,6 @@ pve.user.Token("token", user_id=user.user_id, token_name="daily", privileges_sep
 """
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
-
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[ApiNode]:
     root = tmp_path / "pve1"
@@ -96,13 +89,8 @@ def url(tmp_path: Path) -> Iterator[str]:
     served = tmp_path / "web"
     served.mkdir()
     (served / "installer.iso").write_bytes(IMAGE)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/installer.iso"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(served) as web:
+        yield f"{web}/installer.iso"
 
 
 def up(workspace: Workspace, node: ApiNode, url: str, cores: int) -> Run:

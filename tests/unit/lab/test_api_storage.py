@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.api_node import ApiNode, furnish, running
+from tests.support.web import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +16,6 @@ if TYPE_CHECKING:
 
 CONTENT = b"an installer image " * 1000
 LOCAL = "/nodes/pve1/storage/local"
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +30,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiNode]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     served = tmp_path_factory.mktemp("web")
     (served / "installer.iso").write_bytes(CONTENT)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/installer.iso"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(served) as web:
+        yield f"{web}/installer.iso"
 
 
 def isos(node: ApiNode) -> list[str]:
