@@ -40,7 +40,7 @@ from admin import (
     vanished,
     withdrawal,
 )
-from admin.drift import record, whose
+from admin.drift import forthcoming, record, whose
 from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, SILENT, UNDESCRIBED
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
@@ -254,11 +254,12 @@ def preview(stack: str, *, look: bool = False) -> None:
         _previewed(place)
 
 
-def _previewed(place: Place, *arguments: str) -> None:
+def _previewed(place: Place, *arguments: str) -> list[Event]:
     with stage("Preview"):
         run = _judged(place, "preview", *arguments)
         _tell(place, run.events)
         out.print(f"  planned: {summary(run.events)}")
+    return run.events
 
 
 def _preview_of_drift(place: Place) -> None:
@@ -285,7 +286,18 @@ def _preview_of_drift(place: Place) -> None:
             place = replace(place, engine=copied, state=copied.export() or _EMPTY)
             place = _compared_with_machines(place, seen.looks, adopting=False, acting=False)
         place, refresh = _refreshed(place, found) if refreshes else (place, ())
-        _previewed(place, *refresh)
+        events = _previewed(place, *refresh)
+    _refuse_planned(place, events, seen)
+
+
+def _refuse_planned(place: Place, events: Sequence[Event], seen: Found) -> None:
+    """What steps would refuse that are not recorded yet: only the plan says what they are given."""
+    with stage("A look at what is planned"):
+        said = forthcoming.said(place.description, events, seen.answering | seen.looks.keys())
+        if said.silence:
+            out.print(f"  {said.silence}", markup=False, soft_wrap=True)
+    if said.refused:
+        raise RunError(said.refused)
 
 
 def _tell_of_silence(seen: Found) -> None:

@@ -67,7 +67,8 @@ def _asked(machine: Machine, one: LookStep) -> Seen:
         observed = step.observe(machine, wanted)
         actions = step.decide(observed, wanted)
     except StepError as error:
-        told = {"code": error.code, "what": error.what, "observed": error.observed, "next": error.fix}
+        told = {"code": error.code, "what": error.what, "observed": error.observed, "expected": error.expected}
+        told["next"] = error.fix
         return Seen(one.name, [], {key: machine.scrub(text) for key, text in told.items()})
     except Exception as error:  # noqa: BLE001 - one step that cannot look must not hide what the others see
         return Seen(one.name, [], {"code": "internal", "what": f"step {one.step} cannot look", "observed": repr(error)})

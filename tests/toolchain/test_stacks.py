@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from admin.drift import forthcoming
 from tests.support.program import ROOT, change, credentials
 from tests.support.workspace import diagnostics, read_events
 
@@ -113,6 +114,11 @@ def test_a_stack_previews_without_a_host_and_passes_the_policies(stack: str, pro
     assert project.pulumi("stack", "init", stack, "--no-select").returncode == 0
     preview = project.preview(stack)
     assert preview.code == 0, preview.output
+    # What a preview that looks asks of the steps that are planned: the engine knows what they are given.
+    steps = [step["inputs"] for step in forthcoming._steps(read_events(project.directory / "events.json"))]
+    telling = {inputs["create"]: inputs["stdin"] for inputs in steps if inputs["create"].endswith(forthcoming.TELLING)}
+    assert len(telling) > 1
+    assert None not in telling.values()
     golden = (ROOT / f"tests/unit/program/golden/{stack}.txt").read_text().splitlines()
     names = {line.rsplit("::", 1)[1] for line in golden}
     assert {name for name, operation in preview.operations.items() if operation == "create"} >= names

@@ -224,7 +224,7 @@ def stack(machines: Machines, dev: Description, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(engine, "Engine", Engine)
     monkeypatch.setattr(Engine, "export", lambda _: state)
     monkeypatch.setattr(operations, "scratch", lambda runner, _: nullcontext(runner))
-    monkeypatch.setattr(operations, "_previewed", lambda *_: None)
+    monkeypatch.setattr(operations, "_previewed", lambda *_: [])
     monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
     monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
     assert machines.logins == []
@@ -341,7 +341,7 @@ def test_a_preview_reaches_no_machine_unless_it_is_told_to_look(
     monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
     monkeypatch.setattr(operations, "scratch", lambda runner, _: nullcontext(runner))
     previewed: list[str] = []
-    monkeypatch.setattr(operations, "_previewed", lambda place, *_: previewed.append(place.engine.stack))
+    monkeypatch.setattr(operations, "_previewed", lambda place, *_: previewed.append(place.engine.stack) or [])
     operations.preview("dev", look=looking)
     assert previewed == ["dev"]
     assert sorted(machines.logins) == (sorted((HOST, *NODES)) if looking else [])

@@ -58,7 +58,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
     monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
     monkeypatch.setattr(operations, "_refreshed", lambda place, _: (place, ()))
-    monkeypatch.setattr(operations, "_previewed", lambda *_: None)
+    monkeypatch.setattr(operations, "_previewed", lambda *_: [])
     monkeypatch.setattr(settling, "wait", lambda *_: None)
     monkeypatch.setattr(withdrawal, "withdraw", acted)
     return made
