@@ -120,13 +120,14 @@ APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: test lint format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
-# Bad worlds wait for what does not come: what they leave of the processors is enough for the toolchain's tests beside them.
+# The main job waits for nodes that restart: what it leaves of the processors is the toolchain's tests', at low priority.
 test: toolchain lint go-test ## Everything that can be tested: all tiers
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
-	@$(MAKE) test-standins test-job
-	@printf '\nBad worlds, and beside them the toolchain: each is shown when it has ended\n'
-	@$(MAKE) --jobs=2 --output-sync=target test-worlds test-toolchain
+	@$(MAKE) test-standins
+	@printf '\nThe main job, and beside it the toolchain: each is shown when it has ended\n'
+	@$(MAKE) --jobs=2 --output-sync=target test-job test-toolchain
+	@$(MAKE) test-worlds
 
 unit: venv ## The quick tiers: unit and policy rules, seconds
 	@tools/debian-packages $(TEST_PROGRAMS)
@@ -136,17 +137,17 @@ test-toolchain: toolchain ## The plugins against the published SDKs, a real engi
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PY) -m pytest -q $(WORKERS) tests/toolchain
 
-# What works on one cluster for minutes has the processors for itself, as its nodes fence themselves when they starve.
+# One world after another in the main job, and little beside it: its nodes fence themselves when they starve.
 test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
 
 test-standins: toolchain
 	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
 
 test-job: toolchain
-	@$(LAB_STAGE) "Lab tests: the main job" $(PY) -m pytest -q tests/lab/job
+	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PY) -m pytest -q tests/lab/job
 
 test-worlds: toolchain
-	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(APART) $(PY) -m pytest -q tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PY) -m pytest -q $(WORKERS) tests/lab/bad_worlds
 
 lint: venv ## Formatting, lint and types of Python, shell and Go
 	@tools/debian-packages shellcheck=shellcheck

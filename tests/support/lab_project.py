@@ -41,6 +41,7 @@ class LabProject:
         self.lab_state = lab_state
         self.deployed: Any = None  # the configuration of the last `up`, whatever became of it
         self.backend = ""  # where the state is kept; in the copy's own files when empty
+        self.seen_well = False  # whether the last command was one that finds all as described
         copy_tracked(directory)
         self.state = directory / ".nested-pve" / "state"
         self.state.mkdir()
@@ -74,6 +75,7 @@ class LabProject:
 
     def run(self, command: list[str], limit_s: int = RUN_LIMIT_S, stdin: str = "") -> Run:
         """Run to the end; never longer than the limit."""
+        self.seen_well = False
         done = subprocess.run(
             command,
             cwd=self.directory,
@@ -89,10 +91,13 @@ class LabProject:
 
     def admin(self, name: str, *arguments: str) -> Run:
         """Run `admin NAME`."""
-        return self.run(self.admin_command(name, *arguments))
+        run = self.run(self.admin_command(name, *arguments))
+        self.seen_well = name in ("up", "status") and run.code == 0
+        return run
 
     def start_admin(self, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Start `admin NAME` in a session of its own, to be killed."""
+        self.seen_well = False
         return subprocess.Popen(
             self.admin_command(name, *arguments),
             cwd=self.directory,

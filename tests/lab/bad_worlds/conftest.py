@@ -1,4 +1,4 @@
-"""A fresh lab for each module of this folder, one at a time: with an outer host, or with nodes that exist."""
+"""A fresh lab for each module of this folder: with an outer host, or with nodes that exist."""
 
 from __future__ import annotations
 
