@@ -19,7 +19,8 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from admin import bundle, certificates, pins, ssh
-from admin.errors import GUEST_LOCKED, AdminError
+from admin.errors import AdminError
+from onnode.qm import LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ class ApiError(AdminError):
 
 
 def _refusal(status: int, message: str) -> str:
-    if GUEST_LOCKED.search(message):
+    if LOCKED.search(message):
         return "guest-locked"
     return "api-forbidden" if status == FORBIDDEN else "api-refused"
 
@@ -172,7 +173,7 @@ class Api:
                 )
             time.sleep(POLL_S)
         end = status["exitstatus"]
-        if GUEST_LOCKED.search(end):
+        if LOCKED.search(end):
             raise AdminError(
                 "guest-locked",
                 f"a task on {node} was refused",

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import re
-
 from onnode.errors import CODES as ON_NODE_CODES
 from onnode.errors import Code, StepError
 
-GUEST_LOCKED = re.compile(r"(?:VM|CT) is locked \(")  # as Proxmox VE refuses it: "VM is locked (migrate)"
 CODES: dict[str, Code] = {
     # -- SSH
     "host-unreachable": Code(
@@ -164,11 +161,6 @@ CODES: dict[str, Code] = {
     "guest-moved": Code(
         "A guest is no more on the node that had it a moment ago.",
         "run the same command again; it waits until guests stay where they are",
-    ),
-    "guest-locked": Code(
-        "A guest is locked by a task, so nothing can change it; a task that was cut off leaves its lock behind.",
-        "wait until the task in brackets has ended; if none runs (Tasks in the web interface): `qm unlock VMID`, of a container "
-        "`pct unlock VMID`, on its node, then run the same command again",
     ),
     "ha-not-ready": Code(
         "The HA manager is not ready to take guests.",

@@ -11,8 +11,9 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from admin.errors import CODES, GUEST_LOCKED
+from admin.errors import CODES
 from onnode.errors import CODES as ON_NODE_CODES
+from onnode.qm import LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +54,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("iso-missing", r"download.*(?:404|not found|failed)|(?:404|not found).*\.iso"),
         ("guest-node-down", r"HTTP 595"),
         ("guest-moved", r"Configuration file '\S*/(?:qemu-server|lxc)/\d+\.conf' does not exist"),
-        ("guest-locked", GUEST_LOCKED.pattern),
+        ("guest-locked", LOCKED.pattern),
         ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$"),
         ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
         ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),

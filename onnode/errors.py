@@ -145,6 +145,11 @@ CODES: dict[str, Code] = {
         "The VM stopped while its node was being installed.",
         "look at the VM's task log on the outer host, then run the same command again",
     ),
+    "guest-locked": Code(
+        "A guest is locked by a task, so nothing can change it; a task that was cut off leaves its lock behind.",
+        "wait until the task in brackets has ended; if none runs (Tasks in the web interface): `qm unlock VMID`, of a container "
+        "`pct unlock VMID`, on its node, then run the same command again",
+    ),
     "address-in-use": Code(
         "Another machine answers at the node's address.",
         "choose another address in the configuration, or take that machine away",

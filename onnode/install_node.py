@@ -16,7 +16,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode import membership, ours, pve, toml, verify_host
+from onnode import membership, ours, pve, qm, toml, verify_host
 from onnode.desired import InstallNode
 from onnode.errors import StepError
 from onnode.machine import tail
@@ -210,21 +210,19 @@ def address_in_use(observed: Observed, desired: InstallNode) -> StepError:
 
 def act(machine: Machine, desired: InstallNode, action: Action) -> None:
     """Build the CD, boot from it, wait, or tidy up."""
-    vmid = str(desired.vmid)
+    vmid = desired.vmid
     if action.do == "validate":
         _validate(machine, desired)
     elif action.do == "build":
         _build(machine, desired)
     elif action.do == "boot-from-cd":
-        machine.check(
-            ["qm", "set", vmid, "--ide2", f"{volume(machine, desired)},media=cdrom", "--boot", DISK_THEN_CD],
-            timeout_s=VM_S,
-        )
-        machine.check(["qm", "stop", vmid], timeout_s=VM_S)
-        machine.check(["qm", "start", vmid], timeout_s=VM_S)
+        drive = ["--ide2", f"{volume(machine, desired)},media=cdrom", "--boot", DISK_THEN_CD]
+        qm.change(machine, "set", vmid, *drive, timeout_s=VM_S)
+        qm.change(machine, "stop", vmid, timeout_s=VM_S)
+        qm.change(machine, "start", vmid, timeout_s=VM_S)
         _remember(machine, desired, booted=True)
     elif action.do == "start":
-        machine.check(["qm", "start", vmid], timeout_s=VM_S)
+        qm.change(machine, "start", vmid, timeout_s=VM_S)
     elif action.do == "wait":
         wait(machine, desired)
     elif action.do == "sweep":
@@ -335,9 +333,9 @@ def wait(machine: Machine, desired: InstallNode | VmPower) -> None:
         )
 
 
-def _eject(machine: Machine, vmid: str) -> None:
+def _eject(machine: Machine, vmid: int) -> None:
     """Take the drive out of the configuration; IDE cannot be unplugged, so it goes when the VM is next started."""
-    machine.check(["qm", "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY], timeout_s=VM_S)
+    qm.change(machine, "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY, timeout_s=VM_S)
 
 
 def _forget_image(machine: Machine, desired: InstallNode) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnode import install_node
+from onnode import install_node, qm
 from onnode.desired import VmPower
 from onnode.step import Action, Step
 
@@ -38,7 +38,7 @@ def decide(observed: Observed, desired: VmPower) -> list[Action]:
 
 def act(machine: Machine, desired: VmPower, _action: Action) -> None:
     """Start it, and wait for its node."""
-    machine.check(["qm", "start", str(desired.vmid)], timeout_s=install_node.VM_S)
+    qm.change(machine, "start", desired.vmid, timeout_s=install_node.VM_S)
     install_node.wait(machine, desired)
 
 

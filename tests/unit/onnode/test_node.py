@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from onnode import install_node, kernel, prepare_node, verify_node, vm_power
+from onnode import install_node, kernel, prepare_node, qm, verify_node, vm_power
 from onnode.desired import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
 from onnode.errors import StepError
 from onnode.machine import Result
@@ -53,6 +53,7 @@ class OuterHost:
         self.answer: dict[str, Any] = {}
         self.refusal = ""
         self.modes: list[int] = []
+        self.locked: tuple[str, str] | None = None  # what qm refuses, and how
         machine.write("/proc/sys/kernel/hostname", "virtual\n")
         machine.write(CONF, CONF_TEXT)
         machine.write("/iso/pve.iso", "installer")
@@ -80,7 +81,9 @@ class OuterHost:
         self.machine.write(ISO, "image", mode=0o644)
         return ""
 
-    def qm(self, arguments: list[str], _stdin: str) -> str | int:
+    def qm(self, arguments: list[str], _stdin: str) -> str | int | Result:
+        if self.locked and " ".join(arguments).replace(" 101", "").startswith(self.locked[0]):
+            return Result(("qm", *arguments), 255, err=self.locked[1])
         text = self.machine.read(CONF) or ""
         values = dict(line.split(": ", 1) for line in text.splitlines())
         match arguments:
@@ -124,6 +127,31 @@ def _sharing(root: Path, shared: Path) -> FakeMachine:
 
     machine.programs |= {"pvesm": lambda arguments, _stdin: f"/shared/{arguments[1].rpartition('/')[2]}\n", "sh": build}
     return machine
+
+
+class Locks(NamedTuple):
+    """A lock, the tasks of the host, and what is to be said."""
+
+    lock: str
+    tasks: str | None
+    seen: str
+    fix: str
+
+
+ENDED = "UPID:virtual:00001092:00000309:65000000:qmigrate:101:root@pam: 1 65000010 OK\n"
+ANOTHER = "UPID:virtual:00001092:00000309:65000000:qmstart:102:root@pam: 0\n"
+AGAIN = "UPID:virtual:00001092:00000308:65000000:qmigrate:101:root@pam: 0\n"  # a number that another process has now
+WORKS = ENDED.replace(" 1 65000010 OK", " 0")
+BACKUP = "UPID:virtual:00001092:00000309:65000000:vzdump::root@pam: 0\n"
+LOCKS = [
+    Locks("migrate", ENDED + ANOTHER + AGAIN, "no task on virtual works at it", "on virtual: qm unlock 101; then"),
+    Locks("backup", "", "no task on virtual works at it", "on virtual: qm unlock 101; then"),
+    Locks("migrate", WORKS, f"task {WORKS.split(maxsplit=1)[0]} runs", "wait until that task has ended, then"),
+    Locks("backup", BACKUP, f"task {BACKUP.split(maxsplit=1)[0]} runs", "wait until that task has ended, then"),
+    Locks("rollback", "", "may be half done", "see how its last task ended"),
+    Locks("suspended", "", "suspended to a disk", "on virtual: qm start 101"),
+    Locks("migrate", None, "which tasks run is not known", "wait until the task in brackets has ended; if none runs"),
+]
 
 
 class TestInstallNode:
@@ -277,6 +305,38 @@ class TestInstallNode:
         host.running = False
         twice(machine, install_node.STEP, dataclasses.replace(INSTALL, first_boot="#!/bin/sh\n# changed\n"))
         assert machine.ran("qm set") == []
+
+    @pytest.mark.parametrize("word", ["set", "stop", "start", "set --delete", "power"])
+    @pytest.mark.parametrize("case", LOCKS, ids=lambda case: f"{case.lock} {case.seen}")
+    def test_a_locked_vm_is_told_as_that_with_what_takes_the_lock_away(
+        self, machine: FakeMachine, host: OuterHost, word: str, case: Locks
+    ) -> None:
+        if word == "power":
+            run(machine, install_node.STEP, INSTALL)
+            host.running = False
+        host.locked = (word.replace("power", "start"), f"VM is locked ({case.lock})\n")
+        if case.tasks is not None:
+            machine.write(qm.TASKS, case.tasks)
+        machine.write("/proc/4242/stat", f"4242 (task UPID:virtual) {' '.join('S' * 19)} 777 1 2\n")
+        before = machine.read(CONF)
+        power = VmPower("dev", 101, "proxmox01", INSTALL.ssh_address, INSTALL.ssh_host_key, INSTALL.timeout_s)
+        with pytest.raises(StepError) as refused:
+            run(machine, *((vm_power.STEP, power) if word == "power" else (install_node.STEP, INSTALL)))
+        assert (refused.value.code, case.lock in refused.value.observed) == ("guest-locked", True)
+        assert case.seen in refused.value.observed
+        assert refused.value.fix.startswith(case.fix)
+        assert ("qm unlock" in refused.value.fix) is ("unlock" in case.fix or case.tasks is None)
+        assert not machine.ran("qm unlock")
+        assert word not in ("set", "power") or machine.read(CONF) == before
+        host.locked = None
+        run(machine, install_node.STEP, INSTALL)
+        assert host.installed, "the same command again goes on"
+
+    def test_what_else_qm_refuses_is_no_lock(self, machine: FakeMachine, host: OuterHost) -> None:
+        host.locked = ("set", "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout\n")
+        with pytest.raises(StepError) as refused:
+            run(machine, install_node.STEP, INSTALL)
+        assert refused.value.code == "command-failed"
 
     def test_forgotten_with_its_image(self, machine: FakeMachine, host: OuterHost) -> None:
         host.seconds_to_install = 1e9
