@@ -41,7 +41,7 @@ from admin import (
     withdrawal,
 )
 from admin.drift import forthcoming, record, whose
-from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, SILENT, UNDESCRIBED
+from admin.drift.kinds import ADDED, ANEW, BY_HAND, BY_REFRESH, PASSING, SILENT, UNDESCRIBED
 from admin.drift.scratch import scratch
 from admin.errors import AdminError
 from admin.failures import resource_name
@@ -193,7 +193,8 @@ def _to_be_done_again(place: Place, found: list[Drift]) -> Place:
     return place if state == place.state else replace(place, state=_recorded(place.engine, place.state, state))
 
 
-_TOLD = {SILENT: "not looked at", UNDESCRIBED: "not described", **dict.fromkeys(ADDED, "left as it is")}
+_TOLD = {SILENT: "not looked at", UNDESCRIBED: "not described", PASSING: "locked"}
+_TOLD |= dict.fromkeys(ADDED, "left as it is")
 
 
 def _tell_of_drift(found: Sequence[Drift]) -> None:

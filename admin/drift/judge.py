@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from admin.belongings import CLUSTER
 from admin.desired import Container, CreateCluster, JoinNode, Template
-from admin.drift import installations, provided
+from admin.drift import guest_locks, installations, provided
 from admin.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
 from admin.drift.model import Drift
 from admin.errors import AdminError
@@ -53,6 +53,7 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
     of_cluster = answers[speaker].files if trusted and speaker is not None else None
     found += _added(asked, _files_of(hosts, answers), of_cluster)
+    found += guest_locks.held(asked, _files_of(hosts, answers), of_cluster)
     return found
 
 

@@ -13,7 +13,7 @@ from admin.outer_vms import nested_nodes
 from admin.status import table
 from admin.status.look import CONNECT_S, look
 from admin.status.model import Wanted, WantedGuest
-from admin.status.verdict import behind_ones_back, beneath, findings, under_silence, without_taken
+from admin.status.verdict import behind_ones_back, beneath, findings, passing, under_silence, without_taken
 from components.config import topology
 from components.config.model import VmGuest
 from components.site import Site
@@ -62,9 +62,9 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
             told = True
         time.sleep(LOOK_AGAIN_S)
     if as_json:
-        out.print_json(data=table.as_json(seen, found))
+        out.print_json(data=table.as_json(seen, found, passing(unmade)))
     else:
-        table.show(out, wanted, seen, found)
+        table.show(out, wanted, seen, found, passing(unmade))
     return not found
 
 

@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 GOOD, BAD = "[green]✓[/]", "[red]✗[/]"
 
 
-def show(console: Console, wanted: Wanted, seen: Seen, found: Sequence[Finding]) -> None:
-    """Print the nodes, then what is wrong with the next command for each, then one line that sums up."""
+def show(
+    console: Console, wanted: Wanted, seen: Seen, found: Sequence[Finding], passing: Sequence[Finding] = ()
+) -> None:
+    """Print the nodes, then what passes and what is wrong, each with what comes next, then one line that sums up."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("node", "version", "votes", "links", "/etc/pve", "API", "HA agent", "storage", "runs"):
         table.add_column(column, no_wrap=True)
     for member in wanted.members:
         table.add_row(*_row(wanted, member, seen))
     console.print(table)
+    for note in passing:
+        console.print(f"  {note.where}: {note.what}\n    {note.next}", markup=False, soft_wrap=True)
     for finding in found:
         console.print(f"✗ {finding.where}: {finding.what}\n    next: {finding.next}", markup=False, soft_wrap=True)
     nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
@@ -81,11 +85,12 @@ def _sum(wanted: Wanted, nodes: dict[str, NodeSeen], found: Sequence[Finding]) -
     )
 
 
-def as_json(seen: Seen, found: Sequence[Finding]) -> dict[str, Any]:
+def as_json(seen: Seen, found: Sequence[Finding], passing: Sequence[Finding] = ()) -> dict[str, Any]:
     """All of it, for programs."""
     return {
         "as_described": not found,
         "findings": [dataclasses.asdict(finding) for finding in found],
+        "passing": [dataclasses.asdict(finding) for finding in passing],
         "nodes": {
             name: {"error": look.code, "observed": look.observed}
             if isinstance(look, StepError)

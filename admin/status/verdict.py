@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from admin import formation
-from admin.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, UNDESCRIBED
+from admin.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, PASSING, UNDESCRIBED
 from admin.drift.kinds import SILENT as NOT_TOLD
 from admin.status.ha import ha_findings
 from admin.status.links import broken_links
@@ -55,8 +55,13 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
             one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, NOT_TOLD, UNDESCRIBED) else UP)
         )
         for one in drifted
-        if one.kind not in ADDED and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
+        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
     ]
+
+
+def passing(drifted: Iterable[Drift]) -> list[Finding]:
+    """What is worth a line, and goes by itself: nothing is amiss for that alone."""
+    return [Finding(one.where, one.what, one.next) for one in drifted if one.kind == PASSING]
 
 
 def under_silence(seen: Seen, hosts: Mapping[str, str]) -> list[str]:

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from admin.desired import Machine
-from admin.drift import images, intact_images, judge, look, plan, provided, record, shipped
+from admin.drift import guest_locks, images, intact_images, judge, look, plan, provided, record, shipped
 from admin.drift.comparing import Difference
 from admin.drift.kinds import (
     ADDED_CARD,
     ADDED_DISK,
     ADDED_LIMIT,
     ANEW,
+    LOCKED,
     MEMBERSHIP,
     PACKAGE,
+    PASSING,
     PORTS,
     PROVIDED,
     REFUSED,
@@ -34,7 +36,7 @@ from admin.drift.look import Answer
 from admin.drift.model import Drift
 from admin.ssh import Completed
 from admin.status.model import Finding
-from admin.status.verdict import behind_ones_back
+from admin.status.verdict import behind_ones_back, passing
 from components.recorded import ADMIN, ON_NODE
 from onnode.desired import document
 from tests.unit.admin.test_guests import CONTAINER, TEMPLATE
@@ -598,3 +600,59 @@ def test_status_sends_nobody_to_up_for_what_up_cannot_do() -> None:
         Finding("proxmox01", "another name", "rename it"),
         Finding("virtual", "bridge-ports eth4", "write it"),
     ]
+
+
+def with_lock(lock: str, *paths: str) -> dict[str, str]:
+    return {path: f"lock: {lock}\n{text}" if path in paths else text for path, text in FILES.items()}
+
+
+def locks(cluster: dict[str, str] | None, host: dict[str, str] | None) -> list[Drift]:
+    asked = planned()
+    asked.provided.extend([provided_resource("guest"), provided_resource(provided.VM)])
+    return list(guest_locks.held(asked, {"virtual": host}, cluster))
+
+
+def test_a_guests_lock_that_goes_with_its_task_is_told_and_is_no_finding() -> None:
+    """Of a guest in the cluster, of a node's VM on its host, of a container."""
+    files = {
+        **with_lock("backup", GUEST_FILE, VM_FILE),
+        "/etc/pve/nodes/a/lxc/300.conf": "hostname: ct01\nlock: disk\n",
+    }
+    found = locks(files, files)
+    assert [(one.name, one.where, one.kind) for one in found] == [
+        ("guest", "cluster", PASSING),
+        (provided.VM, "virtual", PASSING),
+        ("ct01-container", "cluster", PASSING),
+    ]
+    assert found[0].what == (
+        "VM 200 (vm01) on a is locked (backup): a backup of it is made, or that was cut off; "
+        "nothing changes it until the lock is gone"
+    )
+    assert found[0].next == "wait until the task has ended; if none runs on a: qm unlock 200"
+    assert "if none runs on a: pct unlock 300" in found[2].next
+    (half,) = locks(with_lock("rollback", GUEST_FILE), None)
+    assert "whether 200 is whole, before qm unlock 200" in half.next
+    assert behind_ones_back("dev", found, []) == []
+    assert [one.what for one in passing(found)] == [one.what for one in found]
+    assert record.marked(STATE, found) == STATE
+
+
+@pytest.mark.parametrize(
+    ("lock", "what", "step"),
+    [
+        ("suspended", "suspended to a disk", "qm start 101 on virtual"),
+        ("odd", "nothing can change it", "see what holds it, on virtual: qm config 101"),
+    ],
+)
+def test_a_lock_that_no_task_takes_away_is_a_finding(lock: str, what: str, step: str) -> None:
+    (found,) = locks(None, with_lock(lock, VM_FILE))
+    assert found.kind == LOCKED
+    (finding,) = behind_ones_back("dev", [found], [])
+    assert (what in finding.what, finding.next) == (True, step)
+    assert passing([found]) == []
+
+
+def test_without_a_lock_nothing_is_told_and_locks_of_snapshots_are_none() -> None:
+    assert locks(FILES, FILES) == locks(None, None) == []
+    within = {VM_FILE: f"{NODE_VM}\n[before]\nlock: backup\n"}
+    assert locks(within, within) == []

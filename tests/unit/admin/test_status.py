@@ -296,3 +296,15 @@ def test_json_holds_what_was_seen_and_what_was_found() -> None:
     assert document["nodes"]["proxmox03"]["error"] == "host-unreachable"
     assert document["nodes"]["proxmox01"]["health"]["quorum"]["expected"] == 3
     assert Finding(**document["findings"][0]).where == "proxmox03"
+
+
+def test_what_passes_is_shown_and_told_to_programs_and_all_is_as_described() -> None:
+    note = Finding("cluster", "VM 200 (vm01) on proxmox01 is locked (backup): a backup of it is made", "wait")
+    console = Console(record=True, width=200, force_terminal=False)
+    table.show(console, WANTED, world(), [], [note])
+    text = console.export_text()
+    assert note.what in text
+    assert "is as described" in text
+    document = table.as_json(world(), [], [note])
+    assert document["as_described"] is True
+    assert document["passing"] == [{"where": "cluster", "what": note.what, "next": "wait"}]
