@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def copy_tracked(directory: Path) -> None:
+def copy_tracked(directory: Path, python: Path = ROOT / ".venv") -> None:
     """Fill a directory; without the tests."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -24,6 +24,6 @@ def copy_tracked(directory: Path) -> None:
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    (directory / ".venv").symlink_to(ROOT / ".venv")
+    (directory / ".venv").symlink_to(python)
     (directory / ".nested-pve").mkdir()
     (directory / ".nested-pve" / "pulumi").symlink_to(ROOT / ".nested-pve" / "pulumi")

@@ -77,11 +77,12 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def toolchain_environment() -> dict[str, str]:
-    """The environment in which the project's engine and plugins are found."""
+def toolchain_environment(python: Path) -> dict[str, str]:
+    """The environment in which the project's engine and plugins are found, and the Python environment of its programs."""
     command = 'paths="$("$0" -m toolchain paths --shell)" && eval "$paths" && env -0'
     done = subprocess.run(["bash", "-c", command, sys.executable], cwd=ROOT, check=True, capture_output=True)
-    return dict(entry.split("=", 1) for entry in done.stdout.decode().split("\0") if entry)
+    found = dict(entry.split("=", 1) for entry in done.stdout.decode().split("\0") if entry)
+    return {**found, "PATH": f"{python / 'bin'}{os.pathsep}{found['PATH']}", "VIRTUAL_ENV": str(python)}
 
 
 class Workspace:
@@ -98,7 +99,6 @@ class Workspace:
         (directory / "Pulumi.yaml").write_text(PROJECT.format(state=state))
         self.environment = {
             **environment,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_DEBUG_COMMANDS": "true",  # adds --event-log
             "PULUMI_SKIP_UPDATE_CHECK": "true",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakepve.certs import make_cert
 
+from tests.support import engines_python
 from tests.support.pve import PASSWORD, StatefulPve, serving
 from tests.support.sshd import Sshd, running_sshd
 from tests.support.workspace import Workspace, toolchain_environment
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def toolchain() -> dict[str, str]:
-    return toolchain_environment()
+def toolchain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return toolchain_environment(engines_python.made(tmp_path_factory.mktemp("python")))
 
 
 @pytest.fixture

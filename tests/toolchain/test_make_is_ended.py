@@ -26,10 +26,10 @@ PROGRAM = b"pulumi-language-python-exec"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Path]:
+def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Iterator[Path]:
     directory = tmp_path / "project"
     directory.mkdir()
-    copy_tracked(directory)
+    copy_tracked(directory, Path(toolchain["VIRTUAL_ENV"]))
     (directory / "Pulumi.home.yaml").write_text((ROOT / "Pulumi.dev.yaml").read_text())
     (directory / "credentials.json").touch(mode=0o600)
     (directory / "credentials.json").write_text(json.dumps(credentials()))

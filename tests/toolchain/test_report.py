@@ -121,7 +121,7 @@ class Checkout:
 
 
 def committed(directory: Path, toolchain: Mapping[str, str]) -> Checkout:
-    copy_tracked(directory)
+    copy_tracked(directory, Path(toolchain["VIRTUAL_ENV"]))
     # As on a runner for a fork: nothing that opens a state or a host.
     hidden = (
         "PULUMI_CONFIG_PASSPHRASE",

@@ -53,7 +53,7 @@ class Project:
                 shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, directory / name)
-        (directory / ".venv").symlink_to(ROOT / ".venv")
+        (directory / ".venv").symlink_to(environment["VIRTUAL_ENV"])
         # A step that ran in spite of all would look for the lab's addresses on this machine's own network.
         (directory / "admin" / "__main__.py").write_text("raise SystemExit('error[test]: no step may run here')\n")
         path = directory / "credentials.json"
