@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,6 @@ from pvelab.machine import node_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pvelab.api.context import Handler
     from pvelab.tasks import Runner
 
 
@@ -29,20 +25,6 @@ class Target:
     template: str
     variables: dict[str, str]
     methods: dict[str, Any]
-
-
-@functools.cache
-def handlers() -> dict[tuple[str, str], Handler]:
-    """Every method that this node really has, by HTTP method and path template."""
-    found: dict[tuple[str, str], Handler] = {}
-    for module in pkgutil.iter_modules(routes.__path__):
-        for method, template, handler in importlib.import_module(f"{routes.__name__}.{module.name}").ROUTES:
-            if method not in schema.load().paths.get(template, {}):
-                raise KeyError(f"{method} {template} is not in Proxmox's API")
-            if (method, template) in found:
-                raise KeyError(f"{method} {template} has two handlers")
-            found[method, template] = handler
-    return found
 
 
 def find(path: str) -> Target:
@@ -102,7 +84,7 @@ def call(method: str, path: str, given: Mapping[str, Any], user: str | None, run
     """
     target = find(path)
     values = _check(method, path, target, given, user)
-    handler = handlers().get((method, target.template))
+    handler = routes.find(method, target.template)
     if handler is None:
         return _generic(method, path, target, values)
     return handler(Context(node_name(), user or "", values, runner))
