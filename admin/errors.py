@@ -240,7 +240,8 @@ CODES: dict[str, Code] = {
     ),
     "iso-checksum": Code(
         "A downloaded file does not have the configured checksum.",
-        "correct the checksum from Proxmox' own list, or the URL; never leave the checksum out for a file you do not know",
+        "correct the checksum from Proxmox' own list (in a copied stack file it is that of the lab's stand-in), or the URL; never leave "
+        "the checksum out for a file you do not know",
     ),
     "bridge-stays": Code(
         "A bridge of the stack is still on its outer host after its removal: the host's API refused it, or was not reached.",

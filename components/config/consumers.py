@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from components.config.errors import Problem
-from components.config.model import ContainerGuest, ExistingNode, NestedNode, VmGuest
+from components.config.model import ContainerGuest, ExistingNode, Installer, NestedNode, VmGuest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from ipaddress import IPv4Network
 
-    from components.config.model import Config, ContainerTemplate, Download, Installer
+    from components.config.model import Config, ContainerTemplate, Download
 
 ISO_NAME = re.compile(r"proxmox-ve_(\d+)\.(\d+)-[\w.-]+\.iso")
 OTHER_PRODUCT = re.compile(r"proxmox-(backup-server|mail-gateway|datacenter-manager)_")
@@ -24,6 +24,13 @@ PREFIX_MAX = 30
 TEMPLATE_ENDINGS = (".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2")
 IMAGE_ENDINGS = (".qcow2", ".raw", ".vmdk")
 NAME_LENGTH_MAX = 255
+# Checksums in the stack files that come with this program, each with the only address that it is meant for.
+STAND_INS = {
+    "sha256:f3fb4e8c309d385e10fa121251281c29fe2b8a82d584d8fc490e6e1d41f2d42e": "http://download.proxmox.com/iso/proxmox-ve_9.1-1.iso",
+    "sha256:20b2fb7457d447bbbc6312bdee2978ed09ee359b87782e10524195a4aaa5ec2c": (
+        "http://download.proxmox.com/images/system/debian-13-standard_13.1-2_amd64.tar.zst"
+    ),
+}
 
 
 def host_names(config: Config) -> Iterator[Problem]:
@@ -75,6 +82,23 @@ def downloads(config: Config) -> Iterator[Problem]:
         if source.checksum and not source.url:
             message = "nothing is downloaded that it could be the checksum of"
             yield Problem(f"{path}.checksum", message, "add url, or remove checksum")
+
+
+def stand_ins(config: Config) -> Iterator[Problem]:
+    """A stack file that was copied has its own address of the image, and still the checksum of the file that it came with."""
+    for path, source in _downloads(config):
+        known = STAND_INS.get(source.checksum or "")
+        if known and source.url and source.url != known:
+            name = known.rpartition("/")[2]
+            message = f"it came with the stack file, and is that of the lab's stand-in for {name}, not of {source.url}"
+            yield Problem(f"{path}.checksum", message, _published(source))
+
+
+def _published(source: Installer | Download | ContainerTemplate) -> str:
+    name = (source.url or "").rpartition("/")[2]
+    if isinstance(source, Installer):
+        return f"replace it by the SHA256 that Proxmox publishes for {name}: https://www.proxmox.com/en/downloads"
+    return f"replace it by the SHA256 that the publisher of {name} tells"
 
 
 def one_file(config: Config) -> Iterator[Problem]:
@@ -217,6 +241,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     host_names,
     installers,
     downloads,
+    stand_ins,
     one_file,
     file_names,
     bridge_ports,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from components.config import ConfigError, checks
+from components.config import ConfigError, checks, consumers
 from components.config.load import validate
-from tests.support.program import HOST_KEY, change, stack_file
+from tests.support.program import HOST_KEY, ROOT, change, stack_file
 
 OTHER_HOST = {
     **stack_file("dev")["outerHosts"][0],
@@ -95,6 +95,9 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "host_names", {"nodes.0.name": "1003"}, "nodes[0].name", "digits only, which Proxmox' installer refuses", "a letter"),
     ("dev", "host_names", {"nodes.0.name": "localhost"}, "nodes[0].name", "every machine itself", "another name"),
     ("dev", "host_names", {"managementNetwork.domain": ".".join(["a" * 60] * 5)}, "nodes[0].name", "more than 253", "shorten"),
+    ("dev", "stand_ins", {"outerHosts.0.installer.url": "https://download.proxmox.com/iso/proxmox-ve_9.2-1.iso"}, "outerHosts[0].installer.checksum", "lab's stand-in for proxmox-ve_9.1-1.iso, not of https://download.proxmox.com/iso/proxmox-ve_9.2-1.iso", "https://www.proxmox.com/en/downloads"),
+    ("twonode", "stand_ins", {"outerHosts.0.installer.url": "https://mirror.example.com/proxmox-ve_9.1-1.iso"}, "outerHosts[0].installer.checksum", "came with the stack file", "publishes for proxmox-ve_9.1-1.iso"),
+    ("dev", "stand_ins", {"guests.1.template.url": "https://mirror.example.com/debian-13-standard_13.2-1_amd64.tar.zst"}, "guests[1].template.checksum", "stand-in for debian-13-standard_13.1-2_amd64.tar.zst", "publisher of debian-13-standard_13.2-1_amd64.tar.zst"),
     ("dev", "installers", {"outerHosts.0.installer.url": "http://download.proxmox.com/iso/proxmox-ve_8.4-1.iso"}, "outerHosts[0].installer.url", "installs Proxmox VE 8, and pveMajor is 9", "an image of Proxmox VE 9"),
     ("dev", "installers", {"outerHosts.0.installer": {"path": "/srv/proxmox-ve_8.4-1.iso"}}, "outerHosts[0].installer.path", "installs Proxmox VE 8", "correct pveMajor"),
     ("dev", "installers", {"pveMajor": 8, "outerHosts.0.installer.url": "http://download.proxmox.com/iso/proxmox-ve_8.2-1.iso"}, "outerHosts[0].installer.url", "no script at the first boot", "8.3 or newer"),
@@ -197,6 +200,15 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("physical", {"nodes.0.links.0.interface": "vmbr0", "nodes.0.managementInterface": "vmbr1"}),
     ("physical", {"nodes.0.links.0.interface": "vmbr0", "nodes.0.manageNetwork": False}),
     ("dev", {}),
+    (
+        "dev",
+        {
+            "outerHosts.0.installer": {
+                "url": "https://download.proxmox.com/iso/proxmox-ve_9.2-1.iso",
+                "checksum": f"sha256:{'a' * 64}",
+            }
+        },
+    ),
     ("dev", {"outerHosts.0.isoDirectory": "/var/lib/vz/images/own"}),
     ("dev", {"outerHosts.0.isoDirectory": "/mnt/pve/nas/template/iso", "outerHosts.0.isoStorage": "nas"}),
     ("dev", {"outerHosts.0.isoStorage": "nas", "outerHosts.0.installer": {"path": "/srv/pve.iso"}}),
@@ -253,6 +265,16 @@ def test_a_mistake_is_reported_with_its_key_and_the_fix(  # noqa: PLR0913, PLR09
     assert any(
         problem.path == key and found in problem.message and fix in problem.fix for problem in raised.value.problems
     ), f"{check}: {raised.value}"
+
+
+@pytest.mark.parametrize("stack", ["dev", "twonode", "physical"])
+def test_each_checksum_of_a_stack_file_that_comes_along_is_known_with_its_address(stack: str) -> None:
+    """Else a copy with another address would download what it is not meant for, and say so only then."""
+    text = (ROOT / f"Pulumi.{stack}.yaml").read_text()
+    found = re.findall(r"url: (\S+)\n +# .*stand-in.*\n +checksum: (\S+)", text)
+    assert len(found) == text.count("checksum: sha256:")
+    assert all(consumers.STAND_INS[checksum] == url for url, checksum in found)
+    assert found or stack == "physical"
 
 
 def test_every_check_has_a_case() -> None:

@@ -477,7 +477,8 @@ def test_placement_is_a_rule_since_pve_9_and_a_group_before(dev: Recording, tmp_
 
     def eight(config: dict[str, Any]) -> None:
         config["pveMajor"] = 8
-        config["outerHosts"][0]["installer"]["url"] = "http://download.proxmox.com/iso/proxmox-ve_8.4-1.iso"
+        url = "http://download.proxmox.com/iso/proxmox-ve_8.4-1.iso"
+        config["outerHosts"][0]["installer"] = {"url": url, "checksum": f"sha256:{'8' * 64}"}
 
     old = changed(tmp_path, eight)
     assert "vm01-ha-rule" not in old.names
