@@ -75,15 +75,18 @@ class RunError(StepError):
 
 @dataclass(frozen=True)
 class Place:
-    """A stack, ready to be worked on."""
+    """A stack, ready to be worked on.
+
+    Attributes:
+        looks: what the machines showed; nobody looked at others.
+        adopting: what is there is being recorded.
+    """
 
     description: Description
     engine: engine.Engine
     state: dict[str, Any]
-    looks: Mapping[str, Sequence[Look]] = field(
-        default_factory=dict
-    )  # what the machines showed; nobody looked at others
-    adopting: bool = False  # what is there is being recorded
+    looks: Mapping[str, Sequence[Look]] = field(default_factory=dict)
+    adopting: bool = False
 
     @property
     def has_resources(self) -> bool:

@@ -140,7 +140,7 @@ def _details(report: Report) -> Iterator[str]:
     if len(lines) > DETAIL_LINES:
         lines = [*lines[:DETAIL_LINES], f"  … and {len(lines) - DETAIL_LINES} more lines: see make preview"]
     body = "\n".join(lines).replace("```", "'''")
-    yield f"<details><summary>Resources ({len(operations)})</summary>\n\n```diff\n{body}\n```\n\n</details>"
+    yield f"<details><summary>All that is recorded ({len(operations)}), groups and logins, too</summary>\n\n```diff\n{body}\n```\n\n</details>"
 
 
 def _detail(operation: Operation) -> Iterator[str]:

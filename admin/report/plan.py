@@ -27,6 +27,10 @@ COUNTED = {
     "delete": "to delete",
     "import": "to import",
 }
+RECORDED = "to record"  # what does something only when it goes
+COMMANDS = ("command:local:Command", "command:remote:Command")
+# What makes nothing: components only group, and providers only remember how to log in. Lines of `up` leave them out, too.
+MAKES_NOTHING = (OURS, "pulumi:providers:")
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,16 @@ class Plan:
 
     @property
     def counted(self) -> str:
-        """How many resources are to be made, changed, removed; empty when none is."""
-        counts = Counter(operation.op for operation in self.operations)
-        return ", ".join(f"{counts[op]} {words}" for op, words in COUNTED.items() if counts[op])
+        """How many resources are to be made, changed, removed, as the lines of `up` say; empty when none is."""
+        counts = Counter(_word(operation) for operation in self.operations)
+        return ", ".join(f"{counts[word]} {word}" for word in (*COUNTED.values(), RECORDED) if counts[word])
+
+
+def _word(operation: Operation) -> str:
+    if operation.type.startswith(MAKES_NOTHING):
+        return ""
+    at_work = operation.type not in COMMANDS or operation.op not in ("create", "update") or operation.new.get("create")
+    return COUNTED.get(operation.op, "") if at_work else RECORDED
 
 
 def read(events: Iterable[Event]) -> Plan:

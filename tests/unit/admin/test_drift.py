@@ -130,6 +130,9 @@ def test_the_host_of_a_node_that_does_not_answer_is_asked_whether_it_is_off(dev:
     ]
     assert look.power(dev, asked, "virtual", []) == []
     assert look.power(dev, asked, "other", ["proxmox01"]) == []
+    # One that is not described any more is not started: it goes, or has gone.
+    without = replace(dev, config=dev.config.model_copy(update={"nodes": dev.config.nodes[1:]}))
+    assert look.power(without, asked, "virtual", ["proxmox01", "proxmox02"]) == []
 
 
 def said(name: str, *actions: str, **refusal: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from admin.narration import summary
 from admin.report.fate import Known
 from admin.report.known import Mark
 from admin.report.levels import levels
@@ -143,6 +144,30 @@ def test_what_a_provider_works_out_beside_a_change_is_no_part_of_it() -> None:
     assert f"vm01-vm ({', '.join(addresses)})" in render(report(designed(), alone)), "nothing is left out for good"
 
 
+def test_what_is_counted_is_what_the_lines_of_up_count() -> None:
+    """Groups, logins and the design are only in the record; what does something when it goes makes nothing."""
+    command, guards = "command:local:Command", {"delete": "step delete-guard --delete"}
+    guard = step("create", command, "vm01-guard", recorded.GUEST, of="vm01", new=guards)
+    look = step("create", command, "vm01-ha-ready", recorded.GUEST, of="vm01", new={"create": "step ha-ready"})
+    events = [
+        designed(),
+        step("create", recorded.GUEST, "vm01"),
+        step("create", "pulumi:providers:proxmoxve", "cluster-api", recorded.CLUSTER, of="cluster"),
+        step("create", VM, "vm01-vm", recorded.GUEST, of="vm01"),
+        guard,
+        look,
+    ]
+    made = report(*events)
+    text = render(made)
+    assert "Resources: 2 to create, 1 to record." in text
+    assert f"All that is recorded ({len(made.plan.operations)}), groups and logins, too" in text
+    for event in events:
+        metadata = event["resourcePreEvent"]["metadata"]
+        metadata["provider"] = "" if metadata["type"].startswith("nested-pve-ha:") else "urn::provider::1"
+    ended = [{"resOutputsEvent": event["resourcePreEvent"]} for event in events]
+    assert summary([*events, *ended]).startswith("2 created, 1 recorded;")
+
+
 def test_a_storage_that_is_made_anew_is_marked() -> None:
     replaced = step(
         "create-replacement", "proxmoxve:storage/nfs:Nfs", "cluster-storage-shared", recorded.CLUSTER, of="cluster"
@@ -201,7 +226,7 @@ def test_a_replacement_is_told_once() -> None:
     ]
     text = render(report(designed(), *parts))
     assert "- **guest vm01**: make anew virtual machine vm01-vm\n" in text
-    assert "Resources (1)" in text
+    assert "All that is recorded (1), groups" in text
 
 
 def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
