@@ -1,7 +1,7 @@
 """`python -m lab …`; see `lab.cli`, which has all its commands.
 
-What every `make` calls, the way in and the look whether the lab runs, is done without the library of the command line: it
-takes longer to load than all the rest.
+What every `make` and nearly every test calls, the way in and the look whether the lab runs, is done without the library of
+the command line: it takes longer to load than all the rest.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import sys
 
 from tools import attended
 
-USUAL_WAY_IN = ("run", "--caller")
-
 
 def main(arguments: list[str]) -> int:
     """Run the command line; its exit code."""
     attended.interrupt_once()
-    way_in, caller, end = arguments[:2], arguments[2:3], arguments[3:4]
-    if (*way_in, *end) == (*USUAL_WAY_IN, "--") and caller[0].isdecimal():
-        return _run(int(caller[0]), arguments[4:])
+    match arguments:
+        case ["run", "--", _, *_]:
+            return _run(0, arguments[2:])
+        case ["run", "--caller", caller, "--", _, *_] if caller.isdecimal():
+            return _run(int(caller), arguments[4:])
     if arguments == ["up"] and _is_up():
         sys.stdout.write("  lab is already up\n")
         return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import (
     authority,
+    bytecode,
     container_template,
     credentials,
     download_server,
@@ -66,7 +67,7 @@ class World:
         await self._step("unpacking the root image", self._unpack(image))
         workshop.mount(self.settings)
         credentials.make(self.settings, self.shape, self.options.owner)
-        (self.settings.state / "world").mkdir(exist_ok=True)
+        self._make_common_directory()
         await self._step("packages and repository", self._make_repository())
         await self._step("network", network.make_bridges(self.shape.bridges))
         await self._start_dns()
@@ -84,6 +85,11 @@ class World:
     async def _unpack(self, image: Path) -> None:
         self.settings.image.mkdir()
         await run_async("tar", "-C", str(self.settings.image), "--exclude=./dev/*", "-xf", str(image))
+
+    def _make_common_directory(self) -> None:
+        """What all machines see below /run/pve-lab/world."""
+        (self.settings.state / "world").mkdir()
+        bytecode.link(self.settings)
 
     async def _make_repository(self) -> None:
         authority.make(self.settings, REPOSITORY_NAMES)
@@ -262,7 +268,7 @@ class World:
         state, memory = self.settings.state, self.settings.memory
         for directory in (state / "machines", memory / "machines", memory / "disks", state / "world"):
             shutil.rmtree(directory, ignore_errors=True)
-        (self.settings.state / "world").mkdir()
+        self._make_common_directory()
         await self._start_machines()
         return {}
 

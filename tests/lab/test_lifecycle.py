@@ -177,6 +177,15 @@ def test_nothing_reaches_another_network(lab: Lab) -> None:
     assert lab.run("getent", "hosts", "www.example.org").returncode != 0
 
 
+def test_machines_take_the_byte_code_of_debians_modules_from_the_image(lab: Lab) -> None:
+    place = "/run/pve-lab/world/pycache/usr"
+    counted = f"find {place}/share/pve-lab -type f | wc -l; find {place}/lib -type l | wc -l; find {place}/lib -type f"
+    compiled, taken, *anew = lab.sh("192.168.0.180", f"pvesh get /version >&2; {counted}").split()
+    assert int(compiled) > 0  # the control: this is where Python looks and writes
+    assert int(taken) > 0
+    assert anew == []
+
+
 def test_environment_and_directory_reach_the_command(lab: Lab) -> None:
     done = lab.run("sh", "-c", "pwd; echo $NESTED_PVE_CREDENTIALS")
     directory, credentials = done.stdout.split()

@@ -1,0 +1,44 @@
+"""The way into the lab, which nearly every command of a test takes, loads no command line's library."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[3]
+LOADED = """
+import sys
+from lab.__main__ import main
+code = main(sys.argv[1:])
+print("loaded" if "typer" in sys.modules else "not loaded")
+sys.exit(code)
+"""
+
+
+def called(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LOADED, *words],
+        env={**os.environ, "NESTED_PVE_LAB_STATE": str(state), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [("run", "--", "true"), ("run", "--caller", "1", "--", "true", "--")])
+def test_a_command_in_the_lab_is_run_without_the_command_line(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = called(tmp_path / "no-lab", *words)
+    assert done.stdout == "not loaded\n"
+    assert done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up\n"
+    assert done.returncode == 1
+
+
+def test_every_other_command_is_the_command_lines(tmp_path: Path) -> None:
+    done = called(tmp_path / "no-lab", "status")
+    assert done.stdout == "loaded\n"
+    assert done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up\n"
+    assert done.returncode == 1
