@@ -62,6 +62,13 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )
 _RECOGNIZED = {code for code, _ in PATTERNS}
+IMAGE = "proxmoxve:download/file:File"
+DOWNLOADING = re.compile(r"download|mismatch|checksum", re.IGNORECASE)
+# Proxmox VE downloads over no file that is there, so the provider removes that before it has the new one.
+NO_IMAGE = (
+    "no image of that name; an earlier one is removed before the download. What is installed runs without it, and the "
+    "next run downloads it"
+)
 # Said beside every failure, and no cause of any.
 NOISE = re.compile(
     r"^(?:update|preview|destroy|refresh) failed:?$|^program exited|unhandled error occurred: program exited",
@@ -126,11 +133,13 @@ def _named(urn: str, text: str, log: str) -> list[Failure]:
     code = next((code for code, pattern in PATTERNS if pattern.search(text)), "engine-failed")
     known = CODES.get(code) or ON_NODE_CODES[code]
     title = f"error[{code}]: {known.meaning}" + (f" ({resource})" if resource else "")
-    return [
-        Failure(
-            code, resource, f"{title}\n  observed:\n{_indented(text, 4)}\n  next: {known.next}\n  full output: {log}"
-        )
-    ]
+    left = f"\n  left: {NO_IMAGE}" if _is_download(urn, text) else ""
+    observed = f"{title}\n  observed:\n{_indented(text, 4)}{left}"
+    return [Failure(code, resource, f"{observed}\n  next: {known.next}\n  full output: {log}")]
+
+
+def _is_download(urn: str, text: str) -> bool:
+    return urn.rpartition("::")[0].endswith(IMAGE) and bool(DOWNLOADING.search(text))
 
 
 def _indented(text: str, by: int = 2) -> str:

@@ -192,7 +192,11 @@ def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expec
 
 
 def download(api: Api, node: str, image: Image, content: str) -> str:
-    """Let a node download a file to a storage, unless it is there; the volume's id."""
+    """Let a node download a file to a storage, unless it is there; the volume's id.
+
+    Raises:
+        AdminError: iso-checksum, task-failed, task-timeout, and those of the API.
+    """
     volume = f"{image.storage}:{content}/{image.file_name}"
     storage = f"/nodes/{node}/storage/{image.storage}"
     if any(entry["volid"] == volume for entry in api.get(f"{storage}/content", content=content)):
@@ -202,8 +206,27 @@ def download(api: Api, node: str, image: Image, content: str) -> str:
     if image.checksum is not None:
         algorithm, _, digest = image.checksum.partition(":")
         options |= {"checksum-algorithm": algorithm, "checksum": digest}
-    api.wait(api.post(f"{storage}/download-url", **options), DOWNLOAD_S)
+    task = api.post(f"{storage}/download-url", **options)
+    try:
+        api.wait(task, DOWNLOAD_S)
+    except AdminError as error:
+        if error.code != "task-failed":
+            raise
+        raise _not_downloaded(node, volume, image, error.observed) from None
     return volume
+
+
+def _not_downloaded(node: str, volume: str, image: Image, end: str) -> AdminError:
+    """Proxmox VE downloads beside the name and gives it at the end: nothing is left, nor what a stale one was removed for."""
+    what = f"{volume} was not downloaded to {node}"
+    left = f"no {volume} is there now; one of another checksum is removed first, since Proxmox VE downloads over none"
+    observed, again = f"{end}; {left}", "then run the same command again: it downloads the file"
+    if "mismatch" in end:
+        expected = f"{image.url} with {image.checksum}"
+        fix = f"correct checksum or url in the stack file, {again}"
+        return AdminError("iso-checksum", what, observed=observed, expected=expected, fix=fix)
+    fix = f"see to it that {node} can load {image.url}, {again}"
+    return AdminError("task-failed", what, observed=observed, expected="OK", fix=fix)
 
 
 def forget_download(api: Api, preferred: str, image: Image, content: str) -> None:

@@ -116,6 +116,25 @@ def test_what_the_engine_and_its_plugins_say_is_recognized(said: str, code: str)
     assert "up.log" in failure.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        (failures.IMAGE, "failed waiting for url download: checksum mismatch: got 'aa' != expect 'bb'", True),
+        (f"nested-pve-ha:index:HostPrep${failures.IMAGE}", "Error downloading file from url: 404 Not Found", True),
+        (failures.IMAGE, "could not delete the file: permission denied", False),
+        ("command:local:Command", "checksum mismatch: got 'aa' != expect 'bb'", False),
+    ],
+)
+def test_a_download_that_fails_says_what_is_left_and_what_the_next_run_does(
+    kind: str, text: str, *, told: bool
+) -> None:
+    """The earlier image was gone by then, and nothing said so."""
+    (failure,) = explain((f"urn:pulumi:dev::p::{kind}::virtual-installer", text))
+    assert ("left: no image of that name" in failure.text) is told
+    assert ("the next run downloads it" in failure.text) is told
+    assert failure.text.index("next: ") < failure.text.index("full output: ")
+
+
 def test_a_run_that_never_began_is_explained_by_its_output() -> None:
     (failure,) = explain(output="error: the stack is currently locked by 1 lock(s). Either wait …")
     assert failure.code == "stack-locked"

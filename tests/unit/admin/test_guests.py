@@ -499,6 +499,54 @@ def test_a_download_that_is_there_is_used_only_if_it_is_what_is_described(
     assert ("downloaded anew" in capsys.readouterr().err) is not kept
 
 
+class Downloading(Storage):
+    """A storage whose downloads end so."""
+
+    def __init__(self, end: str) -> None:
+        super().__init__()
+        self.end = end
+
+    def post(self, path: str, **_options: object) -> str:
+        assert path.endswith("/download-url")
+        return "UPID"
+
+    def wait(self, upid: str, timeout_s: float) -> None:
+        super().wait(upid, timeout_s)
+        if self.end != "OK":
+            raise AdminError("task-failed", "a task failed", observed=f"{self.end} (UPID)")
+        self.volumes.add("shared:vztmpl/stack-dev-ct.tar.zst")
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "step"),
+    [
+        ("checksum mismatch: got 'bb22' != expect 'aa11'", "iso-checksum", "correct checksum or url in the stack file"),
+        (
+            "download failed: 404 Not Found",
+            "task-failed",
+            "see to it that proxmox03 can load http://download.example/ct",
+        ),
+    ],
+)
+def test_a_download_that_fails_says_that_the_stale_file_is_gone_and_what_the_next_run_does(
+    end: str, code: str, step: str
+) -> None:
+    image = Image("http://download.example/ct.tar.zst", "stack-dev-ct.tar.zst", "sha256:aa11", "shared")
+    storage: Any = Downloading(end)
+    with pytest.raises(AdminError) as failed:
+        guests.download(storage, "proxmox03", image, "vztmpl")
+    assert failed.value.code == code
+    assert end in failed.value.observed
+    assert (
+        "no shared:vztmpl/stack-dev-ct.tar.zst is there now; one of another checksum is removed"
+        in failed.value.observed
+    )
+    assert failed.value.fix.startswith(step)
+    assert "then run the same command again: it downloads the file" in failed.value.fix
+    storage.end = "OK"
+    assert guests.download(storage, "proxmox03", image, "vztmpl") == "shared:vztmpl/stack-dev-ct.tar.zst"
+
+
 def test_where_there_is_no_download_nobody_is_asked() -> None:
     image = Image("http://download.example/ct.tar.zst", "stack-dev-ct.tar.zst", "sha256:aa11", "shared")
     storage: Any = Storage("shared:vztmpl/ct.tar.zst")
