@@ -18,7 +18,7 @@ from lab.machine import Boot, Machine
 from lab.shape import Nic
 
 if TYPE_CHECKING:
-    from lab.messages import Message
+    from lab.asking import Message
     from lab.vm_config import Card, Drive, VmConfig
     from lab.world import World
 

@@ -12,18 +12,6 @@ from lab.shape import ADMIN_ADDRESS, DOMAIN, ROUTER_ADDRESS
 if TYPE_CHECKING:
     from lab.settings import Settings
 
-UNSHARE = (
-    "unshare",
-    "--net",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-    "--propagation",
-    "private",
-)
-
 MEMORY_LIMIT = "size=75%"  # of the machine's; only what is used is taken
 
 SSH_CONFIG = """\

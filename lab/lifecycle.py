@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, host, image, isolation, messages
+from lab import asking, cgroups, host, image
 from lab.errors import LabError
 from lab.options import Options, write_record
 from lab.settings import NODE_FILES, PROJECT, Invoker
@@ -24,9 +24,20 @@ from tools import attended
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lab.messages import Message
+    from lab.asking import Message
     from lab.settings import Settings
 
+NAMESPACES = (
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+)
 UP_TIMEOUT_S = 180.0
 DEATH_WAIT_S = 10.0
 BUSY_S = 300.0  # more than a start takes
@@ -77,7 +88,7 @@ def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message
         LabError: lab-not-running, or what the lab refused.
     """
     try:
-        return messages.request(settings.control_socket, message, timeout_s)
+        return asking.request(settings.control_socket, message, timeout_s)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise not_running() from error
     except OSError as error:
@@ -173,7 +184,7 @@ def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str]
         "NESTED_PVE_LAB_STATE": str(settings.state),
         "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
     }
-    command = [*isolation.UNSHARE, sys.executable, "-m", "lab.daemon", str(tar), json.dumps(asdict(options))]
+    command = [*NAMESPACES, sys.executable, "-m", "lab.daemon", str(tar), json.dumps(asdict(options))]
     root = cgroups.mounted_root()
     if root is not None:  # out of the session that starts the lab, which may end before it
         command = cgroups.entering(cgroups.create(settings.identity, "lab", root), *command)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from lab.asking import Message
     from lab.hardware import Hardware
     from lab.settings import Settings
     from lab.shape import Kind, Nic
@@ -193,7 +194,7 @@ class Machine:
         await self.power_off()
         await self.power_on()
 
-    async def answer(self, message: messages.Message) -> messages.Message:
+    async def answer(self, message: Message) -> Message:
         """What any machine may ask: to be reset at once, as its watchdog does."""
         if message["op"] != "machine.reset":
             raise LabError("not-allowed", f"{self.label} is no outer host")

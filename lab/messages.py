@@ -1,20 +1,19 @@
-"""One JSON object per line over a Unix socket: how the CLI and the outer hosts talk to the lab daemon."""
+"""Answering the CLI and the outer hosts in the lab daemon: one JSON object per line over a Unix socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lab.asking import Message
 from lab.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Message = dict[str, Any]
 Handler = Callable[[Message], Awaitable[Message]]
 
 log = logging.getLogger(__name__)
@@ -46,27 +45,3 @@ async def serve(path: Path, handle: Handler) -> asyncio.Server:
 
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - one call at start, on a local disk
     return await asyncio.start_unix_server(connected, path, limit=LINE_LIMIT)
-
-
-def request(path: Path, message: Message, timeout_s: float = 120) -> Message:
-    """Ask once and return the answer.
-
-    Raises:
-        OSError: nobody listens at `path`.
-        LabError: the daemon refused.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout_s)
-        connection.connect(str(path))
-        connection.sendall(json.dumps(message).encode() + b"\n")
-        line = connection.makefile("rb").readline()
-    if not line:
-        raise LabError(
-            "lab-broken",
-            "the lab daemon closed the connection",
-            next_step="make in-lab DO=down, then make up",
-        )
-    answer: Message = json.loads(line)
-    if not answer["ok"]:
-        raise LabError(answer.get("code", "lab-refused"), answer["error"])
-    return answer

@@ -34,7 +34,7 @@ from lab.shape import DOMAIN, PREFIX, REPOSITORY_ADDRESS, REPOSITORY_NAMES, ROUT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lab.messages import Message
+    from lab.asking import Message
     from lab.options import Options
     from lab.settings import Settings
     from lab.shape import MachineSpec
