@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import suppress
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.checkout import copy_tracked
 from tests.support.processes import eventually
 from tests.support.program import ROOT, credentials
 
@@ -26,10 +26,9 @@ PROGRAM = b"pulumi-language-python-exec"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Iterator[Path]:
+def checkout(tmp_path: Path, tracked: Path) -> Iterator[Path]:
     directory = tmp_path / "project"
-    directory.mkdir()
-    copy_tracked(directory, Path(toolchain["VIRTUAL_ENV"]))
+    shutil.copytree(tracked, directory, symlinks=True)
     (directory / "Pulumi.home.yaml").write_text((ROOT / "Pulumi.dev.yaml").read_text())
     (directory / "credentials.json").touch(mode=0o600)
     (directory / "credentials.json").write_text(json.dumps(credentials()))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from admin import adoption
-from tests.support.program import ROOT
 from tests.support.workspace import read_events
 from tests.toolchain.test_stacks import RUN_LIMIT, Project
 
@@ -36,11 +35,11 @@ exit $code
 
 
 @pytest.fixture
-def project(tmp_path: Path, toolchain: dict[str, str]) -> Project:
-    made = Project(tmp_path / "project", toolchain)
-    shutil.copy(ROOT / "admin/__main__.py", made.directory / "admin/__main__.py")
+def project(tmp_path: Path, toolchain: dict[str, str], tracked: Path) -> Project:
+    made = Project(tmp_path / "project", toolchain, tracked)
+    shutil.copy(tracked / "admin/__main__.py", made.directory / "admin/__main__.py")
     for part in ("toolchain", "tools"):
-        shutil.copytree(ROOT / part, made.directory / part)
+        shutil.copytree(tracked / part, made.directory / part)
     made.take("dev")
     return made
 

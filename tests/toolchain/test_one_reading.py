@@ -29,8 +29,8 @@ def _values(settings: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, toolchain: dict[str, str]) -> Project:
-    made = Project(tmp_path / "project", toolchain)
+def project(tmp_path: Path, toolchain: dict[str, str], tracked: Path) -> Project:
+    made = Project(tmp_path / "project", toolchain, tracked)
     assert made.pulumi("stack", "init", "dev", "--no-select").returncode == 0
     return made
 
@@ -84,14 +84,14 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_report_and_preview_say_the_same_of_a_file(
-    name: str, project: Project, tmp_path: Path, toolchain: dict[str, str]
+    name: str, project: Project, tmp_path: Path, toolchain: dict[str, str], tracked: Path
 ) -> None:
     first, second, refused = FILES[name]
     text = (ROOT / "Pulumi.dev.yaml").read_text().replace(*first, 1).replace(*second, 1)
     assert text != (ROOT / "Pulumi.dev.yaml").read_text()
     (project.directory / "Pulumi.dev.yaml").write_text(text)
     preview = project.preview("dev")
-    checkout = committed(tmp_path / "checkout", toolchain)
+    checkout = committed(tmp_path / "checkout", toolchain, tracked)
     (checkout.directory / "Pulumi.dev.yaml").write_text(text)
     code, report, said = checkout.report("dev", "--base", "HEAD")
     assert (preview.code != 0) is (code != 0) is bool(refused), (preview.output, report, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ import yaml
 from pulumi_policy import EnforcementLevel
 
 from policy.pve_policies import RULES
-from tests.support.checkout import copy_tracked
 from tests.support.fourth_node import NODE4, ROOM
 from tests.support.golden import compare
 from tests.support.program import ROOT, change
@@ -120,8 +120,8 @@ class Checkout:
         return done.returncode, output.read_text() if output.exists() else "", done.stdout + done.stderr
 
 
-def committed(directory: Path, toolchain: Mapping[str, str]) -> Checkout:
-    copy_tracked(directory, Path(toolchain["VIRTUAL_ENV"]))
+def committed(directory: Path, toolchain: Mapping[str, str], tracked: Path) -> Checkout:
+    shutil.copytree(tracked, directory, symlinks=True)
     # As on a runner for a fork: nothing that opens a state or a host.
     hidden = (
         "PULUMI_CONFIG_PASSPHRASE",
@@ -137,20 +137,20 @@ def committed(directory: Path, toolchain: Mapping[str, str]) -> Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, toolchain: dict[str, str]) -> Checkout:
-    return committed(tmp_path / "checkout", toolchain)
+def checkout(tmp_path: Path, toolchain: dict[str, str], tracked: Path) -> Checkout:
+    return committed(tmp_path / "checkout", toolchain, tracked)
 
 
 @pytest.fixture(scope="session")
 def reported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, toolchain: dict[str, str]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, toolchain: dict[str, str], tracked: Path
 ) -> dict[str, Told]:
     """The reports of all cases that are asked for; side by side, since each is mostly one process after another."""
     base = tmp_path_factory.mktemp("reported")  # before the threads: pytest's own is not made for them
 
     def report(case: str) -> Told:
         stack, changed, _ = CASES[case]
-        checkout = committed(base / case / "checkout", toolchain)
+        checkout = committed(base / case / "checkout", toolchain, tracked)
         checkout.write(stack, change(checkout.config(stack), changed))
         return checkout.report(stack, "--base", "HEAD")
 

@@ -44,13 +44,13 @@ class Preview:
 class Project:
     """A copy of the program in a directory of its own, so that stack files can be changed."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], tracked: Path) -> None:
         self.directory = directory
         directory.mkdir()
         for name in PROGRAM:
-            source = ROOT / name
+            source = tracked / name
             if source.is_dir():
-                shutil.copytree(source, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, directory / name)
             else:
                 shutil.copy(source, directory / name)
         (directory / ".venv").symlink_to(environment["VIRTUAL_ENV"])
@@ -103,8 +103,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, toolchain: dict[str, str]) -> Project:
-    return Project(tmp_path / "project", toolchain)
+def project(tmp_path: Path, toolchain: dict[str, str], tracked: Path) -> Project:
+    return Project(tmp_path / "project", toolchain, tracked)
 
 
 @pytest.mark.parametrize("stack", STACKS)
