@@ -41,16 +41,7 @@ def test_life_of_a_command(workspace: Workspace, tmp_path: Path) -> None:
     assert journal.read_text() == "create\nupdate 1 2\ncreate\ndelete\n"
 
 
-def test_settings(workspace: Workspace, tmp_path: Path) -> None:
-    outputs = succeed(
-        workspace,
-        create="import os, sys; print(os.getcwd(), os.environ['NAME'], sys.stdin.read())",
-        interpreter=["python3", "-c"],
-        dir=str(tmp_path),
-        environment={"NAME": "you"},
-        stdin="text",
-    )
-    assert outputs["stdout"] == f"{tmp_path} you text"
+SETTINGS = "import os, sys; print(os.getcwd(), os.environ['NAME'], sys.stdin.read())"
 
 
 def test_previous_output_can_be_kept_out(workspace: Workspace) -> None:
@@ -68,16 +59,21 @@ def test_failure_shows_code_and_output_and_leaves_no_state(workspace: Workspace)
     assert "command" not in workspace.resources()
 
 
-def test_collects_files(workspace: Workspace, tmp_path: Path) -> None:
+def test_settings_and_what_files_are_collected(workspace: Workspace, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    work.mkdir()
+    for file in ("assets/logos/logo.svg", "src/index.js", "src/secret.js"):
+        (work / file).parent.mkdir(parents=True, exist_ok=True)
     outputs = succeed(
         workspace,
-        create="mkdir -p assets/logos src; touch assets/logos/logo.svg src/index.js src/secret.js",
+        create=f"{SETTINGS}; [open(name, 'w') for name in ('assets/logos/logo.svg', 'src/index.js', 'src/secret.js')]",
+        interpreter=["python3", "-c"],
         dir=str(work),
+        environment={"NAME": "you"},
+        stdin="text",
         asset_paths=["assets/**", "src/**.js", "!**secret.*"],
         archive_paths=["src/*"],
     )
+    assert outputs["stdout"] == f"{work} you text"
     assert outputs["assets"] == {p: f"{work}/{p}" for p in ("assets/logos/logo.svg", "src/index.js")}
     assert outputs["archive"] == {p: f"{work}/{p}" for p in ("src/index.js", "src/secret.js")}
 

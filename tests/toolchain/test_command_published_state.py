@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.workspace import Workspace
 
 # Without `create` and `delete` nothing is dialed.
@@ -59,20 +55,6 @@ def command_of(state: State) -> State:
     return found
 
 
-def made(workspace: Workspace) -> State:
-    run = workspace.up(PROGRAM, connection=CONNECTION)
-    assert run.code == 0, run.output
-    return workspace.export()
-
-
-def test_what_is_written_has_the_published_flags(workspace: Workspace) -> None:
-    command = command_of(made(workspace))
-    for written in (command["inputs"]["connection"], command["outputs"]["connection"]):
-        plain = in_the_clear(written)
-        assert plain["proxy"]["privateKeyPassword"] == "three"
-        assert marks(written) == marks(by_published_flags(plain))
-
-
 def marks(value: object, path: str = "") -> set[str]:
     """The paths of all that is marked as secret."""
     if isinstance(value, dict) and value.get(SIGNATURE) == SECRET:
@@ -82,16 +64,19 @@ def marks(value: object, path: str = "") -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize(("flags", "planned"), [(by_published_flags, "same"), (by_one_flag, "update")])
-def test_a_state_by_the_published_flags_is_the_same(
-    workspace: Workspace, flags: Callable[[State], State], planned: str
-) -> None:
-    state = made(workspace)
+def test_what_is_written_has_the_published_flags_and_a_state_with_them_is_the_same(workspace: Workspace) -> None:
+    run = workspace.up(PROGRAM, connection=CONNECTION)
+    assert run.code == 0, run.output
+    state = workspace.export()
     command = command_of(state)
-    for properties in (command["inputs"], command["outputs"]):
-        properties["connection"] = flags(in_the_clear(properties["connection"]))
-    workspace.import_state(state)
+    for written in (command["inputs"]["connection"], command["outputs"]["connection"]):
+        plain = in_the_clear(written)
+        assert plain["proxy"]["privateKeyPassword"] == "three"
+        assert marks(written) == marks(by_published_flags(plain))
 
-    preview = workspace.preview(PROGRAM, connection=CONNECTION)
-
-    assert preview.steps()["command"] == [planned], preview.output
+    for flags, planned in ((by_published_flags, "same"), (by_one_flag, "update")):
+        for properties in (command["inputs"], command["outputs"]):
+            properties["connection"] = flags(in_the_clear(properties["connection"]))
+        workspace.import_state(state)
+        preview = workspace.preview(PROGRAM, connection=CONNECTION)
+        assert preview.steps()["command"] == [planned], preview.output

@@ -170,13 +170,29 @@ def test_failed_delete_keeps_the_resource(workspace: Workspace, sshd: Sshd) -> N
     assert "command" in workspace.resources()
 
 
-def test_stdin_reaches_the_command(workspace: Workspace, sshd: Sshd) -> None:
-    assert succeed(workspace, connection=sshd.connection, create="cat", stdin="a\nb")["stdout"] == "a\nb"
+SEVERAL = """
+from pulumi_command import remote
+
+for name, given in cfg("commands").items():
+    command = remote.Command(name, connection=cfg("connection"), **given)
+    pulumi.export(name, [command.stdout, command.stderr])
+"""
 
 
-def test_a_command_need_not_read_its_stdin(workspace: Workspace, sshd: Sshd) -> None:
-    # More than the server's window (2 MiB), so that the client is still sending when the command ends.
-    assert succeed(workspace, connection=sshd.connection, create="echo done", stdin="x" * (6 << 20))["stdout"] == "done"
+def test_what_goes_in_and_what_comes_out(workspace: Workspace, sshd: Sshd) -> None:
+    commands = {
+        "reads": {"create": "cat", "stdin": "a\nb"},
+        # More than the server's window (2 MiB), so that the client is still sending when the command ends.
+        "need_not_read": {"create": "echo done", "stdin": "x" * (6 << 20)},
+        "no_utf8_loses_no_state": {"create": r"printf 'a\377b\n'"},
+    }
+    run = workspace.up(SEVERAL, connection=sshd.connection, commands=commands)
+    assert run.code == 0, run.output
+    assert workspace.outputs() == {
+        "reads": ["a\nb", ""],
+        "need_not_read": ["done", ""],
+        "no_utf8_loses_no_state": ["a\ufffdb", ""],
+    }
 
 
 def test_environment_that_the_server_accepts(workspace: Workspace, tmp_path: Path) -> None:
@@ -214,18 +230,20 @@ def test_previous_output_reaches_update_and_delete(workspace: Workspace, tmp_pat
     assert journal.read_text() == "3\n"
 
 
-@pytest.mark.parametrize("add", [None, False])
-def test_refused_previous_output_is_only_a_warning(workspace: Workspace, sshd: Sshd, *, add: bool | None) -> None:
-    base = {"connection": sshd.connection, "create": "echo 1; echo 2 >&2", "add_previous_output_in_env": add}
-    succeed(workspace, **base)
+def test_refused_previous_output_is_only_a_warning(workspace: Workspace, sshd: Sshd) -> None:
+    adding = {"asked": None, "not_asked": False}
+    given = {name: {"create": "echo 1; echo 2 >&2", "add_previous_output_in_env": add} for name, add in adding.items()}
+    assert workspace.up(SEVERAL, connection=sshd.connection, commands=given).code == 0
 
-    run = workspace.up(PROGRAM, command={**base, "update": UPDATE})
+    updated = {name: {**command, "update": UPDATE} for name, command in given.items()}
+    run = workspace.up(SEVERAL, connection=sshd.connection, commands=updated)
 
     assert run.code == 0
-    assert workspace.outputs()["stdout"] == "out= err="
-    messages = "\n".join(run.messages("command"))
-    for name in ("PULUMI_COMMAND_STDOUT", "PULUMI_COMMAND_STDERR"):
-        assert (f"Unable to set '{name}'" in messages) is (add is None)
+    for name, add in adding.items():
+        assert workspace.outputs()[name] == ["out= err=", ""]
+        messages = "\n".join(run.messages(name))
+        for variable in ("PULUMI_COMMAND_STDOUT", "PULUMI_COMMAND_STDERR"):
+            assert (f"Unable to set '{variable}'" in messages) is (add is None)
 
 
 BOTH = """
@@ -258,13 +276,6 @@ def test_a_failure_after_much_output_is_reported(workspace: Workspace, sshd: Ssh
         assert "status 3" in message
         assert "bytes before this left out" in message
         assert message.rstrip().endswith("reason")
-
-
-def test_output_that_is_not_utf8_does_not_lose_the_state(workspace: Workspace, sshd: Sshd) -> None:
-    assert succeed(workspace, connection=sshd.connection, create=r"printf 'a\377b\n'") == {
-        "stdout": "a\ufffdb",
-        "stderr": "",
-    }
 
 
 SECRETS = """

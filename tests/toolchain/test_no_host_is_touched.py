@@ -64,8 +64,9 @@ def preview(project: Project, *arguments: str) -> tuple[int, str]:
 
 def record(project: Project) -> None:
     """What the provider would make, as if it were made."""
-    assert project.preview("dev").code == 0
-    creates = adoption.planned(read_events(project.directory / "events.json"))
+    log = project.directory / "events.json"
+    assert project.pulumi("preview", "--stack", "dev", "--event-log", str(log)).returncode == 0
+    creates = adoption.planned(read_events(log))
     made: list[Any] = [
         SimpleNamespace(type=new["type"], logical=urn.rpartition("::")[2])
         for urn, new in creates.items()

@@ -195,13 +195,14 @@ def test_a_remedy_leaves_secrets_secret_and_the_unknown_unknown(workspace: Works
         assert text not in verdicts.run.output + json.dumps(verdicts.run.events)
 
 
-@pytest.mark.parametrize("part", ["agent", "template"])
-def test_no_remedy_is_made_on_a_guess(workspace: Workspace, part: str) -> None:
-    verdicts = judge(workspace, agents(vm={part: MARKER}))
+def test_no_remedy_is_made_on_a_guess(workspace: Workspace) -> None:
+    parts = ("agent", "template")
+    verdicts = judge(workspace, agents(**{part: {part: MARKER} for part in parts}))
     assert verdicts.run.code == 0, verdicts.run.output
     assert remedied(verdicts) == set()
-    assert "guest-agent-on" in verdicts.unknown
-    assert verdicts.run.metadata("vm")["new"]["inputs"][part] == UNKNOWN_STRING
+    assert verdicts.unknown.count("guest-agent-on") == len(parts)
+    for part in parts:
+        assert verdicts.run.metadata(part)["new"]["inputs"][part] == UNKNOWN_STRING
 
 
 def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Path) -> None:

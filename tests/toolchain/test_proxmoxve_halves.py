@@ -32,7 +32,9 @@ def up(workspace: Workspace, pve: StatefulPve, password: str = PASSWORD, cores: 
     return workspace.up(PROGRAM, endpoint=pve.url, password=password, cores=cores)
 
 
-def test_resources_and_functions_of_both_halves_work(workspace: Workspace, pve: StatefulPve) -> None:
+def test_resources_and_functions_of_both_halves_work_and_are_changed_and_removed(
+    workspace: Workspace, pve: StatefulPve
+) -> None:
     run = up(workspace, pve)
 
     assert run.code == 0, run.output
@@ -40,10 +42,6 @@ def test_resources_and_functions_of_both_halves_work(workspace: Workspace, pve: 
     assert "guests" in pve.pools
     assert "iso-store" in pve.storages
     assert workspace.outputs() == {"nodes": ["pve1", "pve2"], "release": "9.0"}
-
-
-def test_a_virtual_machine_is_changed_in_place_and_removed(workspace: Workspace, pve: StatefulPve) -> None:
-    up(workspace, pve)
 
     changed = up(workspace, pve, cores=4)
 

@@ -61,53 +61,43 @@ def outputs(workspace: Workspace) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_the_chosen_id_becomes_the_id_of_the_resource(workspace: Workspace, pve: StatefulPve) -> None:
+def test_the_chosen_id_becomes_the_id_of_the_resource_from_its_making_to_its_end(
+    workspace: Workspace, pve: StatefulPve
+) -> None:
+    """Nothing changes in a second run after reading back; a destroy removes what was made and nothing else."""
+    others = kept_by(pve)
     up(workspace, pve)
 
     resources = workspace.resources()
     assert {name: resources[name]["id"] for name in IDS} == IDS
     assert {name: resources[name]["outputs"]["resourceId"] for name in IDS} == IDS
-    assert set(IDS.values()) <= kept_by(pve)
+    assert kept_by(pve) == others | set(IDS.values())
 
-
-def test_nothing_changes_in_a_second_run_after_reading_back(workspace: Workspace, pve: StatefulPve) -> None:
-    up(workspace, pve)
     before = outputs(workspace)
-
     assert workspace.refresh().code == 0
     steps = up(workspace, pve).steps()
-
     assert {name: steps[name] for name in IDS} == {name: ["same"] for name in IDS}
     assert outputs(workspace) == before
 
+    run = workspace.destroy()
+    assert run.code == 0, run.output
+    assert kept_by(pve) == others
 
-def test_what_changed_behind_pulumis_back_is_read_and_put_right(workspace: Workspace, pve: StatefulPve) -> None:
+
+def test_what_changed_or_went_behind_pulumis_back_is_noticed_and_put_right(
+    workspace: Workspace, pve: StatefulPve
+) -> None:
     up(workspace, pve)
     vnets = pve.collections["/cluster/sdn/vnets"]
     vnets["vnet1"]["alias"] = "by-hand"
-
-    assert workspace.refresh().code == 0
-    assert outputs(workspace)["vnet"]["alias"] == "by-hand"
-    assert up(workspace, pve).steps()["vnet"] == ["update"]
-    assert vnets["vnet1"]["alias"] == "first"
-
-
-def test_what_is_gone_is_noticed_and_made_again(workspace: Workspace, pve: StatefulPve) -> None:
-    up(workspace, pve)
     del pve.storages["iso-store"]
 
     assert workspace.refresh().code == 0
     assert "directory" not in workspace.resources()
-    assert up(workspace, pve).steps()["directory"] == ["create"]
+    assert workspace.resources()["vnet"]["outputs"]["alias"] == "by-hand"
+
+    steps = up(workspace, pve).steps()
+    assert steps["vnet"] == ["update"]
+    assert vnets["vnet1"]["alias"] == "first"
+    assert steps["directory"] == ["create"]
     assert "iso-store" in pve.storages
-
-
-def test_destroy_removes_what_was_made_and_nothing_else(workspace: Workspace, pve: StatefulPve) -> None:
-    before = kept_by(pve)
-    up(workspace, pve)
-    assert kept_by(pve) == before | set(IDS.values())
-
-    run = workspace.destroy()
-
-    assert run.code == 0, run.output
-    assert kept_by(pve) == before

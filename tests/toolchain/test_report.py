@@ -198,11 +198,13 @@ def test_credentials_in_the_stack_file_are_refused_and_not_repeated(checkout: Ch
     assert "hunter22" not in text + said
 
 
-def test_what_is_encrypted_in_the_stack_file_is_no_plain_secret(checkout: Checkout) -> None:
+def test_what_is_encrypted_in_the_stack_file_is_no_plain_secret_and_nothing_is_left_behind(checkout: Checkout) -> None:
     checkout.set("dev", "proxmoxve:apiToken", {"secure": "v1:eF2p:AAAA"})
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 0, said
     assert "no-plain-secrets" not in text
+    assert checkout.run("git", "status", "--short").stdout.splitlines() == [" M Pulumi.dev.yaml", "?? report.md"]
+    assert not list((checkout.directory / ".nested-pve").glob("state/.pulumi/stacks/*/*"))
 
 
 def test_a_program_that_ends_without_a_word_is_a_failed_preview(checkout: Checkout) -> None:
@@ -262,10 +264,3 @@ def test_a_base_that_is_not_there_is_named(checkout: Checkout) -> None:
     assert (code, text) == (1, "")
     assert "error[base-unknown]" in said
     assert "Traceback" not in said
-
-
-def test_nothing_is_left_behind_and_no_stack_is_made(checkout: Checkout) -> None:
-    assert checkout.report("dev", "--base", "HEAD")[0] == 0
-    changed = checkout.run("git", "status", "--short").stdout.split()
-    assert changed == ["??", "report.md"]
-    assert not list((checkout.directory / ".nested-pve").glob("state/.pulumi/stacks/*/*"))
