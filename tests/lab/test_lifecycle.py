@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -137,6 +138,12 @@ def test_a_killed_machine_is_off_and_starts_again(spare_lab: Lab) -> None:
 
     spare_lab.do("node", "start", "virtual")
     eventually(lambda: spare_lab.answers("192.168.0.180"), "it is back")
+
+
+def test_the_status_for_programs_is_what_the_lab_answers(lab: Lab) -> None:
+    printed = json.loads(lab.do("status", "--json"))
+    assert printed == lab.status()
+    assert [machine["name"] for machine in printed["machines"]] == ["virtual"]
 
 
 def test_up_again_changes_nothing(lab: Lab) -> None:
