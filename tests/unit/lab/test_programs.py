@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,17 @@ def test_programs_and_services_are_looked_at() -> None:
 @pytest.mark.parametrize("file", STARTS, ids=[file.name for file in STARTS])
 def test_byte_code_is_kept_so_that_no_start_compiles_anew(file: Path) -> None:
     assert "PYTHONPYCACHEPREFIX=/run/pve-lab/world/pycache" in file.read_text()
+
+
+def test_a_crm_loads_nothing_that_handles_guests() -> None:
+    loaded = "import sys, pvelab.ha.service; print(*sorted(name for name in sys.modules if name.startswith('pvelab.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded],
+        env={"PYTHONPATH": f"{NODE_FILES}:{':'.join(sys.path)}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pvelab.ha.manager" in done.stdout.split()
+    assert not {"pvelab.guests.migration", "pvelab.apischema"} & set(done.stdout.split())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pvelab import cfs, machine
 from pvelab.api.errors import PveError
 from pvelab.guests.registry import guests
-from pvelab.ha import configuration, guest_commands, requests, status_files
+from pvelab.ha import configuration, requests, status_files
 from pvelab.ha.cluster_lock import ClusterLock
 from pvelab.ha.watchdog import WatchdogClient
 from pvelab.paths import pve
@@ -132,7 +132,12 @@ class NodeEnvironment:
         guest.file.rename(pve(f"nodes/{target}/{_GUEST_DIRECTORIES[guest.kind]}/{guest.vmid}.conf"))
 
     def start_worker(self, sid: str, command: str, target: str | None) -> Worker:
-        """In a process of its own."""
+        """In a process of its own.
+
+        What handles guests is loaded when one is handled: a CRM never does, and it takes longer to load than all the rest.
+        """
+        from pvelab.ha import guest_commands  # noqa: PLC0415
+
         return guest_commands.begin(sid, command, target)
 
     def is_shutting_down(self) -> tuple[bool, bool]:
