@@ -246,6 +246,7 @@ def preview(stack: str, *, look: bool = False) -> None:
         state = runner.export()
         if state is None:
             runner.create_stack()
+            state = runner.export()
         else:
             lab_instance.refuse_gone(state)
             state = _in_todays_form(runner, state)

@@ -231,6 +231,22 @@ def stack(machines: Machines, dev: Description, monkeypatch: pytest.MonkeyPatch)
     return state
 
 
+@pytest.mark.usefixtures("stack")
+def test_the_first_preview_of_all_looks_over_the_state_of_the_stack_that_it_makes(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine takes no state without a version: the first one that looked ended in its error."""
+    made: dict[str, Any] = {"version": 3, "deployment": {}}
+    states: list[dict[str, Any]] = []
+    taken: list[dict[str, Any]] = []
+    machines.vms = ()
+    monkeypatch.setattr(Engine, "export", lambda _: states[-1] if states else None)
+    monkeypatch.setattr(Engine, "create_stack", lambda _: states.append(made), raising=False)
+    monkeypatch.setattr(operations, "scratch", lambda runner, state: taken.append(state) or nullcontext(runner))
+    operations.preview("dev", look=True)
+    assert taken == [made]
+
+
 SILENCE = "the plan is from what is recorded, and not from what is"
 INCOMPLETE = "the plan is not complete: the user of the cluster's API is not as it was made"
 UNRECORDED = "nothing is recorded of stack dev here, so all of it is planned as new"
