@@ -27,6 +27,7 @@ T = TypeVar("T")
 KILL_GRACE_S = 5.0
 PVE_READ_S = 10.0
 PVE_READ_ATTEMPTS = 20
+PVE_READ_PAUSE_S = 0.02
 API_S = 10.0
 API_PORT = 8006
 API_AGAIN_S = 0.3
@@ -273,6 +274,7 @@ class Machine:
                 return out.decode(*UTF_8)
             if Path(path).name not in self.names(str(Path(path).parent)):
                 break
+            self.sleep(PVE_READ_PAUSE_S)  # whoever replaces it may be waiting for a processor
         return None
 
     def names(self, directory: str) -> list[str]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCK_WAIT_S = 10.0
-READ_ATTEMPTS = 50
+READ_ATTEMPTS = 500
+READ_PAUSE_SECONDS = 0.001
 
 
 def quorate() -> bool:
@@ -49,6 +50,7 @@ def read(relative: str) -> str:
         except FileNotFoundError:
             if not is_listed(relative):
                 break
+            time.sleep(READ_PAUSE_SECONDS)  # whoever replaces it may be waiting for a processor
     return ""
 
 

@@ -124,8 +124,9 @@ class ClusterFilesystem(fusepy.Operations):  # type: ignore[misc]  # the library
         }
 
     def readdir(self, path: str, fh: int) -> list[str]:  # noqa: ARG002 - FUSE's signature
-        """Names in a directory."""
-        names = os.listdir(self._place(path))  # noqa: PTH208 - names are what FUSE wants
+        """Names in a directory, as of one moment: the directory behind it may list neither name of a file that moves."""
+        with self._store.exclusive():
+            names = os.listdir(self._place(path))  # noqa: PTH208 - names are what FUSE wants
         if path == "/":
             names += [link[1:] for link in self._links] + list(self._generated)
         return [".", "..", *names]
@@ -228,7 +229,8 @@ class ClusterFilesystem(fusepy.Operations):  # type: ignore[misc]  # the library
         self._require_writable(old)
         self._require_writable(new)
         self._require_unique_guest(new, moved_from=old)
-        self._real(old).rename(self._real(new))
+        with self._store.exclusive():
+            self._real(old).rename(self._real(new))
         self._note(new)
         return 0
 
