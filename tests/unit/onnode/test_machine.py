@@ -195,6 +195,27 @@ def test_a_pve_file_that_is_being_replaced_is_not_missing(tmp_path: Path, monkey
     assert not once.exists(), "the first look found none"
 
 
+def test_whoever_replaces_a_pve_file_is_given_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_none = tmp_path / "cat"
+
+    class Outside(Machine):
+        may_hang = (f"{tmp_path}/pve",)
+
+        def sleep(self, seconds: float) -> None:
+            assert 0 < seconds < 1
+            finds_none.unlink(missing_ok=True)  # the file is whole again as soon as somebody else may work
+
+    (tmp_path / "pve").mkdir()
+    (tmp_path / "pve/conf").write_text("text")
+    finds_none.write_text("#!/bin/sh\nexit 1\n")
+    finds_none.chmod(0o755)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert Outside().read(f"{tmp_path}/pve/none") is None, "what is not listed is missing at once"
+    assert finds_none.exists()
+    assert Outside().read(f"{tmp_path}/pve/conf") == "text"
+
+
 @pytest.mark.parametrize("ask", [lambda machine, path: machine.read(path), lambda machine, path: machine.names(path)])
 def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: object) -> None:
     class Outside(Machine):
