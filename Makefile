@@ -137,7 +137,7 @@ test-toolchain: toolchain ## The plugins against the published SDKs, a real engi
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PY) -m pytest -q $(WORKERS) tests/toolchain
 
-# One world after another in the main job, and little beside it: its nodes fence themselves when they starve.
+# Nodes of the main job fence themselves when they starve: nothing but work of low priority runs beside it.
 test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
 
 test-standins: toolchain
