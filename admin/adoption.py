@@ -9,12 +9,13 @@ run would change every one of them.
 from __future__ import annotations
 
 import copy
-import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from admin import vanished
 from admin.interrupted import as_made
+from admin.logins import secret
+from admin.moved_vms import PROVIDER_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from admin.engine import Event
 
 State = dict[str, Any]
-PROVIDER_TYPE = "pulumi:providers:proxmoxve"
 CREATES = ("create", "create-replacement")
-# How a deployment says that a value is secret, and gives it (pulumi/sdk: apitype, resource.Secret).
-_SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
 def planned(events: Iterable[Event]) -> dict[str, State]:
@@ -40,7 +38,7 @@ def planned(events: Iterable[Event]) -> dict[str, State]:
 
 
 def adopt(
-    state: State, creates: Mapping[str, State], things: Iterable[Wanted], password: Callable[[str], str]
+    state: State, creates: Mapping[str, State], things: Iterable[Wanted], password: Callable[[str], str | None]
 ) -> tuple[State, list[str]]:
     """The state with these things recorded, and their URNs; pure.
 
@@ -95,7 +93,7 @@ def _ancestors(urn: str, creates: Mapping[str, State]) -> Iterable[str]:
         parent = creates.get(parent, {}).get("parent")
 
 
-def _entry(new: State, ids: Mapping[str, str], password: Callable[[str], str]) -> State:
+def _entry(new: State, ids: Mapping[str, str], password: Callable[[str], str | None]) -> State:
     entry: State = {"urn": new["urn"], "type": new["type"], "custom": bool(new.get("custom"))}
     if new.get("parent"):
         entry["parent"] = new["parent"]
@@ -104,7 +102,7 @@ def _entry(new: State, ids: Mapping[str, str], password: Callable[[str], str]) -
     inputs = copy.deepcopy(new.get("inputs") or {})
     if new["type"] == PROVIDER_TYPE:
         name = new["urn"].rpartition("::")[2]
-        inputs["password"] = {**_SECRET, "plaintext": json.dumps(password(name))}
+        inputs["password"] = secret(password(name))
         return {**entry, "id": str(uuid.uuid4()), "inputs": inputs, "outputs": inputs}
     provider = _urn_of_provider(new)
     return {

@@ -80,13 +80,13 @@ class Engine:
             what = f"`pulumi {' '.join(arguments)}` did not end"
             raise AdminError("engine-failed", what, observed=f"nothing for {QUERY_S} s", expected="an answer") from None
 
-    def export(self) -> dict[str, Any] | None:
-        """The stack's recorded state, secrets encrypted; None if there is no such stack yet.
+    def export(self, *, in_clear: bool = False) -> dict[str, Any] | None:
+        """The stack's recorded state, secrets encrypted unless told otherwise; None if there is no such stack yet.
 
         Raises:
             AdminError: engine-failed.
         """
-        done = self.query("stack", "export")
+        done = self.query("stack", "export", *(["--show-secrets"] if in_clear else []))
         if done.returncode != 0 and f"no stack named '{self.stack}' found" in done.stderr:
             return None
         _refuse_failed(done, "stack export")

@@ -103,8 +103,8 @@ CODES: dict[str, Code] = {
     ),
     "api-login-failed": Code(
         "The API refused the user or its password.",
-        "correct apiPassword among the credentials, or set the password: `pveum passwd USER` on a member; "
-        "a user with a second factor cannot be used",
+        "correct apiPassword (of an outer host: outerHosts.NAME.password) among the credentials, or set the password: "
+        "`pveum passwd USER` on that machine; a user with a second factor cannot be used",
     ),
     "engine-environment": Code(
         "The engine runs without the environment in which it trusts the machines' own authorities.",

@@ -27,6 +27,7 @@ from admin import (
     interrupted,
     lab_instance,
     locks,
+    logins,
     marks,
     moved_vms,
     namesakes,
@@ -124,7 +125,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     with stage("Guests, and what drifted"):
         _let_guests_settle(place, seen)
         found = seen.drifted_of(place.state)
-        place = _to_be_done_again(place, found)
+        place = _with_todays_logins(_to_be_done_again(place, found), all_goes=False)
     if record.cannot_log_in(place.state, found):
         _put_access_back(place, seen, yes=yes)
     place, refresh = _refreshed(place, found)
@@ -162,6 +163,27 @@ def _made(place: Place, refresh: Sequence[str], on_event: Callable[[Event], None
         if any(failure.code == "foreign-vmid" for failure in error.failures):
             _without_foreign(replace(place, state=place.engine.export() or _EMPTY))
         raise
+
+
+def _with_todays_logins(place: Place, *, all_goes: bool) -> Place:
+    """What goes is removed with the keys and passwords of today, not with those of the run that made it.
+
+    Args:
+        place: the stack.
+        all_goes: otherwise a plan says what does.
+    """
+    if not place.has_resources:
+        return place
+    shown, today = place.engine.export(in_clear=True) or _EMPTY, logins.today(place.description)
+    urns = logins.outdated(shown, today)
+    if urns and not all_goes:
+        urns &= logins.going(_run(place, "preview", quiet=True).events)
+    if not urns:
+        return place
+    state = _recorded(place.engine, place.state, logins.renewed(place.state, shown, today, urns))
+    names = ", ".join(sorted(map(resource_name, urns)))
+    out.print(f"  removed with the logins of today, which have changed: {names}", markup=False, soft_wrap=True)
+    return replace(place, state=state)
 
 
 def _refreshed(place: Place, found: Collection[Drift]) -> tuple[Place, Sequence[str]]:
@@ -297,8 +319,11 @@ def _preview_of_drift(place: Place) -> None:
 
 def _refuse_planned(place: Place, events: Sequence[Event], seen: Found) -> None:
     """What steps would refuse that are not recorded yet: only the plan says what they are given."""
+    steps = forthcoming.planned(events)
+    if not steps:
+        return
     with stage("A look at what is planned"):
-        said = forthcoming.said(place.description, events, seen.answering | seen.looks.keys())
+        said = forthcoming.said(place.description, steps, seen.answering | seen.looks.keys())
         if said.silence:
             out.print(f"  {said.silence}", markup=False, soft_wrap=True)
     if said.refused:
@@ -324,6 +349,7 @@ def down(stack: str, *, yes: bool) -> None:
             guests_inside.of_stack(place.description.config, seen.looks.get(belongings.CLUSTER, []))
         place = _without_lost(_trusting(place, seen.trusted), seen.looks)
         place = _with_what_was_left(place, seen.looks)
+        place = _with_todays_logins(place, all_goes=True)
         _let_guests_settle(place, seen)
     if not place.has_resources:
         out.print("  nothing to destroy")
@@ -529,12 +555,7 @@ def _forgotten(place: Place, lost: Sequence[tuple[belongings.Recorded, Thing | N
 def _adopted(place: Place, things: Sequence[belongings.Wanted]) -> Place:
     """Record what is there already; how it is, the refresh at the start of the run finds out."""
     run = _run(place, "preview", quiet=True)
-    secrets = place.description.credentials
-
-    def password(provider: str) -> str:
-        host = secrets.outer_hosts.get(provider.removesuffix("-api"))
-        return (host.password if host else secrets.api_password).get_secret_value()
-
+    password = logins.today(place.description).password
     state, urns = adoption.adopt(place.state, adoption.planned(run.events), things, password)
     state = _recorded(place.engine, place.state, state)
     out.print(f"  there already and ours, so recorded: {', '.join(map(resource_name, urns))}", soft_wrap=True)

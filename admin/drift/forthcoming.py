@@ -15,7 +15,7 @@ from onnode.desired import Look, LookStep
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from admin.description import Description
     from admin.engine import Event
@@ -59,18 +59,17 @@ class Said:
         return f"not looked at: what {names} would find; that shows in the run" if names else ""
 
 
-def said(description: Description, events: Iterable[Event], answering: Collection[str]) -> Said:
-    """Ask the steps that a preview plans.
+def said(description: Description, steps: Sequence[plan.State], answering: Collection[str]) -> Said:
+    """Ask planned steps.
 
     Args:
         description: how machines are reached.
-        events: of the preview.
+        steps: as :func:`planned` gives them.
         answering: the machines that answer; the others are asked nothing.
     """
-    steps = list(_steps(events))
     names = [machine.name for group in look.machines(description) for machine in group]
     asked = plan.of(
-        {"deployment": {"resources": steps}}, names, description.credentials.api_password.get_secret_value()
+        {"deployment": {"resources": list(steps)}}, names, description.credentials.api_password.get_secret_value()
     )
     there = {name: telling for name, found in asked.there.items() if name in answering and (telling := _telling(found))}
     cluster = _telling(asked.cluster)
@@ -89,8 +88,16 @@ def said(description: Description, events: Iterable[Event], answering: Collectio
     )
 
 
-def _steps(events: Iterable[Event]) -> Iterator[plan.State]:
-    """The steps that are to run, in the form of the record; without what the plan does not know, or hides."""
+def planned(events: Iterable[Event]) -> list[plan.State]:
+    """The steps that a preview plans, in the form of the record; without what the plan does not know, or hides.
+
+    Args:
+        events: of the preview.
+    """
+    return list(_planned(events))
+
+
+def _planned(events: Iterable[Event]) -> Iterator[plan.State]:
     for event in events:
         metadata = event.get("resourcePreEvent", {}).get("metadata", {})
         if metadata.get("type") not in (plan.STEP_THERE, plan.STEP_HERE):

@@ -187,9 +187,9 @@ class Workspace:
         deployment = stored["checkpoint"]["latest"] or {}
         return {r["urn"].rsplit("::", 1)[1]: r for r in deployment.get("resources", [])}
 
-    def export(self) -> dict[str, Any]:
-        """The state, secrets in the clear."""
-        state: dict[str, Any] = json.loads(self._pulumi("stack", "export", "--show-secrets"))
+    def export(self, *, in_clear: bool = True) -> dict[str, Any]:
+        """The state, secrets in the clear or as they are stored."""
+        state: dict[str, Any] = json.loads(self._pulumi("stack", "export", *(["--show-secrets"] if in_clear else [])))
         return state
 
     def import_state(self, state: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STACKS = ("dev", "twonode", "physical")
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "admin", "onnode", "policy")
+RAN = "error[test]"
 RUN_LIMIT = 120
 
 
@@ -55,7 +56,7 @@ class Project:
                 shutil.copy(source, directory / name)
         (directory / ".venv").symlink_to(environment["VIRTUAL_ENV"])
         # A step that ran in spite of all would look for the lab's addresses on this machine's own network.
-        (directory / "admin" / "__main__.py").write_text("raise SystemExit('error[test]: no step may run here')\n")
+        (directory / "admin" / "__main__.py").write_text(f"raise SystemExit('{RAN}: no step may run here')\n")
         path = directory / "credentials.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(credentials()))
@@ -117,7 +118,7 @@ def test_a_stack_previews_without_a_host_and_without_secrets_and_passes_the_poli
     preview = project.preview(stack, "--diff")
     assert preview.code == 0, preview.output[-3000:]
     # What a preview that looks asks of the steps that are planned: the engine knows what they are given.
-    steps = [step["inputs"] for step in forthcoming._steps(read_events(project.directory / "events.json"))]
+    steps = [step["inputs"] for step in forthcoming.planned(read_events(project.directory / "events.json"))]
     telling = {inputs["create"]: inputs["stdin"] for inputs in steps if inputs["create"].endswith(forthcoming.TELLING)}
     assert len(telling) > 1
     assert None not in telling.values()
@@ -158,15 +159,18 @@ def test_an_unsafe_design_is_refused_for_each_of_its_flaws(project: Project) -> 
 
 
 def test_an_unsafe_design_is_refused_before_anything_is_touched(project: Project) -> None:
+    up = ("up", "--stack", "dev", "--policy-pack", "policy", "--yes", "--skip-preview")
     project.take("dev", BAD[0][0])
-    done = project.pulumi("up", "--stack", "dev", "--policy-pack", "policy", "--yes", "--skip-preview")
+    done = project.pulumi(*up)
     assert done.returncode != 0
     assert BAD[0][1] in done.stdout + done.stderr
-    assert "error[test]" not in done.stdout + done.stderr
+    assert RAN not in done.stdout + done.stderr
     state = json.loads(project.pulumi("stack", "export", "--stack", "dev").stdout)["deployment"]
     # Components are names for groups, and may be recorded before the engine hears of the refusal.
     made = [resource["type"] for resource in state.get("resources", []) if resource.get("custom")]
     assert not [type_ for type_ in made if not type_.startswith("pulumi:providers:")], made
+    project.take("dev")
+    assert RAN in project.pulumi(*up).stdout, "with a sound design the first step runs, and is seen"
 
 
 def test_a_mistake_in_the_configuration_is_told_without_a_traceback(project: Project) -> None:

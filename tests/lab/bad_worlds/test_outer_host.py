@@ -144,6 +144,10 @@ def test_a_wrong_password_that_was_recorded_does_not_outlive_its_correction(oute
         with outer_host.other_secrets(other_password):
             refusal(outer_host.admin("up"), "api-login-failed")
         refusal(outer_host.admin("up"), "iso-checksum")
+        with outer_host.other_secrets(other_password):
+            refusal(outer_host.admin("up"), "api-login-failed")
+        succeeded(outer_host.admin("down", "--yes"))
+    assert "iface vmbr1" not in made_on(outer_host)
 
 
 def begin(world: BadWorld) -> None:

@@ -34,7 +34,8 @@ class Engine:
         self.state = recorded
         self.ran: list[str] = []
 
-    def export(self) -> dict[str, Any]:
+    def export(self, *, in_clear: bool = False) -> dict[str, Any]:
+        del in_clear
         return copy.deepcopy(self.state)
 
     def replace_state(self, seen: dict[str, Any], deployment: dict[str, Any]) -> None:

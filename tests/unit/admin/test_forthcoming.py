@@ -162,10 +162,12 @@ def test_what_is_in_the_way_on_a_host_is_refused_in_the_words_of_the_run(
     host = machines.made[HOST]
     name = step.observe.__module__.removeprefix("onnode.").replace("_", "-")
     events = [planned(f"{HOST}-{name}", name, document(wanted), op=op, before="{}")]
-    assert forthcoming.said(dev, events, [HOST]).refused == [] or world is no_card, "nothing is in the way yet"
+    assert forthcoming.said(dev, forthcoming.planned(events), [HOST]).refused == [] or world is no_card, (
+        "nothing is in the way yet"
+    )
     world(host)
     before = contents(host)
-    (told,) = forthcoming.said(dev, events, [HOST]).refused
+    (told,) = forthcoming.said(dev, forthcoming.planned(events), [HOST]).refused
     assert (told.code, told.resource) == (code, f"{HOST}-{name}")
     assert contents(host) == before
     assert told.text == refusal(host, step, wanted).render()
@@ -176,18 +178,18 @@ def test_a_storage_of_somebody_else_is_refused_where_one_is_planned(dev: Descrip
     for machine in machines.made.values():
         machine.write(storage.FILE, text)
     events = [planned_here("cluster-storage-shared", "storage", {"members": [], "storage": document(SHARED)})]
-    (told,) = forthcoming.said(dev, events, [HOST, SEED, "proxmox02"]).refused
+    (told,) = forthcoming.said(dev, forthcoming.planned(events), [HOST, SEED, "proxmox02"]).refused
     assert told.code == "storage-foreign"
     assert told.text == f"{refusal(machines.made[SEED], storage.STEP, SHARED).render()}\n  on: {SEED}"
     assert sorted(machines.logins) == [SEED, "proxmox02"]
     machines.made[SEED].write(marks.path("storage", "shared"), "stack-dev\n")
-    assert forthcoming.said(dev, events, [SEED]).refused == []
+    assert forthcoming.said(dev, forthcoming.planned(events), [SEED]).refused == []
 
 
 def test_a_member_that_does_not_work_does_not_speak_for_the_cluster(dev: Description, machines: Machines) -> None:
     machines.working = set()
     events = [planned_here("cluster-storage-shared", "storage", {"members": [], "storage": document(SHARED)})]
-    said = forthcoming.said(dev, events, [SEED])
+    said = forthcoming.said(dev, forthcoming.planned(events), [SEED])
     assert (said.refused, said.unasked) == ([], ["cluster-storage-shared"])
 
 
@@ -201,18 +203,18 @@ def test_what_cannot_be_asked_is_named_and_nobody_is_logged_in_to_for_it(dev: De
         planned(f"{HOST}-kvm-nested", "kvm-nested", {"a": 1}, op="update", before='{"a": 1}'),
         planned(f"{HOST}-verify-host", "verify-host", document(VERIFY)),
     ]
-    said = forthcoming.said(dev, events, [])
+    said = forthcoming.said(dev, forthcoming.planned(events), [])
     assert (said.refused, machines.logins) == ([], [])
     assert said.unasked == ["proxmox01-install", "proxmox01-verify", f"{HOST}-dhcp", f"{HOST}-verify-host"]
     assert said.silence.startswith(f"not looked at: what proxmox01-install, proxmox01-verify, {HOST}-dhcp and 1 more ")
-    assert forthcoming.said(dev, events[3:5], [HOST]) == forthcoming.Said()
+    assert forthcoming.said(dev, forthcoming.planned(events[3:5]), [HOST]) == forthcoming.Said()
 
 
 def test_a_host_whose_bridge_only_the_journal_will_know_is_not_refused(dev: Description, machines: Machines) -> None:
     """Of a bridge with this stack's mark, the step before writes down that it is ours."""
     interfaces(machines.made[HOST], {"name": "vmbr1", "address": "10.10.1.1/24"})
     events = [planned(f"{HOST}-verify-host", "verify-host", document(VERIFY))]
-    assert forthcoming.said(dev, events, [HOST]).refused == []
+    assert forthcoming.said(dev, forthcoming.planned(events), [HOST]).refused == []
 
 
 def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
@@ -225,7 +227,11 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
     with pytest.raises(operations.RunError) as refused:
         operations._refuse_planned(place, events, seen)
     assert "/etc/nested-pve-ha/dhcp/vmbr1.conf is already there" in refused.value.render()
-    assert "not looked at: what proxmox01-install would find" in capsys.readouterr().out
+    shown = "".join(capsys.readouterr())
+    assert "A look at what is planned" in shown
+    assert "not looked at: what proxmox01-install would find" in shown
+    operations._refuse_planned(place, [], seen)
+    assert "A look at what is planned" not in "".join(capsys.readouterr()), "nothing is planned, so there is nothing to look at"
     monkeypatch.setattr(operations, "_judged", lambda *_: SimpleNamespace(events=events))
     monkeypatch.setattr(operations, "_tell", lambda *_: None)
     machines.logins.clear()
