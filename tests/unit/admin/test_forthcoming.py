@@ -231,7 +231,9 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
     assert "A look at what is planned" in shown
     assert "not looked at: what proxmox01-install would find" in shown
     operations._refuse_planned(place, [], seen)
-    assert "A look at what is planned" not in "".join(capsys.readouterr()), "nothing is planned, so there is nothing to look at"
+    assert "A look at what is planned" not in "".join(capsys.readouterr()), (
+        "nothing is planned, so there is nothing to look at"
+    )
     monkeypatch.setattr(operations, "_judged", lambda *_: SimpleNamespace(events=events))
     monkeypatch.setattr(operations, "_tell", lambda *_: None)
     machines.logins.clear()
