@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import api, certificates, pins
+from admin import api, certificates, pins, ssh
 from admin.desired import Api, Machine, Secrets
 from admin.errors import AdminError
 from tests.unit.admin.test_api import PASSWORD, Server, serving
@@ -34,7 +34,7 @@ class Cluster:
             port = self.servers[host].port
         self.described = Api(f"https://pve.lab.internal:{port}", "pulumi@pve", "pinned")
         monkeypatch.setattr(pins, "FILE", directory / "certificates.json")
-        monkeypatch.setattr(api.ssh, "connect", self.connect)
+        monkeypatch.setattr(ssh, "connect", self.connect)
         monkeypatch.setattr(certificates, "held", self.held)
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from admin import (
     belongings,
+    dead_nodes,
     description,
     devices_at_risk,
     engine,
@@ -117,9 +118,9 @@ class Order(Runs):
         yield self.copied
         self.done.append("copy removed")
 
-    def run(self, place: object, operation: str, *arguments: str, **options: object) -> Run:
-        super().run(place, operation, *arguments, **options)
-        if self.copied is not None and place.engine is self.copied:  # type: ignore[attr-defined]
+    def run(self, _place: object, operation: str, *arguments: str, **options: object) -> Run:
+        super().run(_place, operation, *arguments, **options)
+        if self.copied is not None and _place.engine is self.copied:  # type: ignore[attr-defined]
             self.done[-1] += " over the copy"
         if error := self.fails.get(operation):
             raise error
@@ -180,7 +181,7 @@ def test_a_dead_nodes_guests_are_waited_for_before_anything_is_asked_or_run(
     order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order.fails["recovered"] = AdminError("guest-node-down", "guest 200 is on a node that is down", observed="x")
-    monkeypatch.setattr(operations.dead_nodes, "wait_for_recovery", order.noting("recovered", None))
+    monkeypatch.setattr(dead_nodes, "wait_for_recovery", order.noting("recovered", None))
     with pytest.raises(AdminError) as refused:
         operations.up("dev", yes=False)
     assert (refused.value.code, order.done) == ("guest-node-down", [*FIRST, "recovered"])
