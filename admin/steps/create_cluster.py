@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from admin.desired import CreateCluster
     from admin.step import Call
 
-MARGIN_S = 120.0  # the step's own waits, beyond the time for the command
+MARGIN_S = 120.0  # the step's own waits, beyond the time for the command and as long again for the quorum
 
 
 async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
@@ -32,7 +32,8 @@ async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
                 return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
         # No join starts the seed's corosync: it is the one node that does not join.
         seed = members.connected(opened, desired.seed)
-        result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=desired.timeout_s + MARGIN_S)
+        bound_s = 2 * desired.timeout_s + MARGIN_S
+        result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=bound_s)
     return Outcome(result.changed, {"cluster": desired.cluster, "adopted": adopted is not None})
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from admin.facts import MembershipReport
     from admin.step import Call
 
-MARGIN_S = 180.0  # the step's own waits, beyond the time for the command
+MARGIN_S = 180.0  # the step's own waits, beyond the time for the command and as long again for the quorum
 EXPECTED_S = 20.0
 
 
@@ -74,7 +74,7 @@ async def _join(
         listed=plan.listed,
     )
     joining = members.connected(opened, desired.joiner.name)
-    result = await run_step(joining, "join-cluster", wanted, timeout_s=desired.timeout_s + MARGIN_S)
+    result = await run_step(joining, "join-cluster", wanted, timeout_s=2 * desired.timeout_s + MARGIN_S)
     return result.changed
 
 

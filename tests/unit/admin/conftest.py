@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from admin.description import Description
 from components import credentials
 from components.config import load
 from tests.support import program
+from tests.unit.admin.live_nodes import LiveNodes, fresh
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -26,3 +32,9 @@ def _description(stack: str) -> Description:
     settings = program.settings(program.stack_file(stack), program.credentials())
     config = load(settings)
     return Description(stack, config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LiveNodes:
+    """Three nodes that answer over SSH, none in a cluster yet."""
+    return LiveNodes(monkeypatch, tmp_path, *(fresh(number) for number in (1, 2, 3)))

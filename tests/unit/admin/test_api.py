@@ -70,6 +70,7 @@ class Handler(BaseHTTPRequestHandler):
     """A few paths of the API; what was asked is kept."""
 
     asked: list[tuple[str, str, str | None]]
+    quorate = 1
 
     def log_message(self, *_arguments: Any) -> None:  # noqa: ANN401
         """Not on the tests' output."""
@@ -93,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         if "PVEAuthCookie=t" not in (self.headers.get("Cookie") or ""):
             return self._answer({"data": None}, 401, "No ticket")
         if path == "/cluster/status":
-            return self._answer({"data": [{"type": "cluster", "quorate": 1}]})
+            return self._answer({"data": [{"type": "cluster", "quorate": self.quorate}]})
         if path.endswith("/status"):
             outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
             outcome = "CT is locked (backup)" if "UPID:locked:" in path else outcome
@@ -113,26 +114,27 @@ class Handler(BaseHTTPRequestHandler):
 class Server:
     """Where it listens, what it presents, and what it was asked."""
 
-    def __init__(self, port: int, pem: str, asked: list[tuple[str, str, str | None]]) -> None:
-        self.base = f"https://127.0.0.1:{port}"
+    def __init__(self, host: str, port: int, pem: str, asked: list[tuple[str, str, str | None]]) -> None:
+        self.base = f"https://{host}:{port}"
         self.port = port
         self.fingerprint = fingerprint(pem) or ""
         self.asked = asked
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Server]:
+def serving(directory: Path, *, host: str = "127.0.0.1", port: int = 0, quorate: int = 1) -> Iterator[Server]:
     pem, key = certificate()
     (directory / "both.pem").write_text(pem + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "both.pem")
     asked: list[tuple[str, str, str | None]] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"asked": asked}))
+    handler = type("Bound", (Handler,), {"asked": asked, "quorate": quorate})
+    server = ThreadingHTTPServer((host, port), handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield Server(server.server_address[1], pem, asked)
+        yield Server(host, server.server_address[1], pem, asked)
     finally:
         server.shutdown()
         server.server_close()
