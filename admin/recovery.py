@@ -24,6 +24,8 @@ on from what it finds.
 A command for a stack of the lab is meant for `make shell`, where the addresses lead into the lab. Outside, the same addresses
 may belong to other machines.
 
+Why many of these refusals exist is told in the [failure stories](failures.md).
+
 This page is generated (`make docs`).
 """
 SECTIONS: tuple[tuple[str, str, Mapping[str, Code]], ...] = (

@@ -66,7 +66,7 @@ def _lab_nic(machine: str, number: int, bridge: str, role: str = "management") -
 
 
 def _default() -> Shape:
-    """Seed 000 grown to three nodes: one outer host; the nested nodes are the program's to make."""
+    """One outer host; the nested nodes are the program's to make."""
     nodes = tuple((f"proxmox{number:02}.{DOMAIN}", f"192.168.0.{184 + number}") for number in range(1, 10))
     members = tuple((CLUSTER_NAME, address) for _, address in nodes[:3])
     virtual = MachineSpec("virtual", "outer", "192.168.0.180", (_lab_nic("virtual", 0, OFFICE),))
@@ -74,7 +74,7 @@ def _default() -> Shape:
 
 
 def _physical() -> Shape:
-    """Seed 003: three machines that already run Proxmox VE, two link networks, and a storage server."""
+    """Three machines that already run Proxmox VE, two link networks, and a storage server."""
     machines = []
     for number in (1, 2, 3):
         name = f"pve{number}"

@@ -66,7 +66,7 @@ class Repository:
 
 @dataclass(frozen=True)
 class KvmNested:
-    """Nested virtualization is on now and after a reboot (seed 000; Intel and AMD)."""
+    """Nested virtualization is on now and after a reboot, on Intel and on AMD (F22)."""
 
     enabled: bool = True
 

@@ -1,4 +1,4 @@
-"""kvm-nested: nested virtualization is on now and after a reboot, on Intel and on AMD (seed 000).
+"""kvm-nested: nested virtualization is on now and after a reboot, on Intel and on AMD (F22).
 
 The option is written first and the module reloaded after: killed in between, a reboot finishes the work.
 """

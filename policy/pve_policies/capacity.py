@@ -40,7 +40,7 @@ OUTER_HOST_ROOM = Rule(
     level=EnforcementLevel.MANDATORY,
     demands="Outer hosts have the memory, disk and processors that their nodes are promised.",
     protects="A starved host swaps or stalls, tokens come late, and healthy nodes are fenced.",
-    source="seed 000; Proxmox VE cluster manager, requirements",
+    source="Proxmox VE cluster manager, requirements",
     fix="Lower the nodes' figures, raise the host's in nested-pve-ha:outerHosts if it has more, or use a larger host.",
     judges={DESIGN: _overcommitted},
     bad=design(outerHosts=[OUTER_HOST | {"memoryMib": 4096}]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 IDENTITY = ("name", "number")
 OURS = DESIGN.partition(":")[0]
+STORY = re.compile(r"\bF(\d+)\b")
 LEVELS = {
     "mandatory": "refuses the run",
     "advisory": "is said, and the run goes on",
@@ -104,7 +106,7 @@ def _topic(title: str, topic: ModuleType) -> str:
 
 def _rule(rule: Rule) -> Iterator[str]:
     yield f"\n### {rule.id}\n"
-    yield f"**{rule.demands}** Level: {rule.level.value}. {rule.protects} ({rule.source})\n"
+    yield f"**{rule.demands}** Level: {rule.level.value}. {rule.protects} ({_linked(rule.source)})\n"
     where = "What the design says" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
     yield f"{where}; refused, then as it should be:\n"
     yield f"```yaml\n{_shown(rule.bad, rule.good)}---\n{_shown(rule.good, rule.bad)}```\n"
@@ -116,6 +118,11 @@ def _rule(rule: Rule) -> Iterator[str]:
         yield ""
     judged = ", ".join(f"`{type_}`" for type_ in rule.judges)
     yield f"Judges: {judged}\n"
+
+
+def _linked(source: str) -> str:
+    """The source, with a link to each failure story in it."""
+    return STORY.sub(r"[F\1](failures.md#f\1)", source)
 
 
 def _shown(example: Example, other: Example) -> str:

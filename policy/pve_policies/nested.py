@@ -39,7 +39,7 @@ NESTED_ON = Rule(
     level=EnforcementLevel.MANDATORY,
     demands="Outer hosts of nested nodes have nested virtualization on.",
     protects="Without it nodes have no /dev/kvm, and guests that want KVM do not start.",
-    source="seed 000",
+    source="F22",
     fix="Set nested: true for the host in nested-pve-ha:outerHosts.",
     judges={DESIGN: _designed_hosts, HOST_PREP: _prepared_host},
     bad=design(outerHosts=[OUTER_HOST | {"nested": False}]),
@@ -91,7 +91,7 @@ HOST_CPU = Rule(
     demands="VMs of nested nodes have CPU type host, or the CPU flag +nested-virt.",
     protects="Every other type without that flag hides vmx and svm from the node; the module parameter on the outer host says "
     "Y all the same. Proxmox VE knows the flag since qemu-server of November 2025.",
-    source="seed 000, F22",
+    source="F22",
     fix="Set cpuType: host for the node in nested-pve-ha:nodes or leave it out; in a VM of your own, cpu.type: host.",
     judges={DESIGN: _designed_nodes, **dict.fromkeys(VMS, _vm)},
     bad=design(nodes=[NODES[0] | {"cpuType": "kvm64"}, *NODES[1:]]),

@@ -75,7 +75,7 @@ class Rule:
         level: what a violation does, unless configured otherwise.
         demands: what must be so, as a sentence.
         protects: what happens where it is not so.
-        source: where that is known from.
+        source: where that is known from; F and a number is a story of docs/failures.md.
         fix: what to change; ends each message.
         judges: by type of resource, what finds problems; each problem is a sentence without its full stop.
         bad: a resource that it refuses.

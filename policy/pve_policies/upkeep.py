@@ -78,7 +78,7 @@ SUBSCRIPTION = Rule(
     level=EnforcementLevel.MANDATORY,
     demands="The enterprise repository is used only with a subscription.",
     protects="Without one every apt-get update ends with 401, so nothing is installed and nothing is ever upgraded.",
-    source="seed 000; Proxmox VE package repositories",
+    source="Proxmox VE package repositories",
     fix="Use repository: no-subscription (a Repository's handle), or tell the rule that there is one: subscription: true.",
     judges={DESIGN: _enterprise, **dict.fromkeys(REPOSITORIES, _enterprise_repository)},
     bad=design(outerHosts=[OUTER_HOST | {"repository": "enterprise"}]),

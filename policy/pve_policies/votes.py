@@ -36,7 +36,7 @@ HA_VOTES = Rule(
     level=EnforcementLevel.MANDATORY,
     demands="A cluster with guests under HA has at least three votes.",
     protects="With two votes the survivor of a failure has no majority and is fenced as well: HA makes things worse.",
-    source="seed 003; Proxmox VE HA manager, requirements",
+    source="Proxmox VE HA manager, requirements",
     fix="Add a node to nested-pve-ha:nodes, or take the guests out.",
     judges={DESIGN: _few_votes_for_ha},
     bad=design(cluster=CLUSTER | {"votes": 2}),

@@ -1,4 +1,4 @@
-"""Joins that go wrong, as people told of them (F1 to F3 of the failure stories): what is left, and what leads out."""
+"""Joins that go wrong, as people told of them (F1 to F3 of docs/failures.md): what is left, and what leads out."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def half_join(nodes: Proxmox, limit_s: int = 15) -> str:
 
 
 def test_a_seed_without_quorum_cannot_take_the_joiners_key(seeded: Proxmox) -> None:
-    """F1, seed 003: "unable to copy ssh ID"; authorized_keys turned out to be read-only."""
+    """F1: "unable to copy ssh ID"; authorized_keys turned out to be read-only."""
     lose_quorum(seeded)
     assert "Permission denied" in seeded.ssh(1, "echo x >> /root/.ssh/authorized_keys").stderr
     refused = seeded.ssh(
@@ -86,7 +86,7 @@ def test_a_join_over_ssh_works_without_any_password(seeded: Proxmox) -> None:
 
 
 def test_an_interrupted_join_goes_on_once_the_links_are_back(seeded: Proxmox) -> None:
-    """F2, seed 003: stuck at "waiting for quorum", then "authentication key already exists"."""
+    """F2: stuck at "waiting for quorum", then "authentication key already exists"."""
     said = half_join(seeded)
     assert "waiting for quorum..." in said
     assert said.endswith("received interrupt\nrc=124\n")

@@ -42,7 +42,7 @@ def seeded(nodes: Proxmox) -> Iterator[Proxmox]:
     ],
 )
 def test_a_join_that_failed_still_exits_with_0(seeded: Proxmox, password: str | None, host: str, message: str) -> None:
-    """F3, lae#29: the caller saw success."""
+    """F3: the caller saw success."""
     refused = seeded.join(2, password=password, host=host).stdout
     assert message in refused
     assert refused.endswith("rc=0\n")

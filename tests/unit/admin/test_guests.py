@@ -586,6 +586,15 @@ def test_a_guest_is_let_go_of_before_it_is_touched_even_when_somebody_else_unreg
     assert manager.looks == -1
 
 
+def test_an_ha_manager_that_does_not_let_go_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    manager = Manager(registered=True, looks=10**9)
+    with pytest.raises(AdminError) as failed:
+        guests.release_from_ha(manager, "vm:200", timeout_s=0)  # type: ignore[arg-type]
+    assert failed.value.code == "task-timeout"
+    assert "vm:200" in failed.value.observed
+
+
 def test_a_guest_stays_registered_until_ha_has_recovered_it_from_a_dead_node(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the registration went first, and the guest of a node that had just died could be reached by nobody."""
     looks = [resources("proxmox02", ha, **NODES) for ha in ("started", "fence", "recovery")]

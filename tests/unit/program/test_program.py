@@ -332,7 +332,7 @@ def test_the_node_finds_its_links_by_the_macs_of_its_vm(dev: Recording) -> None:
 
 
 def test_a_link_on_the_management_network_has_no_card_of_its_own(recordings: dict[str, Recording]) -> None:
-    """Seed 000's first cluster: link 0 was the office network."""
+    """Link 0 is the office network."""
     recording = recordings["twonode"]
     devices = recording["proxmox01-vm"].inputs["networkDevices"]
     assert [device["bridge"] for device in devices] == ["vmbr0", "vmbr1", "vmbr2"]
