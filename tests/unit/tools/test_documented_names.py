@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 PROGRAM = ("admin", "components", "lab", "onnode", "policy", "toolchain", "tools")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
 SECTION = re.compile(r"docs/[\w-]+\.md#[\w-]+")
