@@ -30,7 +30,7 @@ KEY = re.compile(r"`([a-z][A-Za-z]*(?:\.[a-z][A-Za-z]*)+)(?:: [^`]*)?`")
 VARIABLE = re.compile(r"`(NESTED_PVE_[A-Z_]+)`")
 # Not of this repository: what a run makes, and an action's own name.
 ELSEWHERE = (".nested-pve/", "actions/", "journal.json")
-ENDINGS = (".sum", ".cfg", ".conf", ".virtualenv", ".py", ".yml", ".yaml", ".json", ".md")
+ENDINGS = (".sum", ".mod", ".toml", ".txt", ".cfg", ".conf", ".virtualenv", ".py", ".yml", ".yaml", ".json", ".md")
 
 
 @cache
