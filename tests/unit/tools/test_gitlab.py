@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
@@ -124,7 +125,7 @@ class Forge:
         if (method, bare) in {("GET", "/api/v4/user"), ("GET", "/elsewhere")}:
             return 200, {"id": US}
         if (method, bare) == ("GET", NOTES):
-            page = int(dict(part.split("=") for part in query.split("&"))["page"])
+            page = int(parse_qs(query)["page"][0])
             return 200, self.notes[(page - 1) * 100 : page * 100]
         if self.refused in body["body"]:
             return 400, {"message": "note is too long"}
@@ -182,7 +183,7 @@ def report(stack: str, text: str) -> str:
 
 
 def test_each_stack_has_one_note_that_is_kept_current(forge: Forge) -> None:
-    others = [
+    others: list[dict[str, Any]] = [
         {"id": 1, "author": {"id": SOMEBODY}, "body": report("dev", "quoted")},
         {"id": 2, "author": {"id": US}, "body": f"of another job\n{report('dev', 'quoted')}"},
         {"id": 3, "author": {"id": SOMEBODY}, "body": None},
