@@ -1,4 +1,4 @@
-# The commands of daily work. `make help` lists them.
+# The commands of daily work. `make help` lists them, under the headings that begin with `##@` here.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -46,8 +46,9 @@ CALLERS := env "PATH=$$PATH" $(if $(PULUMI_HOME),"PULUMI_HOME=$$PULUMI_HOME")
 ADMIN := $(if $(IN_LAB),$(LAB) run --caller $$PPID -- $(CALLERS) ,$(ATTENDED) )$(PY) -m admin
 
 .PHONY: help
-help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: # Lists the commands
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	    /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.complete: requirements.txt
 	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment $(ASIDE)
@@ -55,50 +56,13 @@ help: ## List the commands
 	@touch $@
 
 .PHONY: venv toolchain lab in-lab up adopt preview pr-report status shell env down clean
-venv: .venv/.complete ## Make the Python environment from the locked requirements
 
-toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
-	@$(STAGE) "Pulumi engine and plugins" $(PY) -m toolchain install $(ASIDE)
-
-lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
-	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)." $(ASIDE); fi
-	@$(LAB_STAGE) "Lab" $(PY) -m lab up $(ASIDE)
-
-in-lab: venv ## Run a command of the lab: DO='link cut proxmox02 0', DO='node kill proxmox01'; without DO, lists them
-	@set -f; $(LAB) $$DO
+##@ A first cluster, in the lab (STACK=name: another stack than dev)
 
 NEXT = printf '\nNext: $(foreach do,preview status shell down,make $(do)$(OF) |) $(if $(IN_LAB),make clean | )make help (lists all)\n'
 up: toolchain $(if $(IN_LAB),lab) ## Everything: tools, lab, cluster with HA guests, live check
 	@$(ADMIN) up --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 	@$(NEXT)
-
-adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
-	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
-	@$(NEXT)
-
-preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host (LOOK=1: looks at them for what drifted)
-	@$(ADMIN) preview --stack $(STACK) $(if $(LOOK),--look)
-
-# In the lab only when something is recorded there and it runs: a stack file alone is judged without it.
-RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
-pr-report: toolchain ## What a change would do, in Markdown (BASE=revision, OUTPUT=file); fails when it is refused
-	@trap : TERM HUP; report=(report --stack $(STACK) $(if $(BASE),--base "$$BASE") $(if $(OUTPUT),--output "$$OUTPUT")); \
-	    if $(if $(and $(IN_LAB),$(RECORDED)),$(LAB) status >/dev/null 2>&1,false); \
-	    then $(ADMIN) "$${report[@]}"; else $(ATTENDED) $(PY) -m admin "$${report[@]}"; fi
-
-status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
-	@$(ADMIN) status --stack $(STACK)
-
-# What is called in it may be read by a program: what comes before that is told aside.
-shell: ASIDE := >&2
-shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, with pulumi and the credentials
-	@$(ADMIN) shell --stack $(STACK)
-
-# Nothing else may be on standard output. The addresses of the lab's stacks lead to the lab in its shell only.
-env: ## For a shell of your own: eval "$(make env STACK=…)" gives it the environment of `make shell`
-	@$(if $(IN_LAB),echo "error: stack $(STACK) is in the lab: make shell$(OF)" >&2; exit 1)
-	@$(MAKE) toolchain >&2
-	@$(ADMIN) environment --stack $(STACK)
 
 down: venv ## Destroy the stack; then stop the lab, if it was built there
 	@trap : TERM HUP; $(if $(IN_LAB),if ! $(LAB) status >/dev/null 2>&1; then echo "There is no running lab: nothing to destroy."; $(LAB) down; exit; fi;) \
@@ -114,12 +78,63 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
+##@ Daily work (STACK=name; YES=1 answers the question before a change)
+
+preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host; LOOK=1 looks at them for what drifted
+	@$(ADMIN) preview --stack $(STACK) $(if $(LOOK),--look)
+
+adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
+	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
+	@$(NEXT)
+
+# What is called in it may be read by a program: what comes before that is told aside.
+shell: ASIDE := >&2
+shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, with pulumi and the credentials
+	@$(ADMIN) shell --stack $(STACK)
+
+# Nothing else may be on standard output. The addresses of the lab's stacks lead to the lab in its shell only.
+env: ## For a shell of your own: eval "$(make env STACK=…)" gives it the environment of `make shell`
+	@$(if $(IN_LAB),echo "error: stack $(STACK) is in the lab: make shell$(OF)" >&2; exit 1)
+	@$(MAKE) toolchain >&2
+	@$(ADMIN) environment --stack $(STACK)
+
+##@ Look and understand (STACK=name)
+
+status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
+	@$(ADMIN) status --stack $(STACK)
+
+in-lab: venv ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
+	@set -f; $(LAB) $$DO
+
+bench: toolchain ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too
+	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)
+
+##@ Pull requests (STACK=name, BASE=revision to compare with, OUTPUT=file)
+
+# In the lab only when something is recorded there and it runs: a stack file alone is judged without it.
+RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
+pr-report: toolchain ## What a change would do, in Markdown; fails when it is refused
+	@trap : TERM HUP; report=(report --stack $(STACK) $(if $(BASE),--base "$$BASE") $(if $(OUTPUT),--output "$$OUTPUT")); \
+	    if $(if $(and $(IN_LAB),$(RECORDED)),$(LAB) status >/dev/null 2>&1,false); \
+	    then $(ADMIN) "$${report[@]}"; else $(ATTENDED) $(PY) -m admin "$${report[@]}"; fi
+
+##@ Develop
+
+venv: .venv/.complete ## Make the Python environment from the locked requirements
+
+toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
+	@$(STAGE) "Pulumi engine and plugins" $(PY) -m toolchain install $(ASIDE)
+
+lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)." $(ASIDE); fi
+	@$(LAB_STAGE) "Lab" $(PY) -m lab up $(ASIDE)
+
 # Tests start make themselves, and are not to hand on how this one was started.
 APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: test lint format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
+.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
 # The main job waits for nodes that restart: what it leaves of the processors is the toolchain's tests', at low priority.
 test: toolchain lint go-test ## Everything that can be tested: all tiers
 	@tools/debian-packages $(TEST_PROGRAMS)
@@ -149,14 +164,25 @@ test-job: toolchain
 test-worlds: toolchain
 	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PY) -m pytest -q $(WORKERS) tests/lab/bad_worlds
 
-lint: venv ## Formatting, lint and types of Python, shell and Go
-	@tools/debian-packages shellcheck=shellcheck
+lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
+
+# Its parts, for hooks (.pre-commit-config.yaml).
+lint-python: venv
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m ruff check --quiet .
+
+lint-types: venv
 	@$(PY) -m mypy
+
+lint-shell:
+	@tools/debian-packages shellcheck=shellcheck
 	@shellcheck $(SHELL_SCRIPTS)
+
+lint-actions: venv
 	@go run $(ACTIONLINT)
 	@.venv/bin/zizmor --offline --quiet .github
+
+lint-go:
 	@for module in $(GO_MODULES); do (cd $$module && go vet ./... && go run $(STATICCHECK) ./...); done
 
 go-test: ## Go's own tests of the plugins
@@ -172,6 +198,3 @@ lock: venv ## Compile requirements.txt from pyproject.toml
 docs: venv ## Generate the reference pages
 	@$(PY) -m components.config docs && $(PY) -m admin docs
 	@cd policy && $(abspath $(PY)) -m pve_policies.docs > ../docs/policies.md && echo wrote policies.md
-
-bench: toolchain ## Measure; writes docs/benchmarks.md (QUICK=1: few runs; COLD=1: builds the toolchain anew, too)
-	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 PROGRAM = ("admin", "components", "lab", "onnode", "policy", "toolchain", "tools")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
 SECTION = re.compile(r"docs/[\w-]+\.md#[\w-]+")
@@ -30,7 +30,7 @@ KEY = re.compile(r"`([a-z][A-Za-z]*(?:\.[a-z][A-Za-z]*)+)(?:: [^`]*)?`")
 VARIABLE = re.compile(r"`(NESTED_PVE_[A-Z_]+)`")
 # Not of this repository: what a run makes, and an action's own name.
 ELSEWHERE = (".nested-pve/", "actions/", "journal.json")
-ENDINGS = (".sum", ".cfg", ".conf", ".virtualenv", ".py", ".yml", ".yaml", ".json", ".md")
+ENDINGS = (".sum", ".mod", ".toml", ".txt", ".cfg", ".conf", ".virtualenv", ".py", ".yml", ".yaml", ".json", ".md")
 
 
 @cache
