@@ -31,19 +31,17 @@ CODES: dict[str, Code] = {
         "wait until that process has ended, then run the same command again",
     ),
     "lock-unsafe": Code(
-        "The directory of the locks, /run/nested-pve-ha, is not as this program makes it.",
+        "A lock in /run/nested-pve-ha cannot be opened: the directory or the file is not as this program makes it.",
         "look at what is in it; `rm -r /run/nested-pve-ha` on the machine, then run the same command again",
     ),
     "interrupted": Code(
-        "The step was told to stop; the machine is in a state it can go on from.", "run the same command again"
+        "The step was stopped; it can go on from where the machine is now.", "run the same command again"
     ),
     "not-converged": Code(
         "A change was made, but looking again shows that it had no effect.",
         "look at the machine for whatever undoes the change (configuration management, a hook), then run the same command again",
     ),
-    "internal": Code(
-        "The step met a case that it does not know.", "report it with this message; nothing is hidden in it"
-    ),
+    "internal": Code("The step met a case that it does not know.", "report it with the whole message"),
     "command-missing": Code(
         "A program that the step needs is not installed.",
         "install it on the machine with apt-get, then run the same command again",
@@ -127,7 +125,7 @@ CODES: dict[str, Code] = {
         "choose another subnet in the configuration",
     ),
     "foreign-file": Code(
-        "A file that this program would write is there, and was not made by it.",
+        "A file that this program would write exists already, and was not made by it.",
         "move that file away on the machine; nothing foreign is ever overwritten",
     ),
     "dhcp-failed": Code(
@@ -139,7 +137,7 @@ CODES: dict[str, Code] = {
     ),
     # -- installation of a nested node
     "vm-missing": Code(
-        "The VM of a nested node is not there.", "run the same command again: the VM is made and installed anew"
+        "The VM of a nested node does not exist.", "run the same command again: the VM is made and installed anew"
     ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",
@@ -166,7 +164,7 @@ CODES: dict[str, Code] = {
         "The machine has another name than configured.", "correct the node's name or address in the configuration"
     ),
     "hostname-resolution": Code(
-        "The node's name does not stand for its own address on the node.",
+        "On the node, its own name does not resolve to its own address.",
         "correct /etc/hosts on the node: its name belongs to its address, and to no 127.x address",
     ),
     "interface-missing": Code(
@@ -205,7 +203,7 @@ CODES: dict[str, Code] = {
         "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
     ),
     "journal-damaged": Code(
-        "The journal in which a machine remembers how its files were before this program changed them is no JSON any more.",
+        "The journal in which a machine remembers how its files were before this program changed them is no longer JSON.",
         "bring /var/lib/nested-pve-ha/journal.json back from a backup of that machine; without one move it to journal.json.damaged, "
         "then run the same command again: bridges are known by their mark, and what can be read of the originals stays in the moved file",
     ),
@@ -221,13 +219,13 @@ CODES: dict[str, Code] = {
         "stop these guests, or set maintenance.reboot to false in the configuration, then run the same command again",
     ),
     "reboot-missing": Code(
-        "The node was told to reboot, and did not.", "reboot the node, then run the same command again"
+        "The node was asked to reboot, and did not.", "reboot the node, then run the same command again"
     ),
     "old-kernel": Code(
         "The node does not run its newest kernel.", "allow reboots in the configuration, or reboot the node yourself"
     ),
     "clock": Code("The node's clock is wrong.", "`chronyc makestep` on the node; check its time servers"),
-    "services": Code("Not all of Proxmox VE runs on the node.", "`systemctl --failed` on the node"),
+    "services": Code("Not all services of Proxmox VE run on the node.", "`systemctl --failed` on the node"),
     # -- links
     "link-unreachable": Code(
         "A node does not reach another one on a link.",
@@ -280,7 +278,7 @@ CODES: dict[str, Code] = {
         "stop corosync and pve-cluster on it, then run the same command again",
     ),
     "cluster-disagrees": Code(
-        "The node takes itself for a member, the cluster does not list it.",
+        "The node believes that it is a member, but the cluster does not list it.",
         'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then run the same command again',
     ),
     "join-failed": Code("`pvecm add` did not join the node.", "resolve what it says, then run the same command again"),
@@ -317,7 +315,7 @@ CODES: dict[str, Code] = {
         "resolve what pveum says; Proxmox VE wants passwords of at least 8 characters",
     ),
     "storage-foreign": Code(
-        "A storage of the described name is there, and this stack did not make it.",
+        "A storage of the described name exists, and this stack did not make it.",
         "give the storage another name, or describe it with kind: external; a foreign storage is never touched",
     ),
     "storage-differs": Code(
@@ -367,7 +365,7 @@ CODES: dict[str, Code] = {
         "compare `date` on the machine with the date in the message; if it is right, set the repository's uri to a mirror that is kept up",
     ),
     "repository-changed": Code(
-        "A package repository calls itself otherwise than before (a new release), and apt wants that confirmed.",
+        "A package repository has another name or release than before, and apt wants that confirmed.",
         "`apt-get update --allow-releaseinfo-change` on the machine, if the change is expected",
     ),
     "disk-full": Code(
