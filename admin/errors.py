@@ -41,8 +41,8 @@ CODES: dict[str, Code] = {
         "and run `pvecm delnode` on a member",
     ),
     "identity-changed": Code(
-        "The cluster's name, its seed, or a member's name, id, votes or link address was changed in the configuration; "
-        "a live cluster cannot follow.",
+        "The configuration has another cluster name or seed, or another name, id, vote or link address of a member. A "
+        "live cluster cannot follow such a change.",
         "put the old values back; for other ones, build a new stack beside this one and move the guests",
     ),
     "member-removed": Code(
@@ -60,12 +60,13 @@ CODES: dict[str, Code] = {
         "set cluster.seed to a node that is a member, or join the seed by hand: `pvecm add` on it",
     ),
     "member-not-working": Code(
-        "Members are down, so a member is not quorate and its /etc/pve is read-only; restarting pve-cluster does not help.",
+        "Members are down, so a member is not quorate and its /etc/pve is read-only. Restarting pve-cluster does not "
+        "help.",
         "bring the named members up: power them on, or `systemctl start corosync` there; then run the same command again",
     ),
     "node-id-twice": Code(
-        "The cluster's configuration holds a node id twice, as a `pvecm add` with a taken id leaves it: corosync does not "
-        "start on the later node, nor on the first one when that starts again.",
+        "The cluster's configuration holds a node id twice, as after a `pvecm add` with a taken id. Corosync does not "
+        "start on the later node, nor on the first one after its next restart.",
         "on the first of the two nodes: copy /etc/pve/corosync.conf to /etc/pve/corosync.conf.new, take the later node's "
         "block out there, raise config_version by one, and move the copy into place; then run the same command again. "
         "Take neither node out with pvecm: it goes by the id, and throws the healthy one out",
@@ -75,7 +76,8 @@ CODES: dict[str, Code] = {
         "give the node a name, nodeId and link addresses of its own in the stack file",
     ),
     "corosync-transport": Code(
-        "The cluster's corosync uses another transport than knet, such as udpu of old releases: one link, without a state.",
+        "The cluster's Corosync uses another transport than knet, such as udpu of old releases. It has one link, and "
+        "does not report that link's state.",
         "stop HA, take the line `transport` out of /etc/pve/corosync.conf and raise config_version, then restart corosync "
         "on all members at once; Proxmox VE's manual, Cluster Manager, has the steps",
     ),
@@ -190,7 +192,7 @@ CODES: dict[str, Code] = {
         "correct the file; docs/policies.md names the rules, levels and settings",
     ),
     "stack-state-missing": Code(
-        "A stack file holds secrets, and the backend has no state of that stack: another checkout, or a lost state.",
+        "The stack file holds secrets, but the backend has no state of that stack: another checkout, or a lost state.",
         "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; `make adopt` where the state is lost for good; "
         "a new stack begins with `pulumi stack init`",
     ),
@@ -199,7 +201,7 @@ CODES: dict[str, Code] = {
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
     ),
     "lab-in-use": Code(
-        "Another stack lives in the lab; the stacks of the lab have the same machines.",
+        "Another stack lives in the lab. The stacks of the lab use the same machines.",
         "`make down` of that stack, then run the same command again",
     ),
     "lab-is-new": Code(
@@ -244,7 +246,8 @@ CODES: dict[str, Code] = {
         "the checksum out for a file you do not know",
     ),
     "bridge-stays": Code(
-        "A bridge of the stack is still on its outer host after its removal: the host's API refused it, or was not reached.",
+        "A bridge of the stack is still on its outer host after its removal. The host's API refused the removal, or "
+        "did not answer.",
         "resolve what the host said; the message has the command that says it again; then run the same command again",
     ),
     "image-unreadable": Code(

@@ -116,8 +116,8 @@ CODES: dict[str, Code] = {
         "choose another bridge name in the configuration, or remove the bridge yourself",
     ),
     "stack-name-taken": Code(
-        "The name of the stack differs from another one's only in upper and lower case; Proxmox VE stores tags in lower "
-        "case, so both would mark their things alike, and each would take the other's for its own.",
+        "The name of the stack differs from another one's only in upper and lower case. Proxmox VE stores tags in "
+        "lower case, so each stack would take the other's things for its own.",
         "give this stack another name: another stack file, and `pulumi stack rename` where it is not built yet",
     ),
     "foreign-subnet": Code(
@@ -176,7 +176,7 @@ CODES: dict[str, Code] = {
         "correct the link's interface in the configuration, or remove the address there",
     ),
     "link-address-of-member": Code(
-        "The network of a cluster member differs from the configuration, and is not changed while it is a member.",
+        "The network of a cluster member differs from the configuration. It is not changed while the node is a member.",
         "put the old addresses and MTU back into the configuration; or, where they were changed by hand, on the machine",
     ),
     "link-address": Code(
@@ -191,7 +191,8 @@ CODES: dict[str, Code] = {
         "name the bridge or bond, or another interface, for the link; another card for the bridge",
     ),
     "interface-method": Code(
-        "An interface of a link gets its IPv4 addresses by DHCP or in another way that leaves no place for its own.",
+        "An interface of a link gets its IPv4 addresses by DHCP, or in another way that does not allow the link's own "
+        "address.",
         "make it static on the machine, or name another interface for the link",
     ),
     "network-failed": Code(
@@ -203,12 +204,14 @@ CODES: dict[str, Code] = {
         "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
     ),
     "journal-damaged": Code(
-        "The journal in which a machine remembers how its files were before this program changed them is no longer JSON.",
+        "The journal, in which a machine remembers how its files were before this program changed them, is no longer "
+        "JSON.",
         "bring /var/lib/nested-pve-ha/journal.json back from a backup of that machine; without one move it to journal.json.damaged, "
         "then run the same command again: bridges are known by their mark, and what can be read of the originals stays in the moved file",
     ),
     "network-planned": Code(
-        "Somebody has planned changes of an outer host's network and not applied them; a bridge of ours would apply them, too.",
+        "Somebody has planned changes of an outer host's network, and not applied them. Making a bridge would apply "
+        "them, too.",
         "apply them (`pvesh set /nodes/NODE/network` there) or forget them (`pvesh delete /nodes/NODE/network`), then run the same command again",
     ),
     "first-boot-hangs": Code(
@@ -270,7 +273,7 @@ CODES: dict[str, Code] = {
         "run the same command again; it classifies the node and goes on from its state",
     ),
     "cluster-not-visible": Code(
-        "A half-joined node is only touched when a live member says whether the cluster lists it.",
+        "No live member says whether the cluster lists a half-joined node. So that node is not changed.",
         "bring a member of the cluster up, then run the same command again",
     ),
     "half-joined": Code(
@@ -340,7 +343,7 @@ CODES: dict[str, Code] = {
         "set cluster.api.role to the role that the API user is to have, or rename that role",
     ),
     "api-user-narrowed": Code(
-        "A rule on a deeper path takes rights away from the API user, so that calls would be refused there.",
+        "A rule on a deeper path takes rights away from the API user, so calls there would be refused.",
         "take the named rule away with the command in the message, or leave what it is about out of the stack file",
     ),
     # -- packages
@@ -357,7 +360,8 @@ CODES: dict[str, Code] = {
         "wait some minutes, then run the same command again; if it stays so, set the repository's uri to another mirror",
     ),
     "repository-damaged": Code(
-        "What a package repository sent has another checksum than its signed index says (a mirror or proxy with old files).",
+        "A file from a package repository has another checksum than the signed index says (a mirror or proxy with old "
+        "files).",
         "`apt-get clean` and `apt-get update` on the machine; if it stays so, clear the proxy's cache or use another mirror",
     ),
     "repository-expired": Code(
