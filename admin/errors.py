@@ -15,11 +15,11 @@ CODES: dict[str, Code] = {
         "power the machine on and check the way to it, then run the same command again",
     ),
     "host-key-mismatch": Code(
-        "A machine presents another SSH host key than the configuration pins.",
-        "find out why it differs; only when you know, put the new key into the configuration",
+        "A machine presents another SSH host key than the configured one.",
+        "find out why it differs; put the new key into the configuration only when you know",
     ),
     "ssh-auth-failed": Code(
-        "A machine refuses the administrator's SSH key.",
+        "A machine refuses the control machine's SSH key.",
         "put the key into the machine's authorized_keys, or correct credentials.sshPrivateKey",
     ),
     "ssh-key-invalid": Code(
@@ -31,7 +31,7 @@ CODES: dict[str, Code] = {
         "look at the machine over SSH, then run the same command again",
     ),
     "step-broken": Code(
-        "A step on a machine ended without the result it owes.",
+        "A step on a machine ended without a result.",
         "run the shown command on the machine; if the package is missing or damaged there, `make up` puts it back",
     ),
     # -- cluster
@@ -41,8 +41,8 @@ CODES: dict[str, Code] = {
         "and run `pvecm delnode` on a member",
     ),
     "identity-changed": Code(
-        "The cluster's name, its seed, or a member's name, id, votes or link address was changed in the configuration; "
-        "a live cluster cannot follow.",
+        "The configuration has another cluster name or seed, or another name, id, vote or link address of a member. A "
+        "live cluster cannot follow such a change.",
         "put the old values back; for other ones, build a new stack beside this one and move the guests",
     ),
     "member-removed": Code(
@@ -60,12 +60,13 @@ CODES: dict[str, Code] = {
         "set cluster.seed to a node that is a member, or join the seed by hand: `pvecm add` on it",
     ),
     "member-not-working": Code(
-        "Members are down, so a member is not quorate and its /etc/pve is read-only; restarting pve-cluster mends nothing.",
+        "Members are down, so a member is not quorate and its /etc/pve is read-only. Restarting pve-cluster does not "
+        "help.",
         "bring the named members up: power them on, or `systemctl start corosync` there; then run the same command again",
     ),
     "node-id-twice": Code(
-        "The cluster's configuration holds a node id twice, as a `pvecm add` with a taken id leaves it: corosync does not "
-        "start on the later node, nor on the first one when that starts again.",
+        "The cluster's configuration holds a node id twice, as after a `pvecm add` with a taken id. Corosync does not "
+        "start on the later node, nor on the first one after its next restart.",
         "on the first of the two nodes: copy /etc/pve/corosync.conf to /etc/pve/corosync.conf.new, take the later node's "
         "block out there, raise config_version by one, and move the copy into place; then run the same command again. "
         "Take neither node out with pvecm: it goes by the id, and throws the healthy one out",
@@ -75,7 +76,8 @@ CODES: dict[str, Code] = {
         "give the node a name, nodeId and link addresses of its own in the stack file",
     ),
     "corosync-transport": Code(
-        "The cluster's corosync uses another transport than knet, such as udpu of old releases: one link, without a state.",
+        "The cluster's Corosync uses another transport than knet, such as udpu of old releases. It has one link, and "
+        "does not report that link's state.",
         "stop HA, take the line `transport` out of /etc/pve/corosync.conf and raise config_version, then restart corosync "
         "on all members at once; Proxmox VE's manual, Cluster Manager, has the steps",
     ),
@@ -85,7 +87,7 @@ CODES: dict[str, Code] = {
     ),
     "clock-skew": Code("The clocks of two nodes differ.", "`chronyc makestep` on both; check their time servers"),
     "admin-key-missing": Code(
-        "A join would replace the joiner's authorized_keys by the cluster's, which lack the administrator's key.",
+        "A join replaces the joiner's authorized_keys by the cluster's, and these lack the control machine's key.",
         "append your public key to /etc/pve/priv/authorized_keys on a member",
     ),
     "certificate-missing": Code(
@@ -107,7 +109,7 @@ CODES: dict[str, Code] = {
         "`pveum passwd USER` on that machine; a user with a second factor cannot be used",
     ),
     "engine-environment": Code(
-        "The engine runs without the environment in which it trusts the machines' own authorities.",
+        "The engine runs without the environment that makes it trust the machines' own certificates.",
         'run pulumi in `make shell STACK=NAME`, or after `eval "$(make env STACK=NAME)"`',
     ),
     "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
@@ -118,7 +120,7 @@ CODES: dict[str, Code] = {
         "takes it away: `pveum acl list` on a member",
     ),
     "api-two-factors": Code(
-        "The API user has a second factor, which a program cannot give.",
+        "The API user has a second factor, which a program cannot enter.",
         "take it away: Datacenter, Permissions, Two Factor in the web interface, and no required TFA of its realm; "
         "or set cluster.api.user to a user without one",
     ),
@@ -143,11 +145,11 @@ CODES: dict[str, Code] = {
         "take the card away for the change, and put it back after it; grow the disk by hand; the message has the commands",
     ),
     "ha-foreign": Code(
-        "An HA resource, rule or group of a described name is there, and this stack did not make it.",
+        "An HA resource, rule or group of a described name exists, and this stack did not make it.",
         "give the guest another name or vmid in the configuration, or take what is there out of HA yourself",
     ),
     "guest-differs": Code(
-        "A guest differs from the configuration in something that would need a new one.",
+        "A guest differs from the configuration in a way that only a new guest can change.",
         "put the observed value into the configuration, or destroy the guest first",
     ),
     "guest-node-down": Code(
@@ -159,7 +161,7 @@ CODES: dict[str, Code] = {
         "describe each machine in one stack only; where the other stack is gone for good, `rm /var/lib/nested-pve-ha/stack` on it",
     ),
     "guest-moved": Code(
-        "A guest is no more on the node that had it a moment ago.",
+        "A guest is no longer on the node that had it a moment ago.",
         "run the same command again; it waits until guests stay where they are",
     ),
     "ha-not-ready": Code(
@@ -190,7 +192,7 @@ CODES: dict[str, Code] = {
         "correct the file; docs/policies.md names the rules, levels and settings",
     ),
     "stack-state-missing": Code(
-        "A stack file holds secrets, and the backend has no state of that stack: another checkout, or a lost state.",
+        "The stack file holds secrets, but the backend has no state of that stack: another checkout, or a lost state.",
         "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; `make adopt` where the state is lost for good; "
         "a new stack begins with `pulumi stack init`",
     ),
@@ -199,7 +201,7 @@ CODES: dict[str, Code] = {
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
     ),
     "lab-in-use": Code(
-        "Another stack lives in the lab; the stacks of the lab have the same machines.",
+        "Another stack lives in the lab. The stacks of the lab use the same machines.",
         "`make down` of that stack, then run the same command again",
     ),
     "lab-is-new": Code(
@@ -211,19 +213,19 @@ CODES: dict[str, Code] = {
         "wait until it has ended; if its machine is gone for good: `pulumi cancel --stack NAME` in `make shell`",
     ),
     "state-damaged": Code(
-        "The recorded state of a stack, a file, is empty or cut off, as a machine that loses power can leave it.",
+        "The state file of a stack is empty or cut off. A loss of power can leave it so.",
         "bring the file back from your own backup; without one move it away, and `make up` says what to do without a state",
     ),
     "vm-not-recorded": Code(
-        "A guest of a described vmid came to be while the run went on.",
+        "A guest with a described vmid was made while the run went on.",
         "run the same command again: it looks whose the guest is, and records it or refuses it by name",
     ),
     "state-lost": Code(
-        "What carries the stack's mark is there, and its state records nothing: another checkout, or a lost state.",
+        "Things with the stack's mark exist, but its state records nothing: another checkout, or a lost state.",
         "work where its state is, or bring back .nested-pve/state; where it is lost for good, `make adopt` records all that is there",
     ),
     "vm-moved": Code(
-        "The VM of a node is on another outer node than described: somebody has migrated it.",
+        "The VM of a node is on another outer host than described: somebody has migrated it.",
         "migrate it back (`qm migrate VMID NODE --online`), or describe it where it is (`host`), then run the same command again",
     ),
     "member-vm-missing": Code(
@@ -244,11 +246,12 @@ CODES: dict[str, Code] = {
         "the checksum out for a file you do not know",
     ),
     "bridge-stays": Code(
-        "A bridge of the stack is still on its outer host after its removal: the host's API refused it, or was not reached.",
+        "A bridge of the stack is still on its outer host after its removal. The host's API refused the removal, or "
+        "did not answer.",
         "resolve what the host said; the message has the command that says it again; then run the same command again",
     ),
     "image-unreadable": Code(
-        "A downloaded image or template is there and cannot be read.",
+        "A downloaded image or template exists, but cannot be read.",
         "run the same command again; if it stays so, look at the disk or the mount that the message names (`dmesg`), and remove "
         "the file by hand: the next run downloads it anew",
     ),
@@ -264,7 +267,7 @@ CODES: dict[str, Code] = {
     "engine-failed": Code("The engine reports a failure.", "resolve what it says, then run the same command again"),
     # -- status
     "not-as-described": Code(
-        "Looking at the nodes shows something that is not as described.",
+        "Something on the nodes is not as described.",
         "follow the command beside each line of the table",
     ),
     "not-confirmed": Code(
@@ -273,12 +276,10 @@ CODES: dict[str, Code] = {
     ),
     # -- this program
     "bad-call": Code(
-        "An administrator's step was called with a name or input that it does not know.",
+        "A step on the control machine was called with a name or input that it does not know.",
         "run the same command from a clean checkout",
     ),
-    "unexpected": Code(
-        "A case that this program does not know.", "report it with this message; nothing is hidden in it"
-    ),
+    "unexpected": Code("This program met a case that it does not know.", "report it with the whole message"),
 }
 
 

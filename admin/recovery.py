@@ -18,10 +18,10 @@ HEAD = """\
 # Recovery
 
 Every refusal and failure has a stable name. It is printed as `error[name]`, with what was observed, what was expected, and
-the next command; this page lists the names. Running the same command again is always safe: each step looks first, and goes
-on from what it finds.
+the next command. This page lists the names; [concepts](concepts.md) explains the words. Running the same command again is
+always safe: each step looks first, and goes on from what it finds.
 
-A command for a stack of the lab is meant for `make shell`, where the addresses lead into the lab. Outside, the same addresses
+For a stack of the lab, run the commands in `make shell`: there the addresses lead into the lab. Outside, the same addresses
 may belong to other machines.
 
 Why many of these refusals exist is told in the [failure stories](failures.md).
@@ -29,7 +29,7 @@ Why many of these refusals exist is told in the [failure stories](failures.md).
 This page is generated (`make docs`).
 """
 SECTIONS: tuple[tuple[str, str, Mapping[str, Code]], ...] = (
-    ("At the administrator's place", "Raised where `make` runs: SSH, formation of the cluster, API, engine.", CODES),
+    ("On the control machine", "Raised where `make` runs: SSH, formation of the cluster, API, engine.", CODES),
     (
         "On a machine",
         "Raised by the steps that run on an outer host or a node; the message names the machine.",

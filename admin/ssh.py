@@ -219,7 +219,7 @@ def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminErro
     offered = ", ".join(fingerprint(key.public_data) for key in keys)
     return AdminError(
         "ssh-auth-failed",
-        f"{machine.name} refuses the administrator's SSH key",
+        f"{machine.name} refuses the control machine's SSH key",
         observed=f"{USER}@{machine.address} refused {offered}",
         expected="a key that is in the machine's authorized_keys",
         fix=f"ssh-copy-id {USER}@{machine.address} with the right key, or correct credentials.sshPrivateKey",

@@ -31,19 +31,17 @@ CODES: dict[str, Code] = {
         "wait until that process has ended, then run the same command again",
     ),
     "lock-unsafe": Code(
-        "The directory of the locks, /run/nested-pve-ha, is not as this program makes it.",
+        "A lock in /run/nested-pve-ha cannot be opened: the directory or the file is not as this program makes it.",
         "look at what is in it; `rm -r /run/nested-pve-ha` on the machine, then run the same command again",
     ),
     "interrupted": Code(
-        "The step was told to stop; the machine is in a state it can go on from.", "run the same command again"
+        "The step was stopped; it can go on from where the machine is now.", "run the same command again"
     ),
     "not-converged": Code(
         "A change was made, but looking again shows that it had no effect.",
         "look at the machine for whatever undoes the change (configuration management, a hook), then run the same command again",
     ),
-    "internal": Code(
-        "The step met a case that it does not know.", "report it with this message; nothing is hidden in it"
-    ),
+    "internal": Code("The step met a case that it does not know.", "report it with the whole message"),
     "command-missing": Code(
         "A program that the step needs is not installed.",
         "install it on the machine with apt-get, then run the same command again",
@@ -118,8 +116,8 @@ CODES: dict[str, Code] = {
         "choose another bridge name in the configuration, or remove the bridge yourself",
     ),
     "stack-name-taken": Code(
-        "The name of the stack differs from another one's only in upper and lower case; Proxmox VE stores tags in lower "
-        "case, so both would mark their things alike, and each would take the other's for its own.",
+        "The name of the stack differs from another one's only in upper and lower case. Proxmox VE stores tags in "
+        "lower case, so each stack would take the other's things for its own.",
         "give this stack another name: another stack file, and `pulumi stack rename` where it is not built yet",
     ),
     "foreign-subnet": Code(
@@ -127,7 +125,7 @@ CODES: dict[str, Code] = {
         "choose another subnet in the configuration",
     ),
     "foreign-file": Code(
-        "A file that this program would write is there, and was not made by it.",
+        "A file that this program would write exists already, and was not made by it.",
         "move that file away on the machine; nothing foreign is ever overwritten",
     ),
     "dhcp-failed": Code(
@@ -139,7 +137,7 @@ CODES: dict[str, Code] = {
     ),
     # -- installation of a nested node
     "vm-missing": Code(
-        "The VM of a nested node is not there.", "run the same command again: the VM is made and installed anew"
+        "The VM of a nested node does not exist.", "run the same command again: the VM is made and installed anew"
     ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",
@@ -166,7 +164,7 @@ CODES: dict[str, Code] = {
         "The machine has another name than configured.", "correct the node's name or address in the configuration"
     ),
     "hostname-resolution": Code(
-        "The node's name does not stand for its own address on the node.",
+        "On the node, its own name does not resolve to its own address.",
         "correct /etc/hosts on the node: its name belongs to its address, and to no 127.x address",
     ),
     "interface-missing": Code(
@@ -178,7 +176,7 @@ CODES: dict[str, Code] = {
         "correct the link's interface in the configuration, or remove the address there",
     ),
     "link-address-of-member": Code(
-        "The network of a cluster member differs from the configuration, and is not changed while it is a member.",
+        "The network of a cluster member differs from the configuration. It is not changed while the node is a member.",
         "put the old addresses and MTU back into the configuration; or, where they were changed by hand, on the machine",
     ),
     "link-address": Code(
@@ -193,7 +191,8 @@ CODES: dict[str, Code] = {
         "name the bridge or bond, or another interface, for the link; another card for the bridge",
     ),
     "interface-method": Code(
-        "An interface of a link gets its IPv4 addresses by DHCP or in another way that leaves no place for its own.",
+        "An interface of a link gets its IPv4 addresses by DHCP, or in another way that does not allow the link's own "
+        "address.",
         "make it static on the machine, or name another interface for the link",
     ),
     "network-failed": Code(
@@ -205,12 +204,14 @@ CODES: dict[str, Code] = {
         "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
     ),
     "journal-damaged": Code(
-        "The journal in which a machine remembers how its files were before this program changed them is no JSON any more.",
+        "The journal, in which a machine remembers how its files were before this program changed them, is no longer "
+        "JSON.",
         "bring /var/lib/nested-pve-ha/journal.json back from a backup of that machine; without one move it to journal.json.damaged, "
         "then run the same command again: bridges are known by their mark, and what can be read of the originals stays in the moved file",
     ),
     "network-planned": Code(
-        "Somebody has planned changes of an outer host's network and not applied them; a bridge of ours would apply them, too.",
+        "Somebody has planned changes of an outer host's network, and not applied them. Making a bridge would apply "
+        "them, too.",
         "apply them (`pvesh set /nodes/NODE/network` there) or forget them (`pvesh delete /nodes/NODE/network`), then run the same command again",
     ),
     "first-boot-hangs": Code(
@@ -221,13 +222,13 @@ CODES: dict[str, Code] = {
         "stop these guests, or set maintenance.reboot to false in the configuration, then run the same command again",
     ),
     "reboot-missing": Code(
-        "The node was told to reboot, and did not.", "reboot the node, then run the same command again"
+        "The node was asked to reboot, and did not.", "reboot the node, then run the same command again"
     ),
     "old-kernel": Code(
         "The node does not run its newest kernel.", "allow reboots in the configuration, or reboot the node yourself"
     ),
     "clock": Code("The node's clock is wrong.", "`chronyc makestep` on the node; check its time servers"),
-    "services": Code("Not all of Proxmox VE runs on the node.", "`systemctl --failed` on the node"),
+    "services": Code("Not all services of Proxmox VE run on the node.", "`systemctl --failed` on the node"),
     # -- links
     "link-unreachable": Code(
         "A node does not reach another one on a link.",
@@ -272,7 +273,7 @@ CODES: dict[str, Code] = {
         "run the same command again; it classifies the node and goes on from its state",
     ),
     "cluster-not-visible": Code(
-        "A half-joined node is only touched when a live member says whether the cluster lists it.",
+        "No live member says whether the cluster lists a half-joined node. So that node is not changed.",
         "bring a member of the cluster up, then run the same command again",
     ),
     "half-joined": Code(
@@ -280,7 +281,7 @@ CODES: dict[str, Code] = {
         "stop corosync and pve-cluster on it, then run the same command again",
     ),
     "cluster-disagrees": Code(
-        "The node takes itself for a member, the cluster does not list it.",
+        "The node believes that it is a member, but the cluster does not list it.",
         'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then run the same command again',
     ),
     "join-failed": Code("`pvecm add` did not join the node.", "resolve what it says, then run the same command again"),
@@ -317,7 +318,7 @@ CODES: dict[str, Code] = {
         "resolve what pveum says; Proxmox VE wants passwords of at least 8 characters",
     ),
     "storage-foreign": Code(
-        "A storage of the described name is there, and this stack did not make it.",
+        "A storage of the described name exists, and this stack did not make it.",
         "give the storage another name, or describe it with kind: external; a foreign storage is never touched",
     ),
     "storage-differs": Code(
@@ -342,7 +343,7 @@ CODES: dict[str, Code] = {
         "set cluster.api.role to the role that the API user is to have, or rename that role",
     ),
     "api-user-narrowed": Code(
-        "A rule on a deeper path takes rights away from the API user, so that calls would be refused there.",
+        "A rule on a deeper path takes rights away from the API user, so calls there would be refused.",
         "take the named rule away with the command in the message, or leave what it is about out of the stack file",
     ),
     # -- packages
@@ -359,7 +360,8 @@ CODES: dict[str, Code] = {
         "wait some minutes, then run the same command again; if it stays so, set the repository's uri to another mirror",
     ),
     "repository-damaged": Code(
-        "What a package repository sent has another checksum than its signed index says (a mirror or proxy with old files).",
+        "A file from a package repository has another checksum than the signed index says (a mirror or proxy with old "
+        "files).",
         "`apt-get clean` and `apt-get update` on the machine; if it stays so, clear the proxy's cache or use another mirror",
     ),
     "repository-expired": Code(
@@ -367,7 +369,7 @@ CODES: dict[str, Code] = {
         "compare `date` on the machine with the date in the message; if it is right, set the repository's uri to a mirror that is kept up",
     ),
     "repository-changed": Code(
-        "A package repository calls itself otherwise than before (a new release), and apt wants that confirmed.",
+        "A package repository has another name or release than before, and apt wants that confirmed.",
         "`apt-get update --allow-releaseinfo-change` on the machine, if the change is expected",
     ),
     "disk-full": Code(

@@ -261,7 +261,7 @@ class _Node(Model):
         str, shaped(r"^[A-Za-z0-9_]{1,55}$", "the name of a kernel module: at most 55 letters, digits and _")
     ] = Field(
         default="softdog",
-        description="Watchdog module of its HA manager (/etc/default/pve-ha-manager), one that Linux has: compared, never set; none: it has none.",
+        description="Kernel module of its watchdog, as in /etc/default/pve-ha-manager. It is compared, never set; none: the node has no watchdog.",
     )
 
 

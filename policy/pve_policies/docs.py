@@ -22,36 +22,36 @@ OURS = DESIGN.partition(":")[0]
 STORY = re.compile(r"\bF(\d+)\b")
 LEVELS = {
     "mandatory": "refuses the run",
-    "advisory": "is said, and the run goes on",
-    "remediate": "is put right by itself, and said",
-    "disabled": "is not looked at unless you turn the rule on",
+    "advisory": "is reported, and the run goes on",
+    "remediate": "is put right by the pack, and reported",
+    "disabled": "is not looked for, unless you turn the rule on",
 }
 HEAD = """\
 <!-- written by `make docs` from policy/pve_policies; do not edit -->
 # The policy pack
 
-The pack judges a design before anything is touched. `make up` and `make preview` always pass it. It is a product of its
-own: it knows resources by type and property only. Rules with a mark under *everywhere* judge the `proxmoxve` and `command`
-resources of any Pulumi program; the others need to know the whole cluster, which only our components tell.
+The pack judges a design before anything is touched. `make up` and `make preview` always use it. You can use it without this
+program, because it knows resources by type and property only. Rules with a mark under *everywhere* judge the `proxmoxve` and
+`command` resources of any Pulumi program. The others need to know the whole cluster; only our components report that.
 
 ## Use it in a program of your own
 
-Copy the directory `policy/` into your repository, install `pulumi-policy` and `pyyaml` into the virtual environment that
-`policy/PulumiPolicy.yaml` names under `runtime.options.virtualenv`, and say:
+Copy the directory `policy/` into your repository. Install `pulumi-policy` and `pyyaml` into the virtual environment that
+`policy/PulumiPolicy.yaml` names under `runtime.options.virtualenv`. Then run:
 
 ```
 pulumi preview --policy-pack policy
 pulumi up --policy-pack policy
 ```
 
-The engine stops at the first resource that a mandatory rule refuses, so a run may show some of the violations, and the next
-one more. Where one resource breaks several rules, all of them are told.
+The engine stops at the first resource that a mandatory rule refuses. So one run may show some of the violations, and the next
+run more. When one resource breaks several rules, all of them are reported.
 
-A VM that carries Proxmox VE itself is known by a tag, `nested-pve` unless you set another one.
+A tag says that a VM runs Proxmox VE itself: `nested-pve`, unless you set another one.
 
 ## Change levels and settings
 
-Beside the pack, in `policy/PulumiPolicy.yaml`, for every program that uses it:
+For every program that uses the pack, beside it in `policy/PulumiPolicy.yaml`:
 
 ```yaml
 config:
@@ -60,14 +60,14 @@ config:
     coreFactor: 2
 ```
 
-For one stack, in a JSON file that `--policy-pack-config FILE` names; it has the last word, and `all` means every rule:
+For one stack, in a JSON file that `--policy-pack-config FILE` names. It overrides the other file, and `all` means every rule:
 
 ```json
 {"guests-tagged": "disabled", "guests-fit-after-a-failure": {"enforcementLevel": "advisory", "reserveMib": 2048}}
 ```
 
-A setting alone leaves the rule's level as it is. `all` is for every rule, also for those that are advice, or put right by
-themselves. A mistyped rule beside the pack is refused; one in the JSON file the engine passes over in silence.
+A setting alone leaves the rule's level as it is. `all` changes every rule, also advisory ones and those that put things right.
+A mistyped rule name beside the pack is refused. In the JSON file, the engine ignores it without a message.
 
 `make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one, and check it first.
 
@@ -75,11 +75,11 @@ themselves. A mistyped rule beside the pack is refused; one in the JSON file the
 |---|---|
 """
 UNKNOWN = """
-A value that is not known at preview, because a resource yet to be made decides it, never passes in silence: the rule is
-reported as advice that names the property, and judges for good during `up`.
+Some values are not known at preview, because a resource that is not made yet decides them. They never pass in silence: the
+rule then reports an advisory that names the property, and judges the value itself during `up`.
 
-What the pack cannot see: whether a value of a resource is a Pulumi secret (the engine hands it over decrypted), what a
-provider reads from its environment, and anything that is not declared in the program.
+The pack cannot see whether a value of a resource is a Pulumi secret (the engine hands it over decrypted), what a provider reads
+from its environment, and anything that the program does not declare.
 """
 
 

@@ -76,8 +76,8 @@ def _pairs(report: Report) -> str:
     return f"""\
 ## Preview and no-op `up`
 
-Each is run by turns with a program that does nothing, under the same options; seconds are medians, the ratio is the median
-of the ratios of runs that follow each other. The {MANY_NODES}-node stack is dev's with {MANY_NODES} nodes instead of three.
+Each run alternates with one of a program that does nothing, under the same options. Seconds are medians. The ratio is the median
+of the ratios of each two runs in a row. The {MANY_NODES}-node stack is dev's with {MANY_NODES} nodes instead of three.
 
 {_table(["preview", *head[1:]], map(_pair, report.previews))}
 {_table(["no-op `up`", *head[1:]], map(_pair, report.noops))}"""
@@ -106,7 +106,8 @@ def _looks(report: Report) -> str:
     return f"""\
 ## What a look at the machines adds
 
-To `make preview` of stack dev, everything there, with `LOOK=1`; the median of the differences of {len(looks.without)} runs by turns.
+The time that `LOOK=1` adds to `make preview` of stack dev when everything is there. Runs with and without it alternate. The figure
+is the median of {len(looks.without)} differences.
 
 {_table(["", "without", "adds", "goal", ""], rows)}"""
 
@@ -124,8 +125,8 @@ def _pack(report: Report) -> str:
     return f"""\
 ## What the policy pack adds
 
-To a preview of {MANY_NODES} nodes, run by turns without a pack, with a pack whose one rule judges nothing, and with ours;
-medians of the differences of {len(pack.ours)} runs. The second row is what the engine takes to start any pack in Python.
+The time that a pack adds to a preview of {MANY_NODES} nodes. Runs without a pack, with a pack whose one rule judges nothing, and with
+ours alternate. The figures are medians of {len(pack.ours)} differences. The engine needs the second row's time for any pack in Python.
 
 {_table(["", "adds", "goal", ""], rows)}"""
 
@@ -138,18 +139,18 @@ def _deployment(report: Report) -> str:
     return f"""\
 ## Full `up` on a running lab
 
-From fresh machines to HA guests, with the policy pack. All runs: {others} s.
+From fresh machines to HA guests, with the policy pack. The runs took {others} s.
 
 {_table(["", "time", "goal", ""], rows)}
 ### Critical path
 
-The chain of resources that ends last: each begins when the one above it, the last that it needs, is done. *Before* is
-the time between the two: the program, the engine, the policy pack. {_shares(typical)}
+The chain of resources that ends last. Each resource begins when the one above it is done, the last one that it waits for. *Before*
+is the time between the two, for the program, the engine and the policy pack. {_shares(typical)}
 
 {_table(["resource", "begins at", "before", "takes"], _chain(typical))}
 ### SSH connections
 
-Accepted by each machine's server during the full `up`, by its journal.
+Connections that each machine's SSH server accepted during the full `up`, counted in its journal.
 
 {_table(["machine", "connections", "goal", ""], _logins(typical))}"""
 
@@ -163,8 +164,8 @@ def _forming(report: Report) -> str:
     return f"""\
 ### Forming the cluster
 
-`pvecm create` and two `pvecm add` by hand on equal nodes, without what lies between them, and the steps that do the same and
-prove it: each looks at all nodes before and after. Medians.
+*Bare commands* are `pvecm create` and two `pvecm add` by hand on equal nodes, without the time between them. *Steps* do the same and
+prove it: each looks at all nodes before and after. The figures are medians.
 
 {_table(["", "bare commands", "steps", "ratio", "goal", ""], [["create and two joins", *figures, verdict(measured / bare, FORMING_GOAL)]])}"""
 
@@ -194,7 +195,7 @@ def _builds(report: Report) -> str:
     return f"""\
 ## Toolchain
 
-Cold: nothing is compiled yet, the Go modules are downloaded already.
+In a cold build nothing is compiled yet, but the Go modules are downloaded.
 
 {_table(["build", "time", ""], [*rows, _cold(report)])}"""
 
@@ -214,8 +215,8 @@ def _memory(report: Report) -> str:
     return f"""\
 ## Peak memory
 
-Of the engine and all that it starts, sampled every half second. For one process, all that it holds; for all
-together, at the same moment, shared pages counted once.
+The memory of the engine and of all that it starts, sampled every half second. A process's figure has everything that it holds. *All
+together* is the sum at one moment, with shared pages counted once.
 
 {_table(["run", "processes", "peak"], rows)}"""
 
