@@ -43,7 +43,7 @@ IN_LAB := $(filter $(STACK),$(LAB_STACKS))
 OF := $(if $(filter dev,$(STACK)),, STACK=$(STACK))
 # sudo would hide the caller's own Pulumi.
 CALLERS := env "PATH=$$PATH" $(if $(PULUMI_HOME),"PULUMI_HOME=$$PULUMI_HOME")
-ADMIN := $(if $(IN_LAB),$(LAB) run --caller $$PPID -- $(CALLERS) ,$(ATTENDED) )$(PY) -m admin
+ADMIN := $(if $(IN_LAB),$(LAB) run --caller $$PPID -- $(CALLERS) ,$(ATTENDED) )$(PY) -m cli
 
 .PHONY: help
 help: # Lists the commands
@@ -89,7 +89,7 @@ adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where
 
 # What is called in it may be read by a program: what comes before that is told aside.
 shell: ASIDE := >&2
-shell: toolchain $(if $(IN_LAB),lab) ## A shell in the administrator's place, with pulumi and the credentials
+shell: toolchain $(if $(IN_LAB),lab) ## A shell on the control machine, with pulumi and the credentials
 	@$(ADMIN) shell --stack $(STACK)
 
 # Nothing else may be on standard output. The addresses of the lab's stacks lead to the lab in its shell only.
@@ -116,7 +116,7 @@ RECORDED = $(wildcard .nested-pve/state/.pulumi/stacks/*/$(STACK).json)
 pr-report: toolchain ## What a change would do, in Markdown; fails when it is refused
 	@trap : TERM HUP; report=(report --stack $(STACK) $(if $(BASE),--base "$$BASE") $(if $(OUTPUT),--output "$$OUTPUT")); \
 	    if $(if $(and $(IN_LAB),$(RECORDED)),$(LAB) status >/dev/null 2>&1,false); \
-	    then $(ADMIN) "$${report[@]}"; else $(ATTENDED) $(PY) -m admin "$${report[@]}"; fi
+	    then $(ADMIN) "$${report[@]}"; else $(ATTENDED) $(PY) -m cli "$${report[@]}"; fi
 
 ##@ Develop
 
@@ -196,5 +196,5 @@ lock: venv ## Compile requirements.txt from pyproject.toml
 	    --custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
 
 docs: venv ## Generate the reference pages
-	@$(PY) -m components.config docs && $(PY) -m admin docs
+	@$(PY) -m config docs && $(PY) -m cli docs
 	@cd policy && $(abspath $(PY)) -m pve_policies.docs > ../docs/policies.md && echo wrote policies.md

@@ -4,9 +4,7 @@ import os
 
 import pulumi
 
-from components import credentials, surroundings
-from components.config import ConfigError, load, stack_file
-from components.config.model import NestedNode
+from cluster import surroundings
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
 from components.design import Design
 from components.facts import cluster_facts, plain_secrets
@@ -14,6 +12,8 @@ from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGue
 from components.host_prep import HostPrep, HostPrepArgs
 from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
 from components.site import Site
+from config import ConfigError, credentials, load, stack_file
+from config.model import NestedNode
 
 settings, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from components.config.model import Keyboard  # noqa: TC001 - pydantic reads the types at run time
+from config.model import Keyboard  # noqa: TC001 - pydantic reads the types at run time
 
 if TYPE_CHECKING:
-    from components.config.model import Installation, ManagementNetwork
+    from config.model import Installation, ManagementNetwork
 
 KEBAB_CASE_SINCE = 9
 

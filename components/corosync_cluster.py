@@ -1,6 +1,6 @@
 """CorosyncCluster: the nodes become one cluster, one join after another, each proven from both sides.
 
-The cluster is formed from the administrator's place, which looks at every member live (decision 1). Nothing here
+The cluster is formed from the control machine, which looks at every member live (decision 1). Nothing here
 removes a node or dissolves a cluster: nested nodes go with their VMs, existing ones stay members.
 """
 
@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from admin import desired
+from cluster import contract as desired
 from components import left_alone, steps
-from components.config import topology
-from components.config.model import NfsStorage
 from components.facts import cluster_facts
 from components.recorded import CLUSTER
-from onnode.desired import Storage
+from config import topology
+from config.model import NfsStorage
+from onnode.contract import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.config.model import ClusterOptions
     from components.nested_pve_node import NestedPveNode
     from components.site import Site
+    from config.model import ClusterOptions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from admin.desired import Identity
+from cluster.contract import Identity
 from components import steps
 from components.facts import design_facts
 from components.recorded import DESIGN, LAB, lab_instance

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from admin.desired import FurtherDevices
-from admin.further_devices import given_cards
+from cluster.contract import FurtherDevices
+from cluster.further_devices import given_cards
 from components import hook_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from admin.desired import Machine
+    from cluster.contract import Machine
     from components.site import Site
 
     Values = Mapping[str, Any]

@@ -7,14 +7,14 @@ import re
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
-from components.config import topology
-from components.config.model import ContainerGuest, NestedNode, NfsStorage, VmGuest
+from config import topology
+from config.model import ContainerGuest, NestedNode, NfsStorage, VmGuest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from components.config import Config
-    from components.config.model import Bridge, ExistingNode, Guest, OuterHost, Storage
+    from config import Config
+    from config.model import Bridge, ExistingNode, Guest, OuterHost, Storage
 
 SECRET_NAME = re.compile(r"password|passphrase|secret|token|credential|private.?key", re.IGNORECASE)
 SWITCH = re.compile(r"true|false", re.IGNORECASE)

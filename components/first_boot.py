@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 if TYPE_CHECKING:
-    from components.host_keys import HostKey
+    from config.host_keys import HostKey
 
 # Shell, not HTML: escaping would damage the key.
 TEMPLATES = Environment(  # noqa: S701

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from admin import desired
+from cluster import contract as desired
 from components import devices, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
-from components.config import topology
-from components.config.model import ContainerGuest, VmGuest
 from components.recorded import GUEST, GUEST_TEMPLATE
+from config import topology
+from config.model import ContainerGuest, VmGuest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.config.model import ContainerTemplate, Download, Template
     from components.corosync_cluster import CorosyncCluster
     from components.site import Site
+    from config.model import ContainerTemplate, Download, Template
 
 RULES_SINCE = 9  # before that, HA groups say where a guest may run
 # On a second try the provider takes "already exists" for its own work, and with it a VM that somebody else made meanwhile.

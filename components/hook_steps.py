@@ -1,4 +1,4 @@
-"""Steps at the administrator's place that hooks of the engine start, in the program's own process."""
+"""Steps on the control machine that hooks of the engine start, in the program's own process."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from admin.desired import SECRETS_VARIABLE
+from cluster.contract import SECRETS_VARIABLE
 from components.recorded import ADMIN
-from onnode.desired import document
+from onnode.contract import document
 
 if TYPE_CHECKING:
     from components.site import Site
@@ -22,7 +22,7 @@ class HookError(Exception):
     """The step's own words, for whoever reads the engine's messages."""
 
 
-async def run(step: str, wanted: Any, site: Site) -> None:  # noqa: ANN401 - any dataclass of admin.desired
+async def run(step: str, wanted: Any, site: Site) -> None:  # noqa: ANN401 - any dataclass of cluster.contract
     """Run a step, as a resource of the program would.
 
     Raises:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from admin.desired import CheckCertificate
-from admin.marks import image_name
+from cluster.contract import CheckCertificate
+from cluster.marks import image_name
 from components import guarded_network, left_alone, steps
-from components.config.model import NestedNode
 from components.recorded import HOST
-from onnode import desired
+from config.model import NestedNode
+from onnode import contract as desired
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.config.model import Bridge, OuterHost
     from components.site import Site
+    from config.model import Bridge, OuterHost
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from admin.desired import Claim, NodeNetworks
+from cluster.contract import Claim, NodeNetworks
 from components import answer_file, devices, first_boot, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
-from components.config import topology
-from components.config.model import ExistingNode, NestedNode
 from components.recorded import NODE
-from onnode import desired
+from config import topology
+from config.model import ExistingNode, NestedNode
+from onnode import contract as desired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.config.model import OuterHost
     from components.host_prep import HostPrep
     from components.site import Site
+    from config.model import OuterHost
 
 DEFAULT_MTU = 1500
 MTU_OF_BRIDGE = 1  # Proxmox's own code for "as the bridge has it"
@@ -195,7 +195,7 @@ class NestedPveNode(pulumi.ComponentResource):
     def _network(
         self, node: NestedNode | ExistingNode, package: pulumi.Resource, within: Mapping[str, Any]
     ) -> list[pulumi.Resource]:
-        """The node's addresses, from the administrator's place: a second login confirms what the first one changed."""
+        """The node's addresses, from the control machine: a second login confirms what the first one changed."""
         interfaces = self._interfaces(node)
         if not interfaces or not (isinstance(node, NestedNode) or node.manage_network):
             return [package]

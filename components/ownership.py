@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from admin.desired import Machine, Ownership
-from admin.marks import BRIDGE, VM
+from cluster.contract import Machine, Ownership
+from cluster.marks import BRIDGE, VM
 from components import hook_steps, steps
 
 if TYPE_CHECKING:
-    from components.config.model import NestedNode, OuterHost, VmGuest
     from components.site import Site
+    from config.model import NestedNode, OuterHost, VmGuest
 
 
 def of_node(site: Site, host: OuterHost, node: NestedNode) -> Ownership:

@@ -8,18 +8,28 @@ SOURCE = Path(__file__).resolve().parent.parent / "onnode"
 STAGED = Path(".nested-pve/package/onnode")  # relative: the state must not depend on where the project lies
 
 
+def files(source: Path = SOURCE) -> dict[str, bytes]:
+    """The package's code, by its path within the package."""
+    return {path.relative_to(source).as_posix(): path.read_bytes() for path in sorted(source.rglob("*.py"))}
+
+
 def stage(source: Path = SOURCE, target: Path = STAGED) -> str:
     """Bring the directory that is copied to machines up to date; its path for the engine.
 
     The command plugin copies directories, not lists of files, and the package's own directory has caches in it.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    wanted = {path.name: path.read_bytes() for path in source.glob("*.py")}
-    for path in target.iterdir():
-        if path.name not in wanted:
+    wanted = files(source)
+    staged = list(target.rglob("*")) if target.exists() else []
+    for path in sorted(staged, reverse=True):  # what is in a directory before the directory
+        name = path.relative_to(target).as_posix()
+        if path.is_dir():
+            if not any(each.startswith(f"{name}/") for each in wanted):
+                path.rmdir()
+        elif name not in wanted:
             path.unlink()
     for name, content in wanted.items():
         path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)
     return str(target)

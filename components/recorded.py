@@ -11,13 +11,22 @@ GUEST_TEMPLATE = "nested-pve-ha:index:GuestTemplate"
 HOST = "nested-pve-ha:index:HostPrep"
 NODE = "nested-pve-ha:index:NestedPveNode"
 
+# The types of the provider's resources.
+VM_TYPE = "proxmoxve:index/vmLegacy:VmLegacy"
+BRIDGE_TYPE = "proxmoxve:network/linux/bridge:Bridge"
+FILE_TYPE = "proxmoxve:download/file:File"
+RESOURCE_TYPE = "proxmoxve:index/haresource:Haresource"
+RULE_TYPE = "proxmoxve:index/harule:Harule"
+GROUP_TYPE = "proxmoxve:index/hagroup:Hagroup"
+PROVIDER_TYPE = "pulumi:providers:proxmoxve"
+
 LAB = "lab"  # property of the design: in which lab the stack was made
 LAB_VARIABLE = "NESTED_PVE_LAB_INSTANCE"
 
 # How the command lines of steps begin.
 REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
 ON_NODE = f"python3 {REMOTE_DIRECTORY}/onnode"
-ADMIN = ".venv/bin/python -m admin step"
+ADMIN = ".venv/bin/python -m cluster"
 
 # Beside each bridge: what removes it. In states of earlier versions, what arms its removal, and what confirms it.
 ARMED, REMOVED = "armed", "removed"

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from admin.desired import Api, Machine, Member, Secrets
-from components import host_keys, package, root_password
-from components.config import topology
-from components.config.model import ExistingNode, NestedNode
-from onnode.desired import ClusterLink
-from onnode.pve import TAG, stack_tag
+from cluster.contract import Api, Machine, Member, Secrets
+from components import package
+from config import host_keys, root_password, topology
+from config.model import ExistingNode, NestedNode
+from onnode.contract import ClusterLink
+from onnode.system.pve import TAG, stack_tag
 
 if TYPE_CHECKING:
     import pulumi
 
-    from components.config import Config
-    from components.config.model import OuterHost
-    from components.credentials import Credentials
     from components.steps import Target
+    from config import Config
+    from config.credentials import Credentials
+    from config.model import OuterHost
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Site:
         return Target(machine.name, str(machine.address), self.public_host_key(machine), self.private_key)
 
     def machine(self, host: OuterHost | NestedNode | ExistingNode) -> Machine:
-        """A machine as the administrator's steps reach it."""
+        """A machine as the steps on the control machine reach it."""
         return Machine(host.name, str(host.address), self.public_host_key(host))
 
     @cached_property

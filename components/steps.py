@@ -1,7 +1,7 @@
-"""The only module that builds commands: steps on machines over SSH, and steps at the administrator's place.
+"""The only module that builds commands: steps on machines over SSH, and steps on the control machine.
 
 A step has a constant command line and its desired state on standard input, so that a preview shows the wanted facts
-and not a script. Secrets travel on standard input or, at the administrator's place, in one environment variable;
+and not a script. Secrets travel on standard input or, on the control machine, in one environment variable;
 never in a command line. Any changed input runs a step again, so each is harmless on what is as it should be; there are
 no triggers, and a `delete` only where one is named.
 """
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi_command import local, remote
 
-from admin.desired import SECRETS_VARIABLE
+from cluster.contract import SECRETS_VARIABLE
 from components.recorded import ADMIN, ON_NODE, REMOTE_DIRECTORY
-from onnode.desired import document
+from onnode.contract import document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What undoes ends with removing itself; when the engine was killed just then, it asks once more.
+# The last step that is undone removes the package. An engine that was killed right after that runs the step once more.
 UNLESS_GONE = f"test ! -e {REMOTE_DIRECTORY} ||"
 
 DIAL_TIMEOUT_S = 5
@@ -67,7 +67,7 @@ def on_machine(  # noqa: PLR0913 - what a step is made of
     name: str,
     target: Target,
     step: str,
-    desired: Any,  # noqa: ANN401 - any dataclass of onnode.desired
+    desired: Any,  # noqa: ANN401 - any dataclass of onnode.contract
     opts: pulumi.ResourceOptions,
     *,
     delete: str | None = None,
@@ -102,20 +102,20 @@ def on_machine(  # noqa: PLR0913 - what a step is made of
 def at_administrator(  # noqa: PLR0913 - what a step is made of
     name: str,
     step: str,
-    desired: Any,  # noqa: ANN401 - any dataclass of admin.desired
+    desired: Any,  # noqa: ANN401 - any dataclass of cluster.contract
     secrets: pulumi.Output[str],
     opts: pulumi.ResourceOptions,
     *,
     removes: bool = False,
     remembers: bool = False,
 ) -> local.Command:
-    """Run a step at the administrator's place, where it can look at several machines.
+    """Run a step on the control machine, where it can look at several machines.
 
     Args:
         name: logical name.
         step: the step's name.
         desired: its desired state.
-        secrets: the JSON text of :class:`admin.desired.Secrets`, secret.
+        secrets: the JSON text of :class:`cluster.contract.Secrets`, secret.
         opts: parent and dependencies.
         removes: on deletion, run the step with `--delete`.
         remembers: an update is shown what the run before printed.
@@ -135,11 +135,11 @@ def at_administrator(  # noqa: PLR0913 - what a step is made of
 def at_removal(
     name: str,
     step: str,
-    desired: Any,  # noqa: ANN401 - any dataclass of admin.desired
+    desired: Any,  # noqa: ANN401 - any dataclass of cluster.contract
     secrets: pulumi.Output[str],
     opts: pulumi.ResourceOptions,
 ) -> local.Command:
-    """Run a step at the administrator's place when this resource goes, and nothing before.
+    """Run a step on the control machine when this resource goes, and nothing before.
 
     What depends on it is gone by then, and what it depends on is still there.
     """

@@ -3,7 +3,7 @@
 Usage::
 
     lab up [--shape default|physical]     bring the lab up (no effect when it runs)
-    lab run -- COMMAND…                   run a command in the administrator's place
+    lab run -- COMMAND…                   run a command on the control machine
     lab status [--json]
     lab node start|stop|kill|reboot NAME
     lab node console NAME                 a root shell on a machine; --log prints its console
@@ -106,7 +106,7 @@ def run(
     *,
     caller: Annotated[int, typer.Option(help="number of a make process, whose end ends the command")] = 0,
 ) -> None:
-    """Run a command in the administrator's place, as the user who called sudo. Needs root."""
+    """Run a command on the control machine, as the user who called sudo. Needs root."""
     host.require_root("run")
     attended.end(lifecycle.enter(Settings.from_environment(), command, caller))
 

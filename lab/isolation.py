@@ -41,7 +41,7 @@ def _bind(source: Path, target: str) -> None:
 
 
 def enter(settings: Settings, owner: tuple[int, int]) -> None:
-    """Make the namespaces that this process was started in the administrator's place.
+    """Make the namespaces that this process was started on the control machine.
 
     /run is a fresh one: it hides every socket of the machine's own services (name resolution, D-Bus, containers), and
     two labs do not meet in it. No directory of the machine is made or removed.

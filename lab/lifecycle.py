@@ -249,7 +249,7 @@ def _remove(settings: Settings) -> None:
 
 
 def way_in(settings: Settings) -> list[str]:
-    """What to put before a command to run it in the administrator's place, as root.
+    """What to put before a command to run it on the control machine, as root.
 
     Raises:
         LabError: lab-not-running.
@@ -258,7 +258,7 @@ def way_in(settings: Settings) -> list[str]:
 
 
 def enter(settings: Settings, command: list[str], caller: int = 0) -> int:
-    """Run `command` in the administrator's place, as the invoking user, with this environment and directory.
+    """Run `command` on the control machine, as the invoking user, with this environment and directory.
 
     What asks this process to end asks the command, and its end is waited for.
 

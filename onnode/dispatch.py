@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from onnode import lock
-from onnode.desired import parse
+from onnode import registry
+from onnode.contract import parse
 from onnode.errors import StepError
-from onnode.machine import Machine
 from onnode.step import Outcome, Step, converge
+from onnode.system import lock
+from onnode.system.machine import Machine
 
 if TYPE_CHECKING:
     from types import FrameType
-
-STEPS = (
-    "journal",
-    "journal --restore",
-    "verify-host",
-    "repository",
-    "kvm-nested",
-    "dhcp",
-    "nfs-export",
-    "install-node",
-    "vm-power",
-    "node-network",
-    "arm-network",
-    "confirm-network",
-    "prepare-node",
-    "verify-node",
-    "membership",
-    "link-preflight",
-    "create-cluster",
-    "join-cluster",
-    "api-user",
-    "storage",
-    "storage --remove",
-    "look",
-    "cluster-health",
-)
 
 
 def main(argv: list[str], machine: Machine | None = None) -> int:
@@ -75,11 +49,12 @@ def _run(name: str, machine: Machine) -> Outcome:
 
 
 def _step(name: str) -> Step[Any, Any]:
-    if name not in STEPS:
-        raise StepError("bad-input", f"there is no step {name!r}", observed=name, expected=", ".join(STEPS))
-    # Only the step that runs is loaded: a machine runs a dozen of them in a row.
-    module = importlib.import_module("onnode." + name.replace(" --", "_").replace("-", "_"))
-    return cast("Step[Any, Any]", module.STEP)
+    try:
+        return registry.step(name)
+    except KeyError:
+        raise StepError(
+            "bad-input", f"there is no step {name!r}", observed=name, expected=", ".join(registry.STEPS)
+        ) from None
 
 
 def _desired(step: Step[Any, Any]) -> object:

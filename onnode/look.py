@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from onnode.desired import Look, LookStep, parse
+from onnode import registry
+from onnode.contract import Look, LookStep, parse
 from onnode.errors import StepError
-from onnode.machine import UTF_8
 from onnode.step import Step, act_never, decide_nothing
+from onnode.system.machine import UTF_8
 
 if TYPE_CHECKING:
-    from onnode.machine import Machine
+    from onnode.system.machine import Machine
 
 AT_ONCE = 4  # most of the time a step waits for a program of the machine's
 PACKAGE = "/var/lib/nested-pve-ha/onnode"
@@ -58,9 +58,9 @@ def _digest(machine: Machine, name: str) -> str:
 
 def _asked(machine: Machine, one: LookStep) -> Seen:
     try:
-        step: Step[Any, Any] = importlib.import_module(f"onnode.{one.step.replace('-', '_')}").STEP
+        step = registry.step(one.step)
         wanted = parse(step.desired, json.loads(one.desired)) if step.desired is not None else None
-    except (ImportError, ValueError):
+    except (KeyError, ValueError):
         return Seen(one.name, [])  # recorded by another version: it runs again anyway, since its input differs
     try:
         machine.hide(*step.secrets(wanted))

@@ -10,7 +10,7 @@ from onnode.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnode.machine import Machine
+    from onnode.system.machine import Machine
 
 D = TypeVar("D")
 O = TypeVar("O")  # noqa: E741 - the observed

@@ -131,11 +131,11 @@ API: dict[str, Any] = {
 }
 
 
-def vm(**but: object) -> Example:
+def vm(**special: object) -> Example:
     """A VM of a program without our components."""
-    return Example(VM, but, {"name": "web", "nodeName": "pve1", "tags": ["shop"]})
+    return Example(VM, special, {"name": "web", "nodeName": "pve1", "tags": ["shop"]})
 
 
-def design(**but: object) -> Example:
+def design(**special: object) -> Example:
     """The sound design with other values for some of its parts."""
-    return Example(DESIGN, but, SOUND)
+    return Example(DESIGN, special, SOUND)

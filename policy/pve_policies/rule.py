@@ -51,10 +51,10 @@ Remedy = Callable[[Subject], Props]
 
 @dataclass(frozen=True)
 class Example:
-    """A resource that shows what a rule means; `but` is what makes it special, the rest is only there to be whole."""
+    """A resource that shows what a rule means; `special` is what makes it special, the rest is only there to be whole."""
 
     type: str
-    but: Props
+    special: Props
     rest: Props = field(default_factory=dict)
     parent: str = ""
     protect: bool = False
@@ -63,7 +63,7 @@ class Example:
     @property
     def props(self) -> Props:
         """All inputs."""
-        return {**self.rest, **self.but}
+        return {**self.rest, **self.special}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Lab:
-    """One lab, driven from outside: through its command line, and from its administrator's place."""
+    """One lab, driven from outside: through its command line, and from its control machine."""
 
     state: Path
 
@@ -69,7 +69,7 @@ class Lab:
         return done.stdout
 
     def run(self, *command: str, stdin: str | None = None) -> Done:
-        """A command in the administrator's place."""
+        """A command on the control machine."""
         return self.cli("run", "--", *command, stdin=stdin)
 
     def ssh(self, machine: str, script: str) -> Done:

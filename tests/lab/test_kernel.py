@@ -46,8 +46,8 @@ def step(lab: Lab, machine: str, name: str, desired: str) -> Done:
     """A step of this checkout's package, which leaves nothing on the machine."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for path in (PROJECT / "onnode").glob("*.py"):
-            archive.write(path, f"onnode/{path.name}")
+        for path in (PROJECT / "onnode").rglob("*.py"):
+            archive.write(path, path.relative_to(PROJECT))
     script = f"""\
 package=$(mktemp); trap 'rm -f $package' EXIT
 base64 -d > $package <<'END'

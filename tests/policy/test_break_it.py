@@ -8,7 +8,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.config import ConfigError, load
+from config import ConfigError, load
 from policy.pve_policies import RULES
 from tests.support.judging import judged
 from tests.support.program import ROOT, change, run, settings, stack_file

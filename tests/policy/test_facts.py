@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.config import load
 from components.facts import design_facts, plain_secrets
+from config import load
 from tests.support.program import change, settings, stack_file
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config import stack_file
+from config import stack_file
 from policy.pve_policies import reading
 from tests.support.program import ROOT
 

@@ -79,8 +79,8 @@ def vm(parent: str = "", **props: Any) -> Example:
     return Example(resources.VM, props, {"name": "subject"}, parent)
 
 
-def guest(**but: Any) -> Example:
-    return design(guests=[GUEST | but])
+def guest(**special: Any) -> Example:
+    return design(guests=[GUEST | special])
 
 
 def guests(*sizes: tuple[int, tuple[str, ...]]) -> Example:
@@ -94,16 +94,16 @@ def guests(*sizes: tuple[int, tuple[str, ...]]) -> Example:
     )
 
 
-def ha(**but: Any) -> Example:
-    return guest(ha=GUEST["ha"] | but)
+def ha(**special: Any) -> Example:
+    return guest(ha=GUEST["ha"] | special)
 
 
-def cluster(**but: Any) -> Example:
-    return design(cluster=CLUSTER | but)
+def cluster(**special: Any) -> Example:
+    return design(cluster=CLUSTER | special)
 
 
-def host(**but: Any) -> Example:
-    return design(outerHosts=[OUTER_HOST | but])
+def host(**special: Any) -> Example:
+    return design(outerHosts=[OUTER_HOST | special])
 
 
 def dhcp(start: str, end: str) -> Example:
@@ -354,9 +354,9 @@ def test_its_good_example_passes_it_and_all_mandatory_ones(rule: Rule) -> None:
 @every_rule
 def test_what_is_not_known_yet_is_advice(rule: Rule) -> None:
     """Whether a part of the resource is not known as a whole, or each value in it."""
-    for part, value in rule.bad.but.items():
+    for part, value in rule.bad.special.items():
         for unknown in (UNKNOWN_STRING, _unknown_leaves(value)):
-            findings = analyze(rule, replace(rule.bad, but={**rule.bad.but, part: unknown}))
+            findings = analyze(rule, replace(rule.bad, special={**rule.bad.special, part: unknown}))
             assert [finding.level for finding in findings] == [EnforcementLevel.ADVISORY], part
             assert "can't be known during preview" in findings[0].message
 
@@ -416,8 +416,8 @@ def test_the_agent_is_turned_on_and_nothing_waits_or_reboots_for_it() -> None:
         "agent": {"enabled": True, "type": "virtio", "waitForIp": {"disabled": True}},
         "rebootAfterUpdate": False,
     }
-    assert analyze(rule, replace(off, but=mended)) == []
-    for right in (replace(off, but=mended), vm(NODE), vm(template=True), Example(resources.STORAGE, {})):
+    assert analyze(rule, replace(off, special=mended)) == []
+    for right in (replace(off, special=mended), vm(NODE), vm(template=True), Example(resources.STORAGE, {})):
         assert remediate(rule, right) == dict(right.props)
 
 
@@ -547,4 +547,4 @@ def test_the_pack_never_imports_the_program() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "pve_policies" in loaded
-    assert not loaded & {"components", "onnode", "admin", "pulumi_proxmoxve", "pulumi_command"}
+    assert not loaded & {"config", "components", "onnode", "cluster", "cli", "pulumi_proxmoxve", "pulumi_command"}

@@ -26,7 +26,7 @@ class BadWorld(LabProject):
         self._secrets: Path | None = None
 
     def command(self, *arguments: str) -> list[str]:
-        """`arguments` in the administrator's place, with the secrets of the moment."""
+        """`arguments` on the control machine, with the secrets of the moment."""
         given = ("env", f"NESTED_PVE_CREDENTIALS={self._secrets}") if self._secrets else ()
         return super().command(*given, *arguments)
 
@@ -60,7 +60,7 @@ class BadWorld(LabProject):
     @contextmanager
     def a_guard_that_waits_less(self) -> Iterator[None]:
         """The same undoing of a network's change after 25 s, for the test's time."""
-        source = self.directory / "onnode" / "network_guard.py"
+        source = self.directory / "onnode" / "system" / "network_guard.py"
         text = source.read_text()
         source.write_text(text.replace("AFTER_S = 60", "AFTER_S = 25").replace("RELOAD_S = 45.0", "RELOAD_S = 20.0"))
         try:

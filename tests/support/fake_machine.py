@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnode.machine import NOT_FOUND, TIMED_OUT, Machine, Result
+from onnode.system.machine import NOT_FOUND, TIMED_OUT, Machine, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -62,7 +62,7 @@ class LabProject:
         return {**kept, "NESTED_PVE_LAB_STATE": str(self.lab_state)}
 
     def command(self, *arguments: str) -> list[str]:
-        """`arguments` as run in the administrator's place."""
+        """`arguments` as run on the control machine."""
         elsewhere = ("env", f"PULUMI_BACKEND_URL={self.backend}") if self.backend else ()
         return [sys.executable, "-m", "lab", "run", "--", *elsewhere, *arguments]
 
@@ -71,7 +71,7 @@ class LabProject:
         if name == "up":
             self.deployed = self.configuration()
             arguments = ("--yes", *arguments)
-        return self.command(".venv/bin/python", "-m", "admin", name, "--stack", self.stack, *arguments)
+        return self.command(".venv/bin/python", "-m", "cli", name, "--stack", self.stack, *arguments)
 
     def run(self, command: list[str], limit_s: int = RUN_LIMIT_S, stdin: str = "") -> Run:
         """Run to the end; never longer than the limit."""
@@ -116,7 +116,7 @@ class LabProject:
         words = ("--non-interactive", "--color", "never", "--stack", self.stack)
         return self.run(
             self.command(
-                ".venv/bin/python", "-m", "admin", "exec", "--stack", self.stack, "--", "pulumi", *arguments, *words
+                ".venv/bin/python", "-m", "cli", "exec", "--stack", self.stack, "--", "pulumi", *arguments, *words
             )
         )
 

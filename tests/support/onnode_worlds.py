@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from onnode.machine import Result
 from onnode.step import Outcome, Step, converge
+from onnode.system.machine import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the test, on the loopback of the administrator's place."""
+"""A PostgreSQL server of the test, on the loopback of the control machine."""
 
 from __future__ import annotations
 

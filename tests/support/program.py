@@ -23,7 +23,7 @@ from pulumi.runtime.settings import get_root_resource, reset_options
 from pulumi.runtime.stack import run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
-from components import host_keys
+from config import host_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -27,7 +27,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory, toolchain: dict[str, str])
     """What is tracked, to be copied with its byte code: each copy would make it anew, or each run."""
     directory = tmp_path_factory.mktemp("tracked") / "checkout"
     copy_tracked(directory, Path(toolchain["VIRTUAL_ENV"]))
-    for part in ("admin", "components", "onnode", "policy", "toolchain", "tools"):
+    for part in ("config", "components", "cluster", "cli", "onnode", "policy", "toolchain", "tools"):
         compileall.compile_dir(directory / part, quiet=1)
     return directory
 

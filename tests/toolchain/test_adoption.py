@@ -7,8 +7,8 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from admin import adoption
-from admin.outer_vms import VM_TYPE
+from cli.state import adoption
+from components.recorded import VM_TYPE
 from tests.support.pve import PASSWORD
 
 if TYPE_CHECKING:

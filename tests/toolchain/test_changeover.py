@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from admin import changeover
+from cli.state import changeover
 from tests.support.pve import PASSWORD
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ cluster = pulumi.ComponentResource("nested-pve-ha:index:CorosyncCluster", "clust
 
 def step(name, step, wanted, *after, **more):
     return pulumi_command.local.Command(
-        name, create=f".venv/bin/python -m admin step {step}", stdin=json.dumps(wanted),
+        name, create=f".venv/bin/python -m cluster {step}", stdin=json.dumps(wanted),
         logging=pulumi_command.local.Logging.STDERR, opts=pulumi.ResourceOptions(parent=cluster, depends_on=after), **more
     )
 
@@ -39,7 +39,7 @@ TODAY = """
 wanted = {"stack_tag": "stack-test", "name": "shared", "server": "127.0.0.1", "export": "/srv/pve", "contents": ["images"]}
 storage = step(
     "cluster-storage-shared", "storage", {"members": [], "storage": wanted}, verify,
-    delete=".venv/bin/python -m admin step storage --delete", add_previous_output_in_env=True,
+    delete=".venv/bin/python -m cluster storage --delete", add_previous_output_in_env=True,
 )
 """
 USER = """
@@ -47,7 +47,7 @@ step("template", "template", {}, storage)
 """
 TOLD = """\
 #!/bin/sh
-echo "$4 $5" >> steps.log
+echo "$3 $4" >> steps.log
 echo '{}'
 """
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import failures
-from admin.engine import Run as EngineRun
+from cli.engine import failures
+from cli.engine.engine import Run as EngineRun
 from tests.support.api_node import PASSWORD, ApiNode, furnish, running
 from tests.support.web import serving
 from tests.support.workspace import diagnostics

@@ -26,7 +26,7 @@ import sys
 from types import SimpleNamespace
 import pulumi_proxmoxve as pve
 sys.path.insert(0, cfg("root"))
-from admin.desired import Machine, Ownership
+from cluster.contract import Machine, Ownership
 from components import hook_steps, ownership, steps
 
 provider = pve.Provider("virtual-api", endpoint=cfg("endpoint"), username="root@pam", password=cfg("password"), insecure=True)
@@ -51,8 +51,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, {project!r})
-from admin import members, step
-from admin.ssh import Completed
+from cluster import step
+from cluster.transport import members
+from cluster.transport.ssh import Completed
 
 
 async def run(command, *, timeout_s):

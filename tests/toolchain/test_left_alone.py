@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import further_devices
-from admin.drift import record
-from admin.drift.model import Drift
+from cli.drift import record
+from cli.drift.model import Drift
+from cli.state import added_devices
 from components import left_alone
 from tests.support.api_node import PASSWORD, ApiNode, furnish, running
 from tests.support.workspace import ROOT
@@ -257,7 +257,7 @@ def test_cards_and_ports_that_users_add_stay_as_they_are_and_no_run_shows_a_chan
     recorded = workspace.export()  # the step may run before the engine hears of the refusal
     refused = attempt(workspace, node, PROGRAM + STEP, cores=4, **given)
     assert "the cards would be written" in refused.output, "where this fails, the provider leaves them: all the better"
-    workspace.import_state(further_devices.forgotten(recorded))
+    workspace.import_state(added_devices.forgotten(recorded))
     assert set(changed(up(workspace, node, PROGRAM + STEP, **given))) == {"step"}
     up(workspace, node, PROGRAM + STEP, cores=4, **given)
     assert {number: {**node.config(number), "digest": ""} for number in before} == {

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import logins
-from admin.desired import SECRETS_VARIABLE
-from components.credentials import Credentials, HostCredentials
+from cli.state import logins
+from cluster.contract import SECRETS_VARIABLE
+from config.credentials import Credentials, HostCredentials
 from tests.support.pve import PASSWORD, StatefulPve
 from tests.support.sshd import free_port, running_sshd
 
@@ -44,7 +44,7 @@ class Site:
 
     @property
     def secrets(self) -> str:
-        """What a step at the administrator's place is given."""
+        """What a step on the control machine is given."""
         return json.dumps({"ssh_private_key": self.sshd.private_key})
 
     @property

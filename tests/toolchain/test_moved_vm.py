@@ -6,7 +6,8 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from admin import marks, moved_vms
+from cli.state import moved_vms
+from cluster import marks
 from tests.support.pve import PASSWORD
 
 if TYPE_CHECKING:

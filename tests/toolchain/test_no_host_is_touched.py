@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import adoption
+from cli.state import adoption
 from tests.support.workspace import read_events
 from tests.toolchain.test_stacks import RUN_LIMIT, Project
 
@@ -37,7 +37,7 @@ exit $code
 @pytest.fixture
 def project(tmp_path: Path, toolchain: dict[str, str], tracked: Path) -> Project:
     made = Project(tmp_path / "project", toolchain, tracked)
-    shutil.copy(tracked / "admin/__main__.py", made.directory / "admin/__main__.py")
+    shutil.copy(tracked / "cluster/__main__.py", made.directory / "cluster/__main__.py")
     for part in ("toolchain", "tools"):
         shutil.copytree(tracked / part, made.directory / part)
     made.take("dev")
@@ -47,7 +47,7 @@ def project(tmp_path: Path, toolchain: dict[str, str], tracked: Path) -> Project
 def preview(project: Project, *arguments: str) -> tuple[int, str]:
     """How many packets left, and what was said."""
     own = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    words = [sys.executable, "-m", "admin", "preview", "--stack", "dev", *arguments]
+    words = [sys.executable, "-m", "cli", "preview", "--stack", "dev", *arguments]
     done = subprocess.run(
         [*own, "bash", "-c", COUNTED, "counted", *words],
         cwd=project.directory,

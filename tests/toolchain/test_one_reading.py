@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from components.config import stack_file, texts
+from config import stack_file, texts
 from tests.support.program import ROOT, change
 from tests.support.program import stack_file as described
 from tests.toolchain.test_report import committed

@@ -41,13 +41,14 @@ def test_new_code_is_copied_and_runs_no_step_again(tmp_path: Path, workspace: Wo
     values = {"root": str(ROOT), "connection": sshd.connection, "source": str(source), "target": str(target)}
     first = workspace.up(PROGRAM, **values)
     assert first.code == 0, first.output
-    copied = {path.name: path.read_bytes() for path in (target / "onnode").iterdir()}
-    assert copied == {path.name: path.read_bytes() for path in source.glob("*.py")}
+    there = target / "onnode"
+    copied = {path.relative_to(there): path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    assert copied == {path.relative_to(source): path.read_bytes() for path in source.rglob("*.py")}
 
     # Caches appear and times change whenever the package is imported or checked out.
     (source / "__pycache__").mkdir()
-    (source / "__pycache__" / "desired.cpython-311.pyc").write_bytes(b"x")
-    os.utime(source / "desired.py", (0, 0))
+    (source / "__pycache__" / "contract.cpython-311.pyc").write_bytes(b"x")
+    os.utime(source / "contract.py", (0, 0))
     shutil.rmtree(workspace.directory / ".nested-pve")
     again = workspace.preview(PROGRAM, **values)
     assert {name: again.steps()[name] for name in ("package", "step")} == {"package": ["same"], "step": ["same"]}

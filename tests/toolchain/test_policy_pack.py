@@ -132,7 +132,7 @@ def test_a_connection_that_is_not_known_yet_is_advice_and_no_refusal(workspace: 
     """The SDK makes the whole connection a secret, and the plugin's own check then shows it empty."""
     connection = {"host": MARKER, "hostKey": "ssh-ed25519 AAAA", "privateKey": MARKER}
     good = ASKED["ssh-host-keys-pinned"].good
-    later = replace(good, but={"connection": {"secret": connection}})
+    later = replace(good, special={"connection": {"secret": connection}})
     verdicts = judge(workspace, {"later-known": later})
     assert verdicts.run.code == 0, verdicts.run.output
     assert verdicts.unknown == ["ssh-host-keys-pinned"]
@@ -140,7 +140,7 @@ def test_a_connection_that_is_not_known_yet_is_advice_and_no_refusal(workspace: 
 
 def hidden(rule: Rule) -> Example:
     """The bad example, none of its special values known."""
-    return replace(rule.bad, but=_hidden(rule.bad.but))
+    return replace(rule.bad, special=_hidden(rule.bad.special))
 
 
 def _hidden(value: Any) -> Any:  # noqa: ANN401 - JSON values
@@ -150,7 +150,7 @@ def _hidden(value: Any) -> Any:  # noqa: ANN401 - JSON values
 
 
 def agents(**examples: dict[str, Any]) -> dict[str, Example]:
-    return {name: replace(ASKED["guest-agent-on"].bad, but=but) for name, but in examples.items()}
+    return {name: replace(ASKED["guest-agent-on"].bad, special=special) for name, special in examples.items()}
 
 
 def remedied(verdicts: Verdicts) -> set[str]:
@@ -278,9 +278,9 @@ def test_resources_of_programs_without_our_components_are_judged(
     workspace: Workspace, advice_only: tuple[str, str]
 ) -> None:
     vm = next(rule for rule in RULES if rule.id == "vm-names").good
-    node = replace(vm, but={"name": "inner", "tags": ["nested-pve"], "cpu": {"type": "kvm64"}})
-    shown = replace(node, but={**node.but, "cpu": {"type": "x86-64-v3", "flags": ["+nested-virt"]}})
-    template = replace(vm, but={"template": True})  # the provider declares the host's own drive for it
+    node = replace(vm, special={"name": "inner", "tags": ["nested-pve"], "cpu": {"type": "kvm64"}})
+    shown = replace(node, special={**node.special, "cpu": {"type": "x86-64-v3", "flags": ["+nested-virt"]}})
+    template = replace(vm, special={"template": True})  # the provider declares the host's own drive for it
     given = {"inner": node, "shown": shown, "template": template, "any": ASKED["tls-verified"].bad}
     verdicts = judge(workspace, given, *advice_only)
     assert ("inner", "nested-node-cpu-host") in verdicts.found
@@ -294,8 +294,8 @@ def test_numbers_and_addresses_are_unique_in_any_program(workspace: Workspace, a
     vm = next(rule for rule in RULES if rule.id == "vm-names").good
     card = {"bridge": "vmbr0", "macAddress": "BC:24:11:00:00:07"}
 
-    def one(**but: Any) -> Example:  # noqa: ANN401 - JSON values
-        return replace(vm, but={**vm.but, **but})
+    def one(**special: Any) -> Example:  # noqa: ANN401 - JSON values
+        return replace(vm, special={**vm.special, **special})
 
     given = {
         "web": one(vmId=100, networkDevices=[card]),

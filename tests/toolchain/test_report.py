@@ -115,7 +115,7 @@ class Checkout:
         """Exit code, the Markdown, and what was said beside it."""
         output = self.directory / "report.md"
         output.unlink(missing_ok=True)
-        command = (".venv/bin/python", "-m", "admin", "report", "--stack", stack, "--output", str(output), *arguments)
+        command = (".venv/bin/python", "-m", "cli", "report", "--stack", stack, "--output", str(output), *arguments)
         done = self.run(*command)
         return done.returncode, output.read_text() if output.exists() else "", done.stdout + done.stderr
 
@@ -222,7 +222,7 @@ def test_a_stack_file_that_goes_is_told(checkout: Checkout) -> None:
     assert code == 0, said
     assert "**The stack file is deleted.**" in text
     assert checkout.run("git", "commit", "-qam", "gone").returncode == 0
-    listed = checkout.run(".venv/bin/python", "-m", "admin", "changed-stacks", "--base", "HEAD~1")
+    listed = checkout.run(".venv/bin/python", "-m", "cli", "changed-stacks", "--base", "HEAD~1")
     assert (listed.returncode, listed.stdout) == (0, '["dev"]\n')
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from admin.drift import forthcoming
+from cli.drift import forthcoming
 from tests.support.program import ROOT, change, credentials
 from tests.support.workspace import diagnostics, read_events
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STACKS = ("dev", "twonode", "physical")
-PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "admin", "onnode", "policy")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "config", "components", "cluster", "cli", "onnode", "policy")
 RAN = "error[test]"
 RUN_LIMIT = 120
 
@@ -56,7 +56,7 @@ class Project:
                 shutil.copy(source, directory / name)
         (directory / ".venv").symlink_to(environment["VIRTUAL_ENV"])
         # A step that ran in spite of all would look for the lab's addresses on this machine's own network.
-        (directory / "admin" / "__main__.py").write_text(f"raise SystemExit('{RAN}: no step may run here')\n")
+        (directory / "cluster" / "__main__.py").write_text(f"raise SystemExit('{RAN}: no step may run here')\n")
         path = directory / "credentials.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(credentials()))

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import environment, locks, state_files
-from admin.engine import Engine
-from admin.errors import AdminError
+from cli import environment
+from cli.engine import locks
+from cli.engine.engine import Engine
+from cli.state import state_files
+from cluster.errors import AdminError
 
 if TYPE_CHECKING:
     from pathlib import Path

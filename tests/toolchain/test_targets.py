@@ -1,4 +1,4 @@
-"""Why `make up` prepares nothing by a run of the engine on some resources only (admin/preparing.py).
+"""Why `make up` prepares nothing by a run of the engine on some resources only (cli/looks/preparing.py).
 
 Where this fails, the engine has learnt to leave alone what it was not told to touch: all the better.
 """

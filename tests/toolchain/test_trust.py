@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import failures
-from admin.engine import Run as EngineRun
+from cli.engine import failures
+from cli.engine.engine import Run as EngineRun
 from tests.support.pve import PASSWORD, StatefulPve
 from tests.support.tls import Authority, Capture, capturing
 

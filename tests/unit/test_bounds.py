@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 # Not the stand-ins of Proxmox VE in lab/node: they wait where the real ones do.
-PARTS = ("admin", "components", "onnode", "policy", "toolchain", "tools")
+PARTS = ("config", "components", "cluster", "cli", "onnode", "policy", "toolchain", "tools")
 # What lasts as long as what it serves, with the reason.
 UNBOUNDED = {
-    ("admin/supervisor.py", "_watch"): "lives as long as the engine, and no longer than who started it",
+    ("cli/engine/supervisor.py", "_watch"): "lives as long as the engine, and no longer than who started it",
     ("lab/daemon.py", "reap"): "the first process of the lab: lives as long as the lab",
     ("lab/daemon.py", "hold"): "the lab itself: lives until it is ended",
     ("lab/container.py", "wait"): "the life of a machine, until it is switched off",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin import bundle
-from admin.errors import AdminError
-from admin.report import base
+from cli.report import base
+from cluster.errors import AdminError
+from cluster.transport import bundle
 from lab import commands, lifecycle
 from lab.errors import LabError
 from lab.settings import Settings

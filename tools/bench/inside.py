@@ -1,4 +1,4 @@
-"""What is measured in the administrator's place, phase by phase; each prints its figures as the last line.
+"""What is measured on the control machine, phase by phase; each prints its figures as the last line.
 
 Usage, in a workspace: `python -m tools.bench.inside previews|deployment|noops`.
 """
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from admin.engine import Engine, Event
-from admin.environment import ROOT, for_engine
-from admin.failures import resource_name
-from admin.operations import REFRESH, environment_of
-from admin.policies import PACK as POLICY_PACK
+from cli.engine.engine import Engine, Event
+from cli.engine.failures import resource_name
+from cli.engine.policies import PACK as POLICY_PACK
+from cli.environment import for_engine
+from cli.operations import REFRESH, environment_of
+from config.paths import ROOT
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError
@@ -58,7 +59,7 @@ class Program:
 
     def admin(self, *words: str) -> Command:
         """What `make` runs."""
-        return Command((sys.executable, "-m", "admin", *words, "--stack", self.stack), self.directory, self.environment)
+        return Command((sys.executable, "-m", "cli", *words, "--stack", self.stack), self.directory, self.environment)
 
     def create(self) -> None:
         """Make the stack."""

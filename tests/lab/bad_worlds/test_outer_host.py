@@ -92,7 +92,7 @@ def test_wrong_secrets_are_named_and_nothing_is_made(
 
 def test_without_a_terminal_nothing_is_made_unless_told_so(outer_host: BadWorld) -> None:
     before = made_on(outer_host)
-    run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "admin", "up", "--stack", outer_host.stack))
+    run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "cli", "up", "--stack", outer_host.stack))
     assert "--yes" in refusal(run, "not-confirmed")
     assert "planned:" in run.output
     assert made_on(outer_host) == before
@@ -184,7 +184,7 @@ def test_a_second_stack_in_the_lab_is_refused(outer_host: BadWorld) -> None:
     begin(outer_host)
     before = made_on(outer_host)
     for command in ("up", "down"):
-        run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "admin", command, "--stack", "dev", "--yes"))
+        run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "cli", command, "--stack", "dev", "--yes"))
         assert "make down STACK=twonode" in refusal(run, "lab-in-use")
     assert made_on(outer_host) == before
 

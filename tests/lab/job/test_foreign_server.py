@@ -87,7 +87,7 @@ def plainly(cluster: LabProject, operation: str) -> tuple[int, str]:
     for file in ("opened", "arrived"):
         (cluster.directory / file).unlink(missing_ok=True)
     words = ("--stack", cluster.stack, "--", "sh", "-c", IN_OPEN_SHELL.format(operation))
-    command = cluster.command(".venv/bin/python", "-m", "admin", "exec", *words)
+    command = cluster.command(".venv/bin/python", "-m", "cli", "exec", *words)
     with subprocess.Popen(
         command,
         cwd=cluster.directory,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.config import ConfigError, checks, consumers
-from components.config.load import validate
+from config import ConfigError, checks, consumers
+from config.load import validate
 from tests.support.program import HOST_KEY, ROOT, change, stack_file
 
 OTHER_HOST = {

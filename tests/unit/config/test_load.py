@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from components import credentials
-from components.config import ConfigError, load, schema
-from components.config.__main__ import generated
-from components.config.load import validate
+from config import ConfigError, credentials, load, schema
+from config.__main__ import generated
+from config.load import validate
 from lab import credentials as lab_credentials
 from lab.settings import Settings
 from lab.shape import SHAPES
@@ -234,7 +233,7 @@ def test_the_schema_is_that_of_a_stack_file() -> None:
 
 def test_the_schema_can_be_printed() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "components.config", "schema"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "config", "schema"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == schema.stack_file_schema()
 

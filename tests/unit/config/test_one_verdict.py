@@ -13,9 +13,9 @@ import pulumi
 import pytest
 import yaml
 
-from admin import description, environment
-from admin.report import command
-from components.config import ConfigError, stack_file
+from cli import description, environment
+from cli.report import command
+from config import ConfigError, stack_file
 from tests.support.program import ROOT, change, run, settings
 from tests.support.program import stack_file as described
 

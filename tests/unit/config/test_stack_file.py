@@ -11,8 +11,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.config import ConfigError, load, stack_file
-from components.config.errors import MOST_TOLD, Problem
+from config import ConfigError, load, stack_file
+from config.errors import MOST_TOLD, Problem
 from tests.support import program
 from tests.support.program import ROOT, change, run, settings
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin.api import ApiError
-from admin.failures import PATTERNS
-from admin.steps import container, template
-from onnode import api_user, narrowing
-from onnode.api_user import PRIVILEGES
-from onnode.role import OWN_ROLE
+from cli.engine.failures import PATTERNS
+from cluster.steps import container, template
+from cluster.transport.api import ApiError
+from onnode.cluster import api_user, narrowing
+from onnode.cluster.api_user import PRIVILEGES
+from onnode.cluster.role import OWN_ROLE
 from tests.support.api_node import ApiNode, furnish, running
-from tests.unit.admin.test_guests import CONTAINER, TEMPLATE
+from tests.unit.cluster.test_guests import CONTAINER, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import repository
-from onnode.desired import Repository
+from onnode.contract import Repository
 from onnode.errors import StepError
-from onnode.machine import Result
+from onnode.system import repository
+from onnode.system.machine import Result
 from tests.support.onnode_worlds import Apt, run, twice
 
 if TYPE_CHECKING:
@@ -146,7 +146,9 @@ def test_sources_that_apt_cannot_read_are_named_and_left(machine: FakeMachine, t
 
 
 def test_a_change_that_apt_could_not_read_is_not_made(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnode.sources.stanza", lambda *_: "# Made by nested-pve-ha.\nTypes: deb\nSuites: trixie\n")
+    monkeypatch.setattr(
+        "onnode.system.sources.stanza", lambda *_: "# Made by nested-pve-ha.\nTypes: deb\nSuites: trixie\n"
+    )
     machine.write(EARLY, "deb http://mirror.lab.internal/debian trixie main\n")
     before = sources(machine)
     with pytest.raises(StepError) as refused:

@@ -8,13 +8,18 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from onnode import desired, formation, storage
+from components.package import SOURCE
+from onnode import contract as desired
+from onnode.cluster import formation, storage
 from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 CASES = Path(__file__).parents[2] / "cases" / "onnode"
 OBSERVED: dict[str, type[Any]] = {
@@ -35,6 +40,12 @@ def load(kind: str) -> list[Any]:
     return found
 
 
+def module_named(name: str) -> ModuleType:
+    """A module of the on-node package, in whichever part of it."""
+    (file,) = SOURCE.rglob(f"{name}.py")
+    return importlib.import_module(".".join(file.relative_to(SOURCE.parent).with_suffix("").parts))
+
+
 def merge(base: object, change: object) -> object:
     if isinstance(base, dict) and isinstance(change, dict):
         return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}
@@ -43,7 +54,7 @@ def merge(base: object, change: object) -> object:
 
 @pytest.mark.parametrize(("name", "case"), load("decide"))
 def test_decision(name: str, case: dict[str, Any]) -> None:
-    module = importlib.import_module(f"onnode.{name.replace('-', '_')}")
+    module = module_named(name.replace("-", "_"))
     observed_type: type[Any] = OBSERVED.get(name) or module.Observed
     observed = desired.parse(observed_type, case["observed"])
     wanted = desired.parse(module.STEP.desired, case["desired"])
@@ -73,5 +84,5 @@ def plain(value: object) -> object:
 @pytest.mark.parametrize(("name", "case"), load("parse"))
 def test_parser(name: str, case: dict[str, Any]) -> None:
     module, function = name.split(".")
-    parser = getattr(importlib.import_module(f"onnode.{module}"), function)
+    parser = getattr(module_named(module), function)
     assert plain(parser(*case.get("before", []), case["text"], *case.get("after", []))) == case["is"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import (
+from onnode.cluster import (
     api_user,
     cluster_health,
     create_cluster,
@@ -21,7 +21,8 @@ from onnode import (
     storage,
     storage_remove,
 )
-from onnode.desired import (
+from onnode.cluster.role import OWN_ROLE
+from onnode.contract import (
     ApiUser,
     ClusterLink,
     CreateCluster,
@@ -32,8 +33,7 @@ from onnode.desired import (
     Storage,
 )
 from onnode.errors import StepError
-from onnode.machine import Result
-from onnode.role import OWN_ROLE
+from onnode.system.machine import Result
 from tests.support.fake_machine import hangs
 from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import dispatch, kvm_nested
+from onnode import dispatch, registry
 from onnode.errors import CODES, StepError
+from onnode.host import kvm_nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +133,7 @@ def test_no_traceback_ever(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_secret_in_an_unforeseen_error_stays_hidden(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnode.api_user.observe", lambda _machine, desired: 1 / 0 if desired else None)
+    monkeypatch.setattr("onnode.cluster.api_user.observe", lambda _machine, desired: 1 / 0 if desired else None)
     machine.programs["pveum"] = lambda _argv, _stdin: "Xsecret-passwordX"
     stdin = json.dumps({"stack_tag": "t", "user": "pulumi@pve", "password": "secret-password", "role": "r"})
     assert call(machine, monkeypatch, "api-user", stdin=stdin) == 1
@@ -180,12 +181,12 @@ def test_it_holds_the_lock_while_it_works(machine: FakeMachine, monkeypatch: pyt
 
 
 def test_health_does_not_wait_for_a_busy_machine(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnode.lock.hold", lambda *_args, **_keywords: pytest.fail("took the lock"))
+    monkeypatch.setattr("onnode.system.lock.hold", lambda *_args, **_keywords: pytest.fail("took the lock"))
     assert call(machine, monkeypatch, "cluster-health") == 1
     assert "error[not-proxmox]" in machine.notes[-1], "it got as far as asking for the version"
 
 
-@pytest.mark.parametrize("name", dispatch.STEPS)
+@pytest.mark.parametrize("name", registry.STEPS)
 def test_every_step_of_the_table_is_there(name: str) -> None:
     assert dispatch._step(name).lock in ("exclusive", "shared", "none")
 
@@ -205,9 +206,9 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     program = f"""
 import sys
 sys.path.insert(0, {str(PACKAGE.parent)!r})
-from onnode import dispatch
-for name in dispatch.STEPS:
-    dispatch._step(name)
+from onnode import registry
+for name in registry.STEPS:
+    registry.step(name)
 """
     argv = [sys.executable, "-I", "-S", "-c", program]
     ended = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -222,7 +223,7 @@ def test_every_code_says_what_it_means_and_what_to_do() -> None:
 
 
 def test_every_code_that_is_raised_is_in_the_table_and_none_is_left_over() -> None:
-    texts = {path.name: path.read_text() for path in PACKAGE.glob("*.py") if path.name != "errors.py"}
+    texts = {path: path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "errors.py"}
     for name in CODES:
         assert any(f'"{name}"' in text for text in texts.values()), f"{name} is never raised"
 

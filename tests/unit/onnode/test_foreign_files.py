@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import dhcp, journal, journal_restore, kvm_nested, nfs_export, repository
-from onnode.desired import Bridge, Dhcp, Journal, KvmNested, NfsExport, Repository
+from onnode.contract import Bridge, Dhcp, Journal, KvmNested, NfsExport, Repository
 from onnode.errors import StepError
+from onnode.host import dhcp, journal, journal_restore, kvm_nested, nfs_export
+from onnode.system import repository
 from tests.support.onnode_worlds import Apt, Kvm, Systemd, interfaces, run, twice
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnode import install_node
+from onnode.host import install_node
 from tests.support.onnode_worlds import run
 from tests.unit.onnode.test_node import INSTALL, ISO, OuterHost
 

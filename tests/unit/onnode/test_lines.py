@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admin.step import note
-from onnode.machine import LINE_MAX, Machine
+from cluster.step import note
+from onnode.system.machine import LINE_MAX, Machine
 
 if TYPE_CHECKING:
     from pathlib import Path

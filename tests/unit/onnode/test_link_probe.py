@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from onnode import link_probe
+from onnode.cluster import link_probe
 
 MTU = 1500
 

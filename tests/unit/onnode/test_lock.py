@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import lock
 from onnode.errors import StepError
+from onnode.system import lock
 
 if TYPE_CHECKING:
     from tests.support.fake_machine import FakeMachine

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import dhcp, kvm_nested, look
-from onnode.desired import ApiUser, Bridge, Dhcp, KvmNested, Look, LookStep, document
+from onnode import look
+from onnode.contract import ApiUser, Bridge, Dhcp, KvmNested, Look, LookStep, document
+from onnode.host import dhcp, kvm_nested
 from onnode.step import converge
 from tests.support.onnode_worlds import Kvm, Systemd, run
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import machine as machine_module
 from onnode.errors import StepError
-from onnode.machine import ENVIRONMENT, Machine, tail
+from onnode.system import machine as machine_module
+from onnode.system.machine import ENVIRONMENT, Machine, tail
 from tests.support.tls import Authority, capturing
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def test_a_command_gets_input_and_is_heard(real: Machine) -> None:
 
 
 def test_a_hanging_command_ends_with_all_its_children(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnode.machine.KILL_GRACE_S", 0.5)
+    monkeypatch.setattr("onnode.system.machine.KILL_GRACE_S", 0.5)
     result = real.run(["sh", "-c", "sleep 1000 & echo $!; trap '' TERM; wait; wait"], timeout_s=0.3)
     assert result.timed_out
     assert not alive(int(result.out))
 
 
 def test_a_command_that_shrugs_off_term_is_killed(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnode.machine.KILL_GRACE_S", 0.3)
+    monkeypatch.setattr("onnode.system.machine.KILL_GRACE_S", 0.3)
     argv = [
         sys.executable,
         "-uc",
@@ -57,7 +57,7 @@ def test_a_command_that_shrugs_off_term_is_killed(real: Machine, monkeypatch: py
 
 
 def test_a_child_that_escaped_does_not_hold_up_the_step(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnode.machine.KILL_GRACE_S", 0.3)
+    monkeypatch.setattr("onnode.system.machine.KILL_GRACE_S", 0.3)
     result = real.run(["sh", "-c", "echo begun; setsid sleep 5 & sleep 99"], timeout_s=0.5)
     assert result.timed_out
     assert result.out == "begun\n"
@@ -70,7 +70,7 @@ def test_interruption_ends_the_command(real: Machine, monkeypatch: pytest.Monkey
     pid_file = tmp_path / "pid"
     with monkeypatch.context() as patched:
         patched.setattr("subprocess.Popen.communicate", interrupt)
-        patched.setattr("onnode.machine._end", lambda process: pid_file.write_text(str(process.pid)))
+        patched.setattr("onnode.system.machine._end", lambda process: pid_file.write_text(str(process.pid)))
         with pytest.raises(StepError):
             real.run(["sleep", "30"])
     os.kill(int(pid_file.read_text()), 9)
@@ -222,7 +222,7 @@ def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pyt
         may_hang = (f"{tmp_path}/",)
 
     os.mkfifo(tmp_path / "hangs")
-    monkeypatch.setattr("onnode.machine.PVE_READ_S", 0.2)
+    monkeypatch.setattr("onnode.system.machine.PVE_READ_S", 0.2)
     slow = tmp_path / "bin"
     slow.mkdir()
     (slow / "ls").write_text("#!/bin/sh\nexec sleep 30\n")

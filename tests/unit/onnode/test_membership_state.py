@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import corosync, join_cluster, membership
+from onnode.cluster import corosync, join_cluster, membership
 from tests.support.onnode_worlds import run
 from tests.unit.onnode.test_cluster import AUTHKEY, JOIN, LOCAL_CONF, PVE_CONF, Joiner, conf
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from onnode import install_node, kernel, prepare_node, qm, verify_node, vm_power
-from onnode.desired import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
+from onnode.contract import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
 from onnode.errors import StepError
-from onnode.machine import Result
+from onnode.host import install_node, qm, vm_power
+from onnode.node import prepare_node, verify_node
 from onnode.step import Action
+from onnode.system import kernel
+from onnode.system.machine import Result
 from tests.support.fake_machine import FakeMachine, hangs
 from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import arm_network, confirm_network, interfaces_file, lock, look, network_guard, node_network, originals
-from onnode.desired import ArmNetwork, LinkInterface, Look, LookStep, NodeNetwork, document
+from onnode import look
+from onnode.contract import ArmNetwork, LinkInterface, Look, LookStep, NodeNetwork, document
 from onnode.errors import StepError
-from onnode.machine import Result
+from onnode.node import node_network
 from onnode.step import converge
+from onnode.system import arm_network, confirm_network, interfaces_file, lock, network_guard, originals
+from onnode.system.machine import Result
 from tests.support.onnode_worlds import interfaces, run, twice
 
 if TYPE_CHECKING:

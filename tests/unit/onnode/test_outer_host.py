@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode import dhcp, journal, journal_restore, kvm_nested, nfs_export, originals, repository, verify_host
-from onnode.desired import Bridge, BridgePorts, Dhcp, Journal, KvmNested, NfsExport, Repository, VerifyHost
+from onnode.contract import Bridge, BridgePorts, Dhcp, Journal, KvmNested, NfsExport, Repository, VerifyHost
 from onnode.errors import StepError
-from onnode.machine import Result
+from onnode.host import dhcp, journal, journal_restore, kvm_nested, nfs_export, verify_host
+from onnode.system import originals, repository
+from onnode.system.machine import Result
 from tests.support.fake_machine import hangs
 from tests.support.onnode_worlds import Apt, Kvm, Systemd, interfaces, run, twice
 

@@ -9,27 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from onnode import (
-    api_user,
-    cluster_health,
-    corosync,
-    desired,
-    install_node,
-    interfaces_file,
-    kvm_nested,
-    link_preflight,
-    membership,
-    nfs_export,
-    packages,
-    prepare_node,
-    pve,
-    repository,
-    sources,
-    systemd,
-    toml,
-    verify_host,
-    verify_node,
-)
+from onnode import contract as desired
+from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
+from onnode.host import install_node, kvm_nested, nfs_export, verify_host
+from onnode.node import prepare_node, verify_node
+from onnode.system import interfaces_file, packages, pve, repository, sources, systemd, toml
 
 # Under load one example may take seconds; how long they take is not what is tested.
 settings.register_profile("any-speed", deadline=None)

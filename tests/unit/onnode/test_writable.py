@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode import create_cluster, join_cluster
+from onnode.cluster import create_cluster, join_cluster
 from onnode.errors import StepError
 from tests.support.onnode_worlds import run
 from tests.unit.onnode.test_cluster import CREATE, JOIN, Joiner

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin import members
-from admin.desired import Card, FurtherDevices, Machine, Secrets
-from admin.errors import AdminError
-from admin.ssh import Completed
-from admin.step import Call
-from admin.steps import further_devices
+from cluster.contract import Card, FurtherDevices, Machine, Secrets
+from cluster.errors import AdminError
+from cluster.step import Call
+from cluster.steps import further_devices
+from cluster.transport import members
+from cluster.transport.ssh import Completed
 from components import devices
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from components import answer_file, first_boot, host_keys, package, root_password
-from components.config.load import validate
+from components import answer_file, first_boot, package
+from config import host_keys, root_password
+from config.load import validate
 from lab.installer_iso import write as write_lab_iso
 from lab.node.pvelab.install import answer_file as installer
 from tests.support.program import HOST_KEY, run, stack_file
@@ -144,21 +145,27 @@ def test_the_first_boot_script_passes_shellcheck(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+def copied(target: Path) -> set[Path]:
+    return {path.relative_to(target) for path in target.rglob("*") if path.is_file()}
+
+
 def test_the_package_that_is_copied_is_the_code_and_nothing_else(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "staged" / "onnode"
     shutil.copytree(package.SOURCE, source)
     (source / "__pycache__").mkdir(exist_ok=True)
     (source / "__pycache__" / "x.pyc").write_bytes(b"")
     assert package.stage(source, target) == str(target)
-    assert {path.name for path in target.iterdir()} == {path.name for path in source.glob("*.py")}
+    assert copied(target) == {path.relative_to(source) for path in source.rglob("*.py")}
     assert (target / "__main__.py").read_bytes() == (source / "__main__.py").read_bytes()
-    untouched = (target / "desired.py").stat().st_mtime_ns
+    untouched = (target / "contract.py").stat().st_mtime_ns
     (source / "dispatch.py").write_text("changed\n")
     (source / "errors.py").unlink()
+    shutil.rmtree(source / "node")
     package.stage(source, target)
+    assert not (target / "node").exists()
     assert (target / "dispatch.py").read_text() == "changed\n"
     assert not (target / "errors.py").exists()
-    assert (target / "desired.py").stat().st_mtime_ns == untouched
+    assert (target / "contract.py").stat().st_mtime_ns == untouched
 
 
 def test_the_lab_stacks_expect_the_labs_installer(tmp_path: Path) -> None:

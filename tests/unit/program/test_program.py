@@ -16,10 +16,10 @@ import pulumi_proxmoxve as proxmoxve
 import pytest
 import yaml
 
-from admin.desired import STEPS as ADMIN_STEPS
-from admin.desired import Secrets
-from onnode.desired import parse
-from onnode.dispatch import STEPS as ON_NODE_STEPS
+from cluster.contract import STEPS as ADMIN_STEPS
+from cluster.contract import Secrets
+from onnode.contract import parse
+from onnode.registry import STEPS as ON_NODE_STEPS
 from tests.support.fourth_node import NODE4
 from tests.support.golden import compare
 from tests.support.program import (
@@ -147,9 +147,9 @@ def test_policed_facts_are_not_unknown_or_secret(recording: Recording) -> None:
 def test_every_step_speaks_the_contract(recording: Recording) -> None:
     for step in recording.of_type(LOCAL):
         command = step.inputs.get("create") or step.inputs["delete"].removesuffix(" --delete")
-        name = command.removeprefix(".venv/bin/python -m admin step ")
+        name = command.removeprefix(".venv/bin/python -m cluster ")
         parse(ADMIN_STEPS[name], step.stdin)
-        module = importlib.import_module(f"admin.steps.{name.replace('-', '_')}")
+        module = importlib.import_module(f"cluster.steps.{name.replace('-', '_')}")
         assert hasattr(module, "remove") or "delete" not in step.inputs, name
         parse(Secrets, yaml.safe_load(plain(step.inputs["environment"]["NESTED_PVE_SECRETS"])))
     for step in recording.of_type(REMOTE):
@@ -188,22 +188,22 @@ def test_no_secret_is_legible_anywhere(recording: Recording) -> None:
 def test_only_these_have_something_to_undo(dev: Recording) -> None:
     deletes = {step.name: step.inputs["delete"] for step in steps_of(dev) if "delete" in step.inputs}
     assert deletes == {
-        **{f"virtual-vmbr{n}-armed": ".venv/bin/python -m admin step remove-bridge --delete" for n in (1, 2, 3)},
+        **{f"virtual-vmbr{n}-armed": ".venv/bin/python -m cluster remove-bridge --delete" for n in (1, 2, 3)},
         "virtual-journal": "test ! -e /var/lib/nested-pve-ha || python3 /var/lib/nested-pve-ha/onnode journal --restore",
-        "cluster-storage-shared": ".venv/bin/python -m admin step storage --delete",
+        "cluster-storage-shared": ".venv/bin/python -m cluster storage --delete",
         # The last look before the provider deletes by number or name.
         **{
-            f"{name}-guard": ".venv/bin/python -m admin step delete-guard --delete"
+            f"{name}-guard": ".venv/bin/python -m cluster delete-guard --delete"
             for name in (f"proxmox0{n}-vm" for n in (1, 2, 3))
         },
-        "debian-template-template": ".venv/bin/python -m admin step template --delete",
-        "ct01-container": ".venv/bin/python -m admin step container --delete",
+        "debian-template-template": ".venv/bin/python -m cluster template --delete",
+        "ct01-container": ".venv/bin/python -m cluster container --delete",
         # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
-        "ct01-ha-ready": ".venv/bin/python -m admin step ha-ready --delete",
-        "vm01-ha-ready": ".venv/bin/python -m admin step ha-ready --delete",
+        "ct01-ha-ready": ".venv/bin/python -m cluster ha-ready --delete",
+        "vm01-ha-ready": ".venv/bin/python -m cluster ha-ready --delete",
         # Before the registration: while the guest's node is dead, HA alone can bring it back.
-        "ct01-verify-guest": ".venv/bin/python -m admin step verify-guest --delete",
-        "vm01-verify-guest": ".venv/bin/python -m admin step verify-guest --delete",
+        "ct01-verify-guest": ".venv/bin/python -m cluster verify-guest --delete",
+        "vm01-verify-guest": ".venv/bin/python -m cluster verify-guest --delete",
     }
 
 

@@ -50,7 +50,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 say("begun")
 time.sleep(60)
 """
-PLAIN = "up:\n\t@.venv/bin/python -m admin up && true\n"
+PLAIN = "up:\n\t@.venv/bin/python -m cli up && true\n"
 
 
 class Making:
@@ -67,7 +67,7 @@ class Making:
         (directory / ".venv" / ".complete").touch()
         self.makefile = ROOT / "Makefile"
 
-    def start(self, *words: str, busy: tuple[str, str] = ("-m", "admin")) -> subprocess.Popen[str]:
+    def start(self, *words: str, busy: tuple[str, str] = ("-m", "cli")) -> subprocess.Popen[str]:
         python = self.directory / ".venv" / "bin" / "python"
         names = {"python": sys.executable, "here": str(self.directory), "root": str(ROOT), "busy": busy}
         python.write_text(PYTHON.format(**names))

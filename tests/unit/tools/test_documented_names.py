@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from admin.cli import app as admin_app
+from cli.main import app as admin_app
 from lab.cli import app as lab_app
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
-PROGRAM = ("admin", "components", "lab", "onnode", "policy", "toolchain", "tools")
+PROGRAM = ("config", "components", "cluster", "cli", "lab", "onnode", "policy", "toolchain", "tools")
 LINK = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
 SECTION = re.compile(r"docs/[\w-]+\.md#[\w-]+")
 TARGET = re.compile(r"(?:`|^ *)make ([a-z-]+)", re.MULTILINE)
@@ -64,7 +64,7 @@ def no_commands(text: str) -> Iterator[str]:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     yield from (f"make {name}" for name in TARGET.findall(text) if name not in targets)
     for package, words in SUBCOMMAND.findall(text):
-        command: Any = typer.main.get_command({"admin": admin_app, "lab": lab_app}[package])
+        command: Any = typer.main.get_command({"cli": admin_app, "lab": lab_app}[package])
         for word in words.split():
             if not hasattr(command, "commands"):
                 break
@@ -138,7 +138,7 @@ def test_the_sections_that_messages_name_are_there() -> None:
         ("[a](#no-such-section)", "link #no-such-section"),
         ("`make upp STACK=home`", "make upp"),
         ("`sudo .venv/bin/python -m lab link break proxmox02 0`", "-m lab link break"),
-        ("`admin/nowhere.py`", "file admin/nowhere.py"),
+        ("`cli/nowhere.py`", "file cli/nowhere.py"),
         ("`cluster.api.roles: Administrator`", "key cluster.api.roles"),
         ("`cluster.checksum`", "key cluster.checksum"),
         ("`NESTED_PVE_NOTHING`", "variable NESTED_PVE_NOTHING"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from admin.errors import CODES
+from cluster.errors import CODES
 from onnode.errors import CODES as ON_NODE_CODES
 from policy.pve_policies import RULES
 

@@ -88,14 +88,14 @@ def test_the_callers_own_pulumi_is_not_hidden_by_sudo(checkout: Path) -> None:
 def test_a_stack_name_reaches_the_command(checkout: Path, name: str) -> None:
     done = make(checkout, "--dry-run", "up", f"STACK={name}", "YES=1")
     assert done.returncode == 0, done.stderr
-    assert f"-m admin up --stack {name} --yes\n" in done.stdout
-    assert make(checkout, "status", f"STACK={name}").stdout.split() == ["-m", "admin", "status", "--stack", name]
+    assert f"-m cli up --stack {name} --yes\n" in done.stdout
+    assert make(checkout, "status", f"STACK={name}").stdout.split() == ["-m", "cli", "status", "--stack", name]
 
 
 def test_what_is_for_eval_is_alone_on_standard_output(checkout: Path) -> None:
     (checkout / "Makefile").symlink_to(ROOT / "Makefile")
     done = make(checkout, "env", "STACK=home")
-    assert done.stdout.split() == ["-m", "admin", "environment", "--stack", "home"], done.stderr
+    assert done.stdout.split() == ["-m", "cli", "environment", "--stack", "home"], done.stderr
     assert "Pulumi engine and plugins" in done.stderr
 
 
@@ -108,8 +108,8 @@ def test_what_is_called_in_the_shell_is_alone_on_standard_output(checkout: Path,
     done = make(checkout, "shell", f"STACK={stack}")
     words = done.stdout.split()
     assert (words[:3], words[-4:]) == (
-        ["-m", "lab", "run"] if stack == "dev" else ["-m", "admin", "shell"],
-        ["admin", "shell", "--stack", stack],
+        ["-m", "lab", "run"] if stack == "dev" else ["-m", "cli", "shell"],
+        ["cli", "shell", "--stack", stack],
     ), done.stderr
     before = ["Python environment (.venv)", "Pulumi engine and plugins", *(["Lab"] if stack == "dev" else [])]
     assert [line[2:] for line in done.stderr.splitlines() if line.startswith("▸")] == before
@@ -130,7 +130,7 @@ def test_the_labs_addresses_are_not_given_to_a_shell_outside(checkout: Path) -> 
 
 
 def test_without_a_name_it_is_the_labs(checkout: Path) -> None:
-    assert "-m admin up --stack dev --yes\n" in make(checkout, "--dry-run", "up").stdout
+    assert "-m cli up --stack dev --yes\n" in make(checkout, "--dry-run", "up").stdout
     assert "make up" in make(checkout, "help").stdout
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config import ConfigError, load
+from config import ConfigError, load
 from tools.bench.many_nodes import KEY, with_nodes
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,7 +17,7 @@ MIB = 1 << 20
     ("command", "name"),
     [
         ("/opt/bin/pulumi up --yes", "pulumi"),
-        (".venv/bin/python -m admin step join", "python -m admin"),
+        (".venv/bin/python -m cluster join", "python -m cluster"),
         ("/usr/bin/python3 -u /opt/bin/pulumi-language-python-exec --pwd /x", "python pulumi-language-python-exec"),
         ("python3", "python"),
         ("", ""),

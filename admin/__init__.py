@@ -1,1 +1,0 @@
-"""The administrator's side: commands of daily work, and steps that look at several machines before they act on one."""

@@ -1,5 +1,0 @@
-"""The administrator's steps, one module each.
-
-A module has `bring_about(desired, call)`, and `remove(desired, call)` where the step can be undone; both return an
-`onnode.step.Outcome`.
-"""

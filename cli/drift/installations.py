@@ -1,0 +1,48 @@
+"""What an outer host remembers of the installations on it: without that, a node that is off would be taken for empty. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from cli.drift.model import Drift
+from components.recorded import VM_TYPE
+from onnode.host.install_node import RECORDS, Observed
+from onnode.system.pve import parse_guest_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cli.drift.plan import Plan
+
+
+def differ(asked: Plan, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drift]:
+    """The installed VMs that their host does not remember as installed; their step writes that down again.
+
+    Args:
+        asked: what is recorded.
+        hosts: the files of the outer hosts that answered.
+    """
+    for vm in asked.provided:
+        urn = asked.installations.get(vm.get("parent", "").rsplit("::", 1)[-1])
+        host = str((vm.get("inputs") or {}).get("nodeName"))
+        if vm["type"] != VM_TYPE or urn is None or host not in hosts:
+            continue
+        path = f"{RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{int(vm['inputs']['vmId'])}.json"
+        if what := _missing(path, int(vm["inputs"]["vmId"]), hosts[host]):
+            yield Drift(urn, host, what)
+
+
+def _missing(path: str, vmid: int, files: Mapping[str, str]) -> str:
+    config = next((text for name, text in files.items() if name.endswith(f"/qemu-server/{vmid}.conf")), None)
+    if config is None:
+        return ""  # without its VM there is nothing to remember
+    if path not in files:
+        return f"{path} is gone"
+    try:
+        record = json.loads(files[path])
+        known = record["installed"], record["identity"]
+    except (ValueError, KeyError, TypeError):
+        return f"{path} is damaged"
+    installed = known == (True, Observed(parse_guest_config(config)).identity)
+    return "" if installed else f"{path} does not say that this VM {vmid} is installed"

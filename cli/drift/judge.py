@@ -1,0 +1,180 @@
+"""From what machines say to what drifted. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from cli.drift import guest_locks, installations, provided
+from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
+from cli.drift.model import Drift
+from cli.looks.belongings import CLUSTER
+from cluster.contract import Container, CreateCluster, JoinNode, Template
+from cluster.errors import AdminError
+from cluster.guests import changes
+from cluster.steps import container, template
+from onnode.errors import StepError
+from onnode.system.pve import parse_guest_config
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from cli.drift.look import Answer
+    from cli.drift.plan import Plan
+
+FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
+SHOWN_FILES = 3
+
+
+def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
+    """All that drifted.
+
+    Args:
+        asked: the questions.
+        answers: of the machines that answered.
+        speaker: the member that answers for the cluster.
+        hosts: names of the outer hosts.
+    """
+    found: list[Drift] = []
+    clusterwide = {one.name for one in asked.cluster}
+    installing = set(asked.installations.values())  # asked only whether their VM is off
+    trusted = speaker is not None and speaker in answers and works(answers[speaker])
+    for machine, answer in answers.items():
+        found += _package(asked, machine, answer)
+        for one in answer.steps:
+            if one["name"] in clusterwide and trusted and machine == speaker:
+                found += _step(one, "cluster")
+            elif one["name"] not in clusterwide:
+                found += _step(one, machine, OFF if one["name"] in installing else STEP)
+    found += _members(asked, answers)
+    found += installations.differ(asked, {name: answers[name].files for name in hosts if name in answers})
+    if trusted and speaker is not None:
+        found += _guests(asked, answers[speaker].files)
+        found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
+    of_cluster = answers[speaker].files if trusted and speaker is not None else None
+    found += _added(asked, _files_of(hosts, answers), of_cluster)
+    found += guest_locks.held(asked, _files_of(hosts, answers), of_cluster)
+    return found
+
+
+def works(answer: Answer) -> bool:
+    """Whether a node may answer for its cluster."""
+    facts = answer.membership or {}
+    return bool(facts.get("state") == "member" and facts.get("quorate") and facts.get("pve_writable"))
+
+
+def places(answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> dict[str, Mapping[str, str]]:
+    """The files of each outer host that answered, and of the cluster, by the member that may answer for it."""
+    found: dict[str, Mapping[str, str]] = {name: answers[name].files for name in hosts if name in answers}
+    if speaker is not None and speaker in answers and works(answers[speaker]):
+        found[CLUSTER] = answers[speaker].files
+    return found
+
+
+def silent(answers: Mapping[str, object]) -> list[Drift]:
+    """The machines that did not answer, each with what is known of why."""
+    return [
+        Drift("", name, f"{error.what} ({error.observed})" if error.observed else error.what, SILENT, error.fix)
+        for name, error in answers.items()
+        if isinstance(error, StepError)
+    ]
+
+
+def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
+    if answer.altered and machine in asked.packages:
+        names = ", ".join(answer.altered[:SHOWN_FILES])
+        more = f" and {len(answer.altered) - SHOWN_FILES} more" if len(answer.altered) > SHOWN_FILES else ""
+        what = f"/var/lib/nested-pve-ha/onnode: {names}{more} gone, or not as in this checkout"
+        yield Drift(asked.packages[machine], machine, what, PACKAGE)
+
+
+def _step(one: Mapping[str, Any], machine: str, kind: str = STEP) -> Iterator[Drift]:
+    refusal = one["refusal"]
+    if refusal:
+        observed = f" ({refusal['observed']})" if refusal.get("observed") else ""
+        yield Drift(one["name"], machine, f"{refusal['what']}{observed}", REFUSED, refusal.get("next", ""))
+    elif one["actions"]:
+        yield Drift(one["name"], machine, "; ".join(one["actions"]), kind)
+
+
+def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
+    """Nodes that are no members any more: their join, or the creation on the seed, is asked to look again."""
+    for urn, (_, wanted) in asked.here.items():
+        if isinstance(wanted, JoinNode):
+            name = wanted.joiner.name
+        elif isinstance(wanted, CreateCluster):
+            name = wanted.seed
+        else:
+            continue
+        facts = answers[name].membership if name in answers else None
+        if facts is not None and facts.get("state") in ("absent", "half"):
+            yield Drift(urn, name, "it is no member of a cluster", MEMBERSHIP)
+
+
+def parse_files(text: str) -> dict[str, str]:
+    """Read what was printed, each file after a line with its path."""
+    parts = FILE.split(text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def guest_config(files: Mapping[str, str], kind: str, vmid: int) -> tuple[str, dict[str, str]] | None:
+    """A guest's node and configuration, wherever in the cluster it is."""
+    for path, text in files.items():
+        if path.startswith("/etc/pve/nodes/") and path.endswith(f"/{kind}/{vmid}.conf"):
+            return path.split("/")[4], parse_guest_config(text).values
+    return None
+
+
+def _guests(asked: Plan, files: Mapping[str, str]) -> Iterator[Drift]:
+    for urn, (_, wanted) in asked.here.items():
+        if isinstance(wanted, (Template, Container)):
+            kind = "qemu-server" if isinstance(wanted, Template) else "lxc"
+            found = guest_config(files, kind, wanted.vmid)
+            what = f"{wanted.name} ({wanted.vmid})"
+            if found is None:
+                yield Drift(urn, "cluster", f"{what} is gone")
+            else:
+                yield from _guest(urn, f"{found[0]}: /etc/pve/{kind}/{wanted.vmid}.conf", wanted, found[1])
+
+
+def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, str]) -> Iterator[Drift]:
+    try:
+        if isinstance(wanted, Container):
+            container.refuse_different(wanted, config)
+            differing = changes(container.options(wanted), config)
+        else:
+            differing = template.corrections(wanted, config)
+    except AdminError as error:
+        yield Drift(urn, "cluster", f"{error.what} ({error.observed})", REFUSED, error.fix)
+        return
+    if differing:
+        values = ", ".join(f"{key} {config.get(key, 'not set')}" for key in sorted(differing))
+        yield Drift(urn, "cluster", f"{what}: {values}")
+
+
+def _files_of(hosts: Collection[str], answers: Mapping[str, Answer]) -> dict[str, Mapping[str, str] | None]:
+    """The files of each outer host; None of one that did not answer."""
+    return {name: answers[name].files if name in answers else None for name in hosts}
+
+
+def _provided(
+    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str]
+) -> Iterator[Drift]:
+    for resource in asked.provided:
+        node = (resource.get("inputs") or {}).get("nodeName")
+        outer = node in hosts or resource["type"] == provided.BRIDGE
+        files = hosts.get(str(node)) if outer else cluster
+        if files is not None and (other := provided.differs(resource, files)):
+            yield Drift(resource["urn"], str(node) if outer else "cluster", other.what, other.kind, other.next)
+
+
+def _added(
+    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
+) -> Iterator[Drift]:
+    """What users put into VMs; what an outer host has of it needs no cluster that works."""
+    for resource in asked.provided:
+        inputs = resource.get("inputs") or {}
+        node = str(inputs.get("nodeName"))
+        files = hosts.get(node, cluster if inputs.get("clone") else None)
+        for one in provided.added(resource, files or {}):
+            yield Drift(resource["urn"], node if node in hosts else "cluster", one.what, one.kind)

@@ -1,0 +1,132 @@
+"""The look itself: one connection for each machine, all its steps together, all machines at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cli.drift import images, intact_images, judge, plan, shipped, whose
+from cli.looks import preparing
+from cluster.transport import members
+from components.site import Site
+from config.model import NestedNode
+from onnode.contract import Look, LookStep, document
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from cli.description import Description
+    from cli.drift.model import Drift
+    from cluster.contract import Machine
+    from cluster.transport.ssh import Connection
+
+CONNECT_S = 5.0
+LOOK_S = 60.0
+READ_S = 20.0
+IMAGES_S = 300.0  # one that was touched is read whole
+MEMBERSHIP = "membership"
+# What the provider's resources are made of, in the cluster's files and the machine's own; of images, how large they are.
+_FILES = """\
+for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
+    /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
+do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; done
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one machine says."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    altered: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def membership(self) -> dict[str, Any] | None:
+        """What it says of its cluster; None when it could not."""
+        return next((one["facts"] for one in self.steps if one["name"] == MEMBERSHIP), None)
+
+
+def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
+    """The described outer hosts, and the members, the seed first."""
+    site = Site(description.config, description.credentials, description.stack)
+    return [site.machine(host) for host in description.config.outer_hosts], [*site.members]
+
+
+async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:
+    """Look at everything that is recorded, over these connections; what is not as its resource would make it.
+
+    A machine that does not answer is named, and hides nothing of what the others show.
+    """
+    hosts, nodes = machines(description)
+    names = [machine.name for machine in (*hosts, *nodes)]
+    directories = {host.name: host.iso_directory for host in description.config.outer_hosts}
+    outer = set(directories)
+    asked = plan.of(state, names, description.credentials.api_password.get_secret_value())
+    there = {name: opened[name] for name in names if name in asked.there and name in opened}
+    # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
+    speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
+
+    silent = [node.name for node in nodes if isinstance(opened.get(node.name), StepError)]
+
+    async def ask(connection: Connection) -> Answer:
+        name = connection.machine.name
+        steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
+        steps += power(description, asked, name, silent)
+        steps += asked.cluster if name == speaker else []
+        files = _FILES if name == speaker or name in outer else ""
+        known = intact_images.known(connection.machine)
+        looked = images.question(asked.provided, name, directories[name], known) if name in outer else ""
+        answer = await _ask(connection, Look(steps, shipped.digests()), files, looked)
+        if looked:
+            good = images.intact(asked.provided, name, directories[name], answer.files)
+            intact_images.remember(connection.machine, good)
+        return answer
+
+    answers = await members.ask(there, ask)
+    works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]
+    if works and speaker not in works:
+        speaker = works[0]
+        answers |= await members.ask({speaker: there[speaker]}, ask)
+    told = _told(answers)
+    found = judge.drift(asked, told, speaker, outer)
+    found = whose.explained(whose.Seen(description, state, asked, judge.places(told, speaker, outer)), found)
+    again = {one.urn for one in found}
+    unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
+    return [*judge.silent(unexplained), *found]
+
+
+def _works(answer: Answer | StepError | None) -> bool:
+    return isinstance(answer, Answer) and judge.works(answer)
+
+
+def power(description: Description, asked: plan.Plan, host: str, silent: Collection[str]) -> list[LookStep]:
+    """Whether nodes that do not answer are powered off, told of the step that installed each. Pure."""
+    return [
+        LookStep(asked.installations[node.name], "vm-power", json.dumps(document(preparing.powered(description, node))))
+        for node in description.config.nodes
+        if isinstance(node, NestedNode)
+        and node.host == host
+        and node.name in silent
+        and node.name in asked.installations
+    ]
+
+
+def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
+
+
+async def _ask(connection: Connection, wanted: Look, files: str, looked: str) -> Answer:
+    result, texts, found = await asyncio.gather(
+        shipped.run(connection, "look", wanted, timeout_s=LOOK_S),
+        _files(connection, files, READ_S),
+        _files(connection, looked, IMAGES_S),
+    )
+    return Answer(result.facts["steps"], result.facts["altered"], texts | found)
+
+
+async def _files(connection: Connection, command: str, timeout_s: float) -> dict[str, str]:
+    return judge.parse_files((await connection.run(command, timeout_s=timeout_s)).stdout) if command else {}

@@ -1,0 +1,31 @@
+"""What drifted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cli.drift.kinds import STEP
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Something that is not as its resource made it.
+
+    Attributes:
+        urn: of the resource.
+        where: the machine, or `cluster`.
+        what: what differs, with the file and the value.
+        kind: who puts it right, one of `cli.drift.kinds`.
+        next: for what nobody puts right, what a person has to do.
+    """
+
+    urn: str
+    where: str
+    what: str
+    kind: str = STEP
+    next: str = ""
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return self.urn.rsplit("::", 1)[-1]

@@ -1,0 +1,205 @@
+"""Of what is recorded and described: what somebody else has, and what the next `up` takes away or forgets. Pure.
+
+A number or a name says nothing of whose a thing is: what has not this stack's mark is never told to be put right, and least
+of all to be marked, which would let the next run change or destroy it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.drift import bridge, plan, virtual_machine
+from cli.drift.kinds import FOREIGN, UNDESCRIBED
+from cli.drift.model import Drift
+from cli.looks import belongings
+from cli.looks.belongings import CLUSTER, Recorded
+from cluster import marks
+from cluster.contract import Container, Template
+from components.recorded import GUEST, VM_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cli.description import Description
+    from cli.drift.plan import State
+    from cli.looks.belongings import Wanted
+    from cluster.marks import Look, Thing
+
+    Files = Mapping[str, str]
+
+UNTOUCHED = "nothing of it is touched: `make up` only forgets that it was this stack's"
+FORGOTTEN = "`make up` only forgets it, and it stays as it is"
+DESCRIBE = "to keep it, put it back into the stack file; without that, `make up`"
+NODE = "put its node back into the stack file; how a node goes: docs/recovery.md#member-removed"
+STORAGE = "storage"
+_HA = (marks.RESOURCE, marks.RULE, marks.GROUP)
+_GOES = {
+    marks.VM: "destroys it with its disks",
+    marks.CONTAINER: "destroys it with its disks",
+    marks.BRIDGE: "removes it",
+    marks.IMAGE: "removes it",
+} | dict.fromkeys(_HA, "takes it out of HA")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is described and recorded, and what the machines that may tell of it show.
+
+    Attributes:
+        files: of the cluster and of outer hosts, by place, as they were read.
+    """
+
+    description: Description
+    state: State
+    asked: plan.Plan
+    files: Mapping[str, Files]
+
+    @property
+    def looks(self) -> dict[str, list[Look]]:
+        """What these files tell of whose everything is."""
+        return {place: [self._look(place, files)] for place, files in self.files.items()}
+
+    @property
+    def entries(self) -> dict[str, State]:
+        """What is recorded, by URN."""
+        return _entries(self.state)
+
+    def _look(self, place: str, files: Files) -> Look:
+        things = marks.read(
+            {path.removeprefix("/"): text for path, text in files.items()}, place, self.description.stack
+        )
+        return marks.Look(
+            place, place, quorate=True, things=tuple(things), cluster=self.description.config.cluster.name
+        )
+
+
+def _entries(state: State) -> dict[str, State]:
+    """What is recorded, by URN; what was replaced has that of what replaced it."""
+    resources = state["deployment"].get("resources") or []
+    return {entry["urn"]: entry for entry in sorted(resources, key=lambda entry: not entry.get("delete"))}
+
+
+def explained(seen: Seen, found: Iterable[Drift]) -> list[Drift]:
+    """What drifted, without that of things that are not ours or not described any more: these are told as such."""
+    foreign = list(_foreign(seen))
+    undescribed = [*_undescribed(seen), *_storages(seen)]
+    told = [one for one, _ in (*foreign, *undescribed)]
+    covered = {urn for _, urns in (*foreign, *undescribed) for urn in urns}
+    return [*told, *(one for one in found if one.urn not in covered)]
+
+
+def _foreign(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
+    """What is described and somebody else's, each with the URNs of which it tells all there is to tell."""
+    looks, known = seen.looks, _recorded(seen)
+    for need, thing in belongings.taken(seen.description, seen.state, looks):
+        urn = next((each.urn for each in known if _is_of(need, each)), "")
+        what = f"{thing.shown}: not this stack's, and the stack file describes {need.kind} {need.name}"
+        entry = seen.entries.get(urn)
+        mark = marks.mark(thing, seen.description.stack)
+        own = f"; only if it is this stack's own and lost its mark, give it the {mark} again"
+        alike = entry is not None and _alike(entry, thing, seen.files[need.place])
+        step = f"nothing of it is touched; {need.other}{own if alike else ''}"
+        where = "cluster" if need.of == CLUSTER else need.of
+        yield Drift(urn, where, what, FOREIGN, step), _with_registration(seen, urn)
+
+
+def _is_of(need: Wanted, each: Recorded) -> bool:
+    return need.place == each.place and (need.kind, need.name) == (each.kind, each.name) and not each.replaced
+
+
+def _alike(entry: State, thing: Thing, files: Files) -> bool:
+    """Whether it is what was recorded but for the mark: by more than its number or name."""
+    if thing.kind == marks.VM and entry["type"] == VM_TYPE:
+        return virtual_machine.is_the_recorded(entry, files)
+    return thing.kind == marks.BRIDGE and bridge.is_the_recorded(entry["inputs"], files)
+
+
+def _undescribed(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
+    looks = seen.looks
+    known = belongings.undescribed(seen.description, _recorded(seen))
+    lost = {id(each) for each, _ in belongings.lost(known, looks)}
+    guests = [each for each in known if each.kind in (marks.VM, marks.CONTAINER) and not each.replaced]
+    covered = {urn for each in guests for urn in _with_registration(seen, each.urn) if urn != each.urn}
+    for each, thing in belongings.shown(known, looks):
+        if each.urn in covered:
+            continue  # the guest's own line tells it
+        where = "cluster" if each.place == CLUSTER else each.place
+        what, step = _told(seen, each, thing, lost=id(each) in lost)
+        # What replaced it goes by the same URN, and may have drifted.
+        yield (
+            Drift(each.urn, where, what, UNDESCRIBED, step),
+            set() if each.replaced else _with_registration(seen, each.urn),
+        )
+
+
+def _storages(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
+    described = {storage.name for storage in seen.description.config.storages}
+    for one in seen.asked.cluster if CLUSTER in seen.files else ():
+        if one.step == STORAGE and (name := json.loads(one.desired)["name"]) not in described:
+            keeps = seen.entries[one.name].get("retainOnDelete")
+            step = FORGOTTEN if keeps else f"{DESCRIBE} takes it out of the cluster; its content stays"
+            what = f"storage {name}: this stack's, and not in the stack file any more"
+            yield Drift(one.name, "cluster", what, UNDESCRIBED, step), {one.name}
+
+
+def _told(seen: Seen, each: Recorded, thing: Thing | None, *, lost: bool) -> tuple[str, str]:
+    """What is there, and what the next run does with it."""
+    entry = seen.entries[each.urn]
+    name = _name(entry)
+    recorded = f"{each.kind} {each.name}" + (f" ({name})" if name else "")
+    if thing is None and lost:
+        return f"{recorded} is gone, and not in the stack file any more", "`make up` only forgets it"
+    if lost and thing is not None:
+        return (
+            f"{thing.shown}: not this stack's, whose record of {recorded} is not in the stack file any more",
+            UNTOUCHED,
+        )
+    there = thing.shown if thing is not None else recorded
+    other = f" (recorded as {name})" if thing is not None and name and f"({name})" not in there else ""
+    what = f"{there}{other}: this stack's, and not in the stack file any more"
+    if entry.get("retainOnDelete"):
+        return what, FORGOTTEN
+    if each.kind == marks.VM and each.place != CLUSTER:
+        return what, NODE
+    return what, f"{DESCRIBE} {_GOES[each.kind]}"
+
+
+def _name(entry: State) -> str:
+    """The name that a guest is recorded with."""
+    inputs = entry.get("inputs") or {}
+    if isinstance(inputs.get("stdin"), str):
+        return str(json.loads(inputs["stdin"]).get("name", ""))
+    return str(inputs.get("name") or "") if "vmId" in inputs else ""
+
+
+def destroyed(state: State, looks: Mapping[str, Sequence[Look]]) -> list[str]:
+    """The recorded guests and VMs that go with the whole stack, by number, and by name as the machines show them."""
+    entries = _entries(state)
+    there = belongings.shown(_all_recorded(state, plan.of(state, [], "")), looks)
+    guests = [(each, thing) for each, thing in there if thing is not None and each.kind in (marks.VM, marks.CONTAINER)]
+    return sorted(thing.shown for each, thing in guests if not entries[each.urn].get("retainOnDelete"))
+
+
+def _recorded(seen: Seen) -> Sequence[Recorded]:
+    return _all_recorded(seen.state, seen.asked)
+
+
+def _all_recorded(state: State, asked: plan.Plan) -> Sequence[Recorded]:
+    """Of the provider and of the steps that make guests."""
+    steps = [
+        Recorded(CLUSTER, marks.VM if isinstance(wanted, Template) else marks.CONTAINER, str(wanted.vmid), urn)
+        for urn, (_, wanted) in asked.here.items()
+        if isinstance(wanted, (Template, Container))
+    ]
+    return [*belongings.recorded(state), *steps]
+
+
+def _with_registration(seen: Seen, urn: str) -> set[str]:
+    """A resource and, of a guest's own, all that is recorded of that guest."""
+    entry: Mapping[str, Any] = seen.entries.get(urn, {})
+    parent = str(entry.get("parent", ""))
+    if parent.split("::")[2:3] != [GUEST] or belongings.KINDS.get(str(entry.get("type"))) in _HA:
+        return {urn} - {""}
+    return {one for one, other in seen.entries.items() if other.get("parent") == parent}

@@ -1,0 +1,1 @@
+"""The engine as a child process: its environment, what it trusts, its locks and its failures."""

@@ -1,0 +1,165 @@
+"""From what the engine says when it fails to errors with names.
+
+The steps' own errors come through word for word. What the engine and the providers say is recognized by pattern; the
+rest is shown as it is, under one name, with the place of the full output.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.errors import CODES
+from onnode.errors import CODES as ON_NODE_CODES
+from onnode.host.qm import LOCKED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cli.engine.engine import Run
+
+BLOCK = re.compile(r"^error\[(?P<code>[a-z0-9-]+)\]: .*(?:\n[ \t]+\S.*)*", re.MULTILINE)
+
+# The first that matches names the failure.
+PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (code, re.compile(pattern, re.IGNORECASE))
+    for code, pattern in (
+        ("stack-locked", r"the stack is currently locked by"),
+        # Before all others: it ends with EOF, and was dialed on this machine, as much else does and is.
+        (
+            "plugin-crashed",
+            (
+                r"exited prematurely|^panic:|SIGSEGV|goroutine \d+ \[|plugin exited|transport is closing|error reading from server"
+                r"|transport: error while dialing|code = Unavailable|could not read plugin|plugin .*: signal: "
+            ),
+        ),
+        ("stack-secrets", r"incorrect passphrase|passphrase must be set|get stack secrets manager"),
+        ("host-key-mismatch", r"host key mismatch|knownhosts: key|host key.*(?:mismatch|does not match)"),
+        ("ssh-auth-failed", r"ssh: unable to authenticate|no supported methods remain"),
+        ("host-unreachable", r"after \d+ failed attempts|dial tcp \S+:22: "),
+        ("api-forbidden", r"Permission check failed"),
+        ("api-two-factors", r"NeedTFA|PVE:!tfa!|TFA (?:challenge|required)|one-time password|second factor"),
+        ("api-certificate", r"x509: |failed to verify certificate"),
+        ("engine-environment", r"Missing Proxmox VE API Endpoint|must specify a (?:valid|secure) endpoint"),
+        (
+            "api-login-failed",
+            r"authentication failure|401 (?:authentication|no ticket|permission|unauthorized)|credentials",
+        ),
+        (
+            "iso-checksum",
+            r"checksum (?:mismatch|does not match|verification failed)|wrong checksum|checksum.*expected|mismatch \(got ",
+        ),
+        ("iso-missing", r"download.*(?:404|not found|failed)|(?:404|not found).*\.iso"),
+        ("guest-node-down", r"HTTP 595"),
+        ("guest-moved", r"Configuration file '\S*/(?:qemu-server|lxc)/\d+\.conf' does not exist"),
+        ("guest-locked", LOCKED.pattern),
+        ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$"),
+        ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
+        ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),
+        ("run-interrupted", r"update cancell?ed|context canceled|cancell?ed by user"),
+    )
+)
+_RECOGNIZED = {code for code, _ in PATTERNS}
+IMAGE = "proxmoxve:download/file:File"
+DOWNLOADING = re.compile(r"download|mismatch|checksum", re.IGNORECASE)
+# Proxmox VE downloads over no file that is there, so the provider removes that before it has the new one.
+NO_IMAGE = (
+    "no image of that name; an earlier one is removed before the download. What is installed runs without it, and the "
+    "next run downloads it"
+)
+# Said beside every failure, and no cause of any.
+NOISE = re.compile(
+    r"^(?:update|preview|destroy|refresh) failed:?$|^program exited|unhandled error occurred: program exited",
+    re.IGNORECASE,
+)
+# What the engine is at, which is no cause either: `@ updating....`, ` +  command:local:Command sleeper creating (0s)`.
+PROGRESS = re.compile(
+    r"@ \w+\.+$|\s*[-+~<>=±]+\s+\w+:\S+:\w+ |(?:Updating|Previewing \w+|Destroying|Refreshing) \(.*\):$"
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure as it is shown.
+
+    Attributes:
+        code: of `cluster.errors.CODES` or `onnode.errors.CODES`.
+        resource: what failed, by its name in the program; empty for the run as a whole.
+        text: all that is shown.
+    """
+
+    code: str
+    resource: str
+    text: str
+
+
+def explain(run: Run, log: str) -> list[Failure]:
+    """Name what went wrong in a run; at least one failure."""
+    found = [_violation(*violation) for violation in run.violations]
+    if run.exit_code < 0:
+        found.append(_killed(run, log))
+    causes = [(urn, text) for urn, text in run.errors if not NOISE.search(text)]
+    found += [failure for urn, text in causes for failure in _named(urn, text, log)]
+    if not found:
+        found = _named("", said(run.output), log)
+    return _distinct(found)
+
+
+def resource_name(urn: str) -> str:
+    """A resource's name in the program."""
+    return urn.rpartition("::")[2]
+
+
+def _violation(policy: str, urn: str, message: str) -> Failure:
+    text = f"error[policy-violated]: rule {policy} refuses {resource_name(urn)}\n" + _indented(message)
+    return Failure("policy-violated", resource_name(urn), f"{text}\n  next: {CODES['policy-violated'].next}")
+
+
+def _killed(run: Run, log: str) -> Failure:
+    """The engine itself is gone; its last lines say what was under way, and are no cause."""
+    number = -run.exit_code
+    title = f"error[engine-killed]: {CODES['engine-killed'].meaning}"
+    observed = f"signal {number} ({signal.strsignal(number)}) after {run.duration_s:.0f} s"
+    next_step = CODES["engine-killed"].next
+    return Failure("engine-killed", "", f"{title}\n  observed: {observed}\n  next: {next_step}\n  full output: {log}")
+
+
+def _named(urn: str, text: str, log: str) -> list[Failure]:
+    resource = resource_name(urn)
+    if blocks := list(BLOCK.finditer(text)):
+        return [Failure(block["code"], resource, block[0].rstrip()) for block in blocks]
+    code = next((code for code, pattern in PATTERNS if pattern.search(text)), "engine-failed")
+    known = CODES.get(code) or ON_NODE_CODES[code]
+    title = f"error[{code}]: {known.meaning}" + (f" ({resource})" if resource else "")
+    left = f"\n  left: {NO_IMAGE}" if _is_download(urn, text) else ""
+    observed = f"{title}\n  observed:\n{_indented(text, 4)}{left}"
+    return [Failure(code, resource, f"{observed}\n  next: {known.next}\n  full output: {log}")]
+
+
+def _is_download(urn: str, text: str) -> bool:
+    return urn.rpartition("::")[0].endswith(IMAGE) and bool(DOWNLOADING.search(text))
+
+
+def _indented(text: str, by: int = 2) -> str:
+    return "\n".join(" " * by + line.strip() for line in text.strip().splitlines() if line.strip())
+
+
+def said(output: str) -> str:
+    """What the engine printed as errors; its last lines, where it named none."""
+    lines = [line for line in output.splitlines() if line.strip() and not PROGRESS.match(line)]
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line and not NOISE.search(line)]
+    return "\n".join(errors or lines[-5:] or ["nothing"])
+
+
+def _distinct(failures: Iterable[Failure]) -> list[Failure]:
+    """Each once: the engine repeats a failure for the resource, the component and the stack.
+
+    And, where a provider fails, once as that said it, and once in words of its own.
+    """
+    kept: dict[tuple[str, str], Failure] = {}
+    for failure in failures:
+        recognized = failure.resource and failure.code in _RECOGNIZED
+        kept.setdefault((failure.code, failure.resource if recognized else failure.text), failure)
+    return list(kept.values())

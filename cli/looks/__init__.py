@@ -1,0 +1,1 @@
+"""The looks at all machines before the engine is let go."""

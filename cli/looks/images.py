@@ -1,0 +1,61 @@
+"""Downloaded images: one is used again only when it has the described checksum.
+
+Proxmox VE downloads over none that has another (PVE::Tools::download_file_from_url): such a one is removed first. One that
+cannot be read is neither used nor removed: nothing is known of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import TYPE_CHECKING
+
+from cli.looks import whereabouts
+from cluster import marks
+from cluster.downloads import is_as_described
+from cluster.transport import members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cli.description import Description
+    from cli.looks.belongings import Wanted
+    from cluster.transport.ssh import Connection
+
+READ_S = 300.0
+
+
+def intact(description: Description, found: Sequence[Wanted], *, remove: bool = True) -> list[Wanted]:
+    """What was found, without images of other content than described: those are removed, and the run downloads them anew.
+
+    Args:
+        description: where images are, and of which content.
+        found: what is there.
+        remove: false for who only looks.
+
+    Raises:
+        AdminError: image-unreadable, and those of SSH.
+    """
+    images = [each for each in found if each.kind == marks.IMAGE]
+    good = asyncio.run(_intact(description, images, remove=remove)) if images else []
+    return [each for each in found if each.kind != marks.IMAGE or each in good]
+
+
+async def _intact(description: Description, images: Sequence[Wanted], *, remove: bool) -> list[Wanted]:
+    hosts = {host.name: host for host in description.config.outer_hosts}
+    by_host = {image.place: image for image in images}
+    machines = [machine for machine in whereabouts.outer_machines(description) if machine.name in by_host]
+
+    async def is_good(connection: Connection) -> bool:
+        name = connection.machine.name
+        path = shlex.quote(f"{hosts[name].iso_directory}/{by_host[name].name}")
+        said = await connection.run(f"[ ! -e {path} ] || sha256sum -- {path}", timeout_s=READ_S)
+        good = is_as_described(said, name, by_host[name].name, hosts[name].installer.checksum)
+        if remove and not good:
+            await connection.run(f"rm -f -- {path}", timeout_s=READ_S)
+        return good
+
+    key = description.credentials.ssh_private_key.get_secret_value()
+    async with members.connections(machines, key, timeout_s=whereabouts.CONNECT_S) as opened:
+        answers = members.all_answered(await members.ask(opened, is_good))
+    return [by_host[name] for name, good in answers.items() if good]

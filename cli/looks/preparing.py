@@ -1,0 +1,122 @@
+"""What the engine needs before it is let go: nested nodes with power, and the user of the cluster's API.
+
+Their steps are run from here, and not by a run of the engine on these alone (`--target`). That is a run of the whole
+program, and fails at whatever else the stack file changes: at what was taken out of it, at what depends on something new.
+A step never destroys or replaces anything, and the run that follows records what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from cli.drift import shipped
+from cluster.errors import AdminError
+from cluster.transport import members
+from components.site import Site
+from config.model import NestedNode
+from onnode import contract as desired
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from cli.description import Description
+    from cluster.marks import Look
+    from cluster.transport.nodes import StepResult
+    from cluster.transport.ssh import Connection
+
+USER_S = 180.0
+START_S = 300.0  # beside the time in which the node is to answer
+
+
+def powered(description: Description, node: NestedNode) -> desired.VmPower:
+    """A node that was installed is not off; pure."""
+    installation = description.config.installation
+    return desired.VmPower(
+        stack=description.stack,
+        vmid=node.vmid,
+        name=node.name,
+        ssh_address=str(node.address),
+        ssh_host_key=_site(description).host_key(node).public,
+        timeout_s=installation.timeout_s if installation else 0,
+    )
+
+
+def start(description: Description, installations: Collection[str]) -> list[str]:
+    """Start nodes and wait until they answer; their names.
+
+    Args:
+        description: which nodes there are.
+        installations: the names of the resources that installed these.
+
+    Raises:
+        StepError: that of the step, or of SSH.
+    """
+    nodes = [
+        node
+        for node in description.config.nodes
+        if isinstance(node, NestedNode) and f"{node.name}-install" in installations
+    ]
+    asyncio.run(_start(description, nodes))
+    return [node.name for node in nodes]
+
+
+async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
+    by_host = defaultdict(list)
+    for node in nodes:
+        by_host[node.host].append(powered(description, node))
+
+    async def started(connection: Connection) -> None:
+        at_once = (_started(connection, one) for one in by_host[connection.machine.name])
+        members.raise_first(await asyncio.gather(*at_once))
+
+    site = _site(description)
+    hosts = [site.machine(host) for host in description.config.outer_hosts if host.name in by_host]
+    async with members.connections(hosts, _key(description)) as opened:
+        members.all_answered(await members.ask(opened, started))
+
+
+async def _started(connection: Connection, wanted: desired.VmPower) -> StepResult | StepError:
+    """One that does not come up ends no other's start."""
+    try:
+        return await shipped.run(connection, "vm-power", wanted, timeout_s=wanted.timeout_s + START_S, quiet=False)
+    except StepError as error:
+        return error
+
+
+def put_access_back(description: Description, looks: Sequence[Look]) -> bool:
+    """Make the API's user as it is described; whether it was not.
+
+    Args:
+        description: of the user.
+        looks: what the nodes show that may speak for the cluster.
+
+    Raises:
+        StepError: member-not-working, that of the step, or of SSH.
+    """
+    return asyncio.run(_put_access_back(description, looks))
+
+
+async def _put_access_back(description: Description, looks: Sequence[Look]) -> bool:
+    site, cluster = _site(description), description.config.cluster
+    # One that is in no cluster may speak, too, where none is made yet; here it would be a machine that is still to join.
+    speaking = {look.machine for look in looks if look.quorate and look.cluster == cluster.name}
+    password = description.credentials.api_password.get_secret_value()
+    wanted = desired.ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)
+    able = [member for member in site.members if member.name in speaking]
+    async with members.connections(able, _key(description)) as opened:
+        connection = next((one for one in members.answered(opened).values()), None)
+        if connection is None:
+            members.raise_first(opened.values())
+            raise AdminError("member-not-working", "no member is quorate", observed="none", expected="a quorate member")
+        return (await shipped.run(connection, "api-user", wanted, timeout_s=USER_S, quiet=False)).changed
+
+
+def _site(description: Description) -> Site:
+    return Site(description.config, description.credentials, description.stack)
+
+
+def _key(description: Description) -> str:
+    return description.credentials.ssh_private_key.get_secret_value()

@@ -1,0 +1,113 @@
+"""Guests on their way: the provider looks for each where it was a moment ago, and fails when it is there no more.
+
+So the engine is not let go before HA is at rest, for a bounded time. When that is over the run goes on: what takes HA so
+long may be what the run mends, and a guest that moves in the middle of it is told as `guest-moved`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.looks import belongings, whereabouts
+from cli.looks.belongings import CLUSTER
+from cli.narration import out
+from cluster import marks, motion
+from cluster.motion import Unrest
+from cluster.transport import members
+from components.site import Site
+from config.model import VmGuest
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from cli.description import Description
+    from cluster.marks import Look
+    from cluster.transport.members import Opened
+
+CONNECT_S = 5.0
+POLL_S = 2.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the cluster shows.
+
+    Attributes:
+        looks: of the nodes that may speak for it.
+        answering: the names of the nodes that answer.
+    """
+
+    looks: Sequence[Look]
+    answering: frozenset[str]
+
+
+def answering(opened: Opened) -> frozenset[str]:
+    """The names of the machines that answer."""
+    return frozenset(name for name, one in opened.items() if not isinstance(one, StepError))
+
+
+def wait(described: Description, state: dict[str, Any], seen: Seen | None = None) -> None:
+    """Wait until guests stay where they are; a cluster at rest costs nothing but the look that was made anyway.
+
+    Args:
+        described: what is described.
+        state: what is recorded.
+        seen: what the cluster showed; None when nodes were started since, and are to be members again.
+    """
+    guests = [*_guests(described, state)]
+    begun, told = time.monotonic(), False
+    found = judged(seen or _look(described), guests, started=seen is None)
+    while found:
+        waited = time.monotonic() - begun
+        shown = "; ".join(one.what for one in found)
+        if all(waited >= one.patience_s for one in found):
+            out.print(f"  not waited for any longer, after {waited:.0f} s: {shown}", markup=False, soft_wrap=True)
+            return
+        if not told:
+            out.print(f"  waiting until guests stay where they are: {shown}", markup=False, soft_wrap=True)
+            told = True
+        time.sleep(POLL_S)
+        found = judged(_look(described), guests, started=seen is None)
+
+
+def judged(seen: Seen, guests: Collection[str], *, started: bool) -> list[Unrest]:
+    """Why guests may be elsewhere in a moment; pure.
+
+    Args:
+        seen: what the cluster shows.
+        guests: those that count, as HA calls them.
+        started: nodes were started, so that a cluster without quorum is one that comes back.
+    """
+    if not seen.looks:
+        return [Unrest("no node is a working member yet", motion.BACK_S)] if started else []
+    speaker = next((look for look in seen.looks if look.cluster), None)
+    # Without a speaker there is no cluster yet.
+    return motion.unrest(speaker.motion, guests, seen.answering, _running(seen, speaker)) if speaker else []
+
+
+def _running(seen: Seen, speaker: Look) -> frozenset[str] | None:
+    """The guests whose migrations run; None when a member that is up did not tell: a migration runs on the node it leaves."""
+    told = {look.node: look.motion.running for look in seen.looks}
+    return None if speaker.motion.online - told.keys() else frozenset().union(*told.values())
+
+
+def _guests(described: Description, state: dict[str, Any]) -> set[str]:
+    """The guests that the provider or a step will look for: what is described, and VMs that are to be removed."""
+    wanted = {f"{'vm' if isinstance(one, VmGuest) else 'ct'}:{one.vmid}" for one in described.config.guests}
+    known = belongings.recorded(state)
+    return wanted | {f"vm:{one.name}" for one in known if one.place == CLUSTER and one.kind == marks.VM}
+
+
+def _look(described: Description) -> Seen:
+    return asyncio.run(_looked(described))
+
+
+async def _looked(described: Description) -> Seen:
+    nodes = Site(described.config, described.credentials, described.stack).members
+    key = described.credentials.ssh_private_key.get_secret_value()
+    async with members.connections(nodes, key, timeout_s=CONNECT_S) as opened:
+        return Seen(await whereabouts.cluster(opened, described), answering(opened))

@@ -1,0 +1,61 @@
+"""Bridges of ours that were written down on a host and never brought up, as a run leaves them that dies between the two.
+
+Proxmox VE then says that the interface exists, and it does not. The plan is taken back, so that the run makes the bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from cli.looks import whereabouts
+from cli.narration import out
+from cluster import marks
+from cluster.errors import AdminError
+from cluster.transport import members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cli.description import Description
+    from cli.looks.belongings import Wanted
+    from cluster.transport.ssh import Connection
+
+WITHDRAW_S = 60.0
+
+
+def withdraw(description: Description, bridges: Sequence[Wanted]) -> None:
+    """Take these bridges out of what is planned on their hosts.
+
+    Raises:
+        AdminError: command-failed, and those of SSH.
+    """
+    by_host = defaultdict(list)
+    for bridge in bridges:
+        by_host[bridge.place].append(bridge.name)
+    if by_host:
+        asyncio.run(_withdraw(description, by_host))
+
+
+async def _withdraw(description: Description, by_host: dict[str, list[str]]) -> None:
+    machines = [machine for machine in whereabouts.outer_machines(description) if machine.name in by_host]
+
+    async def take_back(connection: Connection) -> None:
+        for name in by_host[connection.machine.name]:
+            done = await connection.run(
+                f"pvesh delete /nodes/{marks.NODE}/network/{shlex.quote(name)}", timeout_s=WITHDRAW_S
+            )
+            if done.exit_code != 0:
+                raise AdminError(
+                    "command-failed",
+                    f"bridge {name} of {connection.machine.name} is planned, and the plan cannot be taken back",
+                    observed=done.stderr.strip() or f"exit {done.exit_code}",
+                    expected="no planned bridge of that name",
+                )
+            out.print(f"  {name} on {connection.machine.name} was planned and never brought up: taken back")
+
+    key = description.credentials.ssh_private_key.get_secret_value()
+    async with members.connections(machines, key, timeout_s=whereabouts.CONNECT_S) as opened:
+        members.all_answered(await members.ask(opened, take_back))

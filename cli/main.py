@@ -1,0 +1,184 @@
+"""The commands of daily work."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads the types at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.narration import err, stage
+from cluster.errors import AdminError
+from config import paths
+from onnode.errors import StepError
+from tools import attended
+
+if TYPE_CHECKING:
+    from cli.drift.model import Drift
+
+Stack = Annotated[str, typer.Option(help="Which stack.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+SETTLE_S = 180.0  # what a run has started may still be booting, and HA moves guests home to it
+
+app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=True, add_completion=False)
+
+
+@app.command()
+def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Bring everything to what is described, then look at it. Asks before it changes anything."""
+    _refuse_bad(stack)
+    from cli import operations  # noqa: PLC0415 - each command loads only what it needs
+
+    done = operations.up(stack, yes=yes)
+    # A run that changed nothing has just looked at everything; what it does not put right is told again at the end.
+    _look(stack, patience_s=SETTLE_S if done.changed else 0, drifted=None if done.changed else done.left)
+
+
+@app.command()
+def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Record what is there and carries the stack's mark, where its state is lost; then bring all to what is described."""
+    _refuse_bad(stack)
+    from cli import operations  # noqa: PLC0415
+
+    operations.up(stack, yes=yes, adopting=True)
+    _look(stack, patience_s=SETTLE_S, drifted=None)
+
+
+def _refuse_bad(stack: str) -> None:
+    from cli import description  # noqa: PLC0415
+
+    description.refuse_bad(stack)
+
+
+def _look(stack: str, *, patience_s: float, drifted: list[Drift] | None) -> None:
+    from cli.status.command import status as look  # noqa: PLC0415
+
+    with stage("Live status"):
+        if not look(stack, as_json=False, patience_s=patience_s, drifted=drifted):
+            raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    *, stack: Stack = "dev", look: Annotated[bool, typer.Option("--look", help="Look at the machines, too.")] = False
+) -> None:
+    """Show what `up` would change, under the policy pack. Touches no host, unless told to look for what drifted."""
+    _refuse_bad(stack)
+    from cli import operations  # noqa: PLC0415
+
+    operations.preview(stack, look=look)
+
+
+@app.command()
+def report(
+    *,
+    stack: Stack = "dev",
+    base: Annotated[str, typer.Option(help="Git revision to compare with where no state can be read.")] = "",
+    output: Annotated[Path | None, typer.Option(help="A file; standard output otherwise.")] = None,
+) -> None:
+    """Tell in Markdown what a change would do, for a pull request; exit code 1 when `up` would refuse it."""
+    from cli.report.command import report as tell  # noqa: PLC0415
+
+    text, passes = tell(stack, base or None)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text)
+    if not passes:
+        raise typer.Exit(1)
+
+
+@app.command()
+def changed_stacks(*, base: Annotated[str, typer.Option(help="Git revision to compare with.")] = "") -> None:
+    """Print the stacks whose inputs changed, as JSON; all of them without --base."""
+    from cli.report.command import changed_stacks as changed  # noqa: PLC0415
+
+    typer.echo(json.dumps(changed(base or None)))
+
+
+@app.command()
+def status(
+    *, stack: Stack = "dev", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Look at every node, now, and compare with the description; exit code 1 when something differs. Read-only."""
+    _refuse_bad(stack)
+    from cli.status.command import status as look  # noqa: PLC0415
+
+    if not look(stack, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Destroy what the stack made. Asks first."""
+    _refuse_bad(stack)
+    from cli import operations  # noqa: PLC0415
+
+    operations.down(stack, yes=yes)
+
+
+@app.command()
+def shell(*, stack: Stack = "dev") -> None:
+    """Open a shell in which `pulumi` works on the stack."""
+    from cli import operations  # noqa: PLC0415
+
+    env = {**operations.environment_of(stack, complete=False), "PULUMI_STACK": stack}
+    program = os.environ.get("SHELL") or "/bin/bash"
+    # Standard output belongs to what is called in the shell.
+    err.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
+    os.chdir(paths.ROOT)
+    os.execvpe(program, [program], env)  # noqa: S606
+
+
+@app.command(name="environment")
+def print_environment(*, stack: Stack = "dev") -> None:
+    """Print, for `eval`, the environment of `shell`."""
+    from cli import environment, operations  # noqa: PLC0415
+
+    typer.echo("\n".join(environment.for_eval(operations.environment_of(stack), stack)))
+
+
+@app.command(name="exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def execute(command: Annotated[list[str], typer.Argument(help="After --.")], *, stack: Stack = "dev") -> None:
+    """Run one command as in `shell`."""
+    from cli import operations  # noqa: PLC0415
+
+    env = operations.environment_of(stack)
+    os.chdir(paths.ROOT)
+    try:
+        os.execvpe(command[0], command, env)  # noqa: S606
+    except OSError as error:
+        raise AdminError("bad-call", f"{command[0]} cannot be run", observed=str(error)) from None
+
+
+@app.command()
+def docs() -> None:
+    """Write docs/recovery.md."""
+    from cli import recovery  # noqa: PLC0415
+
+    recovery.write()
+
+
+def main() -> None:
+    """Run the command line; a refusal is printed with its code and exits 1, and no traceback is ever shown."""
+    attended.interrupt_once()
+    try:
+        app()
+    except StepError as error:
+        _report(error)
+    except KeyboardInterrupt:
+        err.print("\ninterrupted; the same command goes on from where it was")
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+        from cluster.step import unexpected  # noqa: PLC0415
+
+        _report(unexpected(error))
+
+
+def _report(error: StepError) -> None:
+    err.print(f"\n{error.render()}", markup=False, soft_wrap=True)
+    sys.exit(1)

@@ -1,0 +1,55 @@
+"""docs/recovery.md: every error's name, what it means, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.errors import CODES
+from config.paths import ROOT
+from onnode.errors import CODES as ON_NODE_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onnode.errors import Code
+
+FILE = ROOT / "docs" / "recovery.md"
+HEAD = """\
+# Recovery
+
+Every refusal and failure has a stable name. It is printed as `error[name]`, with what was observed, what was expected, and
+the next command. This page lists the names; [concepts](concepts.md) explains the words. Running the same command again is
+always safe: each step looks first, and goes on from what it finds.
+
+For a stack of the lab, run the commands in `make shell`: there the addresses lead into the lab. Outside, the same addresses
+may belong to other machines.
+
+Why many of these refusals exist is told in the [failure stories](failures.md).
+
+This page is generated (`make docs`).
+"""
+SECTIONS: tuple[tuple[str, str, Mapping[str, Code]], ...] = (
+    ("On the control machine", "Raised where `make` runs: SSH, formation of the cluster, API, engine.", CODES),
+    (
+        "On a machine",
+        "Raised by the steps that run on an outer host or a node; the message names the machine.",
+        ON_NODE_CODES,
+    ),
+)
+
+
+def text() -> str:
+    """The page."""
+    return HEAD + "".join(_section(*section) for section in SECTIONS)
+
+
+def _section(title: str, intro: str, codes: Mapping[str, Code]) -> str:
+    rows = "".join(
+        f'| <a id="{name}"></a>`{name}` | {code.meaning} | {code.next} |\n' for name, code in sorted(codes.items())
+    )
+    return f"\n## {title}\n\n{intro}\n\n| name | meaning | what to do |\n|---|---|---|\n{rows}"
+
+
+def write() -> None:
+    """Write the page."""
+    FILE.write_text(text())

@@ -1,0 +1,236 @@
+"""What differs between two designs, in words, with what it means for a cluster that runs. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from cli.report.known import DERIVED, IDENTITY_CHANGED, KNOWN, MACS, PRIORITY, Mark
+from cli.report.values import by_identity, leaves, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference.
+
+    Attributes:
+        place: what it is about: "node proxmox02", "cluster", "guest vm01".
+        text: what differs.
+        effect: what that means on a running cluster.
+    """
+
+    place: str
+    text: str
+    effect: str = ""
+    mark: Mark = Mark.NONE
+
+
+PLACES = {
+    "outerHosts": "outer host",
+    "nodes": "node",
+    "storages": "storage",
+    "templates": "template",
+    "guests": "guest",
+}
+KINDS = ("nodes", "guests")
+# What is nested in a place, and comes and goes as a whole: its list, and what one of it is called.
+INSIDE = {"bridges": "bridge"}
+NUMBERED = ("guests", "templates")
+STILL_TAKEN = "what is new is made before anything goes: take another vmid, or remove the one in a run of its own"
+NO_REMOVAL = "no member is taken out by this program, a node that never joined can go: docs/recovery.md#member-removed"
+FOR_GOOD = "a join cannot be undone"
+PROTECTED = "its VM is protected, which refuses that: docs/recovery.md#node-protected"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """The differences between two designs, as the Design component carries them or more, by place."""
+    found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new)]
+    return sorted(found, key=lambda change: (_rank(change.place), change.place))
+
+
+def _rank(place: str) -> int:
+    ranks = ["outer host", "node", "cluster", "storage", "template", "guest", "stack"]
+    return ranks.index(next(rank for rank in ranks if place.startswith(rank)))
+
+
+def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    before, after = by_identity(old["nodes"]), by_identity(new["nodes"])
+    votes = int(old["cluster"]["votes"])
+    for name in sorted(after.keys() - before.keys(), key=list(after).index):
+        yield from _joined(after[name], new, votes)
+        votes += int(after[name]["votes"])
+    for name in sorted(before.keys() - after.keys()):
+        yield Change(f"node {name}", f"leaves cluster {old['cluster']['name']}", NO_REMOVAL, Mark.REFUSED)
+
+
+def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> Iterator[Change]:
+    """How a node comes in; nodes join one after another, so `votes` are those of all that are there by then."""
+    place = f"node {node['name']}"
+    if node["kind"] == "nested":
+        size = f"{shown(node['cores'])} processors, {shown(node['memoryMib'])} MiB, {shown(node['diskGib'])} GiB"
+        yield Change(place, f"is installed as VM {shown(node['vmid'])} on {node['host']} ({size})", _room(node, design))
+    together = votes + int(node["votes"])
+    majority = together // 2 + 1
+    text = f"joins cluster {design['cluster']['name']}: votes {votes} → {together}, {majority} needed"
+    # An unfinished join counts already: the members that are there must be quorate without it.
+    if votes >= majority:
+        yield Change(place, text, f"the cluster stays quorate, members are not restarted; {FOR_GOOD}")
+    else:
+        yield Change(place, text, f"until it has joined, the others have no majority; {FOR_GOOD}", Mark.QUORUM)
+
+
+def _room(node: Mapping[str, Any], design: Mapping[str, Any]) -> str:
+    """What its outer host then has left for nodes."""
+    host = by_identity(design["outerHosts"]).get(node["host"], {})
+    if host.get("memoryMib") is None:
+        return ""
+    taken = sum(other["memoryMib"] for other in design["nodes"] if other.get("host") == node["host"])
+    return f"of {shown(host['memoryMib'])} MiB for nodes there, {shown(host['memoryMib'] - taken)} are left"
+
+
+def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    for part in ("guests", "templates", "storages", "outerHosts"):
+        before, after = by_identity(old[part]), by_identity(new[part])
+        freed = {before[name].get("vmid"): name for name in before.keys() - after.keys()} if part in NUMBERED else {}
+        for name in sorted(after.keys() - before.keys()):
+            place = f"{PLACES[part]} {name}"
+            if previous := freed.get(after[name].get("vmid")):
+                yield Change(place, f"has the vmid of {previous}, which goes", STILL_TAKEN, Mark.REFUSED)
+            else:
+                yield Change(place, _came(part, after[name]))
+        for name in sorted(before.keys() - after.keys()):
+            # What was recorded decides: the engine never sees the new value of what is not described any more.
+            yield _went(part, before[name], stays=bool(old["keepsGuests"]))
+
+
+def _came(part: str, item: Mapping[str, Any]) -> str:
+    if item.get("kind") == "external":
+        return "is used as it is"
+    return {
+        "guests": "is made, and put under HA",
+        "templates": "is made",
+        "storages": "is added to the cluster",
+        "outerHosts": "is prepared: repository, nested KVM, bridges",
+    }[part]
+
+
+def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
+    place = f"{PLACES[part]} {item['name']}"
+    if part == "outerHosts":
+        return Change(place, "gets its originals back")
+    if item.get("kind") == "external":
+        return Change(place, "is no more used")
+    if stays:
+        return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
+    if part == "guests":
+        return Change(
+            place, f"{numbered(item)} is destroyed with its disks, if it is still this stack's", mark=Mark.DATA
+        )
+    if part == "templates":
+        return Change(place, f"VM {int(item['vmid'])} is destroyed with its disk, if it is still this stack's")
+    return Change(place, "is taken out of the cluster; its content stays")
+
+
+def numbered(guest: Mapping[str, Any]) -> str:
+    """A guest by its number: that is what is destroyed, whatever it is called by then."""
+    return f"{'VM' if guest['kind'] == 'vm' else 'CT'} {int(guest['vmid'])}"
+
+
+def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    before, after = by_identity(old["cluster"]["links"]), by_identity(new["cluster"]["links"])
+    effect, mark = IDENTITY_CHANGED
+    for number in sorted(after.keys() - before.keys()):
+        yield Change("cluster", f"gets link {number} ({after[number]['subnet']})", effect, mark)
+    for number in sorted(before.keys() - after.keys()):
+        yield Change("cluster", f"loses link {number} ({before[number]['subnet']})", effect, mark)
+
+
+def _values(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    before, after = dict(leaves(old)), dict(leaves(new))
+    protected = bool(old["protectNodes"])
+    told: set[tuple[str, str]] = set()
+    for path in dict.fromkeys([*after, *before]):
+        one, two = before.get(path), after.get(path)
+        if one == two or _told_elsewhere(path, old, new):
+            continue
+        change = _whole_item(path, old, new) or _value(path, one, two, _kind_of(path, old, new), protected=protected)
+        if (change.place, change.text) not in told:
+            told.add((change.place, change.text))
+            yield change
+
+
+def _told_elsewhere(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if any(_matches(path, pattern) for pattern in DERIVED):
+        return True
+    part, _, rest = path.partition("[")
+    name = rest.partition("]")[0]
+    if part in PLACES and (name in by_identity(old[part])) != (name in by_identity(new[part])):
+        return True
+    if part == "cluster.links":
+        if (name in by_identity(old["cluster"]["links"])) != (name in by_identity(new["cluster"]["links"])):
+            return True
+        node = rest.partition("].addresses.")[2]
+        return bool(node) and (node in by_identity(old["nodes"])) != (node in by_identity(new["nodes"]))
+    return False
+
+
+def _whole_item(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
+    """A bridge that came or went, once for all its values."""
+    found = re.fullmatch(r"(\w+)\[(.*?)\]\.(\w+)\[(.*?)\]\..*", path)
+    if found is None or found[3] not in INSIDE:
+        return None
+    part, owner, inside, name = found.groups()
+    was, now = (name in by_identity(by_identity(design[part])[owner][inside]) for design in (old, new))
+    text = f"{'gets' if now else 'loses'} {INSIDE[inside]} {name}"
+    return Change(f"{PLACES[part]} {owner}", text, "the host's network is reloaded") if was != now else None
+
+
+def _kind_of(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The kind of the node or guest that a path is about; empty for anything else."""
+    part, _, rest = path.partition("[")
+    if part not in KINDS:
+        return ""
+    name = rest.partition("]")[0]
+    return str(({**by_identity(old[part]), **by_identity(new[part])}[name])["kind"])
+
+
+def _value(path: str, before: Any, after: Any, kind: str, *, protected: bool) -> Change:  # noqa: ANN401 - JSON values
+    one, two = shown(before), shown(after)
+    part, _, rest = path.partition("[")
+    name, _, key = rest.partition("]")
+    by_kind = f"{kind}[{rest}" if kind else path
+    known = _known(path, by_kind)
+    words = {"last": path.rpartition(".")[2], "item": key.partition("[")[2].partition("]")[0]}
+    label = known[1].format(**words) if known else key.removeprefix(".") or path.removeprefix("cluster.")
+    effect, mark = known[2:] if known else ("", Mark.NONE)
+    text = f"{label} {one} → {two}"
+    if _matches(by_kind, MACS) and None in (before, after):
+        text = f"{'gets' if before is None else 'loses'} a network card on {words['last']}"
+    if _matches(path, PRIORITY) and after is None:
+        mark = Mark.NONE  # nothing is demanded that the cluster could lack
+    if mark is Mark.REPLACE and protected:
+        effect, mark = PROTECTED, Mark.REFUSED
+    place = f"{PLACES[part]} {name}" if part in PLACES else "cluster" if path.startswith("cluster.") else "stack"
+    if part == "cluster.links":
+        text = f"link {name} {text}"
+        place = f"node {words['last']}" if ".addresses." in key else "cluster"
+    return Change(place, text, effect, mark)
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """Of a path in which `*` stands for one name."""
+    return re.compile(re.escape(path).replace(r"\*", r"[^\[\]]*"))
+
+
+def _known(*paths: str) -> tuple[str, str, str, Mark] | None:
+    return next((known for known in KNOWN if any(_matches(path, known[0]) for path in paths)), None)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return _pattern(pattern).fullmatch(path) is not None

@@ -1,0 +1,108 @@
+"""What there is to tell of a change: what differs, what it puts at risk, why `up` would refuse it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from cli.report.changes import Change, changes
+from cli.report.known import Mark
+from cli.report.plan import MANDATORY, Plan
+from components.recorded import GUEST, NODE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cli.report.levels import Level
+    from cli.report.plan import Operation
+
+REPLACES = ("create-replacement", "delete")
+STORAGE = "proxmoxve:storage/"
+# What a change may do to a place already, so that the operation behind it needs no second line.
+MARKED = (Mark.REPLACE, Mark.REFUSED, Mark.DATA, Mark.RESTART)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is to tell.
+
+    Attributes:
+        before: the design that is compared with; None when there is none.
+        basis: in a sentence, what was compared with what.
+        applied: whether the plan is what `up` would do; else it starts from nothing, and only its verdicts count.
+        problems: mistakes in the configuration, for which there is no preview.
+        after: the design as described, where stack files are compared; else it is the previewed one.
+        levels: rules that are not as shipped.
+        is_gone: the stack file was deleted.
+    """
+
+    stack: str
+    plan: Plan
+    before: Mapping[str, Any] | None
+    basis: str
+    applied: bool = True
+    problems: Sequence[str] = ()
+    after: Mapping[str, Any] | None = None
+    levels: Sequence[Level] = ()
+    is_gone: bool = False
+
+    @property
+    def designed(self) -> Mapping[str, Any] | None:
+        """The design of this change."""
+        return self.after or self.plan.designed
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the plan's operations are all that the engine would do: a failed preview ends at any of them."""
+        return self.applied and not self.plan.has_failed
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """What differs between the designs, and what is lost for other reasons."""
+        told = changes(self.before, self.designed) if self.before and self.designed else []
+        told += [_level_set(level) for level in self.levels if level.is_changed]
+        places = {change.place for change in told if change.mark in MARKED}
+        lost = [_loss(operation) for operation in self.plan.operations] if self.applied else []
+        return told + [change for change in lost if change and change.place not in places]
+
+    @property
+    def risks(self) -> list[Change]:
+        """What `up` would do, and a reviewer must not overlook."""
+        return [change for change in self.changes if change.mark not in (Mark.NONE, Mark.REFUSED)]
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why `up` would not do it; empty when it would."""
+        rules = dict.fromkeys(verdict.rule for verdict in self.plan.verdicts if verdict.level == MANDATORY)
+        refused = [f"rule {rule} (docs/policies.md#{rule})" for rule in rules]
+        refused += [
+            f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
+            for change in self.changes
+            if change.mark is Mark.REFUSED
+        ]
+        if self.problems:
+            refused.append("the configuration is not right (docs/recovery.md#config-invalid)")
+        elif self.plan.errors and not refused:
+            refused.append("the preview failed")
+        return refused
+
+
+def _level_set(level: Level) -> Change:
+    shipped = "as shipped"
+    return Change("policies", f"rule {level.rule}: {level.before or shipped} → {level.now or shipped}", "", Mark.RULE)
+
+
+def _loss(operation: Operation) -> Change | None:
+    """What an operation takes away, whatever its cause."""
+    name, component = operation.component
+    if operation.op not in REPLACES or operation.stays:
+        return None
+    if operation.type.endswith(":VmLegacy") and component == NODE:
+        return Change(f"node {name}", "its VM is made anew or removed", "a member is lost with it", Mark.REPLACE)
+    if operation.type.endswith(":VmLegacy") and component == GUEST:
+        return Change(f"guest {name}", "its VM is made anew or removed", "its disks are lost", Mark.DATA)
+    if operation.type.startswith(STORAGE) and operation.op == "create-replacement":
+        name = operation.name.partition("-storage-")[2]
+        return Change(f"storage {name}", "is made anew", "guests that run on it stall or stop", Mark.RESTART)
+    return None

@@ -1,0 +1,42 @@
+"""Which stacks a change touches. Pure."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+# What every stack is made of; a path ends with /* for all below it.
+PROGRAM = (
+    "Pulumi.yaml",
+    "__main__.py",
+    "requirements.txt",
+    "config/*",
+    "cluster/*",
+    "cli/*",
+    "components/*",
+    "onnode/*",
+    "policy/*",
+    "toolchain/*",
+)
+
+
+def has_program(changed: Iterable[str]) -> bool:
+    """Whether one of the files is of the program itself, and so an input of every stack."""
+    return any(fnmatchcase(path, pattern) for path in changed for pattern in PROGRAM)
+
+
+def gone(changed: Iterable[str], there: Collection[str]) -> list[str]:
+    """The stacks whose stack files are among the changed files and there no more."""
+    named = (re.fullmatch(r"Pulumi\.(.+)\.yaml", path) for path in changed)
+    return sorted({found[1] for found in named if found} - set(there))
+
+
+def touched(stacks: Iterable[str], changed: Collection[str]) -> list[str]:
+    """The stacks one of whose inputs is among the changed files; all of them when the program is."""
+    if has_program(changed):
+        return sorted(stacks)
+    return sorted(stack for stack in stacks if {f"Pulumi.{stack}.yaml", f"Pulumi.{stack}.policy.json"} & {*changed})

@@ -1,0 +1,151 @@
+"""Operations in human terms, grouped by what they belong to. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components import recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cli.report.plan import Operation
+
+PLACES = {
+    recorded.DESIGN: "design",
+    recorded.HOST: "outer host {}",
+    recorded.NODE: "node {}",
+    recorded.CLUSTER: "cluster",
+    recorded.GUEST_TEMPLATE: "template {}",
+    recorded.GUEST: "guest {}",
+}
+# In the order in which things happen: steps by the end of their command line, resources by their type.
+WORDS = {
+    "pulumi:providers:proxmoxve": "API access",
+    "identity": "look whether a cluster is there already, and whether it is the described one",
+    "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
+    "claim": "note there which stack it belongs to",
+    "install-node": "install Proxmox VE unattended",
+    "command:remote:CopyToRemote": "copy this program's steps there",
+    "journal": "note how the host was, to put it back on destroy",
+    "verify-host": "check the host: version, room, foreign VMs and bridges",
+    "check-certificate": "make known which certificate the API has, read over SSH",
+    "repository": "package repository and packages",
+    "kvm-nested": "nested KVM, now and after a reboot",
+    "proxmoxve:network/linux/bridge:Bridge": "bridge",
+    "confirm-network": "",  # these do something when they go
+    "arm-network": "",
+    "remove-bridge": "",
+    "delete-guard": "",
+    "dhcp": "DHCP on the bridges",
+    "nfs-export": "export of the shared storage",
+    "proxmoxve:download/file:File": "installer image",
+    "node-network": "interfaces, put back unless a new login confirms them",
+    "prepare-node": "repository, upgrade with a reboot where it needs one",
+    "verify-node": "check from inside: virtualization, version, clock, addresses",
+    "link-preflight": "try every link between every two nodes",
+    "create-cluster": "create the cluster on the seed",
+    "join-node": "join {joiner} to the cluster",
+    "verify-cluster": "check members, votes and links from every side",
+    "api-user": "API user for daily work",
+    "proxmoxve:cluster/options:Options": "datacenter options",
+    "storage": "shared storage in the cluster",
+    "template": "make the template",
+    "container": "make the container",
+    "ha-ready": "check that its node can run it under HA",
+    "proxmoxve:index/hagroup:Hagroup": "HA group",
+    "proxmoxve:index/haresource:Haresource": "HA resource",
+    "proxmoxve:index/harule:Harule": "HA rule",
+    "verify-guest": "check that HA runs it",
+}
+# What is done when a step goes; one that undoes nothing, or only waits, is not told.
+UNDONE = {
+    "claim": "take back the note that it belongs to the stack",
+    "storage": "take the storage out of the cluster; what lies on it stays",
+    "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
+    "arm-network": "see to it that the host's network comes back by itself, should the bridge's removal cut it off",
+    "confirm-network": "confirm by a new login that the host can be reached without the bridge",
+    "journal": "put the host back as it was",
+    "template": "destroy the template",
+    "container": "destroy the container",
+}
+VERBS = {
+    "create": "make",
+    "update": "change",
+    "delete": "remove",
+    "create-replacement": "make anew",
+    "import": "adopt",
+    "discard": "forget",
+}
+JOIN = "cluster-join-"
+QUIET = ("pulumi:providers:command",)  # made by the engine itself, for us
+PACKAGE = "command:remote:CopyToRemote"  # deleting it deletes nothing: the last step there does
+AGAIN = {"create": "", "update": ", again", "create-replacement": ", anew"}
+
+
+def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
+    """Sentences by place; components themselves only group."""
+    told: dict[str, list[str]] = {}
+    again: dict[str, list[str]] = {}
+    for operation in sorted(operations, key=_when):
+        if operation.type in PLACES or operation.type.startswith(QUIET):
+            continue
+        place, kind = _place(operation), _kind(operation)
+        told.setdefault(place, [])
+        if kind != operation.type and operation.op == "update":
+            again.setdefault(place, []).append(kind)
+        elif said := sentence(operation):
+            told[place].append(said)
+    for place, steps in again.items():
+        told[place].append(f"look again, and change only what is not as described ({', '.join(dict.fromkeys(steps))})")
+    return {place: sentences for place, sentences in told.items() if sentences}
+
+
+def sentence(operation: Operation) -> str:
+    """What one operation does, empty when that is nothing; a step's update is none of these."""
+    kind = _kind(operation)
+    what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
+    is_step = kind != operation.type or kind == PACKAGE
+    return _of_step(operation, kind, what) if is_step else _of_resource(operation, what)
+
+
+def _of_step(operation: Operation, kind: str, what: str) -> str:
+    if operation.op == "delete":
+        undoes = operation.old.get("delete") and not operation.stays
+        return UNDONE.get(kind, "") if undoes else ""
+    if not what:
+        return ""
+    return what + AGAIN[operation.op] if operation.op in AGAIN else f"{_verb(operation)}: {what}"
+
+
+def _of_resource(operation: Operation, what: str) -> str:
+    if operation.op == "delete" and operation.stays:
+        return f"forget {what} {operation.name}, which stays"
+    more = f" ({', '.join(operation.differs)})" if operation.op == "update" and operation.differs else ""
+    return f"{_verb(operation)} {what} {operation.name}{more}"
+
+
+def _verb(operation: Operation) -> str:
+    return VERBS.get(operation.op, operation.op)
+
+
+def _kind(operation: Operation) -> str:
+    """The step, for a step; the type for everything else."""
+    if operation.type in ("command:local:Command", "command:remote:Command"):
+        values = operation.new or operation.old
+        command = str(values.get("create") or values.get("delete", ""))
+        return command.removesuffix(" --delete").rsplit(" ", 1)[-1]
+    return operation.type
+
+
+def _place(operation: Operation) -> str:
+    name, kind = operation.component
+    return PLACES.get(kind, "stack").format(name)
+
+
+def _when(operation: Operation) -> tuple[int, str, int, str]:
+    """By component and lifecycle; the engine's own order differs from run to run."""
+    name, component = operation.component
+    kind = _kind(operation)
+    rank = list(WORDS).index(kind) if kind in WORDS else len(WORDS)
+    return (list(PLACES).index(component) if component in PLACES else len(PLACES), name, rank, operation.name)

@@ -1,0 +1,75 @@
+"""Which lab a stack of the lab was built in: a lab lives in memory, and what it held goes with it.
+
+Only inside the lab is anything looked at: `python -m lab run` says which lab it is, a new one after every start and reset.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from cli.state import state_files
+from cluster.errors import AdminError
+from components.recorded import DESIGN, LAB, lab_instance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+State = dict[str, Any]
+
+
+def recorded(resources: Iterable[dict[str, Any]]) -> str | None:
+    """The lab in which these resources were made; None if that is not known."""
+    found = next((resource for resource in resources if resource["type"] == DESIGN), None)
+    return found.get("inputs", {}).get(LAB) if found else None
+
+
+def is_gone(state: State) -> bool:
+    """Whether all that the state records was made in a lab that is no more."""
+    now, then = lab_instance(), recorded(state["deployment"].get("resources") or [])
+    return None not in (now, then) and now != then
+
+
+def forgotten(state: State) -> State:
+    """The state with nothing in it; pure."""
+    emptied = copy.deepcopy(state)
+    emptied["deployment"]["resources"] = []
+    emptied["deployment"].pop("pending_operations", None)
+    return emptied
+
+
+def refuse_gone(state: State) -> None:
+    """Refuse to compare with what is gone.
+
+    Raises:
+        AdminError: lab-is-new.
+    """
+    if is_gone(state):
+        raise AdminError(
+            "lab-is-new",
+            "what the state describes was in a lab that is gone",
+            observed=f"{len(state['deployment']['resources'])} resources of another lab",
+            expected="a state of this lab, or none",
+        )
+
+
+def refuse_shared(stack: str, backend: Path) -> None:
+    """Refuse to work in a lab that another stack lives in: its machines have the same addresses.
+
+    Raises:
+        AdminError: lab-in-use.
+    """
+    now = lab_instance()
+    if now is None:
+        return
+    for other, file in sorted(state_files.files(backend).items()):
+        latest = state_files.latest(file)
+        if other != stack and recorded(latest.get("resources") or []) == now:
+            raise AdminError(
+                "lab-in-use",
+                f"stack {other} lives in the lab",
+                observed=f"{len(latest['resources'])} resources of stack {other}",
+                expected=f"a lab without another stack than {stack}",
+                fix=f"`make down{'' if other == 'dev' else f' STACK={other}'}`, then the same command again",
+            )

@@ -1,0 +1,120 @@
+"""VMs of nodes that somebody has migrated to another outer host, and that are described there now. Pure.
+
+The engine sees another provider behind such a VM and would replace it: make the node anew, and destroy the one that is there.
+The record follows the VM instead; where the VM is not on the host that is described, nothing is planned at all.
+"""
+
+from __future__ import annotations
+
+import copy
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from cli.state import vanished
+from cli.state.outer_vms import nested_nodes
+from cluster import marks
+from cluster.errors import AdminError
+from components.recorded import PROVIDER_TYPE, VM_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cli.description import Description
+    from cluster.marks import Look, Thing
+    from config.model import NestedNode
+
+State = dict[str, Any]
+
+
+def follow(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> tuple[State, list[str]]:
+    """The state in which each VM is recorded on the outer host where it is, and what has moved, in words.
+
+    Args:
+        description: what is wanted.
+        state: what is recorded.
+        looks: by outer host, what it shows.
+
+    Raises:
+        AdminError: vm-moved, of a member that is not where it is described now.
+    """
+    followed, told = copy.deepcopy(state), []
+    for node, entry in _elsewhere(description, followed):
+        there = next((thing for thing in _things(looks, node) if thing.ours), None)
+        provider = _provider(followed, node.host)
+        if there is not None and provider is not None:
+            told.append(f"{entry['urn'].rpartition('::')[2]}: from {_host(entry)} to {node.host}")
+            entry["provider"] = provider
+            for values in (entry.get("inputs"), entry.get("outputs")):
+                if values:
+                    values["nodeName"] = node.host
+        elif there is not None or vanished.is_member(description, state, node):
+            raise _refused(node, entry, there, looks)
+    if told:
+        followed["deployment"]["resources"] = in_order(followed["deployment"]["resources"])
+    return (followed, told) if told else (state, [])
+
+
+def _elsewhere(description: Description, state: State) -> Iterator[tuple[NestedNode, State]]:
+    """The nodes whose VM is recorded on another host than described."""
+    resources = state.get("deployment", {}).get("resources") or []
+    vms = {one["urn"].rpartition("::")[2]: one for one in resources if one["type"] == VM_TYPE and not one.get("delete")}
+    for node in nested_nodes(description):
+        entry = vms.get(f"{node.name}-vm")
+        if entry is not None and entry.get("provider") and _host(entry) != node.host:
+            yield node, entry
+
+
+def _host(entry: State) -> str:
+    """The outer host behind the provider of a resource, from the reference `URN::ID`."""
+    return str(entry["provider"]).rpartition("::")[0].rpartition("::")[2].removesuffix("-api")
+
+
+def _provider(state: State, host: str) -> str | None:
+    """The reference to the provider of an outer host; None while nothing of that host is recorded."""
+    resources = state["deployment"]["resources"]
+    found = (one for one in resources if one["type"] == PROVIDER_TYPE and one["urn"].endswith(f"::{host}-api"))
+    return next((f"{one['urn']}::{one['id']}" for one in found if not one.get("delete")), None)
+
+
+def _things(looks: Mapping[str, Sequence[Look]], node: NestedNode) -> Iterator[Thing]:
+    """The VM of that number which is on the described host itself; the files tell of all nodes of its cluster."""
+    for found in looks.get(node.host, ()):
+        yield from (
+            one for one in found.things if (one.kind, one.name, one.node) == (marks.VM, str(node.vmid), found.node)
+        )
+
+
+def _refused(node: NestedNode, entry: State, there: Thing | None, looks: Mapping[str, Sequence[Look]]) -> AdminError:
+    before = _host(entry)
+    vms = (thing for found in looks.values() for look in found for thing in look.things if thing.kind == marks.VM)
+    seen = there or next((thing for thing in vms if thing.ours and thing.name == str(node.vmid)), None)
+    back = f"set host of {node.name} back to {before}"
+    if there is not None:
+        fix = (
+            f"on {node.host}: `qm migrate {node.vmid} {before} --online`; {back}; "
+            f"`make up` with outer host {node.host} described; then migrate it again, and change host"
+        )
+    else:
+        fix = f"{back}; or `qm migrate {node.vmid} {node.host} --online` on {before}, and run the same command again"
+    return AdminError(
+        "vm-moved",
+        f"{node.name} is described on another outer host than it was made on",
+        observed=f"recorded on {before}; {seen.shown if seen else f'no VM {node.vmid} of this stack was found'}",
+        expected=f"VM {node.vmid} on {node.host}, and that host recorded: a member is not made anew to move it",
+        fix=fix,
+    )
+
+
+def in_order(resources: Sequence[State]) -> list[State]:
+    """The resources, each after what it needs; the engine refuses any other order."""
+    at = {one["urn"]: place for place, one in enumerate(resources) if not one.get("delete")}
+    needs = {place: {at.get(urn, place) for urn in _needs(one)} - {place} for place, one in enumerate(resources)}
+    return [resources[place] for place in TopologicalSorter(needs).static_order()]
+
+
+def _needs(entry: State) -> Iterator[str]:
+    yield from filter(None, (entry.get("parent"), entry.get("deletedWith")))
+    yield str(entry.get("provider") or "").rpartition("::")[0]
+    yield from entry.get("dependencies") or []
+    for urns in (entry.get("propertyDependencies") or {}).values():
+        yield from urns or []

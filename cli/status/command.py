@@ -1,0 +1,116 @@
+"""`status`: look, compare, tell."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from cli import description, environment
+from cli.drift import look as drift
+from cli.engine import engine
+from cli.narration import out
+from cli.state.outer_vms import nested_nodes
+from cli.status import table
+from cli.status.look import CONNECT_S, look
+from cli.status.model import Wanted, WantedGuest
+from cli.status.verdict import behind_ones_back, beneath, findings, passing, under_silence, without_taken
+from cluster.transport import members
+from components.site import Site
+from config import topology
+from config.model import VmGuest
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cli.description import Description
+    from cli.drift.model import Drift
+    from cli.drift.plan import State
+    from cli.status.look import Seen
+
+
+LOOK_AGAIN_S = 2.0
+
+
+def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequence[Drift] | None = None) -> bool:
+    """Look at every node and show what is; whether all is as described.
+
+    Args:
+        stack: which.
+        as_json: for programs.
+        patience_s: for so long, what is not as described is looked at again before it is told.
+        drifted: what somebody who has just looked found changed behind the program's back; None: look.
+
+    Raises:
+        AdminError: the description cannot be read.
+    """
+    env = environment.for_engine()
+    environment.put_back_state(env, stack)
+    described = description.read(stack, env)
+    wanted = wanted_of(described)
+    state = engine.Engine(stack, env).export() if drifted is None else None
+    deadline, told = time.monotonic() + patience_s, False
+    while True:
+        seen, unmade, silent = asyncio.run(_look(described, wanted, state))
+        unmade = unmade if drifted is None else [*drifted]
+        found = beneath(findings(without_taken(wanted, unmade), seen), silent, nested(described))
+        found += behind_ones_back(wanted.stack, unmade, found)
+        if not found or time.monotonic() >= deadline:
+            break
+        if not told:
+            amiss = f"{found[0].where}: {found[0].what}"
+            out.print(f"  not as described yet ({amiss}); looking again for up to {patience_s:g} s", markup=False)
+            told = True
+        time.sleep(LOOK_AGAIN_S)
+    if as_json:
+        out.print_json(data=table.as_json(seen, found, passing(unmade)))
+    else:
+        table.show(out, wanted, seen, found, passing(unmade))
+    return not found
+
+
+async def _look(
+    described: Description, wanted: Wanted, state: State | None
+) -> tuple[Seen, list[Drift], dict[str, StepError]]:
+    """At the members, and at everything that is recorded, over the same connections; with silent hosts of silent nodes."""
+    hosts, nodes = drift.machines(described)
+    recorded = state is not None and bool(state["deployment"].get("resources"))
+    key = described.credentials.ssh_private_key.get_secret_value()
+    async with members.connections([*hosts, *nodes] if recorded else nodes, key, timeout_s=CONNECT_S) as opened:
+        of_members = {name: connection for name, connection in opened.items() if name not in {h.name for h in hosts}}
+        seen, found = await asyncio.gather(
+            look(of_members, storages=bool(wanted.storages)),
+            drift.over(opened, described, state) if recorded and state is not None else _nothing(),
+        )
+        names = under_silence(seen, nested(described))
+        unasked = [host for host in hosts if host.name in names and host.name not in opened]
+        async with members.connections(unasked, key, timeout_s=CONNECT_S) as more:
+            answers = {**opened, **more}
+    return seen, found, {name: one for name in names if isinstance(one := answers[name], StepError)}
+
+
+def nested(described: Description) -> dict[str, str]:
+    """The outer host of each node that is a VM."""
+    return {node.name: node.host for node in nested_nodes(described)}
+
+
+async def _nothing() -> list[Drift]:
+    return []
+
+
+def wanted_of(described: Description) -> Wanted:
+    """What the description makes one look for."""
+    config = described.config
+    guests = [
+        WantedGuest(
+            guest.name,
+            f"{'vm' if isinstance(guest, VmGuest) else 'ct'}:{guest.vmid}",
+            guest.ha.state,
+            topology.placement_nodes(guest),
+        )
+        for guest in config.guests
+    ]
+    members = Site(config, described.credentials, described.stack).members
+    storages = sorted(storage.name for storage in config.storages)
+    return Wanted(described.stack, config.cluster.name, config.pve_major, members, storages, guests)

@@ -1,0 +1,65 @@
+"""Looking at all nodes concurrently, over one SSH connection each. Read-only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cli.drift import shipped
+from cluster import marks
+from cluster.membership import Health, read
+from cluster.transport import certificates, members
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from cluster.transport.ssh import Connection
+
+CONNECT_S = 5.0
+LOOK_S = 60.0
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """What one node shows, and whether its API answers here with the certificate that it holds."""
+
+    health: Health
+    api: bool = True
+    storages: dict[str, bool] = field(default_factory=dict)  # name -> active; empty when there are none to look at
+
+
+Seen = dict[str, NodeSeen | StepError]
+
+
+async def look(opened: members.Opened, *, storages: bool) -> Seen:
+    """Look at every node; by name, what it shows or why it shows nothing.
+
+    Args:
+        opened: the connections to the nodes.
+        storages: ask for the state of storages, too.
+    """
+
+    async def look_at(connection: Connection) -> NodeSeen:
+        health, active = await asyncio.gather(
+            shipped.run(connection, "cluster-health", None, timeout_s=LOOK_S),
+            _storages(connection) if storages else _none(),
+        )
+        facts = read(Health, connection.machine.name, health.facts)
+        presented = await certificates.presented_as(facts.api_fingerprint, connection.machine.address)
+        return NodeSeen(facts, presented is not None and presented == facts.api_fingerprint, active)
+
+    return await members.ask(opened, look_at)
+
+
+async def _none() -> dict[str, bool]:
+    return {}
+
+
+async def _storages(connection: Connection) -> dict[str, bool]:
+    command = f"pvesh get /nodes/{marks.NODE}/storage --output-format json"
+    done = await connection.run(command, timeout_s=LOOK_S)
+    try:
+        return {entry["storage"]: bool(entry.get("active")) for entry in json.loads(done.stdout)}
+    except (ValueError, KeyError, TypeError):
+        return {}

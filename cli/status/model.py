@@ -1,0 +1,67 @@
+"""What is looked for, what is found, and what several verdicts ask of the nodes' answers. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cli.status.look import NodeSeen
+    from cluster.contract import Member
+    from cluster.membership import Health
+
+# Why a node says nothing at all; one that refuses a key, say, is up.
+SILENT = ("host-unreachable", "ssh-timeout")
+
+
+@dataclass(frozen=True)
+class WantedGuest:
+    """A guest under HA as described."""
+
+    name: str
+    sid: str
+    state: str
+    nodes: list[str]  # allowed; empty: any
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """All that is looked for."""
+
+    stack: str
+    cluster: str
+    pve_major: int
+    members: list[Member]
+    storages: list[str]
+    guests: list[WantedGuest]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as described.
+
+    Attributes:
+        where: a node's name, a guest's, or `cluster`.
+        what: what was found.
+        next: the command, or the act, that comes next.
+    """
+
+    where: str
+    what: str
+    next: str
+
+
+def joined(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Member]:
+    """The nodes that take themselves for what is described: members of this cluster."""
+    return [
+        member
+        for member in wanted.members
+        if (look := nodes.get(member.name))
+        and (look.health.node, look.health.state, look.health.cluster) == (member.name, "member", wanted.cluster)
+    ]
+
+
+def votes_in(health: Health, name: str) -> bool:
+    """Whether that node takes part in the vote, as the quorate part sees it."""
+    listed = health.listed(name)
+    return listed is not None and listed.id in health.voters

@@ -1,0 +1,254 @@
+"""What is not as described, in words, each with the command that comes next. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, PASSING, UNDESCRIBED
+from cli.drift.kinds import SILENT as NOT_TOLD
+from cli.status.ha import ha_findings
+from cli.status.links import broken_links
+from cli.status.model import SILENT, Finding, joined, votes_in
+from cluster import formation
+from onnode.cluster import corosync
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cli.drift.model import Drift
+    from cli.status.look import NodeSeen, Seen
+    from cli.status.model import Wanted
+    from cluster.contract import Member
+    from cluster.membership import Health
+
+UP = "make up"
+AS_IT_IS = "describe the priorities as they are: nothing changes them on a live cluster"
+# The commands that take a stack; the Makefile's default needs not be named.
+MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down)\b")
+DEFAULT_STACK = "dev"
+SERVICES = ("corosync", "pve-cluster", "pveproxy")
+HA_SERVICES = ("pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
+
+
+def findings(wanted: Wanted, seen: Seen) -> list[Finding]:
+    """Everything that is not as described. What no node could say is no finding; that a node says nothing is one."""
+    nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
+    found = [
+        _unreachable(member, look) for member in wanted.members if isinstance(look := seen[member.name], StepError)
+    ]
+    for member in wanted.members:
+        if member.name in nodes:
+            found += _node(wanted, member, nodes[member.name])
+    found += broken_links(wanted, nodes)
+    found += _cluster(wanted, seen, nodes)
+    return [replace(finding, next=_of_stack(wanted.stack, finding.next)) for finding in found]
+
+
+def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Finding]) -> list[Finding]:
+    """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
+    amiss = {finding.where for finding in found}
+    return [
+        Finding(
+            one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, NOT_TOLD, UNDESCRIBED) else UP)
+        )
+        for one in drifted
+        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
+    ]
+
+
+def passing(drifted: Iterable[Drift]) -> list[Finding]:
+    """What is worth a line, and goes by itself: nothing is amiss for that alone."""
+    return [Finding(one.where, one.what, one.next) for one in drifted if one.kind == PASSING]
+
+
+def under_silence(seen: Seen, hosts: Mapping[str, str]) -> list[str]:
+    """The outer hosts of nodes that say nothing; `hosts` tells each nested node's."""
+    silent = [name for name, look in seen.items() if isinstance(look, StepError) and look.code in SILENT]
+    return list(dict.fromkeys(hosts[name] for name in silent if name in hosts))
+
+
+def beneath(found: Sequence[Finding], silent: Mapping[str, StepError], hosts: Mapping[str, str]) -> list[Finding]:
+    """Outer hosts that do not answer first: the nodes are VMs on them, and come back with them."""
+    named = [Finding(name, _told(error), error.fix) for name, error in silent.items()]
+    return named + [
+        replace(one, next=f"bring back {hosts[one.where]} first: {one.where} is a VM on it")
+        if hosts.get(one.where) in silent
+        else one
+        for one in found
+    ]
+
+
+def without_taken(wanted: Wanted, drifted: Iterable[Drift]) -> Wanted:
+    """Without the guests whose number somebody else has: what HA does with those is nothing of this stack's."""
+    taken = {one.where for one in drifted if one.kind == FOREIGN}
+    return replace(wanted, guests=[guest for guest in wanted.guests if guest.name not in taken])
+
+
+def _of_stack(stack: str, step: str) -> str:
+    """The next step with the stack's name in its make commands: those of errors, too, which know of no stack."""
+    return step if stack == DEFAULT_STACK else MAKE.sub(rf"\g<0> STACK={stack}", step)
+
+
+def _unreachable(member: Member, error: StepError) -> Finding:
+    return Finding(member.name, _told(error), error.fix)
+
+
+def _told(error: StepError) -> str:
+    return f"{error.what} ({error.observed})" if error.observed else error.what
+
+
+def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:
+    health = look.health
+    ssh = f"ssh root@{member.address}"
+    if health.node != member.name:
+        return [Finding(member.name, f"the machine calls itself {health.node}", f"{ssh} hostnamectl")]
+    if health.state == "half" and not health.pve_mounted:
+        return [Finding(member.name, formation.working(health), f"{ssh} systemctl restart pve-cluster")]
+    if health.state != "member" or health.cluster != wanted.cluster:
+        place = f"in cluster {health.cluster}" if health.cluster not in (None, wanted.cluster) else ""
+        return [Finding(member.name, place or formation.working(health), UP)]
+    found = []
+    if not health.pve_version.startswith(f"{wanted.pve_major}."):
+        found.append(
+            Finding(member.name, f"runs Proxmox VE {health.pve_version}, not {wanted.pve_major}", "set pveMajor")
+        )
+    if health.works != health.quorate:  # without quorum it is read-only by itself
+        found.append(Finding(member.name, "/etc/pve is read-only", f"{ssh} systemctl restart pve-cluster"))
+    if not look.api:
+        found.append(
+            Finding(member.name, "its API does not answer with its certificate", f"{ssh} systemctl restart pveproxy")
+        )
+    wanted_services = (*SERVICES, *HA_SERVICES) if wanted.guests else SERVICES
+    found += [
+        Finding(member.name, f"{service} does not run", f"{ssh} systemctl restart {service}")
+        for service in wanted_services
+        if not health.services.get(service)
+    ]
+    if wanted.guests and health.watchdog is not None and not (health.watchdog.device and health.watchdog.socket):
+        found.append(Finding(member.name, "has no working watchdog", f"{ssh} systemctl restart watchdog-mux"))
+    found += [
+        Finding(member.name, f"storage {storage} is not active", f"{ssh} pvesm status --storage {storage}")
+        for storage in wanted.storages
+        if not look.storages.get(storage)
+    ]
+    return found
+
+
+def _cluster(wanted: Wanted, seen: Seen, nodes: dict[str, NodeSeen]) -> list[Finding]:
+    """What the quorate part says of the cluster as a whole, and of the guests."""
+    view = quorate_view(nodes)
+    if view is None:
+        return _without_quorum(wanted, nodes)
+    health = view.health
+    doubled = corosync.doubled_ids(health.nodes)
+    found = _cut_off(wanted, nodes) + _doubled(health)
+    for member in wanted.members:
+        listed = health.listed(member.name)
+        if listed is None:
+            found.append(Finding("cluster", f"{member.name} is not a member", UP))
+        elif listed != formation.described(member):
+            now, then = formation.shown(listed), formation.shown(formation.described(member))
+            found.append(Finding("cluster", f"{now}; described is {then}", "put these values into the stack file"))
+    described = {member.name for member in wanted.members}
+    found += [
+        Finding(
+            "cluster",
+            f"{node.name} is a member and not described",
+            f"describe {node.name} under nodes in the stack file; "
+            "to remove it from the cluster, follow docs/recovery.md#member-unknown",
+        )
+        for node in health.nodes
+        if node.name not in described and not doubled  # removing either would throw the other out
+    ]
+    found += [] if doubled else _votes(wanted, health, seen)
+    found += _priorities(wanted, view)
+    return found + (ha_findings(wanted, health, seen) if wanted.guests else [])
+
+
+def _without_quorum(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
+    """Where no node takes itself for a member there is none to ask; why, each node's own finding says."""
+    looks = {member.name: nodes[member.name].health for member in joined(wanted, nodes)}
+    if not looks:
+        return []
+    most = max(looks.values(), key=lambda look: look.quorum.total if look.quorum else 0)
+    how = corosync.votes(most.nodes, most.quorum) if most.quorum else "corosync runs on none of them"
+    step = formation.bring_back(looks, _addresses(wanted)).removesuffix("; then run the same command again")
+    what = f"{wanted.cluster} has no quorum on any node that answers: {how}"
+    return [Finding("cluster", what, step or f"ssh root@{wanted.members[0].address} pvecm status"), *_doubled(most)]
+
+
+def _cut_off(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
+    """The members that are outside of the quorate part, while their corosync runs."""
+    return [
+        Finding(
+            member.name,
+            f"is not quorate: {corosync.votes(health.nodes, health.quorum)}",
+            f"ssh root@{member.address} corosync-cfgtool -n; check its links to the others",
+        )
+        for member in joined(wanted, nodes)
+        if (health := nodes[member.name].health) and not health.quorate and health.services.get("corosync")
+    ]
+
+
+def _doubled(health: Health) -> list[Finding]:
+    return [
+        Finding("cluster", f"the configuration holds {doubled}", "follow docs/recovery.md#node-id-twice")
+        for doubled in corosync.doubled_ids(health.nodes)
+    ]
+
+
+def _addresses(wanted: Wanted) -> dict[str, str]:
+    return {member.name: member.address for member in wanted.members}
+
+
+def _votes(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
+    """Votes that differ for no reason told elsewhere: a node that is off, or not described, has a finding of its own."""
+    if health.quorum is None:
+        return []
+    quorum, votes = health.quorum, sum(node.votes for node in health.nodes)
+    found = []
+    if quorum.expected != votes:
+        what = f"expected votes are {quorum.expected}, those of its members {votes}"
+        found.append(Finding("cluster", what, f"pvecm status on a member; without a QDevice: pvecm expected {votes}"))
+    return found + [
+        Finding(
+            "cluster",
+            f"{quorum.total} of {quorum.expected} votes, that of {member.name} is missing",
+            f"ssh root@{member.address} pvecm status",
+        )
+        for member in wanted.members
+        if health.listed(member.name) and not votes_in(health, member.name) and _is_unexplained(wanted, member, seen)
+    ]
+
+
+def _is_unexplained(wanted: Wanted, member: Member, seen: Seen) -> bool:
+    """Whether nothing that the node shows, or its silence, says why it does not vote."""
+    look = seen[member.name]
+    if isinstance(look, StepError):
+        return look.code not in SILENT
+    return look.health.quorate and member in joined(wanted, {member.name: look})
+
+
+def _priorities(wanted: Wanted, view: NodeSeen) -> list[Finding]:
+    described = {link.number: link.priority for link in wanted.members[0].links if link.priority is not None}
+    return [
+        Finding("cluster", f"link {number} has priority {view.health.priorities.get(number)}, not {priority}", AS_IT_IS)
+        for number, priority in described.items()
+        if view.health.priorities.get(number) != priority
+    ]
+
+
+def quorate_view(nodes: dict[str, NodeSeen]) -> NodeSeen | None:
+    """A node of the quorate part, whose word counts for the cluster."""
+    return next((look for look in nodes.values() if look.health.works), None)
+
+
+def names_of_running(look: NodeSeen) -> list[str]:
+    """The guests that run on a node."""
+    guests: Sequence[str] = [
+        guest.name or str(guest.id) for guest in look.health.running_guests or [] if guest.status == "running"
+    ]
+    return list(guests)

@@ -1,0 +1,10 @@
+"""`python -m cluster STEP`: run one step at the control machine; the engine starts these."""
+
+from __future__ import annotations
+
+import sys
+
+from cluster.step import call
+
+if __name__ == "__main__":
+    sys.exit(call(sys.argv[1:]))

@@ -1,0 +1,325 @@
+"""What each step on the control machine is asked to bring about: the contract between the program and ``python -m cluster NAME``.
+
+The program runs ``.venv/bin/python -m cluster NAME`` as a local command with one of these values as JSON on
+standard input (:func:`onnode.contract.document` and :func:`onnode.contract.parse` are the two directions). Secrets are
+not part of them: they are in the environment variable ``NESTED_PVE_SECRETS`` (:class:`Secrets`). Progress goes to
+standard error; the last line of standard output is ``{"changed": bool, "facts": {...}}``. When a step runs again,
+``PULUMI_COMMAND_STDOUT`` holds what the previous run printed.
+
+A step that makes something (``storage``, ``template``, ``container``) is called as ``python -m cluster NAME --delete`` with the same
+input to remove it, and removes only what carries ``stack_tag``. Units are part of the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from onnode.contract import ClusterLink, NodeNetwork, Storage  # noqa: TC001 - its parse reads the types at run time
+
+SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The JSON object in ``NESTED_PVE_SECRETS``; a step is given only what it needs."""
+
+    ssh_private_key: str  # PEM, opens root on every member
+    root_password: str | None = None  # of the seed, needed by a join (Proxmox takes no token there)
+    api_password: str | None = None  # of the API user for day-to-day work
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine reached over SSH as root, with the host key it must present."""
+
+    name: str
+    address: str
+    host_key: str  # "ecdsa-sha2-nistp256 AAAA…"
+
+
+@dataclass(frozen=True)
+class Member(Machine):
+    """A node of the cluster, as described; none of it can be changed on a live cluster."""
+
+    node_id: int
+    votes: int
+    links: list[ClusterLink]
+
+
+@dataclass(frozen=True)
+class Api:
+    """Where and as whom the cluster's API is used."""
+
+    endpoint: str  # "https://pve.lab.internal:8006"
+    user: str  # "pulumi@pve"
+    tls: str  # "verified": by the system's certificate authorities | "pinned": compared over SSH with the members' own
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Step ``identity``, before any node is touched: nothing changes that a live cluster cannot change.
+
+    Compares with the previous run's facts and with every member that answers; one that does not answer is not
+    there yet. Refuses another cluster name, seed, or member name, id or link address, and a member left out, of
+    what the live cluster has; what never came to be can change.
+    Facts: ``{"cluster": name, "seed": name, "members": {name: {"node_id": int, "links": {number: address}}}}``.
+    """
+
+    cluster: str
+    seed: str
+    members: list[Member]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Step ``claim``: an existing machine belongs to one stack, which is written down there; ``--delete`` takes it back."""
+
+    machine: Machine
+    stack: str
+
+
+@dataclass(frozen=True)
+class NodeNetworks:
+    """Step ``node-network``: a node's link addresses; the node undoes what cuts it off, unless a new login follows."""
+
+    machine: Machine
+    network: NodeNetwork
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Steps ``ownership`` and, when removed, ``delete-guard``: nothing is there, or it carries this stack's mark."""
+
+    machines: list[Machine]  # any of them can tell
+    stack: str
+    kind: str  # of cluster.marks
+    name: str
+    code: str  # of the refusal
+    inside: Machine | None = None  # the nested node in that VM: guests of others on it would go with it
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """Steps ``arm-network`` and ``confirm-network``, around each change of an outer host's bridges by its API.
+
+    And ``remove-bridge``, which does all of it when it goes.
+    """
+
+    machine: Machine
+    change: str  # in words, "bridge vmbr1 of stack dev"
+    bridge: str
+    ownership: Ownership | None = None  # what must be so before the network is armed
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network card as the program gives it: what it does not give is None."""
+
+    bridge: str | None
+    mac: str | None
+
+
+@dataclass(frozen=True)
+class FurtherDevices:
+    """Step ``further-devices``: a VM whose cards or disks are about to be changed has no others."""
+
+    machines: list[Machine]  # any of them can tell
+    where: str  # its devices are changed by hand
+    vmid: int
+    cards: list[Card] | None  # the new ones; None when they do not change
+    ours: list[str]  # MAC addresses of those that were described before, and may go
+    disks: dict[str, float]  # where one changes: size in GiB by name
+
+
+@dataclass(frozen=True)
+class LinkMtu:
+    """The largest packet, in bytes with IP header, that a link must carry."""
+
+    number: int
+    mtu: int
+
+
+@dataclass(frozen=True)
+class LinkPreflight:
+    """Step ``link-preflight``: each member reaches each other on each link, full-size packets, quickly (F9)."""
+
+    members: list[Member]
+    mtus: list[LinkMtu]
+    latency_max_ms: float
+
+
+@dataclass(frozen=True)
+class CreateCluster:
+    """Step ``create-cluster``: on the seed, unless any member already reports this cluster (F6); another is refused.
+
+    Ends when the seed is quorate and /etc/pve is writable (F1).
+    """
+
+    cluster: str
+    seed: str
+    members: list[Member]
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class JoinNode:
+    """Step ``join-node``: one node joins; verified from both sides (F2, F3, F4, F5, F25).
+
+    ``present`` are the members that precede it, the seed first; members that follow are left alone, so that adding
+    one re-runs no earlier join.
+    """
+
+    cluster: str
+    joiner: Member
+    present: list[Member]
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class VerifyCluster:
+    """Step ``verify-cluster``: membership, votes, every link connected, /etc/pve writable, :8006 answering."""
+
+    cluster: str
+    members: list[Member]
+    expected_votes: int
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class CheckCertificate:
+    """Step ``check-certificate``: the engine trusts what the machines hold, as seen over SSH, and an API presents that.
+
+    Without ``endpoint``: at the member that ``PROXMOX_VE_ENDPOINT`` names.
+    """
+
+    machines: list[Machine]
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class ApiUser:
+    """Step ``api-user``: the user for day-to-day work with its role on ``/``; its password works at the endpoint."""
+
+    members: list[Member]
+    api: Api
+    stack_tag: str
+    role: str
+
+
+@dataclass(frozen=True)
+class ClusterStorage:
+    """Step ``storage``: a shared storage, made and kept through a working member; told from others' by a mark."""
+
+    members: list[Member]
+    storage: Storage
+
+
+@dataclass(frozen=True)
+class Image:
+    """A file to download to a storage by the cluster itself."""
+
+    url: str
+    file_name: str
+    checksum: str | None  # "sha256:…"
+    storage: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """Step ``template``: a VM template: agent on, no CD drive, disk on shared storage, ``kvm`` as wanted.
+
+    Without an image its disk is empty. ``cpu_type`` must be one that works without KVM when ``kvm`` is false.
+    """
+
+    members: list[Member]
+    api: Api
+    stack_tag: str
+    vmid: int
+    name: str
+    node: str  # where it is made; wherever it is found later is fine
+    storage: str
+    disk_gib: int
+    cores: int
+    memory_mib: int
+    cpu_type: str
+    kvm: bool
+    bridge: str
+    image: Image | None
+
+
+@dataclass(frozen=True)
+class Container:
+    """Step ``container``: an LXC container, made once and then found wherever HA has moved it (bpg#3104).
+
+    A change of cores, memory or tags is applied where it runs; a change that would need a new container is refused.
+    """
+
+    members: list[Member]
+    api: Api
+    stack_tag: str
+    vmid: int
+    name: str
+    node: str  # where it is made; wherever it is found later is fine
+    storage: str
+    disk_gib: int
+    cores: int
+    memory_mib: int
+    swap_mib: int
+    bridge: str
+    address: str  # "dhcp" or with prefix, "192.168.0.200/24"
+    gateway: str | None
+    template: Image | None  # downloaded first when the storage has it not yet
+    template_volume: str  # "shared:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"
+    ssh_public_keys: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class HaReady:
+    """Step ``ha-ready``, before a guest is registered: quorum, a CRM master, every LRM and watchdog alive (F18).
+
+    On deletion, after the guest is no longer registered: the HA manager has let go of it (F15).
+    """
+
+    members: list[Member]
+    api: Api
+    sid: str  # "vm:200"
+    timeout_s: int
+    watchdogs: dict[str, str]  # module of each member's HA manager, by name
+    stack_tag: str = ""  # what marks the guest and its registration as ours; earlier versions recorded none
+
+
+@dataclass(frozen=True)
+class VerifyGuest:
+    """Step ``verify-guest``, after registration: the guest is in the wanted HA state on an allowed node."""
+
+    members: list[Member]
+    api: Api
+    sid: str  # "vm:200" | "ct:300"
+    state: str  # "started" | "stopped"
+    nodes: list[str]  # allowed; empty = any
+    timeout_s: int
+
+
+STEPS: dict[str, type[Any]] = {
+    "identity": Identity,
+    "node-network": NodeNetworks,
+    "arm-network": HostNetwork,
+    "confirm-network": HostNetwork,
+    "remove-bridge": HostNetwork,
+    "claim": Claim,
+    "ownership": Ownership,
+    "further-devices": FurtherDevices,
+    "delete-guard": Ownership,
+    "link-preflight": LinkPreflight,
+    "create-cluster": CreateCluster,
+    "join-node": JoinNode,
+    "verify-cluster": VerifyCluster,
+    "check-certificate": CheckCertificate,
+    "api-user": ApiUser,
+    "storage": ClusterStorage,
+    "template": Template,
+    "container": Container,
+    "ha-ready": HaReady,
+    "verify-guest": VerifyGuest,
+}

@@ -1,0 +1,291 @@
+"""Every error the control machine's side can end with, besides those of the steps on the machines.
+
+`docs/recovery.md` is made from :data:`CODES` and from `onnode.errors.CODES`.
+"""
+
+from __future__ import annotations
+
+from onnode.errors import CODES as ON_NODE_CODES
+from onnode.errors import Code, StepError
+
+CODES: dict[str, Code] = {
+    # -- SSH
+    "host-unreachable": Code(
+        "A machine does not answer over SSH.",
+        "power the machine on and check the way to it, then run the same command again",
+    ),
+    "host-key-mismatch": Code(
+        "A machine presents another SSH host key than the configured one.",
+        "find out why it differs; put the new key into the configuration only when you know",
+    ),
+    "ssh-auth-failed": Code(
+        "A machine refuses the control machine's SSH key.",
+        "put the key into the machine's authorized_keys, or correct credentials.sshPrivateKey",
+    ),
+    "ssh-key-invalid": Code(
+        "The configured SSH private key cannot be used.",
+        "set credentials.sshPrivateKey to an unencrypted private key (no passphrase)",
+    ),
+    "ssh-timeout": Code(
+        "A command on a machine did not end within its time.",
+        "look at the machine over SSH, then run the same command again",
+    ),
+    "step-broken": Code(
+        "A step on a machine ended without a result.",
+        "run the shown command on the machine; if the package is missing or damaged there, `make up` puts it back",
+    ),
+    # -- cluster
+    "member-unknown": Code(
+        "The live cluster has members that the configuration does not describe.",
+        "describe them under nodes; to take a node out of the cluster, move its guests away, power it off for good, "
+        "and run `pvecm delnode` on a member",
+    ),
+    "identity-changed": Code(
+        "The configuration has another cluster name or seed, or another name, id, vote or link address of a member. A "
+        "live cluster cannot follow such a change.",
+        "put the old values back; for other ones, build a new stack beside this one and move the guests",
+    ),
+    "member-removed": Code(
+        "A member was left out of the configuration; removing nodes is not built yet. A node that never became a member "
+        "can be left out.",
+        "describe the member again; for a smaller cluster move its guests away, power it off for good, "
+        "run `pvecm delnode` on a member, and then leave it out",
+    ),
+    "clusters-split": Code(
+        "Two clusters carry the described name.",
+        'separate the nodes that do not belong, as in pvecm\'s manual, section "Separate a Node Without Reinstalling"',
+    ),
+    "seed-not-member": Code(
+        "The cluster exists, but the seed is not a member of it, perhaps because it was reinstalled.",
+        "set cluster.seed to a node that is a member, or join the seed by hand: `pvecm add` on it",
+    ),
+    "member-not-working": Code(
+        "Members are down, so a member is not quorate and its /etc/pve is read-only. Restarting pve-cluster does not "
+        "help.",
+        "bring the named members up: power them on, or `systemctl start corosync` there; then run the same command again",
+    ),
+    "node-id-twice": Code(
+        "The cluster's configuration holds a node id twice, as after a `pvecm add` with a taken id. Corosync does not "
+        "start on the later node, nor on the first one after its next restart.",
+        "on the first of the two nodes: copy /etc/pve/corosync.conf to /etc/pve/corosync.conf.new, take the later node's "
+        "block out there, raise config_version by one, and move the copy into place; then run the same command again. "
+        "Take neither node out with pvecm: it goes by the id, and throws the healthy one out",
+    ),
+    "identity-taken": Code(
+        "A node is to join with a name, an id or a link address that a member of the live cluster has.",
+        "give the node a name, nodeId and link addresses of its own in the stack file",
+    ),
+    "corosync-transport": Code(
+        "The cluster's Corosync uses another transport than knet, such as udpu of old releases. It has one link, and "
+        "does not report that link's state.",
+        "stop HA, take the line `transport` out of /etc/pve/corosync.conf and raise config_version, then restart corosync "
+        "on all members at once; Proxmox VE's manual, Cluster Manager, has the steps",
+    ),
+    "version-mismatch": Code(
+        "A joining node has another major version of Proxmox VE than the cluster.",
+        "upgrade the older side first, then run the same command again",
+    ),
+    "clock-skew": Code("The clocks of two nodes differ.", "`chronyc makestep` on both; check their time servers"),
+    "admin-key-missing": Code(
+        "A join replaces the joiner's authorized_keys by the cluster's, and these lack the control machine's key.",
+        "append your public key to /etc/pve/priv/authorized_keys on a member",
+    ),
+    "certificate-missing": Code(
+        "The seed has no certificate for its API.",
+        "`pvecm updatecerts --force && systemctl restart pveproxy` on the seed",
+    ),
+    "cluster-not-as-described": Code(
+        "What the nodes say is not what the configuration describes.",
+        "`make status` shows each node; bring back what is missing, then run the same command again",
+    ),
+    # -- API
+    "api-unreachable": Code(
+        "No member's API answers.",
+        "check port 8006 of the members from here; on a member: systemctl restart pveproxy",
+    ),
+    "api-login-failed": Code(
+        "The API refused the user or its password.",
+        "correct apiPassword (of an outer host: outerHosts.NAME.password) among the credentials, or set the password: "
+        "`pveum passwd USER` on that machine; a user with a second factor cannot be used",
+    ),
+    "engine-environment": Code(
+        "The engine runs without the environment that makes it trust the machines' own certificates.",
+        'run pulumi in `make shell STACK=NAME`, or after `eval "$(make env STACK=NAME)"`',
+    ),
+    "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
+    "api-forbidden": Code(
+        "The API user's role lacks a privilege for a call; the API names the path and the privilege.",
+        "leave cluster.api.role out of the stack file (the program's own role has what it needs), or add the named "
+        "privilege: `pveum role modify ROLE --append --privs PRIVILEGE` on a member; where the role has it, a rule on that path "
+        "takes it away: `pveum acl list` on a member",
+    ),
+    "api-two-factors": Code(
+        "The API user has a second factor, which a program cannot enter.",
+        "take it away: Datacenter, Permissions, Two Factor in the web interface, and no required TFA of its realm; "
+        "or set cluster.api.user to a user without one",
+    ),
+    "task-failed": Code(
+        "A task of Proxmox VE failed.", "read the task's log in the web interface or with `pvenode task log UPID`"
+    ),
+    "task-timeout": Code(
+        "A task of Proxmox VE did not end in time.", "look at the task on its node, then run the same command again"
+    ),
+    # -- guests
+    "guest-foreign": Code(
+        "The described vmid is taken by a guest that this stack did not make.",
+        "give the guest another vmid in the configuration; a foreign guest is never touched",
+    ),
+    "guests-inside": Code(
+        "Nested nodes that would be destroyed have guests that this stack did not make.",
+        "back them up and restore them elsewhere, remove them there (`qm destroy VMID`, of a container `pct destroy VMID`), "
+        "then run the same command again",
+    ),
+    "device-not-described": Code(
+        "A change of a VM's described network cards or disk would take away what somebody added to it by hand.",
+        "take the card away for the change, and put it back after it; grow the disk by hand; the message has the commands",
+    ),
+    "ha-foreign": Code(
+        "An HA resource, rule or group of a described name exists, and this stack did not make it.",
+        "give the guest another name or vmid in the configuration, or take what is there out of HA yourself",
+    ),
+    "guest-differs": Code(
+        "A guest differs from the configuration in a way that only a new guest can change.",
+        "put the observed value into the configuration, or destroy the guest first",
+    ),
+    "guest-node-down": Code(
+        "The node that holds a guest is down, and HA has not recovered the guest.",
+        "bring the node up, or wait for HA (`make status`), then run the same command again",
+    ),
+    "machine-taken": Code(
+        "An existing machine is described in two stacks.",
+        "describe each machine in one stack only; where the other stack is gone for good, `rm /var/lib/nested-pve-ha/stack` on it",
+    ),
+    "guest-moved": Code(
+        "A guest is no longer on the node that had it a moment ago.",
+        "run the same command again; it waits until guests stay where they are",
+    ),
+    "ha-not-ready": Code(
+        "The HA manager is not ready to take guests.",
+        "`systemctl restart watchdog-mux pve-ha-crm pve-ha-lrm` on the named node; `make status` shows each",
+    ),
+    "watchdog-differs": Code(
+        "A node's HA manager uses another watchdog than described.",
+        "correct watchdog of that node in the stack file, or WATCHDOG_MODULE in its /etc/default/pve-ha-manager",
+    ),
+    "guest-not-as-described": Code(
+        "HA did not bring a guest to its described state on an allowed node.",
+        "`ha-manager status` on a member; a guest in state error: `ha-manager set SID --state disabled`, fix, "
+        "`ha-manager set SID --state started`",
+    ),
+    # -- the engine and its state
+    "toolchain-missing": Code("The engine and its plugins are not installed.", "`make toolchain`"),
+    "stack-unknown": Code(
+        "There is no stack file of that name.", "name one that is there, or copy the nearest one and set your addresses"
+    ),
+    "base-unknown": Code("There is no such Git revision here.", "fetch it, or name another one"),
+    "config-invalid": Code(
+        "The configuration cannot be used; every problem is shown with its key and the fix.",
+        "make the shown changes; docs/config.md explains every key",
+    ),
+    "policies-invalid": Code(
+        "Levels and settings of the policies cannot be used: the pack's, or a stack's own.",
+        "correct the file; docs/policies.md names the rules, levels and settings",
+    ),
+    "stack-state-missing": Code(
+        "The stack file holds secrets, but the backend has no state of that stack: another checkout, or a lost state.",
+        "bring back .nested-pve/state, or set PULUMI_BACKEND_URL; `make adopt` where the state is lost for good; "
+        "a new stack begins with `pulumi stack init`",
+    ),
+    "stack-secrets": Code(
+        "The stack's secrets cannot be decrypted.",
+        "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
+    ),
+    "lab-in-use": Code(
+        "Another stack lives in the lab. The stacks of the lab use the same machines.",
+        "`make down` of that stack, then run the same command again",
+    ),
+    "lab-is-new": Code(
+        "The lab was started anew since this stack was built in it.",
+        "`make up` forgets what is gone, and builds it anew",
+    ),
+    "stack-locked": Code(
+        "Another run holds the stack.",
+        "wait until it has ended; if its machine is gone for good: `pulumi cancel --stack NAME` in `make shell`",
+    ),
+    "state-damaged": Code(
+        "The state file of a stack is empty or cut off. A loss of power can leave it so.",
+        "bring the file back from your own backup; without one move it away, and `make up` says what to do without a state",
+    ),
+    "vm-not-recorded": Code(
+        "A guest with a described vmid was made while the run went on.",
+        "run the same command again: it looks whose the guest is, and records it or refuses it by name",
+    ),
+    "state-lost": Code(
+        "Things with the stack's mark exist, but its state records nothing: another checkout, or a lost state.",
+        "work where its state is, or bring back .nested-pve/state; where it is lost for good, `make adopt` records all that is there",
+    ),
+    "vm-moved": Code(
+        "The VM of a node is on another outer host than described: somebody has migrated it.",
+        "migrate it back (`qm migrate VMID NODE --online`), or describe it where it is (`host`), then run the same command again",
+    ),
+    "member-vm-missing": Code(
+        "The VM of a cluster member was destroyed outside of this program; a lost member is not replaced yet.",
+        "restore the VM from a backup under its number, then run the same command again; or `make down`, then `make up`",
+    ),
+    "node-protected": Code(
+        "The VM of a node is protected against deletion.",
+        "set protectNodes: false in the stack file, `make up`, and destroy again",
+    ),
+    "policy-violated": Code(
+        "A mandatory rule of the policy pack refuses the design; nothing that depends on it was touched.",
+        "change what the rule names in the stack file",
+    ),
+    "iso-checksum": Code(
+        "A downloaded file does not have the configured checksum.",
+        "correct the checksum from Proxmox' own list (in a copied stack file it is that of the lab's stand-in), or the URL; never leave "
+        "the checksum out for a file you do not know",
+    ),
+    "bridge-stays": Code(
+        "A bridge of the stack is still on its outer host after its removal. The host's API refused the removal, or "
+        "did not answer.",
+        "resolve what the host said; the message has the command that says it again; then run the same command again",
+    ),
+    "image-unreadable": Code(
+        "A downloaded image or template exists, but cannot be read.",
+        "run the same command again; if it stays so, look at the disk or the mount that the message names (`dmesg`), and remove "
+        "the file by hand: the next run downloads it anew",
+    ),
+    "plugin-crashed": Code(
+        "A plugin of the engine, or the program's language host, ended unexpectedly.",
+        "run the same command again: it goes on from where it was; when it happens twice, report the full output",
+    ),
+    "engine-killed": Code(
+        "The engine was killed: by somebody, or by the kernel when memory ran out (`dmesg` tells).",
+        "run the same command again: it goes on from where it was",
+    ),
+    "run-interrupted": Code("The run was interrupted.", "run the same command again: it goes on from where it was"),
+    "engine-failed": Code("The engine reports a failure.", "resolve what it says, then run the same command again"),
+    # -- status
+    "not-as-described": Code(
+        "Something on the nodes is not as described.",
+        "follow the command beside each line of the table",
+    ),
+    "not-confirmed": Code(
+        "The changes were not confirmed.",
+        "run the same command again and answer y; without a terminal say so beforehand: `make … YES=1`, or --yes",
+    ),
+    # -- this program
+    "bad-call": Code(
+        "A step on the control machine was called with a name or input that it does not know.",
+        "run the same command from a clean checkout",
+    ),
+    "unexpected": Code("This program met a case that it does not know.", "report it with the whole message"),
+}
+
+
+class AdminError(StepError):
+    """A refusal or failure that a user reads; `code` is one of :data:`CODES` or of `onnode.errors.CODES`."""
+
+    def __init__(self, code: str, what: str, *, observed: str = "", expected: str = "", fix: str = "") -> None:
+        known = CODES.get(code) or ON_NODE_CODES[code]
+        super().__init__(code, what, observed=observed, expected=expected, fix=fix or known.next)

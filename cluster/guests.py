@@ -1,0 +1,292 @@
+"""Guests through the API: looked up live wherever they are, and only touched when this stack made them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import AdminError
+from cluster.step import note
+from cluster.transport.api import NO_NODE, ApiError
+from onnode.system.pve import split_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cluster.contract import Image
+    from cluster.transport.api import Api
+
+TASK_S = 600.0
+DOWNLOAD_S = 3600.0
+# Fencing takes 60 s and the lock of a dead node's agent another 120 s (pve-ha-manager, NodeStatus.pm, LRM.pm).
+RECOVERY_S = 360.0
+POLL_S = 0.5
+UNKNOWN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A guest as the cluster knows it."""
+
+    vmid: int
+    kind: str  # "qemu" | "lxc"
+    node: str
+    node_online: bool
+    tags: frozenset[str]
+    ha_state: str | None
+
+    @property
+    def path(self) -> str:
+        """Where the API has it."""
+        return f"/nodes/{self.node}/{self.kind}/{self.vmid}"
+
+
+def find(api: Api, vmid: int) -> Found | None:
+    """Look a guest up in the whole cluster; one on a node that has not told its state yet is waited for."""
+    deadline = time.monotonic() + UNKNOWN_S
+    while True:
+        resources = api.get("/cluster/resources")
+        guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
+        if guest is None:
+            return None
+        if not _unknown(resources, guest["node"]) or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    online = {entry["node"] for entry in resources if entry["type"] == "node" and entry.get("status") == "online"}
+    return Found(
+        vmid,
+        guest["type"],
+        guest["node"],
+        guest["node"] in online,
+        frozenset(split_tags(guest.get("tags"))),
+        guest.get("hastate"),
+    )
+
+
+def is_ours(found: Found, stack_tag: str) -> bool:
+    """Whether this stack made a guest; what an earlier version recorded may have its tag in other case."""
+    return stack_tag.lower() in found.tags
+
+
+def left_alone(found: Found, stack_tag: str) -> bool:
+    """Whether a guest that is to be removed is somebody else's by now; it is told, and not touched."""
+    ours = is_ours(found, stack_tag)
+    if not ours:
+        tags = ", ".join(sorted(found.tags)) or "none"
+        note(f"guest {found.vmid} on {found.node} is not this stack's any more (tags: {tags}): left alone")
+    return not ours
+
+
+def refuse_foreign(found: Found, kind: str, stack_tag: str) -> None:
+    """Refuse a guest that this stack did not make.
+
+    Raises:
+        AdminError: guest-foreign.
+    """
+    if found.kind != kind or not is_ours(found, stack_tag):
+        raise AdminError(
+            "guest-foreign",
+            f"vmid {found.vmid} is taken by a guest that this stack did not make",
+            observed=f"{found.kind} on {found.node}, tags: {', '.join(sorted(found.tags)) or 'none'}",
+            expected=f"{kind} with tag {stack_tag}, or a free vmid",
+        )
+
+
+def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) -> Found | None:
+    """Wait for HA to recover a guest from a dead node; the guest where it then is.
+
+    Raises:
+        AdminError: guest-node-down.
+    """
+    deadline = time.monotonic() + timeout_s
+    # A node that died just now still counts as online for some seconds.
+    now = found if not found.node_online or _answers(api, found) else find(api, found.vmid)
+    told = False
+    while now is not None and not now.node_online:
+        if now.ha_state is None or time.monotonic() >= deadline:
+            raise AdminError(
+                "guest-node-down",
+                f"guest {now.vmid} is on a node that is down",
+                observed=f"{now.node} is offline, HA state of the guest: {now.ha_state or 'not under HA'}",
+                expected="a guest on a node that is up",
+            )
+        if not told:
+            note(f"waiting for HA to recover guest {now.vmid} from {now.node}")
+            told = True
+        time.sleep(POLL_S)
+        now = find(api, found.vmid)
+    return now
+
+
+def _answers(api: Api, found: Found) -> bool:
+    """Whether the guest's node answers for it; also with a refusal, as for a guest that is just moving away."""
+    try:
+        api.get(f"{found.path}/status/current")
+    except ApiError as error:
+        return error.status != NO_NODE
+    return True
+
+
+def release_from_ha(api: Api, sid: str, stack_tag: str = "", timeout_s: float = TASK_S) -> None:
+    """Take a guest out of the HA manager, if it still is in, and wait until that has let go of it (F15).
+
+    Args:
+        api: the cluster's.
+        sid: the guest's name there.
+        stack_tag: only a registration with this comment is taken away; any, if empty.
+        timeout_s: how long to wait.
+
+    Raises:
+        AdminError: task-timeout.
+    """
+    entry = next((entry for entry in api.get("/cluster/ha/resources") if entry["sid"] == sid), None)
+    if entry is not None:
+        if stack_tag and str(entry.get("comment", "")).strip().lower() != stack_tag.lower():
+            note(f"{sid} was registered with HA by somebody else: left alone")
+            return
+        api.delete(f"/cluster/ha/resources/{sid}")
+
+    def released() -> bool:
+        return not any(entry.get("sid") == sid for entry in api.get("/cluster/ha/status/current"))
+
+    wait_for(released, timeout_s, f"the HA manager still has {sid}", "it lets go of a removed resource")
+
+
+def stop(api: Api, found: Found) -> None:
+    """Make sure that a guest does not run."""
+    if api.get(f"{found.path}/status/current")["status"] != "stopped":
+        api.wait(api.post(f"{found.path}/status/stop"), TASK_S)
+
+
+def destroy(api: Api, found: Found) -> None:
+    """Destroy a stopped guest with its disks and its entries in jobs."""
+    options = {"purge": 1, "destroy-unreferenced-disks": 1}
+    try:
+        upid = api.delete(found.path, **options)
+    except ApiError as error:
+        if error.status != NO_NODE:
+            raise
+        raise AdminError(
+            "guest-node-down",
+            f"guest {found.vmid} is on a node that does not answer",
+            observed=f"{found.node}: {error.message}",
+            expected="a node that is up",
+        ) from error
+    api.wait(upid, TASK_S)
+
+
+def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expected: str) -> None:
+    """Ask until it is so.
+
+    Raises:
+        AdminError: task-timeout.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        if time.monotonic() >= deadline:
+            raise AdminError(
+                "task-timeout",
+                "the wait ended before this was so",
+                observed=observed,
+                expected=f"{expected}, within {timeout_s:g} s",
+            )
+        time.sleep(POLL_S)
+
+
+def download(api: Api, node: str, image: Image, content: str) -> str:
+    """Let a node download a file to a storage, unless it is there; the volume's id.
+
+    Raises:
+        AdminError: iso-checksum, task-failed, task-timeout, and those of the API.
+    """
+    volume = f"{image.storage}:{content}/{image.file_name}"
+    storage = f"/nodes/{node}/storage/{image.storage}"
+    if any(entry["volid"] == volume for entry in api.get(f"{storage}/content", content=content)):
+        return volume
+    note(f"{node} downloads {image.url}")
+    options: dict[str, Any] = {"url": image.url, "filename": image.file_name, "content": content}
+    if image.checksum is not None:
+        algorithm, _, digest = image.checksum.partition(":")
+        options |= {"checksum-algorithm": algorithm, "checksum": digest}
+    task = api.post(f"{storage}/download-url", **options)
+    try:
+        api.wait(task, DOWNLOAD_S)
+    except AdminError as error:
+        if error.code != "task-failed":
+            raise
+        raise _not_downloaded(node, volume, image, error.observed) from None
+    return volume
+
+
+def _not_downloaded(node: str, volume: str, image: Image, end: str) -> AdminError:
+    """Proxmox VE downloads beside the name and gives it at the end: nothing is left, nor what a stale one was removed for."""
+    what = f"{volume} was not downloaded to {node}"
+    left = f"no {volume} is there now; one of another checksum is removed first, since Proxmox VE downloads over none"
+    observed, again = f"{end}; {left}", "then run the same command again: it downloads the file"
+    if "mismatch" in end:
+        expected = f"{image.url} with {image.checksum}"
+        fix = f"correct checksum or url in the stack file, {again}"
+        return AdminError("iso-checksum", what, observed=observed, expected=expected, fix=fix)
+    fix = f"see to it that {node} can load {image.url}, {again}"
+    return AdminError("task-failed", what, observed=observed, expected="OK", fix=fix)
+
+
+def forget_download(api: Api, preferred: str, image: Image, content: str) -> None:
+    """Remove a downloaded file from its storage; it is gone already is fine."""
+    node = live_node(api, preferred)
+    contents = f"/nodes/{node}/storage/{image.storage}/content"
+    volume = f"{image.storage}:{content}/{image.file_name}"
+    if any(entry["volid"] == volume for entry in api.get(contents, content=content)):
+        api.wait(api.delete(f"{contents}/{volume}"), TASK_S)
+
+
+def live_node(api: Api, preferred: str) -> str:
+    """The preferred node if it is online, else another one; a node that has not told its state yet is waited for.
+
+    Raises:
+        AdminError: guest-node-down.
+    """
+    deadline = time.monotonic() + UNKNOWN_S
+    while True:
+        nodes = api.get("/nodes")
+        online = [entry["node"] for entry in nodes if entry.get("status") == "online"]
+        if preferred in online:
+            return preferred
+        waits = _unknown(nodes, preferred) or (not online and any(_unknown(nodes, entry["node"]) for entry in nodes))
+        if not waits or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    if not online:
+        states = ", ".join(f"{entry['node']} {entry.get('status')}" for entry in nodes)
+        raise AdminError("guest-node-down", "no node is online", observed=states or "no nodes", expected=preferred)
+    return str(min(online))
+
+
+def _unknown(entries: Sequence[dict[str, Any]], node: str) -> bool:
+    """Whether that node's state is unknown: its pvestatd tells it some 10 s after it was started, not at once."""
+    return any(
+        entry.get("node") == node and entry.get("type", "node") == "node" and entry.get("status") == "unknown"
+        for entry in entries
+    )
+
+
+def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
+    """The options that are set otherwise than wanted; numbers and texts compare as texts, as Proxmox stores them.
+
+    Tags are added: those that a user gave a guest stay.
+    """
+    found = {key: value for key, value in wanted.items() if str(config.get(key, "")) != value}
+    if "tags" in found:
+        tags = set(split_tags(str(config.get("tags", ""))))
+        missing = set(split_tags(wanted["tags"])) - {tag.lower() for tag in tags}
+        found |= {"tags": ";".join(sorted(tags | missing))}
+        if not missing:
+            del found["tags"]
+    return found
+
+
+def keeping(wanted: str, found: str) -> str:
+    """An option with sub-options, as `cpu: host,flags=+aes`: its first value as wanted, all others as they are found."""
+    first, comma, others = found.partition(",")
+    return wanted if first == found and not comma else f"{wanted}{comma}{others}"

@@ -1,0 +1,138 @@
+"""container: an LXC container, made once and then found wherever HA has moved it.
+
+By the API and not by the provider: that forgets a container that moved, and makes it a second time (bpg#3104).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cluster import downloads, guests
+from cluster.errors import AdminError
+from cluster.step import note
+from cluster.transport import api as cluster_api
+from onnode.step import Outcome
+from onnode.system.pve import TAG, gib
+
+if TYPE_CHECKING:
+    from cluster.contract import Container
+    from cluster.step import Call
+    from cluster.transport.api import Api
+
+
+async def bring_about(desired: Container, call: Call) -> Outcome:
+    """Make it, or change the one that is there where it is.
+
+    Raises:
+        AdminError: guest-foreign, guest-differs, guest-node-down, and those of the API.
+    """
+    api = await cluster_api.connect(desired.members, desired.api, call.secrets)
+    found = guests.find(api, desired.vmid)
+    if found is None:
+        node = guests.live_node(api, desired.node)
+        if desired.template is not None:
+            key = call.secrets.ssh_private_key
+            await downloads.drop_stale(api, desired.members, key, node, desired.template, "vztmpl")
+        _create(api, desired, node)
+        return Outcome(changed=True, facts={"vmid": desired.vmid, "made_on": node})
+    guests.refuse_foreign(found, "lxc", desired.stack_tag)
+    found = guests.wait_until_reachable(api, found)
+    if found is None:
+        raise AdminError("guest-differs", "the container vanished", observed="none", expected=str(desired.vmid))
+    config = api.get(f"{found.path}/config")
+    refuse_different(desired, config)
+    correction = guests.changes(options(desired), config)
+    if correction:
+        note(f"setting {', '.join(sorted(correction))} of {desired.name} on {found.node}")
+        api.put(f"{found.path}/config", **correction)
+    return Outcome(bool(correction), {"vmid": desired.vmid})
+
+
+async def remove(desired: Container, call: Call) -> Outcome:
+    """Stop and destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
+
+    HA has let go of it before (ha-ready).
+
+    Raises:
+        AdminError: guest-node-down, and those of the API.
+    """
+    api = await cluster_api.connect(desired.members, desired.api, call.secrets)
+    found = guests.find(api, desired.vmid)
+    ours = found is not None and not guests.left_alone(found, desired.stack_tag)
+    if found is not None and ours:
+        guests.refuse_foreign(found, "lxc", desired.stack_tag)
+        if (reachable := guests.wait_until_reachable(api, found)) is not None:
+            guests.stop(api, reachable)
+            guests.destroy(api, reachable)
+    if desired.template is not None:
+        guests.forget_download(api, desired.node, desired.template, "vztmpl")
+    return Outcome(ours, {"vmid": desired.vmid})
+
+
+def options(desired: Container) -> dict[str, str]:
+    """The options that are changed where it runs, as Proxmox stores them."""
+    return {
+        "hostname": desired.name,
+        "cores": str(desired.cores),
+        "memory": str(desired.memory_mib),
+        "swap": str(desired.swap_mib),
+        "tags": ";".join(sorted([TAG, desired.stack_tag])),
+    }
+
+
+def network(desired: Container) -> str:
+    """Its network card."""
+    gateway = f",gw={desired.gateway}" if desired.gateway else ""
+    return f"name=eth0,bridge={desired.bridge},ip={desired.address}{gateway}"
+
+
+def refuse_different(desired: Container, config: dict[str, Any]) -> None:
+    """Refuse what would need a new container.
+
+    Raises:
+        AdminError: guest-differs.
+    """
+    root = str(config.get("rootfs", ""))
+    storage, _, rest = root.partition(":")
+    size = next((part.removeprefix("size=") for part in rest.split(",") if part.startswith("size=")), "")
+    found = {"storage": storage, "disk": _gib(gib(size)), "network": described_network(str(config.get("net0", "")))}
+    wanted = {
+        "storage": desired.storage,
+        "disk": _gib(desired.disk_gib),
+        "network": described_network(network(desired)),
+    }
+    if found != wanted:
+        raise AdminError(
+            "guest-differs",
+            f"container {desired.name} exists and cannot be changed to what is described",
+            observed=", ".join(f"{key} {value}" for key, value in found.items() if value != wanted[key]),
+            expected=", ".join(f"{key} {value}" for key, value in wanted.items() if value != found[key]),
+        )
+
+
+def _gib(size: float | None) -> str:
+    return "of unknown size" if size is None else f"{size:g} GiB"
+
+
+def described_network(net: str) -> str:
+    """What this program decides of a network card; Proxmox adds a MAC and a type."""
+    values = dict(part.split("=", 1) for part in net.split(",") if "=" in part)
+    return ",".join(f"{key}={values[key]}" for key in ("name", "bridge", "ip", "gw") if key in values)
+
+
+def _create(api: Api, desired: Container, node: str) -> None:
+    if desired.template is not None:
+        guests.download(api, node, desired.template, "vztmpl")
+    note(f"making container {desired.name} ({desired.vmid}) on {node}")
+    upid = api.post(
+        f"/nodes/{node}/lxc",
+        vmid=desired.vmid,
+        ostemplate=desired.template_volume,
+        rootfs=f"{desired.storage}:{desired.disk_gib}",
+        net0=network(desired),
+        unprivileged=1,
+        start=0,
+        **options(desired),
+        **({"ssh-public-keys": "\n".join(desired.ssh_public_keys)} if desired.ssh_public_keys else {}),
+    )
+    api.wait(upid, guests.TASK_S)

@@ -1,0 +1,46 @@
+"""create-cluster: on the seed, unless a member reports that the described cluster exists (F6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster import formation
+from cluster.step import note
+from cluster.transport import members
+from cluster.transport.nodes import run_step
+from onnode import contract as on_node
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from cluster.contract import CreateCluster
+    from cluster.step import Call
+
+MARGIN_S = 120.0  # the step's own waits, beyond the time for the command and as long again for the quorum
+
+
+async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
+    """Look at all members, then adopt or create.
+
+    Raises:
+        StepError: see :func:`formation.cluster_to_adopt` and the on-node step.
+    """
+    async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
+        answers = await members.ask(opened, members.membership)
+        adopted = formation.cluster_to_adopt(desired.cluster, desired.seed, desired.members, answers)
+        if adopted is not None:
+            note(f"cluster {desired.cluster} exists; {adopted} is a member")
+            if not formation.is_stopped(answers[desired.seed]):
+                return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
+        # No join starts the seed's corosync: it is the one node that does not join.
+        seed = members.connected(opened, desired.seed)
+        bound_s = 2 * desired.timeout_s + MARGIN_S
+        result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=bound_s)
+    return Outcome(result.changed, {"cluster": desired.cluster, "adopted": adopted is not None})
+
+
+def on_seed(desired: CreateCluster) -> on_node.CreateCluster:
+    """What the seed has to do."""
+    seed = next(member for member in desired.members if member.name == desired.seed)
+    return on_node.CreateCluster(
+        desired.cluster, seed.name, seed.node_id, seed.votes, seed.links, timeout_s=desired.timeout_s
+    )

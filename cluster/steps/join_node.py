@@ -1,0 +1,95 @@
+"""join-node: one node joins; proven from both sides (F1, F2, F3, F4, F5, F10, F25)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster import formation, verification
+from cluster.errors import AdminError
+from cluster.step import note
+from cluster.transport import members, ssh
+from cluster.transport.nodes import run_step
+from onnode import contract as on_node
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from cluster.contract import JoinNode
+    from cluster.membership import MembershipReport
+    from cluster.step import Call
+
+MARGIN_S = 180.0  # the step's own waits, beyond the time for the command and as long again for the quorum
+EXPECTED_S = 20.0
+
+
+async def bring_about(desired: JoinNode, call: Call) -> Outcome:
+    """Look at the joiner and at all present members, let it in, look again from both sides.
+
+    Raises:
+        StepError: see :func:`formation.plan_join`, the on-node step, and :func:`verification.until_as_described`.
+    """
+    everyone = [*desired.present, desired.joiner]
+    async with members.connections(everyone, call.secrets.ssh_private_key) as opened:
+        answers = await members.ask(opened, members.membership)
+        members.raise_first([answers[desired.joiner.name]])
+        seen = members.answered(answers)
+        joiner = seen.pop(desired.joiner.name)
+        changed = False
+        if not formation.is_joined(desired.cluster, joiner, seen):
+            members.raise_first(answers.values())
+            changed = await _join(desired, call, opened, joiner, seen)
+        reached = {name: connection for name, connection in opened.items() if isinstance(connection, ssh.Connection)}
+        await verification.until_as_described(
+            desired.cluster,
+            [member for member in everyone if member.name in reached],
+            reached,
+            timeout_s=desired.timeout_s,
+            only_through=desired.joiner.name,
+        )
+    return Outcome(changed, {"cluster": desired.cluster, "member": desired.joiner.name})
+
+
+async def _join(
+    desired: JoinNode,
+    call: Call,
+    opened: members.Opened,
+    joiner: MembershipReport,
+    present: dict[str, MembershipReport],
+) -> bool:
+    keys = [ssh.fingerprint(key.public_data) for key in ssh.client_keys(call.secrets.ssh_private_key)]
+    plan = formation.plan_join(desired.cluster, [*desired.present, desired.joiner], joiner, present, keys)
+    if call.secrets.root_password is None:
+        raise AdminError("bad-call", "a join needs the root password of the seed", observed="none given")
+    if plan.votes is not None:
+        await _lower_expected_votes(members.connected(opened, plan.sponsor), joiner.node, plan.votes)
+    sponsor = next(member for member in desired.present if member.name == plan.sponsor)
+    wanted = on_node.JoinCluster(
+        cluster=desired.cluster,
+        node=desired.joiner.name,
+        node_id=desired.joiner.node_id,
+        votes=desired.joiner.votes,
+        seed_address=sponsor.address,
+        seed_fingerprint=present[plan.sponsor].api_fingerprint or "",
+        root_password=call.secrets.root_password,
+        links=desired.joiner.links,
+        timeout_s=desired.timeout_s,
+        listed=plan.listed,
+    )
+    joining = members.connected(opened, desired.joiner.name)
+    result = await run_step(joining, "join-cluster", wanted, timeout_s=2 * desired.timeout_s + MARGIN_S)
+    return result.changed
+
+
+async def _lower_expected_votes(sponsor: ssh.Connection, joiner: str, votes: int) -> None:
+    """An earlier join of this node was cut off right after the cluster had taken it in: its vote is counted.
+
+    All other members vote, and the node itself is stand-alone, so nobody can be outvoted (pvecm's manual).
+    """
+    note(f"{joiner} counts already and cannot vote yet: pvecm expected {votes} on {sponsor.machine.name}")
+    done = await sponsor.run(f"pvecm expected {votes}", timeout_s=EXPECTED_S)
+    if done.exit_code != 0:
+        raise AdminError(
+            "command-failed",
+            f"`pvecm expected {votes}` failed on {sponsor.machine.name}",
+            observed=(done.stderr or done.stdout).strip(),
+            expected="exit 0",
+        )

@@ -1,0 +1,55 @@
+"""ownership: what the provider is about to change is not there yet, or carries this stack's mark. Changes nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cluster import marks
+from cluster.transport import members
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cluster.contract import Ownership
+    from cluster.marks import Look
+    from cluster.step import Call
+
+
+async def bring_about(desired: Ownership, call: Call) -> Outcome:
+    """Look, and refuse what is somebody else's.
+
+    Raises:
+        AdminError: foreign-vmid, foreign-bridge, guest-foreign, command-failed.
+        StepError: why no machine answered.
+    """
+    async with members.connections(desired.machines, call.secrets.ssh_private_key) as opened:
+        answers = await members.ask(opened, partial(marks.look, stack=desired.stack))
+    # One that can tell is enough; that none answered at all has a reason of its own.
+    looks = members.answered(answers) or members.all_answered(answers)
+    telling = [found for found in looks.values() if found.quorate]
+    if not telling:
+        marks.refuse_silent(looks)
+    refuse_foreign(desired, telling)
+    return Outcome(changed=False, facts={"kind": desired.kind, "name": desired.name})
+
+
+def refuse_foreign(desired: Ownership, looks: Sequence[Look]) -> None:
+    """Refuse what is there without the mark; pure.
+
+    Raises:
+        AdminError: the code that the desired state names.
+    """
+    there = (thing for found in looks for thing in found.things if marks.same(thing, desired.kind, desired.name))
+    taken = next((thing for thing in there if not thing.ours or thing.kind != desired.kind), None)
+    if taken is not None:
+        raise marks.foreign(
+            desired.code,
+            f"{desired.kind} {desired.name} is somebody else's by now, and is left alone",
+            observed=taken.shown,
+            expected="nothing of that number or name but what this stack made, which has "
+            f"{marks.mark(taken, desired.stack)}",
+            fix=f"`make up STACK={desired.stack}` says what to change in the stack file; "
+            f"`make down STACK={desired.stack}` forgets the record of it and destroys the rest",
+        )

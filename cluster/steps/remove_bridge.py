@@ -1,0 +1,60 @@
+"""remove-bridge: when it goes, an outer host's bridge goes, under a dead man's switch, and a new login confirms that.
+
+All in one: what fails of it is still recorded, so that the next try, whoever makes it, is armed again.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from cluster.errors import AdminError
+from cluster.steps import arm_network, confirm_network
+from cluster.transport import ssh
+from onnode.errors import StepError
+from onnode.step import Outcome
+
+if TYPE_CHECKING:
+    from cluster.contract import HostNetwork
+    from cluster.step import Call
+
+REMOVE_S = 120.0
+
+
+async def remove(desired: HostNetwork, call: Call) -> Outcome:
+    """Look whose it is, arm, remove it by the host's own API, and confirm.
+
+    Raises:
+        AdminError: foreign-bridge, network-reverted, bridge-stays.
+        StepError: why the host does not answer.
+    """
+    if not await confirm_network.there(desired, call):
+        return Outcome(changed=False, facts={})
+    await arm_network.bring_about(desired, call)
+    said = await _removed(desired, call)
+    await confirm_network.remove(desired, call)
+    if await confirm_network.there(desired, call):
+        raise AdminError(
+            "bridge-stays",
+            f"the bridge {desired.bridge} is still on {desired.machine.name}",
+            observed=said or "no words of the host's API",
+            expected=f"no {desired.bridge} in its network configuration",
+            fix=f"resolve what it says, as root on {desired.machine.name}: `{_by_api(desired)}` says it again; "
+            "then run the same command again",
+        )
+    return Outcome(changed=True, facts={})
+
+
+async def _removed(desired: HostNetwork, call: Call) -> str:
+    """What the host said. A connection that was lost says nothing: the next login tells what became of it."""
+    try:
+        async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
+            done = await connection.run(_by_api(desired), timeout_s=REMOVE_S)
+    except StepError as error:
+        return error.what
+    return (done.stderr or done.stdout).strip()
+
+
+def _by_api(desired: HostNetwork) -> str:
+    network = f"/nodes/{shlex.quote(desired.machine.name)}/network"
+    return f"pvesh delete {network}/{shlex.quote(desired.bridge)} && pvesh set {network}"

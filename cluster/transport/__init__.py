@@ -1,0 +1,1 @@
+"""How machines are reached and told from others: SSH, the cluster's API, certificates."""

@@ -1,0 +1,118 @@
+"""Looking at several members at once, over one connection each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from cluster import formation
+from cluster.errors import AdminError
+from cluster.membership import MembershipReport, read
+from cluster.transport import ssh
+from cluster.transport.nodes import run_step
+from onnode.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+    from cluster.contract import Machine
+
+T = TypeVar("T")
+Opened = Mapping[str, "ssh.Connection | StepError"]
+
+LOOK_S = 60.0
+
+
+@asynccontextmanager
+async def connections(
+    machines: Iterable[Machine], private_key: str, *, timeout_s: float = ssh.CONNECT_TIMEOUT_S
+) -> AsyncIterator[dict[str, ssh.Connection | StepError]]:
+    """Connect to all machines concurrently; by name, a connection or why there is none."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(machine: Machine) -> ssh.Connection | StepError:
+            try:
+                return await stack.enter_async_context(ssh.connect(machine, private_key, timeout_s=timeout_s))
+            except StepError as error:
+                return error
+
+        described = list(machines)
+        opened = await asyncio.gather(*(open_one(machine) for machine in described))
+        yield {machine.name: result for machine, result in zip(described, opened, strict=True)}
+
+
+async def ask(opened: Opened, question: Callable[[ssh.Connection], Awaitable[T]]) -> dict[str, T | StepError]:
+    """Ask all connected machines the same thing, concurrently; by name, the answer or why there is none."""
+
+    async def ask_one(connection: ssh.Connection | StepError) -> T | StepError:
+        if isinstance(connection, StepError):
+            return connection
+        try:
+            return await question(connection)
+        except StepError as error:
+            return error
+
+    answers = await asyncio.gather(*(ask_one(connection) for connection in opened.values()))
+    return dict(zip(opened, answers, strict=True))
+
+
+async def membership(connection: ssh.Connection) -> MembershipReport:
+    """What a node itself says about its cluster."""
+    result = await run_step(connection, "membership", timeout_s=LOOK_S, quiet=True)
+    return read(MembershipReport, connection.machine.name, result.facts)
+
+
+def answered(answers: Mapping[str, T | StepError]) -> dict[str, T]:
+    """Only the answers."""
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
+
+
+def all_answered(answers: Mapping[str, T | StepError]) -> dict[str, T]:
+    """All answers; raises the first error there is instead."""
+    raise_first(answers.values())
+    return answered(answers)
+
+
+def raise_first(answers: Iterable[T | StepError]) -> None:
+    """Raise the first error there is."""
+    for answer in answers:
+        if isinstance(answer, StepError):
+            raise answer
+
+
+def connected(opened: Opened, name: str) -> ssh.Connection:
+    """The connection to a machine; raises why there is none."""
+    connection = opened[name]
+    if isinstance(connection, StepError):
+        raise connection
+    return connection
+
+
+async def first_working(opened: Opened) -> ssh.Connection:
+    """The connection to the first member that is quorate and whose /etc/pve takes writes.
+
+    Raises:
+        StepError: member-not-working, or why no member answered.
+    """
+    answers = await ask(opened, membership)
+    seen = answered(answers)
+    if not seen:
+        raise_first(answers.values())
+    if name := next((name for name, look in seen.items() if look.works), None):
+        return connected(opened, name)
+    raise AdminError(
+        "member-not-working",
+        "no member is quorate",
+        observed="; ".join(formation.working(look) for look in seen.values()),
+        expected="a quorate member with a writable /etc/pve",
+        fix=formation.bring_back(
+            seen, {name: one.machine.address for name, one in opened.items() if not isinstance(one, StepError)}
+        ),
+    )
+
+
+def names(machines: Sequence[Machine]) -> str:
+    """Their names, for a message."""
+    return ", ".join(machine.name for machine in machines)

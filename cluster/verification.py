@@ -1,0 +1,71 @@
+"""Looking at members until the cluster is as described, for a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from cluster import formation
+from cluster.errors import AdminError
+from cluster.transport import certificates, members
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cluster.contract import Member
+    from cluster.membership import MembershipReport
+    from cluster.transport.ssh import Connection
+
+POLL_S = 0.25
+
+
+async def until_as_described(
+    cluster: str,
+    described: Sequence[Member],
+    connections: Mapping[str, Connection],
+    *,
+    timeout_s: float,
+    only_through: str | None = None,
+) -> dict[str, MembershipReport]:
+    """Look from every connected member, again and again, until nothing is amiss; what they said last.
+
+    Args:
+        cluster: its name.
+        described: the nodes that must be members.
+        connections: those of them that can be asked.
+        timeout_s: when to give up.
+        only_through: look only at the links and the API of this node.
+
+    Raises:
+        AdminError: cluster-not-as-described, with everything that is amiss.
+        StepError: why a member does not answer any more.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        seen = members.all_answered(await members.ask(connections, members.membership))
+        amiss = formation.problems(cluster, described, seen, only_through=only_through)
+        looked_at = [member for member in described if member.name in seen and only_through in (None, member.name)]
+        amiss += await _api_problems(looked_at, seen)
+        if not amiss:
+            return seen
+        if time.monotonic() >= deadline:
+            raise AdminError(
+                "cluster-not-as-described",
+                f"cluster {cluster} is not as described",
+                observed="; ".join(amiss),
+                expected=f"{members.names(described)} are members, all see each other on all links, within {timeout_s:g} s",
+            )
+        await asyncio.sleep(POLL_S)
+
+
+async def _api_problems(described: Sequence[Member], seen: Mapping[str, MembershipReport]) -> list[str]:
+    """Whose API does not answer here with the certificate that the node holds (F5, F25); old workers are outlived."""
+    presented = await asyncio.gather(
+        *(certificates.presented_as(seen[member.name].api_fingerprint, member.address) for member in described)
+    )
+    return [
+        f"the API of {member.name} {'presents another certificate than it holds' if found else 'does not answer'}"
+        for member, found in zip(described, presented, strict=True)
+        if found is None or found != seen[member.name].api_fingerprint
+    ]

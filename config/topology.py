@@ -1,0 +1,159 @@
+"""What follows from the configuration: which network card of which node is on which bridge, with which address."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from config.model import ExistingNode, NestedNode, NfsStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.model import Bridge, Config, Guest, OuterHost
+
+SHOWN = 5
+PROXMOX_OUI = "BC:24:11"
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card of a nested node; the first one is on the management bridge."""
+
+    bridge: str
+    mac: str
+    address: IPv4Interface
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Interface:
+    """An address that a node carries beside its management address, found by MAC (nested) or name (existing)."""
+
+    address: IPv4Interface
+    mtu: int
+    mac: str | None = None
+    name: str | None = None
+
+
+def some(names: Sequence[str]) -> str:
+    """A few of many names."""
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def endpoints(config: Config) -> list[tuple[str, str, str]]:
+    """Where an API is named: the key, what is meant by it, and the host."""
+    named = [(f"outerHosts[{h}].endpoint", host.name, host.endpoint) for h, host in enumerate(config.outer_hosts)]
+    named.append(("cluster.api.endpoint", "", config.cluster.api.endpoint))
+    return [(path, meant, (urlsplit(endpoint).hostname or "")) for path, meant, endpoint in named]
+
+
+def ipv4(text: str) -> IPv4Address | None:
+    """The address that a text is, if it is one."""
+    with contextlib.suppress(ValueError):
+        return IPv4Address(text)
+    return None
+
+
+def host_of(config: Config, node: NestedNode) -> OuterHost | None:
+    """The outer host that carries a node."""
+    return next((host for host in config.outer_hosts if host.name == node.host), None)
+
+
+def bridge_for(host: OuterHost, address: IPv4Address) -> Bridge | None:
+    """The bridge of a host whose network has the address."""
+    return next((bridge for bridge in host.bridges if address in bridge.address.network), None)
+
+
+def mac_address(node: NestedNode, bridge: str) -> str:
+    """The configured MAC, or one derived from node and bridge under Proxmox's own prefix, always the same."""
+    if bridge in node.macs:
+        return node.macs[bridge].upper()
+    digest = hashlib.sha256(f"{node.name}/{bridge}".encode()).digest()
+    return ":".join([PROXMOX_OUI, *(f"{byte:02X}" for byte in digest[:3])])
+
+
+def management_interface(config: Config, address: IPv4Address) -> IPv4Interface:
+    """A management address with its prefix."""
+    return IPv4Interface(f"{address}/{config.management_network.subnet.prefixlen}")
+
+
+def nics(config: Config, node: NestedNode) -> list[Nic]:
+    """The cards of a nested node in their order: management, links, further networks; one per bridge."""
+    host = host_of(config, node)
+    if host is None:
+        return []
+    management = management_interface(config, node.address)
+    cards = [Nic(host.management_bridge, mac_address(node, host.management_bridge), management, 1500)]
+    for address in (*node.links, *node.networks):
+        bridge = bridge_for(host, address)
+        if address != node.address and bridge is not None:
+            on_bridge = IPv4Interface(f"{address}/{bridge.address.network.prefixlen}")
+            cards.append(Nic(bridge.name, mac_address(node, bridge.name), on_bridge, bridge.mtu))
+    return cards
+
+
+def link_addresses(node: NestedNode | ExistingNode) -> list[IPv4Address]:
+    """A node's address on each link."""
+    if isinstance(node, NestedNode):
+        return list(node.links)
+    return [link.address for link in node.links]
+
+
+def network_addresses(node: NestedNode | ExistingNode) -> list[IPv4Address]:
+    """A node's addresses on further networks."""
+    if isinstance(node, NestedNode):
+        return list(node.networks)
+    return [network.address.ip for network in node.networks]
+
+
+def interfaces(config: Config, node: NestedNode | ExistingNode) -> list[Interface]:
+    """The addresses that a node carries beside its management address."""
+    if isinstance(node, NestedNode):
+        return [Interface(nic.address, nic.mtu, mac=nic.mac) for nic in nics(config, node)[1:]]
+    links = [
+        Interface(IPv4Interface(f"{end.address}/{link.subnet.prefixlen}"), link.mtu, name=end.interface)
+        for end, link in zip(node.links, config.cluster.links, strict=False)
+        if end.interface is not None
+    ]
+    return links + [Interface(network.address, 1500, name=network.interface) for network in node.networks]
+
+
+def link_bridges(config: Config, number: int) -> dict[str, str]:
+    """The bridge that carries a link, by outer host."""
+    found = {}
+    for node in config.nodes:
+        host = host_of(config, node) if isinstance(node, NestedNode) else None
+        addresses = link_addresses(node)
+        if host is None or number >= len(addresses):
+            continue
+        bridge = bridge_for(host, addresses[number])
+        found[host.name] = bridge.name if bridge else host.management_bridge
+    return found
+
+
+def has_existing_nodes(config: Config) -> bool:
+    """Whether the cluster has nodes that this program did not make."""
+    return any(isinstance(node, ExistingNode) for node in config.nodes)
+
+
+def keeps_guests(config: Config) -> bool:
+    """Whether `pulumi destroy` leaves guests, HA and storage in place."""
+    if config.cluster.on_destroy is not None:
+        return config.cluster.on_destroy == "keep"
+    return has_existing_nodes(config)
+
+
+def shared_storages(config: Config) -> set[str]:
+    """Names of the storages whose content every node sees."""
+    return {storage.name for storage in config.storages if isinstance(storage, NfsStorage) or storage.shared}
+
+
+def placement_nodes(guest: Guest) -> list[str]:
+    """The only nodes on which a guest may run; empty: any."""
+    return sorted(guest.ha.nodes) if guest.ha.strict else []

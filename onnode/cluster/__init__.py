@@ -1,0 +1,1 @@
+"""Steps on nodes that form the cluster or belong to it."""

@@ -1,0 +1,91 @@
+"""create-cluster: `pvecm create` on the seed, once; the caller has seen that no peer reports a cluster (F6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onnode.cluster import formation, membership
+from onnode.contract import ClusterLink, CreateCluster
+from onnode.errors import StepError
+from onnode.step import Action, Step
+from onnode.system.machine import tail
+
+if TYPE_CHECKING:
+    from onnode.cluster.formation import Observed
+    from onnode.system.machine import Machine
+
+
+def observe(machine: Machine, _desired: CreateCluster) -> Observed:
+    """Look at this node."""
+    return formation.observe(machine)
+
+
+def decide(observed: Observed, desired: CreateCluster) -> list[Action]:
+    """Create, or finish a creation that was cut off, or refuse what is something else.
+
+    Raises:
+        StepError: hostname, hostname-resolution, link-address, other-cluster, member-differs.
+    """
+    formation.refuse_unready(observed, desired.node, desired.links)
+    formation.refuse_other_cluster(observed, desired.cluster)
+    if observed.member.conf is None:
+        return [Action("create", desired.cluster)]
+    formation.refuse_different(observed, desired.node_id, desired.votes, desired.links)
+    _refuse_priorities(observed, desired)
+    return [] if formation.settled(observed) else [Action("finish", desired.cluster)]
+
+
+def _refuse_priorities(observed: Observed, desired: CreateCluster) -> None:
+    conf = observed.member.conf
+    found = conf.priorities if conf else {}
+    wanted = {link.number: link.priority for link in desired.links if link.priority is not None}
+    if wanted.items() - found.items():
+        raise StepError(
+            "member-differs",
+            f"the links of cluster {desired.cluster} have other priorities than described",
+            observed=", ".join(f"link{number} {priority}" for number, priority in sorted(found.items())) or "none set",
+            expected=", ".join(f"link{number} {priority}" for number, priority in sorted(wanted.items())),
+        )
+
+
+def act(machine: Machine, desired: CreateCluster, action: Action) -> None:
+    """Create or finish, then wait until the one-node cluster works.
+
+    Raises:
+        StepError: create-failed, no-quorum, api-down.
+    """
+    if action.do == "create":
+        result = machine.run(command(desired), timeout_s=desired.timeout_s)
+        machine.note(result.text)
+        if not machine.wait_for(lambda: membership.observe(machine).conf is not None, formation.SERVICE_S):
+            raise StepError(
+                "create-failed",
+                f"`pvecm create {desired.cluster}` made no cluster",
+                observed=tail(result.text),
+                expected=f"{membership.PVE_CONF}",
+            )
+    formation.finish(machine, desired.timeout_s)
+
+
+def command(desired: CreateCluster) -> list[str]:
+    """The command line; it carries no secret."""
+    options = ["--nodeid", str(desired.node_id), "--votes", str(desired.votes)]
+    return ["pvecm", "create", desired.cluster, *options, *(word for link in desired.links for word in _link(link))]
+
+
+def _link(link: ClusterLink) -> list[str]:
+    priority = "" if link.priority is None else f",priority={link.priority}"
+    return [f"--link{link.number}", f"{link.address}{priority}"]
+
+
+def facts(observed: Observed, _desired: CreateCluster) -> dict[str, Any]:
+    """The seed's membership."""
+    return membership.facts(observed.member)
+
+
+def unchanged(_observed: Observed, desired: CreateCluster) -> str:
+    """Say what was found."""
+    return f"{desired.node} is a quorate member of cluster {desired.cluster}"
+
+
+STEP = Step(CreateCluster, observe, decide, act, facts, unchanged)

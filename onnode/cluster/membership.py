@@ -1,0 +1,225 @@
+"""membership: what this node itself says about its cluster, or that it is in none. Changes nothing.
+
+`half` is the state that an interrupted join leaves (F2): some of what makes a member is there, some is missing.
+Whether the node is then finished, forced or reset is decided by who can see the other nodes, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onnode.cluster import corosync
+from onnode.step import Step, act_never, decide_nothing
+from onnode.system import network, pve
+
+if TYPE_CHECKING:
+    from onnode.system.machine import Machine
+
+LOCAL_CONF = "/etc/corosync/corosync.conf"
+AUTHKEY = "/etc/corosync/authkey"
+PVE_CONF = "/etc/pve/corosync.conf"
+# One per node: /etc/pve is shared, and all nodes may be asked at the same moment.
+PROBE = "/etc/pve/priv/nested-pve-ha.$(hostname).probe"
+PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
+LOOK_S = 15.0
+FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """This node and its cluster, from its own files and tools."""
+
+    node: str
+    local_conf: corosync.Conf | None = None
+    pve_conf: corosync.Conf | None = None
+    authkey: bool = False
+    pve_mounted: bool = False
+    pve_writable: bool = False
+    certificate: str | None = None  # SHA-256 fingerprint of the certificate that the API presents
+    quorum: corosync.Quorum | None = None
+    links: list[corosync.PeerLink] = field(default_factory=list)
+    guests: list[int] = field(default_factory=list)
+
+    @property
+    def conf(self) -> corosync.Conf | None:
+        """The cluster's configuration; the shared one, where it can be read, is the newer one."""
+        return self.pve_conf or self.local_conf
+
+    @property
+    def missing(self) -> list[str]:
+        """What a member keeps and this node lacks; whether its corosync runs at the moment is another matter."""
+        listed = self.pve_conf is not None and self.pve_conf.node(self.node) is not None
+        has = {
+            LOCAL_CONF: self.local_conf is not None,
+            AUTHKEY: self.authkey,
+            "mounted /etc/pve": self.pve_mounted,
+            f"{PVE_CONF} naming this node": listed,
+            "node certificate": self.certificate is not None,
+        }
+        return [name for name, there in has.items() if not there]
+
+    @property
+    def state(self) -> str:
+        """`absent` (stand-alone), `half`, or `member` (quorate or not)."""
+        if self.local_conf is None and self.pve_conf is None and not self.authkey:
+            return "absent"
+        return "half" if self.missing else "member"
+
+    @property
+    def quorate(self) -> bool:
+        """Whether this node is part of the quorate partition."""
+        return self.quorum is not None and self.quorum.quorate
+
+
+def fingerprint(pem: str | None) -> str | None:
+    """The SHA-256 fingerprint of a certificate, in the form that `pvecm add --fingerprint` takes.
+
+    Of a chain, the first certificate is the machine's own, the others are its issuers'.
+    """
+    first = FIRST_CERTIFICATE.search(pem or "")
+    try:
+        der = ssl.PEM_cert_to_DER_cert(first[0]) if first else b""
+    except ValueError:
+        return None
+    if not der:
+        return None
+    digest = hashlib.sha256(der).hexdigest().upper()
+    return ":".join(digest[index : index + 2] for index in range(0, len(digest), 2))
+
+
+def key_fingerprints(text: str) -> list[str]:
+    """The fingerprints of an authorized_keys file, as `ssh-keygen -l` prints them."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        blobs = [word for word in words if word.startswith("AAAA")] if not line.startswith("#") else []
+        try:
+            digests = [hashlib.sha256(base64.b64decode(blob, validate=True)).digest() for blob in blobs[:1]]
+        except binascii.Error:
+            continue
+        found += [f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}" for digest in digests]
+    return found
+
+
+def hostname(machine: Machine) -> str:
+    """The node's name, without a domain."""
+    return (machine.read("/proc/sys/kernel/hostname") or "").strip().partition(".")[0]
+
+
+def observe(machine: Machine, _desired: object = None) -> Observed:
+    """Look at this node."""
+    node = hostname(machine)
+    mounted = pve_mounted(machine)
+    quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
+    return Observed(
+        node,
+        _conf(machine, LOCAL_CONF),
+        _conf(machine, PVE_CONF) if mounted else None,
+        machine.exists(AUTHKEY),
+        mounted,
+        mounted and pve_writable(machine),
+        fingerprint(certificate(machine, node)) if mounted else None,
+        quorum,
+        links(machine) if quorum else [],
+        guests(machine, node) if mounted else [],
+    )
+
+
+def _conf(machine: Machine, path: str) -> corosync.Conf | None:
+    conf = corosync.parse_conf(machine.read(path) or "")
+    return corosync.resolved(conf, lambda name: network.resolve(machine, name))
+
+
+def pve_mounted(machine: Machine) -> bool:
+    """Whether pmxcfs serves /etc/pve: without it there is an empty directory (F10), or a mount that does not answer."""
+    mounts = (machine.read("/proc/self/mounts") or "").splitlines()
+    return (
+        any(line.split()[1:2] == ["/etc/pve"] for line in mounts)
+        and not machine.run(PVE_ANSWERS, timeout_s=LOOK_S).code
+    )
+
+
+def pve_writable(machine: Machine) -> bool:
+    """Whether /etc/pve takes a write, tried out: without quorum it does not (F1)."""
+    return machine.run(["sh", "-c", f"touch {PROBE} && rm -f {PROBE}"], timeout_s=LOOK_S).code == 0
+
+
+def certificate(machine: Machine, node: str) -> str | None:
+    """The certificate that the node's API presents: an own one has precedence over Proxmox' generated one."""
+    directory = f"/etc/pve/nodes/{node}"
+    return machine.read(f"{directory}/pveproxy-ssl.pem") or machine.read(f"{directory}/pve-ssl.pem")
+
+
+def links(machine: Machine) -> list[corosync.PeerLink]:
+    """Every link to every other node, whether that node is up or not."""
+    return corosync.parse_links(machine.run(["corosync-cfgtool", "-s"], timeout_s=LOOK_S).out)
+
+
+def guests(machine: Machine, node: str) -> list[int]:
+    """The guests that are configured on this node."""
+    names = [name for kind in ("qemu-server", "lxc") for name in machine.names(f"/etc/pve/nodes/{node}/{kind}")]
+    return sorted(int(name.removesuffix(".conf")) for name in names if name.endswith(".conf") and name[:-5].isdigit())
+
+
+def facts(observed: Observed, _desired: object = None) -> dict[str, Any]:
+    """All that was seen."""
+    conf = observed.conf
+    return {
+        "node": observed.node,
+        "state": observed.state,
+        "missing": observed.missing if observed.state == "half" else [],
+        "cluster": conf.cluster if conf else None,
+        "config_version": conf.version if conf else None,
+        "nodes": [dataclasses.asdict(node) for node in conf.nodes] if conf else [],
+        "priorities": conf.priorities if conf else {},
+        "transport": conf.transport if conf else corosync.KNET,
+        "quorate": observed.quorate,
+        "quorum": dataclasses.asdict(observed.quorum) if observed.quorum else None,
+        "links": [dataclasses.asdict(link) for link in observed.links],
+        "pve_mounted": observed.pve_mounted,
+        "pve_writable": observed.pve_writable,
+        "api_fingerprint": observed.certificate,
+        "guests": observed.guests,
+    }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Membership, and what only the control machine's side compares between nodes."""
+
+    member: Observed
+    version: str
+    time: float
+    authorized_keys: list[str]
+
+
+def report(machine: Machine, _desired: None) -> Report:
+    """Look at this node and at what makes two nodes differ."""
+    files = ("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
+    keys = {key for file in files for key in key_fingerprints(machine.read(file) or "")}
+    return Report(observe(machine), pve.version(machine).manager, machine.time(), sorted(keys))
+
+
+def report_facts(seen: Report, _desired: None) -> dict[str, Any]:
+    """All that was seen, and the machine's clock when it was asked."""
+    return {
+        **facts(seen.member),
+        "pve_version": seen.version,
+        "time": seen.time,
+        "authorized_keys": seen.authorized_keys,
+    }
+
+
+def unchanged(seen: Report, _desired: None) -> str:
+    """Say what was found."""
+    return f"{seen.member.node}: {seen.member.state}"
+
+
+STEP = Step(None, report, decide_nothing, act_never, report_facts, unchanged, lock="shared")

@@ -1,0 +1,1 @@
+"""Steps on an outer host, and the parts that only they use."""

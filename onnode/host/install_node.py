@@ -1,0 +1,417 @@
+"""install-node: one nested node is installed unattended on its empty VM, and answers with its pinned host key.
+
+The VM boots from its disk first and from CD second: an empty disk falls through to the installer, an installed one
+boots, so that attaching the CD is harmless to an installed node. The CD holds secrets; it is ejected and deleted as
+soon as the node is up, and the VM's configuration is then what it was before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onnode.cluster import membership
+from onnode.contract import InstallNode
+from onnode.errors import StepError
+from onnode.host import qm, verify_host
+from onnode.step import Action, Step
+from onnode.system import ours, pve, toml
+from onnode.system.machine import tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnode.contract import VmPower
+    from onnode.system.machine import Machine
+
+RECORDS = "/var/lib/nested-pve-ha/install"
+ASSISTANT = "proxmox-auto-install-assistant"
+ACCEPTED = "parsed successfully"
+DISK_ONLY = "order=scsi0"
+DISK_THEN_CD = "order=scsi0;ide2"
+BUILD_S = 900.0
+VM_S = 120.0
+VM_LOOK_EVERY_S = 10.0
+KEYSCAN_S = "1"  # without any answer; most often there is no machine yet
+KEY_TYPES = {"ecdsa-sha2-nistp256": "ecdsa", "ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What this host remembers of an installation."""
+
+    identity: str  # of the VM: a vmid can be used again
+    digest: str  # of all that the CD is made from
+    iso: str  # path of the CD's image
+    booted: bool = False  # from the CD: until then the VM may run, but installs nothing
+    installed: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The VM, what it answers with, and what is remembered of its installation."""
+
+    config: pve.GuestConfig | None
+    running: bool = False
+    keys: list[str] = field(default_factory=list)
+    record: Record | None = None
+    iso_there: bool = False
+    base_iso_there: bool = True
+    leftovers: list[str] = field(default_factory=list)  # of a build that was killed: they hold secrets
+
+    @property
+    def identity(self) -> str:
+        """What tells this VM from a later one with the same vmid."""
+        values = self.config.values if self.config else {}
+        return " ".join([values.get("smbios1", ""), values.get("meta", "")]).strip()
+
+
+def volume(machine: Machine, desired: InstallNode) -> str:
+    """The node's own installation CD, as a volume of Proxmox VE.
+
+    With the host's name: several hosts may share the storage, and vmids are a host's own.
+    """
+    host = membership.hostname(machine)
+    return f"{desired.iso_storage}:iso/nested-pve-ha-{desired.stack}-{host}-{desired.vmid}.iso"
+
+
+def digest(desired: InstallNode) -> str:
+    """What the CD is made from, without showing it."""
+    whole = json.dumps([desired.answer, desired.first_boot, desired.base_iso_path], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def secrets(desired: InstallNode) -> list[str]:
+    """The parts of the input that no message may carry; tools quote the lines that they do not like."""
+    root = desired.answer.get("global", {})
+    values = [
+        root.get(key, "") for key in ("root-password", "root-password-hashed", "root_password", "root_password_hashed")
+    ]
+    return [*(value for value in values if value), desired.first_boot]
+
+
+def parse_keys(text: str) -> list[str]:
+    """Read `ssh-keyscan`: the host keys, each as "TYPE BASE64"."""
+    rows = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    return [" ".join(row[1:3]) for row in rows if len(row) >= 3]  # noqa: PLR2004
+
+
+def observe(machine: Machine, desired: InstallNode) -> Observed:
+    """Look at the VM, ask its address for a host key, and read what is remembered."""
+    record = _record(machine, desired.stack, desired.vmid)
+    presented = keys(machine, desired)
+    return Observed(
+        _config(machine, desired.vmid),
+        pinned(desired) in presented or running(machine, desired.vmid),
+        presented,
+        record,
+        record is not None and machine.exists(record.iso),
+        machine.exists(desired.base_iso_path),
+        leftovers(machine, desired.stack, desired.vmid),
+    )
+
+
+def _config(machine: Machine, vmid: int) -> pve.GuestConfig | None:
+    text = machine.read(f"/etc/pve/nodes/{membership.hostname(machine)}/qemu-server/{vmid}.conf")
+    return None if text is None else pve.parse_guest_config(text)
+
+
+def running(machine: Machine, vmid: int) -> bool:
+    """Whether the VM runs."""
+    return machine.run(["qm", "status", str(vmid)]).out.split() == ["status:", "running"]
+
+
+def keys(machine: Machine, desired: InstallNode | VmPower) -> list[str]:
+    """The host keys that the node's address presents, of the pinned key's type."""
+    kind = KEY_TYPES[desired.ssh_host_key.split()[0]]
+    command = ["ssh-keyscan", "-T", KEYSCAN_S, "-t", kind, desired.ssh_address]
+    return parse_keys(machine.run(command, timeout_s=10).out)
+
+
+def installed(machine: Machine, stack: str, vmid: int) -> bool:
+    """Whether this stack installed a node on this very VM, which still carries its mark."""
+    config, record = _config(machine, vmid), _record(machine, stack, vmid)
+    if config is None or record is None or not pve.owned(config, stack):
+        return False
+    return record.installed and record.identity == Observed(config).identity
+
+
+def pinned(desired: InstallNode | VmPower) -> str:
+    """The pinned host key without a comment."""
+    return " ".join(desired.ssh_host_key.split()[:2])
+
+
+def decide(observed: Observed, desired: InstallNode) -> list[Action]:
+    """Install only what is not installed; wait for what is on its way.
+
+    Raises:
+        StepError: vm-missing, foreign-vmid, address-in-use, iso-missing.
+    """
+    if observed.config is None:
+        raise StepError(
+            "vm-missing",
+            f"there is no VM {desired.vmid}",
+            observed="no such VM",
+            expected=f"VM {desired.vmid} ({desired.name})",
+        )
+    if not pve.owned(observed.config, desired.stack):
+        raise verify_host.foreign_vmid(desired.vmid, observed.config)
+    if observed.leftovers:
+        return [Action("sweep", path) for path in observed.leftovers]
+    if pinned(desired) in observed.keys:
+        return _tidy(observed)
+    if observed.record and observed.record.installed and observed.record.identity == observed.identity:
+        return [*_start(observed, desired), Action("wait", desired.name)]
+    if _on_its_way(observed, desired):
+        return [Action("wait", desired.name)]
+    if observed.keys:
+        raise address_in_use(observed, desired)
+    if not observed.base_iso_there:
+        raise verify_host.iso_missing(desired.base_iso_path)
+    return [Action(do, desired.name) for do in ("validate", "build", "boot-from-cd", "wait")]
+
+
+def _tidy(observed: Observed) -> list[Action]:
+    values = observed.config.values if observed.config else {}
+    tidy = [Action("eject")] if "ide2" in values or values.get("boot", DISK_ONLY) != DISK_ONLY else []
+    known = observed.record is not None and observed.record.installed and observed.record.identity == observed.identity
+    return [*tidy, *([] if known and not observed.iso_there else [Action("record-installed")])]
+
+
+def _start(observed: Observed, desired: InstallNode) -> list[Action]:
+    return [] if observed.running else [Action("start", desired.name)]
+
+
+def _on_its_way(observed: Observed, desired: InstallNode) -> bool:
+    return (
+        observed.running
+        and observed.iso_there
+        and observed.record is not None
+        and observed.record.booted
+        and observed.record.identity == observed.identity
+        and observed.record.digest == digest(desired)
+        and "ide2" in (observed.config.values if observed.config else {})
+    )
+
+
+def address_in_use(observed: Observed, desired: InstallNode) -> StepError:
+    """Another machine answers where the node is to be."""
+    return StepError(
+        "address-in-use",
+        f"another machine answers at {desired.ssh_address}, where {desired.name} is to be installed",
+        observed=f"host key {observed.keys[0][:60]}…",
+        expected=f"no answer, or {pinned(desired)[:60]}…",
+    )
+
+
+def act(machine: Machine, desired: InstallNode, action: Action) -> None:
+    """Build the CD, boot from it, wait, or tidy up."""
+    vmid = desired.vmid
+    if action.do == "validate":
+        _validate(machine, desired)
+    elif action.do == "build":
+        _build(machine, desired)
+    elif action.do == "boot-from-cd":
+        drive = ["--ide2", f"{volume(machine, desired)},media=cdrom", "--boot", DISK_THEN_CD]
+        qm.change(machine, "set", vmid, *drive, timeout_s=VM_S)
+        qm.change(machine, "stop", vmid, timeout_s=VM_S)
+        qm.change(machine, "start", vmid, timeout_s=VM_S)
+        _remember(machine, desired, booted=True)
+    elif action.do == "start":
+        qm.change(machine, "start", vmid, timeout_s=VM_S)
+    elif action.do == "wait":
+        wait(machine, desired)
+    elif action.do == "sweep":
+        machine.remove_tree(action.what)
+    elif action.do == "eject":
+        _eject(machine, vmid)
+    else:
+        _forget_image(machine, desired)
+        _remember(machine, desired, installed=True)
+
+
+@contextlib.contextmanager
+def _work_files(machine: Machine, desired: InstallNode) -> Iterator[dict[str, str]]:
+    """The CD's parts as files that only root reads, and only for as long as they are needed."""
+    directory = f"{RECORDS}/{desired.stack}/{desired.vmid}"
+    files = {"answer": f"{directory}-answer.toml", "first-boot": f"{directory}-first-boot"}
+    try:
+        machine.write(files["answer"], toml.dumps(desired.answer), mode=0o600)
+        machine.write(files["first-boot"], desired.first_boot, mode=0o700)
+        yield {name: str(machine.path(path)) for name, path in files.items()}
+    finally:
+        for path in files.values():
+            machine.remove(path)
+
+
+@contextlib.contextmanager
+def _work_directory(machine: Machine, path: str) -> Iterator[str]:
+    """A directory for one build, on the storage that has room for an image."""
+    directory = machine.path(path)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700, parents=True)
+    try:
+        yield str(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _validate(machine: Machine, desired: InstallNode) -> None:
+    with _work_files(machine, desired) as files:
+        result = machine.run([ASSISTANT, "validate-answer", files["answer"]])
+    if result.code != 0 or ACCEPTED not in result.text:
+        raise StepError(
+            "answer-refused",
+            f"the installer would refuse the answer file of {desired.name}",
+            observed=tail(result.text),
+            expected=f"`{ASSISTANT} validate-answer` accepts it",
+        )
+
+
+def _build(machine: Machine, desired: InstallNode) -> None:
+    path = machine.check(["pvesm", "path", volume(machine, desired)]).strip()
+    _refuse_foreign_image(machine, desired, path)
+    _save(machine, desired, Record(Observed(_config(machine, desired.vmid)).identity, digest(desired), path))
+    machine.remove(path)
+    with _work_files(machine, desired) as files, _work_directory(machine, f"{path}.work") as work:
+        machine.check(
+            [
+                *("sh", "-c", 'umask 077 && exec "$@"', "sh"),  # the image holds secrets from its first byte on
+                *(ASSISTANT, "prepare-iso", desired.base_iso_path),
+                *("--fetch-from", "iso", "--answer-file", files["answer"]),
+                *("--on-first-boot", files["first-boot"], "--output", path),
+                # Otherwise it works beside the installer image, under names that all nodes' builds share.
+                *("--tmp", work),
+            ],
+            timeout_s=BUILD_S,
+        )
+    machine.path(path).chmod(0o600)
+
+
+def _refuse_foreign_image(machine: Machine, desired: InstallNode, path: str) -> None:
+    """The record is written before the image: one without a record is not ours, whatever its name."""
+    record = _record(machine, desired.stack, desired.vmid)
+    for found in (path, f"{path}.work"):
+        if machine.exists(found) and (record is None or record.iso != path):
+            raise ours.foreign(found, "no installation of this stack is recorded for it", "no such file")
+
+
+def wait(machine: Machine, desired: InstallNode | VmPower) -> None:
+    """Wait until the node answers with its pinned key.
+
+    Raises:
+        StepError: vm-stopped, node-not-up.
+    """
+    seen: list[str] = []
+    look_again = machine.monotonic()
+
+    def answered() -> bool:
+        nonlocal look_again
+        seen[:] = keys(machine, desired)
+        if seen or machine.monotonic() < look_again:
+            return pinned(desired) in seen
+        look_again = machine.monotonic() + VM_LOOK_EVERY_S
+        if not running(machine, desired.vmid):
+            raise StepError(
+                "vm-stopped",
+                f"the VM of {desired.name} stopped while it was waited for",
+                observed=f"VM {desired.vmid} is stopped",
+                expected="it runs until its node answers",
+            )
+        return False
+
+    if not machine.wait_for(answered, desired.timeout_s):
+        raise StepError(
+            "node-not-up",
+            f"{desired.name} did not answer with its host key within {desired.timeout_s} s",
+            observed=f"{desired.ssh_address} port 22: {f'another key, {seen[0][:60]}…' if seen else 'no answer'}",
+            expected=pinned(desired)[:60] + "…",
+        )
+
+
+def _eject(machine: Machine, vmid: int) -> None:
+    """Take the drive out of the configuration; IDE cannot be unplugged, so it goes when the VM is next started."""
+    qm.change(machine, "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY, timeout_s=VM_S)
+
+
+def _forget_image(machine: Machine, desired: InstallNode) -> None:
+    record = _record(machine, desired.stack, desired.vmid)
+    if record and record.iso:
+        machine.remove(record.iso)
+
+
+def _remember(machine: Machine, desired: InstallNode, *, booted: bool = False, installed: bool = False) -> None:
+    record = _record(machine, desired.stack, desired.vmid) or Record("", digest(desired), "")
+    identity = Observed(_config(machine, desired.vmid)).identity
+    _save(machine, desired, dataclasses.replace(record, identity=identity, booted=booted, installed=installed))
+
+
+def _path(stack: str, vmid: int) -> str:
+    return f"{RECORDS}/{stack}/{vmid}.json"
+
+
+def _record(machine: Machine, stack: str, vmid: int) -> Record | None:
+    try:
+        return Record(**json.loads(machine.read(_path(stack, vmid)) or ""))
+    except (ValueError, TypeError):
+        return None  # none, or one that a crash or a hand cut off: nothing is remembered
+
+
+def _save(machine: Machine, desired: InstallNode, record: Record) -> None:
+    machine.write(_path(desired.stack, desired.vmid), json.dumps(record.__dict__), mode=0o600)
+
+
+def recorded(machine: Machine, stack: str) -> list[int]:
+    """The vmids of which this host remembers an installation, if only by what a killed build left."""
+    found = [re.match(r"\.?(\d+)[.-]", name) for name in machine.names(f"{RECORDS}/{stack}")]
+    return sorted({int(match[1]) for match in found if match})
+
+
+def leftovers(machine: Machine, stack: str, vmid: int) -> list[str]:
+    """Work files of a build that was killed; whoever holds the VM's lock knows that no build is at work."""
+    directory = f"{RECORDS}/{stack}"
+    names = [name for name in machine.names(directory) if re.match(rf"\.?{vmid}-", name)]
+    record = _record(machine, stack, vmid)
+    work = f"{record.iso}.work" if record and record.iso else ""
+    return [*(f"{directory}/{name}" for name in names), *([work] if work and machine.exists(work) else [])]
+
+
+def forget(machine: Machine, stack: str, vmid: int) -> None:
+    """Delete a CD and work files that may be left, and then the record."""
+    for path in leftovers(machine, stack, vmid):
+        machine.remove_tree(path)
+    record = _record(machine, stack, vmid)
+    if record and record.iso:
+        machine.remove(record.iso)
+    machine.remove(_path(stack, vmid))
+    machine.remove_empty(f"{RECORDS}/{stack}")
+
+
+def facts(_observed: Observed, desired: InstallNode) -> dict[str, Any]:
+    """Where the node answers."""
+    return {"name": desired.name, "address": desired.ssh_address}
+
+
+def unchanged(_observed: Observed, desired: InstallNode) -> str:
+    """Say what was found."""
+    return f"{desired.name} answers at {desired.ssh_address} with its host key"
+
+
+STEP = Step(
+    InstallNode,
+    observe,
+    decide,
+    act,
+    facts,
+    unchanged,
+    lock="shared",  # several nodes install side by side
+    scope=lambda desired: f"vm-{desired.vmid}",
+    lock_wait_s=lambda desired: desired.timeout_s + BUILD_S,
+    secrets=secrets,
+)

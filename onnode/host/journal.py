@@ -1,0 +1,103 @@
+"""journal: enter this stack on the outer host, with the bridges that it may call its own, before anything is changed.
+
+Only what did not exist when it was entered belongs to the stack; whatever was there before is foreign and stays,
+unless it carries the stack's mark: then the journal was lost, and not the bridge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onnode.contract import Journal
+from onnode.errors import StepError
+from onnode.step import Action, Step
+from onnode.system import interfaces_file, network, originals, pve
+
+if TYPE_CHECKING:
+    from onnode.system.machine import Machine
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Who has been entered, and which interfaces there are."""
+
+    entered: bool = False
+    own: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)  # bridge -> the other stack that it belongs to
+    interfaces: list[str] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)  # those with this stack's mark, though the journal was lost
+    namesakes: list[str] = field(default_factory=list)  # stacks with the same mark
+
+
+def observe(machine: Machine, desired: Journal) -> Observed:
+    """Read the journal and list the interfaces."""
+    stacks = originals.load(machine)["stacks"]
+    others = {name: stack for stack, entry in stacks.items() if stack != desired.stack for name in entry["bridges"]}
+    return Observed(
+        desired.stack in stacks,
+        originals.bridges(machine, desired.stack),
+        others,
+        network.interface_names(machine),
+        [name for name, lines in _comments(machine).items() if pve.stack_tag(desired.stack) in map(str.lower, lines)],
+        pve.namesakes(desired.stack, stacks),
+    )
+
+
+def _comments(machine: Machine) -> dict[str, list[str]]:
+    return network.comments(machine.read(interfaces_file.FILE) or "")
+
+
+def decide(observed: Observed, desired: Journal) -> list[Action]:
+    """Enter what is new.
+
+    Raises:
+        StepError: foreign-bridge, stack-name-taken.
+    """
+    if observed.namesakes:
+        raise StepError(
+            "stack-name-taken",
+            f"the name of stack {desired.stack} differs from another one only in upper and lower case",
+            observed=f"{', '.join(observed.namesakes)} is entered in {originals.PATH}",
+            expected=f"no other stack that marks its things with {pve.stack_tag(desired.stack)}",
+        )
+    fresh = sorted(set(desired.bridges) - set(observed.own))
+    for name in fresh:
+        if name in observed.others or (name in observed.interfaces and name not in observed.marked):
+            owner = f"stack {observed.others[name]}" if name in observed.others else "not this stack"
+            raise foreign_bridge(name, owner)
+    if observed.entered and not fresh:
+        return []
+    return [Action("enter", " ".join([desired.stack, *fresh]))]
+
+
+def foreign_bridge(name: str, owner: str) -> StepError:
+    """The refusal to take over a bridge."""
+    return StepError(
+        "foreign-bridge",
+        f"the bridge {name} is already there and does not belong to this stack",
+        observed=f"{name} was made by {owner}",
+        expected=f"no interface {name}, or one that this stack made",
+    )
+
+
+def act(machine: Machine, desired: Journal, action: Action) -> None:
+    """Write the entry."""
+    _, *fresh = action.what.split()
+    journal = originals.load(machine)
+    entry = journal["stacks"].setdefault(desired.stack, {"bridges": []})
+    entry["bridges"] = sorted({*entry["bridges"], *fresh})
+    originals.save(machine, journal)
+
+
+def facts(observed: Observed, _desired: Journal) -> dict[str, Any]:
+    """What belongs to the stack."""
+    return {"bridges": observed.own}
+
+
+def unchanged(_observed: Observed, desired: Journal) -> str:
+    """Say what was found."""
+    return f"stack {desired.stack} is entered in the journal"
+
+
+STEP = Step(Journal, observe, decide, act, facts, unchanged)

@@ -1,0 +1,1 @@
+"""Steps on a node before it is a member."""

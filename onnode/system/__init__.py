@@ -1,0 +1,1 @@
+"""The machine itself: commands and files, packages, units, its network."""

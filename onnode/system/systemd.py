@@ -1,0 +1,48 @@
+"""systemd: asking for units, and telling it what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnode.system.machine import Machine
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit's state."""
+
+    active: str = "inactive"
+    enabled: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs now and will after a reboot."""
+        return self.active == "active" and self.enabled == "enabled"
+
+
+def parse_show(text: str) -> Unit:
+    """Read `systemctl show -p ActiveState,UnitFileState UNIT`."""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return Unit(values.get("ActiveState", "inactive"), values.get("UnitFileState", ""))
+
+
+def units(machine: Machine, names: list[str]) -> dict[str, Unit]:
+    """The states of several units at this moment."""
+    out = machine.check(["systemctl", "show", "-p", "ActiveState,UnitFileState", *names])
+    return dict(zip(names, map(parse_show, out.strip().split("\n\n")), strict=True))
+
+
+def unit(machine: Machine, name: str) -> Unit:
+    """A unit's state at this moment."""
+    return units(machine, [name])[name]
+
+
+def systemctl(machine: Machine, *arguments: str, timeout_s: float = 90.0) -> None:
+    """Tell systemd to do something; it must accept it.
+
+    Raises:
+        StepError: command-failed or command-timeout.
+    """
+    machine.check(["systemctl", *arguments], timeout_s=timeout_s)

@@ -1,0 +1,116 @@
+"""A state that an earlier version recorded keeps its storages when it is read by today's."""
+
+from __future__ import annotations
+
+import copy
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from cli import description, environment, operations
+from cli.engine import engine, trust
+from cli.state import changeover, interrupted
+from cluster.contract import ClusterStorage
+from onnode.contract import parse
+
+if TYPE_CHECKING:
+    import pytest
+
+CLUSTER = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster::cluster"
+INSIDE = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster$"
+OLD = f"{INSIDE}proxmoxve:storage/nfs:Nfs::cluster-storage-shared"
+NEW = f"{INSIDE}command:local:Command::cluster-storage-shared"
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
+MEMBERS = [{"name": "a", "address": "10.0.0.1", "host_key": "k", "node_id": 1, "votes": 1, "links": []}]
+INPUTS = {
+    "create": ".venv/bin/python -m cluster verify-cluster",
+    "stdin": json.dumps({"cluster": "home", "members": MEMBERS}),
+    "environment": SECRET,
+    "logging": "stderr",
+}
+OLD_COMMANDS = {
+    "create": ".venv/bin/python -m admin step claim",
+    "delete": ".venv/bin/python -m admin step claim --delete",
+}
+STATE: dict[str, Any] = {
+    "deployment": {
+        "resources": [
+            {"urn": CLUSTER, "type": "nested-pve-ha:index:CorosyncCluster"},
+            {
+                "urn": f"{INSIDE}command:local:Command::cluster-verify",
+                "type": "command:local:Command",
+                "id": "cluster-verify4711",
+                "parent": CLUSTER,
+                "provider": "urn:…::default_1_2_1::id",
+                "inputs": INPUTS,
+                "outputs": {**INPUTS, "stdout": "{}"},
+            },
+            {
+                "urn": OLD,
+                "type": "proxmoxve:storage/nfs:Nfs",
+                "id": "shared",
+                "custom": True,
+                "parent": CLUSTER,
+                "provider": "urn:…::cluster-api::id",
+                "inputs": {"resourceId": "shared", "server": "10.30.1.1", "export": "/srv", "contents": ["rootdir"]},
+                "outputs": {"server": "10.30.1.1"},
+                "deletedWith": "urn:…::vm",
+            },
+            {"urn": "urn:…::template", "type": "command:local:Command", "dependencies": [OLD]},
+        ]
+    }
+}
+
+
+def test_a_recorded_storage_becomes_a_step_that_knows_it_as_ours() -> None:
+    before = copy.deepcopy(STATE)
+    changed = changeover.changed_over(STATE, "home")["deployment"]["resources"]
+    assert before == STATE
+    assert [resource["urn"] for resource in changed][2] == NEW
+    record = changed[2]
+    assert record["provider"] == "urn:…::default_1_2_1::id"
+    assert record["deletedWith"] == "urn:…::vm"
+    assert record["inputs"]["environment"] == SECRET
+    wanted = parse(ClusterStorage, json.loads(record["inputs"]["stdin"]))
+    assert (wanted.storage.name, wanted.storage.stack_tag, wanted.storage.adopt) == ("shared", "stack-home", True)
+    assert json.loads(record["outputs"]["stdout"])["facts"] == {"storage": "shared", "adopt": True}
+    assert changed[3]["dependencies"] == [NEW]
+    assert not changeover.old_storages({"deployment": {"resources": changed}})
+
+
+def test_where_no_cluster_was_verified_nothing_is_rewritten() -> None:
+    early = {"deployment": {"resources": [STATE["deployment"]["resources"][2]]}}
+    assert changeover.changed_over(early, "home") == early
+
+
+def test_a_storage_that_an_earlier_version_was_killed_at_is_put_into_todays_form_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Recorded again in its old form, it was removed from the cluster by the run after."""
+    resources = STATE["deployment"]["resources"]
+    killed = {"resources": resources[:2], "pending_operations": [{"type": "creating", "resource": resources[2]}]}
+    recorded: list[Any] = [{"deployment": killed}]
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "file_backend", lambda _env: None)
+    monkeypatch.setattr(description, "read", lambda *_: SimpleNamespace(config=None))
+    monkeypatch.setattr(trust, "settings", lambda *_: {})
+    monkeypatch.setattr(engine.Engine, "export", lambda _self: copy.deepcopy(recorded[-1]))
+    monkeypatch.setattr(engine.Engine, "replace_state", lambda _self, _seen, state: recorded.append(state))
+    place = operations._prepare("home", yes=True)
+    assert not interrupted.has_pending(place.state)
+    assert [resource["urn"] for resource in place.state["deployment"]["resources"]][2:] == [NEW]
+
+
+def test_steps_are_started_as_today_and_nothing_else_of_them_changes() -> None:
+    """The command that earlier versions recorded is not there any more: nothing could be removed with it."""
+    other = {"type": "command:local:Command", "urn": "urn:x", "inputs": {"create": "echo -m admin step"}, "outputs": {}}
+    claim = {"type": "command:local:Command", "urn": "urn:y", "inputs": {**OLD_COMMANDS, "stdin": "{}"}}
+    state = {"deployment": {"resources": [{**claim, "outputs": {**OLD_COMMANDS, "stdout": "{}"}}, other]}}
+    changed = changeover.with_todays_commands(state)
+    commands = {"create": ".venv/bin/python -m cluster claim", "delete": ".venv/bin/python -m cluster claim --delete"}
+    assert changed["deployment"]["resources"] == [
+        {**claim, "inputs": {**commands, "stdin": "{}"}, "outputs": {**commands, "stdout": "{}"}},
+        other,
+    ]
+    assert changeover.with_todays_commands(changed) == changed
+    assert changeover.with_todays_commands({"deployment": {}}) == {"deployment": {}}

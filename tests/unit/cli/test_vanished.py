@@ -1,0 +1,94 @@
+"""VMs that were destroyed by hand: the node is installed anew before it is a member, and refused afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cli.state import vanished
+from cluster import marks
+from cluster.errors import AdminError
+from cluster.marks import Look, Thing
+from components.recorded import VM_TYPE
+
+if TYPE_CHECKING:
+    from cli.description import Description
+
+VM_2 = "urn:pulumi:dev::nested-pve-ha::x$vm::proxmox02-vm"
+
+
+def step(name: str, *, within: str | None = None, after: tuple[str, ...] = ()) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "command:remote:Command", "urn": f"urn:{name}::{name}", "inputs": {}}
+    found |= {"dependencies": list(after), "propertyDependencies": {"stdin": list(after)}}
+    return found | ({"deletedWith": within} if within else {})
+
+
+def state(*steps: dict[str, Any]) -> dict[str, Any]:
+    vms = [
+        {
+            "type": VM_TYPE,
+            "urn": VM_2.replace("02", f"0{number}"),
+            "inputs": {"vmId": 100 + number, "nodeName": "virtual"},
+        }
+        for number in (1, 2, 3)
+    ]
+    return {"version": 3, "deployment": {"resources": [*vms, *steps]}}
+
+
+def on_host(*vmids: int, host: str = "virtual") -> dict[str, list[Look]]:
+    things = [Thing(marks.VM, str(vmid), host, ours=True, shown=f"VM {vmid}") for vmid in vmids]
+    return {host: [Look(host, host, quorate=True, things=tuple(things))]}
+
+
+@pytest.mark.parametrize(
+    ("vms", "names"),
+    [
+        (on_host(101, 102, 103), []),
+        (on_host(101, 103), ["proxmox02"]),
+        (on_host(101, 103) | on_host(102, host="other"), ["proxmox02"]),
+        (on_host(), ["proxmox01", "proxmox02", "proxmox03"]),
+        # Nobody looked there: a preview goes on beside a host that does not answer.
+        ({}, []),
+    ],
+)
+def test_recorded_vms_are_looked_for_on_their_own_host(
+    dev: Description, vms: dict[str, list[Look]], names: list[str]
+) -> None:
+    assert [node.name for node, _ in vanished.vanished_nodes(dev, state(), vms)] == names
+
+
+def test_a_vm_on_the_host_that_the_node_was_described_on_before_is_not_gone(dev: Description) -> None:
+    """It would have been forgotten while it runs: the engine is to move it, or to refuse."""
+    known = state()
+    known["deployment"]["resources"][1]["inputs"]["nodeName"] = "before"
+    assert vanished.vanished_nodes(dev, known, on_host(101, 103)) == []
+
+
+def test_what_nobody_recorded_cannot_vanish(dev: Description) -> None:
+    assert vanished.vanished_nodes(dev, {"deployment": {}}, {}) == []
+
+
+def test_what_lived_in_the_vm_is_forgotten_with_it_and_nothing_else() -> None:
+    inside = step("proxmox02-prepare", within=VM_2)
+    elsewhere = step("proxmox01-prepare", within=VM_2.replace("02", "01"))
+    later = step("cluster-preflight", after=(inside["urn"], elsewhere["urn"]))
+    kept = vanished.forget(state(inside, elsewhere, later), [VM_2])["deployment"]["resources"]
+    assert [entry["urn"].rsplit("::")[-1] for entry in kept] == [
+        "proxmox01-vm",
+        "proxmox03-vm",
+        "proxmox01-prepare",
+        "cluster-preflight",
+    ]
+    assert kept[-1]["dependencies"] == [elsewhere["urn"]]
+    assert kept[-1]["propertyDependencies"] == {"stdin": [elsewhere["urn"]]}
+
+
+@pytest.mark.parametrize(("name", "made"), [("proxmox01", "cluster-create"), ("proxmox03", "cluster-join-proxmox03")])
+def test_a_member_is_refused(dev: Description, name: str, made: str) -> None:
+    node = next(node for node, _ in vanished.vanished_nodes(dev, state(), on_host()) if node.name == name)
+    vanished.refuse_members(dev, state(step("cluster-preflight")), [node])
+    with pytest.raises(AdminError) as caught:
+        vanished.refuse_members(dev, state(step(made)), [node])
+    assert caught.value.code == "member-vm-missing"
+    assert name in caught.value.observed
