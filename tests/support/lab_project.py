@@ -126,7 +126,7 @@ class LabProject:
             self.command(
                 ".venv/bin/python",
                 "-m",
-                "admin",
+                "cli",
                 "exec",
                 "--stack",
                 self.stack,

@@ -156,7 +156,7 @@ def test_more_memory_for_a_guest_is_the_only_change(cluster: LabProject) -> None
 
 def test_a_changed_step_package_copies_and_reruns_nothing(cluster: LabProject) -> None:
     before = boot_ids(cluster)
-    module = cluster.directory / "onnode" / "kvm_nested.py"
+    module = cluster.directory / "onnode" / "host" / "kvm_nested.py"
     original = module.read_text()
     module.write_text(original + "\n# a newer release of the steps\n")
     try:
