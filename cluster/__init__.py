@@ -1,1 +1,1 @@
-"""What several machines are needed for: steps at the control machine, and what they decide."""
+"""What several machines are needed for: steps on the control machine, and what they decide."""

@@ -1,4 +1,4 @@
-"""`python -m cluster STEP`: run one step at the control machine; the engine starts these."""
+"""`python -m cluster STEP`: run one step on the control machine; the engine starts these."""
 
 from __future__ import annotations
 

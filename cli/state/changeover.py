@@ -1,7 +1,7 @@
 """What an earlier version of this program recorded in another form, put into today's before the engine sees it.
 
 Storages were resources of the provider and are steps now. The engine would delete the storage of the old form from
-under all guests; so the record is rewritten, and the storage itself is not touched. Steps at the control machine were
+under all guests; so the record is rewritten, and the storage itself is not touched. Steps on the control machine were
 started by another command, which is not there any more: what is recorded could not be removed with it. Pure.
 """
 
@@ -54,7 +54,7 @@ def changed_over(exported: State, stack: str) -> State:
 
 
 def with_todays_commands(exported: State) -> State:
-    """The state in which each step at the control machine is started as today.
+    """The state in which each step on the control machine is started as today.
 
     Args:
         exported: what `pulumi stack export` printed.

@@ -15,7 +15,7 @@ SOURCES = [ROOT / part for part in ("cli", "cluster", "components")]
 
 
 def raised() -> set[str]:
-    """The codes that the control machine's side raises, by its source."""
+    """The codes thon the control machine's side raises, by its source."""
     found = set()
     for path in (file for source in SOURCES for file in source.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
