@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.paths import path
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pvelab import cfs
-from pvelab.api.errors import PveError
 from pvelab.cli import options
 from pvelab.cluster import addresses, information, join, locks, nodes
 from pvelab.corosync.conf import CorosyncConf, Link
+from pvelab.errors import PveError
 
 from tests.support import node_root
 from tests.unit.lab.test_corosync_conf import CREATED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pvelab import machine
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.ha import configuration, group_operations, requests, resource_operations, rule_operations, status
 from pvelab.ha.model import Request
 from pvelab.ha.placement import NodeAffinity

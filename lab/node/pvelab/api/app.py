@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from pvelab.api import body, dispatch, login, members, peers
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.machine import scaled
 from pvelab.tasks import BackgroundRunner
 

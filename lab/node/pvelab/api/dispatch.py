@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pvelab.access import permissions
 from pvelab.api import routes
 from pvelab.api.context import Context
-from pvelab.api.errors import PveError, parameter_error
 from pvelab.apischema import schema, shapes
+from pvelab.errors import PveError, parameter_error
 from pvelab.machine import node_name
 
 if TYPE_CHECKING:

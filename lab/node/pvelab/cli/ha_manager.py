@@ -6,9 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError
 from pvelab.cli import options
 from pvelab.cli.tool import Command, main, report, write
+from pvelab.errors import PveError
 from pvelab.ha import requests, resource_operations, status
 
 if TYPE_CHECKING:

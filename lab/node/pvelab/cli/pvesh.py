@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import permissions
 from pvelab.api import dispatch, peers, remote
-from pvelab.api.errors import PveError
 from pvelab.apischema import schema
 from pvelab.cli import options, table
 from pvelab.cli.tool import FAILED, report, write
+from pvelab.errors import PveError
 from pvelab.tasks import ForegroundRunner
 
 if TYPE_CHECKING:

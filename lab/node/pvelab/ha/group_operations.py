@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.ha import configuration, locking
 from pvelab.ha.resource_operations import require_digest, split
 from pvelab.sections import Section

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests.registry import guests
 from pvelab.ha import configuration, locking, requests, status_files
 from pvelab.ha.model import State, services_of

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.errors import PveError, die, parameter_error
 from pvelab.ha import configuration, locking
 from pvelab.ha.resource_operations import parse_sid, require_digest, split
 from pvelab.sections import Section

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import die, parameter_error
+from pvelab.errors import die, parameter_error
 from pvelab.network.interfaces import Family, Interface
 from pvelab.paths import path
 

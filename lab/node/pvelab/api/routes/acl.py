@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pvelab.access import permissions, userdb
 from pvelab.access.roles import PREDEFINED, PRIVILEGES
 from pvelab.access.userdb import Group, Rule, UserDb
-from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.errors import PveError, die, parameter_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from pvelab import packages, sources
-from pvelab.api.errors import die
+from pvelab.errors import die
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route

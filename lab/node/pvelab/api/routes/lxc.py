@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pvelab import propstring
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, migration, power, power_tasks, registry, state
 from pvelab.guests.lxc import clone, create, update
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import parameter_error
+from pvelab.errors import parameter_error
 from pvelab.network import fields, pending
 
 if TYPE_CHECKING:

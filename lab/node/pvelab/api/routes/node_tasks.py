@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import tasks
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route

@@ -1,4 +1,4 @@
-"""How an API method fails: Proxmox's status codes and wording."""
+"""How a method of Proxmox VE fails, called through the API or by a tool: status codes and wording."""
 
 
 class PveError(Exception):
