@@ -26,11 +26,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab import host, lifecycle
 from lab.errors import LabError
 from lab.options import Options
 from lab.settings import Invoker, Settings
 from lab.shape import SHAPES
+from lab.world import host, lifecycle
 from tools import attended
 
 app = typer.Typer(

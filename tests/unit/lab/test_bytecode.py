@@ -5,7 +5,7 @@ from __future__ import annotations
 import py_compile
 from pathlib import Path
 
-from lab import bytecode
+from lab.image import bytecode
 from lab.settings import Settings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lab import container_template
+from lab.image import container_template
 from tests.support.program import stack_file
 
 if TYPE_CHECKING:

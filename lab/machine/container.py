@@ -11,8 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, network, overlay
 from lab.errors import LabError
+from lab.image import overlay
+from lab.machine import cgroups, network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,10 +9,11 @@ import os
 import sys
 from pathlib import Path
 
-from lab import isolation, messages
+from lab import messages
 from lab.options import Options
 from lab.settings import Settings
-from lab.world import World
+from lab.world import isolation
+from lab.world.world import World
 
 log = logging.getLogger(__name__)
 

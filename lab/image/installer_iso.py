@@ -1,7 +1,7 @@
 """The installer ISO that the lab's download server offers: tiny, and the same bytes on every machine.
 
 Run as a program it writes the ISO to the path given and prints its SHA-256. What it installs is decided by
-lab.installer, which reads the copy that the program has prepared with an answer file.
+lab.machine.installer, which reads the copy that the program has prepared with an answer file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILES = {
 
 def write(path: Path) -> str:
     """Write the ISO and return its SHA-256; a process of its own gives it a fixed clock and time zone."""
-    command = [sys.executable, "-m", "lab.installer_iso", str(path)]
+    command = [sys.executable, "-m", "lab.image.installer_iso", str(path)]
     return commands.run(command, env={"TZ": "UTC"}).strip()
 
 

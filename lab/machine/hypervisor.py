@@ -11,16 +11,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import installer, network, overlay, vm_config
 from lab.errors import LabError
-from lab.hardware import Hardware
-from lab.machine import Boot, Machine
+from lab.image import overlay
+from lab.machine import installer, network, vm_config
+from lab.machine.computer import Boot, Computer
+from lab.machine.hardware import Hardware
 from lab.shape import Nic
 
 if TYPE_CHECKING:
     from lab.asking import Message
-    from lab.vm_config import Card, Drive, VmConfig
-    from lab.world import World
+    from lab.machine.vm_config import Card, Drive, VmConfig
+    from lab.options import Options
+    from lab.settings import Settings
 
 log = logging.getLogger(__name__)
 INSTALL_S = 1.0  # how long an installation takes here; a real one takes minutes
@@ -37,22 +39,21 @@ class VirtualMachine:
         self.config = config
         self.volumes = volumes
         outer = hypervisor.machine
-        world = hypervisor.world
         self.hardware = Hardware(
-            vendor=world.options.cpu_vendor,
+            vendor=hypervisor.options.cpu_vendor,
             cores=config.cores,
             memory_mib=config.memory_mib,
             virtualization=config.kvm and config.nested_flag and hypervisor.nested_on(),
             model=config.cpu_model,
             nested_by_default=True,
         )
-        self.machine = Machine(
+        self.machine = Computer(
             name=f"{outer.name}-{vmid}",
             kind="nested",
             label=config.name,
             nics=tuple(self._nic(card) for card in config.cards if card.bridge),
-            settings=world.settings,
-            time_scale=world.options.time_scale,
+            settings=hypervisor.settings,
+            time_scale=hypervisor.options.time_scale,
             firmware=self.boot,
             cut=hypervisor.cuts.setdefault(vmid, set()),
         )
@@ -122,7 +123,7 @@ class VirtualMachine:
         self.machine.say("Starting automatic installation")
         await asyncio.sleep(INSTALL_S)
         devices = {drive.device: drive for drive in self.config.drives if drive.device}
-        settings = self.hypervisor.world.settings
+        settings = self.hypervisor.settings
         try:
             plan = installer.plan(settings, medium, self.config.cards, list(devices))
         except LabError as error:
@@ -159,11 +160,13 @@ class VirtualMachine:
 
 
 class Hypervisor:
-    """Serves one outer host's VMs."""
+    """Serves one outer host's VMs; each that was started is one of `machines`, which are the whole lab's."""
 
-    def __init__(self, world: World, machine: Machine) -> None:
-        self.world = world
+    def __init__(self, settings: Settings, options: Options, machine: Computer, machines: dict[str, Computer]) -> None:
+        self.settings = settings
+        self.options = options
         self.machine = machine
+        self.machines = machines
         self.vms: dict[int, VirtualMachine] = {}
         self.cuts: dict[int, set[str]] = {}
 
@@ -176,7 +179,7 @@ class Hypervisor:
         """Where the content of the disk with this identity is kept."""
         if not DISK_ID.fullmatch(name):
             raise LabError("vm-start-failed", f"'{name}' is no disk of this lab")
-        return self.world.settings.memory / "disks" / name
+        return self.settings.memory / "disks" / name
 
     def _outer_file(self, path: str) -> Path:
         leader = self.machine.container.leader if self.machine.container else None
@@ -188,7 +191,7 @@ class Hypervisor:
 
     def nested_on(self) -> bool:
         """Whether the outer host's KVM module allows nested virtualization now."""
-        module = f"kvm_{self.world.options.cpu_vendor}"
+        module = f"kvm_{self.options.cpu_vendor}"
         parameter = self._outer_file(f"sys/module/{module}/parameters/nested")
         return parameter.exists() and parameter.read_text().strip() in ("Y", "1")
 
@@ -227,7 +230,7 @@ class Hypervisor:
         if before is not None:
             await before.machine.dispose()
         self.vms[vmid] = vm
-        self.world.machines[vm.machine.name] = vm.machine
+        self.machines[vm.machine.name] = vm.machine
         await vm.machine.power_on()
         return {}
 
@@ -263,7 +266,7 @@ class Hypervisor:
         vm = self.vms.pop(int(message["vmid"]), None)
         if vm is not None:
             await vm.machine.dispose()
-            self.world.machines.pop(vm.machine.name, None)
+            self.machines.pop(vm.machine.name, None)
             shutil.rmtree(vm.machine.directory, ignore_errors=True)
         self.cuts.pop(int(message["vmid"]), None)
         for name in message.get("disks", []):

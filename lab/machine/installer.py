@@ -13,15 +13,16 @@ import pycdlib
 from pvelab.install import answer_file
 from pycdlib.pycdlibexception import PyCdlibException
 
-from lab import credentials, rootfs
+from lab import credentials
 from lab.errors import LabError
+from lab.image import rootfs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from lab.machine.vm_config import Card
     from lab.settings import Settings
-    from lab.vm_config import Card
 
 PENDING_FLAG = "pending-first-boot-setup"
 # Since these keys the installer on the ISO is too old (auto-installer 9.1).

@@ -1,6 +1,6 @@
 """One cgroup per run of a machine, so that a hard power-off reaches every process of it, and one around the whole lab.
 
-The lab mounts a cgroup2 hierarchy of its own (see lab.isolation), whatever the machine below uses; it is the same
+The lab mounts a cgroup2 hierarchy of its own (see lab.world.isolation), whatever the machine below uses; it is the same
 hierarchy that the machine below shows at `mounted_root`, if it shows any.
 """
 

@@ -10,16 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab import messages, network, overlay, rootfs
-from lab.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Container, Ending
+from lab import messages
 from lab.errors import LabError
+from lab.image import overlay, rootfs
+from lab.machine import network
+from lab.machine.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Container, Ending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from lab.asking import Message
-    from lab.hardware import Hardware
+    from lab.machine.hardware import Hardware
     from lab.settings import Settings
     from lab.shape import Kind, Nic
 
@@ -43,7 +45,7 @@ def _report(life: asyncio.Task[None]) -> None:
 
 
 @dataclass
-class Machine:
+class Computer:
     """A computer. `firmware` is asked at every boot; no answer means that nothing is bootable."""
 
     name: str

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import packages, workshop
 from lab.commands import run
+from lab.image import packages, workshop
 from lab.shape import DEBIAN_MIRROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lab.packages import Package
+    from lab.image.packages import Package
     from lab.settings import Settings
 
 DEB_FILES = Path("/debs")  # inside the workshop

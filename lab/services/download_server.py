@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from lab import authority
+from lab.image import authority
 from lab.shape import REPOSITORY_ADDRESS
 
 if TYPE_CHECKING:

@@ -15,10 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import asking, cgroups, host, image
+from lab import asking
 from lab.errors import LabError
+from lab.image import root_image
+from lab.machine import cgroups
 from lab.options import Options, write_record
 from lab.settings import NODE_FILES, PROJECT, Invoker
+from lab.world import host
 from tools import attended
 
 if TYPE_CHECKING:
@@ -132,7 +135,7 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
         return False
     host.ensure_packages(say)
     host.ensure_inotify(say)
-    tar = image.ensure(settings.cache, options.owner, say)
+    tar = root_image.ensure(settings.cache, options.owner, say)
     with _alone(settings):
         if running_options(settings) == options:
             return False  # somebody else was quicker
@@ -184,7 +187,7 @@ def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str]
         "NESTED_PVE_LAB_STATE": str(settings.state),
         "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
     }
-    command = [*NAMESPACES, sys.executable, "-m", "lab.daemon", str(tar), json.dumps(asdict(options))]
+    command = [*NAMESPACES, sys.executable, "-m", "lab.world.daemon", str(tar), json.dumps(asdict(options))]
     root = cgroups.mounted_root()
     if root is not None:  # out of the session that starts the lab, which may end before it
         command = cgroups.entering(cgroups.create(settings.identity, "lab", root), *command)

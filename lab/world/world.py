@@ -10,26 +10,16 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lab import (
-    authority,
-    bytecode,
-    container_template,
-    credentials,
-    download_server,
-    installer_iso,
-    network,
-    pve_layer,
-    repository,
-    rootfs,
-    storage_server,
-    workshop,
-)
+from lab import credentials
 from lab.commands import run_async
 from lab.errors import LabError
-from lab.hardware import Hardware
-from lab.hypervisor import Hypervisor
-from lab.machine import Boot, Machine
-from lab.shape import DOMAIN, PREFIX, REPOSITORY_ADDRESS, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
+from lab.image import authority, bytecode, container_template, installer_iso, pve_layer, repository, rootfs, workshop
+from lab.machine import network
+from lab.machine.computer import Boot, Computer
+from lab.machine.hardware import Hardware
+from lab.machine.hypervisor import Hypervisor
+from lab.services import download_server, name_server, storage_server
+from lab.shape import DOMAIN, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,11 +45,11 @@ class World:
         self.settings = settings
         self.options = options
         self.shape = SHAPES[options.shape]
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, Computer] = {}
         self.hypervisors: dict[str, Hypervisor] = {}
         self.ready = False
         self.stage = "starting"
-        self._dns: asyncio.subprocess.Process | None = None
+        self._names: asyncio.subprocess.Process | None = None
 
     async def start(self, image: Path) -> None:
         """Bring everything up; returns when each machine of the shape answers on SSH."""
@@ -70,7 +60,7 @@ class World:
         self._make_common_directory()
         await self._step("packages and repository", self._make_repository())
         await self._step("network", network.make_bridges(self.shape.bridges))
-        await self._start_dns()
+        self._names = await name_server.serve(self.settings, self.shape)
         await download_server.serve(self.settings)
         await self._step("machines", self._start_machines())
         self.ready = True
@@ -103,22 +93,6 @@ class World:
         container_template.write(proxmox / "images/system" / container_template.NAME)
         await pve_layer.build(self.settings)
 
-    async def _start_dns(self) -> None:
-        """The router's name server: a real dnsmasq, from the image, that forwards nothing."""
-        records = [*self.shape.names, *((name, REPOSITORY_ADDRESS) for name in REPOSITORY_NAMES)]
-        self._dns = await asyncio.create_subprocess_exec(
-            *workshop.command(self.settings, "dnsmasq"),
-            "--keep-in-foreground",
-            "--user=root",
-            "--pid-file=",
-            "--no-resolv",
-            "--no-hosts",
-            "--bind-interfaces",
-            f"--listen-address={ROUTER_ADDRESS}",
-            "--local=/#/",
-            *(f"--host-record={name},{address}" for name, address in records),
-        )
-
     async def _start_machines(self) -> None:
         self.settings.instance.write_text(secrets.token_hex(8))
         for spec in self.shape.machines:
@@ -134,7 +108,7 @@ class World:
         if spec.kind != "server":
             await wait_for_port(spec.address, API_PORT)
 
-    def _lab_machine(self, spec: MachineSpec) -> Machine:
+    def _lab_machine(self, spec: MachineSpec) -> Computer:
         disk = self.settings.memory / "disks" / spec.name
         document = credentials.load(self.settings)
         password_hash = rootfs.hash_password(self.settings, credentials.root_password(document, spec.name))
@@ -170,7 +144,7 @@ class World:
         async def firmware() -> Boot:
             return Boot(disk, hardware, prepare)
 
-        return Machine(
+        return Computer(
             name=spec.name,
             kind=spec.kind,
             label=spec.name,
@@ -180,13 +154,13 @@ class World:
             firmware=firmware,
         )
 
-    def _add_hypervisor(self, machine: Machine) -> None:
-        hypervisor = Hypervisor(self, machine)
+    def _add_hypervisor(self, machine: Computer) -> None:
+        hypervisor = Hypervisor(self.settings, self.options, machine, self.machines)
         machine.run_over = hypervisor.power_off_all
         machine.requests = hypervisor.handle
         self.hypervisors[machine.name] = hypervisor
 
-    def machine(self, name: str) -> Machine:
+    def machine(self, name: str) -> Computer:
         """Find a machine by the name people use for it.
 
         Raises:
@@ -235,7 +209,7 @@ class World:
                 machine.reboot()
         return {}
 
-    async def _start_machine(self, machine: Machine) -> None:
+    async def _start_machine(self, machine: Computer) -> None:
         """A nested node is started as its outer host's administrator would do it, so that their views agree."""
         for hypervisor in self.hypervisors.values():
             for vmid, vm in hypervisor.vms.items():
