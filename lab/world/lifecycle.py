@@ -20,9 +20,10 @@ from lab.errors import LabError
 from lab.image import root_image
 from lab.machine import cgroups
 from lab.options import Options, write_record
-from lab.settings import NODE_FILES, PROJECT, Invoker
+from lab.settings import NODE_FILES, PROJECT
 from lab.world import host
 from tools import attended
+from tools.invoker import Invoker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

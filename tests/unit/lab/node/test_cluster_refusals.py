@@ -12,7 +12,7 @@ from pvelab.corosync.conf import CorosyncConf, Link
 from pvelab.errors import PveError
 
 from tests.support import node_root
-from tests.unit.lab.test_corosync_conf import CREATED
+from tests.unit.lab.node.test_corosync_conf import CREATED
 
 if TYPE_CHECKING:
     from pathlib import Path

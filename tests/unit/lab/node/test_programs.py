@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-NODE_FILES = Path(__file__).resolve().parents[3] / "lab" / "node"
+NODE_FILES = Path(__file__).resolve().parents[4] / "lab" / "node"
 READ_ONLY = "PYTHONPATH=/usr/share/pve-lab"  # no byte code can be kept beside the sources there
 STARTS = [
     file
