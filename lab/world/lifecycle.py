@@ -291,7 +291,7 @@ def enter(settings: Settings, command: list[str], caller: int = 0) -> int:
         "PULUMI_CONFIG_PASSPHRASE": "lab-only",
         "NESTED_PVE_CREDENTIALS": str(settings.credentials),
         "NESTED_PVE_LAB_STATE": str(settings.state),
-        "NESTED_PVE_LAB_INSTANCE": settings.instance.read_text(),
+        "NESTED_PVE_SITE_INSTANCE": settings.instance.read_text(),
     }
     if invoker.uid != 0:
         environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}
