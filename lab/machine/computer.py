@@ -14,7 +14,7 @@ from lab import messages
 from lab.errors import LabError
 from lab.image import overlay, rootfs
 from lab.machine import network
-from lab.machine.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Container, Ending
+from lab.machine.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Ending, NspawnContainer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -57,7 +57,7 @@ class Computer:
     firmware: Callable[[], Awaitable[Boot | None]]
     run_over: Callable[[], Awaitable[None]] | None = None  # called after every run, before the next boot
     cut: set[str] = field(default_factory=set)
-    container: Container | None = None
+    container: NspawnContainer | None = None
     _life: asyncio.Task[None] | None = None
     requests: messages.Handler | None = None  # what the machine may ask at /run/pve-lab/hypervisor.sock
     powered_on: float = 0.0  # time.monotonic() of the last power-on
@@ -132,7 +132,7 @@ class Computer:
             self._server = await messages.serve(run_directory / "hypervisor.sock", self.requests or self.answer)
         world = self.settings.state / "world"
         (run_directory / "world").mkdir(exist_ok=True)
-        self.container = Container(
+        self.container = NspawnContainer(
             name=self.name,
             identity=self.settings.identity,
             mount_point=self.root,

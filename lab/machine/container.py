@@ -34,7 +34,7 @@ class Ending(Enum):
 
 
 @dataclass
-class Container:
+class NspawnContainer:
     """A machine that is on, with its root mounted; `binds` maps inner to outer paths."""
 
     name: str

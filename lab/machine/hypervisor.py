@@ -20,7 +20,7 @@ from lab.shape import Nic
 
 if TYPE_CHECKING:
     from lab.asking import Message
-    from lab.machine.vm_config import Card, Drive, VmConfig
+    from lab.machine.vm_config import VmCard, VmConfig, VmDrive
     from lab.options import Options
     from lab.settings import Settings
 
@@ -58,7 +58,7 @@ class VirtualMachine:
             cut=hypervisor.cuts.setdefault(vmid, set()),
         )
 
-    def _nic(self, card: Card) -> Nic:
+    def _nic(self, card: VmCard) -> Nic:
         number = card.key.removeprefix("net")
         bridge = card.bridge or ""
         return Nic(
@@ -143,14 +143,14 @@ class VirtualMachine:
             return await self.boot()
         return None
 
-    def _file(self, drive: Drive) -> Path:
+    def _file(self, drive: VmDrive) -> Path:
         """A volume's file, as the lab sees it in the outer host's root."""
         path = self.volumes.get(drive.volume)
         if path is None:
             raise LabError("vm-start-failed", f"volume '{drive.volume}' does not exist")
         return self.hypervisor.root / path.lstrip("/")
 
-    def _disk(self, drive: Drive) -> Path:
+    def _disk(self, drive: VmDrive) -> Path:
         try:
             label = json.loads(self._file(drive).read_text())
             name = str(label["pve-lab-disk"])

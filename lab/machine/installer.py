@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lab.machine.vm_config import Card
+    from lab.machine.vm_config import VmCard
     from lab.settings import Settings
 
 PENDING_FLAG = "pending-first-boot-setup"
@@ -76,7 +76,7 @@ def _read(iso: pycdlib.PyCdlib, path: str) -> bytes | None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Installation:
     """A checked answer for this VM: what goes on which disk."""
 
     system: rootfs.System
@@ -94,7 +94,7 @@ def refused(message: str) -> LabError:
     return LabError("installation-failed", message)
 
 
-def plan(settings: Settings, medium: Medium, cards: Sequence[Card], devices: Sequence[str]) -> Plan:
+def plan(settings: Settings, medium: Medium, cards: Sequence[VmCard], devices: Sequence[str]) -> Installation:
     """Match the answer with the machine.
 
     Raises:
@@ -132,7 +132,7 @@ def plan(settings: Settings, medium: Medium, cards: Sequence[Card], devices: Seq
         interfaces=rootfs.interfaces(card.name, str(address.ip), address.network.prefixlen, network["gateway"], others),
         timezone=identity["timezone"],
     )
-    return Plan(
+    return Installation(
         system=system,
         device=device,
         reboot=identity.get("reboot-mode", "reboot") == "reboot",
@@ -144,7 +144,7 @@ def plan(settings: Settings, medium: Medium, cards: Sequence[Card], devices: Seq
     )
 
 
-def _match_card(filters: Mapping[str, str], cards: Sequence[Card]) -> Card:
+def _match_card(filters: Mapping[str, str], cards: Sequence[VmCard]) -> VmCard:
     for card in cards:
         facts = {
             "INTERFACE": card.name,
@@ -177,7 +177,7 @@ def _match_disk(disks: Mapping[str, object], devices: Sequence[str]) -> str:
     raise refused("filter did not match any device")
 
 
-def install(settings: Settings, plan: Plan, root: Path) -> None:
+def install(settings: Settings, plan: Installation, root: Path) -> None:
     """Put the system on an empty, mounted disk."""
     system = plan.system
     if plan.plain_password is not None:

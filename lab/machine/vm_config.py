@@ -12,7 +12,7 @@ TRUE = ("1", "on", "yes", "true")
 
 
 @dataclass(frozen=True)
-class Card:
+class VmCard:
     """A network card as configured."""
 
     key: str  # "net0"
@@ -22,7 +22,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Drive:
+class VmDrive:
     """A disk or CD drive as configured. `device` is the guest's name for a disk, "sda" or "vda"."""
 
     key: str
@@ -36,8 +36,8 @@ class VmConfig:
     """What the lab needs to know of a configuration."""
 
     name: str
-    cards: tuple[Card, ...]
-    drives: tuple[Drive, ...]
+    cards: tuple[VmCard, ...]
+    drives: tuple[VmDrive, ...]
     boot_order: tuple[str, ...]
     cpu_model: str
     nested_flag: bool  # the processor type shows virtualization to the guest, if the host can
@@ -82,12 +82,12 @@ def _numbered(config: dict[str, str], *buses: str) -> list[tuple[str, int, dict[
     return sorted(found, key=lambda item: (buses.index(item[0]), item[1]))
 
 
-def _cards(config: dict[str, str]) -> tuple[Card, ...]:
+def _cards(config: dict[str, str]) -> tuple[VmCard, ...]:
     cards = []
     for _, number, values in _numbered(config, "net"):
         model = next(iter(values))
         cards.append(
-            Card(
+            VmCard(
                 key=f"net{number}",
                 name=f"ens{FIRST_SLOT + number}",
                 mac=(values.get("macaddr") or values[model]).lower(),
@@ -97,7 +97,7 @@ def _cards(config: dict[str, str]) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def _drives(config: dict[str, str]) -> tuple[Drive, ...]:
+def _drives(config: dict[str, str]) -> tuple[VmDrive, ...]:
     drives = []
     used = {"sd": 0, "vd": 0}
     for bus, number, values in _numbered(config, "scsi", "sata", "ide", "virtio"):
@@ -108,11 +108,11 @@ def _drives(config: dict[str, str]) -> tuple[Drive, ...]:
         if not cdrom:
             device = f"{family}{chr(ord('a') + used[family])}"
             used[family] += 1
-        drives.append(Drive(f"{bus}{number}", volume, cdrom, device))
+        drives.append(VmDrive(f"{bus}{number}", volume, cdrom, device))
     return tuple(drives)
 
 
-def _boot_order(boot: str, drives: tuple[Drive, ...]) -> tuple[str, ...]:
+def _boot_order(boot: str, drives: tuple[VmDrive, ...]) -> tuple[str, ...]:
     order = properties(boot).get("order") if boot else None
     if order is not None:
         return tuple(part for part in order.split(";") if part)

@@ -22,7 +22,7 @@ _LINE = re.compile(
 
 
 @dataclass
-class Repository:
+class AptRepository:
     """One repository: a paragraph of a .sources file or a line of a .list file."""
 
     fields: dict[str, str]
@@ -40,7 +40,7 @@ class SourceFile:
 
     name: str
     format: str
-    repositories: list[Repository] = field(default_factory=list)
+    repositories: list[AptRepository] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ STANDARD = [
 ]
 
 
-def _paragraph(text: str) -> Repository | None:
+def _paragraph(text: str) -> AptRepository | None:
     comments, fields, last = [], dict[str, str](), ""
     for line in text.splitlines():
         if line.startswith("#"):
@@ -117,10 +117,10 @@ def _paragraph(text: str) -> Repository | None:
     if "URIs" not in fields:
         return None
     enabled = fields.pop("Enabled", "yes").lower() not in ("no", "false", "0", "off")
-    return Repository(fields, "\n".join(comments), enabled)
+    return AptRepository(fields, "\n".join(comments), enabled)
 
 
-def _line(text: str) -> Repository | None:
+def _line(text: str) -> AptRepository | None:
     found = _LINE.fullmatch(text.strip())
     if found is None:
         return None
@@ -130,7 +130,7 @@ def _line(text: str) -> Repository | None:
         "Suites": found["suite"],
         "Components": found["rest"].strip(),
     }
-    return Repository(fields, (found["note"] or "").strip(), found["off"] is None)
+    return AptRepository(fields, (found["note"] or "").strip(), found["off"] is None)
 
 
 def _parse(name: str, text: str) -> SourceFile:
@@ -180,12 +180,12 @@ def digest() -> str:
     return sections.digest("\0".join(file.read_text() for file in _files()))
 
 
-def _matches(repository: Repository, standard: Standard) -> bool:
+def _matches(repository: AptRepository, standard: Standard) -> bool:
     uris = [uri.split("://")[-1].rstrip("/") for uri in repository.words("URIs")]
     return standard.uri.split("://")[-1] in uris and standard.component in repository.words("Components")
 
 
-def _configured(files: list[SourceFile], standard: Standard) -> list[Repository]:
+def _configured(files: list[SourceFile], standard: Standard) -> list[AptRepository]:
     return [repository for file in files for repository in file.repositories if _matches(repository, standard)]
 
 
@@ -261,5 +261,5 @@ def add(handle: str) -> None:
             return
     file = next((item for item in files if item.name == standard.file), SourceFile(standard.file, "sources"))
     fields = {"Types": "deb", "URIs": standard.uri, "Suites": SUITE, "Components": standard.component}
-    file.repositories.append(Repository({**fields, "Signed-By": KEYRING}))
+    file.repositories.append(AptRepository({**fields, "Signed-By": KEYRING}))
     _save(file)

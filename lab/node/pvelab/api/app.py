@@ -38,7 +38,7 @@ def _failure(error: PveError) -> web.Response:
     )
 
 
-def _login(request: web.Request, target: dispatch.Target) -> str | None:
+def _login(request: web.Request, target: dispatch.ApiPath) -> str | None:
     try:
         return login.user_of(request)
     except PveError:

@@ -23,7 +23,7 @@ _VIEW |= {"noborder": True, "noheader": True}
 TASK_TIMEOUT_S = 3600.0
 
 
-def _known(target: dispatch.Target, method: str) -> dict[str, bool]:
+def _known(target: dispatch.ApiPath, method: str) -> dict[str, bool]:
     info = target.methods.get(method) or {}
     found: dict[str, bool] = {}
     for name, facts in (info.get("parameters") or {}).get("properties", {}).items():

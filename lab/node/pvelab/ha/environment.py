@@ -25,7 +25,7 @@ class Worker(Protocol):
     """A command on a service, under way."""
 
     def poll(self) -> int | None:
-        """The command's `Result`, None while it is running."""
+        """The command's result, None while it is running."""
 
 
 class Environment(Protocol):

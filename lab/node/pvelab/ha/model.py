@@ -41,7 +41,7 @@ class Request(enum.StrEnum):
     IGNORED = "ignored"
 
 
-class Result(enum.IntEnum):
+class CommandResult(enum.IntEnum):
     """How an LRM's command on a service ended."""
 
     SUCCESS = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pvelab.corosync.conf import CorosyncConf
 from pvelab.pmxcfs.locks import LockTable
-from pvelab.pmxcfs.members import Membership, guests, render_guests
+from pvelab.pmxcfs.members import ClusterView, guests, render_guests
 from pvelab.pmxcfs.mirror import mirror
 from pvelab.pmxcfs.reports import Reports
 from pvelab.pmxcfs.store import Store, cluster_directory
@@ -115,16 +115,16 @@ def test_members_are_shown_as_pmxcfs_shows_them() -> None:
         for number in (1, 2)
     )
     conf = CorosyncConf.parse(f"nodelist {{ {nodes} }} totem {{ cluster_name: proxmox config_version: 2 }}")
-    membership = Membership(
+    view = ClusterView(
         "pve2", conf, quorate=True, online=frozenset({1, 2}), addresses={"pve1": "10.10.1.101"}, version=4
     )
-    assert json.loads(membership.render()) == {
+    assert json.loads(view.render()) == {
         "nodename": "pve2",
         "version": 4,
         "cluster": {"name": "proxmox", "version": 2, "nodes": 2, "quorate": 1},
         "nodelist": {"pve1": {"id": 1, "online": 1, "ip": "10.10.1.101"}, "pve2": {"id": 2, "online": 1}},
     }
-    assert json.loads(Membership("pve1").render()) == {"nodename": "pve1", "version": 0}
+    assert json.loads(ClusterView("pve1").render()) == {"nodename": "pve1", "version": 0}
 
 
 def test_a_node_has_told_how_it_is_some_seconds_after_it_came_and_not_while_it_is_gone() -> None:
@@ -132,8 +132,8 @@ def test_a_node_has_told_how_it_is_some_seconds_after_it_came_and_not_while_it_i
     reports = Reports("pve1", 5.0, clock=lambda: now)
     nodes = "".join(f"node {{ name: pve{number} nodeid: {number} ring0_addr: 10.0.0.{number} }}\n" for number in (1, 2))
     conf = CorosyncConf.parse(f"nodelist {{ {nodes} }} totem {{ cluster_name: proxmox config_version: 2 }}")
-    both, alone = (Membership("pve1", conf, online=frozenset(ids)) for ids in ((1, 2), (1,)))
-    assert reports.render(Membership("pve1")) == ""
+    both, alone = (ClusterView("pve1", conf, online=frozenset(ids)) for ids in ((1, 2), (1,)))
+    assert reports.render(ClusterView("pve1")) == ""
     now = 5.0
     assert reports.render(both) == "pve-node-9.0/pve1:\n"
     now = 10.0

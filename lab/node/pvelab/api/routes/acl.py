@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import permissions, userdb
 from pvelab.access.roles import PREDEFINED, PRIVILEGES
-from pvelab.access.userdb import Group, Rule, UserDb
+from pvelab.access.userdb import AccessRule, Group, UserDb
 from pvelab.errors import PveError, die, parameter_error
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def acl_update(ctx: Context) -> None:
             if role not in db.roles:
                 raise die(f"role '{role}' does not exist")
             for kind, who in _principals(db, ctx.params):
-                rule = Rule(path, kind, who, role)
+                rule = AccessRule(path, kind, who, role)
                 if ctx.params.get("delete"):
                     db.acl.pop(rule, None)
                 else:
