@@ -64,7 +64,6 @@ class Resource:
     max_restart: int = 1
     max_relocate: int = 1
     failback: bool = True
-    group: str | None = None
     comment: str | None = None
 
     @property

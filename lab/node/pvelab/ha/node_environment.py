@@ -71,7 +71,7 @@ class NodeEnvironment:
         return configuration.resources()
 
     def affinities(self) -> Affinities:
-        """From rules.cfg or groups.cfg."""
+        """From rules.cfg."""
         return configuration.affinities()
 
     def read_manager_status(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""HA resources, rules and groups of the lab's nodes, with the refusals of PVE 9 and of PVE 8."""
+"""HA resources and rules of the lab's nodes, with the refusals of Proxmox VE 9."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from pvelab import machine
+from pvelab.api import routes
+from pvelab.api.context import Context
 from pvelab.errors import PveError
-from pvelab.ha import configuration, group_operations, requests, resource_operations, rule_operations, status
+from pvelab.ha import configuration, requests, resource_operations, rule_operations, status
 from pvelab.ha.model import Request
 from pvelab.ha.placement import NodeAffinity
+from pvelab.tasks import ForegroundRunner
 
 from tests.support import node_root
 
@@ -20,22 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pve_major: int) -> Path:
-    pve = node_root.make(tmp_path, monkeypatch, pve_major=pve_major)
-    monkeypatch.setattr(configuration, "pve_major", machine.pve_major)
+@pytest.fixture
+def pve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pve = node_root.make(tmp_path, monkeypatch)
     (pve / "nodes/pve2/qemu-server/200.conf").touch()
     (pve / "nodes/pve3/lxc/300.conf").touch()
     return pve
-
-
-@pytest.fixture
-def pve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return make(tmp_path, monkeypatch, 9)
-
-
-@pytest.fixture
-def pve8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return make(tmp_path, monkeypatch, 8)
 
 
 def refusal(operation: Callable[[], object]) -> str:
@@ -124,25 +116,15 @@ def test_what_rules_are_refused(pve: Path) -> None:  # noqa: ARG001 - made for i
     assert refusal(lambda: rule_operations.read("s")) == "no such ha rule 's'"
 
 
-def test_pve_9_has_no_groups(pve: Path) -> None:
-    group = {"group": "g", "nodes": "pve1"}
-    assert (
-        refusal(lambda: group_operations.create(group)) == "cannot create group: ha groups have been migrated to rules"
-    )
-    assert refusal(group_operations.listing) == "cannot index groups: ha groups have been migrated to rules"
-    assert not (pve / "ha/groups.cfg").exists()
-
-
-def test_pve_8_has_groups_and_no_rules(pve8: Path) -> None:  # noqa: ARG001 - made for its effect
-    group_operations.create({"group": "g", "nodes": "pve1:2,pve2", "restricted": True, "nofailback": True})
-    resource_operations.create({"sid": "vm:200", "group": "g"})
-    affinities = configuration.affinities()
-    assert affinities.nodes == {"vm:200": NodeAffinity({"pve1": 2, "pve2": 0}, strict=True)}
-    assert affinities.without_failback == {"vm:200"}
-    assert refusal(lambda: group_operations.delete({"group": "g"})).endswith("ha group is used by service 'vm:200'")
-    with pytest.raises(PveError) as refused:
-        rule_operations.listing()
-    assert refused.value.status == 501
+@pytest.mark.parametrize(
+    ("method", "template", "verb"),
+    [("GET", "", "index groups"), ("POST", "", "create group"), ("PUT", "/{group}", "update group")],
+)
+def test_there_are_no_groups(method: str, template: str, verb: str) -> None:
+    handler = routes.find(method, f"/cluster/ha/groups{template}")
+    assert handler is not None
+    context = Context("pve1", "root@pam", {"group": "g"}, ForegroundRunner())
+    assert refusal(lambda: handler(context)) == f"cannot {verb}: ha groups have been migrated to rules"
 
 
 def test_the_status_reads_as_in_the_manual(pve: Path) -> None:
