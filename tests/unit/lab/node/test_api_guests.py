@@ -289,7 +289,6 @@ def test_a_container_is_made_from_a_template(node: ApiNode, vmid: int) -> None:
         r"name=eth0,bridge=vmbr0,hwaddr=BC:24:11(:[0-9A-F]{2}){3},ip=192.0.2.50/24,type=veth", config["net0"]
     )
     assert node.get(f"{lxc}/{vmid}/status/current")["status"] == "running"
-    assert [i["inet"] for i in node.get(f"{lxc}/{vmid}/interfaces")] == ["127.0.0.1/8", "192.0.2.50/24"]
     assert node.fail("POST", f"{lxc}/{vmid}/status/start") == f"CT {vmid} already running"
     node.do("DELETE", f"{lxc}/{vmid}", force=1)
     assert vmid not in [ct["vmid"] for ct in node.get(lxc)]

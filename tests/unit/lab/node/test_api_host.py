@@ -1,4 +1,4 @@
-"""The node's network and repositories in the lab's API."""
+"""The node's network and state in the lab's API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NETWORK = "/nodes/pve1/network"
-REPOSITORIES = "/nodes/pve1/apt/repositories"
 # What Proxmox's own writer makes of a bridge without ports (pve-common, INotify.pm).
 BRIDGE = """\
 auto vmbr1
@@ -119,33 +118,6 @@ def test_a_failed_reload_says_what_failed(node: ApiNode) -> None:
     end, log = node.task(answer.data)
     assert end == "command 'ifreload -a' failed: exit code 1"
     assert log[0] == "error: vmbr1: cannot assign address"
-
-
-def test_the_enterprise_repository_is_switched_off_in_its_file(node: ApiNode) -> None:
-    file = "/etc/apt/sources.list.d/pve-enterprise.sources"
-    found = node.get(REPOSITORIES)
-    assert {item["handle"]: item.get("status") for item in found["standard-repos"]}["enterprise"] == 1
-    stale = node.fail("POST", REPOSITORIES, path=file, index=0, enabled=0, digest="0" * 40)
-    assert stale == "detected modified configuration - file changed by other user? Try again."
-    node.do("POST", REPOSITORIES, path=file, index=0, enabled=0, digest=found["digest"])
-    assert "Enabled: no" in (node.root / file.lstrip("/")).read_text().splitlines()
-    after = {item["handle"]: item.get("status") for item in node.get(REPOSITORIES)["standard-repos"]}
-    assert (after["enterprise"], after["test"]) == (0, None)
-    node.do("POST", REPOSITORIES, path=file, index=0, enabled=1)
-    assert "Enabled" not in (node.root / file.lstrip("/")).read_text()
-
-
-def test_the_no_subscription_repository_is_added_once(node: ApiNode) -> None:
-    node.do("PUT", REPOSITORIES, handle="no-subscription")
-    node.do("PUT", REPOSITORIES, handle="no-subscription")
-    text = (node.root / "etc/apt/sources.list.d/proxmox.sources").read_text()
-    assert text.splitlines() == [
-        "Types: deb",
-        "URIs: http://download.proxmox.com/debian/pve",
-        "Suites: trixie",
-        "Components: pve-no-subscription",
-        "Signed-By: /usr/share/keyrings/proxmox-archive-keyring.gpg",
-    ]
 
 
 def test_a_node_that_has_not_told_its_state_yet_is_unknown(node: ApiNode) -> None:

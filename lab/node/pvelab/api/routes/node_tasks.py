@@ -1,4 +1,4 @@
-"""/nodes/{node}/tasks and /cluster/tasks: what runs and what ran."""
+"""/nodes/{node}/tasks: what runs and what ran."""
 
 from __future__ import annotations
 
@@ -30,11 +30,6 @@ def listing(ctx: Context) -> list[dict[str, Any]]:
     return found[start : start + ctx.params.get("limit", 50)]
 
 
-def recent(ctx: Context) -> list[dict[str, Any]]:
-    """What this node knows of the cluster's tasks: its own."""
-    return listing(ctx)
-
-
 def status(ctx: Context) -> dict[str, Any]:
     """Whether a task runs, and how it ended."""
     upid = tasks.parse_upid(ctx.params["upid"])
@@ -64,7 +59,6 @@ def stop(ctx: Context) -> None:
 _ONE = "/nodes/{node}/tasks/{upid}"
 ROUTES: list[Route] = [
     ("GET", "/nodes/{node}/tasks", listing),
-    ("GET", "/cluster/tasks", recent),
     ("DELETE", _ONE, stop),
     ("GET", f"{_ONE}/status", status),
     ("GET", f"{_ONE}/log", log),
