@@ -22,11 +22,11 @@ from cli.state import (
     adoption,
     changeover,
     interrupted,
-    lab_instance,
     logins,
     moved_vms,
     namesakes,
     rearming,
+    site_instance,
     state_files,
     vanished,
 )
@@ -255,7 +255,7 @@ def preview(stack: str, *, look: bool = False) -> None:
             runner.create_stack()
             state = runner.export()
         else:
-            lab_instance.refuse_gone(state)
+            site_instance.refuse_gone(state)
             state = _in_todays_form(runner, state)
     place = Place(described, runner, state or _EMPTY)
     if not place.has_resources:
@@ -413,14 +413,16 @@ def _prepare(stack: str, *, yes: bool, new: bool = False) -> Place:
     described = description.read(stack, env)
     runner = replace(runner, environment=env | trust.settings(stack, described.config))
     if backend:
-        lab_instance.refuse_shared(stack, backend)
+        site_instance.refuse_shared(stack, backend)
     state = runner.export()
     if state is None:
         runner.create_stack()
         return Place(described, runner, runner.export() or _EMPTY)
-    if lab_instance.is_gone(state):
-        state = _recorded(runner, state, lab_instance.forgotten(state))
-        out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
+    if site_instance.is_gone(state):
+        state = _recorded(runner, state, site_instance.forgotten(state))
+        out.print(
+            "  the machines were made anew since this stack was built on them: what was there is gone, and forgotten"
+        )
     if interrupted.has_pending(state):
         resolved, adopted = interrupted.resolve_pending(state)
         state = _recorded(runner, state, resolved)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.ha.crm import Crm
 from pvelab.ha.lrm import Lrm
-from pvelab.ha.model import LOCK_TIMEOUT_SECONDS, WATCHDOG_TIMEOUT_SECONDS, Resource, Result
+from pvelab.ha.model import LOCK_TIMEOUT_SECONDS, WATCHDOG_TIMEOUT_SECONDS, CommandResult, Resource
 from pvelab.ha.placement import Affinities
 
 if TYPE_CHECKING:
@@ -234,18 +234,18 @@ class SimulatedNode:
     def _execute(self, sid: str, command: str, target: str | None) -> int:
         world = self._world
         if world.resources[sid].node != self.node:
-            return Result.WRONG_NODE
+            return CommandResult.WRONG_NODE
         if command == "started":
             return self._start(sid, self.node)
         if command in ("stopped", "request_stop"):
             world.running.pop(sid, None)
-            return Result.SUCCESS
+            return CommandResult.SUCCESS
         assert target is not None
         was_running = world.running.pop(sid, None)
         world.resources[sid] = dataclasses.replace(world.resources[sid], node=target)
         if was_running and command == "migrate":
             world.running[sid] = target
-        return Result.SUCCESS
+        return CommandResult.SUCCESS
 
     def _start(self, sid: str, node: str) -> int:
         world = self._world
@@ -254,9 +254,9 @@ class SimulatedNode:
         if present is None:
             world.starts.append((world.now, sid, node))
             if (sid, node) in world.failing:
-                return Result.ERROR
+                return CommandResult.ERROR
             world.running[sid] = node
-        return Result.SUCCESS
+        return CommandResult.SUCCESS
 
     def _require_quorum(self) -> None:
         if not self.quorate():

@@ -18,6 +18,7 @@ import yaml
 
 from cluster.contract import STEPS as ADMIN_STEPS
 from cluster.contract import Secrets
+from components import recorded
 from onnode.contract import parse
 from onnode.registry import STEPS as ON_NODE_STEPS
 from tests.support.fourth_node import NODE4
@@ -94,6 +95,16 @@ def test_two_runs_register_the_same(stack: str, recordings: dict[str, Recording]
     assert {urn: resource.inputs for urn, resource in first.resources.items()} == {
         urn: resource.inputs for urn, resource in second.resources.items()
     }
+
+
+def test_the_design_records_on_which_machines_it_is_built_where_somebody_says_it(
+    dev: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(recorded.INSTANCE_VARIABLE, "second")
+    (one,) = run(stack_file("dev"), tmp_path).of_type(recorded.DESIGN)
+    (other,) = dev.of_type(recorded.DESIGN)
+    assert one.inputs == other.inputs | {recorded.INSTANCE: "second"}
+    assert recorded.INSTANCE not in other.inputs
 
 
 def test_a_childs_name_starts_with_its_parents(recording: Recording) -> None:

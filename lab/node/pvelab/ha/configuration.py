@@ -1,4 +1,4 @@
-"""Resources, rules and groups as kept below /etc/pve/ha."""
+"""Resources and rules as kept below /etc/pve/ha."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pvelab import cfs, sections
 from pvelab.guests.registry import guests
 from pvelab.ha.model import Request, Resource
 from pvelab.ha.placement import Affinities, NodeAffinity, ResourceAffinity
-from pvelab.machine import pve_major
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
 
 RESOURCES = "ha/resources.cfg"
 RULES = "ha/rules.cfg"
-GROUPS = "ha/groups.cfg"
-FIRST_RELEASE_WITH_RULES = 9
-
-
-def has_rules() -> bool:
-    """PVE 9 replaced groups by rules."""
-    return pve_major() >= FIRST_RELEASE_WITH_RULES
 
 
 def read(relative: str) -> dict[str, Section]:
@@ -58,17 +50,12 @@ def _resource(sid: str, node: str, section: Section) -> Resource:
         max_restart=int(options.get("max_restart", 1)),
         max_relocate=int(options.get("max_relocate", 1)),
         failback=options.get("failback", "1") == "1",
-        group=options.get("group"),
         comment=options.get("comment"),
     )
 
 
 def affinities() -> Affinities:
-    """The rules in force, or what the resources' groups amount to."""
-    return _from_rules() if has_rules() else _from_groups()
-
-
-def _from_rules() -> Affinities:
+    """The rules in force."""
     nodes: dict[str, NodeAffinity] = {}
     together = []
     for section in read(RULES).values():
@@ -82,21 +69,6 @@ def _from_rules() -> Affinities:
         else:
             together.append(ResourceAffinity(frozenset(sids), together=options.get("affinity") == "positive"))
     return Affinities(nodes, tuple(together))
-
-
-def _from_groups() -> Affinities:
-    groups = read(GROUPS)
-    nodes = {}
-    without_failback = set()
-    for sid, section in read(RESOURCES).items():
-        group = groups.get(section.options.get("group", ""))
-        if group is None:
-            continue
-        strict = group.options.get("restricted") == "1"
-        nodes[sid] = NodeAffinity(parse_nodes(group.options.get("nodes", "")), strict=strict)
-        if group.options.get("nofailback") == "1":
-            without_failback.add(sid)
-    return Affinities(nodes, (), frozenset(without_failback))
 
 
 def parse_nodes(text: str) -> dict[str, int]:

@@ -25,7 +25,7 @@ class Worker(Protocol):
     """A command on a service, under way."""
 
     def poll(self) -> int | None:
-        """The command's `Result`, None while it is running."""
+        """The command's result, None while it is running."""
 
 
 class Environment(Protocol):
@@ -61,7 +61,7 @@ class Environment(Protocol):
         """The configured resources by sid."""
 
     def affinities(self) -> Affinities:
-        """The rules, or groups, for where resources may run."""
+        """The rules for where resources may run."""
 
     def read_manager_status(self) -> dict[str, Any]:
         """What the CRM wrote last, empty at first."""

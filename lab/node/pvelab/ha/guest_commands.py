@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pvelab.guests import migration, power, state
 from pvelab.guests.registry import Guest, guests
-from pvelab.ha.model import Result
+from pvelab.ha.model import CommandResult
 from pvelab.machine import node_name
 from pvelab.tasks import ForegroundRunner
 
@@ -23,7 +23,7 @@ class ForkedWorker:
     def __init__(self, sid: str, command: str, target: str | None) -> None:
         self._pid = os.fork()
         if not self._pid:
-            code = int(Result.ERROR)
+            code = int(CommandResult.ERROR)
             try:
                 code = int(execute(sid, command, target))
             finally:
@@ -40,7 +40,7 @@ class FinishedWorker:
 
     def poll(self) -> int | None:
         """Always done."""
-        return int(Result.SUCCESS)
+        return int(CommandResult.SUCCESS)
 
 
 def begin(sid: str, command: str, target: str | None) -> ForkedWorker | FinishedWorker:
@@ -63,13 +63,13 @@ def _find(sid: str) -> Guest | None:
     return guest if guest is not None and guest.ha_sid == f"{kind}:{number}" else None
 
 
-def execute(sid: str, command: str, target: str | None) -> Result:
+def execute(sid: str, command: str, target: str | None) -> CommandResult:
     """Run a command on a guest to its end."""
     guest = _find(sid)
     if guest is None:
-        return Result.UNKNOWN_SERVICE
+        return CommandResult.UNKNOWN_SERVICE
     if guest.node != node_name():
-        return Result.WRONG_NODE
+        return CommandResult.WRONG_NODE
     match command:
         case "started":
             return _run("start", guest, lambda log: power.start(guest, log))
@@ -77,12 +77,12 @@ def execute(sid: str, command: str, target: str | None) -> Result:
             return _stop(guest)
         case "migrate" | "relocate" if target:
             return _move(guest, target, online=command == "migrate" and guest.kind == "qemu")
-    return Result.UNKNOWN_COMMAND
+    return CommandResult.UNKNOWN_COMMAND
 
 
-def _stop(guest: Guest) -> Result:
+def _stop(guest: Guest) -> CommandResult:
     if not state.is_running(guest):
-        return Result.SUCCESS
+        return CommandResult.SUCCESS
 
     def work(log: Log) -> None:  # noqa: ARG001 - a task's work
         power.stop(guest)
@@ -90,16 +90,20 @@ def _stop(guest: Guest) -> Result:
     return _run("shutdown", guest, work)
 
 
-def _move(guest: Guest, target: str, *, online: bool) -> Result:
+def _move(guest: Guest, target: str, *, online: bool) -> CommandResult:
     """A container, or a guest that is to be relocated, is stopped first; the CRM has it started over there."""
     if not online:
         stopped = _stop(guest)
-        if stopped is not Result.SUCCESS:
+        if stopped is not CommandResult.SUCCESS:
             return stopped
     return _run("migrate", guest, migration.work(guest, target))
 
 
-def _run(verb: str, guest: Guest, work: Work) -> Result:
+def _run(verb: str, guest: Guest, work: Work) -> CommandResult:
     runner = ForegroundRunner()
     runner.start(f"{guest.tasks}{verb}", str(guest.vmid), _USER, work)
-    return Result.SUCCESS if runner.last_end == "OK" or runner.last_end.startswith("WARNINGS") else Result.ERROR
+    return (
+        CommandResult.SUCCESS
+        if runner.last_end == "OK" or runner.last_end.startswith("WARNINGS")
+        else CommandResult.ERROR
+    )

@@ -7,7 +7,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from pvelab.ha.locked_watchdog import LockedWatchdog
-from pvelab.ha.model import Result, Service, State, awaits_fencing, services_of
+from pvelab.ha.model import CommandResult, Service, State, awaits_fencing, services_of
 
 if TYPE_CHECKING:
     from pvelab.ha.environment import Environment, Worker
@@ -208,7 +208,7 @@ class Lrm:
 
     def _finish(self, job: _Job, result: int) -> None:
         if job.uid is None:
-            self._shutdown_errors += result != Result.SUCCESS
+            self._shutdown_errors += result != CommandResult.SUCCESS
             return
         if job.command == State.STARTED and self._retries(job.sid, result):
             return
@@ -218,7 +218,7 @@ class Lrm:
 
     def _retries(self, sid: str, result: int) -> bool:
         """Whether to start it here again before the CRM is told that it does not start."""
-        if result == Result.ERROR:
+        if result == CommandResult.ERROR:
             resource = self._environment.resources().get(sid)
             limit = resource.max_restart if resource else 0
             tries = self._restart_tries.get(sid, 0)

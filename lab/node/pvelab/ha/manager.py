@@ -6,7 +6,7 @@ import dataclasses
 import uuid
 from typing import TYPE_CHECKING
 
-from pvelab.ha.model import Request, Resource, Result, Service, State, services_of
+from pvelab.ha.model import CommandResult, Request, Resource, Service, State, services_of
 from pvelab.ha.node_status import NodeStatus
 from pvelab.ha.placement import Situation, select_node
 
@@ -193,7 +193,7 @@ class Manager:
 
     def _judge_start(self, sid: str, service: Service, resource: Resource, result: int) -> bool:
         """Take note of how the start went; tell whether to try another node."""
-        if result == Result.SUCCESS:
+        if result == CommandResult.SUCCESS:
             if service.failed_nodes:
                 failed = ", ".join(service.failed_nodes)
                 self._environment.log(
@@ -205,7 +205,7 @@ class Manager:
         service.running = False
         service.failed_nodes.append(service.node)
         failed = ", ".join(service.failed_nodes)
-        if result != Result.ERROR:
+        if result != CommandResult.ERROR:
             self._environment.log(f"service '{sid}' got unrecoverable error (exit code {result}))")
             self._change(sid, State.ERROR)
             return False
@@ -243,7 +243,7 @@ class Manager:
         return select_node(configured, service, situation, try_next=try_next)
 
     def _from_request_stop(self, sid: str, service: Service, resource: Resource, result: int | None) -> None:
-        if result == Result.SUCCESS:
+        if result == CommandResult.SUCCESS:
             self._change(sid, State.STOPPED)
         elif result is not None:
             self._environment.log(f"service '{sid}' stop failed (exit code {result})")
@@ -255,10 +255,10 @@ class Manager:
 
     def _from_move(self, sid: str, service: Service, resource: Resource, result: int | None) -> None:
         wanted = State.STARTED if resource.state is Request.STARTED else State.REQUEST_STOP
-        if result == Result.SUCCESS and service.target:
+        if result == CommandResult.SUCCESS and service.target:
             service.node = service.target
             self._change(sid, wanted)
-        elif result == Result.WRONG_NODE:
+        elif result == CommandResult.WRONG_NODE:
             self._environment.log(f"service '{sid}' - migration failed: service registered on wrong node!")
             self._change(sid, State.ERROR)
         elif result is not None:

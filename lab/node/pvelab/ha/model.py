@@ -41,7 +41,7 @@ class Request(enum.StrEnum):
     IGNORED = "ignored"
 
 
-class Result(enum.IntEnum):
+class CommandResult(enum.IntEnum):
     """How an LRM's command on a service ended."""
 
     SUCCESS = 0
@@ -64,7 +64,6 @@ class Resource:
     max_restart: int = 1
     max_relocate: int = 1
     failback: bool = True
-    group: str | None = None
     comment: str | None = None
 
     @property

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, machine
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.guests.registry import guests
 from pvelab.ha import configuration, requests, status_files
 from pvelab.ha.cluster_lock import ClusterLock
@@ -71,7 +71,7 @@ class NodeEnvironment:
         return configuration.resources()
 
     def affinities(self) -> Affinities:
-        """From rules.cfg or groups.cfg."""
+        """From rules.cfg."""
         return configuration.affinities()
 
     def read_manager_status(self) -> dict[str, Any]:

@@ -33,11 +33,10 @@ class ResourceAffinity:
 
 @dataclasses.dataclass(frozen=True)
 class Affinities:
-    """All rules in force; of PVE 8's groups, `nofailback` is the one thing that rules leave to the resource."""
+    """All rules in force."""
 
     nodes: Mapping[str, NodeAffinity] = dataclasses.field(default_factory=dict)
     resources: Sequence[ResourceAffinity] = ()
-    without_failback: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +72,8 @@ def select_node(resource: Resource, service: Service, situation: Situation, *, t
     priorities = _allowed(resource.sid, situation)
     if not priorities:
         return None
-    failback = resource.failback and resource.sid not in situation.affinities.without_failback
-    if not try_next and not failback and service.node in _respect_neighbours(resource.sid, set(priorities), situation):
+    stays = not try_next and not resource.failback
+    if stays and service.node in _respect_neighbours(resource.sid, set(priorities), situation):
         return service.node
     top = max(priorities.values())
     preferred = {node for node, priority in priorities.items() if priority == top}
