@@ -256,13 +256,13 @@ def configure(pack: Path, config: Mapping[str, Any]) -> None:
 
 
 def test_an_adopted_pack_has_its_configuration_beside_it(workspace: Workspace, adopted: Path, tmp_path: Path) -> None:
-    repository, watchdog = "enterprise-repository-subscribed", "watchdog-present"
-    examples = {rule: ASKED[rule].bad for rule in (repository, watchdog)}
-    configure(adopted, {repository: "advisory", watchdog: {"enforcementLevel": "disabled"}})
+    repository, priorities = "enterprise-repository-subscribed", "corosync-link-priorities"
+    examples = {rule: ASKED[rule].bad for rule in (repository, priorities)}
+    configure(adopted, {repository: "advisory", priorities: {"enforcementLevel": "disabled"}})
     verdicts = judge(workspace, examples, pack=adopted)
     assert verdicts.run.code == 0, verdicts.run.output
     assert [level for level, _ in verdicts.found[repository, repository]] == ["advisory"]
-    assert (watchdog, watchdog) not in verdicts.found
+    assert (priorities, priorities) not in verdicts.found
     config = tmp_path / "policy.json"
     config.write_text(json.dumps({repository: "mandatory"}))
     verdicts = judge(workspace, examples, "--policy-pack-config", str(config), pack=adopted)
