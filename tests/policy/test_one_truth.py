@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,14 @@ FOR_OTHER_PROGRAMS = {("nested-node-cpu-host", "tags"), ("nodes-and-storage-prot
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     """What the program registers for the stack file of a design; each design once."""
-    known: dict[int, Recording] = {}
+    known: dict[str, Recording] = {}
 
     def of(example: Example) -> Recording:
-        if id(example) not in known:
+        design = json.dumps(dict(example.props))
+        if design not in known:
             secrets = dict.fromkeys(example.props["plainSecrets"], "in-the-clear")
-            known[id(example)] = run(described(example.props), tmp_path_factory.mktemp("program"), others=secrets)
-        return known[id(example)]
+            known[design] = run(described(example.props), tmp_path_factory.mktemp("program"), others=secrets)
+        return known[design]
 
     return of
 
