@@ -131,10 +131,7 @@ def test_the_design_is_the_first_resource_and_knows_all(dev: Recording) -> None:
     assert [host["nested"] for host in design.inputs["outerHosts"]] == [True]
     assert [node["cpuType"] for node in design.inputs["nodes"]] == ["host"] * 3
     assert [link["subnet"] for link in design.inputs["cluster"]["links"]] == ["10.10.1.0/24", "10.20.1.0/24"]
-    assert [link["bridges"] for link in design.inputs["cluster"]["links"]] == [
-        {"virtual": "vmbr1"},
-        {"virtual": "vmbr2"},
-    ]
+    assert [link["cards"] for link in design.inputs["cluster"]["links"]] == [{}, {}]  # isolated bridges
 
 
 def test_policed_facts_are_not_unknown_or_secret(recording: Recording) -> None:
