@@ -11,7 +11,7 @@ from pvelab.ha.placement import Affinities, NodeAffinity, ResourceAffinity
 from pvelab.machine import pve_major
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pvelab.sections import Section
 
@@ -65,13 +65,14 @@ def _resource(sid: str, node: str, section: Section) -> Resource:
 
 def affinities() -> Affinities:
     """The rules in force, or what the resources' groups amount to."""
-    return _from_rules() if has_rules() else _from_groups()
+    return from_rules(read(RULES).values()) if has_rules() else _from_groups()
 
 
-def _from_rules() -> Affinities:
+def from_rules(rules: Iterable[Section]) -> Affinities:
+    """What the sections of rules.cfg amount to."""
     nodes: dict[str, NodeAffinity] = {}
     together = []
-    for section in read(RULES).values():
+    for section in rules:
         options = section.options
         if options.get("disable") == "1":
             continue

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ACTIVE_ROUND_SECONDS = 10.0
 _WAIT_SECONDS = 5.0
 _WORKER_POLL_SECONDS = 1.0
-_WORKER_ROUND_SECONDS = 5.0
+_WORKER_ROUND_SECONDS = 8.0
 _MAX_WORKERS = 4
 _MAX_IDLE_ROUNDS = 60
 INACTIVE_STATES = (State.STOPPED, State.FREEZE, State.ERROR)
@@ -55,18 +55,29 @@ class Lrm:
         self._shutdown = False
         self._shutdown_errors = 0
         self._idle_rounds = 0
+        environment.log(f"status change startup => {self.state}")
 
     def request_shutdown(self) -> None:
-        """Stop the services if the node goes down, freeze them if only this service or a reboot is asked for."""
+        """Stop the services if the node goes down; they stay frozen here if the shutdown policy says so."""
         if self._shutdown:
             return
         node_stops, starts_again = self._environment.is_shutting_down()
+        policy = self._environment.shutdown_policy()
+        freezes = {"freeze": True, "failover": False}.get(policy, starts_again)
         if node_stops:
+            self._environment.log(f"got shutdown request with shutdown policy '{policy}'")
             for sid, service in self._services.items():
                 if service.node == self._environment.node:
                     self._queue(_Job(sid, None, State.REQUEST_STOP, None))
-        self._mode = "shutdown" if node_stops and not starts_again else "restart"
-        self._environment.log(f"{self._mode} LRM, {'stop' if node_stops else 'freeze'} all services")
+        if not node_stops:
+            self._mode = "restart"
+            self._environment.log("restart LRM, freeze all services")
+        elif freezes:
+            self._mode = "restart"
+            self._environment.log(f"{'reboot' if starts_again else 'shutdown'} LRM, stop and freeze all services")
+        else:
+            self._mode = "shutdown"
+            self._environment.log("shutdown LRM, stop all services")
         self._shutdown = True
         self._publish()
 
@@ -83,10 +94,19 @@ class Lrm:
                 self._publish()
             case LrmState.LOST_LOCK:
                 # The watchdog stays armed: it resets the node unless the lock comes back in time.
-                if self._shutdown and not self._active_services():
-                    self._lock.close()
+                if self._shutdown and self._ends_without_lock():
                     return False
         self._environment.sleep(_WAIT_SECONDS)
+        return True
+
+    def _ends_without_lock(self) -> bool:
+        active = len(self._active_services())
+        if active:
+            self._environment.log(
+                f"get shutdown request in state 'lost_agent_lock' - detected {active} running services"
+            )
+            return False
+        self._lock.close()
         return True
 
     def _read_services(self) -> bool:
@@ -149,9 +169,7 @@ class Lrm:
 
     def _work_on_shutdown(self) -> bool:
         """Tell whether everything is in order to end."""
-        if self._mode == "restart" and self._active_services():
-            return False
-        if self._run_jobs():
+        if self._run_jobs() or (self._mode == "restart" and self._active_services()):
             return False
         if not self._shutdown_errors:
             self._lock.close()
@@ -167,8 +185,10 @@ class Lrm:
         return False
 
     def _rest_when_idle(self) -> None:
-        self._idle_rounds = 0 if self._active_services() else self._idle_rounds + 1
+        has_services = any(service.node == self._environment.node for service in self._services.values())
+        self._idle_rounds = 0 if has_services or self._jobs else self._idle_rounds + 1
         if self._idle_rounds > _MAX_IDLE_ROUNDS:
+            self._environment.log(f"node had no service configured for {_MAX_IDLE_ROUNDS} rounds, going idle.")
             self._lock.close()
             self._environment.release_agent_lock()
             self._set(LrmState.WAIT_FOR_AGENT_LOCK)
@@ -231,4 +251,4 @@ class Lrm:
         return False
 
 
-_COMMANDS = (State.STARTED, State.STOPPED, State.REQUEST_STOP, State.MIGRATE, State.RELOCATE)
+_COMMANDS = (State.STARTED, State.STOPPED, State.REQUEST_STOP, State.MIGRATE, State.RELOCATE, State.ERROR)

@@ -104,6 +104,11 @@ class Service:
             running=bool(document.get("running", 0)),
         )
 
+    @property
+    def places(self) -> set[str]:
+        """Where it is and, while it moves, where it goes."""
+        return {place for place in (self.node, self.target) if place}
+
     def document(self) -> dict[str, Any]:
         """The entry of `service_status`; what does not apply is left out."""
         document: dict[str, Any] = {"state": str(self.state), "node": self.node, "uid": self.uid}
