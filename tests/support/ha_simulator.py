@@ -190,7 +190,7 @@ class World:
     def state(self, sid: str) -> str | None:
         """What the CRM last published of a service, None where it knows none."""
         service = services_of(self.manager_status).get(sid)
-        return service and str(service.state)
+        return str(service.state) if service else None
 
 
 class SimulatedWatchdog:

@@ -33,11 +33,11 @@ class Manager:
 
     def manage(self) -> None:
         """One round."""
-        self._nodes.update(self._environment.online_nodes())
-        if not self._nodes.is_online(self._environment.node):
+        modes = self._read_agents()
+        self._nodes.update(self._environment.online_nodes(), modes)
+        if not (self._nodes.is_online(self._environment.node) or self._nodes.is_in_maintenance(self._environment.node)):
             self._environment.log("master seems offline")
             return
-        modes = self._read_agents()
         self._resources = dict(self._environment.resources())
         self._add_and_remove()
         self._take_commands()
@@ -81,20 +81,15 @@ class Manager:
     def _take_commands(self) -> None:
         for text in self._environment.take_commands():
             match text.split():
-                case ["migrate" | "relocate" as verb, sid, node] if self._is_known(sid, text):
+                case ["migrate" | "relocate" | "stop", sid, _] if sid not in self._services:
+                    self._environment.log(f"crm command error - no such service: {text}")
+                case ["migrate" | "relocate" as verb, sid, node]:
                     self._take_move(text, verb, sid, node)
-                case ["stop", sid, timeout] if self._is_known(sid, text):
+                case ["stop", sid, timeout]:
                     self._environment.log(f"got crm command: {text}")
                     self._services[sid].command = ("stop", timeout)
-                case ["migrate" | "relocate" | "stop", _, _]:
-                    pass
                 case _:
                     self._environment.log(f"unable to parse crm command: {text}")
-
-    def _is_known(self, sid: str, text: str) -> bool:
-        if sid not in self._services:
-            self._environment.log(f"crm command error - no such service: {text}")
-        return sid in self._services
 
     def _take_move(self, text: str, verb: str, sid: str, node: str) -> None:
         """Note a move that a user asks for; what must stay with the service moves, too."""
@@ -177,7 +172,7 @@ class Manager:
             return
         if resource.state is Request.DISABLED:
             return
-        if self._nodes.is_overdue(service.node):
+        if self._nodes.is_overdue(service.node) and not self._nodes.is_in_maintenance(service.node):
             self._change(sid, State.FENCE)
         elif resource.state is Request.STARTED:
             self._change(sid, State.REQUEST_START, node=service.node)
@@ -215,7 +210,10 @@ class Manager:
         if not self._nodes.is_online(service.node):
             if self._nodes.is_overdue(service.node):
                 self._change(sid, State.FENCE)
-            return
+                return
+            if not self._nodes.is_in_maintenance(service.node):
+                return
+            service.maintenance_node = service.node
         if resource.state in (Request.DISABLED, Request.STOPPED):
             self._change(sid, State.REQUEST_STOP)
             return
@@ -258,6 +256,7 @@ class Manager:
 
     def _place(self, sid: str, service: Service, resource: Resource, *, try_next: bool, again: bool) -> None:
         node = self._select(sid, service, resource, Preference.NEXT if try_next else Preference.STAY)
+        self._end_maintenance(sid, service, node)
         if node and node != service.node:
             if resource.kind == "vm":
                 self._environment.log(f"migrate service '{sid}' to node '{node}' (running)")
@@ -274,6 +273,26 @@ class Manager:
                 )
             # A new uid makes the LRM look again: the service is started anew if it died meanwhile.
             service.uid = _new_uid()
+
+    def _end_maintenance(self, sid: str, service: Service, node: str | None) -> None:
+        """A service that returns to the node that it left for maintenance, or never left it, forgets it."""
+        left = service.maintenance_node
+        if left is None:
+            return
+        if node not in (None, service.node):
+            if node == left:
+                self._environment.log(f"moving service '{sid}' back to '{left}', node came back from maintenance.")
+            elif service.node != left:
+                self._environment.log(f"dropping maintenance fallback node '{left}' for '{sid}'")
+            else:
+                return
+        elif service.node == left and self._nodes.is_online(left):
+            self._environment.log(
+                f"service '{sid}': clearing stale maintenance node '{left}' setting (is current node)"
+            )
+        else:
+            return
+        service.maintenance_node = None
 
     def _select(self, sid: str, service: Service, resource: Resource, preference: Preference) -> str | None:
         configured = dataclasses.replace(resource, sid=sid)

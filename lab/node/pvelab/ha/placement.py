@@ -102,8 +102,9 @@ def select_node(
         preferred = {min(node for node in preferred if together[node] == most)}
     if not preferred:
         return None
-    if preference is Preference.STAY and service.node in preferred:
-        return service.node
+    for kept in (service.maintenance_node, service.node if preference is Preference.STAY else None):
+        if kept in preferred:
+            return kept
     others = {sid: other for sid, other in situation.services.items() if sid != resource.sid}
     load = usage(others, situation.online)
     candidates = sorted(preferred, key=lambda node: (load[node], node))
