@@ -10,7 +10,7 @@ from pvelab.ha.model import Request, Resource
 from pvelab.ha.placement import Affinities, NodeAffinity, ResourceAffinity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pvelab.sections import Section
 
@@ -56,9 +56,14 @@ def _resource(sid: str, node: str, section: Section) -> Resource:
 
 def affinities() -> Affinities:
     """The rules in force."""
+    return from_rules(read(RULES).values())
+
+
+def from_rules(rules: Iterable[Section]) -> Affinities:
+    """What the sections of rules.cfg amount to."""
     nodes: dict[str, NodeAffinity] = {}
     together = []
-    for section in read(RULES).values():
+    for section in rules:
         options = section.options
         if options.get("disable") == "1":
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from pvelab.guests import migration, power, state
@@ -45,6 +46,12 @@ class FinishedWorker:
 
 def begin(sid: str, command: str, target: str | None) -> ForkedWorker | FinishedWorker:
     """Start a command; what is already as wanted needs no process."""
+    if command == "error":
+        _log(
+            f"service {sid} is in an error state and needs manual intervention. "
+            "Look up 'ERROR RECOVERY' in the documentation."
+        )
+        return FinishedWorker()
     guest = _find(sid)
     if guest is not None and guest.node == node_name() and _is_as_wanted(guest, command):
         return FinishedWorker()
@@ -69,10 +76,11 @@ def execute(sid: str, command: str, target: str | None) -> CommandResult:
     if guest is None:
         return CommandResult.UNKNOWN_SERVICE
     if guest.node != node_name():
+        _log(f"service '{sid}' not on this node")
         return CommandResult.WRONG_NODE
     match command:
         case "started":
-            return _run("start", guest, lambda log: power.start(guest, log))
+            return _start(guest)
         case "stopped" | "request_stop":
             return _stop(guest)
         case "migrate" | "relocate" if target:
@@ -80,23 +88,46 @@ def execute(sid: str, command: str, target: str | None) -> CommandResult:
     return CommandResult.UNKNOWN_COMMAND
 
 
-def _stop(guest: Guest) -> CommandResult:
+def _log(message: str) -> None:
+    """Into the journal of the LRM, whose child this process is."""
+    sys.stdout.write(f"{message}\n")
+    sys.stdout.flush()
+
+
+def _start(guest: Guest) -> CommandResult:
+    _log(f"starting service {guest.ha_sid}")
+    result = _run("start", guest, lambda log: power.start(guest, log))
+    succeeded = result is CommandResult.SUCCESS
+    _log(f"service status {guest.ha_sid} started" if succeeded else f"unable to start service {guest.ha_sid}")
+    return result
+
+
+def _stop(guest: Guest, reason: str = "") -> CommandResult:
     if not state.is_running(guest):
         return CommandResult.SUCCESS
 
     def work(log: Log) -> None:  # noqa: ARG001 - a task's work
         power.stop(guest)
 
-    return _run("shutdown", guest, work)
+    _log(f"stopping service {guest.ha_sid}{reason}")
+    result = _run("shutdown", guest, work)
+    if result is CommandResult.SUCCESS:
+        _log(f"service status {guest.ha_sid} stopped")
+    else:
+        _log(f"unable to stop stop service {guest.ha_sid} (still running)")
+    return result
 
 
 def _move(guest: Guest, target: str, *, online: bool) -> CommandResult:
     """A container, or a guest that is to be relocated, is stopped first; the CRM has it started over there."""
     if not online:
-        stopped = _stop(guest)
+        stopped = _stop(guest, " (relocate)")
         if stopped is not CommandResult.SUCCESS:
             return stopped
-    return _run("migrate", guest, migration.work(guest, target))
+    moved = _run("migrate", guest, migration.work(guest, target))
+    if moved is not CommandResult.SUCCESS:
+        _log(f"service {guest.ha_sid} not moved (migration error)")
+    return moved
 
 
 def _run(verb: str, guest: Guest, work: Work) -> CommandResult:

@@ -12,6 +12,7 @@ from pvelab.api.context import Context
 from pvelab.errors import PveError
 from pvelab.ha import configuration, requests, resource_operations, rule_operations, status
 from pvelab.ha.model import Request
+from pvelab.ha.node_environment import NodeEnvironment
 from pvelab.ha.placement import NodeAffinity
 from pvelab.tasks import ForegroundRunner
 
@@ -153,3 +154,14 @@ def test_the_status_reads_as_in_the_manual(pve: Path) -> None:
         "service ct:300 (pve3, queued)",
         "service vm:200 (pve2, started)",
     ]
+
+
+def test_agents_see_and_change_what_users_configured(pve: Path) -> None:
+    resource_operations.create({"sid": "200", "max_restart": 2})
+    environment = NodeEnvironment()
+    environment.request_stopped("vm:200")
+    assert configuration.resources()["vm:200"].state is Request.STOPPED
+    assert configuration.resources()["vm:200"].max_restart == 2
+    assert environment.shutdown_policy() == "conditional"
+    (pve / "datacenter.cfg").write_text("ha: shutdown_policy=freeze\nmigration: type=insecure\n")
+    assert environment.shutdown_policy() == "freeze"

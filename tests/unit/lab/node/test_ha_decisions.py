@@ -1,44 +1,40 @@
-"""What the lab's HA manager decides, against Proxmox' documented timing, states and logs."""
+"""What the lab's HA manager decides, as stories in tests/cases/ha, and what must hold in all of them."""
 
 from __future__ import annotations
 
-import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from pvelab.ha.model import Request, Resource
-from pvelab.ha.placement import Affinities, NodeAffinity, ResourceAffinity
+from pvelab.ha import manager
+from pvelab.ha.locked_watchdog import LockedWatchdog
+from pvelab.ha.node_status import NodeStatus
 
-from tests.support.ha_simulator import World
+from tests.support import golden, ha_simulator, ha_story
 
-VM = "vm:100"
+if TYPE_CHECKING:
+    from tests.support.ha_simulator import World
 
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-def with_guest(world: World, node: str = "node2", sid: str = VM, **settings: object) -> World:
-    world.resources[sid] = Resource(sid, node, **settings)  # type: ignore[arg-type]
-    return world
+STORIES = Path(__file__).parents[3] / "cases" / "ha"
+NAMES = sorted(path.name for path in STORIES.iterdir() if path.is_dir())
 
 
-def configure(world: World, sid: str = VM, **changes: object) -> None:
-    world.resources[sid] = dataclasses.replace(world.resources[sid], **changes)  # type: ignore[arg-type]
+def play(name: str) -> World:
+    return ha_story.play(ha_story.read(STORIES / name))
 
 
-def test_a_new_resource_is_started_where_it_is(world: World) -> None:
-    with_guest(world).run(60)
-    assert world.state(VM) == "started"
-    assert world.running == {VM: "node2"}
-    assert world.starts[0][2] == "node2"
+@pytest.mark.parametrize("name", NAMES)
+def test_a_story_goes_as_it_is_told(name: str) -> None:
+    story = ha_story.read(STORIES / name)
+    world = ha_story.play(story)
+    assert {sid: ha_story.outcome(world, sid) for sid in story["services"]} == story["outcome"]
+    golden.compare(ha_story.lines(world), STORIES / name / "log.expect")
 
 
-def test_an_idle_cluster_arms_no_watchdog(world: World) -> None:
-    world.run(120)
-    assert not world.watchdogs
-    with_guest(world).run(60)
-    assert {name for name, _ in world.watchdogs.values()} == {"node2", world.manager_status["master_node"]}
+def test_stories_consist_of_what_happens_and_of_the_log() -> None:
+    assert len(NAMES) >= 20
+    for name in NAMES:
+        assert sorted(path.name for path in (STORIES / name).iterdir()) == ["log.expect", "story.yaml"]
 
 
 # The order of a failover's lines in the journal of a real master (PVE 9.1, public transcript of a node loss).
@@ -53,200 +49,46 @@ REAL_FAILOVER = [
 ]
 
 
-def test_an_isolated_node_is_reset_before_its_guest_is_started_elsewhere(world: World) -> None:
-    with_guest(world).run(60)
-    world.log.clear()
-    world.starts.clear()
-    isolated_at = world.now
-    world.nodes["node2"].network = False
-    world.run(240)
-    positions = [world.messages().index(line) for line in REAL_FAILOVER]
-    assert positions == sorted(positions)
-    assert world.running == {VM: "node1"}
-    reset, recovered = world.time_of("watchdog: reset node2"), world.starts[0][0]
-    assert reset < recovered
+@pytest.mark.parametrize("name", ["node-loses-power", "node-loses-network"])
+def test_a_failover_is_as_on_real_nodes_and_takes_about_two_minutes(name: str) -> None:
+    world = play(name)
+    assert [text for _, _, text in world.log if text in REAL_FAILOVER] == REAL_FAILOVER
+    lost = next(moment for moment, who, _ in world.log if who == "story")
+    starts = [moment for moment, _, text in world.log if text == "starting service vm:100"]
     # "about 2 minutes", says Proxmox' manual; the agent lock alone takes 120 s to expire.
-    assert 100 <= recovered - isolated_at <= 160
+    assert 100 <= starts[-1] - lost <= 160
 
 
-def test_the_guest_of_a_dead_node_is_started_elsewhere(world: World) -> None:
-    with_guest(world).run(60)
-    world.power_off("node2")
-    world.run(60)
-    assert world.running == {}
-    world.run(120)
-    assert world.running == {VM: "node1"}
-    assert world.resources[VM].node == "node1"
+def refuse(*_: object) -> None:
+    raise OSError("no such file")
 
 
-def test_another_node_takes_over_from_a_dead_master(world: World) -> None:
-    with_guest(world).run(60)
-    master = world.manager_status["master_node"]
-    other = next(name for name in world.nodes if name not in (master, "node2"))
-    assert master != "node2"
-    world.power_off(master)
-    world.run(180)
-    assert world.manager_status["master_node"] in ("node2", other)
-    assert world.manager_status["timestamp"] > world.now - 15
+# One flaw each, a story that suffers from it, and the promise that it breaks.
+FLAWS: list[tuple[tuple[object, str, Any], str, str]] = [
+    ((ha_simulator, "WATCHDOG_TIMEOUT_SECONDS", 1000.0), "node-loses-network", r"node2 counts as fenced and still runs \['vm:100'\]"),
+    ((ha_simulator, "WATCHDOG_TIMEOUT_SECONDS", 5.0), "new-guest", "node. has quorum and was reset"),
+    ((LockedWatchdog, "acquire", lambda _: True), "new-guest", "node1 decides while nobody is the master"),
+    ((LockedWatchdog, "_report", lambda _: None), "new-guest", "node2, where no watchdog is armed"),
+    ((NodeStatus, "fence", lambda *_: True), "network-back-too-late", r"vm:100 starts on node1 while it runs on \['node2'\]"),
+    ((manager, "select_node", lambda *_: "node1"), "strict-rule-node-dead", "vm:100 starts on node1, which its strict rule forbids"),
+    ((manager, "select_node", lambda *_: "node1"), "apart", r"vm:100 starts on node1 beside \['vm:101'\]"),
+    ((manager.Manager, "manage", refuse), "new-guest", "node1's crm: got unexpected error - no such file"),
+]  # fmt: skip
 
 
-def test_without_quorum_nothing_is_recovered_and_active_nodes_reset_themselves(world: World) -> None:
-    with_guest(world).run(60)
-    for name in world.nodes:
-        world.nodes[name].network = False
-    world.run(300)
-    assert world.running == {}
-    assert world.resources[VM].node == "node2"
-    assert "watchdog: reset node2" in world.messages()
-    idle = {"node1", "node2", "node3"} - {"node2", world.manager_status["master_node"]}
-    assert all(world.nodes[name].power for name in idle)
+@pytest.mark.parametrize(("flaw", "name", "promise"), FLAWS)
+def test_no_flaw_goes_unnoticed(
+    monkeypatch: pytest.MonkeyPatch, flaw: tuple[object, str, Any], name: str, promise: str
+) -> None:
+    play(name)
+    monkeypatch.setattr(*flaw)
+    with pytest.raises(ha_simulator.BrokenPromiseError, match=promise):
+        play(name)
 
 
-def test_a_short_loss_of_quorum_does_no_harm(world: World) -> None:
-    with_guest(world).run(60)
-    world.nodes["node2"].network = False
-    world.run(20)
-    world.nodes["node2"].network = True
-    world.run(200)
-    assert world.running == {VM: "node2"}
-    assert not any("watchdog" in message for message in world.messages())
-
-
-def test_a_strict_rule_keeps_the_guest_in_recovery_until_an_allowed_node_is_back(world: World) -> None:
-    world.affinities = Affinities(nodes={VM: NodeAffinity({"node2": 0}, strict=True)})
-    with_guest(world).run(60)
-    world.power_off("node2")
-    world.run(300)
-    assert world.state(VM) == "recovery"
-    assert world.running == {}
-    world.power_on("node2")
-    world.run(120)
-    assert world.running == {VM: "node2"}
-
-
-def test_a_loose_rule_prefers_its_nodes_but_takes_others(world: World) -> None:
-    world.affinities = Affinities(nodes={VM: NodeAffinity({"node2": 2, "node3": 1})})
-    with_guest(world).run(60)
-    world.power_off("node2")
-    world.run(200)
-    assert world.running == {VM: "node3"}
-    world.power_off("node3")
-    world.run(300)
-    assert world.running == {}  # one of three has no quorum
-    world.power_on("node2")
-    world.run(300)
-    assert world.running == {VM: "node2"}
-
-
-@pytest.mark.parametrize(("failback", "expected"), [(True, "node2"), (False, "node1")])
-def test_failback_decides_whether_the_guest_returns(world: World, *, failback: bool, expected: str) -> None:
-    world.affinities = Affinities(nodes={VM: NodeAffinity({"node2": 1})})
-    with_guest(world, failback=failback).run(60)
-    world.power_off("node2")
-    world.run(200)
-    assert world.running == {VM: "node1"}
-    world.power_on("node2")
-    world.run(120)
-    assert world.running == {VM: expected}
-
-
-def test_guests_that_keep_apart_recover_to_different_nodes(world: World) -> None:
-    world.affinities = Affinities(resources=(ResourceAffinity(frozenset({VM, "vm:101"}), together=False),))
-    with_guest(with_guest(world), "node1", "vm:101").run(60)
-    world.power_off("node2")
-    world.run(200)
-    assert world.running == {VM: "node3", "vm:101": "node1"}
-
-
-def test_a_failing_start_is_retried_then_relocated_then_an_error(world: World) -> None:
-    world.failing = {(VM, name) for name in world.nodes}
-    with_guest(world, max_restart=1, max_relocate=1).run(200)
-    assert world.state(VM) == "error"
-    places = [place for _, _, place in world.starts]
-    assert places[:2] == ["node2", "node2"]
-    assert len(places) == 4
-    assert places[2] == places[3] != "node2"
-    # The only way out of the error state.
-    world.failing.clear()
-    configure(world, state=Request.STARTED)
-    world.run(60)
-    assert world.state(VM) == "error"
-    configure(world, state=Request.DISABLED)
-    world.run(60)
-    assert world.state(VM) == "stopped"
-    configure(world, state=Request.STARTED)
-    world.run(60)
-    assert world.state(VM) == "started"
-
-
-def test_restart_policy_alone_is_as_in_proxmox_own_regression_test(world: World) -> None:
-    """test-resource-failure5 of pve-ha-manager: no relocation allowed."""
-    world.failing = {(VM, "node2")}
-    with_guest(world, max_restart=1, max_relocate=0).run(120)
-    expected = [
-        "restart policy: retry number 1 for service 'vm:100'",
-        "unable to start service vm:100 on local node after 1 retries",
-        "recovery policy for service vm:100 failed, entering error state. Failed nodes: node2",
-        "service 'vm:100': state changed from 'started' to 'error'",
-    ]
-    assert [message for message in world.messages() if message in expected] == expected
-
-
-@pytest.mark.parametrize("state", [Request.STOPPED, Request.DISABLED])
-def test_a_guest_is_stopped_on_request(world: World, state: Request) -> None:
-    with_guest(world).run(60)
-    configure(world, state=state)
-    world.run(60)
-    assert world.state(VM) == "stopped"
-    assert world.running == {}
-
-
-def test_an_ignored_guest_is_left_alone(world: World) -> None:
-    with_guest(world).run(60)
-    configure(world, state=Request.IGNORED)
-    world.run(60)
-    assert world.state(VM) is None
-    assert world.running == {VM: "node2"}
-
-
-def test_a_guest_that_died_is_started_again(world: World) -> None:
-    with_guest(world).run(60)
-    del world.running[VM]
-    world.run(60)
-    assert world.running == {VM: "node2"}
-
-
-@pytest.mark.parametrize(("verb", "restarts"), [("migrate", 0), ("relocate", 1)])
-def test_a_guest_moves_on_command(world: World, verb: str, restarts: int) -> None:
-    with_guest(world).run(60)
-    world.starts.clear()
-    world.commands.append(f"{verb} {VM} node3")
-    world.run(60)
-    assert world.state(VM) == "started"
-    assert world.running == {VM: "node3"}
-    assert len(world.starts) == restarts
-
-
-def test_a_move_to_a_node_that_is_away_is_refused(world: World) -> None:
-    with_guest(world).run(60)
-    world.power_off("node3")
-    world.run(30)
-    world.commands.append(f"migrate {VM} node3")
-    world.run(30)
-    assert f"crm command error - node not online: migrate {VM} node3" in world.messages()
-    assert world.running == {VM: "node2"}
-
-
-def test_a_rebooting_node_freezes_its_guest_instead_of_losing_it(world: World) -> None:
-    with_guest(world).run(60)
-    world.nodes["node2"].shutting_down = (True, True)
-    world.agents["node2"][1].request_shutdown()
-    world.run(40)
-    assert world.state(VM) == "freeze"
-    world.power_off("node2")
-    world.run(200)
-    assert world.state(VM) == "freeze"
-    assert world.running == {}
-    world.power_on("node2")
-    world.run(60)
-    assert world.running == {VM: "node2"}
+def test_a_story_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "story.yaml").write_text("story: nothing\nnodes: [node1]\nservice: {}\n")
+    with pytest.raises(ValueError, match="unknown or missing: happens, outcome, service, services, until"):
+        ha_story.read(tmp_path)
+    with pytest.raises(ValueError, match="unknown: pull the plug"):
+        ha_story.happen(ha_simulator.World(["node1"]), "pull the plug")
