@@ -40,7 +40,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Member(Machine):
-    """A node of the cluster, as described; none of it can be changed on a live cluster."""
+    """A node of the cluster, as described; none of it can be changed on a live cluster.
+
+    Only steps that form the cluster or compare it take members. Those that just reach the nodes take machines: a changed
+    vote or link address does not run them again.
+    """
 
     node_id: int
     votes: int
@@ -166,8 +170,8 @@ class CreateCluster:
 class JoinNode:
     """Step ``join-node``: one node joins; verified from both sides (F2, F3, F4, F5, F25).
 
-    ``present`` are the members that precede it, the seed first; members that follow are left alone, so that adding
-    one re-runs no earlier join.
+    ``present`` are the seed and the nodes with lower ids. The others are left alone, and the order of the stack file does
+    not count, so that a further node re-runs no join but those of higher ids.
     """
 
     cluster: str
@@ -201,7 +205,7 @@ class CheckCertificate:
 class ApiUser:
     """Step ``api-user``: the user for day-to-day work with its role on ``/``; its password works at the endpoint."""
 
-    members: list[Member]
+    members: list[Machine]
     api: Api
     stack_tag: str
     role: str
@@ -211,7 +215,7 @@ class ApiUser:
 class ClusterStorage:
     """Step ``storage``: a shared storage, made and kept through a working member; told from others' by a mark."""
 
-    members: list[Member]
+    members: list[Machine]
     storage: Storage
 
 
@@ -232,7 +236,7 @@ class Template:
     Without an image its disk is empty. ``cpu_type`` must be one that works without KVM when ``kvm`` is false.
     """
 
-    members: list[Member]
+    members: list[Machine]
     api: Api
     stack_tag: str
     vmid: int
@@ -255,7 +259,7 @@ class Container:
     A change of cores, memory or tags is applied where it runs; a change that would need a new container is refused.
     """
 
-    members: list[Member]
+    members: list[Machine]
     api: Api
     stack_tag: str
     vmid: int
@@ -281,7 +285,7 @@ class HaReady:
     On deletion, after the guest is no longer registered: the HA manager has let go of it (F15).
     """
 
-    members: list[Member]
+    members: list[Machine]
     api: Api
     sid: str  # "vm:200"
     timeout_s: int
@@ -293,7 +297,7 @@ class HaReady:
 class VerifyGuest:
     """Step ``verify-guest``, after registration: the guest is in the wanted HA state on an allowed node."""
 
-    members: list[Member]
+    members: list[Machine]
     api: Api
     sid: str  # "vm:200" | "ct:300"
     state: str  # "started" | "stopped"

@@ -86,12 +86,11 @@ class CorosyncCluster(pulumi.ComponentResource):
         """On a first run the cluster's authority comes to be known only now."""
         if self._cluster.api.tls == "verified":
             return [verified]
-        members = [desired.Machine(member.name, member.address, member.host_key) for member in self._site.members]
-        wanted = desired.CheckCertificate(members)
+        wanted = desired.CheckCertificate(self._site.machines)
         return [self._step("certificate", "check-certificate", wanted, verified)]
 
     def _api_user(self, *trusted: pulumi.Resource) -> pulumi.Resource:
-        wanted = desired.ApiUser(self._site.members, self._site.api, self._site.stack_tag, self._cluster.api.role)
+        wanted = desired.ApiUser(self._site.machines, self._site.api, self._site.stack_tag, self._cluster.api.role)
         name = f"{self._logical}-api-user"
         opts = steps.after(self, *trusted)
         return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)
@@ -142,7 +141,7 @@ class CorosyncCluster(pulumi.ComponentResource):
             steps.at_administrator(
                 f"{self._logical}-storage-{storage.name}",
                 "storage",
-                desired.ClusterStorage(self._site.members, self._wanted(storage)),
+                desired.ClusterStorage(self._site.machines, self._wanted(storage)),
                 self._site.ssh_secrets,
                 self._inside(user),
                 removes=True,

@@ -61,7 +61,7 @@ class GuestTemplate(pulumi.ComponentResource):
         super().__init__(GUEST_TEMPLATE, name, props, opts)
         self.config = template
         wanted = desired.Template(
-            members=site.members,
+            members=site.machines,
             api=site.api,
             stack_tag=site.stack_tag,
             vmid=template.vmid,
@@ -133,11 +133,11 @@ class HaGuest(pulumi.ComponentResource):
         else:
             self.made = self._container(guest, before)
         ready = desired.HaReady(
-            site.members,
+            site.machines,
             site.api,
             self.ha_sid,
             self._timeout_s,
-            {node.name: node.watchdog for node in site.config.nodes},
+            {node.name: node.watchdog for node in site.nodes},
             site.stack_tag,
         )
         self._register(self._step("ha-ready", ready, self.made, removes=True))
@@ -200,7 +200,7 @@ class HaGuest(pulumi.ComponentResource):
         download = _image(site, source.url, source, source.storage) if source.url else None
         file_name = download.file_name if download else source.file_name
         wanted = desired.Container(
-            members=site.members,
+            members=site.machines,
             api=site.api,
             stack_tag=site.stack_tag,
             vmid=guest.vmid,
@@ -230,7 +230,7 @@ class HaGuest(pulumi.ComponentResource):
             last = self._resource(ready, group)
         ha = self._guest.ha
         wanted = desired.VerifyGuest(
-            members=self._site.members,
+            members=self._site.machines,
             api=self._site.api,
             sid=self.ha_sid,
             state=ha.state,

@@ -57,10 +57,10 @@ class HostPrep(pulumi.ComponentResource):
         props = {"host": host.name, "nested": host.nested, "bridges": [bridge.name for bridge in host.bridges]}
         super().__init__(HOST, name, props, opts)
         self._logical, self._site, self._host = name, site, host
-        self._target = site.target(host)
+        self._machine = site.machine(host)
         self._managed = [bridge for bridge in host.bridges if bridge.managed]
 
-        package = steps.copy_package(f"{name}-package", self._target, site.package, steps.after(self, *args.after))
+        package = steps.copy_package(f"{name}-package", self._machine, site, steps.after(self, *args.after))
         journal = self._step(
             "journal",
             desired.Journal(site.stack, [bridge.name for bridge in self._managed]),
@@ -82,7 +82,8 @@ class HostPrep(pulumi.ComponentResource):
         self, step: str, wanted: object, *dependencies: pulumi.Resource, delete: str | None = None
     ) -> pulumi.Resource:
         name = f"{self._logical}-{step}"
-        return steps.on_machine(name, self._target, step, wanted, steps.after(self, *dependencies), delete=delete)
+        opts = steps.after(self, *dependencies)
+        return steps.on_machine(name, self._machine, step, wanted, opts, site=self._site, delete=delete)
 
     def _verify_host(self) -> desired.VerifyHost:
         config = self._site.config
@@ -121,7 +122,7 @@ class HostPrep(pulumi.ComponentResource):
         trusted: list[pulumi.Resource] = []
         if host.tls == "pinned":
             # The provider can pin nothing: this makes the engine trust what the host itself holds, read over SSH.
-            wanted = CheckCertificate([site.machine(host)], host.endpoint)
+            wanted = CheckCertificate([self._machine], host.endpoint)
             name = f"{self._logical}-certificate"
             opts = steps.after(self, verified)
             trusted = [steps.at_administrator(name, "check-certificate", wanted, site.ssh_secrets, opts)]

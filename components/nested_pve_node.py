@@ -158,7 +158,7 @@ class NestedPveNode(pulumi.ComponentResource):
         owned = ownership.guard(f"{self._logical}-vm", site, ownership.of_node(site, host, node), vm, self)
         opts = steps.after(self, vm, owned, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
         return steps.on_machine(
-            f"{self._logical}-install", site.target(host), "install-node", wanted, opts, secret=True
+            f"{self._logical}-install", site.machine(host), "install-node", wanted, opts, site=site, secret=True
         )
 
     def _claim(self, node: ExistingNode, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
@@ -171,24 +171,26 @@ class NestedPveNode(pulumi.ComponentResource):
     def _prepare_and_verify(
         self, node: NestedNode | ExistingNode, reachable: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
-        target = self._site.target(node)
+        site, machine = self._site, self._site.machine(node)
         within = {"deleted_with": self.vm, "replace_with": [self.vm]} if self.vm is not None else {}
         after = steps.after(self, *reachable, **within)
-        package = steps.copy_package(f"{self._logical}-package", target, self._site.package, after)
+        package = steps.copy_package(f"{self._logical}-package", machine, site, after)
         networked = self._network(node, package, within)
         prepared = steps.on_machine(
             f"{self._logical}-prepare",
-            target,
+            machine,
             "prepare-node",
             self._prepare_node(node),
             steps.after(self, *networked, **within),
+            site=site,
         )
         return steps.on_machine(
             f"{self._logical}-verify",
-            target,
+            machine,
             "verify-node",
             self._verify_node(node),
             steps.after(self, prepared, **within),
+            site=site,
             dials=steps.DIALS_REBOOT,
         )
 

@@ -53,7 +53,7 @@ class Answer:
 def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
     """The described outer hosts, and the members, the seed first."""
     site = Site(description.config, description.credentials, description.stack)
-    return [site.machine(host) for host in description.config.outer_hosts], [*site.members]
+    return [site.machine(host) for host in description.config.outer_hosts], site.machines
 
 
 async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:

@@ -35,7 +35,7 @@ def wait_for_recovery(description: Description, state: dict[str, Any]) -> None:
     key = description.credentials.ssh_private_key.get_secret_value()
     secrets = Secrets(key, api_password=description.credentials.api_password.get_secret_value())
     try:
-        api = asyncio.run(cluster_api.connect(site.members, site.api, secrets))
+        api = asyncio.run(cluster_api.connect(site.machines, site.api, secrets))
     except AdminError:
         return
     for vmid in recorded:

@@ -105,7 +105,7 @@ async def _put_access_back(description: Description, looks: Sequence[Look]) -> b
     speaking = {look.machine for look in looks if look.quorate and look.cluster == cluster.name}
     password = description.credentials.api_password.get_secret_value()
     wanted = desired.ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)
-    able = [member for member in site.members if member.name in speaking]
+    able = [machine for machine in site.machines if machine.name in speaking]
     async with members.connections(able, _key(description)) as opened:
         connection = next((one for one in members.answered(opened).values()), None)
         if connection is None:

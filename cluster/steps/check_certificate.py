@@ -15,7 +15,9 @@ from cluster.transport import endpoint as endpoints
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
-    from cluster.contract import CheckCertificate, Machine, Member
+    from collections.abc import Sequence
+
+    from cluster.contract import CheckCertificate, Machine
     from cluster.step import Call
 
 
@@ -42,7 +44,7 @@ def _endpoint() -> str:
     return endpoint
 
 
-async def compare(endpoint: str, machines: list[Machine] | list[Member], call: Call) -> str:
+async def compare(endpoint: str, machines: Sequence[Machine], call: Call) -> str:
     """The machine that answers at the endpoint with its own certificate."""
     async with members.connections(machines, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, certificates.all_held)

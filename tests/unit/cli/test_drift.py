@@ -51,6 +51,7 @@ HOST = "urn:pulumi:dev::p::nested-pve-ha:index:HostPrep::virtual"
 NODE = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
 CLUSTER = "urn:pulumi:dev::p::nested-pve-ha:index:CorosyncCluster::cluster"
 MEMBERS = [document(member) for member in members(3)]
+MACHINES = [{key: member[key] for key in ("name", "address", "host_key")} for member in MEMBERS]
 API = {"endpoint": "https://pve:8006", "user": "pulumi@pve", "tls": "pinned"}
 STORAGE = {"stack_tag": "stack-dev", "name": "shared", "server": "10.0.0.1", "export": "/srv", "contents": ["images"]}
 MACHINE = {"name": "proxmox02", "address": "192.168.0.186", "host_key": "ssh-ed25519 AAAA"}
@@ -87,9 +88,9 @@ STATE: dict[str, Any] = {
             here(
                 "cluster-api-user",
                 "api-user",
-                {"members": MEMBERS, "api": API, "stack_tag": "stack-dev", "role": "Administrator"},
+                {"members": MACHINES, "api": API, "stack_tag": "stack-dev", "role": "Administrator"},
             ),
-            here("cluster-storage-shared", "storage", {"members": MEMBERS, "storage": STORAGE}),
+            here("cluster-storage-shared", "storage", {"members": MACHINES, "storage": STORAGE}),
             here("cluster-join", "join-node", {"cluster": "c", "joiner": MEMBERS[1], "present": [], "timeout_s": 9}),
             here("ct01-container", "container", document(CONTAINER)),
             here("template", "template", document(TEMPLATE)),
