@@ -5,6 +5,7 @@ import os
 import pulumi
 
 from cluster import surroundings
+from components import shared_storages
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
 from components.design import Design
 from components.facts import cluster_facts, plain_secrets
@@ -44,14 +45,12 @@ nodes = {
     for node in config.nodes
 }
 cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, nodes))
-templates = {
-    template.name: GuestTemplate(template.name, GuestTemplateArgs(site, template, cluster))
-    for template in config.templates
-}
+ready = [*cluster.ready, *shared_storages.make("cluster-storage", site, cluster)]
+templates = {one.name: GuestTemplate(one.name, GuestTemplateArgs(site, one, ready)) for one in config.templates}
 guests: list[HaGuest] = []
 for guest in config.guests:
     earlier = guests[-config.parallel_clones :][:1] if len(guests) >= config.parallel_clones else []
-    guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, templates, earlier)))
+    guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, ready, templates, earlier)))
 
 pulumi.export("cluster", cluster_facts(config))
 pulumi.export("api", config.cluster.api.endpoint)

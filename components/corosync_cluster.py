@@ -1,5 +1,8 @@
 """CorosyncCluster: the nodes become one cluster, one join after another, each proven from both sides.
 
+The seed creates it, the others join in the order of their ids. Each join is given only those that join before it: neither
+the order of the stack file nor a node that comes later runs one again.
+
 The cluster is formed from the control machine, which looks at every member live (decision 1). Nothing here
 removes a node or dissolves a cluster: nested nodes go with their VMs, existing ones stay members.
 """
@@ -17,8 +20,6 @@ from components import left_alone, steps
 from components.facts import cluster_facts
 from components.recorded import CLUSTER
 from config import topology
-from config.model import NfsStorage
-from onnode.contract import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +43,12 @@ class CorosyncClusterArgs:
 
 
 class CorosyncCluster(pulumi.ComponentResource):
-    """The cluster, quorate, with its API user, options and storage.
+    """The cluster, quorate, with its API user and options.
 
     Attributes:
-        provider: the cluster's API, as the user for day-to-day work.
-        ready: what guests wait for.
+        user: the step that makes the API user.
+        provider: the cluster's API, as that user.
+        ready: what all that lives in the cluster waits for.
     """
 
     def __init__(self, name: str, args: CorosyncClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -56,9 +58,9 @@ class CorosyncCluster(pulumi.ComponentResource):
         self._cluster = args.site.config.cluster
         verified = self._form()
         trusted = self._trusted(verified)
-        user = self._api_user(*trusted)
+        self.user = self._api_user(*trusted)
         self.provider = self._connect(*trusted)
-        self.ready: list[pulumi.Resource] = [user, *self._options(user), *self._storages(user)]
+        self.ready: list[pulumi.Resource] = [self.user, *self._options()]
         self.register_outputs({**props, "endpoint": self._cluster.api.endpoint})
 
     def _step(self, role: str, step: str, wanted: Any, *dependencies: pulumi.Resource) -> pulumi.Resource:  # noqa: ANN401
@@ -107,7 +109,7 @@ class CorosyncCluster(pulumi.ComponentResource):
             opts=steps.after(self, *trusted),
         )
 
-    def _inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
+    def inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
         """Options of what lives in the cluster: it goes with the seed's VM, or stays with existing nodes."""
         seed = self._nodes[self._cluster.seed].vm
         return steps.after(
@@ -118,12 +120,12 @@ class CorosyncCluster(pulumi.ComponentResource):
             retain_on_delete=topology.keeps_guests(self._site.config),
         )
 
-    def _options(self, user: pulumi.Resource) -> list[pulumi.Resource]:
+    def _options(self) -> list[pulumi.Resource]:
         options = self._cluster.options
         if options.migration_network is None and options.ha_shutdown_policy is None:
             return []
         network = options.migration_network
-        inside = self._inside(user, provider=self.provider, ignore_changes=_not_described(options))
+        inside = self.inside(self.user, provider=self.provider, ignore_changes=_not_described(options))
         # The provider would clear the cluster's other options, too: they are the users'.
         inside.retain_on_delete = True
         return [
@@ -135,26 +137,6 @@ class CorosyncCluster(pulumi.ComponentResource):
                 opts=inside,
             )
         ]
-
-    def _storages(self, user: pulumi.Resource) -> list[pulumi.Resource]:
-        return [
-            steps.at_administrator(
-                f"{self._logical}-storage-{storage.name}",
-                "storage",
-                desired.ClusterStorage(self._site.machines, self._wanted(storage)),
-                self._site.ssh_secrets,
-                self._inside(user),
-                removes=True,
-                remembers=True,
-            )
-            for storage in self._site.config.storages
-            if isinstance(storage, NfsStorage)
-        ]
-
-    def _wanted(self, storage: NfsStorage) -> Storage:
-        return Storage(
-            self._site.stack_tag, storage.name, str(storage.server), storage.export, sorted(storage.contents)
-        )
 
 
 def _not_described(options: ClusterOptions) -> list[str]:

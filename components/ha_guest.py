@@ -39,12 +39,12 @@ class GuestTemplateArgs:
     Attributes:
         site: the stack.
         template: the template.
-        cluster: where it is made.
+        after: what must be done before it is made.
     """
 
     site: Site
     template: Template
-    cluster: CorosyncCluster
+    after: Sequence[pulumi.Resource]
 
 
 class GuestTemplate(pulumi.ComponentResource):
@@ -81,7 +81,7 @@ class GuestTemplate(pulumi.ComponentResource):
             "template",
             wanted,
             site.api_secrets,
-            steps.after(self, *args.cluster.ready, retain_on_delete=topology.keeps_guests(site.config)),
+            steps.after(self, *args.after, retain_on_delete=topology.keeps_guests(site.config)),
             removes=True,
         )
         self.register_outputs(props)
@@ -100,6 +100,7 @@ class HaGuestArgs:
         site: the stack.
         guest: the guest.
         cluster: where it runs.
+        after: what must be done before anything is made in the cluster.
         templates: the templates by name.
         wait_for: guests that must be made before this one: bounds how many are made at the same time.
     """
@@ -107,6 +108,7 @@ class HaGuestArgs:
     site: Site
     guest: VmGuest | ContainerGuest
     cluster: CorosyncCluster
+    after: Sequence[pulumi.Resource]
     templates: Mapping[str, GuestTemplate]
     wait_for: Sequence[HaGuest]
 
@@ -126,7 +128,7 @@ class HaGuest(pulumi.ComponentResource):
         props = {"sid": self.ha_sid, "storage": guest.storage, "ha": ha}
         super().__init__(GUEST, name, props, opts)
         self._logical, self._site, self._cluster, self._guest = name, site, args.cluster, guest
-        before = [other.made for other in args.wait_for]
+        before = [*args.after, *(other.made for other in args.wait_for)]
         self.made: pulumi.Resource
         if isinstance(guest, VmGuest):
             self.made = self._clone(guest, args.templates[guest.template], before)
@@ -163,7 +165,6 @@ class HaGuest(pulumi.ComponentResource):
         stay = devices.stay(logical, self._site, wanted.machines, "the node that it is on", disks=False)
         opts = self._options(
             template.made,
-            *self._cluster.ready,
             *before,
             provider=self._cluster.provider,
             hooks=ownership.before_changes(logical, self._site, wanted, stay),
@@ -218,7 +219,7 @@ class HaGuest(pulumi.ComponentResource):
             template_volume=f"{source.storage}:vztmpl/{file_name}",
             ssh_public_keys=[site.credentials.public_key],
         )
-        return self._step("container", wanted, *self._cluster.ready, *before, removes=True)
+        return self._step("container", wanted, *before, removes=True)
 
     def _register(self, ready: pulumi.Resource) -> None:
         """Under HA, on allowed nodes; the group comes before the resource, the rule after it."""
