@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cli.status.look import Seen
     from cli.status.model import Wanted, WantedGuest
     from cluster.contract import Member
-    from cluster.membership import Ha, HaService, Health
+    from onnode.contract import Ha, HaService, Health
 
 HA_DEAD = "old timestamp"
 LATER = "wait a few minutes, then `make status` again; if it stays so, journalctl -u pve-ha-crm on the HA master"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cli.status.look import NodeSeen
     from cluster.contract import Member
-    from cluster.membership import Health
+    from onnode.contract import Health
 
 # Why a node says nothing at all; one that refuses a key, say, is up.
 SILENT = ("host-unreachable", "ssh-timeout")

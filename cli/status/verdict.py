@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cli.status.look import NodeSeen, Seen
     from cli.status.model import Wanted
     from cluster.contract import Member
-    from cluster.membership import Health
+    from onnode.contract import Health
 
 UP = "make up"
 AS_IT_IS = "describe the priorities as they are: nothing changes them on a live cluster"

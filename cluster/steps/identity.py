@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cluster import formation
-from cluster.membership import Membership
 from cluster.transport import members
 from onnode.cluster.corosync import KNET, ConfNode, parse_conf, resolved
+from onnode.contract import Membership
 from onnode.errors import StepError
 from onnode.step import Outcome
 

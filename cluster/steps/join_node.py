@@ -14,8 +14,8 @@ from onnode.step import Outcome
 
 if TYPE_CHECKING:
     from cluster.contract import JoinNode
-    from cluster.membership import MembershipReport
     from cluster.step import Call
+    from onnode.contract import MembershipReport
 
 MARGIN_S = 180.0  # the step's own waits, beyond the time for the command and as long again for the quorum
 EXPECTED_S = 20.0

@@ -47,7 +47,7 @@ class Conf:
 
 
 @dataclass(frozen=True)
-class Member:
+class Voter:
     """A node that takes part in the vote at this moment."""
 
     id: int
@@ -64,12 +64,12 @@ class Quorum:
     expected: int
     total: int
     needed: int
-    members: list[Member] = field(default_factory=list)
+    members: list[Voter] = field(default_factory=list)
 
 
 def silent(nodes: list[ConfNode], quorum: Quorum | None) -> list[ConfNode]:
     """The listed nodes that do not take part in the vote."""
-    voting = {member.id for member in quorum.members} if quorum else set()
+    voting = {voter.id for voter in quorum.members} if quorum else set()
     return [node for node in nodes if node.id not in voting]
 
 
@@ -185,7 +185,7 @@ def parse_quorum(text: str) -> Quorum | None:
         _number(values.get("Total votes")),
         _number(values.get("Quorum", "").partition(" ")[0]),
         [
-            Member(int(row[1], 16), int(row[2]), row[4], row[5] is not None)
+            Voter(int(row[1], 16), int(row[2]), row[4], row[5] is not None)
             for row in MEMBER.finditer(text)
             if int(row[1], 16)  # a quorum device votes as node 0
         ],

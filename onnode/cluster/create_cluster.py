@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import formation, membership
-from onnode.contract import ClusterLink, CreateCluster
+from onnode.contract import ClusterLink, CreateCluster, document
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail
@@ -80,7 +80,7 @@ def _link(link: ClusterLink) -> list[str]:
 
 def facts(observed: Observed, _desired: CreateCluster) -> dict[str, Any]:
     """The seed's membership."""
-    return membership.facts(observed.member)
+    return document(membership.told(observed.member))
 
 
 def unchanged(_observed: Observed, desired: CreateCluster) -> str:

@@ -27,7 +27,7 @@ OLD_WORKERS_S = 15.0  # they live for 5 s after a reload; a busy machine is slow
 class Observed:
     """This node's membership, addresses, name, and the certificate that its API presents."""
 
-    member: membership.Observed
+    member: membership.NodeState
     addresses: list[str] = field(default_factory=list)
     resolves: list[str] = field(default_factory=list)
     served: str | None = None  # fingerprint; None: the API does not answer
@@ -165,7 +165,7 @@ def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
         raise no_quorum(membership.observe(machine), timeout_s)
 
 
-def no_quorum(member: membership.Observed, timeout_s: float) -> StepError:
+def no_quorum(member: membership.NodeState, timeout_s: float) -> StepError:
     """The node did not become, or is not, part of a quorate cluster."""
     nodes = member.conf.nodes if member.conf else []
     broken = [f"link {link.link} to node {link.node_id}" for link in member.links if not link.connected]
@@ -238,12 +238,12 @@ def wait_for_api(machine: Machine, workers: frozenset[str] = frozenset()) -> Non
         )
 
 
-def voters(member: membership.Observed) -> int:
+def voters(member: membership.NodeState) -> int:
     """How many nodes vote together at this moment, this one included."""
     return len(member.quorum.members) if member.quorum else 0
 
 
-def broken_links(member: membership.Observed) -> list[str]:
+def broken_links(member: membership.NodeState) -> list[str]:
     """The links to nodes that vote at this moment which are not connected; those of a dead node do not count."""
     voting = {voter.id: voter for voter in member.quorum.members} if member.quorum else {}
     names = {node.id: node.name for node in member.conf.nodes} if member.conf else {}

@@ -20,7 +20,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import formation, membership, reset, way_in
-from onnode.contract import JoinCluster
+from onnode.contract import JoinCluster, document
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail
@@ -73,7 +73,7 @@ def decide(observed: Observed, desired: JoinCluster) -> list[Action]:
     return [Action("close-way-in")] if observed.way_in else []
 
 
-def _refuse_guests(member: membership.Observed) -> None:
+def _refuse_guests(member: membership.NodeState) -> None:
     if member.guests:
         raise StepError(
             "node-has-guests",
@@ -83,7 +83,7 @@ def _refuse_guests(member: membership.Observed) -> None:
         )
 
 
-def _refuse_unsafe_reset(member: membership.Observed, desired: JoinCluster) -> None:
+def _refuse_unsafe_reset(member: membership.NodeState, desired: JoinCluster) -> None:
     if desired.listed is None and member.conf is not None:
         raise StepError(
             "cluster-not-visible",
@@ -102,7 +102,7 @@ def _refuse_unsafe_reset(member: membership.Observed, desired: JoinCluster) -> N
         )
 
 
-def _disagrees(member: membership.Observed, desired: JoinCluster) -> StepError:
+def _disagrees(member: membership.NodeState, desired: JoinCluster) -> StepError:
     return StepError(
         "cluster-disagrees",
         f"{member.node} takes itself for a member of {desired.cluster}, which does not list it",
@@ -177,7 +177,7 @@ def complaint(result: Result, desired: JoinCluster) -> StepError:
 
 def facts(observed: Observed, _desired: JoinCluster) -> dict[str, Any]:
     """The new member's view."""
-    return membership.facts(observed.member)
+    return document(membership.told(observed.member))
 
 
 def unchanged(_observed: Observed, desired: JoinCluster) -> str:

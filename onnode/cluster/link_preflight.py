@@ -72,7 +72,7 @@ def observe(machine: Machine, desired: LinkPreflight) -> Observed:
     return Observed([address.partition("/")[0] for found in live for address in found.addresses], probes)
 
 
-def _connected(member: membership.Observed) -> set[tuple[int, str]]:
+def _connected(member: membership.NodeState) -> set[tuple[int, str]]:
     """Link numbers and addresses to which Corosync holds a connection."""
     nodes = {node.id: node for node in member.local_conf.nodes} if member.local_conf else {}
     return {

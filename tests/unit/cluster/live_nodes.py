@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pytest
 
     from cluster.contract import Machine
-    from cluster.membership import MembershipReport
+    from onnode.contract import MembershipReport
     from onnode.errors import StepError
 
 OWN_KEY = ssh.fingerprint(ssh.client_keys(PRIVATE_KEY)[0].public_data)

@@ -9,8 +9,8 @@ import pytest
 
 from cluster import formation
 from cluster.errors import AdminError
-from cluster.membership import MembershipReport
 from onnode.cluster.corosync import ConfNode
+from onnode.contract import MembershipReport
 from onnode.errors import StepError
 from tests.unit.cluster.worlds import CLUSTER, KEY, cut, joined, listed, member, members, quorum, stand_alone, up
 

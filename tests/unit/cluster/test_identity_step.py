@@ -21,7 +21,7 @@ from tests.unit.cluster.worlds import CLUSTER, joined, listed, members
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cluster.membership import MembershipReport
+    from onnode.contract import MembershipReport
     from onnode.step import Outcome
     from tests.unit.cluster.live_nodes import LiveNodes
 
