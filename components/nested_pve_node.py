@@ -210,7 +210,7 @@ class NestedPveNode(pulumi.ComponentResource):
     def _interfaces(self, node: NestedNode | ExistingNode) -> list[desired.LinkInterface]:
         return [
             desired.LinkInterface(str(found.address), mac=found.mac, name=found.name, mtu=found.mtu)
-            for found in topology.interfaces(self._site.config, node)
+            for found in topology.node_addresses(self._site.config, node)
         ]
 
     def _prepare_node(self, node: NestedNode | ExistingNode) -> desired.PrepareNode:
