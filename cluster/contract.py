@@ -52,7 +52,7 @@ class Member(Machine):
 
 
 @dataclass(frozen=True)
-class Api:
+class ApiAccess:
     """Where and as whom the cluster's API is used."""
 
     endpoint: str  # "https://pve.lab.internal:8006"
@@ -145,7 +145,7 @@ class LinkMtu:
 
 
 @dataclass(frozen=True)
-class LinkPreflight:
+class ClusterPreflight:
     """Step ``link-preflight``: each member reaches each other on each link, full-size packets, quickly (F9)."""
 
     members: list[Member]
@@ -154,7 +154,7 @@ class LinkPreflight:
 
 
 @dataclass(frozen=True)
-class CreateCluster:
+class ClusterCreation:
     """Step ``create-cluster``: on the seed, unless any member already reports this cluster (F6); another is refused.
 
     Ends when the seed is quorate and /etc/pve is writable (F1).
@@ -202,11 +202,11 @@ class CheckCertificate:
 
 
 @dataclass(frozen=True)
-class ApiUser:
+class ClusterApiUser:
     """Step ``api-user``: the user for day-to-day work with its role on ``/``; its password works at the endpoint."""
 
     members: list[Machine]
-    api: Api
+    api: ApiAccess
     stack_tag: str
     role: str
 
@@ -237,7 +237,7 @@ class Template:
     """
 
     members: list[Machine]
-    api: Api
+    api: ApiAccess
     stack_tag: str
     vmid: int
     name: str
@@ -260,7 +260,7 @@ class Container:
     """
 
     members: list[Machine]
-    api: Api
+    api: ApiAccess
     stack_tag: str
     vmid: int
     name: str
@@ -286,7 +286,7 @@ class HaReady:
     """
 
     members: list[Machine]
-    api: Api
+    api: ApiAccess
     sid: str  # "vm:200"
     timeout_s: int
     watchdogs: dict[str, str]  # module of each member's HA manager, by name
@@ -298,7 +298,7 @@ class VerifyGuest:
     """Step ``verify-guest``, after registration: the guest is in the wanted HA state on an allowed node."""
 
     members: list[Machine]
-    api: Api
+    api: ApiAccess
     sid: str  # "vm:200" | "ct:300"
     state: str  # "started" | "stopped"
     nodes: list[str]  # allowed; empty = any
@@ -315,12 +315,12 @@ STEPS: dict[str, type[Any]] = {
     "ownership": Ownership,
     "further-devices": FurtherDevices,
     "delete-guard": Ownership,
-    "link-preflight": LinkPreflight,
-    "create-cluster": CreateCluster,
+    "link-preflight": ClusterPreflight,
+    "create-cluster": ClusterCreation,
     "join-node": JoinNode,
     "verify-cluster": VerifyCluster,
     "check-certificate": CheckCertificate,
-    "api-user": ApiUser,
+    "api-user": ClusterApiUser,
     "storage": ClusterStorage,
     "template": Template,
     "container": Container,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cluster.contract import Image, Machine
-    from cluster.transport.api import Api
+    from cluster.transport.cluster_api import Api
     from cluster.transport.ssh import Completed
 
 READ_S = 300.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from cluster import contract as desired
+from cluster import contract
 from components import left_alone, steps
 from components.facts import cluster_facts
 from components.recorded import CLUSTER
@@ -71,28 +71,30 @@ class CorosyncCluster(pulumi.ComponentResource):
 
     def _form(self) -> pulumi.Resource:
         members, cluster = self._site.members, self._cluster
-        mtus = [desired.LinkMtu(number, link.mtu) for number, link in enumerate(cluster.links)]
-        preflight = desired.LinkPreflight(members, mtus, cluster.latency_max_ms)
-        create = desired.CreateCluster(cluster.name, cluster.seed, members, cluster.timeout_s)
+        mtus = [contract.LinkMtu(number, link.mtu) for number, link in enumerate(cluster.links)]
+        preflight = contract.ClusterPreflight(members, mtus, cluster.latency_max_ms)
+        create = contract.ClusterCreation(cluster.name, cluster.seed, members, cluster.timeout_s)
         last = self._step("preflight", "link-preflight", preflight, *(node.verified for node in self._nodes.values()))
         last = self._step("create", "create-cluster", create, last)
         for position, member in enumerate(members[1:], start=1):
-            join = desired.JoinNode(cluster.name, member, members[:position], cluster.timeout_s)
+            join = contract.JoinNode(cluster.name, member, members[:position], cluster.timeout_s)
             # Each waits for the one before: an unfinished join already counts for the quorum.
             last = self._step(f"join-{member.name}", "join-node", join, last)
         votes = sum(member.votes for member in members)
-        verify = desired.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
+        verify = contract.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
         return self._step("verify", "verify-cluster", verify, last)
 
     def _trusted(self, verified: pulumi.Resource) -> list[pulumi.Resource]:
         """On a first run the cluster's authority comes to be known only now."""
         if self._cluster.api.tls == "verified":
             return [verified]
-        wanted = desired.CheckCertificate(self._site.machines)
+        wanted = contract.CheckCertificate(self._site.machines)
         return [self._step("certificate", "check-certificate", wanted, verified)]
 
     def _api_user(self, *trusted: pulumi.Resource) -> pulumi.Resource:
-        wanted = desired.ApiUser(self._site.machines, self._site.api, self._site.stack_tag, self._cluster.api.role)
+        wanted = contract.ClusterApiUser(
+            self._site.machines, self._site.api, self._site.stack_tag, self._cluster.api.role
+        )
         name = f"{self._logical}-api-user"
         opts = steps.after(self, *trusted)
         return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)

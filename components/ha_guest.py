@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from cluster import contract as desired
+from cluster import contract
 from components import devices, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.recorded import GUEST, GUEST_TEMPLATE
@@ -60,7 +60,7 @@ class GuestTemplate(pulumi.ComponentResource):
         props = {"vmid": template.vmid, "kvm": template.kvm, "cpuType": template.cpu_type, "storage": template.storage}
         super().__init__(GUEST_TEMPLATE, name, props, opts)
         self.config = template
-        wanted = desired.Template(
+        wanted = contract.Template(
             members=site.machines,
             api=site.api,
             stack_tag=site.stack_tag,
@@ -87,9 +87,9 @@ class GuestTemplate(pulumi.ComponentResource):
         self.register_outputs(props)
 
 
-def _image(site: Site, url: str, source: Download | ContainerTemplate, storage: str) -> desired.Image:
+def _image(site: Site, url: str, source: Download | ContainerTemplate, storage: str) -> contract.Image:
     # A name of this stack's own: removing it with its guest can never hit somebody else's file.
-    return desired.Image(url, f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
+    return contract.Image(url, f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class HaGuest(pulumi.ComponentResource):
             self.made = self._clone(guest, args.templates[guest.template], before)
         else:
             self.made = self._container(guest, before)
-        ready = desired.HaReady(
+        ready = contract.HaReady(
             site.machines,
             site.api,
             self.ha_sid,
@@ -200,7 +200,7 @@ class HaGuest(pulumi.ComponentResource):
         site, source = self._site, guest.template
         download = _image(site, source.url, source, source.storage) if source.url else None
         file_name = download.file_name if download else source.file_name
-        wanted = desired.Container(
+        wanted = contract.Container(
             members=site.machines,
             api=site.api,
             stack_tag=site.stack_tag,
@@ -230,7 +230,7 @@ class HaGuest(pulumi.ComponentResource):
             group = self._group(ready) if self._guest.ha.nodes else None
             last = self._resource(ready, group)
         ha = self._guest.ha
-        wanted = desired.VerifyGuest(
+        wanted = contract.VerifyGuest(
             members=self._site.machines,
             api=self._site.api,
             sid=self.ha_sid,

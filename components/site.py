@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cluster.contract import Api, Machine, Member, Secrets
+from cluster.contract import ApiAccess, Machine, Member, Secrets
 from components import package
 from config import host_keys, root_password, topology
 from config.model import ExistingNode, NestedNode
@@ -120,10 +120,10 @@ class Site:
         return Member(reached.name, reached.address, reached.host_key, node.node_id, node.votes, links)
 
     @property
-    def api(self) -> Api:
+    def api(self) -> ApiAccess:
         """The cluster's API."""
         api = self.config.cluster.api
-        return Api(api.endpoint, api.user, api.tls)
+        return ApiAccess(api.endpoint, api.user, api.tls)
 
 
 def _secret(text: str) -> pulumi.Output[str]:

@@ -9,7 +9,7 @@ from cli.drift import guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
 from cli.drift.model import Drift
 from cli.looks.belongings import CLUSTER
-from cluster.contract import Container, CreateCluster, JoinNode, Template
+from cluster.contract import ClusterCreation, Container, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.guests import changes
 from cluster.steps import container, template
@@ -102,7 +102,7 @@ def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
             name = wanted.joiner.name
-        elif isinstance(wanted, CreateCluster):
+        elif isinstance(wanted, ClusterCreation):
             name = wanted.seed
         else:
             continue

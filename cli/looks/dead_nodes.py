@@ -12,7 +12,7 @@ from cli.state import outer_vms
 from cluster import guests
 from cluster.contract import Secrets
 from cluster.errors import AdminError
-from cluster.transport import api as cluster_api
+from cluster.transport import cluster_api
 from components.site import Site
 
 if TYPE_CHECKING:

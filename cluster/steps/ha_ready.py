@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import guests
 from cluster.errors import AdminError
-from cluster.transport import api as cluster_api
-from cluster.transport import members
+from cluster.transport import cluster_api, members
 from onnode.step import Outcome
 
 if TYPE_CHECKING:

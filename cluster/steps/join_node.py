@@ -9,7 +9,7 @@ from cluster.errors import AdminError
 from cluster.step import note
 from cluster.transport import members, ssh
 from cluster.transport.nodes import run_step
-from onnode import contract as on_node
+from onnode.contract import JoinCluster
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def _join(
     if plan.votes is not None:
         await _lower_expected_votes(members.connected(opened, plan.sponsor), joiner.node, plan.votes)
     sponsor = next(member for member in desired.present if member.name == plan.sponsor)
-    wanted = on_node.JoinCluster(
+    wanted = JoinCluster(
         cluster=desired.cluster,
         node=desired.joiner.name,
         node_id=desired.joiner.node_id,

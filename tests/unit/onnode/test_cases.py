@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from components.package import SOURCE
-from onnode import contract as desired
+from onnode import contract
 from onnode.cluster import formation, storage
 from onnode.errors import StepError
 
@@ -56,8 +56,8 @@ def merge(base: object, change: object) -> object:
 def test_decision(name: str, case: dict[str, Any]) -> None:
     module = module_named(name.replace("-", "_"))
     observed_type: type[Any] = OBSERVED.get(name) or module.Observed
-    observed = desired.parse(observed_type, case["observed"])
-    wanted = desired.parse(module.STEP.desired, case["desired"])
+    observed = contract.parse(observed_type, case["observed"])
+    wanted = contract.parse(module.STEP.desired, case["desired"])
     if "error" in case:
         with pytest.raises(StepError) as refused:
             module.STEP.decide(observed, wanted)

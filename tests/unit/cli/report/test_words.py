@@ -6,7 +6,7 @@ import pytest
 
 from cli.report.plan import Operation
 from cli.report.words import WORDS, grouped
-from cluster import contract as desired
+from cluster import contract
 from components import recorded
 from onnode import registry
 
@@ -57,5 +57,5 @@ def test_every_step_that_is_a_resource_has_words() -> None:
         {"membership", "look", "join-cluster", "cluster-health", "vm-power"},
     )
     on_removal = {"journal --restore", "storage --remove"}
-    steps = {*desired.STEPS, *registry.STEPS} - by_hooks - within_others - on_removal
+    steps = {*contract.STEPS, *registry.STEPS} - by_hooks - within_others - on_removal
     assert steps <= set(WORDS)

@@ -25,8 +25,7 @@ from onnode.host.qm import LOCKED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cluster import contract as desired
-    from cluster.contract import Machine, Secrets
+    from cluster.contract import ApiAccess, Machine, Secrets
 
 REQUEST_S = 60.0  # Proxmox itself gives a request to another node 30 s
 CONNECT_S = 5.0
@@ -196,7 +195,7 @@ def _message(response: requests.Response) -> str:
     return "; ".join([(response.reason or message or "no reason given").strip(), *details])
 
 
-async def connect(members: Sequence[Machine], api: desired.Api, secrets: Secrets) -> Api:
+async def connect(members: Sequence[Machine], api: ApiAccess, secrets: Secrets) -> Api:
     """A session with the first member that answers and is quorate.
 
     Raises:
@@ -219,7 +218,7 @@ async def connect(members: Sequence[Machine], api: desired.Api, secrets: Secrets
     )
 
 
-async def _candidates(members: Sequence[Machine], api: desired.Api) -> list[tuple[str, Machine | None]]:
+async def _candidates(members: Sequence[Machine], api: ApiAccess) -> list[tuple[str, Machine | None]]:
     """Whom to ask: the endpoint, or the members that take connections, the quickest first."""
     if api.tls == "verified":
         return [(api.endpoint.rstrip("/"), None)]
@@ -246,11 +245,11 @@ async def _candidates(members: Sequence[Machine], api: desired.Api) -> list[tupl
     return [(f"https://{member.address}:{port}", member) for member in answering]
 
 
-def _port(api: desired.Api) -> int:
+def _port(api: ApiAccess) -> int:
     return urlsplit(api.endpoint).port or 443
 
 
-async def _session(where: str, member: Machine | None, api: desired.Api, secrets: Secrets) -> Api:
+async def _session(where: str, member: Machine | None, api: ApiAccess, secrets: Secrets) -> Api:
     session = Api(where, await _certificate(where, member, _port(api), secrets) if member is not None else None)
     session.login(api.user, secrets.api_password or "")
     quorate = any(entry.get("quorate") for entry in session.get("/cluster/status") if entry["type"] == "cluster")
