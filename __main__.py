@@ -8,10 +8,10 @@ from cluster import surroundings
 from components import shared_storages
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
 from components.design import Design
-from components.facts import cluster_facts, plain_secrets
 from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGuestArgs
 from components.host_prep import HostPrep, HostPrepArgs
 from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
+from components.policed import plain_secrets, policed_cluster
 from components.site import Site
 from config import ConfigError, credentials, load, stack_file
 from config.model import NestedNode
@@ -52,7 +52,7 @@ for guest in config.guests:
     earlier = guests[-config.parallel_clones :][:1] if len(guests) >= config.parallel_clones else []
     guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, ready, templates, earlier)))
 
-pulumi.export("cluster", cluster_facts(config))
+pulumi.export("cluster", policed_cluster(config))
 pulumi.export("api", config.cluster.api.endpoint)
 pulumi.export("nodes", {node.name: f"https://{node.address}:8006" for node in config.nodes})
 pulumi.export("guests", {guest.name: made.ha_sid for guest, made in zip(config.guests, guests, strict=True)})

@@ -10,8 +10,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from cluster import guests
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
 from cluster.transport import members
 
 if TYPE_CHECKING:

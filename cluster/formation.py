@@ -166,7 +166,7 @@ def refuse_other_priorities(found: Mapping[int, int], members: Sequence[Member])
 
 
 @dataclass(frozen=True)
-class Identity:
+class ClusterIdentity:
     """What a live cluster cannot change; facts of the step of that name."""
 
     cluster: str
@@ -201,7 +201,7 @@ def live(seen: Iterable[Membership], silent: Iterable[str]) -> Live:
     return Live(newest.cluster if newest else None, listed, tuple(silent))
 
 
-def refuse_renamed(before: Identity, now: Identity, there: Live) -> None:
+def refuse_renamed(before: ClusterIdentity, now: ClusterIdentity, there: Live) -> None:
     """Refuse a changed name, seed, or member, compared with what an earlier run recorded.
 
     What was described and never came to be can change: the live cluster decides. Where it cannot be seen, because

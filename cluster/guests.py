@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
 from cluster.transport.cluster_api import NO_NODE, ApiError
 from onnode.system.pve import split_tags
 

@@ -17,7 +17,7 @@ import pulumi_proxmoxve as proxmoxve
 
 from cluster import contract
 from components import left_alone, steps
-from components.facts import cluster_facts
+from components.policed import policed_cluster
 from components.recorded import CLUSTER
 from config import topology
 
@@ -52,7 +52,7 @@ class CorosyncCluster(pulumi.ComponentResource):
     """
 
     def __init__(self, name: str, args: CorosyncClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        props = cluster_facts(args.site.config)
+        props = policed_cluster(args.site.config)
         super().__init__(CLUSTER, name, props, opts)
         self._logical, self._site, self._nodes = name, args.site, args.nodes
         self._cluster = args.site.config.cluster

@@ -12,7 +12,7 @@ import pulumi
 
 from cluster.contract import Identity
 from components import steps
-from components.facts import design_facts
+from components.policed import policed_design
 from components.recorded import DESIGN, LAB, lab_instance
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Design(pulumi.ComponentResource):
         self, name: str, site: Site, plain_secrets: Sequence[str], opts: pulumi.ResourceOptions | None = None
     ) -> None:
         lab = lab_instance()
-        facts = design_facts(site.config, plain_secrets)
+        facts = policed_design(site.config, plain_secrets)
         super().__init__(DESIGN, name, facts | ({LAB: lab} if lab else {}), opts)
         cluster = site.config.cluster
         self.identity = steps.at_administrator(

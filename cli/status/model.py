@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from onnode.contract import Health
 
 # Why a node says nothing at all; one that refuses a key, say, is up.
-SILENT = ("host-unreachable", "ssh-timeout")
+NO_ANSWER = ("host-unreachable", "ssh-timeout")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from onnode.contract import ApiUser
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import ClusterApiUser
-    from cluster.step import Call
 
 USER_S = 180.0
 

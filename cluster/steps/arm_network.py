@@ -12,8 +12,8 @@ from onnode.contract import ArmNetwork
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import HostNetwork
-    from cluster.step import Call
 
 ARM_S = 120.0
 

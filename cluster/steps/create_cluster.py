@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster import formation
-from cluster.step import note
+from cluster.call import note
 from cluster.transport import members
 from cluster.transport.nodes import run_step
 from onnode.contract import CreateCluster
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import ClusterCreation
-    from cluster.step import Call
 
 MARGIN_S = 120.0  # the step's own waits, beyond the time for the command and as long again for the quorum
 

@@ -15,8 +15,8 @@ from cluster.transport import cluster_api, members
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import HaReady
-    from cluster.step import Call
     from cluster.transport.ssh import Connection
 
 LOOK_S = 10.0

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster import formation, verification
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
 from cluster.transport import members, ssh
 from cluster.transport.nodes import run_step
 from onnode.contract import JoinCluster
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import JoinNode
-    from cluster.step import Call
     from onnode.contract import MembershipReport
 
 MARGIN_S = 180.0  # the step's own waits, beyond the time for the command and as long again for the quorum

@@ -11,8 +11,8 @@ from onnode.contract import LinkPeer, LinkPreflight, PreflightLink
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import ClusterPreflight
-    from cluster.step import Call
     from cluster.transport.nodes import StepResult
     from cluster.transport.ssh import Connection
 

@@ -15,8 +15,8 @@ from cluster.transport import cluster_api
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import VerifyGuest
-    from cluster.step import Call
 
 
 async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:

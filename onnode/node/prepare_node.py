@@ -33,7 +33,7 @@ class Observed:
     member: bool  # of a cluster, completely or half
     hosts: str
     repository: repository.Observed
-    kernel: kernel.Observed
+    kernel: kernel.Kernels
     first_boot: bool = False  # the installer's first-boot script is still at work (F13)
     upgradable: list[str] = field(default_factory=list)
     guests: list[str] = field(default_factory=list)  # that run

@@ -31,7 +31,7 @@ class Observed:
     version: pve.Version
     virtualization: str | None
     dev_kvm: bool
-    kernel: kernel.Observed
+    kernel: kernel.Kernels
     live: list[network.Interface]
     pve_mounted: bool = True
     inactive: list[str] = field(default_factory=list)  # services of Proxmox VE that do not run

@@ -24,7 +24,7 @@ SSH_BACK_S = 120
 
 
 @dataclass(frozen=True)
-class Observed:
+class Kernels:
     """Kernels and boots."""
 
     running: str
@@ -49,12 +49,12 @@ class Observed:
         return self.reboot_missing and self.asked_s_ago is not None and self.asked_s_ago < SSH_BACK_S
 
 
-def observe(machine: Machine) -> Observed:
+def observe(machine: Machine) -> Kernels:
     """Ask the kernel, dpkg, and our own note; a kernel that the administrator pinned counts as the newest."""
     asked = _asked(machine.read(REBOOT_FILE) or "{}")
     pinned = (machine.read(PIN_FILE) or "").strip()
     newest = packages.newest_kernel(packages.installed(machine, "proxmox-kernel-*", "pve-kernel-*"))
-    return Observed(
+    return Kernels(
         (machine.read("/proc/sys/kernel/osrelease") or "").strip(),
         pinned or newest,
         boot_id(machine),

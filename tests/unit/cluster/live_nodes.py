@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.call import Call
 from cluster.contract import Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.transport import certificates, pins, ssh
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.call import Call
 from cluster.contract import ApiAccess, ClusterApiUser, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import api_user
 from cluster.transport import cluster_api
 from onnode.contract import ApiUser

@@ -11,8 +11,8 @@ import pytest
 from cluster.contract import ClusterCreation
 from cluster.errors import AdminError
 from cluster.steps import create_cluster
+from onnode.cluster import admission
 from onnode.cluster import create_cluster as on_node_step
-from onnode.cluster import formation as on_node_formation
 from onnode.contract import CreateCluster
 from onnode.errors import StepError
 from tests.support.fake_machine import FakeMachine
@@ -72,7 +72,7 @@ def test_the_node_gives_up_before_the_connection_does(nodes: LiveNodes, tmp_path
     assert failed.value.code == "no-quorum"
     waited = machine.monotonic() - began
     assert waited >= 2 * CREATE.timeout_s
-    assert nodes.acts[0].timeout_s > waited + on_node_formation.SERVICE_S
+    assert nodes.acts[0].timeout_s > waited + admission.SERVICE_S
 
 
 @pytest.mark.parametrize("silent", ["proxmox01", "proxmox02"])

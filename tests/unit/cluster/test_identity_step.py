@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cluster.call import Call
 from cluster.contract import Identity
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import identity
 from cluster.transport.ssh import Completed
 from onnode.errors import StepError

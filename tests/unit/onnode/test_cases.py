@@ -15,7 +15,7 @@ import yaml
 
 from components.package import SOURCE
 from onnode import contract
-from onnode.cluster import formation, storage
+from onnode.cluster import admission, storage
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parents[2] / "cases" / "onnode"
 OBSERVED: dict[str, type[Any]] = {
-    "create-cluster": formation.Observed,
-    "join-cluster": formation.Observed,
+    "create-cluster": admission.Candidate,
+    "join-cluster": admission.Candidate,
     "storage-remove": storage.Observed,
 }
 

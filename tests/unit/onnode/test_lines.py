@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.step import note
+from cluster.call import note
 from onnode.system.machine import LINE_MAX, Machine
 
 if TYPE_CHECKING:

@@ -17,9 +17,7 @@ GUEST, NODE = ("ct01", recorded.GUEST), ("proxmox02", recorded.NODE)
 
 def step(op: str, name: str, *, undoes: bool = False, stays: bool = False) -> Operation:
     """A step of a guest, as the state has it."""
-    inputs = {"create": f"python -m cluster.step {name}"} | (
-        {"delete": f"python -m cluster.step {name}"} if undoes else {}
-    )
+    inputs = {"create": f"python -m cluster {name}"} | ({"delete": f"python -m cluster {name}"} if undoes else {})
     return Operation(op, f"ct01-{name}", LOCAL, GUEST, stays=stays, old=inputs)
 
 

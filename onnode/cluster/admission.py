@@ -1,4 +1,4 @@
-"""What creating a cluster and joining one have in common: looking at this node, and bounded waiting for it.
+"""Making a member of this node, as far as creating a cluster and joining one do the same: look, refuse, finish, wait.
 
 Proxmox' own tools wait for quorum without bound and exit 0 on failure (F3): nothing here trusts an exit code, and
 every wait ends.
@@ -24,7 +24,7 @@ OLD_WORKERS_S = 15.0  # they live for 5 s after a reload; a busy machine is slow
 
 
 @dataclass(frozen=True)
-class Observed:
+class Candidate:
     """This node's membership, addresses, name, and the certificate that its API presents."""
 
     member: membership.NodeState
@@ -34,11 +34,11 @@ class Observed:
     way_in: bool = False  # a second file of SSH keys, open during a join
 
 
-def observe(machine: Machine) -> Observed:
+def observe(machine: Machine) -> Candidate:
     """Look at this node."""
     member = membership.observe(machine)
     live = network.interfaces(machine)
-    return Observed(
+    return Candidate(
         member,
         [address.partition("/")[0] for found in live for address in found.addresses],
         network.resolve(machine, member.node),
@@ -47,7 +47,7 @@ def observe(machine: Machine) -> Observed:
     )
 
 
-def refuse_unready(observed: Observed, node: str, links: list[ClusterLink]) -> None:
+def refuse_unready(observed: Candidate, node: str, links: list[ClusterLink]) -> None:
     """Refuse to make a member of a node that could not be a healthy one.
 
     Raises:
@@ -71,7 +71,7 @@ def refuse_unready(observed: Observed, node: str, links: list[ClusterLink]) -> N
         )
 
 
-def refuse_other_cluster(observed: Observed, cluster: str) -> None:
+def refuse_other_cluster(observed: Candidate, cluster: str) -> None:
     """Refuse a node that belongs, or half belongs, to another cluster.
 
     Raises:
@@ -87,7 +87,7 @@ def refuse_other_cluster(observed: Observed, cluster: str) -> None:
         )
 
 
-def refuse_different(observed: Observed, node_id: int, votes: int, links: list[ClusterLink]) -> None:
+def refuse_different(observed: Candidate, node_id: int, votes: int, links: list[ClusterLink]) -> None:
     """Refuse a member whose identity differs from the described one.
 
     Raises:
@@ -110,7 +110,7 @@ def _described(node: corosync.ConfNode) -> str:
     return f"id {node.id}, votes {node.votes}, {links}"
 
 
-def settled(observed: Observed) -> bool:
+def settled(observed: Candidate) -> bool:
     """Whether a member is quorate, can write, and its API presents the cluster's certificate."""
     member = observed.member
     return member.state == "member" and member.quorate and member.pve_writable and observed.served == member.certificate
