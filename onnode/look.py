@@ -20,7 +20,7 @@ from onnode.step import Step, act_never, decide_nothing
 from onnode.system.machine import UTF_8
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 AT_ONCE = 4  # most of the time a step waits for a program of the machine's
 PACKAGE = "/var/lib/nested-pve-ha/onnode"
@@ -44,19 +44,19 @@ class Observed:
     altered: list[str]
 
 
-def observe(machine: Machine, desired: Look) -> Observed:
+def observe(machine: ThisMachine, desired: Look) -> Observed:
     """Let each step look and decide."""
     altered = [name for name, digest in desired.files.items() if _digest(machine, name) != digest]
     with ThreadPoolExecutor(AT_ONCE) as workers:
         return Observed(list(workers.map(partial(_asked, machine), desired.steps)), altered)
 
 
-def _digest(machine: Machine, name: str) -> str:
+def _digest(machine: ThisMachine, name: str) -> str:
     text = machine.read(f"{PACKAGE}/{name}")
     return "" if text is None else hashlib.sha256(text.encode(*UTF_8)).hexdigest()
 
 
-def _asked(machine: Machine, one: LookStep) -> Seen:
+def _asked(machine: ThisMachine, one: LookStep) -> Seen:
     try:
         step = registry.step(one.step)
         wanted = parse(step.desired, json.loads(one.desired)) if step.desired is not None else None

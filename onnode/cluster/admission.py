@@ -15,7 +15,7 @@ from onnode.system import network
 
 if TYPE_CHECKING:
     from onnode.contract import ClusterLink
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 SERVICE_S = 60.0
 API_PORT = 8006
@@ -34,7 +34,7 @@ class Candidate:
     way_in: bool = False  # a second file of SSH keys, open during a join
 
 
-def observe(machine: Machine) -> Candidate:
+def observe(machine: ThisMachine) -> Candidate:
     """Look at this node."""
     member = membership.observe(machine)
     live = network.interfaces(machine)
@@ -116,7 +116,7 @@ def settled(observed: Candidate) -> bool:
     return member.state == "member" and member.quorate and member.pve_writable and observed.served == member.certificate
 
 
-def finish(machine: Machine, timeout_s: float, workers: frozenset[str] = frozenset()) -> None:
+def finish(machine: ThisMachine, timeout_s: float, workers: frozenset[str] = frozenset()) -> None:
     """Bring a half-made member forward: its services, quorum, certificates, API.
 
     This is what `pvecm add` still had to do when it was cut off after the cluster had taken the node in.
@@ -139,7 +139,7 @@ def finish(machine: Machine, timeout_s: float, workers: frozenset[str] = frozens
     _certify(machine, workers)
 
 
-def _certify(machine: Machine, workers: frozenset[str]) -> None:
+def _certify(machine: ThisMachine, workers: frozenset[str]) -> None:
     """Make what is missing of keys and certificates, and let the API present its own."""
     own = membership.fingerprint(membership.certificate(machine, membership.hostname(machine)))
     machine.check(["pvecm", "updatecerts", *([] if own else ["--force"])], timeout_s=SERVICE_S)
@@ -149,7 +149,7 @@ def _certify(machine: Machine, workers: frozenset[str]) -> None:
     wait_for_api(machine, workers)
 
 
-def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
+def wait_for_quorum(machine: ThisMachine, timeout_s: float) -> None:
     """Wait until this node is quorate and /etc/pve takes writes (a few seconds after quorum, not with it).
 
     Raises:
@@ -182,14 +182,14 @@ def no_quorum(member: membership.NodeState, timeout_s: float) -> StepError:
     )
 
 
-def api_workers(machine: Machine) -> frozenset[str]:
+def api_workers(machine: ThisMachine) -> frozenset[str]:
     """The processes that answer for the API at this moment."""
     shown = machine.run(["systemctl", "show", "--property=MainPID", "--value", "pveproxy"], timeout_s=membership.LOOK_S)
     main = shown.out.strip()
     return frozenset((machine.read(f"/proc/{main}/task/{main}/children") or "").split())
 
 
-def end_old_workers(machine: Machine, workers: frozenset[str]) -> None:
+def end_old_workers(machine: ThisMachine, workers: frozenset[str]) -> None:
     """End the API's workers that `pvecm add` left with the certificate of before; a restart takes less than their 5 s.
 
     The API of a node that has just joined, and has no guests, is nobody's way to anything yet.
@@ -205,7 +205,7 @@ def end_old_workers(machine: Machine, workers: frozenset[str]) -> None:
         machine.check(["systemctl", "restart", "pveproxy"], timeout_s=SERVICE_S)
 
 
-def wait_for_api(machine: Machine, workers: frozenset[str] = frozenset()) -> None:
+def wait_for_api(machine: ThisMachine, workers: frozenset[str] = frozenset()) -> None:
     """Wait until the API answers with the certificate that the cluster gave the node, and with no other (F5, F25).
 
     A reload of pveproxy leaves the old workers beside the new ones for 5 s, and both answer by turns: while one of them
@@ -254,7 +254,7 @@ def broken_links(member: membership.NodeState) -> list[str]:
     ]
 
 
-def wait_for_links(machine: Machine) -> None:
+def wait_for_links(machine: ThisMachine) -> None:
     """Wait until every link to every voting node is connected.
 
     Raises:

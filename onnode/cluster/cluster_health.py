@@ -18,7 +18,7 @@ from onnode.system import kernel, lock, pve, systemd
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def parse_guests(text: str) -> dict[str, list[GuestStatus]]:
     return found
 
 
-def observe(machine: Machine, _desired: None) -> Health:
+def observe(machine: ThisMachine, _desired: None) -> Health:
     """Look at everything at once."""
     with ThreadPoolExecutor() as pool:
         ha = pool.submit(_ask, machine, parse_ha, "/cluster/ha/status/current")
@@ -85,7 +85,7 @@ def observe(machine: Machine, _desired: None) -> Health:
         )
 
 
-def _ask(machine: Machine, parse: Callable[[str], T], *arguments: str) -> T | None:
+def _ask(machine: ThisMachine, parse: Callable[[str], T], *arguments: str) -> T | None:
     """Ask the local API; None if it gives no answer."""
     argv = ["pvesh", "get", *arguments, "--output-format", "json"]
     try:

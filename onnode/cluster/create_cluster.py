@@ -12,10 +12,10 @@ from onnode.system.machine import tail
 
 if TYPE_CHECKING:
     from onnode.cluster.admission import Candidate
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
-def observe(machine: Machine, _desired: CreateCluster) -> Candidate:
+def observe(machine: ThisMachine, _desired: CreateCluster) -> Candidate:
     """Look at this node."""
     return admission.observe(machine)
 
@@ -48,7 +48,7 @@ def _refuse_priorities(observed: Candidate, desired: CreateCluster) -> None:
         )
 
 
-def act(machine: Machine, desired: CreateCluster, action: Action) -> None:
+def act(machine: ThisMachine, desired: CreateCluster, action: Action) -> None:
     """Create or finish, then wait until the one-node cluster works.
 
     Raises:

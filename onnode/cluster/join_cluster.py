@@ -27,7 +27,7 @@ from onnode.system.machine import tail
 
 if TYPE_CHECKING:
     from onnode.cluster.admission import Candidate
-    from onnode.system.machine import Machine, Result
+    from onnode.system.machine import Result, ThisMachine
 
 # The first that matches says why `pvecm add` did not join.
 COMPLAINTS = (
@@ -42,7 +42,7 @@ COMPLAINTS = (
 )
 
 
-def observe(machine: Machine, _desired: JoinCluster) -> Candidate:
+def observe(machine: ThisMachine, _desired: JoinCluster) -> Candidate:
     """Look at this node."""
     return admission.observe(machine)
 
@@ -111,7 +111,7 @@ def _disagrees(member: membership.NodeState, desired: JoinCluster) -> StepError:
     )
 
 
-def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
+def act(machine: ThisMachine, desired: JoinCluster, action: Action) -> None:
     """Join, finish, reset, or wait; meanwhile the administrator can log in without /etc/pve."""
     if action.do in ("join", "finish", "reset"):
         way_in.open_up(machine)
@@ -127,7 +127,7 @@ def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
         way_in.close(machine)
 
 
-def _join(machine: Machine, desired: JoinCluster) -> None:
+def _join(machine: ThisMachine, desired: JoinCluster) -> None:
     """Run `pvecm add`; if it got past the point where the cluster takes the node in, go forward from there."""
     workers = admission.api_workers(machine)
     result = machine.run(command(desired), stdin=f"{desired.root_password}\n", timeout_s=desired.timeout_s)
@@ -144,7 +144,7 @@ def _join(machine: Machine, desired: JoinCluster) -> None:
     _finish(machine, desired, workers)
 
 
-def _finish(machine: Machine, desired: JoinCluster, workers: frozenset[str] = frozenset()) -> None:
+def _finish(machine: ThisMachine, desired: JoinCluster, workers: frozenset[str] = frozenset()) -> None:
     """Go on from where `pvecm add` was cut off; the node's own database gives way to the cluster's, as it would have."""
     machine.run(["systemctl", "start", "pve-cluster"], timeout_s=admission.SERVICE_S)
     member = membership.observe(machine)

@@ -20,7 +20,7 @@ from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 LOCAL_CONF = "/etc/corosync/corosync.conf"
 AUTHKEY = "/etc/corosync/authkey"
@@ -108,12 +108,12 @@ def key_fingerprints(text: str) -> list[str]:
     return found
 
 
-def hostname(machine: Machine) -> str:
+def hostname(machine: ThisMachine) -> str:
     """The node's name, without a domain."""
     return (machine.read("/proc/sys/kernel/hostname") or "").strip().partition(".")[0]
 
 
-def observe(machine: Machine, _desired: object = None) -> NodeState:
+def observe(machine: ThisMachine, _desired: object = None) -> NodeState:
     """Look at this node."""
     node = hostname(machine)
     mounted = pve_mounted(machine)
@@ -132,12 +132,12 @@ def observe(machine: Machine, _desired: object = None) -> NodeState:
     )
 
 
-def _conf(machine: Machine, path: str) -> corosync.Conf | None:
+def _conf(machine: ThisMachine, path: str) -> corosync.Conf | None:
     conf = corosync.parse_conf(machine.read(path) or "")
     return corosync.resolved(conf, lambda name: network.resolve(machine, name))
 
 
-def pve_mounted(machine: Machine) -> bool:
+def pve_mounted(machine: ThisMachine) -> bool:
     """Whether pmxcfs serves /etc/pve: without it there is an empty directory (F10), or a mount that does not answer."""
     mounts = (machine.read("/proc/self/mounts") or "").splitlines()
     return (
@@ -146,23 +146,23 @@ def pve_mounted(machine: Machine) -> bool:
     )
 
 
-def pve_writable(machine: Machine) -> bool:
+def pve_writable(machine: ThisMachine) -> bool:
     """Whether /etc/pve takes a write, tried out: without quorum it does not (F1)."""
     return machine.run(["sh", "-c", f"touch {PROBE} && rm -f {PROBE}"], timeout_s=LOOK_S).code == 0
 
 
-def certificate(machine: Machine, node: str) -> str | None:
+def certificate(machine: ThisMachine, node: str) -> str | None:
     """The certificate that the node's API presents: an own one has precedence over Proxmox' generated one."""
     directory = f"/etc/pve/nodes/{node}"
     return machine.read(f"{directory}/pveproxy-ssl.pem") or machine.read(f"{directory}/pve-ssl.pem")
 
 
-def links(machine: Machine) -> list[corosync.PeerLink]:
+def links(machine: ThisMachine) -> list[corosync.PeerLink]:
     """Every link to every other node, whether that node is up or not."""
     return corosync.parse_links(machine.run(["corosync-cfgtool", "-s"], timeout_s=LOOK_S).out)
 
 
-def guests(machine: Machine, node: str) -> list[int]:
+def guests(machine: ThisMachine, node: str) -> list[int]:
     """The guests that are configured on this node."""
     names = [name for kind in ("qemu-server", "lxc") for name in machine.names(f"/etc/pve/nodes/{node}/{kind}")]
     return sorted(int(name.removesuffix(".conf")) for name in names if name.endswith(".conf") and name[:-5].isdigit())
@@ -190,7 +190,7 @@ def told(seen: NodeState) -> Membership:
     )
 
 
-def report(machine: Machine, _desired: None) -> MembershipReport:
+def report(machine: ThisMachine, _desired: None) -> MembershipReport:
     """Look at this node and at what makes two nodes differ."""
     files = ("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
     keys = {key for file in files for key in key_fingerprints(machine.read(file) or "")}
