@@ -386,6 +386,35 @@ class Health(Membership):
     running_guests: list[GuestStatus] | None = None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a step would end with an error."""
+
+    code: str
+    what: str
+    observed: str = ""
+    expected: str = ""
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class StepLook:
+    """What one step found: the actions that it would take with what they differ in, or its refusal."""
+
+    name: str
+    actions: list[str]
+    refusal: Refusal | None = None
+    facts: dict[str, Any] | None = None  # of steps without a desired state, which only look
+
+
+@dataclass(frozen=True)
+class LookReport:
+    """Step `look`: all steps that were asked, and the files of the package that are gone or altered."""
+
+    steps: list[StepLook]
+    altered: list[str]
+
+
 # -- to JSON and back --------------------------------------------------------------------------------------------------
 
 
