@@ -76,10 +76,12 @@ class CorosyncCluster(pulumi.ComponentResource):
         create = contract.ClusterCreation(cluster.name, cluster.seed, members, cluster.timeout_s)
         last = self._step("preflight", "link-preflight", preflight, *(node.verified for node in self._nodes.values()))
         last = self._step("create", "create-cluster", create, last)
-        for position, member in enumerate(members[1:], start=1):
-            join = contract.JoinNode(cluster.name, member, members[:position], cluster.timeout_s)
+        seed, *joiners = members
+        for joiner in joiners:
+            present = [seed, *(other for other in joiners if other.node_id < joiner.node_id)]
+            join = contract.JoinNode(cluster.name, joiner, present, cluster.timeout_s)
             # Each waits for the one before: an unfinished join already counts for the quorum.
-            last = self._step(f"join-{member.name}", "join-node", join, last)
+            last = self._step(f"join-{joiner.name}", "join-node", join, last)
         votes = sum(member.votes for member in members)
         verify = contract.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
         return self._step("verify", "verify-cluster", verify, last)
