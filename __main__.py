@@ -5,12 +5,13 @@ import os
 import pulumi
 
 from cluster import surroundings
+from components import shared_storages
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
 from components.design import Design
-from components.facts import cluster_facts, plain_secrets
 from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGuestArgs
 from components.host_prep import HostPrep, HostPrepArgs
 from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
+from components.policed import plain_secrets, policed_cluster
 from components.recorded import site_instance
 from components.site import Site
 from config import ConfigError, credentials, load, stack_file
@@ -45,16 +46,14 @@ nodes = {
     for node in config.nodes
 }
 cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, nodes))
-templates = {
-    template.name: GuestTemplate(template.name, GuestTemplateArgs(site, template, cluster))
-    for template in config.templates
-}
+ready = [*cluster.ready, *shared_storages.make("cluster-storage", site, cluster)]
+templates = {one.name: GuestTemplate(one.name, GuestTemplateArgs(site, one, ready)) for one in config.templates}
 guests: list[HaGuest] = []
 for guest in config.guests:
     earlier = guests[-config.parallel_clones :][:1] if len(guests) >= config.parallel_clones else []
-    guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, templates, earlier)))
+    guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, ready, templates, earlier)))
 
-pulumi.export("cluster", cluster_facts(config))
+pulumi.export("cluster", policed_cluster(config))
 pulumi.export("api", config.cluster.api.endpoint)
 pulumi.export("nodes", {node.name: f"https://{node.address}:8006" for node in config.nodes})
 pulumi.export("guests", {guest.name: made.ha_sid for guest, made in zip(config.guests, guests, strict=True)})

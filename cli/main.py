@@ -174,7 +174,7 @@ def main() -> None:
         err.print("\ninterrupted; the same command goes on from where it was")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
-        from cluster.step import unexpected  # noqa: PLC0415
+        from cluster.call import unexpected  # noqa: PLC0415
 
         _report(unexpected(error))
 

@@ -443,10 +443,10 @@ def _armed(place: Place) -> Place:
 
 def _in_todays_form(runner: engine.Engine, state: dict[str, Any]) -> dict[str, Any]:
     """The record of an earlier version, rewritten before the engine takes what it does not know for superfluous."""
-    renamed = changeover.with_todays_commands(state)
-    if renamed != state:
-        out.print("  steps are started by another command now: their record is rewritten, and none runs for that")
-        state = _recorded(runner, state, renamed)
+    rewritten = changeover.with_todays_steps(state)
+    if rewritten != state:
+        out.print("  steps are recorded in another form now: their record is rewritten, and none runs for that")
+        state = _recorded(runner, state, rewritten)
     if not changeover.old_storages(state):
         return state
     out.print("  storages are kept by a step now: their record is rewritten, and nothing happens to them")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import CODES
 from config.paths import ROOT
-from onnode.errors import CODES as ON_NODE_CODES
+from onnode.errors import ON_NODE_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cluster.step import call
+from cluster.call import call
 
 if __name__ == "__main__":
     sys.exit(call(sys.argv[1:]))

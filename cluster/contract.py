@@ -40,7 +40,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Member(Machine):
-    """A node of the cluster, as described; none of it can be changed on a live cluster."""
+    """A node of the cluster, as described; none of it can be changed on a live cluster.
+
+    Only steps that form the cluster or compare it take members. Those that just reach the nodes take machines: a changed
+    vote or link address does not run them again.
+    """
 
     node_id: int
     votes: int
@@ -48,7 +52,7 @@ class Member(Machine):
 
 
 @dataclass(frozen=True)
-class Api:
+class ApiAccess:
     """Where and as whom the cluster's API is used."""
 
     endpoint: str  # "https://pve.lab.internal:8006"
@@ -141,7 +145,7 @@ class LinkMtu:
 
 
 @dataclass(frozen=True)
-class LinkPreflight:
+class ClusterPreflight:
     """Step ``link-preflight``: each member reaches each other on each link, full-size packets, quickly (F9)."""
 
     members: list[Member]
@@ -150,7 +154,7 @@ class LinkPreflight:
 
 
 @dataclass(frozen=True)
-class CreateCluster:
+class ClusterCreation:
     """Step ``create-cluster``: on the seed, unless any member already reports this cluster (F6); another is refused.
 
     Ends when the seed is quorate and /etc/pve is writable (F1).
@@ -166,8 +170,8 @@ class CreateCluster:
 class JoinNode:
     """Step ``join-node``: one node joins; verified from both sides (F2, F3, F4, F5, F25).
 
-    ``present`` are the members that precede it, the seed first; members that follow are left alone, so that adding
-    one re-runs no earlier join.
+    ``present`` are the seed and the nodes with lower ids. The others are left alone, and the order of the stack file does
+    not count, so that a further node re-runs no join but those of higher ids.
     """
 
     cluster: str
@@ -198,11 +202,11 @@ class CheckCertificate:
 
 
 @dataclass(frozen=True)
-class ApiUser:
+class ClusterApiUser:
     """Step ``api-user``: the user for day-to-day work with its role on ``/``; its password works at the endpoint."""
 
-    members: list[Member]
-    api: Api
+    members: list[Machine]
+    api: ApiAccess
     stack_tag: str
     role: str
 
@@ -211,7 +215,7 @@ class ApiUser:
 class ClusterStorage:
     """Step ``storage``: a shared storage, made and kept through a working member; told from others' by a mark."""
 
-    members: list[Member]
+    members: list[Machine]
     storage: Storage
 
 
@@ -232,8 +236,8 @@ class Template:
     Without an image its disk is empty. ``cpu_type`` must be one that works without KVM when ``kvm`` is false.
     """
 
-    members: list[Member]
-    api: Api
+    members: list[Machine]
+    api: ApiAccess
     stack_tag: str
     vmid: int
     name: str
@@ -255,8 +259,8 @@ class Container:
     A change of cores, memory or tags is applied where it runs; a change that would need a new container is refused.
     """
 
-    members: list[Member]
-    api: Api
+    members: list[Machine]
+    api: ApiAccess
     stack_tag: str
     vmid: int
     name: str
@@ -281,8 +285,8 @@ class HaReady:
     On deletion, after the guest is no longer registered: the HA manager has let go of it (F15).
     """
 
-    members: list[Member]
-    api: Api
+    members: list[Machine]
+    api: ApiAccess
     sid: str  # "vm:200"
     timeout_s: int
     watchdogs: dict[str, str]  # module of each member's HA manager, by name
@@ -293,8 +297,8 @@ class HaReady:
 class VerifyGuest:
     """Step ``verify-guest``, after registration: the guest is in the wanted HA state on an allowed node."""
 
-    members: list[Member]
-    api: Api
+    members: list[Machine]
+    api: ApiAccess
     sid: str  # "vm:200" | "ct:300"
     state: str  # "started" | "stopped"
     nodes: list[str]  # allowed; empty = any
@@ -311,12 +315,12 @@ STEPS: dict[str, type[Any]] = {
     "ownership": Ownership,
     "further-devices": FurtherDevices,
     "delete-guard": Ownership,
-    "link-preflight": LinkPreflight,
-    "create-cluster": CreateCluster,
+    "link-preflight": ClusterPreflight,
+    "create-cluster": ClusterCreation,
     "join-node": JoinNode,
     "verify-cluster": VerifyCluster,
     "check-certificate": CheckCertificate,
-    "api-user": ApiUser,
+    "api-user": ClusterApiUser,
     "storage": ClusterStorage,
     "template": Template,
     "container": Container,

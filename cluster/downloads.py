@@ -10,15 +10,15 @@ import shlex
 from typing import TYPE_CHECKING
 
 from cluster import guests
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
 from cluster.transport import members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cluster.contract import Image, Machine
-    from cluster.transport.api import Api
+    from cluster.transport.cluster_api import Api
     from cluster.transport.ssh import Completed
 
 READ_S = 300.0

@@ -1,12 +1,11 @@
 """Every error the control machine's side can end with, besides those of the steps on the machines.
 
-`docs/recovery.md` is made from :data:`CODES` and from `onnode.errors.CODES`.
+`docs/recovery.md` is made from :data:`CODES` and from `onnode.errors.ON_NODE_CODES`.
 """
 
 from __future__ import annotations
 
-from onnode.errors import CODES as ON_NODE_CODES
-from onnode.errors import Code, StepError
+from onnode.errors import ON_NODE_CODES, Code, StepError
 
 CODES: dict[str, Code] = {
     # -- SSH
@@ -284,7 +283,7 @@ CODES: dict[str, Code] = {
 
 
 class AdminError(StepError):
-    """A refusal or failure that a user reads; `code` is one of :data:`CODES` or of `onnode.errors.CODES`."""
+    """A refusal or failure that a user reads; `code` is one of :data:`CODES` or of `onnode.errors.ON_NODE_CODES`."""
 
     def __init__(self, code: str, what: str, *, observed: str = "", expected: str = "", fix: str = "") -> None:
         known = CODES.get(code) or ON_NODE_CODES[code]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cluster.contract import Member
-    from cluster.membership import Membership, MembershipReport
+    from onnode.contract import Membership, MembershipReport
 
 CLOCK_SKEW_MAX_S = 5.0
 
@@ -166,7 +166,7 @@ def refuse_other_priorities(found: Mapping[int, int], members: Sequence[Member])
 
 
 @dataclass(frozen=True)
-class Identity:
+class ClusterIdentity:
     """What a live cluster cannot change; facts of the step of that name."""
 
     cluster: str
@@ -201,7 +201,7 @@ def live(seen: Iterable[Membership], silent: Iterable[str]) -> Live:
     return Live(newest.cluster if newest else None, listed, tuple(silent))
 
 
-def refuse_renamed(before: Identity, now: Identity, there: Live) -> None:
+def refuse_renamed(before: ClusterIdentity, now: ClusterIdentity, there: Live) -> None:
     """Refuse a changed name, seed, or member, compared with what an earlier run recorded.
 
     What was described and never came to be can change: the live cluster decides. Where it cannot be seen, because
@@ -451,7 +451,7 @@ def _on(name: str, addresses: Mapping[str, str], command: str) -> str:
     return f"ssh root@{addresses[name]} {command}" if name in addresses else f"on {name}: {command}"
 
 
-def _refuse_different_version(sponsor: Membership, joiner: Membership) -> None:
+def _refuse_different_version(sponsor: MembershipReport, joiner: MembershipReport) -> None:
     if sponsor.pve_version.split(".")[0] != joiner.pve_version.split(".")[0]:
         raise AdminError(
             "version-mismatch",
@@ -461,7 +461,7 @@ def _refuse_different_version(sponsor: Membership, joiner: Membership) -> None:
         )
 
 
-def _refuse_clock_skew(sponsor: Membership, joiner: Membership) -> None:
+def _refuse_clock_skew(sponsor: MembershipReport, joiner: MembershipReport) -> None:
     # Asked at the same moment; each answer took some time, which only makes this more lenient.
     skew = abs(sponsor.time - joiner.time)
     if skew > CLOCK_SKEW_MAX_S:

@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
-from cluster.transport.api import NO_NODE, ApiError
+from cluster.transport.cluster_api import NO_NODE, ApiError
 from onnode.system.pve import split_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cluster.contract import Image
-    from cluster.transport.api import Api
+    from cluster.transport.cluster_api import Api
 
 TASK_S = 600.0
 DOWNLOAD_S = 3600.0

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cluster.contract import Member
-    from cluster.membership import MembershipReport
     from cluster.transport.ssh import Connection
+    from onnode.contract import MembershipReport
 
 POLL_S = 0.25
 

@@ -1,5 +1,8 @@
 """CorosyncCluster: the nodes become one cluster, one join after another, each proven from both sides.
 
+The seed creates it, the others join in the order of their ids. Each join is given only those that join before it: neither
+the order of the stack file nor a node that comes later runs one again.
+
 The cluster is formed from the control machine, which looks at every member live (decision 1). Nothing here
 removes a node or dissolves a cluster: nested nodes go with their VMs, existing ones stay members.
 """
@@ -12,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from cluster import contract as desired
+from cluster import contract
 from components import left_alone, steps
-from components.facts import cluster_facts
+from components.policed import policed_cluster
 from components.recorded import CLUSTER
 from config import topology
-from config.model import NfsStorage
 from onnode.cluster.corosync import expected_votes
-from onnode.contract import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,23 +44,24 @@ class CorosyncClusterArgs:
 
 
 class CorosyncCluster(pulumi.ComponentResource):
-    """The cluster, quorate, with its API user, options and storage.
+    """The cluster, quorate, with its API user and options.
 
     Attributes:
-        provider: the cluster's API, as the user for day-to-day work.
-        ready: what guests wait for.
+        user: the step that makes the API user.
+        provider: the cluster's API, as that user.
+        ready: what all that lives in the cluster waits for.
     """
 
     def __init__(self, name: str, args: CorosyncClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        props = cluster_facts(args.site.config)
+        props = policed_cluster(args.site.config)
         super().__init__(CLUSTER, name, props, opts)
         self._logical, self._site, self._nodes = name, args.site, args.nodes
         self._cluster = args.site.config.cluster
         verified = self._form()
         trusted = self._trusted(verified)
-        user = self._api_user(*trusted)
+        self.user = self._api_user(*trusted)
         self.provider = self._connect(*trusted)
-        self.ready: list[pulumi.Resource] = [user, *self._options(user), *self._storages(user)]
+        self.ready: list[pulumi.Resource] = [self.user, *self._options()]
         self.register_outputs({**props, "endpoint": self._cluster.api.endpoint})
 
     def _step(self, role: str, step: str, wanted: Any, *dependencies: pulumi.Resource) -> pulumi.Resource:  # noqa: ANN401
@@ -70,29 +72,31 @@ class CorosyncCluster(pulumi.ComponentResource):
 
     def _form(self) -> pulumi.Resource:
         members, cluster = self._site.members, self._cluster
-        mtus = [desired.LinkMtu(number, link.mtu) for number, link in enumerate(cluster.links)]
-        preflight = desired.LinkPreflight(members, mtus, cluster.latency_max_ms)
-        create = desired.CreateCluster(cluster.name, cluster.seed, members, cluster.timeout_s)
+        mtus = [contract.LinkMtu(number, link.mtu) for number, link in enumerate(cluster.links)]
+        preflight = contract.ClusterPreflight(members, mtus, cluster.latency_max_ms)
+        create = contract.ClusterCreation(cluster.name, cluster.seed, members, cluster.timeout_s)
         last = self._step("preflight", "link-preflight", preflight, *(node.verified for node in self._nodes.values()))
         last = self._step("create", "create-cluster", create, last)
-        for position, member in enumerate(members[1:], start=1):
-            join = desired.JoinNode(cluster.name, member, members[:position], cluster.timeout_s)
+        seed, *joiners = members
+        for joiner in joiners:
+            present = [seed, *(other for other in joiners if other.node_id < joiner.node_id)]
+            join = contract.JoinNode(cluster.name, joiner, present, cluster.timeout_s)
             # Each waits for the one before: an unfinished join already counts for the quorum.
-            last = self._step(f"join-{member.name}", "join-node", join, last)
-        votes = expected_votes(members)
-        verify = desired.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
+            last = self._step(f"join-{joiner.name}", "join-node", join, last)
+        verify = contract.VerifyCluster(cluster.name, members, expected_votes(members), cluster.timeout_s)
         return self._step("verify", "verify-cluster", verify, last)
 
     def _trusted(self, verified: pulumi.Resource) -> list[pulumi.Resource]:
         """On a first run the cluster's authority comes to be known only now."""
         if self._cluster.api.tls == "verified":
             return [verified]
-        members = [desired.Machine(member.name, member.address, member.host_key) for member in self._site.members]
-        wanted = desired.CheckCertificate(members)
+        wanted = contract.CheckCertificate(self._site.machines)
         return [self._step("certificate", "check-certificate", wanted, verified)]
 
     def _api_user(self, *trusted: pulumi.Resource) -> pulumi.Resource:
-        wanted = desired.ApiUser(self._site.members, self._site.api, self._site.stack_tag, self._cluster.api.role)
+        wanted = contract.ClusterApiUser(
+            self._site.machines, self._site.api, self._site.stack_tag, self._cluster.api.role
+        )
         name = f"{self._logical}-api-user"
         opts = steps.after(self, *trusted)
         return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)
@@ -109,7 +113,7 @@ class CorosyncCluster(pulumi.ComponentResource):
             opts=steps.after(self, *trusted),
         )
 
-    def _inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
+    def inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
         """Options of what lives in the cluster: it goes with the seed's VM, or stays with existing nodes."""
         seed = self._nodes[self._cluster.seed].vm
         return steps.after(
@@ -120,12 +124,12 @@ class CorosyncCluster(pulumi.ComponentResource):
             retain_on_delete=topology.keeps_guests(self._site.config),
         )
 
-    def _options(self, user: pulumi.Resource) -> list[pulumi.Resource]:
+    def _options(self) -> list[pulumi.Resource]:
         options = self._cluster.options
         if options.migration_network is None and options.ha_shutdown_policy is None:
             return []
         network = options.migration_network
-        inside = self._inside(user, provider=self.provider, ignore_changes=_not_described(options))
+        inside = self.inside(self.user, provider=self.provider, ignore_changes=_not_described(options))
         # The provider would clear the cluster's other options, too: they are the users'.
         inside.retain_on_delete = True
         return [
@@ -137,26 +141,6 @@ class CorosyncCluster(pulumi.ComponentResource):
                 opts=inside,
             )
         ]
-
-    def _storages(self, user: pulumi.Resource) -> list[pulumi.Resource]:
-        return [
-            steps.at_administrator(
-                f"{self._logical}-storage-{storage.name}",
-                "storage",
-                desired.ClusterStorage(self._site.members, self._wanted(storage)),
-                self._site.ssh_secrets,
-                self._inside(user),
-                removes=True,
-                remembers=True,
-            )
-            for storage in self._site.config.storages
-            if isinstance(storage, NfsStorage)
-        ]
-
-    def _wanted(self, storage: NfsStorage) -> Storage:
-        return Storage(
-            self._site.stack_tag, storage.name, str(storage.server), storage.export, sorted(storage.contents)
-        )
 
 
 def _not_described(options: ClusterOptions) -> list[str]:

@@ -12,7 +12,7 @@ import pulumi
 
 from cluster.contract import Identity
 from components import steps
-from components.facts import design_facts
+from components.policed import policed_design
 from components.recorded import DESIGN, INSTANCE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Design(pulumi.ComponentResource):
     def __init__(
         self, name: str, site: Site, plain_secrets: Sequence[str], opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        facts = design_facts(site.config, plain_secrets)
+        facts = policed_design(site.config, plain_secrets)
         super().__init__(DESIGN, name, facts | ({INSTANCE: site.instance} if site.instance else {}), opts)
         cluster = site.config.cluster
         self.identity = steps.at_administrator(

@@ -1,7 +1,7 @@
 """Around each change of an outer host's network by its API: armed before, confirmed by a new login after.
 
 Hooks of the engine, so that they run with every change of a bridge (also one that is made again because it was gone),
-and with nothing else. They run in the program's own process, in which `cluster.step` does the work as everywhere.
+and with nothing else. They run in the program's own process, in which `cluster.call` does the work as everywhere.
 
 A removal has no hooks: with them `pulumi destroy` would need the program. The bridge goes with a resource of its own,
 whose deletion is a step that looks whose the bridge is, arms, removes and confirms. What of that fails is still in the

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from cluster import contract as desired
+from cluster import contract
 from components import devices, left_alone, ownership, steps
 from components.cd_drive import EMPTY_DRIVE
 from components.recorded import GUEST, GUEST_TEMPLATE
@@ -39,12 +39,12 @@ class GuestTemplateArgs:
     Attributes:
         site: the stack.
         template: the template.
-        cluster: where it is made.
+        after: what must be done before it is made.
     """
 
     site: Site
     template: Template
-    cluster: CorosyncCluster
+    after: Sequence[pulumi.Resource]
 
 
 class GuestTemplate(pulumi.ComponentResource):
@@ -60,8 +60,8 @@ class GuestTemplate(pulumi.ComponentResource):
         props = {"vmid": template.vmid, "kvm": template.kvm, "cpuType": template.cpu_type, "storage": template.storage}
         super().__init__(GUEST_TEMPLATE, name, props, opts)
         self.config = template
-        wanted = desired.Template(
-            members=site.members,
+        wanted = contract.Template(
+            members=site.machines,
             api=site.api,
             stack_tag=site.stack_tag,
             vmid=template.vmid,
@@ -81,15 +81,15 @@ class GuestTemplate(pulumi.ComponentResource):
             "template",
             wanted,
             site.api_secrets,
-            steps.after(self, *args.cluster.ready, retain_on_delete=topology.keeps_guests(site.config)),
+            steps.after(self, *args.after, retain_on_delete=topology.keeps_guests(site.config)),
             removes=True,
         )
         self.register_outputs(props)
 
 
-def _image(site: Site, url: str, source: Download | ContainerTemplate, storage: str) -> desired.Image:
+def _image(site: Site, url: str, source: Download | ContainerTemplate, storage: str) -> contract.Image:
     # A name of this stack's own: removing it with its guest can never hit somebody else's file.
-    return desired.Image(url, f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
+    return contract.Image(url, f"{site.stack_tag}-{source.file_name}", source.checksum, storage)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class HaGuestArgs:
         site: the stack.
         guest: the guest.
         cluster: where it runs.
+        after: what must be done before anything is made in the cluster.
         templates: the templates by name.
         wait_for: guests that must be made before this one: bounds how many are made at the same time.
     """
@@ -107,6 +108,7 @@ class HaGuestArgs:
     site: Site
     guest: VmGuest | ContainerGuest
     cluster: CorosyncCluster
+    after: Sequence[pulumi.Resource]
     templates: Mapping[str, GuestTemplate]
     wait_for: Sequence[HaGuest]
 
@@ -126,18 +128,18 @@ class HaGuest(pulumi.ComponentResource):
         props = {"sid": self.ha_sid, "storage": guest.storage, "ha": ha}
         super().__init__(GUEST, name, props, opts)
         self._logical, self._site, self._cluster, self._guest = name, site, args.cluster, guest
-        before = [other.made for other in args.wait_for]
+        before = [*args.after, *(other.made for other in args.wait_for)]
         self.made: pulumi.Resource
         if isinstance(guest, VmGuest):
             self.made = self._clone(guest, args.templates[guest.template], before)
         else:
             self.made = self._container(guest, before)
-        ready = desired.HaReady(
-            site.members,
+        ready = contract.HaReady(
+            site.machines,
             site.api,
             self.ha_sid,
             self._timeout_s,
-            {node.name: node.watchdog for node in site.config.nodes},
+            {node.name: node.watchdog for node in site.nodes},
             site.stack_tag,
         )
         self._register(self._step("ha-ready", ready, self.made, removes=True))
@@ -163,7 +165,6 @@ class HaGuest(pulumi.ComponentResource):
         stay = devices.stay(logical, self._site, wanted.machines, "the node that it is on", disks=False)
         opts = self._options(
             template.made,
-            *self._cluster.ready,
             *before,
             provider=self._cluster.provider,
             hooks=ownership.before_changes(logical, self._site, wanted, stay),
@@ -199,8 +200,8 @@ class HaGuest(pulumi.ComponentResource):
         site, source = self._site, guest.template
         download = _image(site, source.url, source, source.storage) if source.url else None
         file_name = download.file_name if download else source.file_name
-        wanted = desired.Container(
-            members=site.members,
+        wanted = contract.Container(
+            members=site.machines,
             api=site.api,
             stack_tag=site.stack_tag,
             vmid=guest.vmid,
@@ -218,7 +219,7 @@ class HaGuest(pulumi.ComponentResource):
             template_volume=f"{source.storage}:vztmpl/{file_name}",
             ssh_public_keys=[site.credentials.public_key],
         )
-        return self._step("container", wanted, *self._cluster.ready, *before, removes=True)
+        return self._step("container", wanted, *before, removes=True)
 
     def _register(self, ready: pulumi.Resource) -> None:
         """Under HA, on allowed nodes; the group comes before the resource, the rule after it."""
@@ -229,8 +230,8 @@ class HaGuest(pulumi.ComponentResource):
             group = self._group(ready) if self._guest.ha.nodes else None
             last = self._resource(ready, group)
         ha = self._guest.ha
-        wanted = desired.VerifyGuest(
-            members=self._site.members,
+        wanted = contract.VerifyGuest(
+            members=self._site.machines,
             api=self._site.api,
             sid=self.ha_sid,
             state=ha.state,

@@ -18,7 +18,7 @@ from cluster.marks import image_name
 from components import guarded_network, left_alone, steps
 from components.recorded import HOST
 from config.model import NestedNode
-from onnode import contract as desired
+from onnode import contract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,19 +57,19 @@ class HostPrep(pulumi.ComponentResource):
         props = {"host": host.name, "nested": host.nested, "bridges": [bridge.name for bridge in host.bridges]}
         super().__init__(HOST, name, props, opts)
         self._logical, self._site, self._host = name, site, host
-        self._target = site.target(host)
+        self._machine = site.machine(host)
         self._managed = [bridge for bridge in host.bridges if bridge.managed]
 
-        package = steps.copy_package(f"{name}-package", self._target, site.package, steps.after(self, *args.after))
+        package = steps.copy_package(f"{name}-package", self._machine, site, steps.after(self, *args.after))
         journal = self._step(
             "journal",
-            desired.Journal(site.stack, [bridge.name for bridge in self._managed]),
+            contract.Journal(site.stack, [bridge.name for bridge in self._managed]),
             package,
             delete="journal --restore",
         )
         verified = self._step("verify-host", self._verify_host(), journal)
         repository = self._step("repository", self._repository(), verified)
-        kvm = self._step("kvm-nested", desired.KvmNested(host.nested), verified)
+        kvm = self._step("kvm-nested", contract.KvmNested(host.nested), verified)
         self.provider, trusted = self._api(verified)
         bridges = self._bridges(verified, *trusted)
         services = self._services(repository, *bridges)
@@ -82,24 +82,25 @@ class HostPrep(pulumi.ComponentResource):
         self, step: str, wanted: object, *dependencies: pulumi.Resource, delete: str | None = None
     ) -> pulumi.Resource:
         name = f"{self._logical}-{step}"
-        return steps.on_machine(name, self._target, step, wanted, steps.after(self, *dependencies), delete=delete)
+        opts = steps.after(self, *dependencies)
+        return steps.on_machine(name, self._machine, step, wanted, opts, site=self._site, delete=delete)
 
-    def _verify_host(self) -> desired.VerifyHost:
+    def _verify_host(self) -> contract.VerifyHost:
         config = self._site.config
         nodes = [node for node in config.nodes if isinstance(node, NestedNode) and node.host == self._host.name]
-        return desired.VerifyHost(
+        return contract.VerifyHost(
             stack=self._site.stack,
             pve_major=config.pve_major,
             vmids=[node.vmid for node in nodes],
             bridges=self._wanted_bridges(),
             memory_mib=sum(node.memory_mib for node in nodes),
             iso_path=self._host.installer.path,
-            ports=[desired.BridgePorts(bridge.name, list(bridge.ports)) for bridge in self._managed if bridge.ports],
+            ports=[contract.BridgePorts(bridge.name, list(bridge.ports)) for bridge in self._managed if bridge.ports],
         )
 
-    def _wanted_bridges(self) -> list[desired.Bridge]:
+    def _wanted_bridges(self) -> list[contract.Bridge]:
         return [
-            desired.Bridge(
+            contract.Bridge(
                 bridge.name,
                 str(bridge.address),
                 dhcp_start=str(bridge.dhcp.start) if bridge.dhcp else None,
@@ -108,20 +109,20 @@ class HostPrep(pulumi.ComponentResource):
             for bridge in self._managed
         ]
 
-    def _repository(self) -> desired.Repository:
+    def _repository(self) -> contract.Repository:
         packages = ["proxmox-auto-install-assistant"]
         if any(bridge.dhcp for bridge in self._managed):
             packages.append("dnsmasq-base")
         if self._host.nfs_export:
             packages.append("nfs-kernel-server")
-        return desired.Repository(self._host.repository, self._site.config.maintenance.uri, sorted(packages))
+        return contract.Repository(self._host.repository, self._site.config.maintenance.uri, sorted(packages))
 
     def _api(self, verified: pulumi.Resource) -> tuple[proxmoxve.Provider, list[pulumi.Resource]]:
         host, site = self._host, self._site
         trusted: list[pulumi.Resource] = []
         if host.tls == "pinned":
             # The provider can pin nothing: this makes the engine trust what the host itself holds, read over SSH.
-            wanted = CheckCertificate([site.machine(host)], host.endpoint)
+            wanted = CheckCertificate([self._machine], host.endpoint)
             name = f"{self._logical}-certificate"
             opts = steps.after(self, verified)
             trusted = [steps.at_administrator(name, "check-certificate", wanted, site.ssh_secrets, opts)]
@@ -174,9 +175,9 @@ class HostPrep(pulumi.ComponentResource):
         stack, export = self._site.stack, self._host.nfs_export
         made = []
         if ranges := [bridge for bridge in self._wanted_bridges() if bridge.dhcp_start]:
-            made.append(self._step("dhcp", desired.Dhcp(stack, ranges), repository, *bridges))
+            made.append(self._step("dhcp", contract.Dhcp(stack, ranges), repository, *bridges))
         if export:
-            wanted = desired.NfsExport(stack, export.path, str(export.network))
+            wanted = contract.NfsExport(stack, export.path, str(export.network))
             made.append(self._step("nfs-export", wanted, repository, *bridges))
         return made
 

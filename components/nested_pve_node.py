@@ -19,7 +19,7 @@ from components.cd_drive import EMPTY_DRIVE
 from components.recorded import NODE
 from config import topology
 from config.model import ExistingNode, NestedNode
-from onnode import contract as desired
+from onnode import contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,7 +143,7 @@ class NestedPveNode(pulumi.ComponentResource):
             root_password_hashed=site.hashed_root_password(),
             ssh_public_key=site.credentials.public_key,
         )
-        wanted = desired.InstallNode(
+        wanted = contract.InstallNode(
             stack=site.stack,
             vmid=node.vmid,
             name=node.name,
@@ -158,7 +158,7 @@ class NestedPveNode(pulumi.ComponentResource):
         owned = ownership.guard(f"{self._logical}-vm", site, ownership.of_node(site, host, node), vm, self)
         opts = steps.after(self, vm, owned, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
         return steps.on_machine(
-            f"{self._logical}-install", site.target(host), "install-node", wanted, opts, secret=True
+            f"{self._logical}-install", site.machine(host), "install-node", wanted, opts, site=site, secret=True
         )
 
     def _claim(self, node: ExistingNode, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
@@ -171,24 +171,26 @@ class NestedPveNode(pulumi.ComponentResource):
     def _prepare_and_verify(
         self, node: NestedNode | ExistingNode, reachable: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
-        target = self._site.target(node)
+        site, machine = self._site, self._site.machine(node)
         within = {"deleted_with": self.vm, "replace_with": [self.vm]} if self.vm is not None else {}
         after = steps.after(self, *reachable, **within)
-        package = steps.copy_package(f"{self._logical}-package", target, self._site.package, after)
+        package = steps.copy_package(f"{self._logical}-package", machine, site, after)
         networked = self._network(node, package, within)
         prepared = steps.on_machine(
             f"{self._logical}-prepare",
-            target,
+            machine,
             "prepare-node",
             self._prepare_node(node),
             steps.after(self, *networked, **within),
+            site=site,
         )
         return steps.on_machine(
             f"{self._logical}-verify",
-            target,
+            machine,
             "verify-node",
             self._verify_node(node),
             steps.after(self, prepared, **within),
+            site=site,
             dials=steps.DIALS_REBOOT,
         )
 
@@ -199,34 +201,34 @@ class NestedPveNode(pulumi.ComponentResource):
         interfaces = self._interfaces(node)
         if not interfaces or not (isinstance(node, NestedNode) or node.manage_network):
             return [package]
-        network = desired.NodeNetwork(node.name, str(node.address), self._site.config.pve_major, interfaces)
+        network = contract.NodeNetwork(node.name, str(node.address), self._site.config.pve_major, interfaces)
         wanted = NodeNetworks(self._site.machine(node), network)
         opts = steps.after(self, package, **within)
         name = f"{self._logical}-network"
         return [steps.at_administrator(name, "node-network", wanted, self._site.ssh_secrets, opts)]
 
-    def _interfaces(self, node: NestedNode | ExistingNode) -> list[desired.LinkInterface]:
+    def _interfaces(self, node: NestedNode | ExistingNode) -> list[contract.LinkInterface]:
         return [
-            desired.LinkInterface(str(found.address), mac=found.mac, name=found.name, mtu=found.mtu)
-            for found in topology.interfaces(self._site.config, node)
+            contract.LinkInterface(str(found.address), mac=found.mac, name=found.name, mtu=found.mtu)
+            for found in topology.node_addresses(self._site.config, node)
         ]
 
-    def _prepare_node(self, node: NestedNode | ExistingNode) -> desired.PrepareNode:
+    def _prepare_node(self, node: NestedNode | ExistingNode) -> contract.PrepareNode:
         config = self._site.config
         upkeep = config.maintenance
-        return desired.PrepareNode(
+        return contract.PrepareNode(
             name=node.name,
             fqdn=f"{node.name}.{config.management_network.domain}",
             address=str(node.address),
             pve_major=config.pve_major,
-            repository=desired.Repository(upkeep.repository, upkeep.uri, []),
+            repository=contract.Repository(upkeep.repository, upkeep.uri, []),
             upgrade=upkeep.upgrade,
             reboot=upkeep.reboot,
         )
 
-    def _verify_node(self, node: NestedNode | ExistingNode) -> desired.VerifyNode:
+    def _verify_node(self, node: NestedNode | ExistingNode) -> contract.VerifyNode:
         config = self._site.config
-        return desired.VerifyNode(
+        return contract.VerifyNode(
             name=node.name,
             address=str(node.address),
             pve_major=config.pve_major,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from cluster.contract import Machine, Ownership
+from cluster.contract import Ownership
 from cluster.marks import BRIDGE, VM
 from components import hook_steps, steps
 
@@ -31,8 +31,7 @@ def of_bridge(site: Site, host: OuterHost, name: str) -> Ownership:
 
 def of_guest(site: Site, guest: VmGuest) -> Ownership:
     """A guest of the cluster, of which any member can tell."""
-    machines = [Machine(member.name, member.address, member.host_key) for member in site.members]
-    return Ownership(machines, site.stack, VM, str(guest.vmid), "guest-foreign")
+    return Ownership(site.machines, site.stack, VM, str(guest.vmid), "guest-foreign")
 
 
 def before_changes(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cluster.contract import Api, Machine, Member, Secrets
+from cluster.contract import ApiAccess, Machine, Member, Secrets
 from components import package
 from config import host_keys, root_password, topology
 from config.model import ExistingNode, NestedNode
@@ -18,7 +18,6 @@ from onnode.system.pve import TAG, stack_tag
 if TYPE_CHECKING:
     import pulumi
 
-    from components.steps import Target
     from config import Config
     from config.credentials import Credentials
     from config.model import OuterHost
@@ -95,32 +94,37 @@ class Site:
             return self.host_key(machine).public
         return machine.host_key or self.credentials.host_key_of(machine.name) or ""
 
-    def target(self, machine: OuterHost | NestedNode | ExistingNode) -> Target:
-        """A machine as steps reach it."""
-        from components.steps import Target  # noqa: PLC0415 - as for _secret
-
-        return Target(machine.name, str(machine.address), self.public_host_key(machine), self.private_key)
-
     def machine(self, host: OuterHost | NestedNode | ExistingNode) -> Machine:
-        """A machine as the steps on the control machine reach it."""
+        """A machine as it is reached."""
         return Machine(host.name, str(host.address), self.public_host_key(host))
 
     @cached_property
+    def nodes(self) -> list[NestedNode | ExistingNode]:
+        """The cluster's nodes, the seed first, then by their ids: their order in the stack file means nothing."""
+        seed = self.config.cluster.seed
+        return sorted(self.config.nodes, key=lambda node: (node.name != seed, node.node_id))
+
+    @cached_property
     def members(self) -> list[Member]:
-        """The cluster's nodes, the seed first, then in the configuration's order."""
-        nodes = sorted(self.config.nodes, key=lambda node: node.name != self.config.cluster.seed)
-        return [self._member(node) for node in nodes]
+        """The nodes for steps that form the cluster, or compare it with what is described."""
+        return [self._member(node) for node in self.nodes]
+
+    @cached_property
+    def machines(self) -> list[Machine]:
+        """The nodes for steps that only reach them."""
+        return [self.machine(node) for node in self.nodes]
 
     def _member(self, node: NestedNode | ExistingNode) -> Member:
         ends = zip(topology.link_addresses(node), self.config.cluster.links, strict=True)
         links = [ClusterLink(number, str(address), link.priority) for number, (address, link) in enumerate(ends)]
-        return Member(node.name, str(node.address), self.public_host_key(node), node.node_id, node.votes, links)
+        reached = self.machine(node)
+        return Member(reached.name, reached.address, reached.host_key, node.node_id, node.votes, links)
 
     @property
-    def api(self) -> Api:
+    def api(self) -> ApiAccess:
         """The cluster's API."""
         api = self.config.cluster.api
-        return Api(api.endpoint, api.user, api.tls)
+        return ApiAccess(api.endpoint, api.user, api.tls)
 
 
 def _secret(text: str) -> pulumi.Output[str]:

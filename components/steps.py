@@ -9,7 +9,6 @@ no triggers, and a `delete` only where one is named.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -22,6 +21,9 @@ from onnode.contract import document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cluster.contract import Machine
+    from components.site import Site
+
 # The last step that is undone removes the package. An engine that was killed right after that runs the step once more.
 UNLESS_GONE = f"test ! -e {REMOTE_DIRECTORY} ||"
 
@@ -31,33 +33,24 @@ DIALS = 10  # refused at once: 11 s in all
 DIALS_REBOOT = 90  # refused at once: 7 min in all, the time a server takes to boot
 
 
-@dataclass(frozen=True)
-class Target:
-    """A machine that steps run on, and the key that opens it."""
-
-    name: str
-    address: str
-    host_key: str
-    private_key: pulumi.Output[str]
-
-    def connection(self, dials: int = DIALS) -> remote.ConnectionArgs:
-        """How to reach it: as root, with its host key pinned, giving up after so many failed dials."""
-        return remote.ConnectionArgs(
-            host=self.address,
-            user="root",
-            private_key=self.private_key,
-            host_key=self.host_key,
-            dial_error_limit=dials,
-            per_dial_timeout=DIAL_TIMEOUT_S,
-        )
+def _connection(machine: Machine, site: Site, dials: int = DIALS) -> remote.ConnectionArgs:
+    """How a machine is reached: as root, with its host key pinned, giving up after so many failed dials."""
+    return remote.ConnectionArgs(
+        host=machine.address,
+        user="root",
+        private_key=site.private_key,
+        host_key=machine.host_key,
+        dial_error_limit=dials,
+        per_dial_timeout=DIAL_TIMEOUT_S,
+    )
 
 
-def copy_package(name: str, target: Target, package: str, opts: pulumi.ResourceOptions) -> remote.CopyToRemote:
+def copy_package(name: str, machine: Machine, site: Site, opts: pulumi.ResourceOptions) -> remote.CopyToRemote:
     """Put the on-node package on a machine, at a path that does not change with its content."""
     return remote.CopyToRemote(
         name,
-        connection=target.connection(),
-        source=pulumi.FileArchive(package),
+        connection=_connection(machine, site),
+        source=pulumi.FileArchive(site.package),
         remote_path=REMOTE_DIRECTORY,
         opts=opts,
     )
@@ -65,11 +58,12 @@ def copy_package(name: str, target: Target, package: str, opts: pulumi.ResourceO
 
 def on_machine(  # noqa: PLR0913 - what a step is made of
     name: str,
-    target: Target,
+    machine: Machine,
     step: str,
     desired: Any,  # noqa: ANN401 - any dataclass of onnode.contract
     opts: pulumi.ResourceOptions,
     *,
+    site: Site,
     delete: str | None = None,
     secret: bool = False,
     dials: int = DIALS,
@@ -78,10 +72,11 @@ def on_machine(  # noqa: PLR0913 - what a step is made of
 
     Args:
         name: logical name.
-        target: the machine.
+        machine: where.
         step: the step's name.
         desired: its desired state.
         opts: parent and dependencies.
+        site: the stack, whose key opens the machine.
         delete: arguments of the step that undoes it, and may remove the package; nothing is run on deletion without.
         secret: the desired state holds secrets, so the preview hides it.
         dials: failed dials before giving up.
@@ -89,7 +84,7 @@ def on_machine(  # noqa: PLR0913 - what a step is made of
     text = json.dumps(document(desired))
     return remote.Command(
         name,
-        connection=target.connection(dials),
+        connection=_connection(machine, site, dials),
         create=f"{ON_NODE} {step}",
         delete=f"{UNLESS_GONE} {ON_NODE} {delete}" if delete else None,
         stdin=pulumi.Output.secret(text) if secret else text,

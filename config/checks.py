@@ -273,12 +273,12 @@ def cut_offs(config: Config) -> Iterator[Problem]:
                 yield Problem(f"{path}.address", message, "give each interface a network of its own")
 
 
-def _named(config: Config, n: int, node: ExistingNode) -> list[tuple[str, topology.Interface]]:
+def _named(config: Config, n: int, node: ExistingNode) -> list[tuple[str, topology.NodeAddress]]:
     """The addresses of a node that have an interface, each with its place in the configuration."""
     ends = enumerate(zip(node.links, config.cluster.links, strict=False))
     links = [f"nodes[{n}].links[{i}]" for i, (end, _) in ends if end.interface is not None]
     paths = [*links, *(f"nodes[{n}].networks[{i}]" for i in range(len(node.networks)))]
-    return list(zip(paths, topology.interfaces(config, node), strict=False))
+    return list(zip(paths, topology.node_addresses(config, node), strict=False))
 
 
 def installer(config: Config) -> Iterator[Problem]:
@@ -317,7 +317,7 @@ def storages(config: Config) -> Iterator[Problem]:
 
 
 def _reaches(config: Config, node: NestedNode | ExistingNode, server: IPv4Address) -> bool:
-    networks = [interface.address.network for interface in topology.interfaces(config, node)]
+    networks = [interface.address.network for interface in topology.node_addresses(config, node)]
     return any(server in network for network in (*networks, config.management_network.subnet))
 
 

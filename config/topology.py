@@ -20,24 +20,22 @@ SHOWN = 5
 PROXMOX_OUI = "BC:24:11"
 
 
-@dataclass(frozen=True)
-class Nic:
-    """A network card of a nested node; the first one is on the management bridge."""
-
-    bridge: str
-    mac: str
-    address: IPv4Interface
-    mtu: int
-
-
-@dataclass(frozen=True)
-class Interface:
+@dataclass(frozen=True, kw_only=True)
+class NodeAddress:
     """An address that a node carries beside its management address, found by MAC (nested) or name (existing)."""
 
     address: IPv4Interface
     mtu: int
     mac: str | None = None
     name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nic(NodeAddress):
+    """A network card of a nested node; the first one is on the management bridge."""
+
+    bridge: str
+    mac: str
 
 
 def some(names: Sequence[str]) -> str:
@@ -89,12 +87,14 @@ def nics(config: Config, node: NestedNode) -> list[Nic]:
     if host is None:
         return []
     management = management_interface(config, node.address)
-    cards = [Nic(host.management_bridge, mac_address(node, host.management_bridge), management, 1500)]
+    mac = mac_address(node, host.management_bridge)
+    cards = [Nic(bridge=host.management_bridge, mac=mac, address=management, mtu=1500)]
     for address in (*node.links, *node.networks):
         bridge = bridge_for(host, address)
         if address != node.address and bridge is not None:
             on_bridge = IPv4Interface(f"{address}/{bridge.address.network.prefixlen}")
-            cards.append(Nic(bridge.name, mac_address(node, bridge.name), on_bridge, bridge.mtu))
+            mac = mac_address(node, bridge.name)
+            cards.append(Nic(bridge=bridge.name, mac=mac, address=on_bridge, mtu=bridge.mtu))
     return cards
 
 
@@ -112,16 +112,16 @@ def network_addresses(node: NestedNode | ExistingNode) -> list[IPv4Address]:
     return [network.address.ip for network in node.networks]
 
 
-def interfaces(config: Config, node: NestedNode | ExistingNode) -> list[Interface]:
+def node_addresses(config: Config, node: NestedNode | ExistingNode) -> Sequence[NodeAddress]:
     """The addresses that a node carries beside its management address."""
     if isinstance(node, NestedNode):
-        return [Interface(nic.address, nic.mtu, mac=nic.mac) for nic in nics(config, node)[1:]]
+        return nics(config, node)[1:]
     links = [
-        Interface(IPv4Interface(f"{end.address}/{link.subnet.prefixlen}"), link.mtu, name=end.interface)
+        NodeAddress(address=IPv4Interface(f"{end.address}/{link.subnet.prefixlen}"), mtu=link.mtu, name=end.interface)
         for end, link in zip(node.links, config.cluster.links, strict=False)
         if end.interface is not None
     ]
-    return links + [Interface(network.address, 1500, name=network.interface) for network in node.networks]
+    return links + [NodeAddress(address=network.address, mtu=1500, name=network.interface) for network in node.networks]
 
 
 def link_bridges(config: Config, number: int) -> dict[str, str]:

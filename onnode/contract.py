@@ -1,8 +1,9 @@
-"""What each step is asked to bring about: the contract between the program and the machines.
+"""What each step is asked to bring about, and what it reports: the contract between the control machine and the machines.
 
-The program builds these values from configuration and sends them as JSON on a step's standard input; the on-node
-package parses them back with :func:`parse`. They hold plain JSON types only, so that a preview shows the wanted
-facts themselves. Units are part of the names.
+The control machine builds what is asked from the configuration, and sends it as JSON on a step's standard input; the
+on-node package parses it back with :func:`parse`. What is reported comes as JSON in the last line of a step's output.
+Both ends use the classes of this module. They hold plain JSON types only, so that a preview shows the wanted facts
+themselves. Units are part of the names.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Union, get_args, get_origin
 
+from onnode.cluster.corosync import KNET, ConfNode, PeerLink, Quorum
+
 T = TypeVar("T")
+
+
+# -- what is asked for -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -271,6 +277,145 @@ class Look:
 
     steps: list[LookStep]
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
+
+
+# -- what steps report -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Membership:
+    """One node's own word about its cluster."""
+
+    node: str
+    state: str  # "absent": stand-alone | "half": what an interrupted join leaves (F2) | "member": quorate or not
+    missing: list[str] = field(default_factory=list)  # of half a member
+    cluster: str | None = None
+    config_version: int | None = None
+    nodes: list[ConfNode] = field(default_factory=list)
+    priorities: dict[int, int] = field(default_factory=dict)  # of links, by number
+    transport: str = KNET
+    quorate: bool = False
+    quorum: Quorum | None = None  # None: corosync does not run
+    links: list[PeerLink] = field(default_factory=list)
+    pve_mounted: bool = True
+    pve_writable: bool = True
+    api_fingerprint: str | None = None  # SHA-256, of the certificate that the node holds
+    guests: list[int] = field(default_factory=list)
+
+    def listed(self, name: str) -> ConfNode | None:
+        """That node as this one's cluster configuration lists it."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    @property
+    def voters(self) -> set[int]:
+        """Ids of the nodes that take part in the vote at this moment."""
+        return {voter.id for voter in self.quorum.members} if self.quorum else set()
+
+    @property
+    def works(self) -> bool:
+        """Whether it is a quorate member whose /etc/pve takes writes (F1)."""
+        return self.state == "member" and self.quorate and self.pve_writable
+
+
+@dataclass(frozen=True)
+class MembershipReport(Membership):
+    """Step `membership`: the above, and what is compared before a join."""
+
+    pve_version: str = ""
+    time: float = 0.0  # of the node's clock, when it was asked
+    authorized_keys: list[str] = field(default_factory=list)  # fingerprints, as `ssh-keygen -l` prints them
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The running kernel and the newest one installed."""
+
+    running: str
+    newest: str | None
+    reboot_missing: bool  # one was asked for, and has not happened
+
+
+@dataclass(frozen=True)
+class Watchdog:
+    """Whether the watchdog's device and the multiplexer's socket are there (F18)."""
+
+    device: bool
+    socket: bool
+
+
+@dataclass(frozen=True)
+class HaService:
+    """A guest under HA, as the HA manager sees it."""
+
+    node: str | None
+    state: str | None
+
+
+@dataclass(frozen=True)
+class Ha:
+    """The HA manager: its master, the state of each node's agent, the guests it looks after."""
+
+    master: str | None = None
+    lrm: dict[str, str] = field(default_factory=dict)
+    services: dict[str, HaService] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GuestStatus:
+    """A guest that is configured on the node."""
+
+    id: int
+    type: str
+    name: str | None
+    status: str
+    template: bool
+    ha: str | None
+
+
+@dataclass(frozen=True)
+class Health(Membership):
+    """Step `cluster-health`: all that one node shows; None: it could not be found out."""
+
+    pve_version: str = ""
+    kernel: Kernel | None = None
+    services: dict[str, bool] = field(default_factory=dict)  # unit -> active
+    watchdog: Watchdog | None = None
+    busy: str | None = None  # the step that holds the machine's lock
+    time: float = 0.0
+    ha: Ha | None = None
+    running_guests: list[GuestStatus] | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a step would end with an error."""
+
+    code: str
+    what: str
+    observed: str = ""
+    expected: str = ""
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class StepLook:
+    """What one step found: the actions that it would take with what they differ in, or its refusal."""
+
+    name: str
+    actions: list[str]
+    refusal: Refusal | None = None
+    facts: dict[str, Any] | None = None  # of steps without a desired state, which only look
+
+
+@dataclass(frozen=True)
+class LookReport:
+    """Step `look`: all steps that were asked, and the files of the package that are gone or altered."""
+
+    steps: list[StepLook]
+    altered: list[str]
+
+
+# -- to JSON and back --------------------------------------------------------------------------------------------------
 
 
 def _of(kind: type[Any], value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out

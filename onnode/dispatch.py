@@ -13,15 +13,15 @@ from onnode.contract import parse
 from onnode.errors import StepError
 from onnode.step import Outcome, Step, converge
 from onnode.system import lock
-from onnode.system.machine import Machine
+from onnode.system.machine import ThisMachine
 
 if TYPE_CHECKING:
     from types import FrameType
 
 
-def main(argv: list[str], machine: Machine | None = None) -> int:
+def main(argv: list[str], machine: ThisMachine | None = None) -> int:
     """Run the step that the arguments name; its exit code."""
-    machine = machine or Machine()
+    machine = machine or ThisMachine()
     signal.signal(signal.SIGTERM, _interrupted)
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection must not stop a join half way
@@ -36,7 +36,7 @@ def main(argv: list[str], machine: Machine | None = None) -> int:
     return _report(machine, outcome)
 
 
-def _run(name: str, machine: Machine) -> Outcome:
+def _run(name: str, machine: ThisMachine) -> Outcome:
     step = _step(name)
     if os.geteuid() != 0:
         raise StepError("not-root", "this step changes the system", observed=f"user id {os.geteuid()}", expected="0")
@@ -88,7 +88,7 @@ def _legible(result: dict[str, Any]) -> str:
     return json.dumps(json.loads(text), sort_keys=True)
 
 
-def _report(machine: Machine, outcome: Outcome) -> int:
+def _report(machine: ThisMachine, outcome: Outcome) -> int:
     line = _legible({"changed": outcome.changed, "facts": outcome.facts})
     try:
         sys.stdout.write(machine.scrub(line) + "\n")

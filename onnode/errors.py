@@ -1,6 +1,6 @@
 """Every error a step can end with: a stable code, its meaning, and what to do next.
 
-`docs/recovery.md` is made from :data:`CODES`.
+`docs/recovery.md` is made from :data:`ON_NODE_CODES`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Code:
     next: str
 
 
-CODES: dict[str, Code] = {
+ON_NODE_CODES: dict[str, Code] = {
     # -- the step itself
     "bad-input": Code(
         "The step was called with a name or a desired state that it does not know.",
@@ -408,7 +408,7 @@ class StepError(Exception):
     """A refusal or failure that a user reads.
 
     Args:
-        code: a key of :data:`CODES`.
+        code: a key of :data:`ON_NODE_CODES`.
         what: what happened, one sentence.
         observed: what was seen.
         expected: what should have been.
@@ -421,7 +421,7 @@ class StepError(Exception):
         self.what = what
         self.observed = observed
         self.expected = expected
-        self.fix = fix or CODES[code].next
+        self.fix = fix or ON_NODE_CODES[code].next
 
     def render(self) -> str:
         """The lines that end a failed step's standard error."""

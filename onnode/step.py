@@ -10,7 +10,7 @@ from onnode.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 D = TypeVar("D")
 O = TypeVar("O")  # noqa: E741 - the observed
@@ -58,9 +58,9 @@ class Step(Generic[D, O]):
     """
 
     desired: type[D] | None
-    observe: Callable[[Machine, D], O]
+    observe: Callable[[ThisMachine, D], O]
     decide: Callable[[O, D], list[Action]]
-    act: Callable[[Machine, D, Action], None]
+    act: Callable[[ThisMachine, D, Action], None]
     facts: Callable[[O, D], dict[str, Any]]
     unchanged: Callable[[O, D], str]
     lock: str = "exclusive"
@@ -75,12 +75,12 @@ def decide_nothing(_observed: object, _desired: object) -> list[Action]:
     return []
 
 
-def act_never(_machine: Machine, _desired: object, action: Action) -> None:
+def act_never(_machine: ThisMachine, _desired: object, action: Action) -> None:
     """The `act` of steps that only look."""
     raise AssertionError(f"a step that only looks decided to {action}")
 
 
-def converge(step: Step[D, O], machine: Machine, desired: D) -> Outcome:
+def converge(step: Step[D, O], machine: ThisMachine, desired: D) -> Outcome:
     """Bring the machine to the desired state.
 
     Raises:

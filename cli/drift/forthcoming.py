@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from cli.drift import judge, look, plan, shipped
 from cli.engine.failures import Failure, resource_name
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cli.description import Description
     from cli.engine.engine import Event
     from cluster.transport.ssh import Connection
+    from onnode.contract import Refusal, StepLook
 
 # What these observe is changed by no step before them, so what they refuse now the run refuses, too.
 TELLING = (
@@ -78,12 +79,17 @@ def said(description: Description, steps: Sequence[plan.State], answering: Colle
         (name, one)
         for name, answer in answers.items()
         for one in answer.steps
-        if one["name"] != look.MEMBERSHIP and (one["refusal"] or {}).get("code") != UNEXPECTED
+        if one.name != look.MEMBERSHIP and (one.refusal is None or one.refusal.code != UNEXPECTED)
     ]
-    looked = {one["name"] for _, one in told}
+    looked = {one.name for _, one in told}
+    asking = {step.name: step.step for found in (*asked.there.values(), asked.cluster) for step in found}
     here = {step["urn"] for step in steps if step["type"] == plan.STEP_HERE}
     return Said(
-        [_failure(name, one, here) for name, one in told if one["refusal"] and _is_told(one, asked)],
+        [
+            _failure(name, one, one.refusal, here)
+            for name, one in told
+            if one.refusal and (asking[one.name], one.refusal.code) != NOT_TELLING
+        ],
         sorted(resource_name(step["urn"]) for step in steps if step["urn"] not in looked),
     )
 
@@ -127,23 +133,13 @@ def _telling(steps: Iterable[LookStep]) -> list[LookStep]:
     return [step for step in steps if step.step in TELLING]
 
 
-def _is_told(one: Mapping[str, Any], asked: plan.Plan) -> bool:
-    steps = {step.name: step.step for found in (*asked.there.values(), asked.cluster) for step in found}
-    return (steps[one["name"]], one["refusal"]["code"]) != NOT_TELLING
-
-
-def _failure(machine: str, one: Mapping[str, Any], here: Collection[str]) -> Failure:
-    refusal = one["refusal"]
+def _failure(machine: str, one: StepLook, refusal: Refusal, here: Collection[str]) -> Failure:
     error = StepError(
-        refusal["code"],
-        refusal["what"],
-        observed=refusal["observed"],
-        expected=refusal["expected"],
-        fix=refusal["next"],
+        refusal.code, refusal.what, observed=refusal.observed, expected=refusal.expected, fix=refusal.next
     )
     # A step on the control machine says where it was told so.
-    shown = NodeStepError(error.code, machine, error.render()) if one["name"] in here else error
-    return Failure(error.code, resource_name(one["name"]), shown.render())
+    shown = NodeStepError(error.code, machine, error.render()) if one.name in here else error
+    return Failure(error.code, resource_name(one.name), shown.render())
 
 
 async def _ask(
@@ -163,7 +159,7 @@ async def _ask(
         if name in speaking:
             steps += [LookStep(look.MEMBERSHIP, look.MEMBERSHIP, "null"), *cluster]
         found = await shipped.run(connection, "look", Look(steps, {}), timeout_s=look.LOOK_S)
-        return look.Answer(found.facts["steps"])
+        return look.answer(name, found.facts, {})
 
     key = description.credentials.ssh_private_key.get_secret_value()
     async with members.connections(machines, key, timeout_s=look.CONNECT_S) as opened:
@@ -171,6 +167,6 @@ async def _ask(
     speaker = next((name for name in speaking if name in answers and judge.works(answers[name])), None)
     clusters = {step.name for step in cluster}
     return {
-        name: look.Answer([one for one in answer.steps if name == speaker or one["name"] not in clusters])
+        name: replace(answer, steps=[one for one in answer.steps if name == speaker or one.name not in clusters])
         for name, answer in answers.items()
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cli.drift.model import Drift
 from components.recorded import VM_TYPE
-from onnode.host.install_node import RECORDS, Observed
+from onnode.host import install_node
 from onnode.system.pve import parse_guest_config
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def differ(asked: Plan, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drif
         host = str((vm.get("inputs") or {}).get("nodeName"))
         if vm["type"] != VM_TYPE or urn is None or host not in hosts:
             continue
-        path = f"{RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{int(vm['inputs']['vmId'])}.json"
+        path = (
+            f"{install_node.RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{int(vm['inputs']['vmId'])}.json"
+        )
         if what := _missing(path, int(vm["inputs"]["vmId"]), hosts[host]):
             yield Drift(urn, host, what)
 
@@ -44,5 +46,5 @@ def _missing(path: str, vmid: int, files: Mapping[str, str]) -> str:
         known = record["installed"], record["identity"]
     except (ValueError, KeyError, TypeError):
         return f"{path} is damaged"
-    installed = known == (True, Observed(parse_guest_config(config)).identity)
+    installed = known == (True, install_node.Observed(parse_guest_config(config)).identity)
     return "" if installed else f"{path} does not say that this VM {vmid} is installed"

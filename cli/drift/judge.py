@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.drift import guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
 from cli.drift.model import Drift
 from cli.looks.belongings import CLUSTER
-from cluster.contract import Container, CreateCluster, JoinNode, Template
+from cluster.contract import ClusterCreation, Container, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.guests import changes
 from cluster.steps import container, template
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cli.drift.look import Answer
     from cli.drift.plan import Plan
+    from onnode.contract import StepLook
 
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
@@ -42,10 +43,10 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
     for machine, answer in answers.items():
         found += _package(asked, machine, answer)
         for one in answer.steps:
-            if one["name"] in clusterwide and trusted and machine == speaker:
+            if one.name in clusterwide and trusted and machine == speaker:
                 found += _step(one, "cluster")
-            elif one["name"] not in clusterwide:
-                found += _step(one, machine, OFF if one["name"] in installing else STEP)
+            elif one.name not in clusterwide:
+                found += _step(one, machine, OFF if one.name in installing else STEP)
     found += _members(asked, answers)
     found += installations.differ(asked, {name: answers[name].files for name in hosts if name in answers})
     if trusted and speaker is not None:
@@ -59,8 +60,7 @@ def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts
 
 def works(answer: Answer) -> bool:
     """Whether a node may answer for its cluster."""
-    facts = answer.membership or {}
-    return bool(facts.get("state") == "member" and facts.get("quorate") and facts.get("pve_writable"))
+    return answer.membership is not None and answer.membership.works
 
 
 def places(answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> dict[str, Mapping[str, str]]:
@@ -88,13 +88,12 @@ def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
         yield Drift(asked.packages[machine], machine, what, PACKAGE)
 
 
-def _step(one: Mapping[str, Any], machine: str, kind: str = STEP) -> Iterator[Drift]:
-    refusal = one["refusal"]
-    if refusal:
-        observed = f" ({refusal['observed']})" if refusal.get("observed") else ""
-        yield Drift(one["name"], machine, f"{refusal['what']}{observed}", REFUSED, refusal.get("next", ""))
-    elif one["actions"]:
-        yield Drift(one["name"], machine, "; ".join(one["actions"]), kind)
+def _step(one: StepLook, machine: str, kind: str = STEP) -> Iterator[Drift]:
+    if refusal := one.refusal:
+        observed = f" ({refusal.observed})" if refusal.observed else ""
+        yield Drift(one.name, machine, f"{refusal.what}{observed}", REFUSED, refusal.next)
+    elif one.actions:
+        yield Drift(one.name, machine, "; ".join(one.actions), kind)
 
 
 def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
@@ -102,12 +101,12 @@ def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
             name = wanted.joiner.name
-        elif isinstance(wanted, CreateCluster):
+        elif isinstance(wanted, ClusterCreation):
             name = wanted.seed
         else:
             continue
-        facts = answers[name].membership if name in answers else None
-        if facts is not None and facts.get("state") in ("absent", "half"):
+        told = answers[name].membership if name in answers else None
+        if told is not None and told.state in ("absent", "half"):
             yield Drift(urn, name, "it is no member of a cluster", MEMBERSHIP)
 
 

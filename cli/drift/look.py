@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cli.drift import images, intact_images, judge, plan, shipped, whose
 from cli.looks import preparing
+from cluster.reports import read
 from cluster.transport import members
 from components.site import Site
 from config.model import NestedNode
-from onnode.contract import Look, LookStep, document
+from onnode.contract import Look, LookReport, LookStep, MembershipReport, document
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cli.drift.model import Drift
     from cluster.contract import Machine
     from cluster.transport.ssh import Connection
+    from onnode.contract import Membership, StepLook
 
 CONNECT_S = 5.0
 LOOK_S = 60.0
@@ -38,22 +40,36 @@ do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; do
 
 @dataclass(frozen=True)
 class Answer:
-    """What one machine says."""
+    """What one machine says.
 
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    Attributes:
+        steps: what its steps would do.
+        altered: the files of the package there that are gone, or not as in this checkout.
+        files: texts by path.
+        membership: what it says of its cluster; None when it was not asked, or could not tell.
+    """
+
+    steps: list[StepLook] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    membership: Membership | None = None
 
-    @property
-    def membership(self) -> dict[str, Any] | None:
-        """What it says of its cluster; None when it could not."""
-        return next((one["facts"] for one in self.steps if one["name"] == MEMBERSHIP), None)
+
+def answer(machine: str, facts: dict[str, Any], files: dict[str, str]) -> Answer:
+    """Read what the step `look` reports.
+
+    Raises:
+        AdminError: step-broken.
+    """
+    found = read(LookReport, machine, facts)
+    told = next((one.facts for one in found.steps if one.name == MEMBERSHIP), None)
+    return Answer(found.steps, found.altered, files, read(MembershipReport, machine, told) if told else None)
 
 
 def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
     """The described outer hosts, and the members, the seed first."""
     site = Site(description.config, description.credentials, description.stack)
-    return [site.machine(host) for host in description.config.outer_hosts], [*site.members]
+    return [site.machine(host) for host in description.config.outer_hosts], site.machines
 
 
 async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:
@@ -80,11 +96,11 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
         files = _FILES if name == speaker or name in outer else ""
         known = intact_images.known(connection.machine)
         looked = images.question(asked.provided, name, directories[name], known) if name in outer else ""
-        answer = await _ask(connection, Look(steps, shipped.digests()), files, looked)
+        told = await _ask(connection, Look(steps, shipped.digests()), files, looked)
         if looked:
-            good = images.intact(asked.provided, name, directories[name], answer.files)
+            good = images.intact(asked.provided, name, directories[name], told.files)
             intact_images.remember(connection.machine, good)
-        return answer
+        return told
 
     answers = await members.ask(there, ask)
     works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]
@@ -125,7 +141,7 @@ async def _ask(connection: Connection, wanted: Look, files: str, looked: str) ->
         _files(connection, files, READ_S),
         _files(connection, looked, IMAGES_S),
     )
-    return Answer(result.facts["steps"], result.facts["altered"], texts | found)
+    return answer(connection.machine.name, result.facts, texts | found)
 
 
 async def _files(connection: Connection, command: str, timeout_s: float) -> dict[str, str]:

@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cluster import contract as admin_desired
+from cluster.contract import STEPS, ClusterApiUser, ClusterStorage, NodeNetworks
 from components.recorded import ADMIN, ON_NODE
-from onnode import contract as on_node
-from onnode.contract import LookStep, document, parse
+from onnode.contract import ApiUser, LookStep, document, parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -88,18 +87,18 @@ def _there(resource: State) -> Iterator[LookStep]:
 def _here(plan: Plan, resource: State, machines: Collection[str], api_password: str) -> None:
     step = str(resource["inputs"].get("create", "")).removeprefix(f"{ADMIN} ")
     text = _stdin(resource)
-    if text is None or step not in admin_desired.STEPS:
+    if text is None or step not in STEPS:
         return
     try:
-        wanted = parse(admin_desired.STEPS[step], text)
+        wanted = parse(STEPS[step], text)
     except ValueError:
         return  # recorded by another version: it runs again anyway, since its input differs
-    if isinstance(wanted, admin_desired.ApiUser):
-        user = on_node.ApiUser(wanted.stack_tag, wanted.api.user, api_password, wanted.role)
+    if isinstance(wanted, ClusterApiUser):
+        user = ApiUser(wanted.stack_tag, wanted.api.user, api_password, wanted.role)
         plan.cluster.append(LookStep(resource["urn"], step, json.dumps(document(user))))
-    elif isinstance(wanted, admin_desired.ClusterStorage):
+    elif isinstance(wanted, ClusterStorage):
         plan.cluster.append(LookStep(resource["urn"], step, json.dumps(document(wanted.storage))))
-    elif isinstance(wanted, admin_desired.NodeNetworks):
+    elif isinstance(wanted, NodeNetworks):
         if wanted.machine.name in machines:
             look = LookStep(resource["urn"], step, json.dumps(document(wanted.network)))
             plan.there.setdefault(wanted.machine.name, []).append(look)

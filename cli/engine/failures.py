@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import CODES
-from onnode.errors import CODES as ON_NODE_CODES
+from onnode.errors import ON_NODE_CODES
 from onnode.host.qm import LOCKED
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Failure:
     """One failure as it is shown.
 
     Attributes:
-        code: of `cluster.errors.CODES` or `onnode.errors.CODES`.
+        code: of `cluster.errors.CODES` or `onnode.errors.ON_NODE_CODES`.
         resource: what failed, by its name in the program; empty for the run as a whole.
         text: all that is shown.
     """

@@ -12,7 +12,7 @@ from cli.state import outer_vms
 from cluster import guests
 from cluster.contract import Secrets
 from cluster.errors import AdminError
-from cluster.transport import api as cluster_api
+from cluster.transport import cluster_api
 from components.site import Site
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def wait_for_recovery(description: Description, state: dict[str, Any]) -> None:
     key = description.credentials.ssh_private_key.get_secret_value()
     secrets = Secrets(key, api_password=description.credentials.api_password.get_secret_value())
     try:
-        api = asyncio.run(cluster_api.connect(site.members, site.api, secrets))
+        api = asyncio.run(cluster_api.connect(site.machines, site.api, secrets))
     except AdminError:
         return
     for vmid in recorded:

@@ -16,7 +16,7 @@ from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
 from config.model import NestedNode
-from onnode import contract as desired
+from onnode.contract import ApiUser, VmPower
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ USER_S = 180.0
 START_S = 300.0  # beside the time in which the node is to answer
 
 
-def powered(description: Description, node: NestedNode) -> desired.VmPower:
+def powered(description: Description, node: NestedNode) -> VmPower:
     """A node that was installed is not off; pure."""
     installation = description.config.installation
-    return desired.VmPower(
+    return VmPower(
         stack=description.stack,
         vmid=node.vmid,
         name=node.name,
@@ -78,7 +78,7 @@ async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
         members.all_answered(await members.ask(opened, started))
 
 
-async def _started(connection: Connection, wanted: desired.VmPower) -> StepResult | StepError:
+async def _started(connection: Connection, wanted: VmPower) -> StepResult | StepError:
     """One that does not come up ends no other's start."""
     try:
         return await shipped.run(connection, "vm-power", wanted, timeout_s=wanted.timeout_s + START_S, quiet=False)
@@ -104,8 +104,8 @@ async def _put_access_back(description: Description, looks: Sequence[Look]) -> b
     # One that is in no cluster may speak, too, where none is made yet; here it would be a machine that is still to join.
     speaking = {look.machine for look in looks if look.quorate and look.cluster == cluster.name}
     password = description.credentials.api_password.get_secret_value()
-    wanted = desired.ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)
-    able = [member for member in site.members if member.name in speaking]
+    wanted = ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)
+    able = [machine for machine in site.machines if machine.name in speaking]
     async with members.connections(able, _key(description)) as opened:
         connection = next((one for one in members.answered(opened).values()), None)
         if connection is None:

@@ -107,7 +107,7 @@ def _look(described: Description) -> Seen:
 
 
 async def _looked(described: Description) -> Seen:
-    nodes = Site(described.config, described.credentials, described.stack).members
+    nodes = Site(described.config, described.credentials, described.stack).machines
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections(nodes, key, timeout_s=CONNECT_S) as opened:
         return Seen(await whereabouts.cluster(opened, described), answering(opened))

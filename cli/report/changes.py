@@ -61,7 +61,7 @@ def _rank(place: str) -> int:
 def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = by_identity(old["nodes"]), by_identity(new["nodes"])
     votes = int(old["cluster"]["votes"])
-    for name in sorted(after.keys() - before.keys(), key=list(after).index):
+    for name in sorted(after.keys() - before.keys(), key=lambda name: int(after[name]["nodeId"])):
         yield from _joined(after[name], new, votes)
         votes += int(after[name]["votes"])
     for name in sorted(before.keys() - after.keys()):

@@ -14,7 +14,7 @@ from cli.report.plan import Plan, read
 from cli.report.report import Report
 from cli.report.scratch import scratch
 from cluster.errors import AdminError
-from components.facts import plain_secrets
+from components.policed import plain_secrets
 from config import Config, ConfigError, credentials, load
 from config.paths import ROOT
 

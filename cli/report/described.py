@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cli.report.values import by_identity, identified
-from components.facts import design_facts
+from components.policed import policed_design
 from config.model import ExistingNode
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
         del one["links"]
         if isinstance(node, ExistingNode):
             one["interfaces"] = [end.interface for end in node.links] + [end.interface for end in node.networks]
-    facts = design_facts(config, plain_secrets)
+    facts = policed_design(config, plain_secrets)
     for guest, one in zip(config.guests, facts["guests"], strict=True):
         one["ha"]["nodes"] = [f"{name} ({guest.ha.nodes[name]})" for name in one["ha"]["nodes"]]
     return {key: _filled(facts[key], written.get(key)) if key in facts else written[key] for key in facts | written}

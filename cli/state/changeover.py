@@ -2,7 +2,8 @@
 
 Storages were resources of the provider and are steps now. The engine would delete the storage of the old form from
 under all guests; so the record is rewritten, and the storage itself is not touched. Steps on the control machine were
-started by another command, which is not there any more: what is recorded could not be removed with it. Pure.
+started by another command, which is not there any more: what is recorded could not be removed with it. They were given
+more than they need, in the order of the stack file: with today's input each would run again. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from components.recorded import ADMIN
 from onnode.system.pve import stack_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 State = dict[str, Any]
 
@@ -23,6 +24,9 @@ OLD_STORAGE = "proxmoxve:storage/nfs:Nfs"
 STEP = "command:local:Command"
 OLD_ADMIN = ".venv/bin/python -m admin step"
 VERIFY = "-verify"  # of a cluster: a step that knows its members, and has the secrets of one that only looks
+# These were told ids, votes and links of the nodes, too, and only reach them.
+REACHING = ("api-user", "storage", "template", "container", "ha-ready", "verify-guest")
+MACHINE = ("name", "address", "host_key")
 
 
 def old_storages(exported: State) -> list[str]:
@@ -53,23 +57,83 @@ def changed_over(exported: State, stack: str) -> State:
     return changed
 
 
-def with_todays_commands(exported: State) -> State:
-    """The state in which each step on the control machine is started as today.
+def with_todays_steps(exported: State) -> State:
+    """The state in which each step on the control machine is started and given its input as today.
 
     Args:
         exported: what `pulumi stack export` printed.
     """
     changed = copy.deepcopy(exported)
-    for resource in _resources(changed):
-        if resource["type"] == STEP:
-            for part in ("inputs", "outputs"):
-                values = resource.get(part) or {}
-                values |= {key: _todays(values[key]) for key in ("create", "delete") if values.get(key)}
+    parts = [
+        resource[part]
+        for resource in _resources(changed)
+        if resource["type"] == STEP
+        for part in ("inputs", "outputs")
+        if resource.get(part)
+    ]
+    for values in parts:
+        values |= {key: _todays(values[key]) for key in ("create", "delete") if values.get(key)}
+    given = [(values, found) for values in parts if (found := _given(values)) is not None]
+    if any(_is_old(_step(values), found) for values, found in given):
+        members = _members(given)
+        for values, found in given:
+            values["stdin"] = json.dumps(_todays_input(_step(values), found, members))
     return changed
 
 
 def _todays(command: str) -> str:
     return command.replace(f"{OLD_ADMIN} ", f"{ADMIN} ", 1) if command.startswith(f"{OLD_ADMIN} ") else command
+
+
+def _step(values: State) -> str:
+    """The step that a resource runs on the control machine; empty for any other command."""
+    program, name, step = str(values.get("create") or values.get("delete") or "").partition(f"{ADMIN} ")
+    return step.removesuffix(" --delete") if name and not program else ""
+
+
+def _given(values: State) -> State | None:
+    """A step's recorded input."""
+    return json.loads(values["stdin"]) if _step(values) and isinstance(values.get("stdin"), str) else None
+
+
+def _is_old(step: str, given: State) -> bool:
+    return step in REACHING and any(machine.keys() != set(MACHINE) for machine in given.get("members", []))
+
+
+def _members(steps: Iterable[tuple[State, State]]) -> dict[str, State]:
+    """The nodes of the cluster by name, in the order in which steps are given them: the seed, then by id."""
+    given = next((found for values, found in steps if _step(values) == "identity"), None)
+    if given is None:
+        return {}
+    ordered = sorted(given["members"], key=lambda member: (member["name"] != given["seed"], member["node_id"]))
+    return {member["name"]: member for member in ordered}
+
+
+def _todays_input(step: str, given: State, members: Mapping[str, State]) -> State:
+    wanted = dict(given)
+    for key in ("members", "machines"):
+        if key in given:
+            wanted[key] = _in_order(given[key], members)
+    if step in REACHING:
+        wanted["members"] = _reached(wanted["members"])
+    if step == "join-node" and given["joiner"]["name"] in members:
+        told = {member["name"]: member for member in given["present"]}
+        earlier = list(members)[: list(members).index(given["joiner"]["name"])]
+        wanted["present"] = [told.get(name, members[name]) for name in earlier]
+    if members.keys() == given.get("watchdogs", {}).keys():
+        wanted["watchdogs"] = {name: given["watchdogs"][name] for name in members}
+    return wanted
+
+
+def _in_order(machines: list[State], members: Mapping[str, State]) -> list[State]:
+    """In the order of the members; outer hosts, and machines of which nothing is known, as they are."""
+    names = list(members)
+    known = all(machine["name"] in members for machine in machines)
+    return sorted(machines, key=lambda machine: names.index(machine["name"])) if known else machines
+
+
+def _reached(machines: list[State]) -> list[State]:
+    return [{key: machine[key] for key in MACHINE} for machine in machines]
 
 
 def _resources(exported: State) -> list[State]:
@@ -104,7 +168,9 @@ def _as_step(storage: State, sibling: State, stack: str) -> State:
     told = {
         "create": f"{ADMIN} storage",
         "delete": f"{ADMIN} storage --delete",
-        "stdin": json.dumps({"members": json.loads(sibling["inputs"]["stdin"])["members"], "storage": wanted}),
+        "stdin": json.dumps(
+            {"members": _reached(json.loads(sibling["inputs"]["stdin"])["members"]), "storage": wanted}
+        ),
         "addPreviousOutputInEnv": True,
     }
     printed = json.dumps({"changed": False, "facts": {"storage": wanted["name"], "adopt": True}})

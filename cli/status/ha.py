@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.status.model import SILENT, Finding, votes_in
+from cli.status.model import NO_ANSWER, Finding, votes_in
 from cluster.motion import ON_ITS_WAY
 from onnode.errors import StepError
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cli.status.look import Seen
     from cli.status.model import Wanted, WantedGuest
     from cluster.contract import Member
-    from cluster.membership import Ha, HaService, Health
+    from onnode.contract import Ha, HaService, Health
 
 HA_DEAD = "old timestamp"
 LATER = "wait a few minutes, then `make status` again; if it stays so, journalctl -u pve-ha-crm on the HA master"
@@ -39,7 +39,7 @@ def ha_findings(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
 def _should_run_agent(member: Member, health: Health, seen: Seen) -> bool:
     """Whether a dead agent is news: not on a node that is off or outside the cluster, or whose service does not run."""
     look = seen[member.name]
-    runs = look.code not in SILENT if isinstance(look, StepError) else bool(look.health.services.get("pve-ha-lrm"))
+    runs = look.code not in NO_ANSWER if isinstance(look, StepError) else bool(look.health.services.get("pve-ha-lrm"))
     return runs and votes_in(health, member.name)
 
 
@@ -81,7 +81,7 @@ def _passing(guest: WantedGuest, service: HaService, health: Health, seen: Seen)
         return Finding(guest.name, what, f"it is on its way: {LATER}")
     place = seen.get(service.node or "")
     # Corosync takes seconds to miss a node: until then it votes, and only its silence tells.
-    silent = isinstance(place, StepError) and place.code in SILENT
+    silent = isinstance(place, StepError) and place.code in NO_ANSWER
     votes = votes_in(health, service.node or "")
     if service.state == "started" and (silent or not votes):
         absent = "does not answer" if votes else "is offline"

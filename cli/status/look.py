@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from cli.drift import shipped
 from cluster import marks
-from cluster.membership import Health, read
+from cluster.reports import read
 from cluster.transport import certificates, members
+from onnode.contract import Health
 from onnode.errors import StepError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cli.status.look import NodeSeen
     from cluster.contract import Member
-    from cluster.membership import Health
+    from onnode.contract import Health
 
 # Why a node says nothing at all; one that refuses a key, say, is up.
-SILENT = ("host-unreachable", "ssh-timeout")
+NO_ANSWER = ("host-unreachable", "ssh-timeout")
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, PASSING, UNDESCRIBED
-from cli.drift.kinds import SILENT as NOT_TOLD
+from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, PASSING, SILENT, UNDESCRIBED
 from cli.status.ha import ha_findings
 from cli.status.links import broken_links
-from cli.status.model import SILENT, Finding, joined, votes_in
+from cli.status.model import NO_ANSWER, Finding, joined, votes_in
 from cluster import formation
 from onnode.cluster import corosync
 from onnode.errors import StepError
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from cli.status.look import NodeSeen, Seen
     from cli.status.model import Wanted
     from cluster.contract import Member
-    from cluster.membership import Health
+    from onnode.contract import Health
 
 UP = "make up"
 AS_IT_IS = "describe the priorities as they are: nothing changes them on a live cluster"
@@ -51,11 +50,9 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
     amiss = {finding.where for finding in found}
     return [
-        Finding(
-            one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, NOT_TOLD, UNDESCRIBED) else UP)
-        )
+        Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, SILENT, UNDESCRIBED) else UP))
         for one in drifted
-        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, NOT_TOLD) and one.where in amiss)
+        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, SILENT) and one.where in amiss)
     ]
 
 
@@ -66,7 +63,7 @@ def passing(drifted: Iterable[Drift]) -> list[Finding]:
 
 def under_silence(seen: Seen, hosts: Mapping[str, str]) -> list[str]:
     """The outer hosts of nodes that say nothing; `hosts` tells each nested node's."""
-    silent = [name for name, look in seen.items() if isinstance(look, StepError) and look.code in SILENT]
+    silent = [name for name, look in seen.items() if isinstance(look, StepError) and look.code in NO_ANSWER]
     return list(dict.fromkeys(hosts[name] for name in silent if name in hosts))
 
 
@@ -228,7 +225,7 @@ def _is_unexplained(wanted: Wanted, member: Member, seen: Seen) -> bool:
     """Whether nothing that the node shows, or its silence, says why it does not vote."""
     look = seen[member.name]
     if isinstance(look, StepError):
-        return look.code not in SILENT
+        return look.code not in NO_ANSWER
     return look.health.quorate and member in joined(wanted, {member.name: look})
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from cluster.steps import ownership
 from cluster.transport import ssh
 from cluster.transport.nodes import run_step
-from onnode import contract as on_node
+from onnode.contract import ArmNetwork
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import HostNetwork
-    from cluster.step import Call
 
 ARM_S = 120.0
 
@@ -27,7 +27,7 @@ async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
     """
     if desired.ownership is not None:
         await ownership.bring_about(desired.ownership, call)
-    wanted = on_node.ArmNetwork(desired.change, secrets.token_hex(8))
+    wanted = ArmNetwork(desired.change, secrets.token_hex(8))
     async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
         await run_step(connection, "arm-network", wanted, timeout_s=ARM_S)
     return Outcome(changed=True, facts={})

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import AdminError
 from cluster.surroundings import ENDPOINT
-from cluster.transport import bundle, certificates, members
-from cluster.transport import endpoint as endpoints
+from cluster.transport import bundle, certificates, endpoint, members
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
-    from cluster.contract import CheckCertificate, Machine, Member
-    from cluster.step import Call
+    from collections.abc import Sequence
+
+    from cluster.call import Call
+    from cluster.contract import CheckCertificate, Machine
 
 
 async def bring_about(desired: CheckCertificate, call: Call) -> Outcome:
@@ -31,23 +32,23 @@ async def bring_about(desired: CheckCertificate, call: Call) -> Outcome:
 
 def _endpoint() -> str:
     """Where the provider finds the cluster under `pinned`."""
-    endpoint = os.environ.get(ENDPOINT)
-    if not endpoint:
+    url = os.environ.get(ENDPOINT)
+    if not url:
         raise AdminError(
             "engine-environment",
             "the engine does not run in the environment that this program gives it",
             observed=f"{ENDPOINT} is not set",
             expected="the address of a member",
         )
-    return endpoint
+    return url
 
 
-async def compare(endpoint: str, machines: list[Machine] | list[Member], call: Call) -> str:
-    """The machine that answers at the endpoint with its own certificate."""
+async def compare(url: str, machines: Sequence[Machine], call: Call) -> str:
+    """The machine that answers at this URL with its own certificate."""
     async with members.connections(machines, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, certificates.all_held)
     own = members.answered(answers)
     if not own:
         members.raise_first(answers.values())
     bundle.add(pem for held in own.values() for pem in held.trusted)
-    return await endpoints.who(endpoint, own)
+    return await endpoint.who(url, own)

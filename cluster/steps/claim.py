@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster import claims
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
 from cluster.transport import ssh
 from onnode.errors import StepError
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import Claim
-    from cluster.step import Call
 
 LOOK_S = 20.0
 

@@ -12,8 +12,8 @@ from onnode.step import Outcome
 from onnode.system import interfaces_file
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import HostNetwork
-    from cluster.step import Call
 
 READ_S = 20.0
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cluster import downloads, guests
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
-from cluster.transport import api as cluster_api
+from cluster.transport import cluster_api
 from onnode.step import Outcome
 from onnode.system.pve import TAG, gib
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import Container
-    from cluster.step import Call
-    from cluster.transport.api import Api
+    from cluster.transport.cluster_api import Api
 
 
 async def bring_about(desired: Container, call: Call) -> Outcome:

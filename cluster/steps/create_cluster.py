@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster import formation
-from cluster.step import note
+from cluster.call import note
 from cluster.transport import members
 from cluster.transport.nodes import run_step
-from onnode import contract as on_node
+from onnode.contract import CreateCluster
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
-    from cluster.contract import CreateCluster
-    from cluster.step import Call
+    from cluster.call import Call
+    from cluster.contract import ClusterCreation
 
 MARGIN_S = 120.0  # the step's own waits, beyond the time for the command and as long again for the quorum
 
 
-async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
+async def bring_about(desired: ClusterCreation, call: Call) -> Outcome:
     """Look at all members, then adopt or create.
 
     Raises:
@@ -38,9 +38,7 @@ async def bring_about(desired: CreateCluster, call: Call) -> Outcome:
     return Outcome(result.changed, {"cluster": desired.cluster, "adopted": adopted is not None})
 
 
-def on_seed(desired: CreateCluster) -> on_node.CreateCluster:
+def on_seed(desired: ClusterCreation) -> CreateCluster:
     """What the seed has to do."""
     seed = next(member for member in desired.members if member.name == desired.seed)
-    return on_node.CreateCluster(
-        desired.cluster, seed.name, seed.node_id, seed.votes, seed.links, timeout_s=desired.timeout_s
-    )
+    return CreateCluster(desired.cluster, seed.name, seed.node_id, seed.votes, seed.links, timeout_s=desired.timeout_s)

@@ -14,8 +14,8 @@ from cluster.steps import ownership
 from cluster.transport import members
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import Ownership
-    from cluster.step import Call
     from onnode.step import Outcome
 
 CONNECT_S = 5.0

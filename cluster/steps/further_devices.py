@@ -15,8 +15,8 @@ from onnode.step import Outcome
 from onnode.system.pve import parse_guest_config
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import FurtherDevices
-    from cluster.step import Call
     from cluster.transport.ssh import Connection
 
 READ_S = 60.0

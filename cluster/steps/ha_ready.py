@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import guests
 from cluster.errors import AdminError
-from cluster.transport import api as cluster_api
-from cluster.transport import members
+from cluster.transport import cluster_api, members
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import HaReady
-    from cluster.step import Call
     from cluster.transport.ssh import Connection
 
 LOOK_S = 10.0

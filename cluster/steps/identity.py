@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cluster import formation
-from cluster.membership import Membership
 from cluster.transport import members
 from onnode.cluster.corosync import KNET, ConfNode, parse_conf, resolved
+from onnode.contract import Membership
 from onnode.errors import StepError
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cluster.call import Call
     from cluster.contract import Identity
-    from cluster.step import Call
     from cluster.transport.ssh import Connection
 
 CONNECT_S = 1.0  # a node that is not there yet must not hold up the first run; later steps look again, longer
@@ -36,7 +36,7 @@ async def bring_about(desired: Identity, call: Call) -> Outcome:
     Raises:
         AdminError: identity-changed, member-removed, other-cluster, corosync-transport, member-differs, member-unknown, host-key-mismatch.
     """
-    now = formation.Identity(
+    now = formation.ClusterIdentity(
         desired.cluster, desired.seed, {member.name: formation.described(member) for member in desired.members}
     )
     async with members.connections(desired.members, call.secrets.ssh_private_key, timeout_s=CONNECT_S) as opened:
@@ -79,7 +79,7 @@ def _resolver(text: str) -> Callable[[str], list[str]]:
     return lambda name: known.get(name, [])
 
 
-def _facts(identity: formation.Identity) -> dict[str, Any]:
+def _facts(identity: formation.ClusterIdentity) -> dict[str, Any]:
     listed = {
         name: {"node_id": node.id, "votes": node.votes, "links": {str(n): address for n, address in node.links.items()}}
         for name, node in identity.members.items()
@@ -87,9 +87,9 @@ def _facts(identity: formation.Identity) -> dict[str, Any]:
     return {"cluster": identity.cluster, "seed": identity.seed, "members": listed}
 
 
-def _recorded(facts: dict[str, Any]) -> formation.Identity:
+def _recorded(facts: dict[str, Any]) -> formation.ClusterIdentity:
     listed = {
         name: ConfNode(name, node["node_id"], node["votes"], {int(n): address for n, address in node["links"].items()})
         for name, node in facts["members"].items()
     }
-    return formation.Identity(facts["cluster"], facts["seed"], listed)
+    return formation.ClusterIdentity(facts["cluster"], facts["seed"], listed)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster import formation, verification
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
 from cluster.transport import members, ssh
 from cluster.transport.nodes import run_step
-from onnode import contract as on_node
+from onnode.contract import JoinCluster
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import JoinNode
-    from cluster.membership import MembershipReport
-    from cluster.step import Call
+    from onnode.contract import MembershipReport
 
 MARGIN_S = 180.0  # the step's own waits, beyond the time for the command and as long again for the quorum
 EXPECTED_S = 20.0
@@ -62,7 +62,7 @@ async def _join(
     if plan.votes is not None:
         await _lower_expected_votes(members.connected(opened, plan.sponsor), joiner.node, plan.votes)
     sponsor = next(member for member in desired.present if member.name == plan.sponsor)
-    wanted = on_node.JoinCluster(
+    wanted = JoinCluster(
         cluster=desired.cluster,
         node=desired.joiner.name,
         node_id=desired.joiner.node_id,

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from cluster.transport import members
 from cluster.transport.nodes import run_step
-from onnode import contract as on_node
+from onnode.contract import LinkPeer, LinkPreflight, PreflightLink
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
-    from cluster.contract import LinkPreflight
-    from cluster.step import Call
+    from cluster.call import Call
+    from cluster.contract import ClusterPreflight
     from cluster.transport.nodes import StepResult
     from cluster.transport.ssh import Connection
 
 PREFLIGHT_S = 120.0
 
 
-async def bring_about(desired: LinkPreflight, call: Call) -> Outcome:
+async def bring_about(desired: ClusterPreflight, call: Call) -> Outcome:
     """Let all members try all their links at the same time; again with packets of our own where ping tells nothing.
 
     Raises:
@@ -34,7 +34,7 @@ async def bring_about(desired: LinkPreflight, call: Call) -> Outcome:
     )
 
 
-async def _try(desired: LinkPreflight, opened: members.Opened, *, probe: bool) -> dict[str, StepResult]:
+async def _try(desired: ClusterPreflight, opened: members.Opened, *, probe: bool) -> dict[str, StepResult]:
     async def ask(connection: Connection) -> StepResult:
         wanted = dataclasses.replace(seen_from(desired, connection.machine.name), probe=probe)
         return await run_step(connection, "link-preflight", wanted, timeout_s=PREFLIGHT_S)
@@ -42,16 +42,16 @@ async def _try(desired: LinkPreflight, opened: members.Opened, *, probe: bool) -
     return members.all_answered(await members.ask(opened, ask))
 
 
-def seen_from(desired: LinkPreflight, name: str) -> on_node.LinkPreflight:
+def seen_from(desired: ClusterPreflight, name: str) -> LinkPreflight:
     """What one member has to try: its own links, and every other member's address on them."""
     mtus = {mtu.number: mtu.mtu for mtu in desired.mtus}
     member = next(member for member in desired.members if member.name == name)
     links = [
-        on_node.PreflightLink(
+        PreflightLink(
             link.number,
             link.address,
             [
-                on_node.LinkPeer(peer.name, end.address)
+                LinkPeer(peer.name, end.address)
                 for peer in desired.members
                 if peer.name != name
                 for end in peer.links
@@ -61,4 +61,4 @@ def seen_from(desired: LinkPreflight, name: str) -> on_node.LinkPreflight:
         )
         for link in member.links
     ]
-    return on_node.LinkPreflight(links, desired.latency_max_ms)
+    return LinkPreflight(links, desired.latency_max_ms)

@@ -11,8 +11,8 @@ from cluster.transport.nodes import run_step
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import NodeNetworks
-    from cluster.step import Call
     from cluster.transport.nodes import StepResult
 
 CHANGE_S = 420.0  # the wait for another step on the machine included

@@ -12,9 +12,9 @@ from onnode.step import Outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cluster.call import Call
     from cluster.contract import Ownership
     from cluster.marks import Look
-    from cluster.step import Call
 
 
 async def bring_about(desired: Ownership, call: Call) -> Outcome:

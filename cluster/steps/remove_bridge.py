@@ -15,8 +15,8 @@ from onnode.errors import StepError
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import HostNetwork
-    from cluster.step import Call
 
 REMOVE_S = 120.0
 

@@ -10,8 +10,8 @@ from cluster.transport.nodes import run_step
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import ClusterStorage
-    from cluster.step import Call
 
 STORAGE_S = 300.0
 

@@ -9,18 +9,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cluster import downloads, guests
+from cluster.call import note
 from cluster.errors import AdminError
-from cluster.step import note
-from cluster.transport import api as cluster_api
-from cluster.transport import members
+from cluster.transport import cluster_api, members
 from onnode.step import Outcome
 from onnode.system.pve import TAG
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import Template
     from cluster.guests import Found
-    from cluster.step import Call
-    from cluster.transport.api import Api
+    from cluster.transport.cluster_api import Api
 
 DISK = "scsi0"
 MOVE_S = 20.0

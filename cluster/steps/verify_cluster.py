@@ -10,8 +10,8 @@ from cluster.transport import members, pins
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import VerifyCluster
-    from cluster.step import Call
 
 
 async def bring_about(desired: VerifyCluster, call: Call) -> Outcome:

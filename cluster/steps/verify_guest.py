@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import guests
 from cluster.errors import AdminError
-from cluster.transport import api as cluster_api
+from cluster.transport import cluster_api
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from cluster.call import Call
     from cluster.contract import VerifyGuest
-    from cluster.step import Call
 
 
 async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:

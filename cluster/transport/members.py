@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cluster import formation
 from cluster.errors import AdminError
-from cluster.membership import MembershipReport, read
+from cluster.reports import read
 from cluster.transport import ssh
 from cluster.transport.nodes import run_step
+from onnode.contract import MembershipReport
 from onnode.errors import StepError
 
 if TYPE_CHECKING:

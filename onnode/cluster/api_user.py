@@ -24,7 +24,7 @@ from onnode.system import marks
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 PVEUM_S = 60.0
 COMMENT = "Made by nested-pve-ha"
@@ -101,7 +101,7 @@ def parse_privileges(text: str, role: str) -> list[str] | None:
     return None if found is None else sorted(name for name in str(found.get("privs", "")).split(",") if name)
 
 
-def observe(machine: Machine, desired: ApiUser) -> Observed:
+def observe(machine: ThisMachine, desired: ApiUser) -> Observed:
     """Ask pveum, and try to log in."""
     own = desired.role == OWN_ROLE
     wanted = (["user", "--full", "1"], ["acl"], ["role"])
@@ -123,7 +123,7 @@ def observe(machine: Machine, desired: ApiUser) -> Observed:
 
 
 def _narrowed(
-    machine: Machine, desired: ApiUser, groups: list[str], rules: list[dict[str, Any]], roles: str
+    machine: ThisMachine, desired: ApiUser, groups: list[str], rules: list[dict[str, Any]], roles: str
 ) -> list[narrowing.Narrowing]:
     rules = narrowing.below(rules, desired.user, groups)
     if not rules:
@@ -134,13 +134,13 @@ def _narrowed(
     return narrowing.narrowed(rules, desired.user, narrowing.paths(machine, desired.stack_tag), held, named)
 
 
-def _logs_in(machine: Machine, desired: ApiUser) -> bool:
+def _logs_in(machine: ThisMachine, desired: ApiUser) -> bool:
     directory = "/etc/pve/local"
     own = fingerprint(machine.read(f"{directory}/pveproxy-ssl.pem") or machine.read(f"{directory}/pve-ssl.pem"))
     return machine.can_log_in(desired.user, desired.password, lambda shown: fingerprint(shown) == own)
 
 
-def _list(machine: Machine, what: list[str]) -> str:
+def _list(machine: ThisMachine, what: list[str]) -> str:
     kind, *options = what
     return machine.check(["pveum", kind, "list", *options, "--output-format", "json"], timeout_s=PVEUM_S)
 
@@ -198,7 +198,7 @@ def _edited(there: set[str]) -> str:
     return ", ".join([OWN_ROLE, *(f"{word} {' '.join(sorted(names))}" for word, names in changes if names)])
 
 
-def act(machine: Machine, desired: ApiUser, action: Action) -> None:
+def act(machine: ThisMachine, desired: ApiUser, action: Action) -> None:
     """Call pveum; the password goes over standard input, twice, as it asks for it.
 
     Raises:

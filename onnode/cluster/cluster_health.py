@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnode.cluster import membership
+from onnode.contract import GuestStatus, Ha, HaService, Health, Kernel, Watchdog, document
 from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import kernel, lock, pve, systemd
@@ -17,25 +18,26 @@ from onnode.system import kernel, lock, pve, systemd
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
+
+T = TypeVar("T")
 
 API_S = 20.0
 SERVICES = ["corosync", "pve-cluster", "pveproxy", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux"]
-Json = dict[str, Any]
 
 
-def parse_ha(text: str) -> Json:
+def parse_ha(text: str) -> Ha:
     """Read `pvesh get /cluster/ha/status/current`: the HA manager's master, its node agents, its resources."""
-    entries: list[Json] = json.loads(text)
-    return {
-        "master": next((entry["node"] for entry in entries if entry["type"] == "master"), None),
-        "lrm": {entry["node"]: _lrm_state(entry.get("status", "")) for entry in entries if entry["type"] == "lrm"},
-        "services": {
-            entry["sid"]: {"node": entry.get("node"), "state": entry.get("crm_state") or entry.get("state")}
+    entries: list[dict[str, Any]] = json.loads(text)
+    return Ha(
+        next((entry["node"] for entry in entries if entry["type"] == "master"), None),
+        {entry["node"]: _lrm_state(entry.get("status", "")) for entry in entries if entry["type"] == "lrm"},
+        {
+            entry["sid"]: HaService(entry.get("node"), entry.get("crm_state") or entry.get("state"))
             for entry in entries
             if entry["type"] == "service"
         },
-    }
+    )
 
 
 def _lrm_state(status: str) -> str:
@@ -44,46 +46,46 @@ def _lrm_state(status: str) -> str:
     return inside.partition(",")[0].rstrip(")").strip() or "unknown"
 
 
-def parse_guests(text: str, node: str) -> list[Json]:
-    """Read `pvesh get /cluster/resources --type vm`: the guests of one node."""
-    entries: list[Json] = json.loads(text)
-    return sorted(
-        (
-            {
-                "id": entry["vmid"],
-                "type": entry["type"],
-                "name": entry.get("name"),
-                "status": entry.get("status", "unknown"),
-                "template": bool(entry.get("template")),
-                "ha": entry.get("hastate"),
-            }
-            for entry in entries
-            if entry.get("node") == node
-        ),
-        key=lambda guest: int(guest["id"]),
-    )
+def parse_guests(text: str) -> dict[str, list[GuestStatus]]:
+    """Read `pvesh get /cluster/resources --type vm`: the guests of each node."""
+    entries: list[dict[str, Any]] = json.loads(text)
+    found: dict[str, list[GuestStatus]] = {}
+    for entry in sorted(entries, key=lambda entry: int(entry["vmid"])):
+        guest = GuestStatus(
+            id=entry["vmid"],
+            type=entry["type"],
+            name=entry.get("name"),
+            status=entry.get("status", "unknown"),
+            template=bool(entry.get("template")),
+            ha=entry.get("hastate"),
+        )
+        found.setdefault(str(entry.get("node")), []).append(guest)
+    return found
 
 
-def observe(machine: Machine, _desired: None) -> Json:
+def observe(machine: ThisMachine, _desired: None) -> Health:
     """Look at everything at once."""
     with ThreadPoolExecutor() as pool:
         ha = pool.submit(_ask, machine, parse_ha, "/cluster/ha/status/current")
-        resources = pool.submit(_ask, machine, json.loads, "/cluster/resources", "--type", "vm")
+        guests = pool.submit(_ask, machine, parse_guests, "/cluster/resources", "--type", "vm")
         member = pool.submit(membership.observe, machine)
-        return {
-            **membership.facts(member.result()),
-            "pve_version": pve.version(machine).manager,
-            "kernel": _kernel(kernel.observe(machine)),
-            "services": {name: unit.active == "active" for name, unit in systemd.units(machine, SERVICES).items()},
-            "watchdog": {"device": machine.exists("/dev/watchdog"), "socket": machine.exists("/run/watchdog-mux.sock")},
-            "busy": lock.holder(machine),
-            "time": machine.time(),
-            "ha": ha.result(),
-            "running_guests": _of_node(resources.result(), member.result().node),
-        }
+        told = membership.told(member.result())
+        seen = kernel.observe(machine)
+        there = guests.result()
+        return Health(
+            **vars(told),
+            pve_version=pve.version(machine).manager,
+            kernel=Kernel(seen.running, seen.newest, seen.reboot_missing),
+            services={name: unit.active == "active" for name, unit in systemd.units(machine, SERVICES).items()},
+            watchdog=Watchdog(machine.exists("/dev/watchdog"), machine.exists("/run/watchdog-mux.sock")),
+            busy=lock.holder(machine),
+            time=machine.time(),
+            ha=ha.result(),
+            running_guests=None if there is None else there.get(told.node, []),
+        )
 
 
-def _ask(machine: Machine, parse: Callable[[str], Any], *arguments: str) -> Any:  # noqa: ANN401 - what the parser makes
+def _ask(machine: ThisMachine, parse: Callable[[str], T], *arguments: str) -> T | None:
     """Ask the local API; None if it gives no answer."""
     argv = ["pvesh", "get", *arguments, "--output-format", "json"]
     try:
@@ -92,22 +94,14 @@ def _ask(machine: Machine, parse: Callable[[str], Any], *arguments: str) -> Any:
         return None
 
 
-def _of_node(resources: list[Json] | None, node: str) -> list[Json] | None:
-    return None if resources is None else parse_guests(json.dumps(resources), node)
-
-
-def _kernel(found: kernel.Observed) -> Json:
-    return {"running": found.running, "newest": found.newest, "reboot_missing": found.reboot_missing}
-
-
-def facts(seen: Json, _desired: None) -> Json:
+def facts(seen: Health, _desired: None) -> dict[str, Any]:
     """All that was seen."""
-    return seen
+    return document(seen)
 
 
-def unchanged(seen: Json, _desired: None) -> str:
+def unchanged(seen: Health, _desired: None) -> str:
     """Say what was found."""
-    return f"{seen['node']}: {seen['state']}, {'quorate' if seen['quorate'] else 'not quorate'}"
+    return f"{seen.node}: {seen.state}, {'quorate' if seen.quorate else 'not quorate'}"
 
 
 STEP = Step(None, observe, decide_nothing, act_never, facts, unchanged, lock="none")

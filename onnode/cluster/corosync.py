@@ -21,7 +21,7 @@ LOCAL_LINK = re.compile(r"^LINK ID\s+(\d+)")
 LOCAL_STATE = re.compile(r"^\s+nodeid:\s*(\d+):\s*(\S+)")
 
 
-class Voter(Protocol):
+class HasVotes(Protocol):
     """A node of a cluster, described or listed."""
 
     @property
@@ -55,7 +55,7 @@ class Conf:
 
 
 @dataclass(frozen=True)
-class Member:
+class Voter:
     """A node that takes part in the vote at this moment."""
 
     id: int
@@ -72,17 +72,17 @@ class Quorum:
     expected: int
     total: int
     needed: int
-    members: list[Member] = field(default_factory=list)
+    members: list[Voter] = field(default_factory=list)
 
 
-def expected_votes(nodes: Iterable[Voter]) -> int:
+def expected_votes(nodes: Iterable[HasVotes]) -> int:
     """The votes that a cluster of these nodes expects; without a QDevice there are no others (votequorum(5))."""
     return sum(node.votes for node in nodes)
 
 
 def silent(nodes: list[ConfNode], quorum: Quorum | None) -> list[ConfNode]:
     """The listed nodes that do not take part in the vote."""
-    voting = {member.id for member in quorum.members} if quorum else set()
+    voting = {voter.id for voter in quorum.members} if quorum else set()
     return [node for node in nodes if node.id not in voting]
 
 
@@ -198,7 +198,7 @@ def parse_quorum(text: str) -> Quorum | None:
         _number(values.get("Total votes")),
         _number(values.get("Quorum", "").partition(" ")[0]),
         [
-            Member(int(row[1], 16), int(row[2]), row[4], row[5] is not None)
+            Voter(int(row[1], 16), int(row[2]), row[4], row[5] is not None)
             for row in MEMBER.finditer(text)
             if int(row[1], 16)  # a quorum device votes as node 0
         ],

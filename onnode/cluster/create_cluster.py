@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import formation, membership
-from onnode.contract import ClusterLink, CreateCluster
+from onnode.cluster import admission, membership
+from onnode.contract import ClusterLink, CreateCluster, document
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.cluster.formation import Observed
-    from onnode.system.machine import Machine
+    from onnode.cluster.admission import Candidate
+    from onnode.system.machine import ThisMachine
 
 
-def observe(machine: Machine, _desired: CreateCluster) -> Observed:
+def observe(machine: ThisMachine, _desired: CreateCluster) -> Candidate:
     """Look at this node."""
-    return formation.observe(machine)
+    return admission.observe(machine)
 
 
-def decide(observed: Observed, desired: CreateCluster) -> list[Action]:
+def decide(observed: Candidate, desired: CreateCluster) -> list[Action]:
     """Create, or finish a creation that was cut off, or refuse what is something else.
 
     Raises:
         StepError: hostname, hostname-resolution, link-address, other-cluster, member-differs.
     """
-    formation.refuse_unready(observed, desired.node, desired.links)
-    formation.refuse_other_cluster(observed, desired.cluster)
+    admission.refuse_unready(observed, desired.node, desired.links)
+    admission.refuse_other_cluster(observed, desired.cluster)
     if observed.member.conf is None:
         return [Action("create", desired.cluster)]
-    formation.refuse_different(observed, desired.node_id, desired.votes, desired.links)
+    admission.refuse_different(observed, desired.node_id, desired.votes, desired.links)
     _refuse_priorities(observed, desired)
-    return [] if formation.settled(observed) else [Action("finish", desired.cluster)]
+    return [] if admission.settled(observed) else [Action("finish", desired.cluster)]
 
 
-def _refuse_priorities(observed: Observed, desired: CreateCluster) -> None:
+def _refuse_priorities(observed: Candidate, desired: CreateCluster) -> None:
     conf = observed.member.conf
     found = conf.priorities if conf else {}
     wanted = {link.number: link.priority for link in desired.links if link.priority is not None}
@@ -48,7 +48,7 @@ def _refuse_priorities(observed: Observed, desired: CreateCluster) -> None:
         )
 
 
-def act(machine: Machine, desired: CreateCluster, action: Action) -> None:
+def act(machine: ThisMachine, desired: CreateCluster, action: Action) -> None:
     """Create or finish, then wait until the one-node cluster works.
 
     Raises:
@@ -57,14 +57,14 @@ def act(machine: Machine, desired: CreateCluster, action: Action) -> None:
     if action.do == "create":
         result = machine.run(command(desired), timeout_s=desired.timeout_s)
         machine.note(result.text)
-        if not machine.wait_for(lambda: membership.observe(machine).conf is not None, formation.SERVICE_S):
+        if not machine.wait_for(lambda: membership.observe(machine).conf is not None, admission.SERVICE_S):
             raise StepError(
                 "create-failed",
                 f"`pvecm create {desired.cluster}` made no cluster",
                 observed=tail(result.text),
                 expected=f"{membership.PVE_CONF}",
             )
-    formation.finish(machine, desired.timeout_s)
+    admission.finish(machine, desired.timeout_s)
 
 
 def command(desired: CreateCluster) -> list[str]:
@@ -78,12 +78,12 @@ def _link(link: ClusterLink) -> list[str]:
     return [f"--link{link.number}", f"{link.address}{priority}"]
 
 
-def facts(observed: Observed, _desired: CreateCluster) -> dict[str, Any]:
+def facts(observed: Candidate, _desired: CreateCluster) -> dict[str, Any]:
     """The seed's membership."""
-    return membership.facts(observed.member)
+    return document(membership.told(observed.member))
 
 
-def unchanged(_observed: Observed, desired: CreateCluster) -> str:
+def unchanged(_observed: Candidate, desired: CreateCluster) -> str:
     """Say what was found."""
     return f"{desired.node} is a quorate member of cluster {desired.cluster}"
 

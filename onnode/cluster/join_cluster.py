@@ -19,15 +19,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import formation, membership, reset, way_in
-from onnode.contract import JoinCluster
+from onnode.cluster import admission, membership, reset, way_in
+from onnode.contract import JoinCluster, document
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.cluster.formation import Observed
-    from onnode.system.machine import Machine, Result
+    from onnode.cluster.admission import Candidate
+    from onnode.system.machine import Result, ThisMachine
 
 # The first that matches says why `pvecm add` did not join.
 COMPLAINTS = (
@@ -42,12 +42,12 @@ COMPLAINTS = (
 )
 
 
-def observe(machine: Machine, _desired: JoinCluster) -> Observed:
+def observe(machine: ThisMachine, _desired: JoinCluster) -> Candidate:
     """Look at this node."""
-    return formation.observe(machine)
+    return admission.observe(machine)
 
 
-def decide(observed: Observed, desired: JoinCluster) -> list[Action]:
+def decide(observed: Candidate, desired: JoinCluster) -> list[Action]:
     """Choose from the table above.
 
     Raises:
@@ -55,25 +55,25 @@ def decide(observed: Observed, desired: JoinCluster) -> list[Action]:
             half-joined, cluster-disagrees, member-differs.
     """
     member = observed.member
-    formation.refuse_unready(observed, desired.node, desired.links)
-    formation.refuse_other_cluster(observed, desired.cluster)
+    admission.refuse_unready(observed, desired.node, desired.links)
+    admission.refuse_other_cluster(observed, desired.cluster)
     if member.state == "absent":
         _refuse_guests(member)
         return [Action("join", desired.cluster)]
     if member.state == "half" and (member.conf is None or desired.listed is not True):
         _refuse_unsafe_reset(member, desired)
         return [Action("reset", desired.node)]
-    if desired.listed is False and not (member.quorate and formation.voters(member) > 1):
+    if desired.listed is False and not (member.quorate and admission.voters(member) > 1):
         raise _disagrees(member, desired)
-    formation.refuse_different(observed, desired.node_id, desired.votes, desired.links)
-    if not formation.settled(observed):
+    admission.refuse_different(observed, desired.node_id, desired.votes, desired.links)
+    if not admission.settled(observed):
         return [Action("finish", desired.cluster)]
-    if formation.broken_links(member):
+    if admission.broken_links(member):
         return [Action("wait-for-links")]
     return [Action("close-way-in")] if observed.way_in else []
 
 
-def _refuse_guests(member: membership.Observed) -> None:
+def _refuse_guests(member: membership.NodeState) -> None:
     if member.guests:
         raise StepError(
             "node-has-guests",
@@ -83,7 +83,7 @@ def _refuse_guests(member: membership.Observed) -> None:
         )
 
 
-def _refuse_unsafe_reset(member: membership.Observed, desired: JoinCluster) -> None:
+def _refuse_unsafe_reset(member: membership.NodeState, desired: JoinCluster) -> None:
     if desired.listed is None and member.conf is not None:
         raise StepError(
             "cluster-not-visible",
@@ -92,17 +92,17 @@ def _refuse_unsafe_reset(member: membership.Observed, desired: JoinCluster) -> N
             expected="a quorate member that answers",
         )
     _refuse_guests(member)
-    if formation.voters(member) > 1:
+    if admission.voters(member) > 1:
         raise StepError(
             "half-joined",
             f"{member.node} is half joined and still talks to a cluster that does not list it",
-            observed=f"it votes with {formation.voters(member) - 1} other nodes",
+            observed=f"it votes with {admission.voters(member) - 1} other nodes",
             expected="an isolated node",
             fix=f"`systemctl stop corosync pve-cluster` on {member.node}, then `pulumi up` again",
         )
 
 
-def _disagrees(member: membership.Observed, desired: JoinCluster) -> StepError:
+def _disagrees(member: membership.NodeState, desired: JoinCluster) -> StepError:
     return StepError(
         "cluster-disagrees",
         f"{member.node} takes itself for a member of {desired.cluster}, which does not list it",
@@ -111,7 +111,7 @@ def _disagrees(member: membership.Observed, desired: JoinCluster) -> StepError:
     )
 
 
-def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
+def act(machine: ThisMachine, desired: JoinCluster, action: Action) -> None:
     """Join, finish, reset, or wait; meanwhile the administrator can log in without /etc/pve."""
     if action.do in ("join", "finish", "reset"):
         way_in.open_up(machine)
@@ -122,20 +122,20 @@ def act(machine: Machine, desired: JoinCluster, action: Action) -> None:
     elif action.do == "reset":
         reset.to_stand_alone(machine)
     elif action.do == "wait-for-links":
-        formation.wait_for_links(machine)
+        admission.wait_for_links(machine)
     else:
         way_in.close(machine)
 
 
-def _join(machine: Machine, desired: JoinCluster) -> None:
+def _join(machine: ThisMachine, desired: JoinCluster) -> None:
     """Run `pvecm add`; if it got past the point where the cluster takes the node in, go forward from there."""
-    workers = formation.api_workers(machine)
+    workers = admission.api_workers(machine)
     result = machine.run(command(desired), stdin=f"{desired.root_password}\n", timeout_s=desired.timeout_s)
     machine.note(result.text)
     if f"successfully added node '{desired.node}' to cluster" in result.out:
-        formation.wait_for_quorum(machine, desired.timeout_s)
-        formation.end_old_workers(machine, workers)
-        formation.wait_for_api(machine)
+        admission.wait_for_quorum(machine, desired.timeout_s)
+        admission.end_old_workers(machine, workers)
+        admission.wait_for_api(machine)
         return
     if membership.observe(machine).conf is None:
         way_in.close(machine)
@@ -144,14 +144,14 @@ def _join(machine: Machine, desired: JoinCluster) -> None:
     _finish(machine, desired, workers)
 
 
-def _finish(machine: Machine, desired: JoinCluster, workers: frozenset[str] = frozenset()) -> None:
+def _finish(machine: ThisMachine, desired: JoinCluster, workers: frozenset[str] = frozenset()) -> None:
     """Go on from where `pvecm add` was cut off; the node's own database gives way to the cluster's, as it would have."""
-    machine.run(["systemctl", "start", "pve-cluster"], timeout_s=formation.SERVICE_S)
+    machine.run(["systemctl", "start", "pve-cluster"], timeout_s=admission.SERVICE_S)
     member = membership.observe(machine)
     if member.pve_mounted and member.pve_conf is None:
         _refuse_guests(member)
         reset.drop_database(machine)
-    formation.finish(machine, desired.timeout_s, workers)
+    admission.finish(machine, desired.timeout_s, workers)
 
 
 def command(desired: JoinCluster) -> list[str]:
@@ -175,12 +175,12 @@ def complaint(result: Result, desired: JoinCluster) -> StepError:
     )
 
 
-def facts(observed: Observed, _desired: JoinCluster) -> dict[str, Any]:
+def facts(observed: Candidate, _desired: JoinCluster) -> dict[str, Any]:
     """The new member's view."""
-    return membership.facts(observed.member)
+    return document(membership.told(observed.member))
 
 
-def unchanged(_observed: Observed, desired: JoinCluster) -> str:
+def unchanged(_observed: Candidate, desired: JoinCluster) -> str:
     """Say what was found."""
     return f"{desired.node} is a quorate member of cluster {desired.cluster}, all links connected"
 

@@ -18,7 +18,7 @@ from onnode.step import Action, Step, act_never
 from onnode.system import network
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 COUNT = 5
 INTERVAL_S = 0.2
@@ -61,7 +61,7 @@ def parse_ping(text: str) -> tuple[int, float | None]:
     return int(received[1]) if received else 0, float(average[1]) if average else None
 
 
-def observe(machine: Machine, desired: LinkPreflight) -> Observed:
+def observe(machine: ThisMachine, desired: LinkPreflight) -> Observed:
     """Try all peers on all links at once; first with packets of our own, while the other nodes do so, too."""
     live = network.interfaces(machine)
     connected = _connected(membership.observe(machine))
@@ -72,7 +72,7 @@ def observe(machine: Machine, desired: LinkPreflight) -> Observed:
     return Observed([address.partition("/")[0] for found in live for address in found.addresses], probes)
 
 
-def _connected(member: membership.Observed) -> set[tuple[int, str]]:
+def _connected(member: membership.NodeState) -> set[tuple[int, str]]:
     """Link numbers and addresses to which Corosync holds a connection."""
     nodes = {node.id: node for node in member.local_conf.nodes} if member.local_conf else {}
     return {
@@ -95,7 +95,7 @@ def _exchange(links: list[PreflightLink]) -> dict[tuple[int, str], link_probe.An
 
 
 def _probe(
-    machine: Machine,
+    machine: ThisMachine,
     pair: tuple[PreflightLink, LinkPeer],
     connected: set[tuple[int, str]],
     exchanged: dict[tuple[int, str], link_probe.Answer],
@@ -115,7 +115,7 @@ def _told(own: link_probe.Answer) -> str:
     return "small" if own.reached else "oneway" if own.small or own.told else "none"
 
 
-def _ping(machine: Machine, link: PreflightLink, peer: LinkPeer, size: int) -> tuple[int, float | None]:
+def _ping(machine: ThisMachine, link: PreflightLink, peer: LinkPeer, size: int) -> tuple[int, float | None]:
     argv = ["ping", "-n", "-q", "-c", str(COUNT), "-i", str(INTERVAL_S), "-W", "1", "-M", "do", "-s", str(size)]
     return parse_ping(machine.run([*argv, "-I", link.local_address, peer.address], timeout_s=20).out)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import hashlib
 import re
 import ssl
@@ -16,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync
+from onnode.contract import Membership, MembershipReport, document
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 LOCAL_CONF = "/etc/corosync/corosync.conf"
 AUTHKEY = "/etc/corosync/authkey"
@@ -33,7 +33,7 @@ FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFIC
 
 
 @dataclass(frozen=True)
-class Observed:
+class NodeState:
     """This node and its cluster, from its own files and tools."""
 
     node: str
@@ -108,17 +108,17 @@ def key_fingerprints(text: str) -> list[str]:
     return found
 
 
-def hostname(machine: Machine) -> str:
+def hostname(machine: ThisMachine) -> str:
     """The node's name, without a domain."""
     return (machine.read("/proc/sys/kernel/hostname") or "").strip().partition(".")[0]
 
 
-def observe(machine: Machine, _desired: object = None) -> Observed:
+def observe(machine: ThisMachine, _desired: object = None) -> NodeState:
     """Look at this node."""
     node = hostname(machine)
     mounted = pve_mounted(machine)
     quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
-    return Observed(
+    return NodeState(
         node,
         _conf(machine, LOCAL_CONF),
         _conf(machine, PVE_CONF) if mounted else None,
@@ -132,12 +132,12 @@ def observe(machine: Machine, _desired: object = None) -> Observed:
     )
 
 
-def _conf(machine: Machine, path: str) -> corosync.Conf | None:
+def _conf(machine: ThisMachine, path: str) -> corosync.Conf | None:
     conf = corosync.parse_conf(machine.read(path) or "")
     return corosync.resolved(conf, lambda name: network.resolve(machine, name))
 
 
-def pve_mounted(machine: Machine) -> bool:
+def pve_mounted(machine: ThisMachine) -> bool:
     """Whether pmxcfs serves /etc/pve: without it there is an empty directory (F10), or a mount that does not answer."""
     mounts = (machine.read("/proc/self/mounts") or "").splitlines()
     return (
@@ -146,80 +146,71 @@ def pve_mounted(machine: Machine) -> bool:
     )
 
 
-def pve_writable(machine: Machine) -> bool:
+def pve_writable(machine: ThisMachine) -> bool:
     """Whether /etc/pve takes a write, tried out: without quorum it does not (F1)."""
     return machine.run(["sh", "-c", f"touch {PROBE} && rm -f {PROBE}"], timeout_s=LOOK_S).code == 0
 
 
-def certificate(machine: Machine, node: str) -> str | None:
+def certificate(machine: ThisMachine, node: str) -> str | None:
     """The certificate that the node's API presents: an own one has precedence over Proxmox' generated one."""
     directory = f"/etc/pve/nodes/{node}"
     return machine.read(f"{directory}/pveproxy-ssl.pem") or machine.read(f"{directory}/pve-ssl.pem")
 
 
-def links(machine: Machine) -> list[corosync.PeerLink]:
+def links(machine: ThisMachine) -> list[corosync.PeerLink]:
     """Every link to every other node, whether that node is up or not."""
     return corosync.parse_links(machine.run(["corosync-cfgtool", "-s"], timeout_s=LOOK_S).out)
 
 
-def guests(machine: Machine, node: str) -> list[int]:
+def guests(machine: ThisMachine, node: str) -> list[int]:
     """The guests that are configured on this node."""
     names = [name for kind in ("qemu-server", "lxc") for name in machine.names(f"/etc/pve/nodes/{node}/{kind}")]
     return sorted(int(name.removesuffix(".conf")) for name in names if name.endswith(".conf") and name[:-5].isdigit())
 
 
-def facts(observed: Observed, _desired: object = None) -> dict[str, Any]:
-    """All that was seen."""
-    conf = observed.conf
-    return {
-        "node": observed.node,
-        "state": observed.state,
-        "missing": observed.missing if observed.state == "half" else [],
-        "cluster": conf.cluster if conf else None,
-        "config_version": conf.version if conf else None,
-        "nodes": [dataclasses.asdict(node) for node in conf.nodes] if conf else [],
-        "priorities": conf.priorities if conf else {},
-        "transport": conf.transport if conf else corosync.KNET,
-        "quorate": observed.quorate,
-        "quorum": dataclasses.asdict(observed.quorum) if observed.quorum else None,
-        "links": [dataclasses.asdict(link) for link in observed.links],
-        "pve_mounted": observed.pve_mounted,
-        "pve_writable": observed.pve_writable,
-        "api_fingerprint": observed.certificate,
-        "guests": observed.guests,
-    }
+def told(seen: NodeState) -> Membership:
+    """What a node says of its cluster."""
+    conf = seen.conf
+    return Membership(
+        node=seen.node,
+        state=seen.state,
+        missing=seen.missing if seen.state == "half" else [],
+        cluster=conf.cluster if conf else None,
+        config_version=conf.version if conf else None,
+        nodes=conf.nodes if conf else [],
+        priorities=conf.priorities if conf else {},
+        transport=conf.transport if conf else corosync.KNET,
+        quorate=seen.quorate,
+        quorum=seen.quorum,
+        links=seen.links,
+        pve_mounted=seen.pve_mounted,
+        pve_writable=seen.pve_writable,
+        api_fingerprint=seen.certificate,
+        guests=seen.guests,
+    )
 
 
-@dataclass(frozen=True)
-class Report:
-    """Membership, and what only the control machine's side compares between nodes."""
-
-    member: Observed
-    version: str
-    time: float
-    authorized_keys: list[str]
-
-
-def report(machine: Machine, _desired: None) -> Report:
+def report(machine: ThisMachine, _desired: None) -> MembershipReport:
     """Look at this node and at what makes two nodes differ."""
     files = ("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
     keys = {key for file in files for key in key_fingerprints(machine.read(file) or "")}
-    return Report(observe(machine), pve.version(machine).manager, machine.time(), sorted(keys))
+    member = told(observe(machine))
+    return MembershipReport(
+        **vars(member),
+        pve_version=pve.version(machine).manager,
+        time=machine.time(),
+        authorized_keys=sorted(keys),
+    )
 
 
-def report_facts(seen: Report, _desired: None) -> dict[str, Any]:
+def facts(seen: Membership, _desired: None) -> dict[str, Any]:
     """All that was seen, and the machine's clock when it was asked."""
-    return {
-        **facts(seen.member),
-        "pve_version": seen.version,
-        "time": seen.time,
-        "authorized_keys": seen.authorized_keys,
-    }
+    return document(seen)
 
 
-def unchanged(seen: Report, _desired: None) -> str:
+def unchanged(seen: Membership, _desired: None) -> str:
     """Say what was found."""
-    return f"{seen.member.node}: {seen.member.state}"
+    return f"{seen.node}: {seen.state}"
 
 
-STEP = Step(None, report, decide_nothing, act_never, report_facts, unchanged, lock="shared")
+STEP = Step(None, report, decide_nothing, act_never, facts, unchanged, lock="shared")

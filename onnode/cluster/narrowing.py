@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 # Which privileges the program's calls need at a path of that kind (tests/unit/lab/node/test_api_role.py has the calls).
 AREAS = {"vms": "VM.", "storage": "Datastore.", "sdn": "SDN.", "nodes": "Sys.Audit"}
@@ -67,7 +67,7 @@ def _is_for(rule: Rule, user: str, groups: Collection[str]) -> bool:
     return (kind == "user" and who == user) or (kind == "group" and who in groups)
 
 
-def paths(machine: Machine, stack_tag: str) -> list[str]:
+def paths(machine: ThisMachine, stack_tag: str) -> list[str]:
     """The paths of what the stack has in the cluster: its guests, the storages and bridges of these, the nodes."""
     found = {f"/{area}/{YET_TO_BE_MADE}" for area in ("vms", "storage")} | {f"{ZONE}/{YET_TO_BE_MADE}"}
     found |= {f"/storage/{name}" for name in _storages(machine, stack_tag)}
@@ -81,7 +81,7 @@ def paths(machine: Machine, stack_tag: str) -> list[str]:
     return sorted(found)
 
 
-def _storages(machine: Machine, stack_tag: str) -> Iterator[str]:
+def _storages(machine: ThisMachine, stack_tag: str) -> Iterator[str]:
     for name in machine.names(marks.DIRECTORY):
         kind, _, storage = name.partition("-")
         if kind == "storage" and marks.owner(machine, kind, storage) == stack_tag:

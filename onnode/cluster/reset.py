@@ -12,7 +12,7 @@ from onnode.cluster import membership
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 LOCAL_PMXCFS = "nested-pve-ha-pmxcfs"
 SERVICE_S = 60.0
@@ -20,7 +20,7 @@ DATABASE = "/var/lib/pve-cluster/config.db"
 SHARED_FILES = ("/etc/pve/corosync.conf", "/etc/pve/corosync.conf.new", "/etc/pve/ha/resources.cfg")
 
 
-def to_stand_alone(machine: Machine) -> None:
+def to_stand_alone(machine: ThisMachine) -> None:
     """Take the cluster's configuration off this node; the database is backed up first.
 
     The HA resources go before anything starts: alone, the node would be quorate and start the cluster's guests.
@@ -43,7 +43,7 @@ def to_stand_alone(machine: Machine) -> None:
     machine.check(["systemctl", "start", "pve-ha-crm", "pve-ha-lrm"], timeout_s=SERVICE_S)
 
 
-def drop_database(machine: Machine) -> None:
+def drop_database(machine: ThisMachine) -> None:
     """Let the next start of pmxcfs begin with the configuration in /etc/corosync instead of the node's own database."""
     machine.check(["systemctl", "stop", "pve-cluster"], timeout_s=SERVICE_S)
     _back_up(machine)
@@ -51,14 +51,14 @@ def drop_database(machine: Machine) -> None:
         machine.remove(f"{DATABASE}{suffix}")
 
 
-def _back_up(machine: Machine) -> None:
+def _back_up(machine: ThisMachine) -> None:
     if machine.exists(DATABASE):
         backup = f"/var/lib/pve-cluster/backup/config-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(machine.time()))}.db"
         machine.check(["install", "-D", "-m", "0600", str(machine.path(DATABASE)), str(machine.path(backup))])
         machine.note(f"the cluster database was copied to {backup}")
 
 
-def _remove_shared_files(machine: Machine) -> None:
+def _remove_shared_files(machine: ThisMachine) -> None:
     """Remove files from /etc/pve, with pmxcfs in local mode: that forces quorum and ignores corosync.conf."""
     machine.check(["systemd-run", "--collect", f"--unit={LOCAL_PMXCFS}", "pmxcfs", "-l", "-f"])
     try:

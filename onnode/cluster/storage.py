@@ -16,7 +16,7 @@ from onnode.system import marks, pve
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 KIND = "storage"
 TYPE = "nfs"
@@ -60,7 +60,7 @@ def parse_live(text: str, name: str) -> Live | None:
     )
 
 
-def observe(machine: Machine, desired: Storage) -> Observed:
+def observe(machine: ThisMachine, desired: Storage) -> Observed:
     """Read the cluster's configuration, and the mark."""
     text = machine.read(FILE) or ""
     return Observed(parse_live(text, desired.name), marks.owner(machine, KIND, desired.name))
@@ -132,7 +132,7 @@ def _refuse_different(live: Live, desired: Storage) -> None:
         )
 
 
-def act(machine: Machine, desired: Storage, action: Action) -> None:
+def act(machine: ThisMachine, desired: Storage, action: Action) -> None:
     """Mark it before it is made: a run that is killed in between knows it again."""
     if action.do == "mark":
         marks.put(machine, KIND, desired.name, desired.stack_tag)
@@ -147,7 +147,7 @@ def act(machine: Machine, desired: Storage, action: Action) -> None:
         pvesh(machine, "set", f"/storage/{desired.name}", *options[action.do])
 
 
-def _make(machine: Machine, desired: Storage) -> None:
+def _make(machine: ThisMachine, desired: Storage) -> None:
     try:
         pvesh(
             machine,
@@ -160,7 +160,7 @@ def _make(machine: Machine, desired: Storage) -> None:
         raise
 
 
-def pvesh(machine: Machine, *arguments: str) -> None:
+def pvesh(machine: ThisMachine, *arguments: str) -> None:
     """Call the API of this machine.
 
     Raises:

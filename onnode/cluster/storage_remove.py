@@ -10,7 +10,7 @@ from onnode.step import Action, Step
 from onnode.system import marks
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 def decide(observed: storage.Observed, desired: Storage) -> list[Action]:
@@ -26,7 +26,7 @@ def _is_what_was_made(live: storage.Live, desired: Storage) -> bool:
     return (live.type, live.server, live.export) == (storage.TYPE, desired.server, desired.export)
 
 
-def act(machine: Machine, desired: Storage, action: Action) -> None:
+def act(machine: ThisMachine, desired: Storage, action: Action) -> None:
     """Remove it, then its mark: a run that is killed in between removes the rest later.
 
     Raises:

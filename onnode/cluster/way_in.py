@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 FIRST = "/root/.ssh/authorized_keys"
 SECOND = "/root/.ssh/authorized_keys2"
@@ -20,12 +20,12 @@ MADE = "# The file was made for it.\n"  # else it was there, perhaps empty
 END = "# The end of what nested-pve-ha made.\n"
 
 
-def is_open(machine: Machine) -> bool:
+def is_open(machine: ThisMachine) -> bool:
     """Whether this product's block is there."""
     return _split(machine.read(SECOND) or "") is not None
 
 
-def open_up(machine: Machine) -> None:
+def open_up(machine: ThisMachine) -> None:
     """Put a copy of the keys at the second file's beginning."""
     keys = machine.read(FIRST)
     theirs = machine.read(SECOND)
@@ -35,7 +35,7 @@ def open_up(machine: Machine) -> None:
     machine.write(SECOND, "".join(block) + (theirs or ""), mode=0o600 if theirs is None else None)
 
 
-def close(machine: Machine) -> None:
+def close(machine: ThisMachine) -> None:
     """Take this product's block out, and the file only where it was made for that and holds nothing else."""
     found = _split(machine.read(SECOND) or "")
     if found is None:

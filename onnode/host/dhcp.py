@@ -17,7 +17,7 @@ from onnode.system import originals, ours, systemd
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 UNIT_FILE = "/etc/systemd/system/nested-pve-ha-dhcp@.service"
 DIRECTORY = "/etc/nested-pve-ha/dhcp"
@@ -99,7 +99,7 @@ def parse_stack(config: str) -> str | None:
     return found[1] if found else None
 
 
-def observe(machine: Machine, _desired: Dhcp) -> Observed:
+def observe(machine: ThisMachine, _desired: Dhcp) -> Observed:
     """Read our configuration files and ask systemd about their units."""
     files = {name[:-5]: f"{DIRECTORY}/{name}" for name in machine.names(DIRECTORY) if name.endswith(".conf")}
     return Observed(
@@ -147,7 +147,7 @@ def _refuse_foreign(observed: Observed, desired: Dhcp) -> None:
             ours.refuse_foreign(f"{DIRECTORY}/{bridge.name}.conf", instance.config, desired.stack)
 
 
-def act(machine: Machine, _desired: Dhcp, action: Action) -> None:
+def act(machine: ThisMachine, _desired: Dhcp, action: Action) -> None:
     """Write a file, or tell systemd."""
     if action.do == "write-unit":
         originals.replace_file(machine, UNIT_FILE, UNIT)
@@ -165,7 +165,7 @@ def act(machine: Machine, _desired: Dhcp, action: Action) -> None:
         remove(machine, action.what)
 
 
-def _settle(machine: Machine, bridges: list[str]) -> None:
+def _settle(machine: ThisMachine, bridges: list[str]) -> None:
     """A dnsmasq that cannot bind dies a moment after its start."""
     machine.sleep(SETTLE_S)
     for bridge in bridges:
@@ -180,7 +180,7 @@ def _settle(machine: Machine, bridges: list[str]) -> None:
             )
 
 
-def remove(machine: Machine, bridge: str) -> None:
+def remove(machine: ThisMachine, bridge: str) -> None:
     """Stop an instance for good, and forget its leases; a configuration that was changed by hand stays."""
     systemd.systemctl(machine, "disable", "--now", unit_name(bridge))
     machine.remove(f"{LEASES}/dhcp-{bridge}.leases")

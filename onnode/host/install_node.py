@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from onnode.contract import VmPower
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 RECORDS = "/var/lib/nested-pve-ha/install"
 ASSISTANT = "proxmox-auto-install-assistant"
@@ -72,7 +72,7 @@ class Observed:
         return " ".join([values.get("smbios1", ""), values.get("meta", "")]).strip()
 
 
-def volume(machine: Machine, desired: InstallNode) -> str:
+def volume(machine: ThisMachine, desired: InstallNode) -> str:
     """The node's own installation CD, as a volume of Proxmox VE.
 
     With the host's name: several hosts may share the storage, and vmids are a host's own.
@@ -102,7 +102,7 @@ def parse_keys(text: str) -> list[str]:
     return [" ".join(row[1:3]) for row in rows if len(row) >= 3]  # noqa: PLR2004
 
 
-def observe(machine: Machine, desired: InstallNode) -> Observed:
+def observe(machine: ThisMachine, desired: InstallNode) -> Observed:
     """Look at the VM, ask its address for a host key, and read what is remembered."""
     record = _record(machine, desired.stack, desired.vmid)
     presented = keys(machine, desired)
@@ -117,24 +117,24 @@ def observe(machine: Machine, desired: InstallNode) -> Observed:
     )
 
 
-def _config(machine: Machine, vmid: int) -> pve.GuestConfig | None:
+def _config(machine: ThisMachine, vmid: int) -> pve.GuestConfig | None:
     text = machine.read(f"/etc/pve/nodes/{membership.hostname(machine)}/qemu-server/{vmid}.conf")
     return None if text is None else pve.parse_guest_config(text)
 
 
-def running(machine: Machine, vmid: int) -> bool:
+def running(machine: ThisMachine, vmid: int) -> bool:
     """Whether the VM runs."""
     return machine.run(["qm", "status", str(vmid)]).out.split() == ["status:", "running"]
 
 
-def keys(machine: Machine, desired: InstallNode | VmPower) -> list[str]:
+def keys(machine: ThisMachine, desired: InstallNode | VmPower) -> list[str]:
     """The host keys that the node's address presents, of the pinned key's type."""
     kind = KEY_TYPES[desired.ssh_host_key.split()[0]]
     command = ["ssh-keyscan", "-T", KEYSCAN_S, "-t", kind, desired.ssh_address]
     return parse_keys(machine.run(command, timeout_s=10).out)
 
 
-def installed(machine: Machine, stack: str, vmid: int) -> bool:
+def installed(machine: ThisMachine, stack: str, vmid: int) -> bool:
     """Whether this stack installed a node on this very VM, which still carries its mark."""
     config, record = _config(machine, vmid), _record(machine, stack, vmid)
     if config is None or record is None or not pve.owned(config, stack):
@@ -210,7 +210,7 @@ def address_in_use(observed: Observed, desired: InstallNode) -> StepError:
     )
 
 
-def act(machine: Machine, desired: InstallNode, action: Action) -> None:
+def act(machine: ThisMachine, desired: InstallNode, action: Action) -> None:
     """Build the CD, boot from it, wait, or tidy up."""
     vmid = desired.vmid
     if action.do == "validate":
@@ -237,7 +237,7 @@ def act(machine: Machine, desired: InstallNode, action: Action) -> None:
 
 
 @contextlib.contextmanager
-def _work_files(machine: Machine, desired: InstallNode) -> Iterator[dict[str, str]]:
+def _work_files(machine: ThisMachine, desired: InstallNode) -> Iterator[dict[str, str]]:
     """The CD's parts as files that only root reads, and only for as long as they are needed."""
     directory = f"{RECORDS}/{desired.stack}/{desired.vmid}"
     files = {"answer": f"{directory}-answer.toml", "first-boot": f"{directory}-first-boot"}
@@ -251,7 +251,7 @@ def _work_files(machine: Machine, desired: InstallNode) -> Iterator[dict[str, st
 
 
 @contextlib.contextmanager
-def _work_directory(machine: Machine, path: str) -> Iterator[str]:
+def _work_directory(machine: ThisMachine, path: str) -> Iterator[str]:
     """A directory for one build, on the storage that has room for an image."""
     directory = machine.path(path)
     shutil.rmtree(directory, ignore_errors=True)
@@ -262,7 +262,7 @@ def _work_directory(machine: Machine, path: str) -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _validate(machine: Machine, desired: InstallNode) -> None:
+def _validate(machine: ThisMachine, desired: InstallNode) -> None:
     with _work_files(machine, desired) as files:
         result = machine.run([ASSISTANT, "validate-answer", files["answer"]])
     if result.code != 0 or ACCEPTED not in result.text:
@@ -274,7 +274,7 @@ def _validate(machine: Machine, desired: InstallNode) -> None:
         )
 
 
-def _build(machine: Machine, desired: InstallNode) -> None:
+def _build(machine: ThisMachine, desired: InstallNode) -> None:
     path = machine.check(["pvesm", "path", volume(machine, desired)]).strip()
     _refuse_foreign_image(machine, desired, path)
     _save(machine, desired, Record(Observed(_config(machine, desired.vmid)).identity, digest(desired), path))
@@ -294,7 +294,7 @@ def _build(machine: Machine, desired: InstallNode) -> None:
     machine.path(path).chmod(0o600)
 
 
-def _refuse_foreign_image(machine: Machine, desired: InstallNode, path: str) -> None:
+def _refuse_foreign_image(machine: ThisMachine, desired: InstallNode, path: str) -> None:
     """The record is written before the image: one without a record is not ours, whatever its name."""
     record = _record(machine, desired.stack, desired.vmid)
     for found in (path, f"{path}.work"):
@@ -302,7 +302,7 @@ def _refuse_foreign_image(machine: Machine, desired: InstallNode, path: str) -> 
             raise ours.foreign(found, "no installation of this stack is recorded for it", "no such file")
 
 
-def wait(machine: Machine, desired: InstallNode | VmPower) -> None:
+def wait(machine: ThisMachine, desired: InstallNode | VmPower) -> None:
     """Wait until the node answers with its pinned key.
 
     Raises:
@@ -335,18 +335,18 @@ def wait(machine: Machine, desired: InstallNode | VmPower) -> None:
         )
 
 
-def _eject(machine: Machine, vmid: int) -> None:
+def _eject(machine: ThisMachine, vmid: int) -> None:
     """Take the drive out of the configuration; IDE cannot be unplugged, so it goes when the VM is next started."""
     qm.change(machine, "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY, timeout_s=VM_S)
 
 
-def _forget_image(machine: Machine, desired: InstallNode) -> None:
+def _forget_image(machine: ThisMachine, desired: InstallNode) -> None:
     record = _record(machine, desired.stack, desired.vmid)
     if record and record.iso:
         machine.remove(record.iso)
 
 
-def _remember(machine: Machine, desired: InstallNode, *, booted: bool = False, installed: bool = False) -> None:
+def _remember(machine: ThisMachine, desired: InstallNode, *, booted: bool = False, installed: bool = False) -> None:
     record = _record(machine, desired.stack, desired.vmid) or Record("", digest(desired), "")
     identity = Observed(_config(machine, desired.vmid)).identity
     _save(machine, desired, dataclasses.replace(record, identity=identity, booted=booted, installed=installed))
@@ -356,24 +356,24 @@ def _path(stack: str, vmid: int) -> str:
     return f"{RECORDS}/{stack}/{vmid}.json"
 
 
-def _record(machine: Machine, stack: str, vmid: int) -> Record | None:
+def _record(machine: ThisMachine, stack: str, vmid: int) -> Record | None:
     try:
         return Record(**json.loads(machine.read(_path(stack, vmid)) or ""))
     except (ValueError, TypeError):
         return None  # none, or one that a crash or a hand cut off: nothing is remembered
 
 
-def _save(machine: Machine, desired: InstallNode, record: Record) -> None:
+def _save(machine: ThisMachine, desired: InstallNode, record: Record) -> None:
     machine.write(_path(desired.stack, desired.vmid), json.dumps(record.__dict__), mode=0o600)
 
 
-def recorded(machine: Machine, stack: str) -> list[int]:
+def recorded(machine: ThisMachine, stack: str) -> list[int]:
     """The vmids of which this host remembers an installation, if only by what a killed build left."""
     found = [re.match(r"\.?(\d+)[.-]", name) for name in machine.names(f"{RECORDS}/{stack}")]
     return sorted({int(match[1]) for match in found if match})
 
 
-def leftovers(machine: Machine, stack: str, vmid: int) -> list[str]:
+def leftovers(machine: ThisMachine, stack: str, vmid: int) -> list[str]:
     """Work files of a build that was killed; whoever holds the VM's lock knows that no build is at work."""
     directory = f"{RECORDS}/{stack}"
     names = [name for name in machine.names(directory) if re.match(rf"\.?{vmid}-", name)]
@@ -382,7 +382,7 @@ def leftovers(machine: Machine, stack: str, vmid: int) -> list[str]:
     return [*(f"{directory}/{name}" for name in names), *([work] if work and machine.exists(work) else [])]
 
 
-def forget(machine: Machine, stack: str, vmid: int) -> None:
+def forget(machine: ThisMachine, stack: str, vmid: int) -> None:
     """Delete a CD and work files that may be left, and then the record."""
     for path in leftovers(machine, stack, vmid):
         machine.remove_tree(path)

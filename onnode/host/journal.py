@@ -15,7 +15,7 @@ from onnode.step import Action, Step
 from onnode.system import interfaces_file, network, originals, pve
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Observed:
     namesakes: list[str] = field(default_factory=list)  # stacks with the same mark
 
 
-def observe(machine: Machine, desired: Journal) -> Observed:
+def observe(machine: ThisMachine, desired: Journal) -> Observed:
     """Read the journal and list the interfaces."""
     stacks = originals.load(machine)["stacks"]
     others = {name: stack for stack, entry in stacks.items() if stack != desired.stack for name in entry["bridges"]}
@@ -44,7 +44,7 @@ def observe(machine: Machine, desired: Journal) -> Observed:
     )
 
 
-def _comments(machine: Machine) -> dict[str, list[str]]:
+def _comments(machine: ThisMachine) -> dict[str, list[str]]:
     return network.comments(machine.read(interfaces_file.FILE) or "")
 
 
@@ -81,7 +81,7 @@ def foreign_bridge(name: str, owner: str) -> StepError:
     )
 
 
-def act(machine: Machine, desired: Journal, action: Action) -> None:
+def act(machine: ThisMachine, desired: Journal, action: Action) -> None:
     """Write the entry."""
     _, *fresh = action.what.split()
     journal = originals.load(machine)

@@ -16,7 +16,7 @@ from onnode.step import Action, Step
 from onnode.system import originals, packages, pve, systemd
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Observed:
         return bool(self.files or self.packages or self.directories or self.modules)
 
 
-def observe(machine: Machine, desired: Journal) -> Observed:
+def observe(machine: ThisMachine, desired: Journal) -> Observed:
     """Compare the journal with the machine."""
     journal = originals.load(machine)
     configs = {
@@ -88,7 +88,7 @@ def decide(observed: Observed, desired: Journal) -> list[Action]:
     ]
 
 
-def act(machine: Machine, desired: Journal, action: Action) -> None:
+def act(machine: ThisMachine, desired: Journal, action: Action) -> None:
     """Undo one thing, then let the journal forget it."""
     if action.do == "stop-dhcp":
         dhcp.remove(machine, action.what)
@@ -101,7 +101,7 @@ def act(machine: Machine, desired: Journal, action: Action) -> None:
         _restore(machine, action)
 
 
-def _restore(machine: Machine, action: Action) -> None:
+def _restore(machine: ThisMachine, action: Action) -> None:
     journal = originals.load(machine)
     if action.do == "leave":
         del journal["stacks"][action.what]
@@ -123,21 +123,21 @@ def _restore(machine: Machine, action: Action) -> None:
     _save(machine, journal)
 
 
-def _save(machine: Machine, journal: dict[str, Any]) -> None:
+def _save(machine: ThisMachine, journal: dict[str, Any]) -> None:
     if any(journal.values()):
         originals.save(machine, journal)
     else:
         _clean(machine)
 
 
-def _clean(machine: Machine) -> None:
+def _clean(machine: ThisMachine) -> None:
     """Remove what this product wrote for itself, the step that runs included: all of it is loaded already."""
     for directory in (dhcp.DIRECTORY, posixpath.dirname(dhcp.DIRECTORY)):
         machine.remove_empty(directory)
     machine.remove_tree(posixpath.dirname(originals.PATH))
 
 
-def _put_back(machine: Machine, path: str, original: str | None) -> None:
+def _put_back(machine: ThisMachine, path: str, original: str | None) -> None:
     if original is None:
         machine.remove(path)
     else:
@@ -146,7 +146,7 @@ def _put_back(machine: Machine, path: str, original: str | None) -> None:
         systemd.systemctl(machine, "daemon-reload")
 
 
-def _remove_packages(machine: Machine, names: list[str]) -> None:
+def _remove_packages(machine: ThisMachine, names: list[str]) -> None:
     """Remove what was installed for this product, unless something else has come to need it."""
     there = packages.installed(machine, *names)
     if not there:
@@ -158,7 +158,7 @@ def _remove_packages(machine: Machine, names: list[str]) -> None:
         packages.apt(machine, "purge", *there)
 
 
-def _reload(machine: Machine, module: str, value: str | None) -> None:
+def _reload(machine: ThisMachine, module: str, value: str | None) -> None:
     """Let the module have its old parameter again; in use by something else, it gets it at the next boot."""
     if machine.run(["modprobe", "-r", module], timeout_s=kvm_nested.RELOAD_S).code == 0 and value is not None:
         machine.check(["modprobe", module, f"nested={value}"], timeout_s=kvm_nested.RELOAD_S)

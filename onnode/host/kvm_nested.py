@@ -18,7 +18,7 @@ from onnode.system import originals, ours, pve
 from onnode.system.machine import NOT_FOUND, tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 OPTIONS_FILE = "/etc/modprobe.d/nested-pve-ha.conf"
 # Where modprobe.d(5) looks, most important first; a file shadows its namesakes in the later directories.
@@ -86,7 +86,7 @@ def is_on(value: str) -> bool:
     return value.strip().lower() in ("y", "1", "yes", "on", "true")
 
 
-def observe(machine: Machine, desired: KvmNested) -> Observed:
+def observe(machine: ThisMachine, desired: KvmNested) -> Observed:
     """Look at the processor, the live parameter and the configuration."""
     virtualization = pve.parse_virtualization(machine.read(pve.CPUINFO) or "")
     if virtualization is None:
@@ -107,7 +107,7 @@ def observe(machine: Machine, desired: KvmNested) -> Observed:
     )
 
 
-def _running(machine: Machine) -> list[pve.RunningVm]:
+def _running(machine: ThisMachine) -> list[pve.RunningVm]:
     return pve.parse_running(machine.run(["qm", "list"]).out)
 
 
@@ -124,7 +124,7 @@ def command_line(text: str, module: str) -> list[str]:
     return found
 
 
-def _holders(machine: Machine) -> list[str]:
+def _holders(machine: ThisMachine) -> list[str]:
     """The processes that have KVM open; the module's reference count is no number of users."""
     found = []
     for pid in filter(str.isdigit, machine.names("/proc")):
@@ -136,7 +136,7 @@ def _holders(machine: Machine) -> list[str]:
     return found
 
 
-def _options(machine: Machine, module: str) -> list[Option]:
+def _options(machine: ThisMachine, module: str) -> list[Option]:
     files: dict[str, str] = {}
     for directory in OPTION_DIRECTORIES:
         for name in machine.names(directory):
@@ -239,7 +239,7 @@ def _in_use(module: str, observed: str) -> StepError:
     )
 
 
-def act(machine: Machine, desired: KvmNested, action: Action) -> None:
+def act(machine: ThisMachine, desired: KvmNested, action: Action) -> None:
     """Write our options file, or (re)load the module, which then reads it."""
     if action.do == "write":
         originals.replace_file(machine, OPTIONS_FILE, options_text(enabled=desired.enabled))
@@ -253,7 +253,7 @@ def act(machine: Machine, desired: KvmNested, action: Action) -> None:
     _load_module(machine, action.what)
 
 
-def _load_module(machine: Machine, module: str) -> None:
+def _load_module(machine: ThisMachine, module: str) -> None:
     result = machine.run(["modprobe", module], timeout_s=RELOAD_S)
     if result.code == 0:
         return

@@ -13,7 +13,7 @@ from onnode.system import originals, ours, systemd
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 SERVER = "nfs-server.service"
 # Proxmox VE writes as root, and fencing relies on nothing being lost that was said to be written.
@@ -52,7 +52,7 @@ def parse_exported(text: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in found if match]
 
 
-def observe(machine: Machine, desired: NfsExport) -> Observed:
+def observe(machine: ThisMachine, desired: NfsExport) -> Observed:
     """Look at the directory, the file, and the server."""
     return Observed(
         machine.exists(desired.path),
@@ -81,7 +81,7 @@ def decide(observed: Observed, desired: NfsExport) -> list[Action]:
     return actions
 
 
-def act(machine: Machine, desired: NfsExport, action: Action) -> None:
+def act(machine: ThisMachine, desired: NfsExport, action: Action) -> None:
     """Make the directory, write the file, or tell the server."""
     if action.do == "make-directory":
         originals.remember_directory(machine, desired.path)
@@ -94,7 +94,7 @@ def act(machine: Machine, desired: NfsExport, action: Action) -> None:
         _export(machine)
 
 
-def _export(machine: Machine) -> None:
+def _export(machine: ThisMachine) -> None:
     result = machine.run(["exportfs", "-ra"])
     if result.code != 0:
         raise StepError("nfs-failed", "`exportfs -ra` failed", observed=tail(result.text), expected="exit 0")

@@ -9,7 +9,7 @@ from onnode.cluster import membership
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 LOCKED = re.compile(r"(?:VM|CT) is locked \(([a-z-]+)\)")  # as Proxmox VE refuses it: "VM is locked (migrate)"
 # What is left of these when they are cut off is a whole VM. What was being made or rolled back may be half of one.
@@ -24,11 +24,11 @@ TASK = re.compile(
 BACKUP = "vzdump"  # one task for many guests
 
 
-def change(machine: Machine, command: str, vmid: int, *arguments: str, timeout_s: float) -> None:
+def change(machine: ThisMachine, command: str, vmid: int, *arguments: str, timeout_s: float) -> None:
     """Call `qm COMMAND VMID`, which must succeed.
 
     Raises:
-        StepError: guest-locked, and those of :meth:`Machine.check`.
+        StepError: guest-locked, and those of :meth:`ThisMachine.check`.
     """
     try:
         machine.check(["qm", command, str(vmid), *arguments], timeout_s=timeout_s)
@@ -39,7 +39,7 @@ def change(machine: Machine, command: str, vmid: int, *arguments: str, timeout_s
         raise _locked(machine, command, vmid, found[1]) from None
 
 
-def _locked(machine: Machine, command: str, vmid: int, lock: str) -> StepError:
+def _locked(machine: ThisMachine, command: str, vmid: int, lock: str) -> StepError:
     host, tasks = membership.hostname(machine), machine.read(TASKS)
     task = running(machine, tasks or "", vmid)
     again = "then run the same command again"
@@ -64,7 +64,7 @@ def _locked(machine: Machine, command: str, vmid: int, lock: str) -> StepError:
     )
 
 
-def running(machine: Machine, tasks: str, vmid: int) -> str | None:
+def running(machine: ThisMachine, tasks: str, vmid: int) -> str | None:
     """The task that works at a guest, or may: a backup does not name those that it goes through."""
     return next(
         (
@@ -77,7 +77,7 @@ def running(machine: Machine, tasks: str, vmid: int) -> str | None:
     )
 
 
-def _lives(machine: Machine, pid: int, started: int) -> bool:
+def _lives(machine: ThisMachine, pid: int, started: int) -> bool:
     """Whether that very process is there: the list is written when tasks begin, and numbers are used again."""
     fields = (machine.read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
     return fields[19:20] == [str(started)]  # proc(5): the 22nd is when it began; the name is the second

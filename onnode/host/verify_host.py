@@ -14,7 +14,7 @@ from onnode.step import Action, Step, act_never
 from onnode.system import network, originals, pve
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 NODES = "/etc/pve/nodes"
@@ -42,7 +42,7 @@ def parse_memory_mib(meminfo: str) -> int:
     return int(found[1]) // 1024 if found else 0
 
 
-def observe(machine: Machine, desired: VerifyHost) -> Observed:
+def observe(machine: ThisMachine, desired: VerifyHost) -> Observed:
     """Look at the host."""
     live = network.interfaces(machine)
     addresses = [network.Route(address, found.name) for found in live for address in found.addresses]
@@ -63,7 +63,7 @@ def observe(machine: Machine, desired: VerifyHost) -> Observed:
     )
 
 
-def _guests(machine: Machine, vmids: list[int]) -> dict[int, pve.GuestConfig]:
+def _guests(machine: ThisMachine, vmids: list[int]) -> dict[int, pve.GuestConfig]:
     """Of the whole cluster, if the host is a member of one: there a vmid is taken on all nodes."""
     paths = {
         vmid: f"{directory}/{vmid}.conf"
@@ -75,7 +75,7 @@ def _guests(machine: Machine, vmids: list[int]) -> dict[int, pve.GuestConfig]:
     return {vmid: pve.parse_guest_config(machine.read(path) or "") for vmid, path in paths.items()}
 
 
-def _there(machine: Machine, directory: str) -> list[int]:
+def _there(machine: ThisMachine, directory: str) -> list[int]:
     names = machine.names(directory)
     return [int(name[:-5]) for name in names if name.endswith(".conf") and name[:-5].isdigit()]
 

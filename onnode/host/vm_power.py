@@ -13,7 +13,7 @@ from onnode.host import install_node, qm
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Observed:
     running: bool
 
 
-def observe(machine: Machine, desired: VmPower) -> Observed:
+def observe(machine: ThisMachine, desired: VmPower) -> Observed:
     """Look at the VM, and at what is remembered of it."""
     installed = install_node.installed(machine, desired.stack, desired.vmid)
     return Observed(installed, installed and install_node.running(machine, desired.vmid))
@@ -36,7 +36,7 @@ def decide(observed: Observed, desired: VmPower) -> list[Action]:
     return [Action("start", f"{desired.name}: VM {desired.vmid} is powered off")] if off else []
 
 
-def act(machine: Machine, desired: VmPower, _action: Action) -> None:
+def act(machine: ThisMachine, desired: VmPower, _action: Action) -> None:
     """Start it, and wait for its node."""
     qm.change(machine, "start", desired.vmid, timeout_s=install_node.VM_S)
     install_node.wait(machine, desired)

@@ -18,7 +18,7 @@ from onnode.system import interfaces_file, network, network_guard, originals, pv
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 LOOPBACK = "lo"
 LIVE, FILES = "live", "files"
@@ -38,7 +38,7 @@ class Observed:
     guard: str = "none"
 
 
-def observe(machine: Machine, _desired: NodeNetwork) -> Observed:
+def observe(machine: ThisMachine, _desired: NodeNetwork) -> Observed:
     """Look at the node."""
     cluster = membership.observe(machine)
     entry = cluster.conf.node(cluster.node) if cluster.conf else None
@@ -187,7 +187,7 @@ def _member_link(wanted: LinkInterface, found: network.Interface) -> StepError:
     )
 
 
-def act(machine: Machine, desired: NodeNetwork, action: Action) -> None:
+def act(machine: ThisMachine, desired: NodeNetwork, action: Action) -> None:
     """Do one thing."""
     if action.do == "arm":
         network_guard.arm(machine, f"addresses {action.what} in {interfaces_file.FILE}\n")
@@ -198,7 +198,7 @@ def act(machine: Machine, desired: NodeNetwork, action: Action) -> None:
         _reload(machine, desired)
 
 
-def _remember_ours(machine: Machine, desired: NodeNetwork) -> None:
+def _remember_ours(machine: ThisMachine, desired: NodeNetwork) -> None:
     """An address that is not there yet is this step's own, and gives way to the next one that is described."""
     live, stanzas = network.interfaces(machine), network.stanzas(machine)
     for wanted in desired.interfaces:
@@ -207,7 +207,7 @@ def _remember_ours(machine: Machine, desired: NodeNetwork) -> None:
             originals.remember_address(machine, name, wanted.address)
 
 
-def _reload(machine: Machine, desired: NodeNetwork) -> None:
+def _reload(machine: ThisMachine, desired: NodeNetwork) -> None:
     """Let ifupdown2 apply its configuration; its exit code also counts warnings about interfaces that are not ours."""
     result = machine.run(["ifreload", "-a"], timeout_s=network_guard.RELOAD_S)
     live = [address for found in network.interfaces(machine) for address in found.addresses]

@@ -17,7 +17,7 @@ from onnode.step import Action, Step
 from onnode.system import kernel, originals, packages, pve, repository
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 HOSTS = "/etc/hosts"
 FIRST_BOOT = "proxmox-first-boot*"
@@ -33,7 +33,7 @@ class Observed:
     member: bool  # of a cluster, completely or half
     hosts: str
     repository: repository.Observed
-    kernel: kernel.Observed
+    kernel: kernel.Kernels
     first_boot: bool = False  # the installer's first-boot script is still at work (F13)
     upgradable: list[str] = field(default_factory=list)
     guests: list[str] = field(default_factory=list)  # that run
@@ -65,7 +65,7 @@ def hosts_address(hosts: str, name: str) -> list[str]:
     return [row[0] for row in rows if name in row[1:] and re.fullmatch(r"[\d.]+", row[0])]
 
 
-def observe(machine: Machine, desired: PrepareNode) -> Observed:
+def observe(machine: ThisMachine, desired: PrepareNode) -> Observed:
     """Look at the node."""
     node = membership.hostname(machine)
     member = membership.observe(machine).state != "absent"
@@ -144,7 +144,7 @@ def _upgrade(observed: Observed, desired: PrepareNode) -> list[Action]:
     return []
 
 
-def act(machine: Machine, desired: PrepareNode, action: Action) -> None:
+def act(machine: ThisMachine, desired: PrepareNode, action: Action) -> None:
     """Do one thing; the repository's own actions are left to it."""
     if action.do == "wait":
         _wait_first_boot(machine)
@@ -158,7 +158,7 @@ def act(machine: Machine, desired: PrepareNode, action: Action) -> None:
         repository.act(machine, desired.repository, action)
 
 
-def _wait_first_boot(machine: Machine) -> None:
+def _wait_first_boot(machine: ThisMachine) -> None:
     def ended() -> bool:
         argv = ["systemctl", "list-units", "--no-legend", "--plain", "--state=activating", FIRST_BOOT]
         return not machine.run(argv).out.strip()

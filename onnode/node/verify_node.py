@@ -16,7 +16,7 @@ from onnode.step import Action, Step, act_never
 from onnode.system import kernel, network, pve, systemd
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 SERVICES = ["pve-cluster", "pvedaemon", "pveproxy", "pvestatd"]
 SETTLE_S = 90.0  # from sshd to the last of Proxmox' services at boot
@@ -31,7 +31,7 @@ class Observed:
     version: pve.Version
     virtualization: str | None
     dev_kvm: bool
-    kernel: kernel.Observed
+    kernel: kernel.Kernels
     live: list[network.Interface]
     pve_mounted: bool = True
     inactive: list[str] = field(default_factory=list)  # services of Proxmox VE that do not run
@@ -46,7 +46,7 @@ def parse_offset(text: str) -> float | None:
     return float(offset[1]) * (-1 if offset[2] == "slow" else 1) if offset and followed else None
 
 
-def observe(machine: Machine, _desired: VerifyNode) -> Observed:
+def observe(machine: ThisMachine, _desired: VerifyNode) -> Observed:
     """Look at the node; give its services the time that they need after a boot."""
     machine.wait_for(lambda: not _inactive(machine), SETTLE_S)
     node = membership.hostname(machine)
@@ -65,7 +65,7 @@ def observe(machine: Machine, _desired: VerifyNode) -> Observed:
     )
 
 
-def _inactive(machine: Machine) -> list[str]:
+def _inactive(machine: ThisMachine) -> list[str]:
     return [name for name, unit in systemd.units(machine, SERVICES).items() if unit.active != "active"]
 
 

@@ -16,7 +16,7 @@ from onnode.step import Action, Step
 from onnode.system import interfaces_file, network_guard, originals
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 # What tells in a stanza; Proxmox VE itself adds and reorders the rest when it writes the plan.
 TELLING = ("gateway", "mtu", "bridge-ports", "bond-slaves", "vlan-raw-device")
@@ -57,7 +57,7 @@ def _told(text: str) -> dict[str, set[tuple[str, ...]]]:
     return {name: told for name, told in found.items() if told}
 
 
-def observe(machine: Machine, desired: ArmNetwork) -> Observed:
+def observe(machine: ThisMachine, desired: ArmNetwork) -> Observed:
     """Look for the mark of this run, and for what else is about to be applied."""
     own = {name for entry in originals.load(machine)["stacks"].values() for name in entry["bridges"]}
     current = machine.read(interfaces_file.FILE) or ""
@@ -90,7 +90,7 @@ def decide(observed: Observed, desired: ArmNetwork) -> list[Action]:
     return [Action("arm", desired.change)]
 
 
-def act(machine: Machine, desired: ArmNetwork, _action: Action) -> None:
+def act(machine: ThisMachine, desired: ArmNetwork, _action: Action) -> None:
     """Start the timer."""
     network_guard.arm(machine, _words(desired), anew=True)
 

@@ -10,7 +10,7 @@ from onnode.step import Action, Step
 from onnode.system import lock, network_guard
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Observed:
     holder: str | None = None  # of the machine's lock
 
 
-def observe(machine: Machine, _desired: None) -> Observed:
+def observe(machine: ThisMachine, _desired: None) -> Observed:
     """Look at the switch."""
     guard = network_guard.state(machine)
     return Observed(guard, network_guard.reverted(machine) if guard == "reverted" else None, lock.holder(machine))
@@ -46,7 +46,7 @@ def decide(observed: Observed, _desired: None) -> list[Action]:
     return [Action("confirm", "the network's change")] if observed.guard == "armed" else []
 
 
-def act(machine: Machine, _desired: None, _action: Action) -> None:
+def act(machine: ThisMachine, _desired: None, _action: Action) -> None:
     """Stop the timer."""
     network_guard.confirm(machine)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 FILE = "/etc/network/interfaces"
 KEYWORDS = ("iface", "auto", "source", "source-directory", "mapping", "vlan", "no-auto-down", "no-scripts", "rename")
@@ -49,14 +49,14 @@ class _Block:
     options: list[int]
 
 
-def files(machine: Machine) -> dict[str, str]:
+def files(machine: ThisMachine) -> dict[str, str]:
     """The file and all that it includes, by path."""
     found: dict[str, str] = {}
     _include(machine, [FILE], found, DEPTH_MAX)
     return found
 
 
-def _include(machine: Machine, paths: Iterable[str], found: dict[str, str], depth: int) -> None:
+def _include(machine: ThisMachine, paths: Iterable[str], found: dict[str, str], depth: int) -> None:
     for path in paths:
         text = None if path in found or not depth else machine.read(path)
         if text is not None:
@@ -64,7 +64,7 @@ def _include(machine: Machine, paths: Iterable[str], found: dict[str, str], dept
             _include(machine, _included(machine, text), found, depth - 1)
 
 
-def _included(machine: Machine, text: str) -> Iterator[str]:
+def _included(machine: ThisMachine, text: str) -> Iterator[str]:
     for line in _lines(text):
         words = _words(line)
         for pattern in words[1:] if words[:1] in (["source"], ["source-directory"]) else ():

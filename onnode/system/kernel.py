@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnode.system import packages, systemd
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 REBOOT_FILE = "/var/lib/nested-pve-ha/reboot.json"
 PIN_FILE = "/etc/kernel/proxmox-boot-pin"
@@ -24,7 +24,7 @@ SSH_BACK_S = 120
 
 
 @dataclass(frozen=True)
-class Observed:
+class Kernels:
     """Kernels and boots."""
 
     running: str
@@ -49,12 +49,12 @@ class Observed:
         return self.reboot_missing and self.asked_s_ago is not None and self.asked_s_ago < SSH_BACK_S
 
 
-def observe(machine: Machine) -> Observed:
+def observe(machine: ThisMachine) -> Kernels:
     """Ask the kernel, dpkg, and our own note; a kernel that the administrator pinned counts as the newest."""
     asked = _asked(machine.read(REBOOT_FILE) or "{}")
     pinned = (machine.read(PIN_FILE) or "").strip()
     newest = packages.newest_kernel(packages.installed(machine, "proxmox-kernel-*", "pve-kernel-*"))
-    return Observed(
+    return Kernels(
         (machine.read("/proc/sys/kernel/osrelease") or "").strip(),
         pinned or newest,
         boot_id(machine),
@@ -72,12 +72,12 @@ def _asked(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def boot_id(machine: Machine) -> str:
+def boot_id(machine: ThisMachine) -> str:
     """What changes with each boot."""
     return (machine.read("/proc/sys/kernel/random/boot_id") or "").strip()
 
 
-def schedule_reboot(machine: Machine) -> None:
+def schedule_reboot(machine: ThisMachine) -> None:
     """Reboot as soon as this step has reported.
 
     New SSH connections are refused from now on, so that whoever dials next reaches the machine only after its reboot;

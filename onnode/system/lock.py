@@ -13,7 +13,7 @@ from onnode.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 DIRECTORY = "/run/nested-pve-ha"  # root's own: in /run/lock anybody could put a link in a lock's place
 NAME = "machine"
@@ -22,7 +22,7 @@ POLL_S = 0.5
 
 @contextlib.contextmanager
 def hold(
-    machine: Machine, step: str, *, wait_s: float, shared: bool = False, scope: str | None = None
+    machine: ThisMachine, step: str, *, wait_s: float, shared: bool = False, scope: str | None = None
 ) -> Iterator[None]:
     """Hold the machine's lock; with a scope, hold that one exclusively as well.
 
@@ -38,7 +38,7 @@ def hold(
         yield
 
 
-def holder(machine: Machine) -> str | None:
+def holder(machine: ThisMachine) -> str | None:
     """Who holds the machine's lock at this moment; None if nobody does."""
     if not machine.exists(f"{DIRECTORY}/{NAME}.lock"):
         return None
@@ -46,7 +46,7 @@ def holder(machine: Machine) -> str | None:
         return None if _locked(stream, fcntl.LOCK_EX) else _named(stream)
 
 
-def _take(machine: Machine, stream: TextIO, step: str, kind: int, deadline: float) -> None:
+def _take(machine: ThisMachine, stream: TextIO, step: str, kind: int, deadline: float) -> None:
     waiting = False
     while not _locked(stream, kind):
         if machine.monotonic() >= deadline:
@@ -66,7 +66,7 @@ def _take(machine: Machine, stream: TextIO, step: str, kind: int, deadline: floa
     stream.flush()
 
 
-def _opened(machine: Machine, name: str) -> TextIO:
+def _opened(machine: ThisMachine, name: str) -> TextIO:
     """Open a lock's file, following no link."""
     directory = machine.path(DIRECTORY)
     directory.parent.mkdir(parents=True, exist_ok=True)

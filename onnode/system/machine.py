@@ -77,8 +77,8 @@ def bounded(text: str) -> str:
     return "\n".join(line if len(line) <= LINE_MAX else f"{line[:LINE_MAX]} …" for line in text.split("\n"))
 
 
-class Machine:
-    """The real machine.
+class ThisMachine:
+    """The machine that a step runs on: its files, its programs, its clocks.
 
     Args:
         root: where its file system starts; tests use a directory of their own.

@@ -12,7 +12,7 @@ from onnode.errors import StepError
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 DIRECTORY = "/etc/pve/nested-pve-ha"
 WRITE_S = 20.0
@@ -23,12 +23,12 @@ def path(kind: str, name: str) -> str:
     return f"{DIRECTORY}/{kind}-{name}"
 
 
-def owner(machine: Machine, kind: str, name: str) -> str | None:
+def owner(machine: ThisMachine, kind: str, name: str) -> str | None:
     """The tag of the stack that made it; None when nobody marked it."""
     return (machine.read(path(kind, name)) or "").strip() or None
 
 
-def put(machine: Machine, kind: str, name: str, stack_tag: str) -> None:
+def put(machine: ThisMachine, kind: str, name: str, stack_tag: str) -> None:
     """Mark a thing as made by a stack.
 
     Raises:
@@ -39,7 +39,7 @@ def put(machine: Machine, kind: str, name: str, stack_tag: str) -> None:
     _do(machine, ["dd", f"of={path(kind, name)}", "status=none"], f"{stack_tag}\n")
 
 
-def take_away(machine: Machine, kind: str, name: str) -> None:
+def take_away(machine: ThisMachine, kind: str, name: str) -> None:
     """Make sure that a thing is not marked.
 
     Raises:
@@ -48,7 +48,7 @@ def take_away(machine: Machine, kind: str, name: str) -> None:
     _do(machine, ["rm", "-f", "--", path(kind, name)])
 
 
-def _do(machine: Machine, argv: list[str], text: str = "") -> None:
+def _do(machine: ThisMachine, argv: list[str], text: str = "") -> None:
     result = machine.run(argv, stdin=text, timeout_s=WRITE_S)
     if result.code != 0:
         raise StepError(

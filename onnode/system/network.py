@@ -13,7 +13,7 @@ from onnode.system import interfaces_file
 
 if TYPE_CHECKING:
     from onnode.contract import LinkInterface
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 MTU_DEFAULT = 1500
 
@@ -76,17 +76,17 @@ def is_ipv4(text: str) -> bool:
     return True
 
 
-def interfaces(machine: Machine) -> list[Interface]:
+def interfaces(machine: ThisMachine) -> list[Interface]:
     """The live interfaces."""
     return parse_addresses(machine.check(["ip", "-j", "-d", "addr"]))
 
 
-def routes(machine: Machine) -> list[Route]:
+def routes(machine: ThisMachine) -> list[Route]:
     """The live routes."""
     return parse_routes(machine.check(["ip", "-j", "-4", "route"]))
 
 
-def stanzas(machine: Machine) -> list[interfaces_file.Stanza]:
+def stanzas(machine: ThisMachine) -> list[interfaces_file.Stanza]:
     """What ifupdown is told, with the files that it includes."""
     return interfaces_file.stanzas(interfaces_file.files(machine))
 
@@ -106,7 +106,7 @@ def comments(text: str) -> dict[str, list[str]]:
     return found
 
 
-def interface_names(machine: Machine) -> list[str]:
+def interface_names(machine: ThisMachine) -> list[str]:
     """All interfaces that are live or configured."""
     live = [found.name for found in interfaces(machine)]
     return sorted({*live, *(stanza.name for stanza in stanzas(machine))})
@@ -130,7 +130,7 @@ def find(wanted: LinkInterface, live: list[Interface]) -> Interface:
     )
 
 
-def resolve(machine: Machine, name: str) -> list[str]:
+def resolve(machine: ThisMachine, name: str) -> list[str]:
     """The IPv4 addresses that a name has on this machine."""
     out = machine.run(["getent", "ahostsv4", name], timeout_s=15).out
     return sorted({line.split()[0] for line in out.splitlines() if re.match(r"\d", line)})

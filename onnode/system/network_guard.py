@@ -15,7 +15,7 @@ from onnode.system import interfaces_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 AFTER_S = 60
 RELOAD_S = 45.0  # less than the timer's: of two reloads at once, ifupdown2 refuses the second
@@ -52,19 +52,19 @@ ExecStartPre=-/bin/sh {SCRIPT} boot
 """
 
 
-def state(machine: Machine) -> str:
+def state(machine: ThisMachine) -> str:
     """What became of the last change: "armed" (not confirmed yet), "reverted" or "none"."""
     if machine.exists(ARMED):
         return "armed"
     return "reverted" if machine.exists(REVERTED) else "none"
 
 
-def waiting(machine: Machine) -> str | None:
+def waiting(machine: ThisMachine) -> str | None:
     """The change that waits for its confirmation, in the words that it was armed with."""
     return machine.read(ARMED)
 
 
-def arm(machine: Machine, what: str, *, anew: bool = False) -> None:
+def arm(machine: ThisMachine, what: str, *, anew: bool = False) -> None:
     """Start the timer, from now.
 
     Args:
@@ -88,14 +88,14 @@ def arm(machine: Machine, what: str, *, anew: bool = False) -> None:
         machine.write(ARMED, what, mode=0o600)
 
 
-def _stop(machine: Machine) -> None:
+def _stop(machine: ThisMachine) -> None:
     """No timer runs afterwards, and no undoing is half way."""
     machine.run(["systemctl", "stop", f"{UNIT}.timer"])
     machine.wait_for(lambda: machine.run(["systemctl", "is-active", "--quiet", f"{UNIT}.service"]).code != 0, UNDO_S)
     machine.run(["systemctl", "reset-failed", f"{UNIT}.service"])
 
 
-def _remember(machine: Machine, paths: Iterable[str]) -> None:
+def _remember(machine: ThisMachine, paths: Iterable[str]) -> None:
     machine.remove_tree(DIRECTORY)
     texts = {path: machine.read(path) for path in sorted(paths)}
     for path, text in texts.items():
@@ -108,7 +108,7 @@ def _remember(machine: Machine, paths: Iterable[str]) -> None:
     machine.write(SCRIPT, UNDO, mode=0o700)
 
 
-def confirm(machine: Machine) -> None:
+def confirm(machine: ThisMachine) -> None:
     """Let the change stay. The login that this runs in has shown that the machine can be reached.
 
     Raises:
@@ -124,13 +124,13 @@ def confirm(machine: Machine) -> None:
     machine.remove_tree(DIRECTORY)
 
 
-def revert(machine: Machine) -> None:
+def revert(machine: ThisMachine) -> None:
     """Put everything back now."""
     _stop(machine)
     machine.run(["/bin/sh", SCRIPT], timeout_s=UNDO_S)
 
 
-def reverted(machine: Machine) -> StepError:
+def reverted(machine: ThisMachine) -> StepError:
     """The change has been undone, because nobody could log in after it."""
     what = (machine.read(REVERTED) or "a change of the network").splitlines()[0]
     return StepError(

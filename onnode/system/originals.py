@@ -15,12 +15,12 @@ from onnode.errors import StepError
 from onnode.system.machine import UTF_8
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 PATH = "/var/lib/nested-pve-ha/journal.json"
 
 
-def load(machine: Machine) -> dict[str, Any]:
+def load(machine: ThisMachine) -> dict[str, Any]:
     """The journal; an empty one if there is none yet.
 
     Raises:
@@ -48,12 +48,12 @@ def _damaged(observed: str) -> StepError:
     )
 
 
-def save(machine: Machine, journal: dict[str, Any]) -> None:
+def save(machine: ThisMachine, journal: dict[str, Any]) -> None:
     """Write the journal; an original may hold a secret, so only root reads it."""
     machine.write(PATH, json.dumps(journal, indent=1, sort_keys=True) + "\n", mode=0o600)
 
 
-def replace_file(machine: Machine, path: str, text: str) -> None:
+def replace_file(machine: ThisMachine, path: str, text: str) -> None:
     """Change a file, remembering first how it was, and then what this product made of it."""
     journal = load(machine)
     entry = journal["files"].setdefault(path, {"original": machine.read(path), "ours": []})
@@ -64,14 +64,14 @@ def replace_file(machine: Machine, path: str, text: str) -> None:
     machine.write(path, text)
 
 
-def remember_packages(machine: Machine, names: list[str]) -> None:
+def remember_packages(machine: ThisMachine, names: list[str]) -> None:
     """Remember packages that were not there and are about to be installed."""
     journal = load(machine)
     journal["packages"] = sorted({*journal["packages"], *names})
     save(machine, journal)
 
 
-def remember_parameter(machine: Machine, module: str, value: str | None) -> None:
+def remember_parameter(machine: ThisMachine, module: str, value: str | None) -> None:
     """Remember a kernel module's live parameter as it was found; None if the module was not loaded."""
     journal = load(machine)
     if module not in journal["kvm"]:
@@ -79,27 +79,27 @@ def remember_parameter(machine: Machine, module: str, value: str | None) -> None
         save(machine, journal)
 
 
-def remember_directory(machine: Machine, path: str) -> None:
+def remember_directory(machine: ThisMachine, path: str) -> None:
     """Remember a directory that was not there and is about to be made."""
     journal = load(machine)
     journal["directories"] = sorted({*journal["directories"], path})
     save(machine, journal)
 
 
-def remember_address(machine: Machine, interface: str, address: str) -> None:
+def remember_address(machine: ThisMachine, interface: str, address: str) -> None:
     """Remember an address that was not there and is about to be written for an interface."""
     journal = load(machine)
     journal["addresses"][interface] = address
     save(machine, journal)
 
 
-def addresses(machine: Machine) -> dict[str, str]:
+def addresses(machine: ThisMachine) -> dict[str, str]:
     """The addresses that this product wrote, by interface."""
     own: dict[str, str] = load(machine)["addresses"]
     return own
 
 
-def bridges(machine: Machine, stack: str) -> list[str]:
+def bridges(machine: ThisMachine, stack: str) -> list[str]:
     """The bridges that a stack may call its own."""
     own: list[str] = load(machine)["stacks"].get(stack, {}).get("bridges", [])
     return own

@@ -9,7 +9,7 @@ from onnode.errors import StepError
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine, Result
+    from onnode.system.machine import Result, ThisMachine
 
 LOCK_WAIT_S = 120
 TRIES = 3  # of what a repository brings to its end by itself: while it is being changed, its files do not fit
@@ -91,23 +91,23 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def installed(machine: Machine, *patterns: str) -> list[str]:
+def installed(machine: ThisMachine, *patterns: str) -> list[str]:
     """Which packages of these names (shell patterns) are installed."""
     query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *patterns]
     return parse_installed(machine.run(query).out)  # exit 1 only says that a pattern matched nothing
 
 
-def unfinished(machine: Machine) -> bool:
+def unfinished(machine: ThisMachine) -> bool:
     """Whether a killed dpkg left packages half way."""
     return bool(machine.names("/var/lib/dpkg/updates")) or bool(machine.run(["dpkg", "--audit"]).out.strip())
 
 
-def finish(machine: Machine) -> None:
+def finish(machine: ThisMachine) -> None:
     """Let dpkg finish what a killed run left half way."""
     machine.check(["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"], timeout_s=APT_S)
 
 
-def apt(machine: Machine, *arguments: str) -> str:
+def apt(machine: ThisMachine, *arguments: str) -> str:
     """Run apt-get, again where that helps: other package managers let go of their locks (F13), mirrors get in step.
 
     Raises:

@@ -11,7 +11,7 @@ from onnode.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 CPUINFO = "/proc/cpuinfo"
 TAG = "nested-pve-ha"
@@ -86,7 +86,7 @@ def parse_running(text: str) -> list[RunningVm]:
     return [RunningVm(int(row[0]), row[1]) for row in rows if len(row) > 2 and row[2] == "running"]  # noqa: PLR2004
 
 
-def running_guests(machine: Machine) -> list[str]:
+def running_guests(machine: ThisMachine) -> list[str]:
     """The guests that run on a machine, "VM 100" and "CT 101"; the tools are asked only when there are guests."""
     found = []
     for program, kind, directory in (("qm", "VM", "/etc/pve/qemu-server"), ("pct", "CT", "/etc/pve/lxc")):
@@ -134,7 +134,7 @@ def parse_virtualization(cpuinfo: str) -> str | None:
     return None
 
 
-def version(machine: Machine) -> Version:
+def version(machine: ThisMachine) -> Version:
     """The installed version of Proxmox VE; what `pveversion` says, which takes dozens of times as long.
 
     Raises:

@@ -18,7 +18,7 @@ from onnode.system import originals, ours, packages, sources
 from onnode.system.machine import UTF_8
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 LIST = "/etc/apt/sources.list"
 DIRECTORY = "/etc/apt/sources.list.d"
@@ -62,7 +62,7 @@ def parse_suite(os_release: str) -> str:
     return found[1] if found else ""
 
 
-def observe(machine: Machine, desired: Repository) -> Observed:
+def observe(machine: ThisMachine, desired: Repository) -> Observed:
     """Read the source lists and ask dpkg."""
     names = [name for name in machine.names(DIRECTORY) if name.endswith((".list", ".sources"))]
     paths = [LIST, *(f"{DIRECTORY}/{name}" for name in names)]
@@ -79,7 +79,7 @@ def observe(machine: Machine, desired: Repository) -> Observed:
     )
 
 
-def _updated(machine: Machine, files: dict[str, str]) -> tuple[bool, bool]:
+def _updated(machine: ThisMachine, files: dict[str, str]) -> tuple[bool, bool]:
     digest, _, when = (machine.read(STAMP) or "").partition(" ")
     proven = digest == _digest(files)
     return proven, proven and abs(machine.time() - float(when)) < FRESH_S
@@ -160,7 +160,7 @@ def _keyring(observed: Observed) -> str:
     return observed.keyring
 
 
-def act(machine: Machine, desired: Repository, action: Action) -> None:
+def act(machine: ThisMachine, desired: Repository, action: Action) -> None:
     """Edit a source list, or call apt-get."""
     if action.text:
         _try_out(machine, desired, action)
@@ -177,7 +177,7 @@ def act(machine: Machine, desired: Repository, action: Action) -> None:
         packages.apt(machine, *install)
 
 
-def _try_out(machine: Machine, desired: Repository, action: Action) -> None:
+def _try_out(machine: ThisMachine, desired: Repository, action: Action) -> None:
     """Let apt read copies of the source lists with the change in them, before anything is changed.
 
     Raises:
@@ -197,7 +197,7 @@ def _try_out(machine: Machine, desired: Repository, action: Action) -> None:
     )
 
 
-def _unreadable(machine: Machine, files: dict[str, str]) -> str | None:
+def _unreadable(machine: ThisMachine, files: dict[str, str]) -> str | None:
     """What apt complains about when it reads these source lists; None if they are well."""
     machine.remove_tree(TRIAL)
     try:

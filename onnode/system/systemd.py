@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ def parse_show(text: str) -> Unit:
     return Unit(values.get("ActiveState", "inactive"), values.get("UnitFileState", ""))
 
 
-def units(machine: Machine, names: list[str]) -> dict[str, Unit]:
+def units(machine: ThisMachine, names: list[str]) -> dict[str, Unit]:
     """The states of several units at this moment."""
     out = machine.check(["systemctl", "show", "-p", "ActiveState,UnitFileState", *names])
     return dict(zip(names, map(parse_show, out.strip().split("\n\n")), strict=True))
 
 
-def unit(machine: Machine, name: str) -> Unit:
+def unit(machine: ThisMachine, name: str) -> Unit:
     """A unit's state at this moment."""
     return units(machine, [name])[name]
 
 
-def systemctl(machine: Machine, *arguments: str, timeout_s: float = 90.0) -> None:
+def systemctl(machine: ThisMachine, *arguments: str, timeout_s: float = 90.0) -> None:
     """Tell systemd to do something; it must accept it.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.facts import design_facts, plain_secrets
+from components.policed import plain_secrets, policed_design
 from config import load
 from tests.support.program import change, settings, stack_file
 
@@ -54,11 +54,11 @@ def test_what_is_encrypted_is_none_of_them() -> None:
 def test_a_bridge_says_when_it_is_not_managed() -> None:
     for managed, said in ((True, None), (False, False)):
         config = load(settings(change(stack_file("dev"), {"outerHosts.0.bridges.2.managed": managed})))
-        assert design_facts(config, ())["outerHosts"][0]["bridges"][2].get("managed") is said
+        assert policed_design(config, ())["outerHosts"][0]["bridges"][2].get("managed") is said
 
 
 def cards(stack: str, changes: dict[str, Any]) -> list[dict[str, list[str]]]:
-    facts = design_facts(load(settings(change(stack_file(stack), changes))), ())
+    facts = policed_design(load(settings(change(stack_file(stack), changes))), ())
     return [link["cards"] for link in facts["cluster"]["links"]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnode.system.machine import NOT_FOUND, TIMED_OUT, Machine, Result
+from onnode.system.machine import NOT_FOUND, TIMED_OUT, Result, ThisMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ def hangs(_arguments: list[str], _stdin: str) -> int:
     return TIMED_OUT
 
 
-class FakeMachine(Machine):
+class FakeMachine(ThisMachine):
     """Programs are functions of arguments and standard input: text is printed, a number is an exit code."""
 
     may_hang = ()

@@ -1,4 +1,4 @@
-"""A storage that an earlier version had the provider make is a step's from now on; the real engine takes nothing away."""
+"""What an earlier version recorded, rewritten, is taken by the real engine for today's: nothing goes, no step runs again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cli.state import changeover
 from tests.support.pve import PASSWORD
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.pve import StatefulPve
     from tests.support.workspace import Workspace
 
-HEAD = """
+STEPS = """
 import pulumi_command
-import pulumi_proxmoxve as proxmoxve
-pve = proxmoxve.Provider("cluster-api", endpoint=cfg("endpoint"), username="root@pam", password=cfg("password"))
 cluster = pulumi.ComponentResource("nested-pve-ha:index:CorosyncCluster", "cluster", {})
 
 
@@ -26,15 +26,22 @@ def step(name, step, wanted, *after, **more):
     )
 
 
+"""
+HEAD = (
+    STEPS
+    + """
+import pulumi_proxmoxve as proxmoxve
+pve = proxmoxve.Provider("cluster-api", endpoint=cfg("endpoint"), username="root@pam", password=cfg("password"))
 verify = step("cluster-verify", "verify-cluster", {"members": []})
 """
+)
 BEFORE = """
 storage = proxmoxve.storage.Nfs(
     "cluster-storage-shared", resource_id="shared", server="127.0.0.1", export="/srv/pve", contents=["images"],
     opts=pulumi.ResourceOptions(provider=pve, parent=cluster, depends_on=[verify]),
 )
 """
-# As components/corosync_cluster.py makes it.
+# As components/shared_storages.py makes it.
 TODAY = """
 wanted = {"stack_tag": "stack-test", "name": "shared", "server": "127.0.0.1", "export": "/srv/pve", "contents": ["images"]}
 storage = step(
@@ -52,12 +59,49 @@ echo '{}'
 """
 
 
-def test_the_storage_stays_and_its_step_runs_once(workspace: Workspace, pve: StatefulPve) -> None:
+MACHINES = """
+identity = step("design-identity", "identity", {"cluster": "c", "seed": "b", "members": [A, B]})
+reached = [{key: member[key] for key in ("name", "address", "host_key")} for member in (B, A)]
+step("vm01-verify-guest", "verify-guest", {"members": reached, "sid": "vm:200"}, identity)
+step("cluster-join-a", "join-node", {"joiner": A, "present": [B]}, identity)
+"""
+MEMBERS = """
+A, B = (
+    {"name": name, "address": f"10.0.0.{n}", "host_key": "k", "node_id": n, "votes": 1, "links": []}
+    for n, name in enumerate("ab", start=1)
+)
+"""
+
+
+def steps_log(workspace: Workspace) -> Path:
+    """Where each step that is run is written down."""
     python = workspace.directory / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(TOLD)
     python.chmod(0o755)
-    log = workspace.directory / "steps.log"
+    return workspace.directory / "steps.log"
+
+
+def test_no_step_runs_again_for_being_given_less(workspace: Workspace) -> None:
+    log = steps_log(workspace)
+    today = STEPS + MEMBERS + MACHINES
+    before = today.replace("for member in (B, A)]", "for member in (B, A)]; reached = [B, A]")
+    first = workspace.up(before)
+    assert first.code == 0, first.output
+    log.unlink()
+    planned = workspace.preview(today)
+    assert planned.steps()["vm01-verify-guest"] == ["update"], "why the record is rewritten"
+
+    workspace.import_state(changeover.with_todays_steps(workspace.export()))
+    second = workspace.up(today)
+    assert second.code == 0, second.output
+    assert set(second.steps()["vm01-verify-guest"]) == {"same"}
+    assert {name: ops for name, ops in second.steps().items() if set(ops) - {"same"}} == {}
+    assert not log.exists()
+
+
+def test_the_storage_stays_and_its_step_runs_once(workspace: Workspace, pve: StatefulPve) -> None:
+    log = steps_log(workspace)
     given = {"endpoint": pve.url, "password": PASSWORD}
     first = workspace.up(HEAD + BEFORE + USER, **given)
     assert first.code == 0, first.output

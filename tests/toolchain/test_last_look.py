@@ -51,7 +51,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, {project!r})
-from cluster import step
+from cluster import call
 from cluster.transport import members
 from cluster.transport.ssh import Completed
 
@@ -68,7 +68,7 @@ async def connections(machines, *_, **__):
 
 
 members.connections = connections
-code = step.call(sys.argv[1:])
+code = call.call(sys.argv[1:])
 then = Path({after_look!r})
 if then.exists():
     subprocess.run([sys.executable, then.rename(then.with_suffix(".done"))], check=True)

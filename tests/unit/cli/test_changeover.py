@@ -1,4 +1,4 @@
-"""A state that an earlier version recorded keeps its storages when it is read by today's."""
+"""What an earlier version recorded keeps its storages, and runs no step again, when it is read by today's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from cli.engine import engine, trust
 from cli.state import changeover, interrupted
 from cluster.contract import ClusterStorage
 from onnode.contract import parse
+from tests.support.fourth_node import NODE4, ROOM
+from tests.support.program import Recording, change, run, stack_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     import pytest
 
 CLUSTER = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster::cluster"
@@ -106,11 +111,69 @@ def test_steps_are_started_as_today_and_nothing_else_of_them_changes() -> None:
     other = {"type": "command:local:Command", "urn": "urn:x", "inputs": {"create": "echo -m admin step"}, "outputs": {}}
     claim = {"type": "command:local:Command", "urn": "urn:y", "inputs": {**OLD_COMMANDS, "stdin": "{}"}}
     state = {"deployment": {"resources": [{**claim, "outputs": {**OLD_COMMANDS, "stdout": "{}"}}, other]}}
-    changed = changeover.with_todays_commands(state)
+    changed = changeover.with_todays_steps(state)
     commands = {"create": ".venv/bin/python -m cluster claim", "delete": ".venv/bin/python -m cluster claim --delete"}
     assert changed["deployment"]["resources"] == [
         {**claim, "inputs": {**commands, "stdin": "{}"}, "outputs": {**commands, "stdout": "{}"}},
         other,
     ]
-    assert changeover.with_todays_commands(changed) == changed
-    assert changeover.with_todays_commands({"deployment": {}}) == {"deployment": {}}
+    assert changeover.with_todays_steps(changed) == changed
+    assert changeover.with_todays_steps({"deployment": {}}) == {"deployment": {}}
+
+
+def as_recorded_before(recording: Recording, order: list[str]) -> dict[str, Any]:
+    """The state of the version before: every step was told all of its members, in the order of the stack file."""
+    seed = recording["design-identity"].stdin["seed"]
+    members = {member["name"]: member for member in recording["design-identity"].stdin["members"]}
+    ordered = [members[name] for name in sorted(order, key=lambda name: name != seed)]
+
+    def before(given: dict[str, Any]) -> dict[str, Any]:
+        found = dict(given)
+        if "members" in given:
+            found["members"] = ordered
+        if {machine["name"] for machine in given.get("machines", [])} == members.keys():
+            found["machines"] = sorted(given["machines"], key=lambda machine: ordered.index(members[machine["name"]]))
+        if "joiner" in given:
+            found["present"] = ordered[: ordered.index(given["joiner"])]
+        if "watchdogs" in given:
+            found["watchdogs"] = {name: given["watchdogs"][name] for name in order}
+        return found
+
+    return state_of(recording, lambda stdin: json.dumps(before(json.loads(stdin))))
+
+
+def state_of(recording: Recording, text: Callable[[str], str] = str) -> dict[str, Any]:
+    resources = []
+    for resource in recording.resources.values():
+        inputs = dict(resource.inputs)
+        if resource.type == "command:local:Command":
+            inputs["stdin"] = text(inputs["stdin"])
+        resources.append({"urn": resource.urn, "type": resource.type, "inputs": inputs, "outputs": {**inputs, "id": 1}})
+    return {"deployment": {"resources": resources}}
+
+
+def test_no_step_runs_again_for_what_it_is_given_today(tmp_path: Path) -> None:
+    """Steps that only reach the nodes were told their votes and links, and all of them in the stack file's order."""
+    one, two, three = stack_file("dev")["nodes"]
+    shuffled = [three, NODE4, one, two]
+    wanted = change(stack_file("dev"), {**ROOM, "nodes": shuffled, "cluster.seed": "proxmox02"})
+    recording = run(wanted, tmp_path)
+    today, before = state_of(recording), as_recorded_before(recording, [node["name"] for node in shuffled])
+    differing = [
+        old["urn"].rpartition("::")[2]
+        for old, new in zip(before["deployment"]["resources"], today["deployment"]["resources"], strict=True)
+        if old != new
+    ]
+    guests = ["debian-template-template", "vm01-ha-ready", "vm01-verify-guest", "ct01-container"]
+    cluster = ["create", "join-proxmox01", "join-proxmox03", "certificate", "api-user", "storage-shared"]
+    assert {*guests, *(f"cluster-{step}" for step in cluster)} <= set(differing)
+    assert changeover.with_todays_steps(before) == today
+
+
+def test_a_node_that_came_since_is_no_reason_to_rewrite_what_todays_version_recorded(tmp_path: Path) -> None:
+    """A run that failed before the joins leaves them as they are recorded: they are to run again."""
+    state = state_of(run(stack_file("dev"), tmp_path))
+    four = run(change(stack_file("dev"), {**ROOM, "nodes.+": {**NODE4, "nodeId": 4}}), tmp_path)
+    identity = next(one for one in state["deployment"]["resources"] if one["urn"].endswith("::design-identity"))
+    identity["inputs"] = four["design-identity"].inputs
+    assert changeover.with_todays_steps(state) == state

@@ -10,7 +10,7 @@ import pytest
 from cli.looks import dead_nodes
 from cluster import guests
 from cluster.errors import AdminError
-from cluster.transport import api as cluster_api
+from cluster.transport import cluster_api
 from tests.unit.cli.test_belongings import VM01, state
 from tests.unit.cluster.test_guests import NODES, FakeApi, resources
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.description import Description
-    from cluster.contract import Api, Member, Secrets
+    from cluster.contract import ApiAccess, Member, Secrets
 
 
 class Cluster:
@@ -32,7 +32,7 @@ class Cluster:
         monkeypatch.setattr(guests, "POLL_S", 0)
         monkeypatch.setattr(cluster_api, "connect", self.connect)
 
-    async def connect(self, machines: Sequence[Member], described: Api, secrets: Secrets) -> Cluster:
+    async def connect(self, machines: Sequence[Member], described: ApiAccess, secrets: Secrets) -> Cluster:
         await asyncio.sleep(0)
         self.logins.append(([one.name for one in machines], described.user, secrets.api_password))
         if self.refusal is not None:

@@ -38,7 +38,7 @@ from cli.status.verdict import behind_ones_back, passing
 from cluster.contract import Machine
 from cluster.transport.ssh import Completed
 from components.recorded import ADMIN, ON_NODE
-from onnode.contract import document
+from onnode.contract import Membership, Refusal, StepLook, document
 from tests.unit.cluster.test_guests import CONTAINER, TEMPLATE
 from tests.unit.cluster.worlds import members
 
@@ -51,13 +51,13 @@ HOST = "urn:pulumi:dev::p::nested-pve-ha:index:HostPrep::virtual"
 NODE = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
 CLUSTER = "urn:pulumi:dev::p::nested-pve-ha:index:CorosyncCluster::cluster"
 MEMBERS = [document(member) for member in members(3)]
+MACHINES = [{key: member[key] for key in ("name", "address", "host_key")} for member in MEMBERS]
 API = {"endpoint": "https://pve:8006", "user": "pulumi@pve", "tls": "pinned"}
 STORAGE = {"stack_tag": "stack-dev", "name": "shared", "server": "10.0.0.1", "export": "/srv", "contents": ["images"]}
 MACHINE = {"name": "proxmox02", "address": "192.168.0.186", "host_key": "ssh-ed25519 AAAA"}
 NETWORK = {"name": "proxmox02", "address": "192.168.0.186", "pve_major": 9, "interfaces": []}
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
-WORKING = {"name": "membership", "actions": [], "refusal": None}
-WORKING |= {"facts": {"state": "member", "quorate": True, "pve_writable": True}}
+WORKING = Membership("proxmox01", "member", quorate=True)
 
 
 def there(name: str, step: str, parent: str, stdin: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -87,9 +87,9 @@ STATE: dict[str, Any] = {
             here(
                 "cluster-api-user",
                 "api-user",
-                {"members": MEMBERS, "api": API, "stack_tag": "stack-dev", "role": "Administrator"},
+                {"members": MACHINES, "api": API, "stack_tag": "stack-dev", "role": "Administrator"},
             ),
-            here("cluster-storage-shared", "storage", {"members": MEMBERS, "storage": STORAGE}),
+            here("cluster-storage-shared", "storage", {"members": MACHINES, "storage": STORAGE}),
             here("cluster-join", "join-node", {"cluster": "c", "joiner": MEMBERS[1], "present": [], "timeout_s": 9}),
             here("ct01-container", "container", document(CONTAINER)),
             here("template", "template", document(TEMPLATE)),
@@ -135,8 +135,8 @@ def test_the_host_of_a_node_that_does_not_answer_is_asked_whether_it_is_off(dev:
     assert look.power(without, asked, "virtual", ["proxmox01", "proxmox02"]) == []
 
 
-def said(name: str, *actions: str, **refusal: str) -> dict[str, Any]:
-    return {"name": f"urn::{name}", "actions": list(actions), "refusal": refusal or None, "facts": None}
+def said(name: str, *actions: str, **refusal: str) -> StepLook:
+    return StepLook(f"urn::{name}", list(actions), Refusal(**refusal) if refusal else None)
 
 
 GUESTS = {
@@ -152,12 +152,12 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
         "proxmox01": Answer(
             [
                 said("proxmox01-prepare", code="hostname", what="another name", observed="x", next="rename it"),
-                WORKING,
                 said("cluster-api-user", "add pulumi@pve"),
             ],
             files=GUESTS,
+            membership=WORKING,
         ),
-        "proxmox02": Answer([{**WORKING, "facts": {"state": "absent"}}]),
+        "proxmox02": Answer(membership=Membership("proxmox02", "absent")),
     }
     found = judge.drift(planned(), answers, "proxmox01", ["virtual"])
     assert {(one.name, one.kind): (one.where, one.what, one.next) for one in found} == {
@@ -176,8 +176,8 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
 
 
 def test_a_member_without_quorum_is_not_believed_about_the_cluster() -> None:
-    lost = {**WORKING, "facts": {"state": "member", "quorate": False, "pve_writable": False}}
-    answers = {"proxmox01": Answer([lost, said("cluster-api-user", "add pulumi@pve")])}
+    lost = replace(WORKING, quorate=False, pve_writable=False)
+    answers = {"proxmox01": Answer([said("cluster-api-user", "add pulumi@pve")], membership=lost)}
     assert judge.drift(planned(), answers, "proxmox01", ["virtual"]) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from cli.engine import failures
 from cli.engine.engine import Run
 from cluster.errors import CODES
-from onnode.errors import CODES as ON_NODE_CODES
+from onnode.errors import ON_NODE_CODES
 
 URN = "urn:pulumi:dev::nested-pve-ha::nested-pve-ha:index:NestedPveNode$command:remote:Command::proxmox02-prepare"
 STEP_TEXT = """\

@@ -27,6 +27,7 @@ from cluster.transport import bundle, endpoint, ssh
 from cluster.transport.ssh import Completed
 from components.recorded import VM_TYPE
 from components.steps import ON_NODE
+from onnode.contract import MembershipReport, document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from config.model import OuterHost
 
 HOST, NODES = "virtual", ("proxmox01", "proxmox02", "proxmox03")
-MEMBER = {"state": "member", "quorate": True, "pve_writable": True}
+MEMBER = document(MembershipReport("", "member", quorate=True))
 EMPTY: dict[str, Any] = {"deployment": {}}
 
 

@@ -18,7 +18,7 @@ from cluster.transport.nodes import StepResult
 from components.recorded import ADMIN, ON_NODE
 from onnode import look as on_node
 from onnode.cluster import storage
-from onnode.contract import Bridge, BridgePorts, Dhcp, NfsExport, Storage, VerifyHost, document
+from onnode.contract import Bridge, BridgePorts, Dhcp, MembershipReport, NfsExport, Storage, VerifyHost, document
 from onnode.errors import StepError
 from onnode.host import dhcp, nfs_export, verify_host
 from onnode.step import converge
@@ -95,7 +95,7 @@ class Machines:
         asked = [one for one in wanted.steps if one.name != "membership"]
         facts = converge(on_node.STEP, self.made[name], type(wanted)(asked, {})).facts
         if len(asked) < len(wanted.steps):
-            member = {"state": "member", "quorate": name in self.working, "pve_writable": True}
+            member = document(MembershipReport(name, "member", quorate=name in self.working))
             facts["steps"].append({"name": "membership", "actions": [], "refusal": None, "facts": member})
         return StepResult(changed=False, facts=facts)
 

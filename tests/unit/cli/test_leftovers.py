@@ -14,7 +14,7 @@ from cli.drift import judge, provided
 from cli.drift.kinds import MEMBERSHIP, PROVIDED, STEP
 from cli.drift.look import Answer
 from cli.status.verdict import behind_ones_back, findings
-from cluster.membership import HaService, Watchdog
+from onnode.contract import HaService, Membership, Watchdog
 from tests.unit.cli.test_drift import FILES, VM_FILE, WORKING, planned, provided_resource, said
 from tests.unit.cli.test_status import (
     CUT,
@@ -108,15 +108,15 @@ def test_what_a_failure_leaves_is_seen_and_what_comes_next_fits(fault: str) -> N
 @pytest.mark.parametrize("state", ["half", "absent"])
 def test_a_node_that_is_no_member_makes_its_join_run_again(state: str) -> None:
     """F2, F6: what a message promises of `make up`, it does."""
-    answers = {"proxmox02": Answer([{**WORKING, "facts": {"state": state}}])}
+    answers = {"proxmox02": Answer(membership=Membership("proxmox02", state))}
     found = judge.drift(planned(), answers, None, ["virtual"])
     assert [(one.name, one.kind) for one in found] == [("cluster-join", MEMBERSHIP)]
 
 
 def test_what_a_step_would_do_about_a_leftover_is_told_and_done_by_up() -> None:
     """F12, F22: contents of a storage, nesting of the module: the steps' own observe says so."""
-    steps = [said("cluster-storage-shared", "set contents"), WORKING]
-    answers = {"proxmox01": Answer(steps), "virtual": Answer([said("virtual-dhcp", "start")])}
+    of_cluster = Answer([said("cluster-storage-shared", "set contents")], membership=WORKING)
+    answers = {"proxmox01": of_cluster, "virtual": Answer([said("virtual-dhcp", "start")])}
     found = [one for one in judge.drift(planned(), answers, "proxmox01", ["virtual"]) if one.kind == STEP]
     told = behind_ones_back("dev", found, [])
     assert {one.next for one in told} == {UP}

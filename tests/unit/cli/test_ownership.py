@@ -18,9 +18,9 @@ from cli.engine.failures import Failure
 from cli.looks import first_look
 from cli.state import vanished
 from cluster import marks
+from cluster.call import Call
 from cluster.contract import HostNetwork, Machine, Ownership, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import arm_network, delete_guard, ownership
 from cluster.transport import members, ssh
 from cluster.transport.ssh import Completed

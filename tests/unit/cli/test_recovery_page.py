@@ -9,7 +9,7 @@ import pytest
 from cli import recovery
 from cluster.errors import CODES
 from config.paths import ROOT
-from onnode.errors import CODES as ON_NODE_CODES
+from onnode.errors import ON_NODE_CODES
 
 SOURCES = [ROOT / part for part in ("cli", "cluster", "components")]
 

@@ -15,7 +15,7 @@ from cli.status.look import NodeSeen, Seen
 from cli.status.model import Finding, Wanted, WantedGuest
 from cli.status.verdict import findings
 from cluster.errors import AdminError
-from cluster.membership import Guest, Ha, HaService, Health, Kernel, Watchdog
+from onnode.contract import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
 from tests.unit.cluster.worlds import CLUSTER, cut, joined, listed, members, quorum, stand_alone, up
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ HA = Ha(
     {"vm:200": HaService("proxmox01", "started"), "ct:300": HaService("proxmox02", "started")},
 )
 RUNNING = {
-    1: [Guest(200, "qemu", "vm01", "running", template=False, ha="started")],
-    2: [Guest(300, "lxc", "ct01", "running", template=False, ha="started")],
+    1: [GuestStatus(200, "qemu", "vm01", "running", template=False, ha="started")],
+    2: [GuestStatus(300, "lxc", "ct01", "running", template=False, ha="started")],
 }
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from cli.engine import trust
 from cluster import surroundings
+from cluster.call import Call
 from cluster.contract import CheckCertificate, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import check_certificate
 from cluster.transport import bundle, certificates, endpoint, members
 from cluster.transport.certificates import Held

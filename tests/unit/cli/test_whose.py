@@ -65,7 +65,7 @@ def looked(
 ) -> list[Drift]:
     """What a look finds, as `over` puts it together."""
     asked = plan.of(recorded, ["virtual", "proxmox01"], "secret")
-    answers = {"proxmox01": Answer([WORKING], files=cluster)} | ({HOST: Answer(files=host)} if host else {})
+    answers = {"proxmox01": Answer(files=cluster, membership=WORKING)} | ({HOST: Answer(files=host)} if host else {})
     found = judge.drift(asked, answers, "proxmox01", [HOST])
     places = judge.places(answers, "proxmox01", [HOST])
     return whose.explained(whose.Seen(described, recorded, asked, places), found)

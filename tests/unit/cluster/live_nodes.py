@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster.call import Call
 from cluster.contract import Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.transport import certificates, pins, ssh
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode import contract as on_node
+from onnode.contract import ApiUser, CreateCluster, JoinCluster, LinkPreflight, parse
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.worlds import joined, member, stand_alone
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pytest
 
     from cluster.contract import Machine
-    from cluster.membership import MembershipReport
+    from onnode.contract import MembershipReport
     from onnode.errors import StepError
 
 OWN_KEY = ssh.fingerprint(ssh.client_keys(PRIVATE_KEY)[0].public_data)
@@ -130,7 +130,7 @@ class LiveNodes:
             self.acts.append(Act(node, command, None, timeout_s))
             answer = next(answer for beginning, answer in self.commands.items() if command.startswith(beginning))
             return answer(node)
-        wanted = on_node.parse(_INPUTS[step], json.loads(stdin))
+        wanted = parse(_INPUTS[step], json.loads(stdin))
         self.acts.append(Act(node, step, wanted, timeout_s))
         if error := self.errors.get(step):
             return Completed(1, "", f"{error.render()}\n")
@@ -138,12 +138,12 @@ class LiveNodes:
 
     def _change(self, node: str, wanted: object) -> bool:
         before = dict(self.reports)
-        if isinstance(wanted, on_node.CreateCluster):
+        if isinstance(wanted, CreateCluster):
             self.form(int(node[-1]), *self._numbers(node))
-        elif isinstance(wanted, on_node.JoinCluster):
+        elif isinstance(wanted, JoinCluster):
             sponsor = next(name for name in self.reports if member(int(name[-1])).address == wanted.seed_address)
             self.form(*self._numbers(sponsor), int(node[-1]))
-        elif isinstance(wanted, on_node.ApiUser):
+        elif isinstance(wanted, ApiUser):
             return sum(act.what == "api-user" for act in self.acts) == 1
         return self.reports != before
 
@@ -164,10 +164,10 @@ class LiveNodes:
 
 
 _INPUTS: dict[str, Any] = {
-    "create-cluster": on_node.CreateCluster,
-    "join-cluster": on_node.JoinCluster,
-    "link-preflight": on_node.LinkPreflight,
-    "api-user": on_node.ApiUser,
+    "create-cluster": CreateCluster,
+    "join-cluster": JoinCluster,
+    "link-preflight": LinkPreflight,
+    "api-user": ApiUser,
 }
 
 

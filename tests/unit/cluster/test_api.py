@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cluster.contract import Api, Machine, Secrets
+from cluster.contract import ApiAccess, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.transport import api, certificates, pins
+from cluster.transport import certificates, cluster_api, pins
 from onnode.cluster.membership import fingerprint
 from tests.support.tls import capturing
 
@@ -147,8 +147,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def session(server: Server) -> api.Api:
-    made = api.Api(server.base, server.fingerprint)
+def session(server: Server) -> cluster_api.Api:
+    made = cluster_api.Api(server.base, server.fingerprint)
     made.login("pulumi@pve", PASSWORD)
     return made
 
@@ -166,21 +166,21 @@ def test_a_ticket_opens_the_api_and_changes_carry_the_token(server: Server) -> N
 def test_another_certificate_gets_no_password(server: Server) -> None:
     foreign = fingerprint(certificate()[0])
     with pytest.raises(AdminError) as caught:
-        api.Api(server.base, foreign).login("pulumi@pve", PASSWORD)
+        cluster_api.Api(server.base, foreign).login("pulumi@pve", PASSWORD)
     assert caught.value.code == "api-certificate"
     assert server.asked == []
 
 
 def test_a_certificate_that_no_authority_knows_is_refused_when_it_is_not_pinned(server: Server) -> None:
     with pytest.raises(AdminError) as caught:
-        api.Api(server.base, None).login("pulumi@pve", PASSWORD)
+        cluster_api.Api(server.base, None).login("pulumi@pve", PASSWORD)
     assert caught.value.code == "api-certificate"
     assert server.asked == []
 
 
 def test_a_wrong_password_is_named(server: Server) -> None:
     with pytest.raises(AdminError) as caught:
-        api.Api(server.base, server.fingerprint).login("pulumi@pve", "wrong")
+        cluster_api.Api(server.base, server.fingerprint).login("pulumi@pve", "wrong")
     assert caught.value.code == "api-login-failed"
     assert "pulumi@pve" in caught.value.what
     assert "wrong" not in caught.value.render().split()
@@ -188,7 +188,7 @@ def test_a_wrong_password_is_named(server: Server) -> None:
 
 def test_a_second_factor_is_named(server: Server) -> None:
     with pytest.raises(AdminError) as caught:
-        api.Api(server.base, server.fingerprint).login("factors@pve", PASSWORD)
+        cluster_api.Api(server.base, server.fingerprint).login("factors@pve", PASSWORD)
     assert caught.value.code == "api-two-factors"
     assert "asks factors@pve for a second factor" in caught.value.what
     assert len(server.asked) == 1, "nothing is asked with half a ticket"
@@ -203,22 +203,22 @@ def test_a_privilege_that_lacks_is_named(server: Server) -> None:
 
 
 def test_nobody_there_is_named(server: Server) -> None:
-    lost = api.Api("https://127.0.0.1:1", server.fingerprint)
+    lost = cluster_api.Api("https://127.0.0.1:1", server.fingerprint)
     with pytest.raises(AdminError) as caught:
         lost.get("/version")
     assert caught.value.code == "api-unreachable"
 
 
 def test_a_refusal_tells_the_reason_and_the_parameters(server: Server) -> None:
-    with pytest.raises(api.ApiError) as caught:
+    with pytest.raises(cluster_api.ApiError) as caught:
         session(server).post("/refused", memory=1)
     assert caught.value.observed == "400 Parameter verification failed.; memory: value too small"
 
 
 def test_a_node_that_the_api_cannot_reach_is_told_by_its_status(server: Server) -> None:
-    with pytest.raises(api.ApiError) as caught:
+    with pytest.raises(cluster_api.ApiError) as caught:
         session(server).get("/dead")
-    assert caught.value.status == api.NO_NODE
+    assert caught.value.status == cluster_api.NO_NODE
 
 
 def test_a_task_that_ends_well_is_waited_for_and_one_that_fails_is_named(server: Server) -> None:
@@ -256,13 +256,13 @@ def test_the_old_workers_of_a_reloaded_pveproxy_are_outlived(tmp_path: Path, mon
         found = asyncio.run(certificates.presented_as(fingerprint(new[0]), "127.0.0.1", turns.port))
         assert found == fingerprint(new[0])
         with pytest.raises(AdminError) as caught:
-            api.Api(turns.endpoint, fingerprint(new[0])).login("pulumi@pve", PASSWORD)
+            cluster_api.Api(turns.endpoint, fingerprint(new[0])).login("pulumi@pve", PASSWORD)
         assert caught.value.code == "api-login-failed"  # it came through to the one that holds the new certificate
         assert PASSWORD.encode() in b"".join(turns.captured)
 
 
 def test_a_redirection_is_no_answer(server: Server) -> None:
-    with pytest.raises(api.ApiError) as caught:
+    with pytest.raises(cluster_api.ApiError) as caught:
         session(server).get("/moved")
     assert caught.value.status == MOVED
     assert [path for _, path, _ in server.asked].count("/version") == 0
@@ -275,7 +275,7 @@ class Looks:
         self.count = 0
         self.holds: str | None = None
         monkeypatch.setattr(pins, "FILE", directory / "own" / "certificates.json")
-        monkeypatch.setattr(api.ssh, "connect", self.connect)
+        monkeypatch.setattr(cluster_api.ssh, "connect", self.connect)
         monkeypatch.setattr(certificates, "held", self.held)
 
     @asynccontextmanager
@@ -294,8 +294,8 @@ def looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Looks:
 
 def connected(server: Server, host_key: str = "ssh-ed25519 AAAA") -> None:
     member = Machine("proxmox01", "127.0.0.1", host_key)
-    described = Api(f"https://pve.lab.internal:{server.port}", "pulumi@pve", "pinned")
-    asyncio.run(api.connect([member], described, Secrets(ssh_private_key=None, api_password=PASSWORD)))
+    described = ApiAccess(f"https://pve.lab.internal:{server.port}", "pulumi@pve", "pinned")
+    asyncio.run(cluster_api.connect([member], described, Secrets(ssh_private_key=None, api_password=PASSWORD)))
 
 
 def test_a_certificate_is_compared_over_ssh_once(server: Server, looks: Looks) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.contract import Api, Machine, Secrets
+from cluster.contract import ApiAccess, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.transport import api, certificates, pins, ssh
+from cluster.transport import certificates, cluster_api, pins, ssh
 from tests.unit.cluster.test_api import PASSWORD, Server, serving
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Cluster:
             host = f"127.0.0.{10 + number}"
             self.servers[host] = stack.enter_context(serving(place, host=host, port=port, quorate=one))
             port = self.servers[host].port
-        self.described = Api(f"https://pve.lab.internal:{port}", "pulumi@pve", "pinned")
+        self.described = ApiAccess(f"https://pve.lab.internal:{port}", "pulumi@pve", "pinned")
         monkeypatch.setattr(pins, "FILE", directory / "certificates.json")
         monkeypatch.setattr(ssh, "connect", self.connect)
         monkeypatch.setattr(certificates, "held", self.held)
@@ -46,9 +46,9 @@ class Cluster:
         await asyncio.sleep(0)
         return self.servers[machine.address].fingerprint
 
-    def session(self) -> api.Api:
+    def session(self) -> cluster_api.Api:
         members = [Machine(f"proxmox0{n}", host, "ssh-ed25519 AAAA") for n, host in enumerate(self.servers, start=1)]
-        return asyncio.run(api.connect(members, self.described, NO_LOGIN))
+        return asyncio.run(cluster_api.connect(members, self.described, NO_LOGIN))
 
     def changed(self) -> list[str]:
         """The addresses at which something was created."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.contract import Api, ApiUser, Secrets
+from cluster.call import Call
+from cluster.contract import ApiAccess, ClusterApiUser, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import api_user
-from cluster.transport import api
-from onnode import contract as on_node
+from cluster.transport import cluster_api
+from onnode.contract import ApiUser
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.support.program import PRIVATE_KEY
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cluster.contract import Machine
     from tests.unit.cluster.live_nodes import LiveNodes
 
-API = Api("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
-USER = ApiUser(members(3), API, "stack-dev", "NestedPveHa")
+API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
+USER = ClusterApiUser(members(3), API, "stack-dev", "NestedPveHa")
 FACTS = {"user": "pulumi@pve", "role": "NestedPveHa"}
 
 
@@ -37,9 +37,9 @@ class Logins:
         self._nodes = nodes
         self.seen: list[tuple[str, str | None, int]] = []
         self.refusal: AdminError | None = None
-        monkeypatch.setattr(api, "connect", self.connect)
+        monkeypatch.setattr(cluster_api, "connect", self.connect)
 
-    async def connect(self, machines: Sequence[Machine], described: Api, secrets: Secrets) -> None:
+    async def connect(self, machines: Sequence[Machine], described: ApiAccess, secrets: Secrets) -> None:
         await asyncio.sleep(0)
         assert list(machines) == members(3)
         self.seen.append((described.user, secrets.api_password, len(self._nodes.acts)))
@@ -59,7 +59,7 @@ def bring_about(call: Call = CALL) -> Outcome:
 def test_the_user_is_made_once_and_logs_in_each_time(nodes: LiveNodes, logins: Logins) -> None:
     nodes.form(1, 2, 3)
     assert bring_about() == Outcome(changed=True, facts=FACTS)
-    wanted = on_node.ApiUser("stack-dev", "pulumi@pve", "api-secret", "NestedPveHa")
+    wanted = ApiUser("stack-dev", "pulumi@pve", "api-secret", "NestedPveHa")
     assert [(act.node, act.what, act.wanted) for act in nodes.acts] == [("proxmox01", "api-user", wanted)]
     assert bring_about() == Outcome(changed=False, facts=FACTS)
     assert logins.seen == [("pulumi@pve", "api-secret", 1), ("pulumi@pve", "api-secret", 2)], "after it was made"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster import surroundings
+from cluster.call import Call
 from cluster.contract import CheckCertificate, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import check_certificate
 from cluster.transport import bundle
 from onnode.errors import StepError

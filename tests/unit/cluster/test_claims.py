@@ -15,9 +15,9 @@ from cli import operations
 from cli.looks import belongings
 from cli.looks.belongings import CLUSTER
 from cluster import claims, marks
+from cluster.call import Call
 from cluster.contract import Claim, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import claim
 from cluster.transport import ssh
 from cluster.transport.ssh import Completed

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.contract import CreateCluster
+from cluster.contract import ClusterCreation
 from cluster.errors import AdminError
 from cluster.steps import create_cluster
-from onnode import contract as on_node
+from onnode.cluster import admission
 from onnode.cluster import create_cluster as on_node_step
-from onnode.cluster import formation as on_node_formation
+from onnode.contract import CreateCluster
 from onnode.errors import StepError
 from tests.support.fake_machine import FakeMachine
 from tests.support.onnode_worlds import run
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from onnode.system.machine import Result
     from tests.unit.cluster.live_nodes import LiveNodes
 
-CREATE = CreateCluster(CLUSTER, "proxmox01", members(3), 180)
-ON_SEED = on_node.CreateCluster(CLUSTER, "proxmox01", 1, 1, member(1).links, timeout_s=180)
+CREATE = ClusterCreation(CLUSTER, "proxmox01", members(3), 180)
+ON_SEED = CreateCluster(CLUSTER, "proxmox01", 1, 1, member(1).links, timeout_s=180)
 
 
 def bring_about(**changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
-    return asyncio.run(create_cluster.bring_about(CreateCluster(**{**vars(CREATE), **changes}), CALL))
+    return asyncio.run(create_cluster.bring_about(ClusterCreation(**{**vars(CREATE), **changes}), CALL))
 
 
 def test_it_is_created_on_the_seed_and_a_second_run_does_nothing(nodes: LiveNodes) -> None:
@@ -72,7 +72,7 @@ def test_the_node_gives_up_before_the_connection_does(nodes: LiveNodes, tmp_path
     assert failed.value.code == "no-quorum"
     waited = machine.monotonic() - began
     assert waited >= 2 * CREATE.timeout_s
-    assert nodes.acts[0].timeout_s > waited + on_node_formation.SERVICE_S
+    assert nodes.acts[0].timeout_s > waited + admission.SERVICE_S
 
 
 @pytest.mark.parametrize("silent", ["proxmox01", "proxmox02"])

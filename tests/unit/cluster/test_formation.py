@@ -9,8 +9,8 @@ import pytest
 
 from cluster import formation
 from cluster.errors import AdminError
-from cluster.membership import MembershipReport
 from onnode.cluster.corosync import ConfNode
+from onnode.contract import MembershipReport
 from onnode.errors import StepError
 from tests.unit.cluster.worlds import CLUSTER, KEY, cut, joined, listed, member, members, quorum, stand_alone, up
 
@@ -380,7 +380,7 @@ def test_a_member_is_one_in_its_own_eyes_and_the_clusters(
 
 # -- identity ------------------------------------------------------------------------------------------------------------
 
-BEFORE = formation.Identity(CLUSTER, "proxmox01", {f"proxmox0{n}": listed(n) for n in (1, 2, 3)})
+BEFORE = formation.ClusterIdentity(CLUSTER, "proxmox01", {f"proxmox0{n}": listed(n) for n in (1, 2, 3)})
 
 
 @pytest.mark.parametrize(

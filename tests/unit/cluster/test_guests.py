@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import downloads, guests
-from cluster.contract import Api, Container, HaReady, Image, Machine, Template, VerifyGuest
+from cluster.contract import ApiAccess, Container, HaReady, Image, Machine, Template, VerifyGuest
 from cluster.errors import AdminError
 from cluster.steps import container, ha_ready, template, verify_guest
 from cluster.transport import members
-from cluster.transport.api import ApiError
+from cluster.transport.cluster_api import ApiError
 from cluster.transport.ssh import Completed
 from onnode.system.pve import GuestConfig, owned, split_tags, stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-API = Api("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
+API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
 TEMPLATE = Template(
     members=[],
     api=API,

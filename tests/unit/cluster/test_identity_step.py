@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cluster.call import Call
 from cluster.contract import Identity
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import identity
 from cluster.transport.ssh import Completed
 from onnode.errors import StepError
@@ -21,7 +21,7 @@ from tests.unit.cluster.worlds import CLUSTER, joined, listed, members
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cluster.membership import MembershipReport
+    from onnode.contract import MembershipReport
     from onnode.step import Outcome
     from tests.unit.cluster.live_nodes import LiveNodes
 

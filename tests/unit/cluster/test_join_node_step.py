@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cluster.call import Call
 from cluster.contract import JoinNode, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import join_node
 from cluster.transport.ssh import Completed
-from onnode.cluster import formation as on_node_formation
-from onnode.cluster import join_cluster
+from onnode.cluster import admission, join_cluster
 from onnode.contract import JoinCluster
 from onnode.errors import StepError
 from onnode.step import Outcome
@@ -84,7 +83,7 @@ def test_the_node_gives_up_before_the_connection_does(nodes: LiveNodes, tmp_path
     assert failed.value.code == "no-quorum"
     waited = machine.monotonic() - began
     assert waited >= 2 * SECOND.timeout_s
-    assert nodes.acts[0].timeout_s > waited + on_node_formation.SERVICE_S
+    assert nodes.acts[0].timeout_s > waited + admission.SERVICE_S
 
 
 @pytest.mark.parametrize("silent", ["proxmox01", "proxmox02"])

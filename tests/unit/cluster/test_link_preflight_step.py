@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster.contract import LinkMtu, LinkPreflight
+from cluster.contract import ClusterPreflight, LinkMtu
 from cluster.errors import AdminError
 from cluster.steps import link_preflight
 from onnode.contract import LinkPeer, PreflightLink
@@ -19,7 +19,7 @@ from tests.unit.cluster.worlds import members
 if TYPE_CHECKING:
     from tests.unit.cluster.live_nodes import LiveNodes
 
-TRY = LinkPreflight(members(3), [LinkMtu(0, 9000), LinkMtu(1, 1500)], 5.0)
+TRY = ClusterPreflight(members(3), [LinkMtu(0, 9000), LinkMtu(1, 1500)], 5.0)
 NAMES = ["proxmox01", "proxmox02", "proxmox03"]
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from cli.state import rearming, vanished
 from cluster import network_change
+from cluster.call import Call
 from cluster.contract import HostNetwork, Machine, Secrets
-from cluster.step import Call
 from cluster.steps import arm_network, confirm_network, remove_bridge
 from cluster.transport import ssh
 from cluster.transport.ssh import Completed

@@ -14,7 +14,7 @@ from cluster.transport import certificates, members
 from tests.unit.cluster.worlds import member, stand_alone
 
 if TYPE_CHECKING:
-    from cluster.membership import MembershipReport
+    from onnode.contract import MembershipReport
 
 
 @pytest.mark.parametrize(

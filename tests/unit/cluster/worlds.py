@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cluster.contract import Member
-from cluster.membership import MembershipReport
-from onnode.cluster.corosync import ConfNode, PeerLink, Quorum
-from onnode.cluster.corosync import Member as Voter
-from onnode.contract import ClusterLink
+from onnode.cluster.corosync import ConfNode, PeerLink, Quorum, Voter
+from onnode.contract import ClusterLink, MembershipReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

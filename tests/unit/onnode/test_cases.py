@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from components.package import SOURCE
-from onnode import contract as desired
-from onnode.cluster import formation, storage
+from onnode import contract
+from onnode.cluster import admission, storage
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CASES = Path(__file__).parents[2] / "cases" / "onnode"
 OBSERVED: dict[str, type[Any]] = {
-    "create-cluster": formation.Observed,
-    "join-cluster": formation.Observed,
+    "create-cluster": admission.Candidate,
+    "join-cluster": admission.Candidate,
     "storage-remove": storage.Observed,
 }
 
@@ -56,8 +56,8 @@ def merge(base: object, change: object) -> object:
 def test_decision(name: str, case: dict[str, Any]) -> None:
     module = module_named(name.replace("-", "_"))
     observed_type: type[Any] = OBSERVED.get(name) or module.Observed
-    observed = desired.parse(observed_type, case["observed"])
-    wanted = desired.parse(module.STEP.desired, case["desired"])
+    observed = contract.parse(observed_type, case["observed"])
+    wanted = contract.parse(module.STEP.desired, case["desired"])
     if "error" in case:
         with pytest.raises(StepError) as refused:
             module.STEP.decide(observed, wanted)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode import dispatch, registry
-from onnode.errors import CODES, StepError
+from onnode.errors import ON_NODE_CODES, StepError
 from onnode.host import kvm_nested
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def test_an_error_has_its_four_lines(machine: FakeMachine, monkeypatch: pytest.M
         "error[no-virtualization]: this machine cannot run KVM guests",
         "  observed: neither vmx nor svm in /proc/cpuinfo",
         "  expected: vmx or svm",
-        f"  next: {CODES['no-virtualization'].next}",
+        f"  next: {ON_NODE_CODES['no-virtualization'].next}",
     ]
 
 
@@ -216,7 +216,7 @@ for name in registry.STEPS:
 
 
 def test_every_code_says_what_it_means_and_what_to_do() -> None:
-    for name, code in CODES.items():
+    for name, code in ON_NODE_CODES.items():
         assert code.meaning.endswith("."), name
         assert code.next, name
         assert not code.next.endswith("."), name
@@ -224,7 +224,7 @@ def test_every_code_says_what_it_means_and_what_to_do() -> None:
 
 def test_every_code_that_is_raised_is_in_the_table_and_none_is_left_over() -> None:
     texts = {path: path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "errors.py"}
-    for name in CODES:
+    for name in ON_NODE_CODES:
         assert any(f'"{name}"' in text for text in texts.values()), f"{name} is never raised"
 
 

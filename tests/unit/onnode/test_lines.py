@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.step import note
-from onnode.system.machine import LINE_MAX, Machine
+from cluster.call import note
+from onnode.system.machine import LINE_MAX, ThisMachine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ READER_TAKES = 64 * 1024
 
 def test_every_line_is_bounded_and_the_rest_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = f"before\n{'ü' * 1_000_000}\nafter"
-    Machine(tmp_path).note(said)
+    ThisMachine(tmp_path).note(said)
     note(said)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0::3] == ["before"] * 2

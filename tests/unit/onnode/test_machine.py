@@ -11,7 +11,7 @@ import pytest
 
 from onnode.errors import StepError
 from onnode.system import machine as machine_module
-from onnode.system.machine import ENVIRONMENT, Machine, tail
+from onnode.system.machine import ENVIRONMENT, ThisMachine, tail
 from tests.support.tls import Authority, capturing
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def real(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def real(tmp_path: Path) -> ThisMachine:
+    return ThisMachine(tmp_path)
 
 
 def alive(pid: int) -> bool:
@@ -31,20 +31,20 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_command_gets_input_and_is_heard(real: Machine) -> None:
+def test_a_command_gets_input_and_is_heard(real: ThisMachine) -> None:
     result = real.run(["sh", "-c", "cat; echo bad >&2; exit 3"], stdin="good\n")
     assert (result.code, result.out, result.err) == (3, "good\n", "bad\n")
     assert result.text == "good\nbad"
 
 
-def test_a_hanging_command_ends_with_all_its_children(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_command_ends_with_all_its_children(real: ThisMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnode.system.machine.KILL_GRACE_S", 0.5)
     result = real.run(["sh", "-c", "sleep 1000 & echo $!; trap '' TERM; wait; wait"], timeout_s=0.3)
     assert result.timed_out
     assert not alive(int(result.out))
 
 
-def test_a_command_that_shrugs_off_term_is_killed(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_shrugs_off_term_is_killed(real: ThisMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnode.system.machine.KILL_GRACE_S", 0.3)
     argv = [
         sys.executable,
@@ -56,14 +56,14 @@ def test_a_command_that_shrugs_off_term_is_killed(real: Machine, monkeypatch: py
     assert not alive(int(result.out))
 
 
-def test_a_child_that_escaped_does_not_hold_up_the_step(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_escaped_does_not_hold_up_the_step(real: ThisMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnode.system.machine.KILL_GRACE_S", 0.3)
     result = real.run(["sh", "-c", "echo begun; setsid sleep 5 & sleep 99"], timeout_s=0.5)
     assert result.timed_out
     assert result.out == "begun\n"
 
 
-def test_interruption_ends_the_command(real: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_interruption_ends_the_command(real: ThisMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupt(*_args: object, **_keywords: object) -> None:
         raise StepError("interrupted", "now")
 
@@ -84,14 +84,14 @@ def test_interruption_ends_the_command(real: Machine, monkeypatch: pytest.Monkey
         (["sleep", "30"], "command-timeout", "`sleep 30` did not end"),
     ],
 )
-def test_a_command_that_must_succeed(real: Machine, argv: list[str], code: str, mentions: str) -> None:
+def test_a_command_that_must_succeed(real: ThisMachine, argv: list[str], code: str, mentions: str) -> None:
     with pytest.raises(StepError) as error:
         real.check(argv, timeout_s=0.3)
     assert error.value.code == code
     assert mentions in error.value.render()
 
 
-def test_files_are_written_whole(real: Machine, tmp_path: Path) -> None:
+def test_files_are_written_whole(real: ThisMachine, tmp_path: Path) -> None:
     real.write("/etc/new/file", "one", mode=0o600)
     assert real.read("/etc/new/file") == "one"
     real.write("/etc/new/file", "two")
@@ -99,7 +99,7 @@ def test_files_are_written_whole(real: Machine, tmp_path: Path) -> None:
     assert real.names("/etc/new") == ["file"], "nothing else is left"
 
 
-def test_a_write_cut_off_leaves_the_old_file(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_cut_off_leaves_the_old_file(real: ThisMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int) -> None:
         raise OSError("disk full")
 
@@ -113,7 +113,7 @@ def test_a_write_cut_off_leaves_the_old_file(real: Machine, monkeypatch: pytest.
     assert real.read("/file") == "new"
 
 
-def test_what_is_not_there(real: Machine) -> None:
+def test_what_is_not_there(real: ThisMachine) -> None:
     assert real.read("/nothing") is None
     assert real.names("/nothing") == []
     assert not real.exists("/nothing")
@@ -121,7 +121,7 @@ def test_what_is_not_there(real: Machine) -> None:
     real.remove_empty("/nothing")
 
 
-def test_only_empty_directories_are_removed(real: Machine, tmp_path: Path) -> None:
+def test_only_empty_directories_are_removed(real: ThisMachine, tmp_path: Path) -> None:
     real.write("/full/file", "x")
     (tmp_path / "empty").mkdir()
     real.remove_empty("/full")
@@ -129,7 +129,7 @@ def test_only_empty_directories_are_removed(real: Machine, tmp_path: Path) -> No
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["full"]
 
 
-def test_directories_in_directories_are_empty_too(real: Machine, tmp_path: Path) -> None:
+def test_directories_in_directories_are_empty_too(real: ThisMachine, tmp_path: Path) -> None:
     (tmp_path / "export" / "images" / "200").mkdir(parents=True)
     assert not real.holds_files("/export")
     real.write("/export/images/100/disk", "x")
@@ -142,14 +142,14 @@ def test_directories_in_directories_are_empty_too(real: Machine, tmp_path: Path)
     assert not real.exists("/export")
 
 
-def test_secrets_never_show(real: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_secrets_never_show(real: ThisMachine, capsys: pytest.CaptureFixture[str]) -> None:
     real.hide("top secret", "-----BEGIN KEY-----\nb3BlbnNzaC1rZXk\n")
     real.note("pvecm: wrong password 'top secret'\nb3BlbnNzaC1rZXk")
     shown = capsys.readouterr().err
     assert shown == "pvecm: wrong password '[secret]'\n[secret]\n"
 
 
-def test_nobody_listens_any_more(real: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_listens_any_more(real: ThisMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             heard.append(text)
@@ -161,7 +161,7 @@ def test_nobody_listens_any_more(real: Machine, monkeypatch: pytest.MonkeyPatch)
     assert heard == ["the program was killed, the step goes on\n"]
 
 
-def test_waiting_is_bounded(real: Machine) -> None:
+def test_waiting_is_bounded(real: ThisMachine) -> None:
     asked = []
     assert real.wait_for(lambda: asked.append(1), 0.3) is None
     assert len(asked) > 1
@@ -169,7 +169,7 @@ def test_waiting_is_bounded(real: Machine) -> None:
 
 
 def test_pve_files_are_read_from_outside_the_process(tmp_path: Path) -> None:
-    class Outside(Machine):
+    class Outside(ThisMachine):
         may_hang = (f"{tmp_path}/",)
 
     (tmp_path / "conf").write_text("text")
@@ -181,7 +181,7 @@ def test_pve_files_are_read_from_outside_the_process(tmp_path: Path) -> None:
 
 
 def test_a_pve_file_that_is_being_replaced_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Outside(Machine):
+    class Outside(ThisMachine):
         may_hang = (f"{tmp_path}/pve",)
 
     (tmp_path / "pve").mkdir()
@@ -198,7 +198,7 @@ def test_a_pve_file_that_is_being_replaced_is_not_missing(tmp_path: Path, monkey
 def test_whoever_replaces_a_pve_file_is_given_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finds_none = tmp_path / "cat"
 
-    class Outside(Machine):
+    class Outside(ThisMachine):
         may_hang = (f"{tmp_path}/pve",)
 
         def sleep(self, seconds: float) -> None:
@@ -218,7 +218,7 @@ def test_whoever_replaces_a_pve_file_is_given_the_processor(tmp_path: Path, monk
 
 @pytest.mark.parametrize("ask", [lambda machine, path: machine.read(path), lambda machine, path: machine.names(path)])
 def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: object) -> None:
-    class Outside(Machine):
+    class Outside(ThisMachine):
         may_hang = (f"{tmp_path}/",)
 
     os.mkfifo(tmp_path / "hangs")
@@ -239,11 +239,11 @@ def test_the_tail_of_what_was_said() -> None:
     assert tail(" \n") == "(no output)"
 
 
-def test_an_api_that_is_not_there(real: Machine) -> None:
+def test_an_api_that_is_not_there(real: ThisMachine) -> None:
     assert real.served_certificate(1) is None
 
 
-def test_the_clocks_of_a_real_machine(real: Machine) -> None:
+def test_the_clocks_of_a_real_machine(real: ThisMachine) -> None:
     before = real.monotonic()
     real.sleep(0.001)
     assert real.monotonic() > before
@@ -254,7 +254,7 @@ NO_UTF_8 = b"# caf\xe9, latin-1\r\nkey = \xff\xfe\r\nno line end \xc3"
 
 
 @pytest.mark.parametrize("may_hang", [(), ("/",)])
-def test_bytes_that_are_no_utf_8_survive(real: Machine, tmp_path: Path, may_hang: tuple[str, ...]) -> None:
+def test_bytes_that_are_no_utf_8_survive(real: ThisMachine, tmp_path: Path, may_hang: tuple[str, ...]) -> None:
     (tmp_path / "file").write_bytes(NO_UTF_8)
     (tmp_path / "file").chmod(0o640)
     real.may_hang = may_hang
@@ -265,7 +265,7 @@ def test_bytes_that_are_no_utf_8_survive(real: Machine, tmp_path: Path, may_hang
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_link_stays_where_a_file_is_changed(real: Machine, tmp_path: Path) -> None:
+def test_a_link_stays_where_a_file_is_changed(real: ThisMachine, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/interfaces").write_text("before")
     (tmp_path / "interfaces").symlink_to("kept/interfaces")
@@ -274,13 +274,13 @@ def test_a_link_stays_where_a_file_is_changed(real: Machine, tmp_path: Path) -> 
     assert (tmp_path / "kept/interfaces").read_text() == "after"
 
 
-def test_what_a_program_prints_is_text_that_every_message_can_carry(real: Machine) -> None:
+def test_what_a_program_prints_is_text_that_every_message_can_carry(real: ThisMachine) -> None:
     result = real.run(["printf", r"caf\351 10%%\r20%%\r\n"])
     assert result.out == "caf\ufffd 10%\n20%\n"
 
 
 def test_a_password_goes_to_the_machines_own_api_only(
-    real: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real: ThisMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_module, "OLD_WORKERS_S", 0.0)
     with capturing(tmp_path, [Authority().issue()]) as server:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from tests.support.fake_machine import FakeMachine
 
 CONF = corosync.parse_conf(conf(1, 2))
-WHOLE = membership.Observed(
+WHOLE = membership.NodeState(
     "proxmox02", CONF, CONF, authkey=True, pve_mounted=True, pve_writable=True, certificate="AA:02"
 )
-NOTHING = membership.Observed("proxmox02", pve_mounted=True, pve_writable=True, certificate="AA:02")
+NOTHING = membership.NodeState("proxmox02", pve_mounted=True, pve_writable=True, certificate="AA:02")
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,15 @@ NOTHING = membership.Observed("proxmox02", pve_mounted=True, pve_writable=True, 
     ],
 )
 def test_one_part_that_is_missing_makes_half_a_member(
-    observed: membership.Observed, state: str, missing: list[str]
+    observed: membership.NodeState, state: str, missing: list[str]
 ) -> None:
     assert (observed.state, observed.missing) == (state, missing)
-    assert membership.facts(observed)["missing"] == missing
+    assert membership.told(observed).missing == missing
 
 
 def test_a_node_without_any_part_is_stand_alone() -> None:
     assert NOTHING.state == "absent"
-    assert membership.facts(NOTHING)["missing"] == [], "only half a member misses something"
+    assert membership.told(NOTHING).missing == [], "only half a member misses something"
 
 
 def test_the_key_is_looked_for_on_the_machine(machine: FakeMachine) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from onnode import contract as desired
+from onnode import contract
 from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
 from onnode.host import install_node, kvm_nested, nfs_export, verify_host
 from onnode.node import prepare_node, verify_node
@@ -193,16 +193,23 @@ def test_the_newest_kernel_is_the_one_with_the_highest_numbers(versions: list[tu
     assert packages.newest_kernel(names) == f"{a}.{b}.{c}-{build}-pve"
 
 
-DESIRED = [kind for kind in vars(desired).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")]
+CONTRACT = [
+    kind for kind in vars(contract).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")
+]
+
+# Facts are any JSON, of which no value can be drawn.
+st.register_type_strategy(
+    contract.StepLook, st.builds(contract.StepLook, facts=st.none() | st.dictionaries(st.text(), st.booleans()))
+)
 
 
-@pytest.mark.parametrize("kind", DESIRED)
+@pytest.mark.parametrize("kind", CONTRACT)
 @given(data=st.data())
-def test_a_desired_state_survives_its_json(kind: type[Any], data: st.DataObject) -> None:
-    one = data.draw(st.from_type(kind)) if kind is not desired.InstallNode else desired.InstallNode(
+def test_what_is_asked_and_reported_survives_its_json(kind: type[Any], data: st.DataObject) -> None:
+    one = data.draw(st.from_type(kind)) if kind is not contract.InstallNode else contract.InstallNode(
         "s", 1, "n", "/i", "local", {"global": {"a": [1, "b"]}}, "#!", "a", "k", 5
     )  # fmt: skip
-    assert desired.parse(kind, desired.document(one)) == one
+    assert contract.parse(kind, contract.document(one)) == one
 
 
 JSON = st.recursive(
@@ -212,12 +219,12 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("kind", DESIRED)
+@pytest.mark.parametrize("kind", CONTRACT)
 @given(data=st.dictionaries(st.text(), JSON) | JSON)
 def test_any_other_json_is_a_named_refusal(kind: type[Any], data: Any) -> None:  # noqa: ANN401
     assume(data != {})  # where every field has a default, an empty object is a whole one
     with pytest.raises(ValueError, match=kind.__name__):
-        desired.parse(kind, data)
+        contract.parse(kind, data)
 
 
 def test_parsers_of_json_are_told_apart_by_their_callers() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cluster.call import Call
 from cluster.contract import Card, FurtherDevices, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.step import Call
 from cluster.steps import further_devices
 from cluster.transport import members
 from cluster.transport.ssh import Completed

@@ -398,8 +398,17 @@ def add_fourth_node(config: dict[str, Any]) -> None:
     config["nodes"].append(NODE4)
 
 
-def test_a_fourth_node_runs_no_earlier_join_again(dev: Recording, tmp_path: Path) -> None:
-    four = changed(tmp_path, add_fourth_node)
+def put_fourth_node_first(config: dict[str, Any]) -> None:
+    config["nodes"].insert(0, NODE4)
+
+
+def put_fourth_node_in_the_middle(config: dict[str, Any]) -> None:
+    config["nodes"].insert(1, NODE4)
+
+
+@pytest.mark.parametrize("add", [add_fourth_node, put_fourth_node_first, put_fourth_node_in_the_middle])
+def test_a_fourth_node_runs_no_earlier_join_again(add: Change, dev: Recording, tmp_path: Path) -> None:
+    four = changed(tmp_path, add)
     differing = {
         resource.name
         for urn, resource in four.resources.items()
@@ -409,6 +418,37 @@ def test_a_fourth_node_runs_no_earlier_join_again(dev: Recording, tmp_path: Path
     assert not [name for name in differing if "-join-" in name or name.startswith("proxmox0")]
     new = {resource.name for urn, resource in four.resources.items() if urn not in dev.resources}
     assert {"proxmox04-vm", "cluster-join-proxmox04"} <= new
+    for name in ("cluster-join-proxmox02", "cluster-join-proxmox03"):
+        assert (four[name].parent, four[name].dependencies) == (dev[name].parent, dev[name].dependencies)
+
+
+def test_the_order_of_nodes_in_the_stack_file_runs_no_step_over_the_cluster_again(
+    dev: Recording, tmp_path: Path
+) -> None:
+    reverse = changed(tmp_path, lambda config: config["nodes"].reverse())
+    assert reverse["design"].inputs != dev["design"].inputs, "the order is another one"
+    assert {step.name: step.stdin for step in reverse.of_type(LOCAL)} == {
+        step.name: step.stdin for step in dev.of_type(LOCAL)
+    }
+    assert {step.urn: step.dependencies for step in reverse.of_type(LOCAL) if "-join-" in step.name} == {
+        step.urn: step.dependencies for step in dev.of_type(LOCAL) if "-join-" in step.name
+    }
+
+
+def test_a_changed_link_or_vote_touches_only_steps_that_form_or_compare_the_cluster(
+    dev: Recording, tmp_path: Path
+) -> None:
+    changes = {"nodes.2.links": ["10.10.1.199", "10.20.1.199"], "nodes.2.votes": 2}
+    other = run(change(stack_file("dev"), changes), tmp_path)
+    differing = {step.name for step in other.of_type(LOCAL) if dev[step.name].stdin != step.stdin}
+    assert differing == {
+        "design-identity",
+        "proxmox03-network",
+        "cluster-preflight",
+        "cluster-create",
+        "cluster-join-proxmox03",
+        "cluster-verify",
+    }
 
 
 def test_a_join_is_given_the_root_password_and_nothing_else_is(dev: Recording) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import CODES
-from onnode.errors import CODES as ON_NODE_CODES
+from onnode.errors import ON_NODE_CODES
 from policy.pve_policies import RULES
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -246,11 +246,12 @@ def test_what_follows_from_a_known_host_protection_is_refused() -> None:
 
 
 def test_several_nodes_join_one_after_another() -> None:
-    """With all of them at once, three of seven votes would be no majority."""
+    """With all of them at once, three of seven votes would be no majority. They join by their ids."""
     before = facts(stack_file("dev"))
-    more = [{**before["nodes"][2], "name": f"new{number}", "vmid": 110 + number} for number in range(4)]
+    third = before["nodes"][2]
+    more = [{**third, "name": f"new{number}", "vmid": 110 + number, "nodeId": 4 + number} for number in range(4)]
     after = change(before, {"cluster.votes": 7})
-    after["nodes"] += more
+    after["nodes"] += reversed(more)
     joined = [found for found in changes(before, after) if "joins" in found.text]
     assert [found.mark for found in joined] == [Mark.NONE] * 4
     assert [found.text.split("votes ")[1] for found in joined] == [

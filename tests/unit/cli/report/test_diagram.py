@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from cli.report.diagram import mermaid
-from components.facts import design_facts
+from components.policed import policed_design
 from config.load import validate
 from tests.support.program import change, stack_file
 
-DEV = design_facts(validate(stack_file("dev")), [])
+DEV = policed_design(validate(stack_file("dev")), [])
 
 
 def drawn(changes: dict[str, Any]) -> list[str]:

@@ -19,13 +19,13 @@ from cli.report.plan import read
 from cli.report.report import Report
 from cli.report.terminal import lines
 from components import recorded
-from components.facts import design_facts
+from components.policed import policed_design
 from config.load import validate
 from tests.support.program import stack_file
 
 URN = "urn:pulumi:dev::nested-pve-ha::{}::{}"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
-FACTS = design_facts(validate(stack_file("dev")), [])
+FACTS = policed_design(validate(stack_file("dev")), [])
 
 
 def step(op: str, kind: str, name: str, parent: str = "", **more: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from cli.report.plan import Operation
 from cli.report.words import WORDS, grouped
-from cluster import contract as desired
+from cluster import contract
 from components import recorded
 from onnode import registry
 
@@ -17,9 +17,7 @@ GUEST, NODE = ("ct01", recorded.GUEST), ("proxmox02", recorded.NODE)
 
 def step(op: str, name: str, *, undoes: bool = False, stays: bool = False) -> Operation:
     """A step of a guest, as the state has it."""
-    inputs = {"create": f"python -m cluster.step {name}"} | (
-        {"delete": f"python -m cluster.step {name}"} if undoes else {}
-    )
+    inputs = {"create": f"python -m cluster {name}"} | ({"delete": f"python -m cluster {name}"} if undoes else {})
     return Operation(op, f"ct01-{name}", LOCAL, GUEST, stays=stays, old=inputs)
 
 
@@ -57,5 +55,5 @@ def test_every_step_that_is_a_resource_has_words() -> None:
         {"membership", "look", "join-cluster", "cluster-health", "vm-power"},
     )
     on_removal = {"journal --restore", "storage --remove"}
-    steps = {*desired.STEPS, *registry.STEPS} - by_hooks - within_others - on_removal
+    steps = {*contract.STEPS, *registry.STEPS} - by_hooks - within_others - on_removal
     assert steps <= set(WORDS)

@@ -10,7 +10,7 @@ import pytest
 
 from cli.engine.failures import PATTERNS
 from cluster.steps import container, template
-from cluster.transport.api import ApiError
+from cluster.transport.cluster_api import ApiError
 from onnode.cluster import api_user, narrowing
 from onnode.cluster.api_user import PRIVILEGES
 from onnode.cluster.role import OWN_ROLE

@@ -64,7 +64,7 @@ def _is_secret(name: str, text: str) -> bool:
     return bool(text) and not SWITCH.fullmatch(text)
 
 
-def design_facts(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
+def policed_design(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
     """The whole design."""
     return {
         "pveMajor": config.pve_major,
@@ -74,7 +74,7 @@ def design_facts(config: Config, plain_secrets: Collection[str]) -> dict[str, An
         },
         "outerHosts": [_outer_host(host) for host in config.outer_hosts],
         "nodes": [_node(config, node) for node in config.nodes],
-        "cluster": cluster_facts(config),
+        "cluster": policed_cluster(config),
         "storages": [_storage(storage) for storage in config.storages],
         "templates": [
             {
@@ -143,7 +143,7 @@ def _node(config: Config, node: NestedNode | ExistingNode) -> dict[str, Any]:
     return known
 
 
-def cluster_facts(config: Config) -> dict[str, Any]:
+def policed_cluster(config: Config) -> dict[str, Any]:
     """The cluster's share; the CorosyncCluster component carries the same."""
     cluster = config.cluster
     known: dict[str, Any] = {

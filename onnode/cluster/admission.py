@@ -1,4 +1,4 @@
-"""What creating a cluster and joining one have in common: looking at this node, and bounded waiting for it.
+"""Making a member of this node, as far as creating a cluster and joining one do the same: look, refuse, finish, wait.
 
 Proxmox' own tools wait for quorum without bound and exit 0 on failure (F3): nothing here trusts an exit code, and
 every wait ends.
@@ -15,7 +15,7 @@ from onnode.system import network
 
 if TYPE_CHECKING:
     from onnode.contract import ClusterLink
-    from onnode.system.machine import Machine
+    from onnode.system.machine import ThisMachine
 
 SERVICE_S = 60.0
 API_PORT = 8006
@@ -24,21 +24,21 @@ OLD_WORKERS_S = 15.0  # they live for 5 s after a reload; a busy machine is slow
 
 
 @dataclass(frozen=True)
-class Observed:
+class Candidate:
     """This node's membership, addresses, name, and the certificate that its API presents."""
 
-    member: membership.Observed
+    member: membership.NodeState
     addresses: list[str] = field(default_factory=list)
     resolves: list[str] = field(default_factory=list)
     served: str | None = None  # fingerprint; None: the API does not answer
     way_in: bool = False  # a second file of SSH keys, open during a join
 
 
-def observe(machine: Machine) -> Observed:
+def observe(machine: ThisMachine) -> Candidate:
     """Look at this node."""
     member = membership.observe(machine)
     live = network.interfaces(machine)
-    return Observed(
+    return Candidate(
         member,
         [address.partition("/")[0] for found in live for address in found.addresses],
         network.resolve(machine, member.node),
@@ -47,7 +47,7 @@ def observe(machine: Machine) -> Observed:
     )
 
 
-def refuse_unready(observed: Observed, node: str, links: list[ClusterLink]) -> None:
+def refuse_unready(observed: Candidate, node: str, links: list[ClusterLink]) -> None:
     """Refuse to make a member of a node that could not be a healthy one.
 
     Raises:
@@ -71,7 +71,7 @@ def refuse_unready(observed: Observed, node: str, links: list[ClusterLink]) -> N
         )
 
 
-def refuse_other_cluster(observed: Observed, cluster: str) -> None:
+def refuse_other_cluster(observed: Candidate, cluster: str) -> None:
     """Refuse a node that belongs, or half belongs, to another cluster.
 
     Raises:
@@ -87,7 +87,7 @@ def refuse_other_cluster(observed: Observed, cluster: str) -> None:
         )
 
 
-def refuse_different(observed: Observed, node_id: int, votes: int, links: list[ClusterLink]) -> None:
+def refuse_different(observed: Candidate, node_id: int, votes: int, links: list[ClusterLink]) -> None:
     """Refuse a member whose identity differs from the described one.
 
     Raises:
@@ -110,13 +110,13 @@ def _described(node: corosync.ConfNode) -> str:
     return f"id {node.id}, votes {node.votes}, {links}"
 
 
-def settled(observed: Observed) -> bool:
+def settled(observed: Candidate) -> bool:
     """Whether a member is quorate, can write, and its API presents the cluster's certificate."""
     member = observed.member
     return member.state == "member" and member.quorate and member.pve_writable and observed.served == member.certificate
 
 
-def finish(machine: Machine, timeout_s: float, workers: frozenset[str] = frozenset()) -> None:
+def finish(machine: ThisMachine, timeout_s: float, workers: frozenset[str] = frozenset()) -> None:
     """Bring a half-made member forward: its services, quorum, certificates, API.
 
     This is what `pvecm add` still had to do when it was cut off after the cluster had taken the node in.
@@ -139,7 +139,7 @@ def finish(machine: Machine, timeout_s: float, workers: frozenset[str] = frozens
     _certify(machine, workers)
 
 
-def _certify(machine: Machine, workers: frozenset[str]) -> None:
+def _certify(machine: ThisMachine, workers: frozenset[str]) -> None:
     """Make what is missing of keys and certificates, and let the API present its own."""
     own = membership.fingerprint(membership.certificate(machine, membership.hostname(machine)))
     machine.check(["pvecm", "updatecerts", *([] if own else ["--force"])], timeout_s=SERVICE_S)
@@ -149,7 +149,7 @@ def _certify(machine: Machine, workers: frozenset[str]) -> None:
     wait_for_api(machine, workers)
 
 
-def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
+def wait_for_quorum(machine: ThisMachine, timeout_s: float) -> None:
     """Wait until this node is quorate and /etc/pve takes writes (a few seconds after quorum, not with it).
 
     Raises:
@@ -165,7 +165,7 @@ def wait_for_quorum(machine: Machine, timeout_s: float) -> None:
         raise no_quorum(membership.observe(machine), timeout_s)
 
 
-def no_quorum(member: membership.Observed, timeout_s: float) -> StepError:
+def no_quorum(member: membership.NodeState, timeout_s: float) -> StepError:
     """The node did not become, or is not, part of a quorate cluster."""
     nodes = member.conf.nodes if member.conf else []
     broken = [f"link {link.link} to node {link.node_id}" for link in member.links if not link.connected]
@@ -182,14 +182,14 @@ def no_quorum(member: membership.Observed, timeout_s: float) -> StepError:
     )
 
 
-def api_workers(machine: Machine) -> frozenset[str]:
+def api_workers(machine: ThisMachine) -> frozenset[str]:
     """The processes that answer for the API at this moment."""
     shown = machine.run(["systemctl", "show", "--property=MainPID", "--value", "pveproxy"], timeout_s=membership.LOOK_S)
     main = shown.out.strip()
     return frozenset((machine.read(f"/proc/{main}/task/{main}/children") or "").split())
 
 
-def end_old_workers(machine: Machine, workers: frozenset[str]) -> None:
+def end_old_workers(machine: ThisMachine, workers: frozenset[str]) -> None:
     """End the API's workers that `pvecm add` left with the certificate of before; a restart takes less than their 5 s.
 
     The API of a node that has just joined, and has no guests, is nobody's way to anything yet.
@@ -205,7 +205,7 @@ def end_old_workers(machine: Machine, workers: frozenset[str]) -> None:
         machine.check(["systemctl", "restart", "pveproxy"], timeout_s=SERVICE_S)
 
 
-def wait_for_api(machine: Machine, workers: frozenset[str] = frozenset()) -> None:
+def wait_for_api(machine: ThisMachine, workers: frozenset[str] = frozenset()) -> None:
     """Wait until the API answers with the certificate that the cluster gave the node, and with no other (F5, F25).
 
     A reload of pveproxy leaves the old workers beside the new ones for 5 s, and both answer by turns: while one of them
@@ -238,12 +238,12 @@ def wait_for_api(machine: Machine, workers: frozenset[str] = frozenset()) -> Non
         )
 
 
-def voters(member: membership.Observed) -> int:
+def voters(member: membership.NodeState) -> int:
     """How many nodes vote together at this moment, this one included."""
     return len(member.quorum.members) if member.quorum else 0
 
 
-def broken_links(member: membership.Observed) -> list[str]:
+def broken_links(member: membership.NodeState) -> list[str]:
     """The links to nodes that vote at this moment which are not connected; those of a dead node do not count."""
     voting = {voter.id: voter for voter in member.quorum.members} if member.quorum else {}
     names = {node.id: node.name for node in member.conf.nodes} if member.conf else {}
@@ -254,7 +254,7 @@ def broken_links(member: membership.Observed) -> list[str]:
     ]
 
 
-def wait_for_links(machine: Machine) -> None:
+def wait_for_links(machine: ThisMachine) -> None:
     """Wait until every link to every voting node is connected.
 
     Raises:

@@ -26,8 +26,7 @@ from onnode.host.qm import LOCKED
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from cluster import contract as desired
-    from cluster.contract import Machine, Secrets
+    from cluster.contract import ApiAccess, Machine, Secrets
 
 REQUEST_S = 60.0  # Proxmox itself gives a request to another node 30 s
 CONNECT_S = 5.0
@@ -197,7 +196,7 @@ def _message(response: requests.Response) -> str:
     return "; ".join([(response.reason or message or "no reason given").strip(), *details])
 
 
-async def connect(members: Sequence[Machine], api: desired.Api, secrets: Secrets) -> Api:
+async def connect(members: Sequence[Machine], api: ApiAccess, secrets: Secrets) -> Api:
     """A session with the first member that answers and is quorate.
 
     Raises:
@@ -221,7 +220,7 @@ async def connect(members: Sequence[Machine], api: desired.Api, secrets: Secrets
     )
 
 
-async def _candidates(members: Sequence[Machine], api: desired.Api) -> AsyncGenerator[tuple[str, Machine | None], None]:
+async def _candidates(members: Sequence[Machine], api: ApiAccess) -> AsyncGenerator[tuple[str, Machine | None], None]:
     """Whom to ask: the endpoint, or each member that takes a connection, the quickest first."""
     if api.tls == "verified":
         yield api.endpoint.rstrip("/"), None
@@ -247,11 +246,11 @@ async def _candidates(members: Sequence[Machine], api: desired.Api) -> AsyncGene
             task.cancel()
 
 
-def _port(api: desired.Api) -> int:
+def _port(api: ApiAccess) -> int:
     return urlsplit(api.endpoint).port or 443
 
 
-async def _session(where: str, member: Machine | None, api: desired.Api, secrets: Secrets) -> Api:
+async def _session(where: str, member: Machine | None, api: ApiAccess, secrets: Secrets) -> Api:
     session = Api(where, await _certificate(where, member, _port(api), secrets) if member is not None else None)
     # In a thread: the probes of the other members must not run out of time meanwhile.
     if not await asyncio.to_thread(_is_quorate, session, api.user, secrets.api_password or ""):
