@@ -11,10 +11,11 @@ override BASE := $(value BASE)
 override OUTPUT := $(value OUTPUT)
 override DO := $(value DO)
 export BASE OUTPUT DO
-FIRST := a b c d e f g h i j k l m n o p q r s t u v w x y z \
-    A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9
-without = $(if $(1),$(call without,$(wordlist 2,$(words $(1)),$(1)),$(subst $(firstword $(1)),,$(2))),$(2))
-ifneq ($(if $(STACK),$(call without,$(FIRST) - _,$(STACK))$(filter -% _%,$(STACK)),nothing),)
+IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
+    A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
+NOT_IN_NAMES := $(STACK)
+$(foreach character,$(IN_NAMES),$(eval NOT_IN_NAMES := $$(subst $(character),,$$(NOT_IN_NAMES))))
+ifneq ($(if $(STACK),$(NOT_IN_NAMES)$(filter -% _%,$(STACK)),nothing),)
 $(error error: STACK=$(STACK) is no stack name: letters, digits, - and _, the first a letter or a digit)
 endif
 
