@@ -63,8 +63,8 @@ class Making:
         (directory / "tools").symlink_to(ROOT / "tools")
         (directory / ".venv" / "bin").mkdir(parents=True)
         # As new as a file can be: nothing has to be made first.
-        (directory / "requirements.txt").touch()
-        (directory / ".venv" / ".complete").touch()
+        for file in ("requirements.txt", "requirements-dev.txt", ".venv/.complete", ".venv/.dev"):
+            (directory / file).touch()
         self.makefile = ROOT / "Makefile"
 
     def start(self, *words: str, busy: tuple[str, str] = ("-m", "cli")) -> subprocess.Popen[str]:
