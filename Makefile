@@ -77,7 +77,7 @@ down: venv ## Destroy the stack; then stop the lab, if it was built there
 
 clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
-	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .venv .mypy_cache .ruff_cache
+	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache
 	@for stack in $(LAB_STACKS); do \
 	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
@@ -139,38 +139,34 @@ lab: venv-dev ## Start the lab: an outer host in namespaces of its own (needs ro
 
 # Tests start make themselves, and are not to hand on how this one was started.
 APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
+# JUNIT is where a tier of `make test` leaves its counts.
+PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml=$(JUNIT)/$@.xml)
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
-# The main job waits for nodes that restart: what it leaves of the processors is the toolchain's tests', at low priority.
-test: toolchain lint go-test ## Everything that can be tested: all tiers
-	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
-	@$(MAKE) test-standins
-	@printf '\nThe main job, and beside it the toolchain: each is shown when it has ended\n'
-	@$(MAKE) --jobs=2 --output-sync=target test-job test-toolchain
-	@$(MAKE) test-worlds
+test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
+	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
+	@$(STAGE) "Unit and policy tests" $(PYTEST) $(WORKERS) tests/unit tests/policy
 
 test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a real engine and a real sshd
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PY) -m pytest -q $(WORKERS) tests/toolchain
+	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 
 # Nodes of the main job fence themselves when they starve: nothing but work of low priority runs beside it.
 test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
 
 test-job: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PY) -m pytest -q tests/lab/job
+	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) tests/lab/job
 
 test-worlds: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PY) -m pytest -q $(WORKERS) tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(WORKERS) tests/lab/bad_worlds
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
 
