@@ -11,10 +11,11 @@ override BASE := $(value BASE)
 override OUTPUT := $(value OUTPUT)
 override DO := $(value DO)
 export BASE OUTPUT DO
-FIRST := a b c d e f g h i j k l m n o p q r s t u v w x y z \
-    A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9
-without = $(if $(1),$(call without,$(wordlist 2,$(words $(1)),$(1)),$(subst $(firstword $(1)),,$(2))),$(2))
-ifneq ($(if $(STACK),$(call without,$(FIRST) - _,$(STACK))$(filter -% _%,$(STACK)),nothing),)
+IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
+    A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
+NOT_IN_NAMES := $(STACK)
+$(foreach character,$(IN_NAMES),$(eval NOT_IN_NAMES := $$(subst $(character),,$$(NOT_IN_NAMES))))
+ifneq ($(if $(STACK),$(NOT_IN_NAMES)$(filter -% _%,$(STACK)),nothing),)
 $(error error: STACK=$(STACK) is no stack name: letters, digits, - and _, the first a letter or a digit)
 endif
 
@@ -50,12 +51,17 @@ help: # Lists the commands
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 	    /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.complete: requirements.txt
-	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment $(ASIDE)
+# What the program needs, and no more. It is made anew also for new tools: so nothing is left in it that no lock names.
+.venv/.complete: requirements.txt requirements-dev.txt
+	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment requirements.txt $(ASIDE)
+	@touch $@
+
+.venv/.dev: .venv/.complete
+	@python3 -I -S tools/attended.py $$PPID "Packages of the lab, tests and linters" tools/python-environment requirements-dev.txt $(ASIDE)
 	@$(PY) -m compileall -q lab $(ASIDE)  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
-.PHONY: venv toolchain lab in-lab up adopt preview pr-report status shell env down clean
+.PHONY: venv venv-dev toolchain lab in-lab up adopt preview pr-report status shell env down clean
 
 ##@ A first cluster, in the lab (STACK=name: another stack than dev)
 
@@ -71,7 +77,7 @@ down: venv ## Destroy the stack; then stop the lab, if it was built there
 
 clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
-	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .venv .mypy_cache .ruff_cache
+	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache
 	@for stack in $(LAB_STACKS); do \
 	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
@@ -103,10 +109,10 @@ env: ## For a shell of your own: eval "$(make env STACK=…)" gives it the envir
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)
 
-in-lab: venv ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
+in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
 	@set -f; $(LAB) $$DO
 
-bench: toolchain ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too
+bench: toolchain venv-dev ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too
 	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)
 
 ##@ Pull requests (STACK=name, BASE=revision to compare with, OUTPUT=file)
@@ -120,65 +126,63 @@ pr-report: toolchain ## What a change would do, in Markdown; fails when it is re
 
 ##@ Develop
 
-venv: .venv/.complete ## Make the Python environment from the locked requirements
+venv: .venv/.complete ## Make the Python environment: what the program needs, at the versions of requirements.txt
+
+venv-dev: .venv/.dev ## The same, with what the lab, tests and linters need (requirements-dev.txt)
 
 toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones installed
 	@$(STAGE) "Pulumi engine and plugins" $(PY) -m toolchain install $(ASIDE)
 
-lab: venv ## Start the lab: an outer host in namespaces of its own (needs root)
+lab: venv-dev ## Start the lab: an outer host in namespaces of its own (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)." $(ASIDE); fi
 	@$(LAB_STAGE) "Lab" $(PY) -m lab up $(ASIDE)
 
 # Tests start make themselves, and are not to hand on how this one was started.
 APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
+# JUNIT is where a tier of `make test` leaves its counts.
+PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml=$(JUNIT)/$@.xml)
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
-# The main job waits for nodes that restart: what it leaves of the processors is the toolchain's tests', at low priority.
-test: toolchain lint go-test ## Everything that can be tested: all tiers
-	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Unit and policy tests" $(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
-	@$(MAKE) test-standins
-	@printf '\nThe main job, and beside it the toolchain: each is shown when it has ended\n'
-	@$(MAKE) --jobs=2 --output-sync=target test-job test-toolchain
-	@$(MAKE) test-worlds
+test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
+	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
-unit: venv ## The quick tiers: unit and policy rules, seconds
+unit: venv-dev ## The quick tiers: unit and policy rules, seconds
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(PY) -m pytest -q $(WORKERS) tests/unit tests/policy
+	@$(STAGE) "Unit and policy tests" $(PYTEST) $(WORKERS) tests/unit tests/policy
 
-test-toolchain: toolchain ## The plugins against the published SDKs, a real engine and a real sshd
+test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a real engine and a real sshd
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PY) -m pytest -q $(WORKERS) tests/toolchain
+	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 
 # Nodes of the main job fence themselves when they starve: nothing but work of low priority runs beside it.
 test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
 
-test-standins: toolchain
-	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PY) -m pytest -q $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+test-standins: toolchain venv-dev
+	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
 
-test-job: toolchain
-	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PY) -m pytest -q tests/lab/job
+test-job: toolchain venv-dev
+	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) tests/lab/job
 
-test-worlds: toolchain
-	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PY) -m pytest -q $(WORKERS) tests/lab/bad_worlds
+test-worlds: toolchain venv-dev
+	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(WORKERS) tests/lab/bad_worlds
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
 
 # Its parts, for hooks (.pre-commit-config.yaml).
-lint-python: venv
+lint-python: venv-dev
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m ruff check --quiet .
 
-lint-types: venv
+lint-types: venv-dev
 	@$(PY) -m mypy
 
 lint-shell:
 	@tools/debian-packages shellcheck=shellcheck
 	@shellcheck $(SHELL_SCRIPTS)
 
-lint-actions: venv
+lint-actions: venv-dev
 	@go run $(ACTIONLINT)
 	@.venv/bin/zizmor --offline --quiet .github
 
@@ -188,12 +192,13 @@ lint-go:
 go-test: ## Go's own tests of the plugins
 	@for module in $(GO_MODULES); do (cd $$module && go test ./...); done
 
-format: venv ## Format Python
+format: venv-dev ## Format Python
 	@$(PY) -m ruff format --quiet . && $(PY) -m ruff check --quiet --fix .
 
-lock: venv ## Compile requirements.txt from pyproject.toml
-	@$(PY) -m uv pip compile --quiet --generate-hashes --no-emit-index-url --group dev --python-version 3.11 \
-	    --custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
+COMPILE = $(PY) -m uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make lock"
+lock: venv-dev ## Compile requirements.txt and requirements-dev.txt from pyproject.toml
+	@$(COMPILE) --output-file requirements.txt pyproject.toml
+	@$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 
 docs: venv ## Generate the reference pages
 	@$(PY) -m config docs && $(PY) -m cli docs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport.cluster_api import NO_NODE, ApiError
+from cluster.waiting import until
 from onnode.system.pve import split_tags
 
 if TYPE_CHECKING:
@@ -44,15 +45,14 @@ class Found:
 
 def find(api: Api, vmid: int) -> Found | None:
     """Look a guest up in the whole cluster; one on a node that has not told its state yet is waited for."""
-    deadline = time.monotonic() + UNKNOWN_S
-    while True:
-        resources = api.get("/cluster/resources")
-        guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
-        if guest is None:
-            return None
-        if not _unknown(resources, guest["node"]) or time.monotonic() >= deadline:
-            break
-        time.sleep(POLL_S)
+
+    def told(seen: list[dict[str, Any]]) -> bool:
+        return not any(entry.get("vmid") == vmid and _unknown(seen, entry["node"]) for entry in seen)
+
+    resources = until(lambda: api.get("/cluster/resources"), told, timeout_s=UNKNOWN_S, poll_s=POLL_S)
+    guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
+    if guest is None:
+        return None
     online = {entry["node"] for entry in resources if entry["type"] == "node" and entry.get("status") == "online"}
     return Found(
         vmid,
@@ -182,16 +182,13 @@ def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expec
     Raises:
         AdminError: task-timeout.
     """
-    deadline = time.monotonic() + timeout_s
-    while not reached():
-        if time.monotonic() >= deadline:
-            raise AdminError(
-                "task-timeout",
-                "the wait ended before this was so",
-                observed=observed,
-                expected=f"{expected}, within {timeout_s:g} s",
-            )
-        time.sleep(POLL_S)
+    if not until(reached, bool, timeout_s=timeout_s, poll_s=POLL_S):
+        raise AdminError(
+            "task-timeout",
+            "the wait ended before this was so",
+            observed=observed,
+            expected=f"{expected}, within {timeout_s:g} s",
+        )
 
 
 def download(api: Api, node: str, image: Image, content: str) -> str:
@@ -247,20 +244,23 @@ def live_node(api: Api, preferred: str) -> str:
     Raises:
         AdminError: guest-node-down.
     """
-    deadline = time.monotonic() + UNKNOWN_S
-    while True:
-        nodes = api.get("/nodes")
-        online = [entry["node"] for entry in nodes if entry.get("status") == "online"]
-        if preferred in online:
-            return preferred
-        waits = _unknown(nodes, preferred) or (not online and any(_unknown(nodes, entry["node"]) for entry in nodes))
-        if not waits or time.monotonic() >= deadline:
-            break
-        time.sleep(POLL_S)
+
+    def told(seen: list[dict[str, Any]]) -> bool:
+        known = _online(seen) or not any(_unknown(seen, entry["node"]) for entry in seen)
+        return bool(known) and not _unknown(seen, preferred)
+
+    nodes = until(lambda: api.get("/nodes"), told, timeout_s=UNKNOWN_S, poll_s=POLL_S)
+    online = _online(nodes)
+    if preferred in online:
+        return preferred
     if not online:
         states = ", ".join(f"{entry['node']} {entry.get('status')}" for entry in nodes)
         raise AdminError("guest-node-down", "no node is online", observed=states or "no nodes", expected=preferred)
-    return str(min(online))
+    return min(online)
+
+
+def _online(nodes: Sequence[dict[str, Any]]) -> list[str]:
+    return [entry["node"] for entry in nodes if entry.get("status") == "online"]
 
 
 def _unknown(entries: Sequence[dict[str, Any]], node: str) -> bool:

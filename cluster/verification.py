@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from cluster import formation
 from cluster.errors import AdminError
 from cluster.transport import certificates, members
+from cluster.waiting import until_async
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,22 +41,22 @@ async def until_as_described(
         AdminError: cluster-not-as-described, with everything that is amiss.
         StepError: why a member does not answer any more.
     """
-    deadline = time.monotonic() + timeout_s
-    while True:
+
+    async def look() -> tuple[dict[str, MembershipReport], list[str]]:
         seen = members.all_answered(await members.ask(connections, members.membership))
         amiss = formation.problems(cluster, described, seen, only_through=only_through)
         looked_at = [member for member in described if member.name in seen and only_through in (None, member.name)]
-        amiss += await _api_problems(looked_at, seen)
-        if not amiss:
-            return seen
-        if time.monotonic() >= deadline:
-            raise AdminError(
-                "cluster-not-as-described",
-                f"cluster {cluster} is not as described",
-                observed="; ".join(amiss),
-                expected=f"{members.names(described)} are members, all see each other on all links, within {timeout_s:g} s",
-            )
-        await asyncio.sleep(POLL_S)
+        return seen, amiss + await _api_problems(looked_at, seen)
+
+    seen, amiss = await until_async(look, lambda looked: not looked[1], timeout_s=timeout_s, poll_s=POLL_S)
+    if amiss:
+        raise AdminError(
+            "cluster-not-as-described",
+            f"cluster {cluster} is not as described",
+            observed="; ".join(amiss),
+            expected=f"{members.names(described)} are members, all see each other on all links, within {timeout_s:g} s",
+        )
+    return seen
 
 
 async def _api_problems(described: Sequence[Member], seen: Mapping[str, MembershipReport]) -> list[str]:

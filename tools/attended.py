@@ -127,17 +127,17 @@ class _Caller:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._started = _status(pid)[0] if pid else ""
+        self._started, _, self._caught = _status(pid) if pid else ("", 0, 0)
         self._typed = False
 
     def asks_with(self, asking: set[signal.Signals]) -> int:
         """The signal that it got since, SIGTERM when it is gone; 0 while it wants nothing."""
         if not self._pid:
             return 0
-        started, blocked = _status(self._pid)
+        started, taken = self._taken()
         if started != self._started or not started:
             return int(signal.SIGTERM)
-        return next((number for number in asking if blocked >> number - 1 & 1), 0)
+        return next((number for number in asking if taken >> number - 1 & 1), 0)
 
     def typed(self) -> None:
         """Ctrl-C was typed, and has reached make and the command by itself."""
@@ -145,16 +145,24 @@ class _Caller:
 
     def was_interrupted(self) -> bool:
         """Whether it got SIGINT, not by Ctrl-C as far as is known."""
-        return bool(self._pid) and not self._typed and bool(_status(self._pid)[1] >> signal.SIGINT - 1 & 1)
+        return bool(self._pid) and not self._typed and bool(self._taken()[1] >> signal.SIGINT - 1 & 1)
+
+    def _taken(self) -> tuple[str, int]:
+        """When it started, and the mask of signals that it got: blocked, or caught no more.
+
+        It stops to catch a signal for good. Of several commands, the first that ends lets it unblock the signal, too.
+        """
+        started, blocked, caught = _status(self._pid)
+        return started, blocked | self._caught & ~caught
 
 
-def _status(pid: int) -> tuple[str, int]:
-    """When a process started, and the mask of signals that it blocks; nothing of one that is gone. proc(5)."""
+def _status(pid: int) -> tuple[str, int, int]:
+    """When a process started, and the masks of signals that it blocks and catches; nothing of one that is gone. proc(5)."""
     with suppress(OSError, ValueError, IndexError):
         with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
             fields = stat.read().rpartition(")")[2].split()
-        return ("" if fields[0] == "Z" else fields[19]), int(fields[29])
-    return "", 0
+        return ("" if fields[0] == "Z" else fields[19]), int(fields[29]), int(fields[31])
+    return "", 0, 0
 
 
 def _stage(name: str, caller: int, command: list[str]) -> int:

@@ -5,13 +5,13 @@ Deleted between the guest's registration and the guest itself, it waits until th
 
 from __future__ import annotations
 
-import asyncio
-import time
+import operator
 from typing import TYPE_CHECKING, Any
 
 from cluster import guests
 from cluster.errors import AdminError
 from cluster.transport import cluster_api, members
+from cluster.waiting import until_async
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
@@ -44,16 +44,18 @@ async def bring_about(desired: HaReady, call: Call) -> Outcome:
     refuse_missing(found)
     refuse_other_watchdogs(found, desired.watchdogs)
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
-    deadline = time.monotonic() + desired.timeout_s
-    while amiss := problems(api.get("/cluster/ha/status/current")):
-        if time.monotonic() >= deadline:
-            raise AdminError(
-                "ha-not-ready",
-                "the HA manager is not ready",
-                observed="; ".join(amiss),
-                expected=f"quorum and a live agent on every member within {desired.timeout_s} s",
-            )
-        await asyncio.sleep(guests.POLL_S)
+
+    async def look() -> list[str]:
+        return problems(api.get("/cluster/ha/status/current"))
+
+    ready = operator.not_
+    if amiss := await until_async(look, ready, timeout_s=desired.timeout_s, poll_s=guests.POLL_S):
+        raise AdminError(
+            "ha-not-ready",
+            "the HA manager is not ready",
+            observed="; ".join(amiss),
+            expected=f"quorum and a live agent on every member within {desired.timeout_s} s",
+        )
     return Outcome(changed=False, facts={"members": [member.name for member in desired.members]})
 
 

@@ -5,13 +5,12 @@ Deleted before the registration, it waits until HA has recovered the guest from 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from cluster import guests
 from cluster.errors import AdminError
 from cluster.transport import cluster_api
+from cluster.waiting import until_async
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
@@ -26,16 +25,21 @@ async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
         AdminError: guest-not-as-described, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
-    deadline = time.monotonic() + desired.timeout_s
-    while (seen := placement(desired.sid, api.get("/cluster/ha/status/current"))) is None or not fits(desired, *seen):
-        if time.monotonic() >= deadline or (seen is not None and seen[0] == "error"):
-            raise AdminError(
-                "guest-not-as-described",
-                f"guest {desired.sid} is not as described",
-                observed=f"{seen[0]} on {seen[1]}" if seen else "the HA manager does not know it",
-                expected=f"{desired.state} on {' or '.join(desired.nodes) or 'any node'} within {desired.timeout_s} s",
-            )
-        await asyncio.sleep(guests.POLL_S)
+
+    async def look() -> tuple[str, str] | None:
+        return placement(desired.sid, api.get("/cluster/ha/status/current"))
+
+    def settled(seen: tuple[str, str] | None) -> bool:
+        return seen is not None and (seen[0] == "error" or fits(desired, *seen))
+
+    seen = await until_async(look, settled, timeout_s=desired.timeout_s, poll_s=guests.POLL_S)
+    if seen is None or not fits(desired, *seen):
+        raise AdminError(
+            "guest-not-as-described",
+            f"guest {desired.sid} is not as described",
+            observed=f"{seen[0]} on {seen[1]}" if seen else "the HA manager does not know it",
+            expected=f"{desired.state} on {' or '.join(desired.nodes) or 'any node'} within {desired.timeout_s} s",
+        )
     # Where it runs is no fact of the state: HA moves it.
     return Outcome(changed=False, facts={"sid": desired.sid, "state": desired.state})
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cluster.errors import AdminError
+from cluster.waiting import until
 from config.paths import OWN
 
 if TYPE_CHECKING:
@@ -72,16 +72,13 @@ def _locked(bundle: Path) -> Iterator[None]:
         AdminError: stack-locked.
     """
     with bundle.with_suffix(".lock").open("w") as stream:
-        deadline = time.monotonic() + LOCK_S
-        while not _is_free(stream):
-            if time.monotonic() > deadline:
-                raise AdminError(
-                    "stack-locked",
-                    "another run holds the file of this stack's authorities",
-                    observed=f"{stream.name} is locked since more than {LOCK_S:g} s",
-                    expected="no other run on this stack",
-                )
-            time.sleep(0.02)
+        if not until(lambda: _is_free(stream), bool, timeout_s=LOCK_S, poll_s=0.02):
+            raise AdminError(
+                "stack-locked",
+                "another run holds the file of this stack's authorities",
+                observed=f"{stream.name} is locked since more than {LOCK_S:g} s",
+                expected="no other run on this stack",
+            )
         yield
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import AdminError
+from cluster.waiting import until_async
 from onnode.cluster.membership import fingerprint
 
 if TYPE_CHECKING:
@@ -104,12 +104,9 @@ async def silent(host: str, port: int = API_PORT) -> bool:
 
 async def presented_as(wanted: str | None, host: str, port: int = API_PORT) -> str | None:
     """The same, looked at until it is the wanted one, for as long as the old workers of a reloaded pveproxy answer."""
-    deadline = time.monotonic() + OLD_WORKERS_S
-    while True:
-        found = await presented(host, port)
-        if found in (wanted, None) or time.monotonic() >= deadline:
-            return found
-        await asyncio.sleep(POLL_S)
+    return await until_async(
+        lambda: presented(host, port), lambda found: found in (wanted, None), timeout_s=OLD_WORKERS_S, poll_s=POLL_S
+    )
 
 
 async def distrust(host: str, port: int, trusted: Iterable[str]) -> str | None:
@@ -126,17 +123,18 @@ async def distrust(host: str, port: int, trusted: Iterable[str]) -> str | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=pem)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    deadline = time.monotonic() + OLD_WORKERS_S
-    while True:
-        try:
-            if await _handshake(host, port, context) is None:
-                raise ConnectionError(f"no TLS at {host}:{port}")
-        except ssl.SSLCertVerificationError as error:
-            if time.monotonic() >= deadline:
-                return error.verify_message
-        else:
-            return None
-        await asyncio.sleep(POLL_S)
+    return await until_async(
+        lambda: _distrust(host, port, context), lambda why: why is None, timeout_s=OLD_WORKERS_S, poll_s=POLL_S
+    )
+
+
+async def _distrust(host: str, port: int, context: ssl.SSLContext) -> str | None:
+    try:
+        if await _handshake(host, port, context) is None:
+            raise ConnectionError(f"no TLS at {host}:{port}")
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    return None
 
 
 async def _handshake(host: str, port: int, context: ssl.SSLContext) -> bytes | None:

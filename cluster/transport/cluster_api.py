@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from contextlib import aclosing
 from ssl import get_default_verify_paths
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,11 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from cluster.errors import AdminError
 from cluster.transport import bundle, certificates, pins, ssh
+from cluster.waiting import until
 from onnode.host.qm import LOCKED
 
 if TYPE_CHECKING:
@@ -144,16 +145,16 @@ class Api:
 
     def _sent(self, method: str, path: str, arguments: dict[str, Any]) -> requests.Response:
         """The answer. A handshake that failed has sent nothing, and old workers of a reloaded pveproxy answer for 5 s."""
-        deadline = time.monotonic() + certificates.OLD_WORKERS_S
-        while True:
-            try:
-                return self._session.request(
-                    method, self._base + path, timeout=(CONNECT_S, REQUEST_S), allow_redirects=False, **arguments
-                )
-            except requests.exceptions.SSLError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(POLL_S)
+        again = Retrying(
+            retry=retry_if_exception_type(requests.exceptions.SSLError),
+            stop=stop_after_delay(certificates.OLD_WORKERS_S),
+            wait=wait_fixed(POLL_S),
+            reraise=True,
+        )
+        timeouts = (CONNECT_S, REQUEST_S)
+        return again(
+            self._session.request, method, self._base + path, timeout=timeouts, allow_redirects=False, **arguments
+        )
 
     def wait(self, upid: str, timeout_s: float) -> None:
         """Wait for a task to end well.
@@ -162,16 +163,19 @@ class Api:
             AdminError: task-failed, task-timeout, guest-locked.
         """
         _, node, *_ = upid.split(":")
-        deadline = time.monotonic() + timeout_s
-        while (status := self.get(f"/nodes/{node}/tasks/{upid}/status"))["status"] != "stopped":
-            if time.monotonic() >= deadline:
-                raise AdminError(
-                    "task-timeout",
-                    f"a task on {node} does not end",
-                    observed=upid,
-                    expected=f"an end within {timeout_s:g} s",
-                )
-            time.sleep(POLL_S)
+        status = until(
+            lambda: self.get(f"/nodes/{node}/tasks/{upid}/status"),
+            lambda seen: seen["status"] == "stopped",
+            timeout_s=timeout_s,
+            poll_s=POLL_S,
+        )
+        if status["status"] != "stopped":
+            raise AdminError(
+                "task-timeout",
+                f"a task on {node} does not end",
+                observed=upid,
+                expected=f"an end within {timeout_s:g} s",
+            )
         end = status["exitstatus"]
         if LOCKED.search(end):
             raise AdminError(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,7 +72,7 @@ class World:
         admin = subprocess.Popen(
             [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        assert eventually(lambda: self.pid.exists() and len(self.left()) >= 3)
+        assert eventually(lambda: self.pid.exists() and len(self.left()) >= 3, LIMIT_S)
         return admin
 
     def left(self) -> dict[int, str]:
@@ -90,16 +92,6 @@ class World:
 
     def heard(self) -> list[str]:
         return self.asked.read_text().splitlines() if self.asked.exists() else []
-
-
-def eventually(condition: object, limit_s: float = LIMIT_S) -> bool:
-    assert callable(condition)
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 @pytest.fixture
@@ -125,7 +117,7 @@ def test_a_closed_terminal_that_says_so_twice_asks_once_and_a_second_interrupt_i
     world.deaf.touch()
     admin = world.start()
     admin.send_signal(signal.SIGHUP)
-    assert eventually(lambda: world.heard() == ["asked"])
+    assert eventually(lambda: world.heard() == ["asked"], LIMIT_S)
     for number in (signal.SIGHUP, signal.SIGTERM):
         admin.send_signal(number)
         time.sleep(0.2)

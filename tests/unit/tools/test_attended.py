@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.processes import eventually
+from tools import attended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +64,8 @@ class Making:
         (directory / "tools").symlink_to(ROOT / "tools")
         (directory / ".venv" / "bin").mkdir(parents=True)
         # As new as a file can be: nothing has to be made first.
-        (directory / "requirements.txt").touch()
-        (directory / ".venv" / ".complete").touch()
+        for file in ("requirements.txt", "requirements-dev.txt", ".venv/.complete", ".venv/.dev"):
+            (directory / file).touch()
         self.makefile = ROOT / "Makefile"
 
     def start(self, *words: str, busy: tuple[str, str] = ("-m", "cli")) -> subprocess.Popen[str]:
@@ -217,3 +218,36 @@ def test_a_command_that_is_not_there_is_named() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr == "error: no-such-command cannot be run: No such file or directory\n"
+
+
+# As make is after a signal: it catches it no more, and blocks it until one of several commands has ended.
+MAKE = """\
+import signal, sys
+signal.signal(signal.SIGHUP, print)
+print(flush=True)
+for blocked in ([signal.SIGHUP], []):
+    input()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_signal_that_make_got_is_seen_also_after_another_command_has_ended() -> None:
+    asked = []
+    with subprocess.Popen(
+        [sys.executable, "-c", MAKE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as make:
+        assert make.stdin is not None
+        assert make.stdout is not None
+        make.stdout.readline()
+        caller = attended._Caller(make.pid)
+        for _ in range(2):
+            asked.append(caller.asks_with({signal.SIGHUP}))
+            make.stdin.write("\n")
+            make.stdin.flush()
+            make.stdout.readline()
+        asked.append(caller.asks_with({signal.SIGHUP}))
+        make.stdin.close()
+    assert asked == [0, signal.SIGHUP, signal.SIGHUP]

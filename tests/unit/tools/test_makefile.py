@@ -56,8 +56,8 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "attended.py").symlink_to(ROOT / "tools" / "attended.py")
     # As new as a file can be: nothing has to be made first.
-    (tmp_path / "requirements.txt").touch()
-    (tmp_path / ".venv" / ".complete").touch()
+    for file in ("requirements.txt", "requirements-dev.txt", ".venv/.complete", ".venv/.dev"):
+        (tmp_path / file).touch()
     return tmp_path
 
 
@@ -103,6 +103,7 @@ def test_what_is_for_eval_is_alone_on_standard_output(checkout: Path) -> None:
 def test_what_is_called_in_the_shell_is_alone_on_standard_output(checkout: Path, stack: str) -> None:
     (checkout / "requirements.txt").touch()
     (checkout / ".venv" / ".complete").unlink()  # all that can come before it
+    (checkout / ".venv" / ".dev").unlink()
     (checkout / "tools" / "python-environment").write_text("#!/bin/sh\necho made\n")
     (checkout / "tools" / "python-environment").chmod(0o755)
     done = make(checkout, "shell", f"STACK={stack}")
@@ -111,7 +112,8 @@ def test_what_is_called_in_the_shell_is_alone_on_standard_output(checkout: Path,
         ["-m", "lab", "run"] if stack == "dev" else ["-m", "cli", "shell"],
         ["cli", "shell", "--stack", stack],
     ), done.stderr
-    before = ["Python environment (.venv)", "Pulumi engine and plugins", *(["Lab"] if stack == "dev" else [])]
+    of_the_lab = ["Packages of the lab, tests and linters", "Lab"] if stack == "dev" else []
+    before = ["Python environment (.venv)", "Pulumi engine and plugins", *of_the_lab]
     assert [line[2:] for line in done.stderr.splitlines() if line.startswith("▸")] == before
 
 

@@ -15,7 +15,7 @@ PYTHON = """\
 [ "$1" = -c ] && exit 0
 if [ "$2" = venv ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; exit; fi
 for n in {1..25}; do
-    echo "Collecting package$n==1 (from -r requirements.txt (line $n))"
+    echo "Collecting package$n==1 (from -r ${*: -1} (line $n))"
     echo "  Downloading package$n-1-py3-none-any.whl (1.0 MB)"
 done
 echo "Installing collected packages: package1, …"
@@ -25,23 +25,46 @@ exit $CODE
 """
 
 
+def locked(names: range) -> str:
+    wanted = "".join(f"package{n}==1 \\\n    --hash=sha256:{n:064x}\n" for n in names)
+    return f"# made by make lock\n{wanted}"
+
+
 @pytest.mark.parametrize("code", [0, 7])
-def test_it_says_what_it_does_and_how_far_it_is(tmp_path: Path, code: int) -> None:
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_it_says_what_it_does_and_how_far_it_is(tmp_path: Path, file: str, code: int) -> None:
     python = tmp_path / "python"
     python.write_text(PYTHON)
     python.chmod(0o755)
-    wanted = "".join(f"package{n}==1 \\\n    --hash=sha256:{n:064x}\n" for n in range(25))
-    (tmp_path / "requirements.txt").write_text(f"# made by make lock\n{wanted}")
+    # What the first of them has brought is not brought again.
+    (tmp_path / "requirements.txt").write_text(locked(range(25)))
+    (tmp_path / "requirements-dev.txt").write_text(locked(range(50)))
     environment = {**os.environ, "PYTHON": str(python), "CODE": str(code)}
     with subprocess.Popen(
-        [PROGRAM], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [PROGRAM, file], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         said, complaints = running.communicate(timeout=30)
     assert said.splitlines() == [
-        "  25 packages by their hashes in requirements.txt: a minute or two",
+        f"  25 packages by their hashes in {file}: a minute or two",
         "  10 of 25 packages are here",
         "  20 of 25 packages are here",
         "  all are here; installing them",
     ]
     assert (running.returncode, complaints) == (code, "WARNING: from pip\n")
     assert int((tmp_path / "pid").read_text()) == running.pid, "what asks for its end asks pip"
+
+
+@pytest.mark.parametrize(("file", "kept"), [("requirements.txt", False), ("requirements-dev.txt", True)])
+def test_only_for_the_programs_own_packages_it_is_made_anew(tmp_path: Path, file: str, *, kept: bool) -> None:
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    for program in (tmp_path / "python", python):
+        program.write_text(PYTHON)
+        program.chmod(0o755)
+    earlier = tmp_path / ".venv" / "earlier"
+    earlier.touch()
+    (tmp_path / "requirements.txt").write_text(locked(range(25)))
+    (tmp_path / "requirements-dev.txt").write_text(locked(range(50)))
+    environment = {**os.environ, "PYTHON": str(tmp_path / "python"), "CODE": "0"}
+    subprocess.run([PROGRAM, file], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert earlier.exists() is kept

@@ -1,0 +1,42 @@
+"""Looking again and again, for a bounded time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], done: Callable[[T], bool], *, timeout_s: float, poll_s: float) -> T:
+    """What is seen when it is done, or at the last look within the time; what a look raises comes through."""
+    return Retrying(**_options(done, timeout_s, poll_s))(look)
+
+
+async def until_async(
+    look: Callable[[], Awaitable[T]], done: Callable[[T], bool], *, timeout_s: float, poll_s: float
+) -> T:
+    """The same, for a look that others are not to wait for."""
+
+    async def looked() -> T:
+        return await look()  # tenacity awaits only what is declared so, and no lambda
+
+    return await AsyncRetrying(**_options(done, timeout_s, poll_s))(looked)
+
+
+def _options(done: Callable[[T], bool], timeout_s: float, poll_s: float) -> dict[str, Any]:
+    def last(state: RetryCallState) -> T:
+        assert state.outcome is not None  # noqa: S101 - for mypy: there was a look
+        seen: T = state.outcome.result()
+        return seen
+
+    return {
+        "retry": retry_if_result(lambda seen: not done(seen)),
+        "stop": stop_after_delay(timeout_s),
+        "wait": wait_fixed(poll_s),
+        "retry_error_callback": last,
+    }
