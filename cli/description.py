@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.environment import BACKEND_VARIABLE
-from cli.state import namesakes
+from cli.backend import namesakes
+from cli.engine.environment import BACKEND_VARIABLE
 from cluster.errors import AdminError
 from config import ConfigError, credentials, load
 from config import stack_file as files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.environment import PASSPHRASE_VARIABLES
+from cli.engine.environment import PASSPHRASE_VARIABLES
 from config.credentials import FILE_VARIABLE, STACK_KEY
 from config.model import NestedNode
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.narration import err, stage
+from cli.console import err, stage
 from cluster.errors import AdminError
 from config import paths
 from onnode.errors import StepError
@@ -31,9 +31,9 @@ app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=T
 def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Bring everything to what is described, then look at it. Asks before it changes anything."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415 - each command loads only what it needs
+    from cli.up import up as bring_up  # noqa: PLC0415 - each command loads only what it needs
 
-    done = operations.up(stack, yes=yes)
+    done = bring_up(stack, yes=yes)
     # A run that changed nothing has just looked at everything; what it does not put right is told again at the end.
     _look(stack, patience_s=SETTLE_S if done.changed else 0, drifted=None if done.changed else done.left)
 
@@ -42,9 +42,9 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
 def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Record what is there and carries the stack's mark, where its state is lost; then bring all to what is described."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415
+    from cli.up import up as bring_up  # noqa: PLC0415
 
-    operations.up(stack, yes=yes, adopting=True)
+    bring_up(stack, yes=yes, adopting=True)
     _look(stack, patience_s=SETTLE_S, drifted=None)
 
 
@@ -68,9 +68,9 @@ def preview(
 ) -> None:
     """Show what `up` would change, under the policy pack. Touches no host, unless told to look for what drifted."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415
+    from cli.preview import preview as show_preview  # noqa: PLC0415
 
-    operations.preview(stack, look=look)
+    show_preview(stack, look=look)
 
 
 @app.command()
@@ -116,17 +116,17 @@ def status(
 def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Destroy what the stack made. Asks first."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415
+    from cli.down import down as take_down  # noqa: PLC0415
 
-    operations.down(stack, yes=yes)
+    take_down(stack, yes=yes)
 
 
 @app.command()
 def shell(*, stack: Stack = "dev") -> None:
     """Open a shell in which `pulumi` works on the stack."""
-    from cli import operations  # noqa: PLC0415
+    from cli.shell import environment_of  # noqa: PLC0415
 
-    env = {**operations.environment_of(stack, complete=False), "PULUMI_STACK": stack}
+    env = {**environment_of(stack, complete=False), "PULUMI_STACK": stack}
     program = os.environ.get("SHELL") or "/bin/bash"
     # Standard output belongs to what is called in the shell.
     err.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
@@ -137,17 +137,18 @@ def shell(*, stack: Stack = "dev") -> None:
 @app.command(name="environment")
 def print_environment(*, stack: Stack = "dev") -> None:
     """Print, for `eval`, the environment of `shell`."""
-    from cli import environment, operations  # noqa: PLC0415
+    from cli.engine import environment  # noqa: PLC0415
+    from cli.shell import environment_of  # noqa: PLC0415
 
-    typer.echo("\n".join(environment.for_eval(operations.environment_of(stack), stack)))
+    typer.echo("\n".join(environment.for_eval(environment_of(stack), stack)))
 
 
 @app.command(name="exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 def execute(command: Annotated[list[str], typer.Argument(help="After --.")], *, stack: Stack = "dev") -> None:
     """Run one command as in `shell`."""
-    from cli import operations  # noqa: PLC0415
+    from cli.shell import environment_of  # noqa: PLC0415
 
-    env = operations.environment_of(stack)
+    env = environment_of(stack)
     os.chdir(paths.ROOT)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606

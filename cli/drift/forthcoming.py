@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cli.drift import judge, look, plan, shipped
+from cli.drift import judge, look, questions, shipped
 from cli.engine.failures import Failure, resource_name
 from cluster.transport import members
 from cluster.transport.nodes import NodeStepError
@@ -40,8 +40,8 @@ SHOWN_STEPS = 3
 
 
 @dataclass(frozen=True)
-class Said:
-    """What was found.
+class Forecast:
+    """What a run would find.
 
     Attributes:
         refused: as a run would tell it.
@@ -59,7 +59,7 @@ class Said:
         return f"not looked at: what {names} would find; that shows in the run" if names else ""
 
 
-def said(description: Description, steps: Sequence[plan.State], answering: Collection[str]) -> Said:
+def forecast(description: Description, steps: Sequence[questions.State], answering: Collection[str]) -> Forecast:
     """Ask planned steps.
 
     Args:
@@ -68,7 +68,7 @@ def said(description: Description, steps: Sequence[plan.State], answering: Colle
         answering: the machines that answer; the others are asked nothing.
     """
     names = [machine.name for group in look.machines(description) for machine in group]
-    asked = plan.of(
+    asked = questions.of(
         {"deployment": {"resources": list(steps)}}, names, description.credentials.api_password.get_secret_value()
     )
     there = {name: telling for name, found in asked.there.items() if name in answering and (telling := _telling(found))}
@@ -81,14 +81,14 @@ def said(description: Description, steps: Sequence[plan.State], answering: Colle
         if one["name"] != look.MEMBERSHIP and (one["refusal"] or {}).get("code") != UNEXPECTED
     ]
     looked = {one["name"] for _, one in told}
-    here = {step["urn"] for step in steps if step["type"] == plan.STEP_HERE}
-    return Said(
+    here = {step["urn"] for step in steps if step["type"] == questions.STEP_HERE}
+    return Forecast(
         [_failure(name, one, here) for name, one in told if one["refusal"] and _is_told(one, asked)],
         sorted(resource_name(step["urn"]) for step in steps if step["urn"] not in looked),
     )
 
 
-def planned(events: Iterable[Event]) -> list[plan.State]:
+def planned(events: Iterable[Event]) -> list[questions.State]:
     """The steps that a preview plans, in the form of the record; without what the plan does not know, or hides.
 
     Args:
@@ -97,10 +97,10 @@ def planned(events: Iterable[Event]) -> list[plan.State]:
     return list(_planned(events))
 
 
-def _planned(events: Iterable[Event]) -> Iterator[plan.State]:
+def _planned(events: Iterable[Event]) -> Iterator[questions.State]:
     for event in events:
         metadata = event.get("resourcePreEvent", {}).get("metadata", {})
-        if metadata.get("type") not in (plan.STEP_THERE, plan.STEP_HERE):
+        if metadata.get("type") not in (questions.STEP_THERE, questions.STEP_HERE):
             continue
         new, old = ((metadata.get(which) or {}).get("inputs") or {} for which in ("new", "old"))
         if metadata["op"] not in ("create", "create-replacement", "update") or not new.get("create"):
@@ -127,7 +127,7 @@ def _telling(steps: Iterable[LookStep]) -> list[LookStep]:
     return [step for step in steps if step.step in TELLING]
 
 
-def _is_told(one: Mapping[str, Any], asked: plan.Plan) -> bool:
+def _is_told(one: Mapping[str, Any], asked: questions.Questions) -> bool:
     steps = {step.name: step.step for found in (*asked.there.values(), asked.cluster) for step in found}
     return (steps[one["name"]], one["refusal"]["code"]) != NOT_TELLING
 

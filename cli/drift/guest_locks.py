@@ -17,7 +17,7 @@ from onnode.system.pve import parse_guest_config
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cli.drift.plan import Plan
+    from cli.drift.questions import Questions
 
     Files = Mapping[str, str]
 
@@ -43,7 +43,7 @@ STAYS = {
 UNKNOWN = ("nothing can change it", "see what holds it, on {node}: {tool} config {vmid}")
 
 
-def held(asked: Plan, hosts: Mapping[str, Files | None], cluster: Files | None) -> Iterator[Drift]:
+def held(asked: Questions, hosts: Mapping[str, Files | None], cluster: Files | None) -> Iterator[Drift]:
     """The locks of what is recorded.
 
     Args:

@@ -13,10 +13,10 @@ from onnode.system.pve import parse_guest_config
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cli.drift.plan import Plan
+    from cli.drift.questions import Questions
 
 
-def differ(asked: Plan, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drift]:
+def differ(asked: Questions, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drift]:
     """The installed VMs that their host does not remember as installed; their step writes that down again.
 
     Args:

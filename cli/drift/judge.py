@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cli.drift import guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
 from cli.drift.model import Drift
-from cli.looks.belongings import CLUSTER
+from cli.state.belongings import CLUSTER
 from cluster.contract import Container, CreateCluster, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.guests import changes
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from cli.drift.look import Answer
-    from cli.drift.plan import Plan
+    from cli.drift.questions import Questions
 
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 
 
-def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
+def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
     """All that drifted.
 
     Args:
@@ -80,7 +80,7 @@ def silent(answers: Mapping[str, object]) -> list[Drift]:
     ]
 
 
-def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
+def _package(asked: Questions, machine: str, answer: Answer) -> Iterator[Drift]:
     if answer.altered and machine in asked.packages:
         names = ", ".join(answer.altered[:SHOWN_FILES])
         more = f" and {len(answer.altered) - SHOWN_FILES} more" if len(answer.altered) > SHOWN_FILES else ""
@@ -97,7 +97,7 @@ def _step(one: Mapping[str, Any], machine: str, kind: str = STEP) -> Iterator[Dr
         yield Drift(one["name"], machine, "; ".join(one["actions"]), kind)
 
 
-def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
+def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:
     """Nodes that are no members any more: their join, or the creation on the seed, is asked to look again."""
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
@@ -125,7 +125,7 @@ def guest_config(files: Mapping[str, str], kind: str, vmid: int) -> tuple[str, d
     return None
 
 
-def _guests(asked: Plan, files: Mapping[str, str]) -> Iterator[Drift]:
+def _guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, (Template, Container)):
             kind = "qemu-server" if isinstance(wanted, Template) else "lxc"
@@ -158,7 +158,7 @@ def _files_of(hosts: Collection[str], answers: Mapping[str, Answer]) -> dict[str
 
 
 def _provided(
-    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str]
+    asked: Questions, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str]
 ) -> Iterator[Drift]:
     for resource in asked.provided:
         node = (resource.get("inputs") or {}).get("nodeName")
@@ -169,7 +169,7 @@ def _provided(
 
 
 def _added(
-    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
+    asked: Questions, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
 ) -> Iterator[Drift]:
     """What users put into VMs; what an outer host has of it needs no cluster that works."""
     for resource in asked.provided:

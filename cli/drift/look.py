@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cli.drift import images, intact_images, judge, plan, shipped, whose
-from cli.looks import preparing
+from cli.drift import images, intact_images, judge, power, questions, shipped, whose
 from cluster.transport import members
 from components.site import Site
-from config.model import NestedNode
-from onnode.contract import Look, LookStep, document
+from onnode.contract import Look, LookStep
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from cli.description import Description
     from cli.drift.model import Drift
@@ -56,7 +53,7 @@ def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
     return [site.machine(host) for host in description.config.outer_hosts], [*site.members]
 
 
-async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:
+async def over(opened: members.Opened, description: Description, state: questions.State) -> list[Drift]:
     """Look at everything that is recorded, over these connections; what is not as its resource would make it.
 
     A machine that does not answer is named, and hides nothing of what the others show.
@@ -65,7 +62,7 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     names = [machine.name for machine in (*hosts, *nodes)]
     directories = {host.name: host.iso_directory for host in description.config.outer_hosts}
     outer = set(directories)
-    asked = plan.of(state, names, description.credentials.api_password.get_secret_value())
+    asked = questions.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}
     # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
     speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
@@ -75,7 +72,7 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     async def ask(connection: Connection) -> Answer:
         name = connection.machine.name
         steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
-        steps += power(description, asked, name, silent)
+        steps += power.questions(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
         files = _FILES if name == speaker or name in outer else ""
         known = intact_images.known(connection.machine)
@@ -101,18 +98,6 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
 
 def _works(answer: Answer | StepError | None) -> bool:
     return isinstance(answer, Answer) and judge.works(answer)
-
-
-def power(description: Description, asked: plan.Plan, host: str, silent: Collection[str]) -> list[LookStep]:
-    """Whether nodes that do not answer are powered off, told of the step that installed each. Pure."""
-    return [
-        LookStep(asked.installations[node.name], "vm-power", json.dumps(document(preparing.powered(description, node))))
-        for node in description.config.nodes
-        if isinstance(node, NestedNode)
-        and node.host == host
-        and node.name in silent
-        and node.name in asked.installations
-    ]
 
 
 def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.environment import BACKEND_VARIABLE, without_attributes
+from cli.engine.environment import BACKEND_VARIABLE, without_attributes
 from config.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.drift.plan import State
+    from cli.drift.questions import State
     from cli.engine.engine import Engine
 
 PARTS = (

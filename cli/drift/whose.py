@@ -10,11 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.drift import bridge, plan, virtual_machine
+from cli.drift import bridge, questions, virtual_machine
 from cli.drift.kinds import FOREIGN, UNDESCRIBED
 from cli.drift.model import Drift
-from cli.looks import belongings
-from cli.looks.belongings import CLUSTER, Recorded
+from cli.state import belongings, ownership
+from cli.state.belongings import CLUSTER, RecordedThing
 from cluster import marks
 from cluster.contract import Container, Template
 from components.recorded import GUEST, VM_TYPE
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cli.description import Description
-    from cli.drift.plan import State
-    from cli.looks.belongings import Wanted
+    from cli.drift.questions import State
+    from cli.state.belongings import DescribedThing
     from cluster.marks import Look, Thing
 
     Files = Mapping[str, str]
@@ -53,7 +53,7 @@ class Seen:
 
     description: Description
     state: State
-    asked: plan.Plan
+    asked: questions.Questions
     files: Mapping[str, Files]
 
     @property
@@ -93,7 +93,7 @@ def explained(seen: Seen, found: Iterable[Drift]) -> list[Drift]:
 def _foreign(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
     """What is described and somebody else's, each with the URNs of which it tells all there is to tell."""
     looks, known = seen.looks, _recorded(seen)
-    for need, thing in belongings.taken(seen.description, seen.state, looks):
+    for need, thing in ownership.taken(seen.description, seen.state, looks):
         urn = next((each.urn for each in known if _is_of(need, each)), "")
         what = f"{thing.shown}: not this stack's, and the stack file describes {need.kind} {need.name}"
         entry = seen.entries.get(urn)
@@ -105,7 +105,7 @@ def _foreign(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
         yield Drift(urn, where, what, FOREIGN, step), _with_registration(seen, urn)
 
 
-def _is_of(need: Wanted, each: Recorded) -> bool:
+def _is_of(need: DescribedThing, each: RecordedThing) -> bool:
     return need.place == each.place and (need.kind, need.name) == (each.kind, each.name) and not each.replaced
 
 
@@ -118,11 +118,11 @@ def _alike(entry: State, thing: Thing, files: Files) -> bool:
 
 def _undescribed(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
     looks = seen.looks
-    known = belongings.undescribed(seen.description, _recorded(seen))
-    lost = {id(each) for each, _ in belongings.lost(known, looks)}
+    known = ownership.undescribed(seen.description, _recorded(seen))
+    lost = {id(each) for each, _ in ownership.lost(known, looks)}
     guests = [each for each in known if each.kind in (marks.VM, marks.CONTAINER) and not each.replaced]
     covered = {urn for each in guests for urn in _with_registration(seen, each.urn) if urn != each.urn}
-    for each, thing in belongings.shown(known, looks):
+    for each, thing in ownership.shown(known, looks):
         if each.urn in covered:
             continue  # the guest's own line tells it
         where = "cluster" if each.place == CLUSTER else each.place
@@ -144,7 +144,7 @@ def _storages(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
             yield Drift(one.name, "cluster", what, UNDESCRIBED, step), {one.name}
 
 
-def _told(seen: Seen, each: Recorded, thing: Thing | None, *, lost: bool) -> tuple[str, str]:
+def _told(seen: Seen, each: RecordedThing, thing: Thing | None, *, lost: bool) -> tuple[str, str]:
     """What is there, and what the next run does with it."""
     entry = seen.entries[each.urn]
     name = _name(entry)
@@ -177,19 +177,19 @@ def _name(entry: State) -> str:
 def destroyed(state: State, looks: Mapping[str, Sequence[Look]]) -> list[str]:
     """The recorded guests and VMs that go with the whole stack, by number, and by name as the machines show them."""
     entries = _entries(state)
-    there = belongings.shown(_all_recorded(state, plan.of(state, [], "")), looks)
+    there = ownership.shown(_all_recorded(state, questions.of(state, [], "")), looks)
     guests = [(each, thing) for each, thing in there if thing is not None and each.kind in (marks.VM, marks.CONTAINER)]
     return sorted(thing.shown for each, thing in guests if not entries[each.urn].get("retainOnDelete"))
 
 
-def _recorded(seen: Seen) -> Sequence[Recorded]:
+def _recorded(seen: Seen) -> Sequence[RecordedThing]:
     return _all_recorded(seen.state, seen.asked)
 
 
-def _all_recorded(state: State, asked: plan.Plan) -> Sequence[Recorded]:
+def _all_recorded(state: State, asked: questions.Questions) -> Sequence[RecordedThing]:
     """Of the provider and of the steps that make guests."""
     steps = [
-        Recorded(CLUSTER, marks.VM if isinstance(wanted, Template) else marks.CONTAINER, str(wanted.vmid), urn)
+        RecordedThing(CLUSTER, marks.VM if isinstance(wanted, Template) else marks.CONTAINER, str(wanted.vmid), urn)
         for urn, (_, wanted) in asked.here.items()
         if isinstance(wanted, (Template, Container))
     ]

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.engine import run_record, supervisor
-from cli.environment import file_backend
+from cli.backend import run_record
+from cli.engine import supervisor
+from cli.engine.environment import file_backend
 from cluster.errors import AdminError
 from config.paths import OWN, ROOT
 

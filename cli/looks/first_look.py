@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from cli.drift import judge
 from cli.drift import look as drift
 from cli.drift.kinds import OFF, SILENT
-from cli.engine import trust
 from cli.engine.failures import resource_name
-from cli.looks import settling, whereabouts
-from cli.looks.belongings import CLUSTER
+from cli.looks import settling, trust, whereabouts
 from cli.state import outer_vms
+from cli.state.belongings import CLUSTER
 from cluster.transport import members
 from config.model import NestedNode
 
@@ -34,7 +33,7 @@ CONNECT_S = 5.0
 
 
 @dataclass(frozen=True)
-class Found:
+class FirstLook:
     """What the machines show.
 
     Attributes:
@@ -52,13 +51,13 @@ class Found:
     silent: Sequence[Drift] = ()
 
     @property
-    def cluster(self) -> settling.Seen:
+    def cluster(self) -> settling.ClusterView:
         """What the cluster shows."""
-        return settling.Seen(self.looks.get(CLUSTER, []), self.answering)
+        return settling.ClusterView(self.looks.get(CLUSTER, []), self.answering)
 
     @property
-    def untold(self) -> list[Drift]:
-        """The silent machines that are not among what drifted: nothing of them is recorded."""
+    def unrecorded_silent(self) -> list[Drift]:
+        """The silent machines of which nothing is recorded; what drifted names the others."""
         told = {one.where for one in self.drifted if one.kind == SILENT}
         return [one for one in self.silent if one.where not in told]
 
@@ -68,7 +67,7 @@ class Found:
         return [one for one in self.drifted if not one.urn or one.urn in known]
 
 
-def look(described: Description, state: dict[str, Any], *, drifted: bool = True, all_hosts: bool = True) -> Found:
+def look(described: Description, state: dict[str, Any], *, drifted: bool = True, all_hosts: bool = True) -> FirstLook:
     """Look at every machine that is there.
 
     Args:
@@ -83,7 +82,7 @@ def look(described: Description, state: dict[str, Any], *, drifted: bool = True,
     return asyncio.run(_look(described, state, drifted=drifted, all_hosts=all_hosts))
 
 
-async def _look(described: Description, state: dict[str, Any], *, drifted: bool, all_hosts: bool) -> Found:
+async def _look(described: Description, state: dict[str, Any], *, drifted: bool, all_hosts: bool) -> FirstLook:
     hosts, nodes = drift.machines(described)
     made = set(outer_vms.recorded(state))
     known = {node.name for node in described.config.nodes if not isinstance(node, NestedNode) or node.vmid in made}
@@ -110,7 +109,7 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
     off = {resource_name(one.urn) for one in found if one.kind == OFF}
     silent = [one for one in judge.silent(opened) if f"{one.where}-install" not in off]
     looks |= {CLUSTER: cluster} if cluster else {}
-    return Found(looks, trusted, found, settling.answering(of_nodes), silent)
+    return FirstLook(looks, trusted, found, settling.answering(of_nodes), silent)
 
 
 def _named(machines: Iterable[Machine], names: set[str]) -> list[Machine]:

@@ -11,7 +11,7 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from cli.drift import shipped
+from cli.drift import power, shipped
 from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
 USER_S = 180.0
 START_S = 300.0  # beside the time in which the node is to answer
-
-
-def powered(description: Description, node: NestedNode) -> desired.VmPower:
-    """A node that was installed is not off; pure."""
-    installation = description.config.installation
-    return desired.VmPower(
-        stack=description.stack,
-        vmid=node.vmid,
-        name=node.name,
-        ssh_address=str(node.address),
-        ssh_host_key=_site(description).host_key(node).public,
-        timeout_s=installation.timeout_s if installation else 0,
-    )
 
 
 def start(description: Description, installations: Collection[str]) -> list[str]:
@@ -66,7 +53,7 @@ def start(description: Description, installations: Collection[str]) -> list[str]
 async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
     by_host = defaultdict(list)
     for node in nodes:
-        by_host[node.host].append(powered(description, node))
+        by_host[node.host].append(power.powered(description, node))
 
     async def started(connection: Connection) -> None:
         at_once = (_started(connection, one) for one in by_host[connection.machine.name])

@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.looks import belongings, whereabouts
-from cli.looks.belongings import CLUSTER
-from cli.narration import out
+from cli.console import out
+from cli.looks import whereabouts
+from cli.state import belongings
+from cli.state.belongings import CLUSTER
 from cluster import marks, motion
 from cluster.motion import Unrest
 from cluster.transport import members
@@ -33,7 +34,7 @@ POLL_S = 2.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClusterView:
     """What the cluster shows.
 
     Attributes:
@@ -50,7 +51,7 @@ def answering(opened: Opened) -> frozenset[str]:
     return frozenset(name for name, one in opened.items() if not isinstance(one, StepError))
 
 
-def wait(described: Description, state: dict[str, Any], seen: Seen | None = None) -> None:
+def wait(described: Description, state: dict[str, Any], seen: ClusterView | None = None) -> None:
     """Wait until guests stay where they are; a cluster at rest costs nothing but the look that was made anyway.
 
     Args:
@@ -74,7 +75,7 @@ def wait(described: Description, state: dict[str, Any], seen: Seen | None = None
         found = judged(_look(described), guests, started=seen is None)
 
 
-def judged(seen: Seen, guests: Collection[str], *, started: bool) -> list[Unrest]:
+def judged(seen: ClusterView, guests: Collection[str], *, started: bool) -> list[Unrest]:
     """Why guests may be elsewhere in a moment; pure.
 
     Args:
@@ -89,7 +90,7 @@ def judged(seen: Seen, guests: Collection[str], *, started: bool) -> list[Unrest
     return motion.unrest(speaker.motion, guests, seen.answering, _running(seen, speaker)) if speaker else []
 
 
-def _running(seen: Seen, speaker: Look) -> frozenset[str] | None:
+def _running(seen: ClusterView, speaker: Look) -> frozenset[str] | None:
     """The guests whose migrations run; None when a member that is up did not tell: a migration runs on the node it leaves."""
     told = {look.node: look.motion.running for look in seen.looks}
     return None if speaker.motion.online - told.keys() else frozenset().union(*told.values())
@@ -102,12 +103,12 @@ def _guests(described: Description, state: dict[str, Any]) -> set[str]:
     return wanted | {f"vm:{one.name}" for one in known if one.place == CLUSTER and one.kind == marks.VM}
 
 
-def _look(described: Description) -> Seen:
+def _look(described: Description) -> ClusterView:
     return asyncio.run(_looked(described))
 
 
-async def _looked(described: Description) -> Seen:
+async def _looked(described: Description) -> ClusterView:
     nodes = Site(described.config, described.credentials, described.stack).members
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections(nodes, key, timeout_s=CONNECT_S) as opened:
-        return Seen(await whereabouts.cluster(opened, described), answering(opened))
+        return ClusterView(await whereabouts.cluster(opened, described), answering(opened))

@@ -10,8 +10,8 @@ import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cli.console import out
 from cli.looks import whereabouts
-from cli.narration import out
 from cluster import marks
 from cluster.errors import AdminError
 from cluster.transport import members
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.description import Description
-    from cli.looks.belongings import Wanted
+    from cli.state.belongings import DescribedThing
     from cluster.transport.ssh import Connection
 
 WITHDRAW_S = 60.0
 
 
-def withdraw(description: Description, bridges: Sequence[Wanted]) -> None:
+def withdraw(description: Description, bridges: Sequence[DescribedThing]) -> None:
     """Take these bridges out of what is planned on their hosts.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli import description, environment
-from cli.engine import engine, failures, policies
+from cli import description
+from cli.engine import engine, environment, failures, policies
 from cli.report import base, levels, stacks
 from cli.report.described import whole
 from cli.report.markdown import render
@@ -116,7 +116,7 @@ def _described(stack: str, file: Path, set_rules: list[Level]) -> _Described:
 
 def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
     """The engine, where it can read the stack's recorded state; else why it cannot."""
-    from cli.engine import trust  # noqa: PLC0415 - slow to load, and a file that is not right needs it not
+    from cli.looks import trust  # noqa: PLC0415 - slow to load, and a file that is not right needs it not
 
     try:
         environment.put_back_state(env, stack)

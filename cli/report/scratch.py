@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import description, environment
-from cli.engine import engine
-from cli.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES
+from cli import description
+from cli.engine import engine, environment
+from cli.engine.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES
 from config import host_keys
 from config.credentials import FILE_VARIABLE, STACK_KEY
 from config.paths import ROOT
@@ -35,7 +35,7 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
     Raises:
         AdminError: config-invalid: the engine itself does not take the stack file.
     """
-    from cli.engine import trust  # noqa: PLC0415 - slow to load, and a report of a file that is not right needs it not
+    from cli.looks import trust  # noqa: PLC0415 - slow to load, and a report of a file that is not right needs it not
 
     with tempfile.TemporaryDirectory(prefix="nested-pve-report-") as name:
         directory = Path(name)

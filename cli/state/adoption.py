@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cli.engine.engine import Event
-    from cli.looks.belongings import Wanted
+    from cli.state.belongings import DescribedThing
 
 State = dict[str, Any]
 CREATES = ("create", "create-replacement")
@@ -38,7 +38,7 @@ def planned(events: Iterable[Event]) -> dict[str, State]:
 
 
 def adopt(
-    state: State, creates: Mapping[str, State], things: Iterable[Wanted], password: Callable[[str], str | None]
+    state: State, creates: Mapping[str, State], things: Iterable[DescribedThing], password: Callable[[str], str | None]
 ) -> tuple[State, list[str]]:
     """The state with these things recorded, and their URNs; pure.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from cli.state import state_files
+from cli.backend import state_files
 from cluster.errors import AdminError
 from components.recorded import DESIGN, LAB, lab_instance
 

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.looks.belongings import CLUSTER
+from cli.state.belongings import CLUSTER
 from cluster.contract import SECRETS_VARIABLE
 from components.recorded import PROVIDER_TYPE
 from components.site import Site

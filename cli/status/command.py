@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from cli import description, environment
+from cli import description
+from cli.console import out
 from cli.drift import look as drift
-from cli.engine import engine
-from cli.narration import out
+from cli.engine import engine, environment
 from cli.state.outer_vms import nested_nodes
 from cli.status import table
 from cli.status.look import CONNECT_S, look
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cli.description import Description
     from cli.drift.model import Drift
-    from cli.drift.plan import State
+    from cli.drift.questions import State
     from cli.status.look import Seen
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
 from cli.drift.kinds import ADDED_CARD, ADDED_DISK, REFUSED
 from cli.drift.model import Drift
 from cli.looks import devices_at_risk
-from cli.operations import Place
+from cli.run import drifted, engine_runs
+from cli.run.loaded import LoadedStack
 from cli.state import added_devices
 from cluster.errors import AdminError
 from components.recorded import BRIDGE_TYPE, VM_TYPE
@@ -176,9 +176,9 @@ def test_beside_a_users_card_the_refresh_comes_first_and_its_record_is_put_right
     given = plain["inputs"]["networkDevices"]
     engine: Any = Engine(state({**plain, "outputs": {**plain["outputs"], "networkDevices": [*given, THEIRS]}}))
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(operations, "_run", lambda _place, *words: ran.append(words))
-    place, arguments = operations._refreshed(Place(dev, engine, state(plain)), [CARD] if added else [DISK])
+    monkeypatch.setattr(engine_runs, "run", lambda _loaded, *words: ran.append(words))
+    loaded, arguments = drifted.refreshed(LoadedStack(dev, engine, state(plain)), [CARD] if added else [DISK])
     assert [words[0] for words in ran] == (["refresh"] if added else [])
-    assert arguments == (() if added else operations.REFRESH)
+    assert arguments == (() if added else engine_runs.REFRESH)
     if added:
-        assert place.state == engine.recorded == state(plain)
+        assert loaded.state == engine.recorded == state(plain)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.looks import belongings, images
-from cli.looks.belongings import CLUSTER
-from cli.state import adoption
+from cli.looks import image_check
+from cli.state import adoption, belongings, ownership
+from cli.state.belongings import CLUSTER
 from cluster import downloads, marks
 from cluster.errors import AdminError
 from cluster.transport import members
@@ -83,7 +83,7 @@ RULES = "etc/pve/ha/rules.cfg"
 
 def refused(dev: Description, recorded: dict[str, Any], place: str, files: dict[str, str]) -> AdminError:
     with pytest.raises(AdminError) as caught:
-        belongings.compare(dev, recorded, {place: [look(files)]})
+        ownership.compare(dev, recorded, {place: [look(files)]})
     return caught.value
 
 
@@ -158,8 +158,8 @@ def test_a_recorded_registration_of_our_own_guest_whose_comment_was_edited_is_le
 ) -> None:
     files = guest(200, OURS, "proxmox01")
     files |= {RESOURCES: "vm: 200\n\tcomment edited\n", RULES: "node-affinity: vm01-placement\n\tresources vm:200\n"}
-    found = belongings.compare(dev, state(VM01, HA01, RULE01), {CLUSTER: [look(files)]})
-    assert found == belongings.Findings()
+    found = ownership.compare(dev, state(VM01, HA01, RULE01), {CLUSTER: [look(files)]})
+    assert found == ownership.Findings()
 
 
 def test_what_carries_the_mark_and_is_not_recorded_is_adopted(dev: Description) -> None:
@@ -170,7 +170,7 @@ def test_what_carries_the_mark_and_is_not_recorded_is_adopted(dev: Description) 
     }
     host = guest(101, OURS) | {"etc/network/interfaces": INTERFACES}
     looks = {CLUSTER: [look(cluster)], HOST: [look(host)]}
-    found = belongings.compare(dev, state(HA01), looks)
+    found = ownership.compare(dev, state(HA01), looks)
     assert [each.logical for each in found.adopt] == [
         "virtual-vmbr1",
         "proxmox01-vm",
@@ -183,14 +183,14 @@ def test_what_carries_the_mark_and_is_not_recorded_is_adopted(dev: Description) 
 
 def test_what_is_recorded_under_another_name_is_not_recorded_twice(dev: Description) -> None:
     before = entry(VM_TYPE, {"vmId": 200, "nodeName": "proxmox01"}, name="vm00-vm")
-    assert not belongings.compare(dev, state(before), {CLUSTER: [look(guest(200, OURS))]}).adopt
+    assert not ownership.compare(dev, state(before), {CLUSTER: [look(guest(200, OURS))]}).adopt
 
 
 def test_a_bridge_that_was_never_brought_up_is_withdrawn(dev: Description) -> None:
     planned = INTERFACES + "auto vmbr2\niface vmbr2 inet static\n\taddress 10.20.1.1/24\n#stack-dev\n"
     files = {"etc/network/interfaces": INTERFACES, "etc/network/interfaces.new": planned}
     bridge = entry(BRIDGE_TYPE, {"nodeName": HOST, "name": "vmbr1"}, "virtual-api")
-    found = belongings.compare(dev, state(bridge), {HOST: [look(files)]})
+    found = ownership.compare(dev, state(bridge), {HOST: [look(files)]})
     assert [each.name for each in found.withdraw] == ["vmbr2"]
     assert not found.adopt
 
@@ -200,31 +200,31 @@ def test_a_recorded_bridge_that_was_never_brought_up_is_withdrawn_and_made_again
     up, planned = INTERFACES.partition("auto vmbr1")[0], INTERFACES
     files = {"etc/network/interfaces": up, "etc/network/interfaces.new": planned}
     bridge = entry(BRIDGE_TYPE, {"nodeName": HOST, "name": "vmbr1"}, "virtual-api")
-    found = belongings.compare(dev, state(bridge), {HOST: [look(files)]})
+    found = ownership.compare(dev, state(bridge), {HOST: [look(files)]})
     assert [each.name for each in found.withdraw] == ["vmbr1"]
     assert [(each.urn, thing) for each, thing in found.forget] == [(bridge["urn"], None)]
     files["etc/network/interfaces"] = INTERFACES
-    assert belongings.compare(dev, state(bridge), {HOST: [look(files)]}) == belongings.Findings()
+    assert ownership.compare(dev, state(bridge), {HOST: [look(files)]}) == ownership.Findings()
 
 
 def test_a_machine_beside_the_cluster_says_nothing_of_what_the_cluster_has(dev: Description) -> None:
     """While no member answered, a node that had not joined yet made `down` forget all guests, and leave them."""
     beside = look(guest(200, OURS, "proxmox01"), "proxmox03", cluster="")
     known = belongings.recorded(state(VM01, HA01))
-    assert belongings.lost(known, {CLUSTER: [beside]}) == []
-    assert not belongings.compare(dev, state(), {CLUSTER: [beside]}).adopt
+    assert ownership.lost(known, {CLUSTER: [beside]}) == []
+    assert not ownership.compare(dev, state(), {CLUSTER: [beside]}).adopt
     member = look({}, "proxmox01")
-    assert [each.urn for each, _ in belongings.lost(known, {CLUSTER: [beside, member]})] == [VM01["urn"], HA01["urn"]]
+    assert [each.urn for each, _ in ownership.lost(known, {CLUSTER: [beside, member]})] == [VM01["urn"], HA01["urn"]]
 
 
 def test_what_a_machine_beside_the_cluster_has_is_refused_unless_a_member_knows_better(dev: Description) -> None:
     beside = look(guest(200, THEIRS, "proxmox03"), "proxmox03", cluster="")
     with pytest.raises(AdminError) as caught:
-        belongings.compare(dev, state(), {CLUSTER: [beside]})
+        ownership.compare(dev, state(), {CLUSTER: [beside]})
     assert caught.value.code == "guest-foreign"
     member = look(guest(200, OURS, "proxmox01"), "proxmox01")
     for looks in ([beside, member], [member, beside]):
-        assert belongings.compare(dev, state(VM01), {CLUSTER: looks}) == belongings.Findings()
+        assert ownership.compare(dev, state(VM01), {CLUSTER: looks}) == ownership.Findings()
 
 
 def test_what_is_recorded_and_no_more_described_is_forgotten_when_it_is_somebody_elses_by_now(
@@ -237,20 +237,20 @@ def test_what_is_recorded_and_no_more_described_is_forgotten_when_it_is_somebody
     )  # fmt: skip
     files = guest(200, THEIRS, "proxmox02") | {RESOURCES: "vm: 200\n\tcomment theirs\n"}
     known = state(VM01, HA01)
-    found = belongings.compare(without, known, {CLUSTER: [look(files)]})
+    found = ownership.compare(without, known, {CLUSTER: [look(files)]})
     assert [each.urn for each, _ in found.forget] == [VM01["urn"], HA01["urn"]]
-    lost = belongings.lost(belongings.recorded(known), {CLUSTER: [look(files)]})
+    lost = ownership.lost(belongings.recorded(known), {CLUSTER: [look(files)]})
     assert [each.urn for each, _ in lost] == [VM01["urn"], HA01["urn"]]
     ours = guest(200, OURS, "proxmox02") | {RESOURCES: "vm: 200\n\tcomment stack-dev\n"}
-    assert not belongings.lost(belongings.recorded(known), {CLUSTER: [look(ours)]})
+    assert not ownership.lost(belongings.recorded(known), {CLUSTER: [look(ours)]})
 
 
 def test_what_is_recorded_no_more_described_and_gone_is_forgotten(dev: Description) -> None:
     """The provider fails where it is to delete what is gone."""
     known = belongings.recorded(state(HA01))
-    assert [thing for _, thing in belongings.lost(known, {CLUSTER: [look({})]})] == [None]
-    assert not belongings.lost(known, {HOST: [look({})]})
-    assert belongings.compare(dev, state(HA01), {CLUSTER: [look({})]}) == belongings.Findings()  # described: made anew
+    assert [thing for _, thing in ownership.lost(known, {CLUSTER: [look({})]})] == [None]
+    assert not ownership.lost(known, {HOST: [look({})]})
+    assert ownership.compare(dev, state(HA01), {CLUSTER: [look({})]}) == ownership.Findings()  # described: made anew
 
 
 def test_a_host_whose_files_are_not_there_is_refused() -> None:
@@ -269,12 +269,12 @@ def test_a_forgotten_guests_last_look_is_forgotten_with_it_and_no_other() -> Non
         {"urn": f"urn::{name}", "type": "command:local:Command", "parent": f"urn:{name[:4]}"}
         for name in ("vm01-ha-ready", "vm01-verify-guest", "vm02-ha-ready")
     ]
-    found = belongings.with_last_looks(state(mine, other, *steps), [VM01["urn"]])
+    found = ownership.with_last_looks(state(mine, other, *steps), [VM01["urn"]])
     assert sorted(found) == sorted([VM01["urn"], "urn::vm01-ha-ready"])
 
 
 def test_a_place_that_nobody_looked_at_is_left_alone(dev: Description) -> None:
-    assert belongings.compare(dev, state(VM01), {}) == belongings.Findings()
+    assert ownership.compare(dev, state(VM01), {}) == ownership.Findings()
 
 
 @pytest.mark.parametrize(
@@ -429,10 +429,10 @@ class There:
 
 def with_image(
     dev: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, path: str
-) -> tuple[Description, belongings.Wanted]:
+) -> tuple[Description, belongings.DescribedThing]:
     """A description whose installer is `as downloaded`, and that of its host."""
     host = dev.config.outer_hosts[0]
-    image = next(need for need in belongings.wanted(dev) if need.kind == marks.IMAGE)
+    image = next(need for need in belongings.described(dev) if need.kind == marks.IMAGE)
     (tmp_path / "mine.iso").touch()
     if content is not None:
         (tmp_path / image.name).write_text(content)
@@ -454,13 +454,13 @@ def test_an_image_of_other_content_is_removed_so_that_it_can_be_downloaded_anew(
     """Proxmox VE compares what is there with the checksum, and downloads nothing over another file."""
     described, image = with_image(dev, tmp_path, monkeypatch, content, os.environ["PATH"])
     good = content == "as downloaded"
-    assert images.intact(described, [image]) == ([image] if good else [])
+    assert image_check.intact(described, [image]) == ([image] if good else [])
     assert {file.name for file in tmp_path.iterdir()} == {"mine.iso", *([image.name] if good else [])}
 
 
 def test_who_only_looks_removes_no_image(dev: Description, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     described, image = with_image(dev, tmp_path, monkeypatch, "another", os.environ["PATH"])
-    assert images.intact(described, [image], remove=False) == []
+    assert image_check.intact(described, [image], remove=False) == []
     assert (tmp_path / image.name).read_text() == "another"
 
 
@@ -473,7 +473,7 @@ def test_an_image_that_cannot_be_read_for_a_moment_is_neither_used_nor_removed(
     path = f"{programs}:{os.environ['PATH']}"
     described, image = with_image(dev, tmp_path, monkeypatch, "as downloaded", path)
     with pytest.raises(AdminError) as caught:
-        images.intact(described, [image])
+        image_check.intact(described, [image])
     assert caught.value.code == "image-unreadable"
     assert "Input/output error" in caught.value.observed
     assert image.name in caught.value.what

@@ -7,8 +7,10 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from cli import description, environment, operations
-from cli.engine import engine, trust
+from cli import description
+from cli.engine import engine, environment
+from cli.looks import trust
+from cli.run import loading
 from cli.state import changeover, interrupted
 from cluster.contract import ClusterStorage
 from onnode.contract import parse
@@ -96,9 +98,9 @@ def test_a_storage_that_an_earlier_version_was_killed_at_is_put_into_todays_form
     monkeypatch.setattr(trust, "settings", lambda *_: {})
     monkeypatch.setattr(engine.Engine, "export", lambda _self: copy.deepcopy(recorded[-1]))
     monkeypatch.setattr(engine.Engine, "replace_state", lambda _self, _seen, state: recorded.append(state))
-    place = operations._prepare("home", yes=True)
-    assert not interrupted.has_pending(place.state)
-    assert [resource["urn"] for resource in place.state["deployment"]["resources"]][2:] == [NEW]
+    loaded = loading.load("home", yes=True)
+    assert not interrupted.has_pending(loaded.state)
+    assert [resource["urn"] for resource in loaded.state["deployment"]["resources"]][2:] == [NEW]
 
 
 def test_steps_are_started_as_today_and_nothing_else_of_them_changes() -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
+from cli import down
 from cli.looks import first_look, whereabouts, withdrawal
-from cli.looks.belongings import CLUSTER
+from cli.run import loading, looking, reconciling
+from cli.run.loaded import LoadedStack
+from cli.state.belongings import CLUSTER
 from cluster import marks
 from cluster.errors import AdminError
 from cluster.marks import Look, Thing
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from cli.description import Description
-    from cli.looks.belongings import Wanted
+    from cli.state.belongings import DescribedThing
     from cluster.contract import Machine
 
 
@@ -51,9 +53,12 @@ class Engine:
         return SimpleNamespace(exit_code=0, events=EVENTS)
 
 
+def loaded(dev: Description, engine: Engine, looks: dict[str, list[Look]], *, adopting: bool = False) -> LoadedStack:
+    return LoadedStack(dev, engine, engine.export(), looks, adopting)  # type: ignore[arg-type]
+
+
 def compared(dev: Description, engine: Engine, looks: dict[str, list[Look]], *, adopting: bool) -> None:
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    operations._compared_with_machines(place, looks, adopting=adopting)
+    reconciling.with_machines(loaded(dev, engine, looks, adopting=adopting))
 
 
 def test_somebody_elses_guest_is_refused_and_nothing_is_recorded_or_run(dev: Description) -> None:
@@ -93,8 +98,7 @@ def test_what_a_dying_plugin_left_is_recorded_without_being_asked(
 @pytest.mark.parametrize(("text", "kept"), [(OURS, 1), (THEIRS, 0)])
 def test_what_is_somebody_elses_by_now_is_forgotten_before_a_destroy(dev: Description, text: str, kept: int) -> None:
     engine = Engine(state(VM01))
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    operations._without_lost(place, {CLUSTER: [look(guest(200, text))]})
+    reconciling.without_lost(loaded(dev, engine, {CLUSTER: [look(guest(200, text))]}))
     assert len(engine.state["deployment"]["resources"]) == kept
 
 
@@ -104,14 +108,14 @@ def test_a_destroy_names_what_goes_before_it_asks(
     """By the name that it has on its node: the record may know it by another."""
     engine = Engine(state(VM01))
     looks = {CLUSTER: [look(guest(200, f"name: colleague2\n{OURS}"))]}
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    monkeypatch.setattr(operations, "_prepare", lambda *_, **__: place)
-    monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
-    monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
-    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.Found(looks, {}, []))
+    stack = loaded(dev, engine, {})
+    monkeypatch.setattr(loading, "load", lambda *_, **__: stack)
+    monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
+    monkeypatch.setattr(looking, "let_guests_settle", lambda *_: None)
+    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.FirstLook(looks, {}, []))
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(AdminError) as refused:
-        operations.down("dev", yes=False)
+        down.down("dev", yes=False)
     assert (refused.value.code, engine.ran) == ("not-confirmed", [])
     assert "destroyed with its disks: VM 200 (colleague2) on virtual" in capsys.readouterr().out
 
@@ -120,31 +124,31 @@ def test_a_replaced_thing_that_is_gone_is_forgotten_and_not_what_replaced_it(dev
     """Both have one URN: the engine makes the new one first, and a run may end in between."""
     replaced = {**VM01, "inputs": {**VM01["inputs"], "vmId": 199}, "delete": True}
     engine = Engine(state(VM01, replaced))
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    operations._without_lost(place, {CLUSTER: [look(guest(200, OURS))]})
+    reconciling.without_lost(loaded(dev, engine, {CLUSTER: [look(guest(200, OURS))]}))
     assert engine.state["deployment"]["resources"] == [VM01]
 
 
 def test_what_a_dying_plugin_left_is_destroyed_with_the_rest(dev: Description) -> None:
     """It stayed on the host for good: the state knew nothing of it, and was empty afterwards."""
     engine = Engine(state(VM01))
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    found = operations._with_what_was_left(place, {HOST: [look(guest(101, OURS))]})
+    found = reconciling.with_leftovers(loaded(dev, engine, {HOST: [look(guest(101, OURS))]}))
     assert "proxmox01-vm" in {entry["urn"].rpartition("::")[2] for entry in found.state["deployment"]["resources"]}
-    assert operations._with_what_was_left(place, {HOST: [look(guest(101, THEIRS))]}) == place
-    assert operations._with_what_was_left(place, {CLUSTER: [look(guest(200, OURS))]}) == place  # goes with the nodes
+    nothing = loaded(dev, engine, {HOST: [look(guest(101, THEIRS))]})
+    assert reconciling.with_leftovers(nothing) == nothing
+    nothing = loaded(dev, engine, {CLUSTER: [look(guest(200, OURS))]})
+    assert reconciling.with_leftovers(nothing) == nothing  # goes with the nodes
 
 
 def test_a_destroy_without_a_state_says_what_is_there(dev: Description) -> None:
     """ "Nothing to destroy" was said of a cluster that ran."""
     engine = Engine({"deployment": {}})
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
     with pytest.raises(AdminError) as refused:
-        operations._with_what_was_left(place, {HOST: [look(guest(101, OURS))]})
+        reconciling.with_leftovers(loaded(dev, engine, {HOST: [look(guest(101, OURS))]}))
     assert (refused.value.code, engine.ran) == ("state-lost", [])
     assert "VM 101" in refused.value.observed
     for looks in ({}, {HOST: [look(guest(101, THEIRS))]}, {CLUSTER: [look(guest(200, OURS))]}):
-        assert operations._with_what_was_left(place, looks) == place
+        nothing = loaded(dev, engine, looks)
+        assert reconciling.with_leftovers(nothing) == nothing
 
 
 @pytest.mark.parametrize(("ours", "expected"), [(True, True), (False, False)])
@@ -193,7 +197,7 @@ def withdrawn(dev: Description, exit_code: int, monkeypatch: pytest.MonkeyPatch)
         yield {machine.name: Host(machine, exit_code, ran) for machine in machines}
 
     monkeypatch.setattr(members, "connections", connections)
-    bridges: list[Wanted] = [SimpleNamespace(place=HOST, name="vmbr2")]  # type: ignore[list-item]
+    bridges: list[DescribedThing] = [SimpleNamespace(place=HOST, name="vmbr2")]  # type: ignore[list-item]
     withdrawal.withdraw(dev, bridges)
     return ran
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli import operations
+from cli.run import confirmation
 from cluster.errors import AdminError
 
 
@@ -18,6 +18,6 @@ class Nobody:
 def test_without_a_terminal_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Nobody())
     with pytest.raises(AdminError) as refused:
-        operations.confirm("Make these changes?")
+        confirmation.confirm("Make these changes?")
     assert refused.value.code == "not-confirmed"
     assert refused.value.expected == "--yes"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.drift import guest_locks, images, intact_images, judge, look, plan, provided, record, shipped
+from cli.drift import guest_locks, images, intact_images, judge, look, power, provided, questions, record, shipped
 from cli.drift.comparing import Difference
 from cli.drift.kinds import (
     ADDED_CARD,
@@ -62,18 +62,30 @@ WORKING |= {"facts": {"state": "member", "quorate": True, "pve_writable": True}}
 
 def there(name: str, step: str, parent: str, stdin: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     inputs = {"create": f"{ON_NODE} {step}", "stdin": stdin}
-    return {"urn": f"urn::{name}", "type": plan.STEP_THERE, "parent": parent, "inputs": inputs, "outputs": dict(inputs)}
+    return {
+        "urn": f"urn::{name}",
+        "type": questions.STEP_THERE,
+        "parent": parent,
+        "inputs": inputs,
+        "outputs": dict(inputs),
+    }
 
 
 def here(name: str, step: str, wanted: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     inputs = {"create": f"{ADMIN} {step}", "stdin": json.dumps(wanted), "environment": SECRET}
-    return {"urn": f"urn::{name}", "type": plan.STEP_HERE, "parent": CLUSTER, "inputs": inputs, "outputs": dict(inputs)}
+    return {
+        "urn": f"urn::{name}",
+        "type": questions.STEP_HERE,
+        "parent": CLUSTER,
+        "inputs": inputs,
+        "outputs": dict(inputs),
+    }
 
 
 def package(name: str, parent: str) -> dict[str, Any]:
     source = {"hash": "abc", "path": ".nested-pve/package/onnode"}
     inputs = {"source": source, "remotePath": "/var/lib/nested-pve-ha"}
-    return {"urn": f"urn::{name}", "type": plan.PACKAGE, "parent": parent, "inputs": inputs, "outputs": {}}
+    return {"urn": f"urn::{name}", "type": questions.PACKAGE, "parent": parent, "inputs": inputs, "outputs": {}}
 
 
 STATE: dict[str, Any] = {
@@ -100,8 +112,8 @@ STATE: dict[str, Any] = {
 }
 
 
-def planned() -> plan.Plan:
-    return plan.of(STATE, ["virtual", "proxmox01", "proxmox02"], "secret")
+def planned() -> questions.Questions:
+    return questions.of(STATE, ["virtual", "proxmox01", "proxmox02"], "secret")
 
 
 def test_each_step_is_asked_on_its_machine_and_what_is_not_described_is_not() -> None:
@@ -124,15 +136,15 @@ def test_the_host_of_a_node_that_does_not_answer_is_asked_whether_it_is_off(dev:
     """The step that installed it starts it again; its input is secret, so it cannot be asked itself."""
     asked = planned()
     assert asked.installations == {"proxmox01": "urn::proxmox01-install"}
-    questions = look.power(dev, asked, "virtual", ["proxmox01", "proxmox02"])
+    questions = power.questions(dev, asked, "virtual", ["proxmox01", "proxmox02"])
     assert [(one.name, one.step, json.loads(one.desired)["vmid"]) for one in questions] == [
         ("urn::proxmox01-install", "vm-power", 101)
     ]
-    assert look.power(dev, asked, "virtual", []) == []
-    assert look.power(dev, asked, "other", ["proxmox01"]) == []
+    assert power.questions(dev, asked, "virtual", []) == []
+    assert power.questions(dev, asked, "other", ["proxmox01"]) == []
     # One that is not described any more is not started: it goes, or has gone.
     without = replace(dev, config=dev.config.model_copy(update={"nodes": dev.config.nodes[1:]}))
-    assert look.power(without, asked, "virtual", ["proxmox01", "proxmox02"]) == []
+    assert power.questions(without, asked, "virtual", ["proxmox01", "proxmox02"]) == []
 
 
 def said(name: str, *actions: str, **refusal: str) -> dict[str, Any]:
@@ -301,7 +313,7 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
 )
 def test_what_a_user_put_into_a_vm_is_no_drift_and_no_finding(kind: str, line: str, told: str) -> None:
     files = {path: f"{text}{line}\n" if path.endswith(".conf") else text for path, text in FILES.items()}
-    asked = plan.Plan(provided=[{**provided_resource(kind)}])
+    asked = questions.Questions(provided=[{**provided_resource(kind)}])
     asked.provided[0]["inputs"] = {**RESOURCES[kind], "nodeName": "virtual"}
     found = judge.drift(asked, {"virtual": Answer(files=files)}, None, ["virtual"])
     assert found == [Drift(f"urn::{kind}", "virtual", line.replace(": ", " ", 1), told)]
@@ -530,7 +542,7 @@ def test_an_installation_is_found_by_the_whole_number(vmid: int) -> None:
     vm = provided_resource(provided.VM)
     state = {"deployment": {"resources": [install, {**vm, "inputs": {**vm["inputs"], "vmId": vmid}, "parent": node}]}}
     files = {path.replace("101", str(vmid)): text for path, text in FILES.items()}
-    asked = plan.of(state, ["virtual", "proxmox01"], "secret")
+    asked = questions.of(state, ["virtual", "proxmox01"], "secret")
     assert judge.drift(asked, {"virtual": Answer(files=files)}, None, ["virtual"]) == []
 
 
@@ -549,7 +561,7 @@ def test_an_installation_that_its_host_does_not_remember_is_written_down_again(t
     install = there("proxmox01-install", "install-node", node, SECRET)
     install["urn"] = "urn:pulumi:dev::p::x::proxmox01-install"
     state = {"deployment": {"resources": [install, {**provided_resource(provided.VM), "parent": node}]}}
-    asked = plan.of(state, ["virtual", "proxmox01"], "secret")
+    asked = questions.of(state, ["virtual", "proxmox01"], "secret")
     files = {path: content for path, content in FILES.items() if path != INSTALLED}
     answers = {"virtual": Answer(files=files | ({INSTALLED: text} if text is not None else {}))}
     found = judge.drift(asked, answers, None, ["virtual"])

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import description, environment, operations
-from cli.engine import trust
+from cli import description, shell
+from cli.engine import environment
+from cli.looks import trust
 from cluster.errors import AdminError
 from toolchain.home import PulumiHome
 
@@ -132,10 +133,10 @@ def test_a_stack_that_is_not_whole_yet_has_a_shell_all_the_same(
 
     monkeypatch.setattr(description, "read", read)
     monkeypatch.setattr(trust, "looked", None)  # no machine is asked
-    assert operations.environment_of("home", complete=False) == wanted
+    assert shell.environment_of("home", complete=False) == wanted
     assert "Until then pulumi reaches no machine from here." in capsys.readouterr().err
     with pytest.raises(AdminError):
-        operations.environment_of("home")
+        shell.environment_of("home")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_a_shell_without_credentials_begins_with_how_they_are_set(
     asked_for: list[str],
 ) -> None:
     wanted = calling(**passphrase)
-    assert operations.environment_of(stack, complete=False) == wanted
+    assert shell.environment_of(stack, complete=False) == wanted
     told = capsys.readouterr().err
     assert "error" not in told
     setting = f"pulumi config set --stack {stack} --secret --path 'nested-pve-ha:credentials."
@@ -166,7 +167,7 @@ def test_a_shell_without_credentials_begins_with_how_they_are_set(
     assert ("read -rs PULUMI_CONFIG_PASSPHRASE; export" in told) == (not passphrase)
     assert f"next: make preview STACK={stack}" in told
     with pytest.raises(AdminError) as refused:
-        operations.environment_of(stack)
+        shell.environment_of(stack)
     assert "fix: `make shell STACK=NAME` has the lab's, and shows the commands" in refused.value.render()
     assert "in the lab use" not in refused.value.render()
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from cli import description, environment, operations
+from cli import description, preview, shell
 from cli.drift.kinds import SILENT
-from cli.engine import engine
+from cli.engine import engine, environment
 from cli.looks import first_look
-from cli.looks.belongings import CLUSTER
+from cli.run import looking
+from cli.run.loaded import LoadedStack
+from cli.state.belongings import CLUSTER
 from cli.status import command as status_command
 from cluster import surroundings
 from cluster.contract import Machine
@@ -226,10 +228,10 @@ def stack(machines: Machines, dev: Description, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(environment, "for_engine", dict)
     monkeypatch.setattr(engine, "Engine", Engine)
     monkeypatch.setattr(Engine, "export", lambda _: state)
-    monkeypatch.setattr(operations, "scratch", lambda runner, _: nullcontext(runner))
-    monkeypatch.setattr(operations, "_previewed", lambda *_: [])
-    monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
-    monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
+    monkeypatch.setattr(preview, "scratch", lambda runner, _: nullcontext(runner))
+    monkeypatch.setattr(preview, "shown", lambda *_: [])
+    monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
+    monkeypatch.setattr(looking, "let_guests_settle", lambda *_: None)
     assert machines.logins == []
     return state
 
@@ -245,8 +247,8 @@ def test_the_first_preview_of_all_looks_over_the_state_of_the_stack_that_it_make
     machines.vms = ()
     monkeypatch.setattr(Engine, "export", lambda _: states[-1] if states else None)
     monkeypatch.setattr(Engine, "create_stack", lambda _: states.append(made), raising=False)
-    monkeypatch.setattr(operations, "scratch", lambda runner, state: taken.append(state) or nullcontext(runner))
-    operations.preview("dev", look=True)
+    monkeypatch.setattr(preview, "scratch", lambda runner, state: taken.append(state) or nullcontext(runner))
+    preview.preview("dev", look=True)
     assert taken == [made]
 
 
@@ -256,7 +258,7 @@ UNRECORDED = "nothing is recorded of stack dev here, so all of it is planned as 
 
 
 def looked(capsys: pytest.CaptureFixture[str]) -> str:
-    operations.preview("dev", look=True)
+    preview.preview("dev", look=True)
     return capsys.readouterr().out
 
 
@@ -299,14 +301,14 @@ def test_a_plan_without_the_user_of_the_api_is_not_complete_and_says_so(
 def test_a_preview_of_what_nothing_records_says_so(
     machines: Machines, stack: dict[str, Any], capsys: pytest.CaptureFixture[str], *, looking: bool
 ) -> None:
-    operations.preview("dev", look=looking)
+    preview.preview("dev", look=looking)
     assert UNRECORDED not in capsys.readouterr().out
     stack["deployment"] = {}
     if looking:
         with pytest.raises(AdminError, match="is built already"):
-            operations.preview("dev", look=True)
+            preview.preview("dev", look=True)
     machines.vms = ()
-    operations.preview("dev", look=looking)
+    preview.preview("dev", look=looking)
     said = capsys.readouterr().out
     assert UNRECORDED in said
     assert "`make adopt STACK=dev`" in said
@@ -316,10 +318,10 @@ def test_a_preview_of_what_nothing_records_says_so(
 def test_a_shell_names_who_did_not_answer_and_keeps_standard_output(
     machines: Machines, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    operations.environment_of("dev")
+    shell.environment_of("dev")
     assert capsys.readouterr() == ("", "")
     machines.off = {NODES[0], HOST}
-    operations.environment_of("dev")
+    shell.environment_of("dev")
     said = capsys.readouterr()
     assert said.out == ""
     assert [f"not looked at: {name}: " in said.err for name in (HOST, *NODES)] == [True, True, False, False]
@@ -357,10 +359,10 @@ def test_a_preview_reaches_no_machine_unless_it_is_told_to_look(
     monkeypatch.setattr(description, "read", lambda *_: dev)
     monkeypatch.setattr(environment, "for_engine", dict)
     monkeypatch.setattr(engine, "Engine", Engine)
-    monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
-    monkeypatch.setattr(operations, "scratch", lambda runner, _: nullcontext(runner))
+    monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
+    monkeypatch.setattr(preview, "scratch", lambda runner, _: nullcontext(runner))
     previewed: list[str] = []
-    monkeypatch.setattr(operations, "_previewed", lambda place, *_: previewed.append(place.engine.stack) or [])
-    operations.preview("dev", look=looking)
+    monkeypatch.setattr(preview, "shown", lambda loaded, *_: previewed.append(loaded.engine.stack) or [])
+    preview.preview("dev", look=looking)
     assert previewed == ["dev"]
     assert sorted(machines.logins) == (sorted((HOST, *NODES)) if looking else [])

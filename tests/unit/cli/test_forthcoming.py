@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cli import operations
-from cli.drift import forthcoming, plan, shipped
+from cli import preview
+from cli.drift import forthcoming, questions, shipped
 from cli.looks import first_look
+from cli.run import engine_runs
+from cli.run import planned as shown_plan
+from cli.run.engine_runs import RunError
+from cli.run.loaded import LoadedStack
 from cluster.transport import members
 from cluster.transport.nodes import StepResult
 from components.recorded import ADMIN, ON_NODE
@@ -52,8 +56,8 @@ def planned(name: str, step: str, stdin: object, *, op: str = "create", before: 
     inputs = {"create": f"{ON_NODE} {step}", "stdin": json.dumps(stdin) if isinstance(stdin, dict) else stdin}
     metadata = {
         "op": op,
-        "urn": urn(name, plan.STEP_THERE),
-        "type": plan.STEP_THERE,
+        "urn": urn(name, questions.STEP_THERE),
+        "type": questions.STEP_THERE,
         "old": {"inputs": {"stdin": before}},
     }
     return {"resourcePreEvent": {"metadata": {**metadata, "new": {"inputs": inputs, "parent": PARENT}}}}
@@ -61,7 +65,7 @@ def planned(name: str, step: str, stdin: object, *, op: str = "create", before: 
 
 def planned_here(name: str, step: str, wanted: dict[str, Any]) -> dict[str, Any]:
     inputs = {"create": f"{ADMIN} {step}", "stdin": json.dumps(wanted)}
-    metadata = {"op": "create", "urn": urn(name, plan.STEP_HERE), "type": plan.STEP_HERE}
+    metadata = {"op": "create", "urn": urn(name, questions.STEP_HERE), "type": questions.STEP_HERE}
     return {"resourcePreEvent": {"metadata": {**metadata, "new": {"inputs": inputs, "parent": ""}}}}
 
 
@@ -166,12 +170,12 @@ def test_what_is_in_the_way_on_a_host_is_refused_in_the_words_of_the_run(
     host = machines.made[HOST]
     name = step.observe.__module__.rpartition(".")[2].replace("_", "-")
     events = [planned(f"{HOST}-{name}", name, document(wanted), op=op, before="{}")]
-    assert forthcoming.said(dev, forthcoming.planned(events), [HOST]).refused == [] or world is no_card, (
+    assert forthcoming.forecast(dev, forthcoming.planned(events), [HOST]).refused == [] or world is no_card, (
         "nothing is in the way yet"
     )
     world(host)
     before = contents(host)
-    (told,) = forthcoming.said(dev, forthcoming.planned(events), [HOST]).refused
+    (told,) = forthcoming.forecast(dev, forthcoming.planned(events), [HOST]).refused
     assert (told.code, told.resource) == (code, f"{HOST}-{name}")
     assert contents(host) == before
     assert told.text == refusal(host, step, wanted).render()
@@ -182,19 +186,19 @@ def test_a_storage_of_somebody_else_is_refused_where_one_is_planned(dev: Descrip
     for machine in machines.made.values():
         machine.write(storage.FILE, text)
     events = [planned_here("cluster-storage-shared", "storage", {"members": [], "storage": document(SHARED)})]
-    (told,) = forthcoming.said(dev, forthcoming.planned(events), [HOST, SEED, "proxmox02"]).refused
+    (told,) = forthcoming.forecast(dev, forthcoming.planned(events), [HOST, SEED, "proxmox02"]).refused
     assert told.code == "storage-foreign"
     assert told.text == f"{refusal(machines.made[SEED], storage.STEP, SHARED).render()}\n  on: {SEED}"
     assert sorted(machines.logins) == [SEED, "proxmox02"]
     machines.made[SEED].write(marks.path("storage", "shared"), "stack-dev\n")
-    assert forthcoming.said(dev, forthcoming.planned(events), [SEED]).refused == []
+    assert forthcoming.forecast(dev, forthcoming.planned(events), [SEED]).refused == []
 
 
 def test_a_member_that_does_not_work_does_not_speak_for_the_cluster(dev: Description, machines: Machines) -> None:
     machines.working = set()
     events = [planned_here("cluster-storage-shared", "storage", {"members": [], "storage": document(SHARED)})]
-    said = forthcoming.said(dev, forthcoming.planned(events), [SEED])
-    assert (said.refused, said.unasked) == ([], ["cluster-storage-shared"])
+    found = forthcoming.forecast(dev, forthcoming.planned(events), [SEED])
+    assert (found.refused, found.unasked) == ([], ["cluster-storage-shared"])
 
 
 def test_what_cannot_be_asked_is_named_and_nobody_is_logged_in_to_for_it(dev: Description, machines: Machines) -> None:
@@ -207,18 +211,18 @@ def test_what_cannot_be_asked_is_named_and_nobody_is_logged_in_to_for_it(dev: De
         planned(f"{HOST}-kvm-nested", "kvm-nested", {"a": 1}, op="update", before='{"a": 1}'),
         planned(f"{HOST}-verify-host", "verify-host", document(VERIFY)),
     ]
-    said = forthcoming.said(dev, forthcoming.planned(events), [])
-    assert (said.refused, machines.logins) == ([], [])
-    assert said.unasked == ["proxmox01-install", "proxmox01-verify", f"{HOST}-dhcp", f"{HOST}-verify-host"]
-    assert said.silence.startswith(f"not looked at: what proxmox01-install, proxmox01-verify, {HOST}-dhcp and 1 more ")
-    assert forthcoming.said(dev, forthcoming.planned(events[3:5]), [HOST]) == forthcoming.Said()
+    found = forthcoming.forecast(dev, forthcoming.planned(events), [])
+    assert (found.refused, machines.logins) == ([], [])
+    assert found.unasked == ["proxmox01-install", "proxmox01-verify", f"{HOST}-dhcp", f"{HOST}-verify-host"]
+    assert found.silence.startswith(f"not looked at: what proxmox01-install, proxmox01-verify, {HOST}-dhcp and 1 more ")
+    assert forthcoming.forecast(dev, forthcoming.planned(events[3:5]), [HOST]) == forthcoming.Forecast()
 
 
 def test_a_host_whose_bridge_only_the_journal_will_know_is_not_refused(dev: Description, machines: Machines) -> None:
     """Of a bridge with this stack's mark, the step before writes down that it is ours."""
     interfaces(machines.made[HOST], {"name": "vmbr1", "address": "10.10.1.1/24"})
     events = [planned(f"{HOST}-verify-host", "verify-host", document(VERIFY))]
-    assert forthcoming.said(dev, forthcoming.planned(events), [HOST]).refused == []
+    assert forthcoming.forecast(dev, forthcoming.planned(events), [HOST]).refused == []
 
 
 def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
@@ -226,20 +230,20 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
 ) -> None:
     foreign_file(machines.made[HOST])
     events = [planned(f"{HOST}-dhcp", "dhcp", document(DHCP)), planned("proxmox01-install", "install-node", "[secret]")]
-    place: Any = operations.Place(dev, None, {"deployment": {}})  # type: ignore[arg-type]
-    seen = first_look.Found({HOST: []}, {}, [])
-    with pytest.raises(operations.RunError) as refused:
-        operations._refuse_planned(place, events, seen)
+    loaded: Any = LoadedStack(dev, None, {"deployment": {}})  # type: ignore[arg-type]
+    seen = first_look.FirstLook({HOST: []}, {}, [])
+    with pytest.raises(RunError) as refused:
+        preview.refuse_planned(loaded, events, seen)
     assert "/etc/nested-pve-ha/dhcp/vmbr1.conf is already there" in refused.value.render()
     shown = "".join(capsys.readouterr())
     assert "A look at what is planned" in shown
     assert "not looked at: what proxmox01-install would find" in shown
-    operations._refuse_planned(place, [], seen)
+    preview.refuse_planned(loaded, [], seen)
     assert "A look at what is planned" not in "".join(capsys.readouterr()), (
         "nothing is planned, so there is nothing to look at"
     )
-    monkeypatch.setattr(operations, "_judged", lambda *_: SimpleNamespace(events=events))
-    monkeypatch.setattr(operations, "_tell", lambda *_: None)
+    monkeypatch.setattr(engine_runs, "judged", lambda *_: SimpleNamespace(events=events))
+    monkeypatch.setattr(shown_plan, "show", lambda *_: None)
     machines.logins.clear()
-    assert operations._previewed(place) == events
+    assert preview.shown(loaded) == events
     assert machines.logins == []

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import operations
-from cli.engine import locks, run_record
+from cli.backend import locks, run_record
+from cli.run import loading
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ DAMAGED = {
 def test_a_damaged_lock_is_removed_and_told(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, dead_pid())
     path.write_text(content)
-    operations._make_readable(tmp_path, STACK, lambda _question: None)
+    loading.make_readable(tmp_path, STACK, lambda _question: None)
     assert not path.exists()
     assert f"removed a lock that is empty or cut off: {path}" in capsys.readouterr().out
 

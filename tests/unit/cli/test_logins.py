@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
+from cli.run import removal_logins
+from cli.run.loaded import LoadedStack
 from cli.state import logins
 from cli.state.logins import secret
 from cluster.contract import SECRETS_VARIABLE
@@ -160,12 +161,12 @@ def test_only_what_goes_is_given_todays(
     """What stays is renewed by the run, which does again what depends on it: the user of the API gets its password."""
     engine = Recording(recorded(dev, "another key", "another password"))
     before = engine.export()
-    place: Any = operations.Place(dev, engine, before)  # type: ignore[arg-type]
-    place = operations._with_todays_logins(place, all_goes=all_goes)
+    loaded: Any = LoadedStack(dev, engine, before)  # type: ignore[arg-type]
+    loaded = removal_logins.renewed(loaded, all_goes=all_goes)
     assert engine.ran == ran
     pairs = zip(before["deployment"]["resources"], engine.state["deployment"]["resources"], strict=True)
     assert {now["urn"].rpartition("::")[2] for then, now in pairs if then != now} == renewed
-    assert place.state == engine.state
+    assert loaded.state == engine.state
     said = capsys.readouterr().out
     assert all(name in said for name in renewed)
     assert "another" not in said
@@ -175,6 +176,6 @@ def test_a_run_with_the_same_logins_is_neither_planned_twice_nor_recorded_anew(
     dev: Description, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = Recording(with_todays(dev))
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    assert operations._with_todays_logins(place, all_goes=False) is place
+    loaded: Any = LoadedStack(dev, engine, engine.export())  # type: ignore[arg-type]
+    assert removal_logins.renewed(loaded, all_goes=False) is loaded
     assert (engine.ran, capsys.readouterr().out) == ([], "")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
-from cli.looks import belongings
-from cli.state import moved_vms
+from cli.run import reconciling
+from cli.run.loaded import LoadedStack
+from cli.state import moved_vms, ownership
 from cluster.errors import AdminError
 from components.recorded import PROVIDER_TYPE, VM_TYPE
 from tests.unit.cli.test_belongings import HOST, OURS, THEIRS, guest, look
@@ -89,8 +89,7 @@ def test_a_vm_that_is_where_it_is_described_is_recorded_there(
     dev: Description, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = Engine(recorded())
-    place = operations.Place(described(dev), engine, engine.export())  # type: ignore[arg-type]
-    operations._compared_with_machines(place, seen(OTHER), adopting=False)
+    reconciling.with_machines(LoadedStack(described(dev), engine, engine.export(), seen(OTHER)))  # type: ignore[arg-type]
     known = by_name(engine.state)
     moved = known["proxmox02-vm"]
     assert moved == {
@@ -117,9 +116,9 @@ def test_the_record_is_in_an_order_that_the_engine_takes(dev: Description) -> No
 @pytest.mark.parametrize("on", [HOST, None, "elsewhere"])
 def test_a_member_that_is_not_there_is_not_made_anew(dev: Description, on: str | None) -> None:
     engine = Engine(recorded())
-    place = operations.Place(described(dev), engine, engine.export())  # type: ignore[arg-type]
+    loaded = LoadedStack(described(dev), engine, engine.export(), seen(on))  # type: ignore[arg-type]
     with pytest.raises(AdminError) as refused:
-        operations._compared_with_machines(place, seen(on), adopting=False)
+        reconciling.with_machines(loaded)
     assert refused.value.code == "vm-moved"
     assert (f"on {on}" if on else "no VM 102") in refused.value.observed
     assert f"set host of proxmox02 back to {HOST}" in refused.value.fix
@@ -150,6 +149,6 @@ def test_a_vm_that_did_not_move_stays_recorded_as_it_is(dev: Description) -> Non
     assert moved_vms.follow(described(dev, HOST), state, seen(HOST)) == (state, [])
     # Where it moved and the file does not say so, the way back is named, and the other way.
     with pytest.raises(AdminError) as refused:
-        belongings.compare(described(dev, HOST), state, seen(OTHER))
+        ownership.compare(described(dev, HOST), state, seen(OTHER))
     assert refused.value.code == "vm-moved"
     assert "set host of proxmox02 to it" in refused.value.fix

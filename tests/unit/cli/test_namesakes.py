@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli import description
-from cli.engine.locks import PROJECT
-from cli.looks import belongings
-from cli.state import namesakes
+from cli.backend import namesakes
+from cli.backend.locks import PROJECT
+from cli.state import ownership
 from cluster import marks
 from cluster.errors import AdminError
 from config import ConfigError, stack_file
@@ -29,10 +29,10 @@ def test_one_that_has_things_on_a_host_is_told_apart_by_its_exact_name(dev: Desc
     for stacks, refused in ((("Dev",), True), (("dev", "DEV"), True), (("dev", "prod"), False), ((), False)):
         looks = {HOST: [dataclasses.replace(seen, stacks=stacks)]}
         if not refused:
-            assert belongings.compare(dev, state(), looks).adopt
+            assert ownership.compare(dev, state(), looks).adopt
             continue
         with pytest.raises(AdminError) as caught:
-            belongings.compare(dev, state(), looks)
+            ownership.compare(dev, state(), looks)
         assert caught.value.code == "stack-name-taken"
         assert f"{stacks[-1]} has things on {HOST}" in caught.value.observed
 

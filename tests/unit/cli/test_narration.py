@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.narration import WORDS, Narrator, remark, summary
+from cli.run.narration import WORDS, Narrator, remark, summary
 from components.recorded import VM_TYPE
 
 

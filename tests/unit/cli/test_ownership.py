@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
+from cli import up
 from cli.engine.failures import Failure
 from cli.looks import first_look
+from cli.run import engine_runs
+from cli.run.engine_runs import RunError
+from cli.run.loaded import LoadedStack
 from cli.state import vanished
 from cluster import marks
 from cluster.contract import HostNetwork, Machine, Ownership, Secrets
@@ -197,12 +200,12 @@ def test_a_vm_that_the_provider_took_over_is_forgotten_by_the_run_that_recorded_
 
     def run(*_: object, **__: object) -> None:
         engine.state = json.loads(json.dumps(recorded_vm()))
-        raise operations.RunError([Failure(code, "proxmox01-install", "error[...]")])
+        raise RunError([Failure(code, "proxmox01-install", "error[...]")])
 
-    monkeypatch.setattr(operations, "_judged", run)
-    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.Found({HOST: [look(files)]}, {}, []))
-    place = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    with pytest.raises(operations.RunError):
-        operations._made(place, ())
+    monkeypatch.setattr(engine_runs, "judged", run)
+    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.FirstLook({HOST: [look(files)]}, {}, []))
+    loaded = LoadedStack(dev, engine, engine.export())  # type: ignore[arg-type]
+    with pytest.raises(RunError):
+        up.made(loaded, ())
     assert len(engine.state["deployment"]["resources"]) == kept
     assert ("left alone: VM 101 (precious)" in capsys.readouterr().out) is (kept == 0)

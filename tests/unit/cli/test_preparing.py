@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
-from cli.drift import shipped
+from cli import up
+from cli.drift import power, shipped
 from cli.drift.kinds import STEP
 from cli.drift.model import Drift
 from cli.looks import first_look, preparing
-from cli.looks.belongings import CLUSTER
+from cli.run import loading
+from cli.run.loaded import LoadedStack
+from cli.state.belongings import CLUSTER
 from cluster import marks
 from cluster.errors import AdminError
 from cluster.transport import members
@@ -72,7 +74,7 @@ def test_each_node_that_is_off_is_started_at_its_host_and_no_other(dev: Descript
         ("virtual", "vm-power", "proxmox03"),
     }
     wanted = machines.asked[0][2]
-    assert wanted == preparing.powered(dev, next(one for one in dev.config.nodes if one.name == wanted.name))  # type: ignore[arg-type]
+    assert wanted == power.powered(dev, next(one for one in dev.config.nodes if one.name == wanted.name))  # type: ignore[arg-type]
     assert wanted.ssh_host_key.startswith("ecdsa-sha2-nistp256 ")
 
 
@@ -115,11 +117,11 @@ def test_no_run_of_the_engine_is_about_some_resources_only(dev: Description, mon
     looks = {CLUSTER: [seen("proxmox01")]}
     gone = Drift(USER, "cluster", "add pulumi@pve", STEP)
     machines = Machines(monkeypatch)
-    runs = Runs(monkeypatch, dev, first_look.Found(looks, {}, [POWER]), first_look.Found(looks, {}, [gone]))
+    runs = Runs(monkeypatch, dev, first_look.FirstLook(looks, {}, [POWER]), first_look.FirstLook(looks, {}, [gone]))
     monkeypatch.setattr(preparing, "start", START)
-    place = operations.Place(dev, runs.engine, state)  # type: ignore[arg-type]
+    loaded = LoadedStack(dev, runs.engine, state)  # type: ignore[arg-type]
     runs.engine.state = state
-    monkeypatch.setattr(operations, "_prepare", lambda *_, **__: place)
-    operations.up("dev", yes=True)
+    monkeypatch.setattr(loading, "load", lambda *_, **__: loaded)
+    up.up("dev", yes=True)
     assert [step for _, step, _ in machines.asked] == ["vm-power", "api-user"]
     assert [one for one in runs.done if one.startswith("up")] == ["up refresh  drifted: cluster: add pulumi@pve"]

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
-from cli.looks import belongings, first_look, settling, withdrawal
-from cli.looks.belongings import CLUSTER
+from cli import preview
+from cli.looks import first_look, settling, withdrawal
+from cli.run import drifted, looking
+from cli.run.loaded import LoadedStack
+from cli.state import ownership
+from cli.state.belongings import CLUSTER
 from cluster.errors import AdminError
 from components.recorded import BRIDGE_TYPE, VM_TYPE
 from tests.unit.cli.test_belongings import (
@@ -55,20 +58,20 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     def acted(_: object, bridges: list[Any]) -> None:
         assert not bridges, "taken back on the host"
 
-    monkeypatch.setattr(operations, "scratch", scratch)
-    monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
-    monkeypatch.setattr(operations, "_let_guests_settle", lambda *_: None)
-    monkeypatch.setattr(operations, "_refreshed", lambda place, _: (place, ()))
-    monkeypatch.setattr(operations, "_previewed", lambda *_: [])
+    monkeypatch.setattr(preview, "scratch", scratch)
+    monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
+    monkeypatch.setattr(looking, "let_guests_settle", lambda *_: None)
+    monkeypatch.setattr(drifted, "refreshed", lambda loaded, _: (loaded, ()))
+    monkeypatch.setattr(preview, "shown", lambda *_: [])
     monkeypatch.setattr(settling, "wait", lambda *_: None)
     monkeypatch.setattr(withdrawal, "withdraw", acted)
     return made
 
 
 def previewed(monkeypatch: pytest.MonkeyPatch, dev: Description, engine: Engine, looks: dict[str, list[Look]]) -> None:
-    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.Found(looks, {}, []))
-    place: Any = operations.Place(dev, engine, engine.export())  # type: ignore[arg-type]
-    operations._preview_of_drift(place)
+    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.FirstLook(looks, {}, []))
+    loaded: Any = LoadedStack(dev, engine, engine.export())  # type: ignore[arg-type]
+    preview.of_drift(loaded)
 
 
 @pytest.mark.usefixtures("copies")
@@ -145,4 +148,4 @@ def test_a_host_that_does_not_answer_has_not_lost_its_vms(
 ) -> None:
     previewed(monkeypatch, dev, Engine(state(NODE_VM, CREATED)), {})
     assert copies[0].state == state(NODE_VM, CREATED)
-    assert belongings.compare(dev, state(NODE_VM), {}) == belongings.Findings()
+    assert ownership.compare(dev, state(NODE_VM), {}) == ownership.Findings()

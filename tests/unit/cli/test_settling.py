@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from cli import operations
+from cli import up
 from cli.drift.kinds import OFF
 from cli.drift.model import Drift
 from cli.engine.engine import Run
 from cli.looks import dead_nodes, first_look, preparing, settling
-from cli.looks.belongings import CLUSTER
+from cli.run import engine_runs, loading, reconciling
+from cli.run.loaded import LoadedStack
+from cli.state.belongings import CLUSTER
 from cluster import marks, motion
 from cluster.errors import AdminError
 from tests.unit.cli.test_comparison import Engine
@@ -61,18 +63,18 @@ def test_a_member_is_asked_for_these_files_with_all_others() -> None:
     assert motion.FILES in marks.READ
 
 
-def seen(name: str) -> settling.Seen:
+def seen(name: str) -> settling.ClusterView:
     found = case(name)
     told = dataclasses.replace(motion_of(found), running=frozenset(found["running"] or ()))
     names = [name for name in told.online if found["running"] is not None or name != "pve3"]
     looks = [marks.Look(name, name, quorate=True, things=(), cluster="dev", motion=told) for name in sorted(names)]
-    return settling.Seen(looks, frozenset(found["answering"]))
+    return settling.ClusterView(looks, frozenset(found["answering"]))
 
 
 class World:
     """A cluster that is looked at, and a clock; each look takes the next of what there is to see."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *looks: settling.Seen) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *looks: settling.ClusterView) -> None:
         self.looks = list(looks)
         self.asked = 0
         self.now = 0.0
@@ -80,7 +82,7 @@ class World:
         monkeypatch.setattr(settling.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(settling.time, "sleep", self.sleep)
 
-    def look(self, _described: Description) -> settling.Seen:
+    def look(self, _described: Description) -> settling.ClusterView:
         self.asked += 1
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
@@ -89,13 +91,13 @@ class World:
 
 
 MOVING, REST = "a live migration by a user", "at rest"
-NO_CLUSTER = settling.Seen([marks.Look("pve1", "pve1", quorate=True, things=())], frozenset({"pve1"}))
-NO_QUORUM = settling.Seen([], frozenset({"pve1"}))
+NO_CLUSTER = settling.ClusterView([marks.Look("pve1", "pve1", quorate=True, things=())], frozenset({"pve1"}))
+NO_QUORUM = settling.ClusterView([], frozenset({"pve1"}))
 
 
 @pytest.mark.parametrize("quiet", [seen(REST), NO_CLUSTER, NO_QUORUM])
 def test_a_cluster_at_rest_is_not_looked_at_again(
-    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quiet: settling.Seen
+    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quiet: settling.ClusterView
 ) -> None:
     world = World(monkeypatch, seen(MOVING))
     settling.wait(dev, EMPTY, quiet)
@@ -171,32 +173,32 @@ RECORDED: dict[str, Any] = {"deployment": {"resources": [STEP]}}
 class Runs:
     """`up` from the first look on, without machines; notes in which order things happen."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, dev: Description, *founds: first_look.Found) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dev: Description, *founds: first_look.FirstLook) -> None:
         self.done: list[str] = []
         self.engine = Engine(RECORDED)
         self.founds = list(founds)
-        place = operations.Place(dev, self.engine, RECORDED)  # type: ignore[arg-type]
-        monkeypatch.setattr(operations, "_prepare", lambda *_, **__: place)
-        monkeypatch.setattr(operations, "_trusting", lambda place, _: place)
-        monkeypatch.setattr(operations, "_compared_with_machines", lambda place, *_, **__: place)
+        loaded = LoadedStack(dev, self.engine, RECORDED)  # type: ignore[arg-type]
+        monkeypatch.setattr(loading, "load", lambda *_, **__: loaded)
+        monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
+        monkeypatch.setattr(reconciling, "with_machines", lambda loaded, *_, **__: loaded)
         monkeypatch.setattr(first_look, "look", self.look)
-        monkeypatch.setattr(operations, "_run", self.run)
+        monkeypatch.setattr(engine_runs, "run", self.run)
         monkeypatch.setattr(preparing, "start", self.start)
         monkeypatch.setattr(dead_nodes, "wait_for_recovery", lambda *_: self.done.append("recovered"))
         monkeypatch.setattr(settling, "wait", self.settle)
 
-    def look(self, *_: object, **__: object) -> first_look.Found:
+    def look(self, *_: object, **__: object) -> first_look.FirstLook:
         self.done.append("look")
         return self.founds.pop(0)
 
-    def settle(self, _described: Description, _state: dict[str, Any], seen: settling.Seen | None = None) -> None:
+    def settle(self, _described: Description, _state: dict[str, Any], seen: settling.ClusterView | None = None) -> None:
         self.done.append("started nodes are back" if seen is None else "at rest")
 
     def start(self, _described: Description, installations: set[str]) -> list[str]:
         self.done.append(" ".join(["start", *installations]))
         return ["proxmox01"]
 
-    def run(self, _place: object, operation: str, *arguments: str, **_: object) -> Run:
+    def run(self, _loaded: object, operation: str, *arguments: str, **_: object) -> Run:
         words = ["refresh"] if "--refresh" in arguments else []
         marks = [one["inputs"].get("update", "") for one in self.engine.state["deployment"]["resources"]]
         self.done.append(" ".join([operation, *words, *marks]).strip())
@@ -210,9 +212,9 @@ POWER = Drift(INSTALL, "virtual", "start (proxmox01: VM 101 is powered off)", OF
 def test_nodes_that_are_off_are_started_and_settled_before_anything_is_refreshed(
     dev: Description, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off, on = first_look.Found({CLUSTER: []}, {}, [POWER]), first_look.Found({CLUSTER: []}, {}, [])
+    off, on = first_look.FirstLook({CLUSTER: []}, {}, [POWER]), first_look.FirstLook({CLUSTER: []}, {}, [])
     runs = Runs(monkeypatch, dev, off, on)
-    operations.up("dev", yes=True)
+    up.up("dev", yes=True)
     assert runs.done == [
         "look",
         "start proxmox01-install",
@@ -225,16 +227,16 @@ def test_nodes_that_are_off_are_started_and_settled_before_anything_is_refreshed
 
 
 def test_nobody_starts_a_node_without_being_asked(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch, dev, first_look.Found({CLUSTER: []}, {}, [POWER]))
+    runs = Runs(monkeypatch, dev, first_look.FirstLook({CLUSTER: []}, {}, [POWER]))
     with pytest.raises(AdminError) as refused:
-        operations.up("dev", yes=False)
+        up.up("dev", yes=False)
     assert refused.value.code == "not-confirmed"
     assert runs.done == ["look"]
 
 
 def test_without_such_nodes_there_is_one_look_and_one_run(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch, dev, first_look.Found({CLUSTER: []}, {}, []))
-    operations.up("dev", yes=True)
+    runs = Runs(monkeypatch, dev, first_look.FirstLook({CLUSTER: []}, {}, []))
+    up.up("dev", yes=True)
     assert runs.done == ["look", "recovered", "at rest", "up refresh"]
 
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import description, environment, operations
+from cli import description, shell
+from cli.backend import state_files, zstd_frame
+from cli.engine import environment
 from cli.report import command as report_command
-from cli.state import state_files, zstd_frame
+from cli.run import confirmation
 from cli.status import command as status_command
 from cluster.errors import AdminError
 
@@ -145,9 +147,7 @@ def report_on_the_stack() -> None:
     report_command._readable("dev", environment.for_engine())
 
 
-@pytest.mark.parametrize(
-    "command", [status_of_the_stack, report_on_the_stack, lambda: operations.environment_of("dev")]
-)
+@pytest.mark.parametrize("command", [status_of_the_stack, report_on_the_stack, lambda: shell.environment_of("dev")])
 def test_other_commands_put_back_or_name_a_damaged_state_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: Callable[[], None]
 ) -> None:
@@ -249,6 +249,6 @@ def test_without_a_terminal_an_older_state_is_not_put_back(backend: Path, monkey
     with open(os.devnull) as nobody:  # noqa: PTH123
         monkeypatch.setattr("sys.stdin", nobody)
         with pytest.raises(AdminError) as refused:
-            state_files.put_back(backend, "dev", operations.confirm)
+            state_files.put_back(backend, "dev", confirmation.confirm)
     assert refused.value.code == "not-confirmed"
     assert whole(backend) == before

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import pytest
 
-from cli.engine import trust
+from cli.looks import trust
 from cluster import surroundings
 from cluster.contract import CheckCertificate, Machine, Secrets
 from cluster.errors import AdminError

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.drift import judge, plan, whose
+from cli.drift import judge, questions, whose
 from cli.drift.kinds import FOREIGN, PROVIDED, UNDESCRIBED
 from cli.drift.look import Answer
-from cli.looks import belongings
-from cli.looks.belongings import CLUSTER
+from cli.state import ownership
+from cli.state.belongings import CLUSTER
 from cli.status.model import Wanted, WantedGuest
 from cli.status.verdict import behind_ones_back, without_taken
 from components.recorded import BRIDGE_TYPE, GUEST, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
@@ -64,7 +64,7 @@ def looked(
     described: Description, recorded: dict[str, Any], cluster: dict[str, str], host: dict[str, str] | None = None
 ) -> list[Drift]:
     """What a look finds, as `over` puts it together."""
-    asked = plan.of(recorded, ["virtual", "proxmox01"], "secret")
+    asked = questions.of(recorded, ["virtual", "proxmox01"], "secret")
     answers = {"proxmox01": Answer([WORKING], files=cluster)} | ({HOST: Answer(files=host)} if host else {})
     found = judge.drift(asked, answers, "proxmox01", [HOST])
     places = judge.places(answers, "proxmox01", [HOST])
@@ -220,7 +220,7 @@ def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:
     recorded = state(*OF_VM01, here("ct01-container", "container", wanted), node)
     cluster = files(COLLEAGUE + MARK, lxc_300=f"hostname: ct01\n{MARK}")
     places = {CLUSTER: cluster, HOST: {f"/etc/pve/nodes/{HOST}/qemu-server/101.conf": f"name: proxmox01\n{MARK}"}}
-    looks = whose.Seen(dev, recorded, plan.of(recorded, [], ""), places).looks
+    looks = whose.Seen(dev, recorded, questions.of(recorded, [], ""), places).looks
     named = [line.partition(",")[0] for line in whose.destroyed(recorded, looks)]
     assert named == ["CT 300 (ct01) on proxmox03", "VM 101 (proxmox01) on virtual", "VM 200 (colleague2) on proxmox03"]
     kept = state(*({**one, "retainOnDelete": True} for one in OF_VM01), node)
@@ -229,7 +229,7 @@ def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:
 
 
 def test_nothing_is_said_of_places_that_nobody_looked_at(dev: Description) -> None:
-    asked = plan.of(state(*OF_VM01, BRIDGE), ["virtual"], "secret")
+    asked = questions.of(state(*OF_VM01, BRIDGE), ["virtual"], "secret")
     assert whose.explained(whose.Seen(without(dev, 200), state(*OF_VM01, BRIDGE), asked, {}), []) == []
     assert judge.places({"proxmox01": Answer([])}, "proxmox01", [HOST]) == {}
 
@@ -238,8 +238,8 @@ def test_what_the_status_shows_is_what_the_run_refuses(dev: Description) -> None
     cluster = files(COLLEAGUE, "", "")
     places = {CLUSTER: cluster}
     recorded = state(*OF_VM01)
-    looks = whose.Seen(dev, recorded, plan.of(recorded, [], ""), places).looks
-    taken = belongings.taken(dev, recorded, looks)
+    looks = whose.Seen(dev, recorded, questions.of(recorded, [], ""), places).looks
+    taken = ownership.taken(dev, recorded, looks)
     assert [thing.shown for _, thing in taken] == ["VM 200 (colleague2) on proxmox03, tags: none"]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from cli.narration import summary
 from cli.report.fate import Known
 from cli.report.known import Mark
 from cli.report.levels import levels
@@ -18,6 +17,7 @@ from cli.report.markdown import render
 from cli.report.plan import read
 from cli.report.report import Report
 from cli.report.terminal import lines
+from cli.run.narration import summary
 from components import recorded
 from components.facts import design_facts
 from config.load import validate

@@ -1,4 +1,4 @@
-"""Whose is what is there: what is described and recorded, compared with what the machines show; pure.
+"""Whose is what is there: what is described and recorded, compared with what the machines show. Pure.
 
 What carries this stack's mark is its own, recorded or not. What does not is somebody else's, whatever the state says of
 it: it is neither changed nor removed.
@@ -10,74 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cli.state import namesakes
-from cli.state.interrupted import IDS
+from cli.backend import namesakes
+from cli.state import belongings
+from cli.state.belongings import CLUSTER
 from cluster import claims, marks
 from cluster.errors import AdminError
-from components.recorded import BRIDGE_TYPE, FILE_TYPE, GROUP_TYPE, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
-from config.model import ExistingNode, NestedNode, VmGuest
+from components.recorded import VM_TYPE
+from config.model import ExistingNode, NestedNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cli.description import Description
+    from cli.state.belongings import DescribedThing, RecordedThing
     from cluster.marks import Look, Thing
 
 State = dict[str, Any]
-CLUSTER = "cluster"
 LAST_LOOK = "-ha-ready"
-RULES_SINCE = 9
-KINDS = {
-    VM_TYPE: marks.VM,
-    BRIDGE_TYPE: marks.BRIDGE,
-    FILE_TYPE: marks.IMAGE,
-    RESOURCE_TYPE: marks.RESOURCE,
-    RULE_TYPE: marks.RULE,
-    GROUP_TYPE: marks.GROUP,
-}
-_GUESTS = (marks.VM, marks.CONTAINER)
 Places = Mapping[str, Mapping[tuple[str, str], "Thing"]]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Something described.
-
-    Attributes:
-        place: the outer host's name, or CLUSTER.
-        kind: what it is on the machine.
-        name: what it is found by there.
-        type: the engine's type; empty for what a step makes.
-        logical: its name in the program.
-        code: the refusal, when somebody else has it.
-        other: the change that avoids it.
-    """
-
-    place: str
-    kind: str
-    name: str
-    type: str
-    logical: str
-    code: str
-    other: str
-
-    @property
-    def of(self) -> str:
-        """Whom it is about: the guest or template, or else the place."""
-        if self.code != "guest-foreign":
-            return self.place
-        return self.logical.removesuffix("-vm") if self.type else self.logical
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Something that the engine says it made; replaced by another one of its URN, and still to be deleted, or not."""
-
-    place: str
-    kind: str
-    name: str
-    urn: str
-    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,84 +41,10 @@ class Findings:
         claimed: existing machines that belong to this stack.
     """
 
-    adopt: list[Wanted] = field(default_factory=list)
-    forget: list[tuple[Recorded, Thing | None]] = field(default_factory=list)
-    withdraw: list[Wanted] = field(default_factory=list)
+    adopt: list[DescribedThing] = field(default_factory=list)
+    forget: list[tuple[RecordedThing, Thing | None]] = field(default_factory=list)
+    withdraw: list[DescribedThing] = field(default_factory=list)
     claimed: list[str] = field(default_factory=list)
-
-
-def wanted(description: Description) -> list[Wanted]:
-    """All that is described and that somebody else could have."""
-    config = description.config
-    found = []
-    for host in config.outer_hosts:
-        found += [
-            _on_host(host.name, marks.BRIDGE, bridge.name, BRIDGE_TYPE, f"{host.name}-{bridge.name}")
-            for bridge in host.bridges
-            if bridge.managed
-        ]
-        if host.installer.url:
-            image = marks.image_name(description.stack, host.name, host.installer.url)
-            found.append(_on_host(host.name, marks.IMAGE, image, FILE_TYPE, f"{host.name}-installer"))
-    found += [
-        _on_host(node.host, marks.VM, str(node.vmid), VM_TYPE, f"{node.name}-vm")
-        for node in config.nodes
-        if isinstance(node, NestedNode)
-    ]
-    found += [_guest(marks.VM, template.vmid, template.name, "") for template in config.templates]
-    for guest in config.guests:
-        vm = isinstance(guest, VmGuest)
-        found.append(_guest(marks.VM if vm else marks.CONTAINER, guest.vmid, guest.name, VM_TYPE if vm else ""))
-        found += _registration(
-            guest.name, f"{'vm' if vm else 'ct'}:{guest.vmid}", config.pve_major, bool(guest.ha.nodes)
-        )
-    return found
-
-
-def _on_host(host: str, kind: str, name: str, type_: str, logical: str) -> Wanted:
-    code = "foreign-vmid" if kind == marks.VM else "foreign-bridge"
-    other = "give the node another vmid" if kind == marks.VM else "choose another name for the bridge"
-    return Wanted(host, kind, name, type_, logical, code, f"{other} in the stack file")
-
-
-def _guest(kind: str, vmid: int, name: str, type_: str) -> Wanted:
-    other = f"give {name} another vmid in the stack file"
-    return Wanted(CLUSTER, kind, str(vmid), type_, f"{name}-vm" if type_ else name, "guest-foreign", other)
-
-
-def _registration(guest: str, sid: str, pve_major: int, placed: bool) -> list[Wanted]:  # noqa: FBT001 - of this module
-    other = f"give {guest} another name or vmid in the stack file, or take what is there out of HA yourself"
-    found = [Wanted(CLUSTER, marks.RESOURCE, sid, RESOURCE_TYPE, f"{guest}-ha", "ha-foreign", other)]
-    if placed:
-        rule = pve_major >= RULES_SINCE
-        kind, type_, suffix = (marks.RULE, RULE_TYPE, "rule") if rule else (marks.GROUP, GROUP_TYPE, "group")
-        found.append(Wanted(CLUSTER, kind, f"{guest}-placement", type_, f"{guest}-ha-{suffix}", "ha-foreign", other))
-    return found
-
-
-def recorded(state: State) -> list[Recorded]:
-    """What the engine says it made, of the kinds that machines can be asked for."""
-    found = []
-    for entry in state.get("deployment", {}).get("resources") or []:
-        kind = KINDS.get(entry["type"])
-        if kind is None or entry.get("external"):
-            continue
-        inputs = entry.get("inputs") or {}
-        try:
-            identity = IDS[entry["type"]](inputs)
-        except KeyError:
-            continue
-        name = {marks.BRIDGE: inputs.get("name"), marks.IMAGE: inputs.get("fileName")}.get(kind, identity)
-        found.append(
-            Recorded(_place(entry.get("provider") or ""), kind, str(name), entry["urn"], bool(entry.get("delete")))
-        )
-    return found
-
-
-def _place(provider: str) -> str:
-    """The machines behind a provider, from its reference `URN::ID`."""
-    urn = provider.rpartition("::")[0]
-    return urn.rpartition("::")[2].removesuffix("-api")
 
 
 def compare(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
@@ -186,8 +62,8 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
         namesakes.refuse(description.stack, machine.stacks, f"has things on {machine.machine}")
     owners = _owners(description, looks)
     claims.refuse_others(description.stack, owners)
-    needed, known = wanted(description), recorded(state)
-    _refuse(taken(description, state, looks), description.stack, {_key(each) for each in known})
+    needed, known = belongings.described(description), belongings.recorded(state)
+    _refuse(taken(description, state, looks), description.stack, {each.key for each in known})
     _refuse_moved(description, looks)
     findings = _unrecorded(needed, known, looks)
     findings.claimed.extend(name for name, owner in owners.items() if owner)
@@ -195,24 +71,28 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
     return findings
 
 
-def taken(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> list[tuple[Wanted, Thing]]:
+def taken(
+    description: Description, state: State, looks: Mapping[str, Sequence[Look]]
+) -> list[tuple[DescribedThing, Thing]]:
     """What is described, there, and somebody else's: no run goes on before that is resolved."""
     there = {place: _by_name(found) for place, found in looks.items()}
-    seen = {_key(each) for each in recorded(state)}
-    foreign = [(need, thing) for need, thing in _there(wanted(description), there) if not thing.ours]
+    seen = {each.key for each in belongings.recorded(state)}
+    foreign = [(need, thing) for need, thing in _there(belongings.described(description), there) if not thing.ours]
     return [(need, thing) for need, thing in foreign if not _strayed(need, thing, seen, there)]
 
 
-def undescribed(description: Description, known: Iterable[Recorded]) -> list[Recorded]:
+def undescribed(description: Description, known: Iterable[RecordedThing]) -> list[RecordedThing]:
     """What is recorded, and not described any more."""
-    asked = {_key(each) for each in wanted(description)}
-    return [each for each in known if _key(each) not in asked]
+    asked = {each.key for each in belongings.described(description)}
+    return [each for each in known if each.key not in asked]
 
 
-def shown(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing | None]]:
+def shown(
+    known: Iterable[RecordedThing], looks: Mapping[str, Sequence[Look]]
+) -> list[tuple[RecordedThing, Thing | None]]:
     """What is recorded of the places that were looked at, each with what is there."""
     there = _knowing(looks)
-    return [(each, there[each.place].get(_key(each)[1:])) for each in known if each.place in there]
+    return [(each, there[each.place].get(each.key[1:])) for each in known if each.place in there]
 
 
 def _owners(description: Description, looks: Mapping[str, Sequence[Look]]) -> dict[str, str]:
@@ -223,20 +103,24 @@ def _owners(description: Description, looks: Mapping[str, Sequence[Look]]) -> di
 
 def left(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
     """What runs that died left on outer hosts, and nobody recorded: a destroy would leave it there for good."""
-    return _unrecorded([need for need in wanted(description) if need.place != CLUSTER], recorded(state), looks)
+    return _unrecorded(
+        [need for need in belongings.described(description) if need.place != CLUSTER], belongings.recorded(state), looks
+    )
 
 
-def _unrecorded(needed: Iterable[Wanted], known: Sequence[Recorded], looks: Mapping[str, Sequence[Look]]) -> Findings:
+def _unrecorded(
+    needed: Iterable[DescribedThing], known: Sequence[RecordedThing], looks: Mapping[str, Sequence[Look]]
+) -> Findings:
     """What is there, ours, and either not recorded, or recorded and only written down."""
-    findings, seen = Findings(), {_key(each) for each in known}
+    findings, seen = Findings(), {each.key for each in known}
     for need, thing in _there(needed, _knowing(looks)):
         if not (need.type and thing.ours and thing.kind == need.kind):
             continue
         if thing.pending:
             # The provider would take what is only written down for there, and never bring it up.
             findings.withdraw.append(need)
-            findings.forget.extend((each, None) for each in known if _key(each) == _key(need))
-        elif _key(need) not in seen:
+            findings.forget.extend((each, None) for each in known if each.key == need.key)
+        elif need.key not in seen:
             findings.adopt.append(need)
     return findings
 
@@ -251,7 +135,9 @@ def _knowing(looks: Mapping[str, Sequence[Look]]) -> dict[str, dict[tuple[str, s
     return {place: _by_name(found) for place, found in by_place.items() if found}
 
 
-def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list[tuple[Recorded, Thing | None]]:
+def lost(
+    known: Iterable[RecordedThing], looks: Mapping[str, Sequence[Look]]
+) -> list[tuple[RecordedThing, Thing | None]]:
     """What is recorded, and gone, or by now somebody else's, each with what is there.
 
     The provider could not delete what is gone: it fails.
@@ -259,7 +145,7 @@ def lost(known: Iterable[Recorded], looks: Mapping[str, Sequence[Look]]) -> list
     there = _knowing(looks)
     found = []
     for each in known:
-        thing = there.get(each.place, {}).get(_key(each)[1:])
+        thing = there.get(each.place, {}).get(each.key[1:])
         # A file that is not seen may be in another directory than described.
         gone = thing is None and each.place in there and each.kind != marks.IMAGE
         if gone or (thing is not None and not _own(thing, there[each.place])):
@@ -276,12 +162,8 @@ def with_last_looks(state: State, urns: Iterable[str]) -> list[str]:
     return [*forgotten, *steps]
 
 
-def _key(each: Wanted | Recorded) -> tuple[str, str, str]:
-    return each.place, _class(each.kind), each.name
-
-
-def _there(needed: Iterable[Wanted], there: Places) -> list[tuple[Wanted, Thing]]:
-    pairs = [(need, there.get(need.place, {}).get(_key(need)[1:])) for need in needed]
+def _there(needed: Iterable[DescribedThing], there: Places) -> list[tuple[DescribedThing, Thing]]:
+    pairs = [(need, there.get(need.place, {}).get(need.key[1:])) for need in needed]
     return [(need, thing) for need, thing in pairs if thing is not None]
 
 
@@ -291,23 +173,18 @@ def _own(thing: Thing, others: Mapping[tuple[str, str], Thing]) -> bool:
     return thing.ours or (bool(guests) and all(guest is not None and guest.ours for guest in guests))
 
 
-def _strayed(need: Wanted, thing: Thing, seen: set[tuple[str, str, str]], there: Places) -> bool:
+def _strayed(need: DescribedThing, thing: Thing, seen: set[tuple[str, str, str]], there: Places) -> bool:
     """Whether it is recorded and ours but for its comment, which the provider puts back."""
-    return _key(need) in seen and _own(thing, there[need.place])
-
-
-def _class(kind: str) -> str:
-    """VMs and containers share their numbers."""
-    return "guest" if kind in _GUESTS else kind
+    return need.key in seen and _own(thing, there[need.place])
 
 
 def _by_name(looks: Iterable[Look]) -> dict[tuple[str, str], Thing]:
     """The word of a cluster's member counts more than that of a machine beside it."""
     by_weight = sorted(looks, key=lambda one: one.cluster != "")
-    return {(_class(thing.kind), thing.name): thing for found in by_weight for thing in found.things}
+    return {(belongings.numbered_with(thing.kind), thing.name): thing for found in by_weight for thing in found.things}
 
 
-def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str, seen: set[tuple[str, str, str]]) -> None:
+def _refuse(taken: Sequence[tuple[DescribedThing, Thing]], stack: str, seen: set[tuple[str, str, str]]) -> None:
     if not taken:
         return
     code = taken[0][0].code
@@ -319,7 +196,7 @@ def _refuse(taken: Sequence[tuple[Wanted, Thing]], stack: str, seen: set[tuple[s
         "fix": "; ".join(dict.fromkeys(need.other for need, _ in same)),
     }
     # Nobody is told to mark what has only the number or name: that would let the next run destroy it.
-    if any(_key(need) in seen for need, _ in same):
+    if any(need.key in seen for need, _ in same):
         said["fix"] += f"; `make status STACK={stack}` tells whether it may be the recorded one, which lost its mark"
     raise marks.foreign(code, what, **said)
 
@@ -342,7 +219,7 @@ def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]])
                 )
 
 
-def state_lost(stack: str, things: Sequence[Wanted], claimed: Sequence[str] = ()) -> AdminError:
+def state_lost(stack: str, things: Sequence[DescribedThing], claimed: Sequence[str] = ()) -> AdminError:
     """The refusal to build on what is there as if nothing were."""
     machines = [f"machine {name} ({claims.FILE} names it)" for name in claimed]
     shown = ", ".join([*(f"{each.kind} {each.name}" for each in things), *machines])

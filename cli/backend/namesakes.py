@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.engine.locks import PROJECT
+from cli.backend.locks import PROJECT
 from cluster.errors import AdminError
 from onnode.system.pve import namesakes, stack_tag
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from cli.console import out
 from cli.engine.failures import resource_name
 from components.recorded import VM_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from cli.engine.engine import Event
 
@@ -52,26 +52,6 @@ QUIET_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 NAME_WIDTH = 34
 MESSAGE_WIDTH = 70
 RUNNING_SHOWN = 8
-
-WIDTH_MIN = 100  # of what is not a terminal; rich would take 80
-
-out = Console(highlight=False)
-if not out.is_terminal:
-    out.width = max(out.width, WIDTH_MIN)
-err = Console(stderr=True, highlight=False)
-
-
-@contextmanager
-def stage(name: str) -> Iterator[None]:
-    """Say what begins, and how long it took; the same form as tools/attended.py."""
-    started = time.monotonic()
-    out.print(f"\n▸ {name}", markup=False)
-    try:
-        yield
-    except BaseException:
-        out.print(f"✗ {name} failed after {time.monotonic() - started:.1f} s", markup=False)
-        raise
-    out.print(f"✓ {name} ({time.monotonic() - started:.1f} s)", markup=False)
 
 
 @dataclass

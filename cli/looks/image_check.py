@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.description import Description
-    from cli.looks.belongings import Wanted
+    from cli.state.belongings import DescribedThing
     from cluster.transport.ssh import Connection
 
 READ_S = 300.0
 
 
-def intact(description: Description, found: Sequence[Wanted], *, remove: bool = True) -> list[Wanted]:
+def intact(description: Description, found: Sequence[DescribedThing], *, remove: bool = True) -> list[DescribedThing]:
     """What was found, without images of other content than described: those are removed, and the run downloads them anew.
 
     Args:
@@ -41,7 +41,7 @@ def intact(description: Description, found: Sequence[Wanted], *, remove: bool = 
     return [each for each in found if each.kind != marks.IMAGE or each in good]
 
 
-async def _intact(description: Description, images: Sequence[Wanted], *, remove: bool) -> list[Wanted]:
+async def _intact(description: Description, images: Sequence[DescribedThing], *, remove: bool) -> list[DescribedThing]:
     hosts = {host.name: host for host in description.config.outer_hosts}
     by_host = {image.place: image for image in images}
     machines = [machine for machine in whereabouts.outer_machines(description) if machine.name in by_host]

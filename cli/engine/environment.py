@@ -8,8 +8,8 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
-from cli.narration import err
-from cli.state import state_files
+from cli.backend import state_files
+from cli.console import err
 from cluster.errors import AdminError
 from config.paths import OWN, ROOT
 from toolchain import home, inheritance

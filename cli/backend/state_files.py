@@ -16,8 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.engine.locks import PROJECT
-from cli.state import zstd_frame
+from cli.backend import zstd_frame
+from cli.backend.locks import PROJECT
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:

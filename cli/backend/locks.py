@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
-    from cli.engine import run_record
+    from cli.backend import run_record
 
 PROJECT = "nested-pve-ha"
 MARGIN_S = 2.0  # process start times have a resolution of a clock tick

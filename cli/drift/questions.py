@@ -25,7 +25,7 @@ INSTALLATION = "install-node"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Questions:
     """The questions.
 
     Attributes:
@@ -45,7 +45,7 @@ class Plan:
     installations: dict[str, str] = field(default_factory=dict)
 
 
-def of(state: State, machines: Collection[str], api_password: str) -> Plan:
+def of(state: State, machines: Collection[str], api_password: str) -> Questions:
     """What is to be asked.
 
     Args:
@@ -53,7 +53,7 @@ def of(state: State, machines: Collection[str], api_password: str) -> Plan:
         machines: names of those that are described; what is recorded of others is not looked at.
         api_password: of the user for day-to-day work.
     """
-    plan = Plan()
+    plan = Questions()
     for resource in state["deployment"].get("resources") or []:
         if resource.get("delete"):
             continue
@@ -85,7 +85,7 @@ def _there(resource: State) -> Iterator[LookStep]:
         yield LookStep(resource["urn"], step, json.dumps(wanted))
 
 
-def _here(plan: Plan, resource: State, machines: Collection[str], api_password: str) -> None:
+def _here(plan: Questions, resource: State, machines: Collection[str], api_password: str) -> None:
     step = str(resource["inputs"].get("create", "")).removeprefix(f"{ADMIN} ")
     text = _stdin(resource)
     if text is None or step not in admin_desired.STEPS:

@@ -1,0 +1,34 @@
+"""A state that an earlier version or an adoption recorded in a form that is not today's, rewritten before a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.console import out
+from cli.run import loaded as loaded_stack
+from cli.state import changeover, rearming
+
+if TYPE_CHECKING:
+    from cli.engine.engine import Engine
+    from cli.run.loaded import LoadedStack, State
+
+
+def rewritten(engine: Engine, state: State) -> State:
+    """The state in today's form: the engine would delete what the program does not know any more."""
+    renamed = changeover.with_todays_commands(state)
+    if renamed != state:
+        out.print("  steps are started by another command now: their record is rewritten, and none runs for that")
+        state = loaded_stack.record(engine, state, renamed)
+    if not changeover.old_storages(state):
+        return state
+    out.print("  storages are kept by a step now: their record is rewritten, and nothing happens to them")
+    return loaded_stack.record(engine, state, changeover.changed_over(state, engine.stack))
+
+
+def armed(loaded: LoadedStack) -> LoadedStack:
+    """The stack in whose state no bridge is removed without a dead man's switch."""
+    state = rearming.armed(loaded.state)
+    if state == loaded.state:
+        return loaded
+    out.print("  a bridge was not recorded with what undoes its removal, if that cuts the host off: now it is")
+    return loaded.recording(state)
