@@ -22,8 +22,8 @@ from cluster.step import Call
 from cluster.steps import claim
 from cluster.transport import ssh
 from cluster.transport.ssh import Completed
-from tests.unit.cli.test_belongings import look, state
-from tests.unit.cli.test_comparison import Engine
+from tests.unit.cli.run.test_comparison import Engine
+from tests.unit.cli.state.test_belongings import look, state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,7 +14,7 @@ from components.recorded import GUEST
 from tests.support.program import change, stack_file
 from tests.unit.cli.report.test_changes import facts
 from tests.unit.cli.report.test_markdown import designed
-from tests.unit.cli.test_belongings import guest, look
+from tests.unit.cli.state.test_belongings import guest, look
 
 if TYPE_CHECKING:
     from cli.report.fate import Known

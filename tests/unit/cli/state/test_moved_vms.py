@@ -12,8 +12,8 @@ from cli.run.loaded import LoadedStack
 from cli.state import moved_vms, ownership
 from cluster.errors import AdminError
 from components.recorded import PROVIDER_TYPE, VM_TYPE
-from tests.unit.cli.test_belongings import HOST, OURS, THEIRS, guest, look
-from tests.unit.cli.test_comparison import Engine
+from tests.unit.cli.run.test_comparison import Engine
+from tests.unit.cli.state.test_belongings import HOST, OURS, THEIRS, guest, look
 
 if TYPE_CHECKING:
     from cli.description import Description

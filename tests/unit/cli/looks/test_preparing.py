@@ -23,7 +23,7 @@ from cluster.transport import members
 from cluster.transport.nodes import StepResult
 from onnode.contract import ApiUser, VmPower
 from onnode.errors import StepError
-from tests.unit.cli.test_settling import POWER, RECORDED, Runs
+from tests.unit.cli.looks.test_settling import POWER, RECORDED, Runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -20,13 +20,13 @@ from cli.run.loaded import LoadedStack
 from cli.state.belongings import CLUSTER
 from cluster import marks, motion
 from cluster.errors import AdminError
-from tests.unit.cli.test_comparison import Engine
+from tests.unit.cli.run.test_comparison import Engine
 from tests.unit.onnode.test_cases import merge
 
 if TYPE_CHECKING:
     from cli.description import Description
 
-CASES = yaml.safe_load((Path(__file__).parents[2] / "cases" / "motion.yaml").read_text())
+CASES = yaml.safe_load((Path(__file__).parents[3] / "cases" / "motion.yaml").read_text())
 GUESTS = ("vm:200", "ct:300")
 EMPTY: dict[str, Any] = {"deployment": {}}
 

@@ -19,7 +19,7 @@ from toolchain.home import PulumiHome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 FOREIGN = {
     "PROXMOX_VE_API_TOKEN": "of another cluster",
     "PROXMOX_VE_INSECURE": "true",

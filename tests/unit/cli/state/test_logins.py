@@ -14,7 +14,7 @@ from cli.state import logins
 from cli.state.logins import secret
 from cluster.contract import SECRETS_VARIABLE
 from components.recorded import PROVIDER_TYPE
-from tests.unit.cli.test_comparison import Engine
+from tests.unit.cli.run.test_comparison import Engine
 
 if TYPE_CHECKING:
     from cli.description import Description

@@ -15,7 +15,7 @@ from cli.state import ownership
 from cluster import marks
 from cluster.errors import AdminError
 from config import ConfigError, stack_file
-from tests.unit.cli.test_belongings import HOST, OURS, guest, look, state
+from tests.unit.cli.state.test_belongings import HOST, OURS, guest, look, state
 
 if TYPE_CHECKING:
     from pathlib import Path

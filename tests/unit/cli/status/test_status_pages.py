@@ -13,7 +13,7 @@ from rich.console import Console
 from cli.status import table
 from cli.status.verdict import findings
 from config.paths import ROOT
-from tests.unit.cli.test_status import CASES, HA, ONLY_ONCE, WANTED, node
+from tests.unit.cli.status.test_status import CASES, HA, ONLY_ONCE, WANTED, node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

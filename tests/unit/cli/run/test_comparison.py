@@ -20,7 +20,7 @@ from cluster.errors import AdminError
 from cluster.marks import Look, Thing
 from cluster.transport import members
 from cluster.transport.ssh import Completed
-from tests.unit.cli.test_belongings import EVENTS, HOST, OURS, THEIRS, VM01, guest, look, state
+from tests.unit.cli.state.test_belongings import EVENTS, HOST, OURS, THEIRS, VM01, guest, look, state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -16,7 +16,8 @@ from cli.state import ownership
 from cli.state.belongings import CLUSTER
 from cluster.errors import AdminError
 from components.recorded import BRIDGE_TYPE, VM_TYPE
-from tests.unit.cli.test_belongings import (
+from tests.unit.cli.run.test_comparison import Engine, compared
+from tests.unit.cli.state.test_belongings import (
     HA01,
     HOST,
     INTERFACES,
@@ -29,7 +30,6 @@ from tests.unit.cli.test_belongings import (
     look,
     state,
 )
-from tests.unit.cli.test_comparison import Engine, compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,8 +28,8 @@ from cluster.steps import arm_network, delete_guard, ownership
 from cluster.transport import members, ssh
 from cluster.transport.ssh import Completed
 from components import recorded
-from tests.unit.cli.test_belongings import HOST, INTERFACES, OURS, THEIRS, entry, guest, look, state
-from tests.unit.cli.test_comparison import Engine
+from tests.unit.cli.run.test_comparison import Engine
+from tests.unit.cli.state.test_belongings import HOST, INTERFACES, OURS, THEIRS, entry, guest, look, state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

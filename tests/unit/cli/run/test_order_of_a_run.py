@@ -23,8 +23,8 @@ from cli.state import lab_instance, logins, ownership
 from cli.state.belongings import CLUSTER
 from cluster import guests_inside
 from cluster.errors import AdminError
-from tests.unit.cli.test_comparison import Engine
-from tests.unit.cli.test_settling import INSTALL, POWER, RECORDED, Runs
+from tests.unit.cli.looks.test_settling import INSTALL, POWER, RECORDED, Runs
+from tests.unit.cli.run.test_comparison import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

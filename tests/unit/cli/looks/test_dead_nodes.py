@@ -11,7 +11,7 @@ from cli.looks import dead_nodes
 from cluster import guests
 from cluster.errors import AdminError
 from cluster.transport import api as cluster_api
-from tests.unit.cli.test_belongings import VM01, state
+from tests.unit.cli.state.test_belongings import VM01, state
 from tests.unit.cluster.test_guests import NODES, FakeApi, resources
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from cli.drift.kinds import MEMBERSHIP, PROVIDED, STEP
 from cli.drift.look import Answer
 from cli.status.verdict import behind_ones_back, findings
 from cluster.membership import HaService, Watchdog
-from tests.unit.cli.test_drift import FILES, VM_FILE, WORKING, planned, provided_resource, said
-from tests.unit.cli.test_status import (
+from tests.unit.cli.drift.test_drift import FILES, VM_FILE, WORKING, planned, provided_resource, said
+from tests.unit.cli.status.test_status import (
     CUT,
     HA,
     RUNNING,
