@@ -139,7 +139,7 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
             f"there is a stack file for {stack}, and no state of it here",
             observed=f"nothing of {stack} in {environment.get(BACKEND_VARIABLE)}",
             expected="the state that belongs to the stack file",
-            fix=f"bring back .nested-pve/state, or set {BACKEND_VARIABLE}; where it is lost for good: "
+            fix=f"restore .nested-pve/state, or set {BACKEND_VARIABLE}; if the state is lost: "
             f"`make adopt STACK={stack}`; for a new stack only: "
             f"`pulumi stack init {stack} --no-select` in `make shell STACK={stack}`",
         )

@@ -32,7 +32,7 @@ def down(stack: str, *, yes: bool) -> None:
         out.print("  nothing to destroy")
         return
     for shown in whose.destroyed(loaded.state, loaded.looks):
-        out.print(f"  destroyed with its disks: {shown}", markup=False, soft_wrap=True)
+        out.print(f"  to be destroyed with its disks: {shown}", markup=False, soft_wrap=True)
     if not yes:
         confirmation.confirm(f"Destroy everything that stack {stack} made?")
     with stage("Destroy"):

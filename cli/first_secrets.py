@@ -32,11 +32,11 @@ def _commands(stack: str, config: Config, environment: Mapping[str, str]) -> Ite
     if not any(environment.get(variable) for variable in PASSPHRASE_VARIABLES):
         variable = PASSPHRASE_VARIABLES[0]
         yield f"read -rs {variable}; export {variable}   # yours; every command on this stack needs it, so set it outside, too"
-    yield f"pulumi stack init {stack} --no-select   # unless it is there"
+    yield f"pulumi stack init {stack} --no-select   # unless the stack exists"
     setting = f"pulumi config set --stack {stack} --secret --path '{STACK_KEY}"
     yield f"{setting}.sshPrivateKey' < {KEY}   # your SSH key, which opens root on the machines"
     yield f"{setting}.rootPassword'"
-    yield f"{setting}.apiPassword'   # new, you choose it"
+    yield f"{setting}.apiPassword'   # choose one"
     if any(isinstance(node, NestedNode) for node in config.nodes):
         yield f"openssl rand -hex 32 | {setting}.hostKeySeed'"
     for host in config.outer_hosts:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from cli.looks.first_look import FirstLook
 
 UNRECORDED = (
-    "  nothing is recorded of stack {stack} here, so all of it is planned as new. Was it built before, work where its "
-    "state is, or bring back .nested-pve/state; where it is lost for good, `make adopt STACK={stack}` records all that is there"
+    "  nothing is recorded of stack {stack} here, so everything is planned as new. If the stack exists already, run this "
+    "where its state is kept, or restore .nested-pve/state; if the state is lost, `make adopt STACK={stack}` records what exists"
 )
 WITHOUT_REFRESH = (
-    "\n  the plan is not complete: the user of the cluster's API is not as it was made, and without it the engine cannot "
-    "ask the cluster. `make up` puts it back first; then it also puts right what drifted above of guests, HA and cluster options"
+    "\n  the plan is not complete: the API user of the cluster was changed, and the engine cannot read the cluster without "
+    "it. `make up` puts the user back first; then it also corrects the guests, HA and cluster options that drifted"
 )
 
 
@@ -88,7 +88,7 @@ def of_drift(loaded: LoadedStack) -> None:
     Raises:
         StepError: whatever stands in the way, or RunError.
     """
-    with stage("A look at what was made"):
+    with stage("Machines"):
         loaded, seen = looking.at_machines(loaded, all_hosts=False)
         found = _drifted(loaded, seen)
     state = record.marked(loaded.state, found)
@@ -100,7 +100,7 @@ def of_drift(loaded: LoadedStack) -> None:
     elif loaded.has_resources:
         out.print(WITHOUT_REFRESH, markup=False, soft_wrap=True)
     with scratch(loaded.engine, state) as copied:
-        with stage("What is there, as a run would record it"):
+        with stage("State as a run would record it"):
             loaded = reconciling.with_machines(replace(loaded, engine=copied).exported(), acting=False)
         loaded, refresh = drifted.refreshed(loaded, found) if refreshes else (loaded, ())
         events = shown(loaded, *refresh)
@@ -115,7 +115,7 @@ def _drifted(loaded: LoadedStack, seen: FirstLook) -> list[Drift]:
     drifted.show([*found, *seen.unrecorded_silent])
     if seen.silent:
         whom = "for these machines" if seen.looks or seen.answering else "no machine answered:"
-        out.print(f"  {whom} the plan is from what is recorded, and not from what is", markup=False, soft_wrap=True)
+        out.print(f"  {whom} the plan uses what is recorded", markup=False, soft_wrap=True)
     devices_at_risk.refuse(loaded.description.config, loaded.state, found)
     return found
 
@@ -129,7 +129,7 @@ def refuse_planned(loaded: LoadedStack, events: Sequence[Event], seen: FirstLook
     steps = forthcoming.planned(events)
     if not steps:
         return
-    with stage("A look at what is planned"):
+    with stage("Planned steps"):
         found = forthcoming.forecast(loaded.description, steps, seen.answering | seen.looks.keys())
         if found.silence:
             out.print(f"  {found.silence}", markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from cluster.errors import AdminError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What is mended with `pulumi stack init` and `pulumi config set`, for which one needs the shell.
+# The user corrects these with `pulumi stack init` and `pulumi config set`, in that very shell.
 INCOMPLETE = ("config-invalid", "stack-state-missing")
 
 
@@ -23,7 +23,8 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
 
     Args:
         stack: which.
-        complete: refuse a stack that is not whole yet. Else it is given what is needed to make it so, and no machine.
+        complete: refuse a stack whose configuration or state is missing. Otherwise the environment lets the user complete
+            it, and reaches no machine.
 
     Raises:
         StepError: whatever stands in the way.
@@ -42,11 +43,11 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
     for name, why in silent.items():
         err.print(f"not looked at: {name}: {why.what} ({why.observed})", markup=False, soft_wrap=True)
     if silent:
-        err.print("What these would show at their APIs is not trusted here.", markup=False)
+        err.print("The API certificates of these machines are not trusted here.", markup=False)
     return env | found
 
 
 def _to_be_completed(stack: str, error: AdminError, env: Mapping[str, str]) -> str:
     if isinstance(error, description.NoCredentialsError):
         return first_secrets.advice(stack, error.config, env)
-    return f"{error.render()}\nUntil then pulumi reaches no machine from here."
+    return f"{error.render()}\nUntil this is corrected, pulumi reaches no machine from here."

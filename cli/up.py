@@ -68,7 +68,7 @@ def _loaded(stack: str, *, yes: bool, adopting: bool) -> tuple[LoadedStack, Firs
         loaded, seen = _compared(loaded)
     if off := record.powered_off(loaded.state, seen.drifted):
         loaded = _started(loaded, off, yes=yes)
-        with stage("Nodes that were off, and a second look"):
+        with stage("Started nodes, and a second look at all machines"):
             settling.wait(loaded.description, loaded.state)
             loaded, seen = _compared(loaded)
     return loaded, seen
@@ -83,7 +83,7 @@ def _started(loaded: LoadedStack, off: list[Drift], *, yes: bool) -> LoadedStack
     """Start nodes that are off before anything is refreshed: when one is back, HA moves guests home to it."""
     if not yes:
         drifted.show(off)
-        confirmation.confirm("These nodes are powered off. Start them, before all else is looked at?")
+        confirmation.confirm("These nodes are powered off. Start them first?")
     with stage("Nodes that are off"):
         loaded = drifted.recorded(loaded, off)
         started = preparing.start(loaded.description, {resource_name(one.urn) for one in off})
@@ -94,13 +94,11 @@ def _started(loaded: LoadedStack, off: list[Drift], *, yes: bool) -> LoadedStack
 def _put_access_back(loaded: LoadedStack, seen: FirstLook, *, yes: bool) -> None:
     """Put back the user of the cluster's API, before the engine logs in as it."""
     if not yes:
-        confirmation.confirm(
-            "The user of the cluster's API is not as it was made, and nothing can be refreshed. Put it back first?"
-        )
+        confirmation.confirm("The API user of the cluster was changed, so nothing can be refreshed. Put it back first?")
     with stage("Access to the cluster's API"):
         changed = preparing.put_access_back(loaded.description, seen.looks.get(CLUSTER, []))
         user = loaded.description.config.cluster.api.user
-        out.print(f"  {user}: {'put back' if changed else 'as it was made'}")
+        out.print(f"  {user}: {'put back' if changed else 'unchanged'}")
 
 
 def _confirm_plan(loaded: LoadedStack, refresh: Sequence[str]) -> None:

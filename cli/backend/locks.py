@@ -117,7 +117,7 @@ def _doubt(lock: Lock, record: run_record.Record | None, hostname: str, all_are_
     if _alive(lock):
         return "wait until it has ended"
     if not all_are_seen:
-        return f"it cannot be seen from here, in the lab or a container: make sure that it has ended, then: {cancel}"
+        return f"that process cannot be seen from inside the lab or a container: make sure that it has ended, then: {cancel}"
     return ""
 
 

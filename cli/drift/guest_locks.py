@@ -38,7 +38,7 @@ AT_WORK = {
 STAYS = {
     "suspended": ("it is suspended to a disk, and does not run", "{tool} start {vmid} on {node}"),
     "mounted": ("its disks are mounted on its node", "{tool} unmount {vmid} on {node}"),
-    "destroyed": ("its removal was begun and not ended", "see how its last task ended, on {node}: {tool} list"),
+    "destroyed": ("its removal was begun, and did not finish", "see how its last task ended, on {node}: {tool} list"),
 }
 UNKNOWN = ("nothing can change it", "see what holds it, on {node}: {tool} config {vmid}")
 
@@ -73,7 +73,7 @@ def _of(urn: str, where: str, files: Files, guest: tuple[str, int]) -> Iterator[
     node, (tool, word) = path.split("/")[-3], TOOLS[kind]
     shown = f"{word} {vmid} ({values.get('name') or values.get('hostname') or 'no name'}) on {node} is locked ({lock})"
     if lock in AT_WORK:
-        what = f"{shown}: {AT_WORK[lock]}, or that was cut off; nothing changes it until the lock is gone"
+        what = f"{shown}: {AT_WORK[lock]}, or that task was cut off; nothing can change it until the lock is gone"
         whole = (
             ""
             if lock in (*HARMLESS, "disk", "fstrim")

@@ -84,7 +84,7 @@ def _package(asked: Questions, machine: str, answer: Answer) -> Iterator[Drift]:
     if answer.altered and machine in asked.packages:
         names = ", ".join(answer.altered[:SHOWN_FILES])
         more = f" and {len(answer.altered) - SHOWN_FILES} more" if len(answer.altered) > SHOWN_FILES else ""
-        what = f"/var/lib/nested-pve-ha/onnode: {names}{more} gone, or not as in this checkout"
+        what = f"/var/lib/nested-pve-ha/onnode: {names}{more} missing, or other than in this checkout"
         yield Drift(asked.packages[machine], machine, what, PACKAGE)
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     Files = Mapping[str, str]
 
-UNTOUCHED = "nothing of it is touched: `make up` only forgets that it was this stack's"
-FORGOTTEN = "`make up` only forgets it, and it stays as it is"
-DESCRIBE = "to keep it, put it back into the stack file; without that, `make up`"
+UNTOUCHED = "`make up` leaves it alone, and only takes it out of the state"
+FORGOTTEN = "`make up` only takes it out of the state, and it stays as it is"
+DESCRIBE = "to keep it, put it back into the stack file; otherwise `make up`"
 NODE = "put its node back into the stack file; how a node goes: docs/recovery.md#member-removed"
 STORAGE = "storage"
 _HA = (marks.RESOURCE, marks.RULE, marks.GROUP)
@@ -100,7 +100,7 @@ def _foreign(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
         mark = marks.mark(thing, seen.description.stack)
         own = f"; only if it is this stack's own and lost its mark, give it the {mark} again"
         alike = entry is not None and _alike(entry, thing, seen.files[need.place])
-        step = f"nothing of it is touched; {need.other}{own if alike else ''}"
+        step = f"`make up` leaves it alone; {need.other}{own if alike else ''}"
         where = "cluster" if need.of == CLUSTER else need.of
         yield Drift(urn, where, what, FOREIGN, step), _with_registration(seen, urn)
 
@@ -150,10 +150,10 @@ def _told(seen: Seen, each: RecordedThing, thing: Thing | None, *, lost: bool) -
     name = _name(entry)
     recorded = f"{each.kind} {each.name}" + (f" ({name})" if name else "")
     if thing is None and lost:
-        return f"{recorded} is gone, and not in the stack file any more", "`make up` only forgets it"
+        return f"{recorded} is gone, and not in the stack file any more", "`make up` only takes it out of the state"
     if lost and thing is not None:
         return (
-            f"{thing.shown}: not this stack's, whose record of {recorded} is not in the stack file any more",
+            f"{thing.shown}: not this stack's; {recorded} is still recorded, and not in the stack file any more",
             UNTOUCHED,
         )
     there = thing.shown if thing is not None else recorded

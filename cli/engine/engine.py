@@ -105,7 +105,7 @@ class Engine:
             raise AdminError(
                 "stack-locked",
                 "another run works on this stack",
-                observed="a state that changes",
+                observed="the state has changed",
                 expected="no other run",
             )
         self.import_state(deployment)

@@ -40,7 +40,7 @@ def for_engine() -> dict[str, str]:
     except ToolchainError as error:
         raise AdminError(
             "toolchain-missing",
-            "the engine and its plugins are not there",
+            "the engine and its plugins are not installed",
             observed=error.observed,
             expected=error.expected,
         ) from error

@@ -66,7 +66,7 @@ IMAGE = "proxmoxve:download/file:File"
 DOWNLOADING = re.compile(r"download|mismatch|checksum", re.IGNORECASE)
 # Proxmox VE downloads over no file that is there, so the provider removes that before it has the new one.
 NO_IMAGE = (
-    "no image of that name; an earlier one is removed before the download. What is installed runs without it, and the "
+    "no image of that name; an earlier one was removed before the download. Installed nodes run without it, and the "
     "next run downloads it"
 )
 # Said beside every failure, and no cause of any.

@@ -66,7 +66,7 @@ def wait(described: Description, state: dict[str, Any], seen: ClusterView | None
         waited = time.monotonic() - begun
         shown = "; ".join(one.what for one in found)
         if all(waited >= one.patience_s for one in found):
-            out.print(f"  not waited for any longer, after {waited:.0f} s: {shown}", markup=False, soft_wrap=True)
+            out.print(f"  no longer waiting, after {waited:.0f} s: {shown}", markup=False, soft_wrap=True)
             return
         if not told:
             out.print(f"  waiting until guests stay where they are: {shown}", markup=False, soft_wrap=True)

@@ -41,10 +41,10 @@ KINDS = ("nodes", "guests")
 # What is nested in a place, and comes and goes as a whole: its list, and what one of it is called.
 INSIDE = {"bridges": "bridge"}
 NUMBERED = ("guests", "templates")
-STILL_TAKEN = "what is new is made before anything goes: take another vmid, or remove the one in a run of its own"
-NO_REMOVAL = "no member is taken out by this program, a node that never joined can go: docs/recovery.md#member-removed"
+STILL_TAKEN = "new things are made before old ones go: take another vmid, or remove the old one in a run of its own"
+NO_REMOVAL = "this program removes no member; a node that never joined can go: docs/recovery.md#member-removed"
 FOR_GOOD = "a join cannot be undone"
-PROTECTED = "its VM is protected, which refuses that: docs/recovery.md#node-protected"
+PROTECTED = "its VM is protected against that: docs/recovery.md#node-protected"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -122,9 +122,9 @@ def _came(part: str, item: Mapping[str, Any]) -> str:
 def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
     place = f"{PLACES[part]} {item['name']}"
     if part == "outerHosts":
-        return Change(place, "gets its originals back")
+        return Change(place, "gets its original files back")
     if item.get("kind") == "external":
-        return Change(place, "is no more used")
+        return Change(place, "is no longer used")
     if stays:
         return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
     if part == "guests":

@@ -33,13 +33,15 @@ WHY = {
 }
 NOTHING = Plan([], [], [], [], None, None)
 WITH_STATE = "Compared with the recorded state; no host was touched."
-OLDER = " An earlier version of this program recorded it, and less: what it did not record, is not compared."
-GONE = "The stack file goes. Nothing that it described is changed, and nothing here can change or destroy it any more."
+OLDER = " An earlier version of this program recorded less; what it did not record is not compared."
+GONE = (
+    "The stack file is deleted. What it described stays as it is, and nothing here can change or destroy it afterwards."
+)
 NOT_IN_FILES = "nothing is recorded of this stack in the files here"
 NEVER_MADE = "nothing is recorded of this stack, so everything is new"
 NO_REVISION = "everything is new"
 NO_SUCH_STACK = "`{}` has no such stack, so everything is new"
-OTHER_PROGRAM = " The program changed, too: what that does to machines that run, only the recorded state can tell."
+OTHER_PROGRAM = " The program changed, too: only the recorded state can show what that does to machines that run."
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _without_state(described: _Described, revision: str | None, why: str) -> Rep
     if why == NEVER_MADE:
         return Report(described.stack, plan, None, f"Nothing is compared: {why}.", levels=described.levels)
     before, compared = _before(described.stack, revision)
-    basis = f"Without the recorded state ({why}): {compared}, and the policies judged a plan from nothing."
+    basis = f"Without the recorded state ({why}): {compared}, and the policies judged a plan that creates everything."
     if revision is not None and before is not None and stacks.has_program(base.differing_files(revision)):
         basis += OTHER_PROGRAM
     after = whole(described.config, _plain(described.written))

@@ -52,11 +52,11 @@ def _head(report: Report) -> Iterator[str]:
     elif refusals:
         verdict = f"⛔ **`make up` would refuse this**: {'; '.join(map(_text, refusals))}."
     elif report.risks:
-        verdict = f"⚠️ **Nothing stands in the way, so look at the risks.** {_much(report)}."
+        verdict = f"⚠️ **`make up` would do this. Look at the risks.** {_much(report)}."
     elif not report.changes and not (report.applied and report.plan.counted):
-        verdict = "✅ **Nothing changes.**" if report.applied else "✅ **The stack file says the same as before.**"
+        verdict = "✅ **Nothing changes.**" if report.applied else "✅ **The design is the same as before.**"
     else:
-        verdict = f"✅ **Nothing stands in the way.** {_much(report)}."
+        verdict = f"✅ **`make up` would do this.** {_much(report)}."
     yield f"## Stack `{report.stack}`\n\n{verdict}\n\n{report.basis}\n"
 
 
@@ -121,9 +121,9 @@ def _policies(report: Report) -> Iterator[str]:
         yield from (f"| {level} | `{rule}` | {_text(message)} |" for level, rule, message in list(sorted_rows)[:ROWS])
         yield from _more(len(sorted_rows))
     else:
-        yield "Every rule that is on passes.\n" if plan.designed else "Nothing was judged.\n"
+        yield "Every enabled rule passes.\n" if plan.designed else "No rule ran.\n"
     if set_rules := [f"`{level.rule}`: {_text(level.now)}" for level in report.levels if level.now]:
-        yield f"Not as shipped: {'; '.join(set_rules)}.\n"
+        yield f"Rules with other settings than shipped: {'; '.join(set_rules)}.\n"
 
 
 def _topology(report: Report) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _details(report: Report) -> Iterator[str]:
     if len(lines) > DETAIL_LINES:
         lines = [*lines[:DETAIL_LINES], f"  … and {len(lines) - DETAIL_LINES} more lines: see make preview"]
     body = "\n".join(lines).replace("```", "'''")
-    yield f"<details><summary>All that is recorded ({len(operations)}), groups and logins, too</summary>\n\n```diff\n{body}\n```\n\n</details>"
+    yield f"<details><summary>All resources that change ({len(operations)}), with groups and logins</summary>\n\n```diff\n{body}\n```\n\n</details>"
 
 
 def _detail(operation: Operation) -> Iterator[str]:

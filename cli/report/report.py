@@ -99,10 +99,10 @@ def _loss(operation: Operation) -> Change | None:
     if operation.op not in REPLACES or operation.stays:
         return None
     if operation.type.endswith(":VmLegacy") and component == NODE:
-        return Change(f"node {name}", "its VM is made anew or removed", "a member is lost with it", Mark.REPLACE)
+        return Change(f"node {name}", "its VM is replaced or removed", "a member is lost with it", Mark.REPLACE)
     if operation.type.endswith(":VmLegacy") and component == GUEST:
-        return Change(f"guest {name}", "its VM is made anew or removed", "its disks are lost", Mark.DATA)
+        return Change(f"guest {name}", "its VM is replaced or removed", "its disks are lost", Mark.DATA)
     if operation.type.startswith(STORAGE) and operation.op == "create-replacement":
         name = operation.name.partition("-storage-")[2]
-        return Change(f"storage {name}", "is made anew", "guests that run on it stall or stop", Mark.RESTART)
+        return Change(f"storage {name}", "is replaced", "guests that run on it stall or stop", Mark.RESTART)
     return None

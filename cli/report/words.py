@@ -22,14 +22,14 @@ PLACES = {
 # In the order in which things happen: steps by the end of their command line, resources by their type.
 WORDS = {
     "pulumi:providers:proxmoxve": "API access",
-    "identity": "look whether a cluster is there already, and whether it is the described one",
+    "identity": "check whether a cluster exists already, and whether it is the described one",
     "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
-    "claim": "note there which stack it belongs to",
+    "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
     "command:remote:CopyToRemote": "copy this program's steps there",
-    "journal": "note how the host was, to put it back on destroy",
+    "journal": "write down how the host was, to put it back on destroy",
     "verify-host": "check the host: version, room, foreign VMs and bridges",
-    "check-certificate": "make known which certificate the API has, read over SSH",
+    "check-certificate": "compare the API's certificate with what SSH shows",
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
     "proxmoxve:network/linux/bridge:Bridge": "bridge",
@@ -58,12 +58,12 @@ WORDS = {
     "proxmoxve:index/harule:Harule": "HA rule",
     "verify-guest": "check that HA runs it",
 }
-# What is done when a step goes; one that undoes nothing, or only waits, is not told.
+# What is done when a step is removed; one that undoes nothing, or only waits, has no line.
 UNDONE = {
-    "claim": "take back the note that it belongs to the stack",
+    "claim": "remove the note that it belongs to the stack",
     "storage": "take the storage out of the cluster; what lies on it stays",
     "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
-    "arm-network": "see to it that the host's network comes back by itself, should the bridge's removal cut it off",
+    "arm-network": "arm the network guard: it undoes the bridge's removal, if that cuts the host off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",
     "journal": "put the host back as it was",
     "template": "destroy the template",
@@ -73,7 +73,7 @@ VERBS = {
     "create": "make",
     "update": "change",
     "delete": "remove",
-    "create-replacement": "make anew",
+    "create-replacement": "replace",
     "import": "adopt",
     "discard": "forget",
 }

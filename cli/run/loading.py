@@ -70,7 +70,7 @@ def make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None
     for path in locks.clear_damaged(backend, stack, held):
         out.print(f"  removed a lock that is empty or cut off: {path}", markup=False, soft_wrap=True)
     for lock in locks.clear_stale(locks.find(backend, stack), held):
-        out.print(f"  cleared the lock of a run that is dead (process {lock.pid})")
+        out.print(f"  cleared the lock of a dead run (process {lock.pid})")
     if done := state_files.put_back(backend, stack, ask):
         out.print(f"  {done}", markup=False, soft_wrap=True)
 
@@ -78,7 +78,7 @@ def make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None
 def _without_other_lab(runner: Engine, state: State) -> State:
     if not lab_instance.is_gone(state):
         return state
-    out.print("  the lab is another one than this stack was made in: what was in that one is gone, and forgotten")
+    out.print("  this stack was built in an earlier lab, which is gone: its state is emptied")
     return record(runner, state, lab_instance.forgotten(state))
 
 
@@ -87,6 +87,6 @@ def _without_killed_run(runner: Engine, state: State) -> State:
         return state
     resolved, adopted = interrupted.resolve_pending(state)
     state = record(runner, state, resolved)
-    names = ", ".join(resource_name(urn) for urn in adopted) or "nothing that needs adopting"
-    out.print(f"  a killed run left work half done; looking again at: {names}")
+    names = ", ".join(resource_name(urn) for urn in adopted) or "no resource of a provider"
+    out.print(f"  an earlier run was killed while it created something; checking: {names}")
     return state

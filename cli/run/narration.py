@@ -140,7 +140,7 @@ def remark(kind: str, differs: list[str]) -> str:
         return "looks again, and changes only what is not as described"
     told = ", ".join(differs)
     if kind == VM_TYPE and AT_START & set(differs):
-        return f"{told} (a running machine takes it when it is next stopped and started)"
+        return f"{told} (takes effect when the machine is next stopped and started)"
     return told
 
 

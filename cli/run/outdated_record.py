@@ -17,11 +17,13 @@ def rewritten(engine: Engine, state: State) -> State:
     """The state in today's form: the engine would delete what the program does not know any more."""
     renamed = changeover.with_todays_commands(state)
     if renamed != state:
-        out.print("  steps are started by another command now: their record is rewritten, and none runs for that")
+        out.print(
+            "  this version starts steps by another command: their record is rewritten, and no step runs for that"
+        )
         state = loaded_stack.record(engine, state, renamed)
     if not changeover.old_storages(state):
         return state
-    out.print("  storages are kept by a step now: their record is rewritten, and nothing happens to them")
+    out.print("  this version manages storages by steps: their record is rewritten, and the storages stay as they are")
     return loaded_stack.record(engine, state, changeover.changed_over(state, engine.stack))
 
 
@@ -30,5 +32,7 @@ def armed(loaded: LoadedStack) -> LoadedStack:
     state = rearming.armed(loaded.state)
     if state == loaded.state:
         return loaded
-    out.print("  a bridge was not recorded with what undoes its removal, if that cuts the host off: now it is")
+    out.print(
+        "  a bridge was recorded without its guard, which undoes the removal if that cuts the host off: now it has one"
+    )
     return loaded.recording(state)

@@ -95,8 +95,8 @@ def _forgotten(loaded: LoadedStack, lost: Sequence[tuple[RecordedThing, Thing | 
     urns = ownership.with_last_looks(forgotten, [each.urn for each, _ in lost if not each.replaced])
     loaded = loaded.recording(vanished.forget(forgotten, urns))
     for each, thing in lost:
-        gone = f"gone already: {each.kind} {each.name}"
-        what = f"not ours any more, and left alone: {thing.shown}" if thing else gone
+        gone = f"no longer there: {each.kind} {each.name}"
+        what = f"no longer this stack's, and left alone: {thing.shown}" if thing else gone
         out.print(f"  {what} ({resource_name(each.urn)})", markup=False)
     return loaded
 
@@ -107,7 +107,9 @@ def _adopted(loaded: LoadedStack, things: Sequence[DescribedThing]) -> LoadedSta
     password = logins.today(loaded.description).password
     state, urns = adoption.adopt(loaded.state, adoption.planned(run.events), things, password)
     loaded = loaded.recording(state)
-    out.print(f"  there already and ours, so recorded: {', '.join(map(resource_name, urns))}", soft_wrap=True)
+    out.print(
+        f"  exists with this stack's mark, and is recorded now: {', '.join(map(resource_name, urns))}", soft_wrap=True
+    )
     return loaded
 
 
@@ -117,5 +119,7 @@ def _installed_anew(loaded: LoadedStack) -> LoadedStack:
         return loaded
     vanished.refuse_members(loaded.description, loaded.state, [node for node, _ in gone])
     loaded = loaded.recording(vanished.forget(loaded.state, [urn for _, urn in gone]))
-    out.print(f"  gone from the host, and installed anew: {', '.join(node.name for node, _ in gone)}")
+    out.print(
+        f"  the VM is gone from its host, and the node is installed again: {', '.join(node.name for node, _ in gone)}"
+    )
     return loaded

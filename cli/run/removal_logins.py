@@ -31,5 +31,5 @@ def renewed(loaded: LoadedStack, *, all_goes: bool) -> LoadedStack:
         return loaded
     loaded = loaded.recording(logins.renewed(loaded.state, shown, today, urns))
     names = ", ".join(sorted(map(resource_name, urns)))
-    out.print(f"  removed with the logins of today, which have changed: {names}", markup=False, soft_wrap=True)
+    out.print(f"  logins have changed; these are removed with the current ones: {names}", markup=False, soft_wrap=True)
     return loaded

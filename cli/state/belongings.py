@@ -129,7 +129,7 @@ def _guest(kind: str, vmid: int, name: str, type_: str) -> DescribedThing:
 
 
 def _registration(guest: str, sid: str, pve_major: int, placed: bool) -> list[DescribedThing]:  # noqa: FBT001 - of this module
-    other = f"give {guest} another name or vmid in the stack file, or take what is there out of HA yourself"
+    other = f"give {guest} another name or vmid in the stack file, or take the existing one out of HA yourself"
     found = [DescribedThing(CLUSTER, marks.RESOURCE, sid, RESOURCE_TYPE, f"{guest}-ha", "ha-foreign", other)]
     if placed:
         rule = pve_major >= RULES_SINCE

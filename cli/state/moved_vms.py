@@ -100,7 +100,7 @@ def _refused(node: NestedNode, entry: State, there: Thing | None, looks: Mapping
         "vm-moved",
         f"{node.name} is described on another outer host than it was made on",
         observed=f"recorded on {before}; {seen.shown if seen else f'no VM {node.vmid} of this stack was found'}",
-        expected=f"VM {node.vmid} on {node.host}, and that host recorded: a member is not made anew to move it",
+        expected=f"VM {node.vmid} on {node.host}, and that host recorded; a member is not installed again to move it",
         fix=fix,
     )
 

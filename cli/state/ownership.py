@@ -189,16 +189,16 @@ def _refuse(taken: Sequence[tuple[DescribedThing, Thing]], stack: str, seen: set
         return
     code = taken[0][0].code
     same = [(need, thing) for need, thing in taken if need.code == code]
-    what = "what is described is there already, and this stack did not make it"
-    said = {
+    what = "something of that number or name exists already, and this stack did not make it"
+    words = {
         "observed": "; ".join(thing.shown for _, thing in same),
-        "expected": f"nothing of that number or name but what this stack made, which has {marks.mark(same[0][1], stack)}",
+        "expected": f"nothing of that number or name, or the one that this stack made, which has {marks.mark(same[0][1], stack)}",
         "fix": "; ".join(dict.fromkeys(need.other for need, _ in same)),
     }
-    # Nobody is told to mark what has only the number or name: that would let the next run destroy it.
+    # The advice is never to mark a thing for its number or name alone: the next run could then destroy it.
     if any(need.key in seen for need, _ in same):
-        said["fix"] += f"; `make status STACK={stack}` tells whether it may be the recorded one, which lost its mark"
-    raise marks.foreign(code, what, **said)
+        words["fix"] += f"; `make status STACK={stack}` shows whether it may be the recorded one without its mark"
+    raise marks.foreign(code, what, **words)
 
 
 def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]]) -> None:
@@ -225,9 +225,9 @@ def state_lost(stack: str, things: Sequence[DescribedThing], claimed: Sequence[s
     shown = ", ".join([*(f"{each.kind} {each.name}" for each in things), *machines])
     return AdminError(
         "state-lost",
-        f"stack {stack} is built already, and nothing of it is recorded here",
+        f"stack {stack} exists already, and nothing of it is recorded here",
         observed=shown,
         expected=f"the state of stack {stack}, or nothing that carries its mark",
-        fix="work where its state is (another checkout, another backend), or bring back .nested-pve/state; "
-        f"where it is lost for good, `make adopt STACK={stack}` records all that is there",
+        fix="run this where the state is kept (another checkout or backend), or restore .nested-pve/state; "
+        f"if the state is lost, `make adopt STACK={stack}` records what exists",
     )

@@ -23,7 +23,7 @@ def ha_findings(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
     ha = health.ha
     if ha is None:
         fix = f"pvesh get /cluster/ha/status/current on {health.node}"
-        return [Finding("cluster", f"{health.node} does not tell the state of HA and its guests", fix)]
+        return [Finding("cluster", f"{health.node} does not report the state of HA", fix)]
     if ha.master is None:
         found = [Finding("cluster", "HA has no master", "ha-manager status on a member")]
     else:

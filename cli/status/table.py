@@ -71,8 +71,8 @@ def _mark(*, good: bool) -> str:
 
 def _sum(wanted: Wanted, nodes: dict[str, NodeSeen], found: Sequence[Finding]) -> str:
     if found:
-        count = f"{len(found)} thing{'s' if len(found) > 1 else ''}"
-        return f"cluster {wanted.cluster} is not as described: {count}, of {len(nodes)} of {len(wanted.members)} nodes seen"
+        count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
+        return f"cluster {wanted.cluster} is not as described: {count}; {len(nodes)} of {len(wanted.members)} nodes answered"
     view = quorate_view(nodes)
     votes = f"{view.health.quorum.total} of {view.health.quorum.expected} votes" if view and view.health.quorum else ""
     links = len(wanted.members[0].links)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cluster.membership import Health
 
 UP = "make up"
-AS_IT_IS = "describe the priorities as they are: nothing changes them on a live cluster"
+AS_IT_IS = "put these priorities into the stack file: nothing changes them on a running cluster"
 # The commands that take a stack; the Makefile's default needs not be named.
 MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down)\b")
 DEFAULT_STACK = "dev"
@@ -104,7 +104,7 @@ def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:
     health = look.health
     ssh = f"ssh root@{member.address}"
     if health.node != member.name:
-        return [Finding(member.name, f"the machine calls itself {health.node}", f"{ssh} hostnamectl")]
+        return [Finding(member.name, f"its host name is {health.node}", f"{ssh} hostnamectl")]
     if health.state == "half" and not health.pve_mounted:
         return [Finding(member.name, formation.working(health), f"{ssh} systemctl restart pve-cluster")]
     if health.state != "member" or health.cluster != wanted.cluster:
@@ -151,13 +151,15 @@ def _cluster(wanted: Wanted, seen: Seen, nodes: dict[str, NodeSeen]) -> list[Fin
             found.append(Finding("cluster", f"{member.name} is not a member", UP))
         elif listed != formation.described(member):
             now, then = formation.shown(listed), formation.shown(formation.described(member))
-            found.append(Finding("cluster", f"{now}; described is {then}", "put these values into the stack file"))
+            found.append(
+                Finding("cluster", f"{now}; the stack file has {then}", "put these values into the stack file")
+            )
     described = {member.name for member in wanted.members}
     found += [
         Finding(
             "cluster",
-            f"{node.name} is a member and not described",
-            f"describe {node.name} under nodes in the stack file; "
+            f"{node.name} is a member, and not in the stack file",
+            f"add {node.name} to nodes in the stack file; "
             "to remove it from the cluster, follow docs/recovery.md#member-unknown",
         )
         for node in health.nodes
@@ -211,12 +213,12 @@ def _votes(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
     quorum, votes = health.quorum, sum(node.votes for node in health.nodes)
     found = []
     if quorum.expected != votes:
-        what = f"expected votes are {quorum.expected}, those of its members {votes}"
+        what = f"expected votes are {quorum.expected}, its members have {votes}"
         found.append(Finding("cluster", what, f"pvecm status on a member; without a QDevice: pvecm expected {votes}"))
     return found + [
         Finding(
             "cluster",
-            f"{quorum.total} of {quorum.expected} votes, that of {member.name} is missing",
+            f"{quorum.total} of {quorum.expected} votes: that of {member.name} is missing",
             f"ssh root@{member.address} pvecm status",
         )
         for member in wanted.members

@@ -105,7 +105,7 @@ def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(tmp_path:
     with pytest.raises(AdminError) as caught:
         locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=False)
     assert caught.value.code == "stack-locked"
-    assert "cannot be seen from here" in caught.value.fix
+    assert "cannot be seen from inside" in caught.value.fix
     assert "pulumi cancel --stack dev" in caught.value.fix
     assert path.exists()
 

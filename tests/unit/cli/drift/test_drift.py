@@ -175,7 +175,7 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
     assert {(one.name, one.kind): (one.where, one.what, one.next) for one in found} == {
         ("virtual-package", PACKAGE): (
             "virtual",
-            "/var/lib/nested-pve-ha/onnode: a.py, b.py, c.py and 1 more gone, or not as in this checkout",
+            "/var/lib/nested-pve-ha/onnode: a.py, b.py, c.py and 1 more missing, or other than in this checkout",
             "",
         ),
         ("virtual-dhcp", STEP): ("virtual", "start vmbr1 (inactive)", ""),
@@ -640,8 +640,8 @@ def test_a_guests_lock_that_goes_with_its_task_is_told_and_is_no_finding() -> No
         ("ct01-container", "cluster", PASSING),
     ]
     assert found[0].what == (
-        "VM 200 (vm01) on a is locked (backup): a backup of it is made, or that was cut off; "
-        "nothing changes it until the lock is gone"
+        "VM 200 (vm01) on a is locked (backup): a backup of it is made, or that task was cut off; "
+        "nothing can change it until the lock is gone"
     )
     assert found[0].next == "wait until the task has ended; if none runs on a: qm unlock 200"
     assert "if none runs on a: pct unlock 300" in found[2].next

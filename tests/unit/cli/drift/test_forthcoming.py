@@ -236,12 +236,10 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
         preview.refuse_planned(loaded, events, seen)
     assert "/etc/nested-pve-ha/dhcp/vmbr1.conf is already there" in refused.value.render()
     shown = "".join(capsys.readouterr())
-    assert "A look at what is planned" in shown
+    assert "Planned steps" in shown
     assert "not looked at: what proxmox01-install would find" in shown
     preview.refuse_planned(loaded, [], seen)
-    assert "A look at what is planned" not in "".join(capsys.readouterr()), (
-        "nothing is planned, so there is nothing to look at"
-    )
+    assert "Planned steps" not in "".join(capsys.readouterr()), "nothing is planned, so there is nothing to look at"
     monkeypatch.setattr(engine_runs, "judged", lambda *_: SimpleNamespace(events=events))
     monkeypatch.setattr(shown_plan, "show", lambda *_: None)
     machines.logins.clear()

@@ -68,7 +68,7 @@ LEFT = {
         everywhere(nodes=[listed(1), listed(2)]), "cluster", "proxmox03 is not a member", UP
     ),
     "F4: joined without its second link": Left(
-        everywhere(nodes=[listed(1), listed(2), one_link(3)]), "cluster", "described is", "into the stack file"
+        everywhere(nodes=[listed(1), listed(2), one_link(3)]), "cluster", "the stack file has", "into the stack file"
     ),
     "F5, F11, F25: another certificate is shown": Left(
         world(proxmox02=node(2, api=False)), "proxmox02", "its API", "systemctl restart pveproxy"

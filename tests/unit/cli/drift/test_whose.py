@@ -92,7 +92,7 @@ def test_nobody_is_told_to_mark_a_vm_that_somebody_else_made(
     vm = found[0]
     assert (vm.where, vm.kind) == ("vm01", FOREIGN)
     assert "VM 200 (colleague2) on proxmox03, tags: none: not this stack's" in vm.what
-    assert vm.next == "nothing of it is touched; give vm01 another vmid in the stack file"
+    assert vm.next == "`make up` leaves it alone; give vm01 another vmid in the stack file"
     assert {one.kind for one in found} == {FOREIGN}  # nobody is sent to a run that is refused
     assert not any("nested-pve-ha" in one.next for one in found)
 
@@ -143,7 +143,7 @@ def test_a_node_s_vm_of_somebody_else_is_told_at_its_host(dev: Description) -> N
     at_host = {f"/etc/pve/nodes/{HOST}/qemu-server/101.conf": COLLEAGUE, "/etc/network/interfaces": INTERFACES}
     found = looked(dev, state(node), files(), at_host)
     assert [(one.where, one.kind) for one in found] == [(HOST, FOREIGN)]
-    assert found[0].next == "nothing of it is touched; give the node another vmid in the stack file"
+    assert found[0].next == "`make up` leaves it alone; give the node another vmid in the stack file"
 
 
 def test_a_registration_of_somebody_else_is_not_put_right(dev: Description) -> None:
@@ -169,10 +169,14 @@ def test_a_container_of_somebody_else_is_not_put_right(dev: Description) -> None
         (
             files(COLLEAGUE, "", ""),
             "VM 200 (colleague2) on proxmox03, tags: none: not this stack's",
-            "nothing of it is touched: `make up` only forgets",
+            "`make up` leaves it alone, and only takes it out of the state",
         ),
-        (files(None, "", ""), "VM 200 (vm01) is gone, and not in the stack file any more", "`make up` only forgets it"),
-        (files(), "VM 200 (vm01) on proxmox03", "without that, `make up` destroys it with its disks"),
+        (
+            files(None, "", ""),
+            "VM 200 (vm01) is gone, and not in the stack file any more",
+            "`make up` only takes it out of the state",
+        ),
+        (files(), "VM 200 (vm01) on proxmox03", "otherwise `make up` destroys it with its disks"),
         (files(ha=""), "VM 200 (vm01) on proxmox03", "`make up` destroys it with its disks"),
         # Somebody marked it: the name as it is, and as it was.
         (
@@ -197,7 +201,7 @@ def test_a_guest_that_is_not_described_any_more_is_told_once_with_what_becomes_o
 def test_a_guest_that_is_kept_is_only_forgotten(dev: Description) -> None:
     kept = state(*({**one, "retainOnDelete": True} for one in OF_VM01))
     (found,) = looked(without(dev, 200), kept, files())
-    assert (found.kind, "only forgets it" in found.next) == (UNDESCRIBED, True)
+    assert (found.kind, "only takes it out of the state" in found.next) == (UNDESCRIBED, True)
 
 
 def test_a_container_and_a_storage_that_are_not_described_any_more(dev: Description) -> None:

@@ -134,7 +134,7 @@ def test_a_stack_that_is_not_whole_yet_has_a_shell_all_the_same(
     monkeypatch.setattr(description, "read", read)
     monkeypatch.setattr(trust, "looked", None)  # no machine is asked
     assert shell.environment_of("home", complete=False) == wanted
-    assert "Until then pulumi reaches no machine from here." in capsys.readouterr().err
+    assert "Until this is corrected, pulumi reaches no machine from here." in capsys.readouterr().err
     with pytest.raises(AdminError):
         shell.environment_of("home")
 

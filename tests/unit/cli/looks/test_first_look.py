@@ -252,9 +252,9 @@ def test_the_first_preview_of_all_looks_over_the_state_of_the_stack_that_it_make
     assert taken == [made]
 
 
-SILENCE = "the plan is from what is recorded, and not from what is"
-INCOMPLETE = "the plan is not complete: the user of the cluster's API is not as it was made"
-UNRECORDED = "nothing is recorded of stack dev here, so all of it is planned as new"
+SILENCE = "the plan uses what is recorded"
+INCOMPLETE = "the plan is not complete: the API user of the cluster was changed"
+UNRECORDED = "nothing is recorded of stack dev here, so everything is planned as new"
 
 
 def looked(capsys: pytest.CaptureFixture[str]) -> str:
@@ -305,7 +305,7 @@ def test_a_preview_of_what_nothing_records_says_so(
     assert UNRECORDED not in capsys.readouterr().out
     stack["deployment"] = {}
     if looking:
-        with pytest.raises(AdminError, match="is built already"):
+        with pytest.raises(AdminError, match="exists already"):
             preview.preview("dev", look=True)
     machines.vms = ()
     preview.preview("dev", look=looking)

@@ -136,7 +136,7 @@ def test_what_does_not_end_is_named_and_the_run_goes_on(
     assert patience_s <= world.now <= patience_s + settling.POLL_S
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2
-    assert said[1].startswith("  not waited for any longer")
+    assert said[1].startswith("  no longer waiting")
     assert case(name)["waits"][0] in said[1]
 
 

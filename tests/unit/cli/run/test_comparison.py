@@ -91,7 +91,7 @@ def test_what_a_dying_plugin_left_is_recorded_without_being_asked(
 ) -> None:
     engine = Engine(state(VM01))
     compared(dev, engine, {HOST: [look(guest(101, OURS))]}, adopting=False)
-    assert "ours, so recorded: proxmox01-vm" in capsys.readouterr().out
+    assert "is recorded now: proxmox01-vm" in capsys.readouterr().out
     assert len(engine.state["deployment"]["resources"]) == 5
 
 

@@ -18,7 +18,7 @@ from components.recorded import VM_TYPE
         ("command:local:Command", ["stdin"], "looks again, and changes only what is not as described"),
         ("command:remote:Command", ["stdin"], "looks again, and changes only what is not as described"),
         ("command:remote:Command", ["create", "stdin"], "create, stdin"),
-        (VM_TYPE, ["memory"], "memory (a running machine takes it when it is next stopped and started)"),
+        (VM_TYPE, ["memory"], "memory (takes effect when the machine is next stopped and started)"),
         (VM_TYPE, ["started"], "started"),
     ],
 )

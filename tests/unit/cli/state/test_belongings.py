@@ -102,7 +102,7 @@ def test_a_guest_of_somebody_else_is_refused_by_name_whatever_is_recorded(
     assert "another vmid" in error.fix
     # Only the status compares it with the record: whoever marks a colleague's VM has it destroyed.
     assert not any(word in error.fix for word in ("tags", "put the mark"))
-    assert ("`make status STACK=dev` tells" in error.fix) is (vmid == 200 and recorded == state(VM01))
+    assert ("`make status STACK=dev` shows" in error.fix) is (vmid == 200 and recorded == state(VM01))
 
 
 @pytest.mark.parametrize("text", ["", "lock: clone", "tags: stack-dev", "tags: nested-pve-ha;stack-prod"])

@@ -96,7 +96,7 @@ CASES = [
     ("a node is down", world(proxmox03=DOWN), "proxmox03", "cannot be reached"),
     ("a node left", world(proxmox02=absent(2)), "proxmox02", "stand-alone"),
     ("another cluster", world(proxmox02=node(2, cluster="office")), "proxmox02", "in cluster office"),
-    ("another machine", world(proxmox02=node(2, node="pve")), "proxmox02", "calls itself pve"),
+    ("another machine", world(proxmox02=node(2, node="pve")), "proxmox02", "its host name is pve"),
     ("old version", world(proxmox02=node(2, pve_version="8.4.1")), "proxmox02", "8.4.1"),
     ("no quorum", world(proxmox02=node(2, quorate=False)), "proxmox02", "not quorate"),
     ("read-only", world(proxmox02=node(2, pve_writable=False)), "proxmox02", "read-only"),
@@ -108,13 +108,13 @@ CASES = [
     ("storage", world(proxmox02=node(2, storages={"shared": False})), "proxmox02", "storage shared is not active"),
     ("storage unknown", world(proxmox02=node(2, storages={})), "proxmox02", "storage shared is not active"),
     ("fewer votes", everywhere(quorum=quorum([1, 2], expected=3)), "cluster", "2 of 3 votes"),
-    ("votes set by hand", everywhere(quorum=quorum([1, 2, 3], expected=1)), "cluster", "expected votes are 1, those of its members 3"),
-    ("a stranger", everywhere(nodes=[listed(n) for n in (1, 2, 3, 4)]), "cluster", "proxmox04 is a member and not described"),
+    ("votes set by hand", everywhere(quorum=quorum([1, 2, 3], expected=1)), "cluster", "expected votes are 1, its members have 3"),
+    ("a stranger", everywhere(nodes=[listed(n) for n in (1, 2, 3, 4)]), "cluster", "proxmox04 is a member, and not in the stack file"),
     ("not listed", everywhere(nodes=[listed(1), listed(2)]), "cluster", "proxmox03 is not a member"),
     ("other votes", everywhere(nodes=[listed(1), listed(2), replace(listed(3), votes=2)]), "cluster", "votes 2"),
     ("priorities", everywhere(priorities={0: 10, 1: 10}), "cluster", "link 0 has priority 10, not 20"),
     ("no master", everywhere(ha=ha(master=None)), "cluster", "no master"),
-    ("HA unknown", everywhere(ha=None), "cluster", "does not tell the state of HA"),
+    ("HA unknown", everywhere(ha=None), "cluster", "does not report the state of HA"),
     ("agent dead", everywhere(ha=ha(lrm={**HA.lrm, "proxmox02": "old timestamp - dead?"})), "proxmox02", "dead?"),
     ("agent unknown", everywhere(ha=ha(lrm={"proxmox01": "active", "proxmox03": "active"})), "proxmox02", "unknown"),
     ("guest gone", everywhere(ha=ha(services={"ct:300": HA.services["ct:300"]})), "vm01", "not under HA"),
@@ -184,18 +184,18 @@ FOUR = [listed(n) for n in (1, 2, 3, 4)]
 ONLY_ONCE = [
     ("nobody answers", NOBODY, [(f"proxmox0{n}", "cannot be reached", "power the machine on") for n in (1, 2, 3)]),
     ("nobody is a member yet", {f"proxmox0{n}": absent(n) for n in (1, 2, 3)}, [(f"proxmox0{n}", "stand-alone", "make up") for n in (1, 2, 3)]),
-    ("HA unknown", everywhere(ha=None), [("cluster", "does not tell", "pvesh get /cluster/ha/status/current on proxmox01")]),
+    ("HA unknown", everywhere(ha=None), [("cluster", "does not report", "pvesh get /cluster/ha/status/current on proxmox01")]),
     ("one is off", without_node_3(node="proxmox01"), [("proxmox03", "cannot be reached", "power the machine on")]),
-    ("one member more", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3, 4], expected=4)), [("cluster", "proxmox04 is a member and not described", "describe proxmox04 under nodes in the stack file; to remove it from the cluster, follow docs/recovery.md#member-unknown")]),
-    ("one member more, off", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3], expected=4)), [("cluster", "proxmox04 is a member and not described", "docs/recovery.md#member-unknown")]),
-    ("a vote less for no known reason", everywhere(quorum=quorum([1, 2], expected=3)), [("cluster", "2 of 3 votes, that of proxmox03 is missing", "ssh root@192.168.0.187 pvecm status")]),
+    ("one member more", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3, 4], expected=4)), [("cluster", "proxmox04 is a member, and not in the stack file", "add proxmox04 to nodes in the stack file; to remove it from the cluster, follow docs/recovery.md#member-unknown")]),
+    ("one member more, off", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3], expected=4)), [("cluster", "proxmox04 is a member, and not in the stack file", "docs/recovery.md#member-unknown")]),
+    ("a vote less for no known reason", everywhere(quorum=quorum([1, 2], expected=3)), [("cluster", "2 of 3 votes: that of proxmox03 is missing", "ssh root@192.168.0.187 pvecm status")]),
     ("an agent stopped", world(proxmox02=node(2, services=without("pve-ha-lrm")), proxmox01=node(1, ha=ha(lrm={**HA.lrm, "proxmox02": "old timestamp - dead?"}))), [("proxmox02", "pve-ha-lrm does not run", "restart pve-ha-lrm")]),
     ("died this second", without_node_3(voting=True), [("proxmox03", "cannot be reached", "power"), ("vm01", "is on proxmox03, which does not answer (HA state started)", "`make status` again")]),
     ("died, not yet fenced", without_node_3(), [("proxmox03", "cannot be reached", "power"), ("vm01", "is on proxmox03, which is offline (HA state started)", "`make status` again")]),
     ("being fenced", without_node_3(state="fence"), [("proxmox03", "cannot be reached", "power"), ("vm01", "HA is recovering it from proxmox03 (state fence)", "on its way: wait a few minutes, then `make status` again")]),
     ("being recovered", without_node_3(state="recovery"), [("proxmox03", "cannot be reached", "power"), ("vm01", "HA is recovering it from proxmox03 (state recovery)", "on its way")]),
     ("a key refused by a member that votes", without_node_3(voting=True, silence=AdminError("ssh-auth-failed", "proxmox03 refuses the key")), [("proxmox03", "refuses the key", "authorized_keys")]),
-    ("a key refused by a member that does not vote", without_node_3(silence=AdminError("ssh-auth-failed", "proxmox03 refuses the key")), [("proxmox03", "refuses the key", "authorized_keys"), ("cluster", "2 of 3 votes, that of proxmox03 is missing", "pvecm status"), ("vm01", "which is offline", "on the HA master")]),
+    ("a key refused by a member that does not vote", without_node_3(silence=AdminError("ssh-auth-failed", "proxmox03 refuses the key")), [("proxmox03", "refuses the key", "authorized_keys"), ("cluster", "2 of 3 votes: that of proxmox03 is missing", "pvecm status"), ("vm01", "which is offline", "on the HA master")]),
     ("migrating", in_state("migrate"), [("vm01", "HA is moving it from proxmox01 (state migrate)", "on its way: wait a few minutes, then `make status` again")]),
     ("relocating from where it may not be", everywhere(ha=ha(services={**HA.services, "ct:300": HaService("proxmox01", "relocate")})), [("ct01", "HA is moving it from proxmox01 (state relocate)", "on its way")]),
     ("starting", in_state("starting"), [("vm01", "HA is starting it on proxmox01 (state starting)", "on its way")]),
@@ -286,7 +286,7 @@ def test_the_table_shows_findings_with_what_comes_next() -> None:
     assert "host-unreachable" in text
     assert "✗ proxmox03" in text
     assert "is not as described" in text
-    assert "2 of 3 nodes seen" in text
+    assert "2 of 3 nodes answered" in text
 
 
 def test_json_holds_what_was_seen_and_what_was_found() -> None:
