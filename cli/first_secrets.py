@@ -1,4 +1,4 @@
-"""What a shell for a stack without credentials says: the commands that set those which this stack needs."""
+"""The advice of a shell for a stack without credentials: the commands that set those which the stack needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = "~/.ssh/nested-pve-ha"
 
 
 def advice(stack: str, config: Config, environment: Mapping[str, str]) -> str:
-    """What to do next in a shell with this environment; no value stands in a command's arguments."""
+    """The next commands in a shell with this environment; none has a secret among its arguments."""
     return "\n".join(
         (
             f"stack {stack} has no credentials yet: until then pulumi reaches no machine from here. Set them now:",

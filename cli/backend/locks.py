@@ -37,7 +37,7 @@ def find(backend: Path, stack: str) -> list[Lock]:
 
 
 def clear_damaged(backend: Path, stack: str, record: run_record.Record | None) -> list[Path]:
-    """Remove locks that are empty or cut off; those removed. The engine puts each in place whole: its machine lost power.
+    """Remove locks that are empty or cut off, and return them. The engine writes locks whole, so a power failure cut them off.
 
     Raises:
         AdminError: stack-locked, while a run of ours lives.
@@ -61,7 +61,7 @@ def _paths(backend: Path, stack: str) -> list[Path]:
 
 
 def _lock(path: Path) -> Lock | None:
-    """What a lock says; None when it is damaged, or released meanwhile."""
+    """The content of a lock file; None when it is damaged, or was released meanwhile."""
     try:
         found = json.loads(path.read_text())
         taken_at = datetime.fromisoformat(found["timestamp"]).timestamp()
@@ -77,16 +77,16 @@ def clear_stale(
     *,
     all_are_seen: bool | None = None,
 ) -> list[Lock]:
-    """Remove the locks of dead processes of this host; those removed.
+    """Remove the locks of dead processes of this host, and return them.
 
     Args:
         locks: the stack's locks.
-        record: of the last run of ours on the stack.
+        record: the last run of this program on the stack.
         hostname: of this host.
         all_are_seen: whether every process of this machine is seen from here; found out by default.
 
     Raises:
-        AdminError: stack-locked, when a lock is somebody else's, its process lives, or nobody can tell from here.
+        AdminError: stack-locked, when a lock is another host's, its process lives, or cannot be seen from here.
     """
     hostname = hostname or socket.gethostname()
     for lock in locks:
@@ -122,7 +122,7 @@ def _doubt(lock: Lock, record: run_record.Record | None, hostname: str, all_are_
 
 
 def _alive(lock: Lock) -> bool:
-    """A process with that number, here or in a namespace below. One that started after the lock was taken is another."""
+    """Whether the process lives, here or in a namespace below. A process that started after the lock was taken is another one."""
     started = process_started_at(lock.pid)
     if started is None:
         return _exists(lock.pid) or _below(lock.pid)
@@ -130,7 +130,7 @@ def _alive(lock: Lock) -> bool:
 
 
 def _exists(pid: int) -> bool:
-    """Also where /proc does not show the processes of others."""
+    """Whether there is such a process; works also where /proc does not show the processes of others."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -141,12 +141,12 @@ def _exists(pid: int) -> bool:
 
 
 def _is_engine(pid: int) -> bool:
-    """Whatever the clock says: it may have been set since."""
+    """Whether it is an engine, whatever its start time: the clock may have been set since."""
     return _status(Path(f"/proc/{pid}/status")).get("Name", "") == ENGINE
 
 
 def _below(pid: int) -> bool:
-    """An engine that has this number in a PID namespace below this one: in the lab, or a container."""
+    """Whether an engine has this number in a PID namespace below this one: in the lab, or in a container."""
     for file in Path("/proc").glob("[0-9]*/status"):
         status = _status(file)
         if status.get("Name") == ENGINE and str(pid) in status.get("NSpid", "").split()[1:]:

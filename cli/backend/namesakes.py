@@ -37,7 +37,7 @@ def refuse(stack: str, others: Iterable[str], where: str) -> None:
 
 
 def recorded(backend: Path) -> list[str]:
-    """The stacks of which a backend of files keeps a state.
+    """The stacks that have a state in a backend of files.
 
     Args:
         backend: the `.pulumi` directory.

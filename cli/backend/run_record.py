@@ -1,7 +1,7 @@
-"""Which run of ours holds a stack whose state is kept in files, so that another PID namespace, or host, can tell.
+"""Which run of this program holds a stack whose state is kept in files; readable from other PID namespaces and hosts.
 
-The engine writes down its process' number and its host's name. Neither says anything where that process cannot be seen: in
-the lab, in a container, on another machine of the same name. A run of ours also holds a lock of the kernel's on a file.
+The engine writes down its process number and its host's name. Both are useless where that process cannot be seen: in the
+lab, in a container, on another machine of the same name. So a run also holds a kernel lock on a file.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ HOLDING = ("up", "destroy", "refresh")  # the operations for which the engine lo
 
 @dataclass(frozen=True)
 class Record:
-    """A run of ours.
+    """A run of this program.
 
     Attributes:
-        pid: of its engine, as that one sees itself.
+        pid: of its engine, in the engine's own PID namespace.
         began_at: seconds since 1970.
         machine: on which it runs.
         boot: since when that machine is up.
@@ -41,15 +41,16 @@ class Record:
 
     @property
     def is_of_this_machine(self) -> bool:
-        """Whether what it says about a lock of the kernel's means anything here."""
+        """Whether the kernel lock can be judged here."""
         return self.boot == _boot() or (self.machine != "" and self.machine == _machine())
 
 
 @contextmanager
 def held(backend: Path, stack: str) -> Iterator[int]:
-    """Hold the stack's file; yields a descriptor for the one who starts the engine, who adds its number.
+    """Hold the stack's file; yields a descriptor, to which whoever starts the engine writes its process number.
 
-    Where another run holds it, which the engine's own lock refuses, or it cannot be held, -1: nothing is to be added.
+    It is -1, and nothing is to be written, if the file cannot be held, or another run holds it: the engine's own lock then
+    refuses this run.
     """
     file = _file(backend, stack)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def held(backend: Path, stack: str) -> Iterator[int]:
 
 
 def read(backend: Path, stack: str) -> Record | None:
-    """The last run of ours on a stack."""
+    """The last run of this program on a stack."""
     try:
         with _file(backend, stack).open("r+") as file:
             described, number = file.read().splitlines()
@@ -87,7 +88,7 @@ def _is_held(descriptor: int) -> bool:
 
 
 def _file(backend: Path, stack: str) -> Path:
-    # Beside what is the engine's: it takes all that lies with its locks for one.
+    # Outside of the engine's directory: it takes every file beside its locks for a lock.
     return backend.parent / ".runs" / stack
 
 

@@ -1,4 +1,4 @@
-"""The engine's state in files, after a crash: what is empty or cut off is put right before the engine reads it.
+"""The engine's state in files, after a crash: files that are empty or cut off are replaced before the engine reads them.
 
 The engine replaces a state whole, but writes the attributes beside it (gocloud's `.attrs`) in place: a kill leaves them
 empty, and nothing can be read any more. A machine that loses power can leave any file empty or cut off.
@@ -34,7 +34,7 @@ NOT_UNPACKED: State = {"checkpoint": {}}
 
 
 def heal(backend: Path) -> list[Path]:
-    """Put right what holds nothing of its own; the files put right.
+    """Remove or rewrite damaged files that hold no data of their own; returns them.
 
     Args:
         backend: the `.pulumi` directory.
@@ -50,7 +50,7 @@ def heal(backend: Path) -> list[Path]:
 
 
 def put_back(backend: Path, stack: str, ask: Callable[[str], None] | None = None) -> str:
-    """Put the last whole state in the place of one that is empty or cut off; what was done, in words.
+    """Put the last whole state in the place of one that is empty or cut off; returns what was done, in words.
 
     Args:
         backend: the `.pulumi` directory.
@@ -58,7 +58,7 @@ def put_back(backend: Path, stack: str, ask: Callable[[str], None] | None = None
         ask: raises unless the user agrees; None where nothing may be asked.
 
     Raises:
-        AdminError: state-damaged, when there is no whole one, or only an older one and nobody to ask.
+        AdminError: state-damaged, when there is no whole state, or only an older one and nobody to ask.
     """
     damaged = files(backend).get(stack)
     if damaged is None or not _is_damaged(damaged):
@@ -83,7 +83,7 @@ def put_back(backend: Path, stack: str, ask: Callable[[str], None] | None = None
 
 
 def latest(file: Path) -> State:
-    """What a stack's file records; where it is damaged, what its backup does."""
+    """The state in a stack's file; if that is damaged, the one in its backup."""
     for candidate in (file, file.with_name(f"{file.name}.bak")):
         content = _json(candidate)
         if content is not None:
@@ -93,13 +93,13 @@ def latest(file: Path) -> State:
 
 
 def files(backend: Path) -> dict[str, Path]:
-    """The file of each stack that is recorded; the newest, as the engine takes it, where there are several."""
+    """The state file of each stack; if there are several, the newest, as the engine does."""
     found = [file for end in COMPRESSED for file in (backend / "stacks" / PROJECT).glob(f"*.json{end}")]
     return {file.name.partition(".json")[0]: file for file in sorted(found, key=_written)}
 
 
 def _earlier(backend: Path, damaged: Path) -> Iterable[Path]:
-    """Where the engine keeps what it recorded before: beside it, at the start of every run, and at the end of every run."""
+    """Earlier states: beside the damaged one, and those that the engine kept at the start and the end of every run."""
     stack, _, kind = damaged.name.partition(".")
     yield damaged.with_name(f"{damaged.name}.bak")
     yield from (backend / "backups" / PROJECT / stack).glob(f"{stack}.*.{kind}")
@@ -111,7 +111,7 @@ def _whole(files: Iterable[Path]) -> list[Path]:
 
 
 def _is_damaged(file: Path) -> bool:
-    """Whether a state is not whole; what cannot be read may well be.
+    """Whether a state is damaged. One that cannot be read may be whole, and is refused.
 
     Raises:
         AdminError: state-damaged.

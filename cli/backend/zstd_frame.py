@@ -1,6 +1,6 @@
 """Whether a file that zstd compressed is whole: its frame is walked (RFC 8878, 3.1.1), and nothing is unpacked.
 
-Python has zstd from 3.14 on. To tell a state that was cut off from a whole one, the blocks' sizes are enough.
+Python has zstd from 3.14 on. The blocks' sizes are enough to see whether a state was cut off.
 """
 
 from __future__ import annotations

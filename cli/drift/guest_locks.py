@@ -1,6 +1,6 @@
 """Locks of guests and of nodes' VMs: while Proxmox VE holds one, nothing can change the guest. Pure.
 
-Most go with the task that took them, and are no drift. That a task was cut off does not show here.
+Most locks go with the task that took them, and are no drift. Whether that task was cut off cannot be seen here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Files = Mapping[str, str]
 
 TOOLS = {"qemu-server": ("qm", "VM"), "lxc": ("pct", "container")}
-# What each says of its guest (PVE::QemuServer, PVE::LXC::Config: the values of `lock`).
+# What each lock means for its guest (PVE::QemuServer, PVE::LXC::Config: the values of `lock`).
 AT_WORK = {
     "backup": "a backup of it is made",
     "clone": "it is being copied",
@@ -48,8 +48,8 @@ def held(asked: Questions, hosts: Mapping[str, Files | None], cluster: Files | N
 
     Args:
         asked: what is recorded.
-        hosts: the files of each outer host; None of one that did not answer.
-        cluster: those of the cluster; None when nobody may answer for it.
+        hosts: the files of each outer host; None for one that did not answer.
+        cluster: those of the cluster; None when no member may answer for it.
     """
     for resource in asked.provided:
         inputs = resource.get("inputs") or {}

@@ -1,4 +1,4 @@
-"""From what machines say to what drifted. Pure."""
+"""What drifted, from the machines' answers. Pure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def places(answers: Mapping[str, Answer], speaker: str | None, hosts: Collection
 
 
 def silent(answers: Mapping[str, object]) -> list[Drift]:
-    """The machines that did not answer, each with what is known of why."""
+    """The machines that did not answer, each with the reason."""
     return [
         Drift("", name, f"{error.what} ({error.observed})" if error.observed else error.what, SILENT, error.fix)
         for name, error in answers.items()
@@ -98,7 +98,7 @@ def _step(one: Mapping[str, Any], machine: str, kind: str = STEP) -> Iterator[Dr
 
 
 def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:
-    """Nodes that are no members any more: their join, or the creation on the seed, is asked to look again."""
+    """Nodes that are no longer members: their join, or the creation of the cluster, runs again."""
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
             name = wanted.joiner.name
@@ -112,7 +112,7 @@ def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]
 
 
 def parse_files(text: str) -> dict[str, str]:
-    """Read what was printed, each file after a line with its path."""
+    """Split printed files, each of which comes after a line with its path."""
     parts = FILE.split(text)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -153,7 +153,7 @@ def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, 
 
 
 def _files_of(hosts: Collection[str], answers: Mapping[str, Answer]) -> dict[str, Mapping[str, str] | None]:
-    """The files of each outer host; None of one that did not answer."""
+    """The files of each outer host; None for one that did not answer."""
     return {name: answers[name].files if name in answers else None for name in hosts}
 
 
@@ -171,7 +171,7 @@ def _provided(
 def _added(
     asked: Questions, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
 ) -> Iterator[Drift]:
-    """What users put into VMs; what an outer host has of it needs no cluster that works."""
+    """What users added to VMs. For VMs on outer hosts this needs no cluster that works."""
     for resource in asked.provided:
         inputs = resource.get("inputs") or {}
         node = str(inputs.get("nodeName"))

@@ -25,7 +25,7 @@ LOOK_S = 60.0
 READ_S = 20.0
 IMAGES_S = 300.0  # one that was touched is read whole
 MEMBERSHIP = "membership"
-# What the provider's resources are made of, in the cluster's files and the machine's own; of images, how large they are.
+# The files in which Proxmox VE keeps what the provider made, and the notes on installed nodes.
 _FILES = """\
 for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
     /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
@@ -35,7 +35,7 @@ do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; do
 
 @dataclass(frozen=True)
 class Answer:
-    """What one machine says."""
+    """One machine's answers."""
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def membership(self) -> dict[str, Any] | None:
-        """What it says of its cluster; None when it could not."""
+        """Its facts about its cluster; None when it could not find them."""
         return next((one["facts"] for one in self.steps if one["name"] == MEMBERSHIP), None)
 
 
@@ -54,9 +54,9 @@ def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
 
 
 async def over(opened: members.Opened, description: Description, state: questions.State) -> list[Drift]:
-    """Look at everything that is recorded, over these connections; what is not as its resource would make it.
+    """Look at everything that is recorded, over these connections; returns what drifted.
 
-    A machine that does not answer is named, and hides nothing of what the others show.
+    A machine that does not answer is named; the others are looked at all the same.
     """
     hosts, nodes = machines(description)
     names = [machine.name for machine in (*hosts, *nodes)]
@@ -64,7 +64,7 @@ async def over(opened: members.Opened, description: Description, state: question
     outer = set(directories)
     asked = questions.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}
-    # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
+    # Any member that works may answer for the cluster. Which ones work is known after all have answered; so the first is tried.
     speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
 
     silent = [node.name for node in nodes if isinstance(opened.get(node.name), StepError)]
@@ -88,9 +88,10 @@ async def over(opened: members.Opened, description: Description, state: question
     if works and speaker not in works:
         speaker = works[0]
         answers |= await members.ask({speaker: there[speaker]}, ask)
-    told = _told(answers)
-    found = judge.drift(asked, told, speaker, outer)
-    found = whose.explained(whose.Seen(description, state, asked, judge.places(told, speaker, outer)), found)
+    answered = _answered(answers)
+    found = judge.drift(asked, answered, speaker, outer)
+    files = judge.places(answered, speaker, outer)
+    found = whose.explained(whose.Inventory(description, state, asked, files), found)
     again = {one.urn for one in found}
     unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
     return [*judge.silent(unexplained), *found]
@@ -100,7 +101,7 @@ def _works(answer: Answer | StepError | None) -> bool:
     return isinstance(answer, Answer) and judge.works(answer)
 
 
-def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
+def _answered(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
 
 

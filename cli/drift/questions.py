@@ -1,4 +1,4 @@
-"""From the recorded state to questions: which step is asked on which machine. Pure."""
+"""The questions to machines, from the recorded state: which step is asked where. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cluster import contract as admin_desired
+from cluster import contract as control_contract
 from components.recorded import ADMIN, ON_NODE
 from onnode import contract as on_node
 from onnode.contract import LookStep, document, parse
@@ -19,8 +19,8 @@ State = dict[str, Any]
 STEP_THERE = "command:remote:Command"
 STEP_HERE = "command:local:Command"
 PACKAGE = "command:remote:CopyToRemote"
-# It made a node once, from secrets; what the node is now, that node's own steps tell. Its host is asked where the node is
-# silent, and for what it remembers.
+# It is not asked itself: its input is secret, and the node's own steps show how the node is. Its host is asked whether a silent
+# node is off, and for its note on the installation.
 INSTALLATION = "install-node"
 
 
@@ -29,10 +29,10 @@ class Questions:
     """The questions.
 
     Attributes:
-        there: by machine, its steps; the name under which each answers is its URN.
+        there: by machine, its steps; each answers under its URN.
         packages: by machine, the URN of the package's copy.
         cluster: steps that any working member answers.
-        here: steps of the administrator, by URN, with their desired state.
+        here: steps on the control machine, by URN, with their name and input.
         provided: the provider's resources.
         installations: by node, the step that installed it.
     """
@@ -46,29 +46,29 @@ class Questions:
 
 
 def of(state: State, machines: Collection[str], api_password: str) -> Questions:
-    """What is to be asked.
+    """The questions that a state gives.
 
     Args:
         state: what the engine exported, secrets encrypted.
-        machines: names of those that are described; what is recorded of others is not looked at.
+        machines: names of the described ones; no others are asked.
         api_password: of the user for day-to-day work.
     """
-    plan = Questions()
+    asked = Questions()
     for resource in state["deployment"].get("resources") or []:
         if resource.get("delete"):
             continue
         machine = resource.get("parent", "").rsplit("::", 1)[-1]
         if resource["type"] == PACKAGE and machine in machines:
-            plan.packages[machine] = resource["urn"]
+            asked.packages[machine] = resource["urn"]
         elif _step(resource) == INSTALLATION:
-            plan.installations[machine] = resource["urn"]
+            asked.installations[machine] = resource["urn"]
         elif resource["type"] == STEP_THERE and machine in machines:
-            plan.there.setdefault(machine, []).extend(_there(resource))
+            asked.there.setdefault(machine, []).extend(_there(resource))
         elif resource["type"] == STEP_HERE:
-            _here(plan, resource, machines, api_password)
+            _here(asked, resource, machines, api_password)
         elif resource["type"].startswith("proxmoxve:"):
-            plan.provided.append(resource)
-    return plan
+            asked.provided.append(resource)
+    return asked
 
 
 def _step(resource: State) -> str:
@@ -81,30 +81,30 @@ def _there(resource: State) -> Iterator[LookStep]:
     step, wanted = _step(resource), _stdin(resource)
     if wanted is not None:
         if step == "prepare-node":
-            wanted = {**wanted, "upgrade": False}  # a newer package is no drift, and apt takes seconds to tell
+            wanted = {**wanted, "upgrade": False}  # a newer package is no drift, and apt would take seconds
         yield LookStep(resource["urn"], step, json.dumps(wanted))
 
 
-def _here(plan: Questions, resource: State, machines: Collection[str], api_password: str) -> None:
+def _here(asked: Questions, resource: State, machines: Collection[str], api_password: str) -> None:
     step = str(resource["inputs"].get("create", "")).removeprefix(f"{ADMIN} ")
     text = _stdin(resource)
-    if text is None or step not in admin_desired.STEPS:
+    if text is None or step not in control_contract.STEPS:
         return
     try:
-        wanted = parse(admin_desired.STEPS[step], text)
+        wanted = parse(control_contract.STEPS[step], text)
     except ValueError:
-        return  # recorded by another version: it runs again anyway, since its input differs
-    if isinstance(wanted, admin_desired.ApiUser):
+        return  # recorded by another version: its input differs, so it runs again anyway
+    if isinstance(wanted, control_contract.ApiUser):
         user = on_node.ApiUser(wanted.stack_tag, wanted.api.user, api_password, wanted.role)
-        plan.cluster.append(LookStep(resource["urn"], step, json.dumps(document(user))))
-    elif isinstance(wanted, admin_desired.ClusterStorage):
-        plan.cluster.append(LookStep(resource["urn"], step, json.dumps(document(wanted.storage))))
-    elif isinstance(wanted, admin_desired.NodeNetworks):
+        asked.cluster.append(LookStep(resource["urn"], step, json.dumps(document(user))))
+    elif isinstance(wanted, control_contract.ClusterStorage):
+        asked.cluster.append(LookStep(resource["urn"], step, json.dumps(document(wanted.storage))))
+    elif isinstance(wanted, control_contract.NodeNetworks):
         if wanted.machine.name in machines:
             look = LookStep(resource["urn"], step, json.dumps(document(wanted.network)))
-            plan.there.setdefault(wanted.machine.name, []).append(look)
+            asked.there.setdefault(wanted.machine.name, []).append(look)
     else:
-        plan.here[resource["urn"]] = (step, wanted)
+        asked.here[resource["urn"]] = (step, wanted)
 
 
 def _stdin(resource: State) -> Any:  # noqa: ANN401 - JSON

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BACKEND_VARIABLE = "PULUMI_BACKEND_URL"
 FILES = "file://"
 NO_ATTRIBUTES = "metadata=skip"
-# Set by this program: in `make shell` they are nothing that a user has to be told.
+# This program sets them itself, so `make shell` does not report them.
 OWN_VARIABLES = {"PROXMOX_VE_ENDPOINT", "PULUMI_STACK", "PULUMI_DEBUG_COMMANDS", *home.QUIET}
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
@@ -30,7 +30,7 @@ PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FI
 def for_engine() -> dict[str, str]:
     """The engine's environment: the selected engine first on PATH, and a state in the checkout by default.
 
-    Of this process's environment it has what is meant for it. What is not, is told where it would have mattered.
+    It has those variables of this process that are meant for the engine. Others are reported, if the user may have relied on them.
 
     Raises:
         AdminError: toolchain-missing.
@@ -51,13 +51,13 @@ def for_engine() -> dict[str, str]:
     environment[BACKEND_VARIABLE] = without_attributes(environment[BACKEND_VARIABLE])
     if backend := file_backend(environment):
         state_files.heal(backend)
-    _tell_once(tuple(_missed(is_elsewhere=backend is None)))
+    _report_once(tuple(_missed(is_elsewhere=backend is None)))
     # No `pip` hint and no update hint: what this project needs is locked.
     return environment | {"PULUMI_SKIP_UPDATE_CHECK": "true", "PYTHONUNBUFFERED": "1"}
 
 
 def for_eval(environment: dict[str, str], stack: str) -> list[str]:
-    """Lines that give a shell of the caller's environment this one, as far as the engine can tell them apart."""
+    """Shell commands that turn the caller's environment into this one, as far as the engine sees a difference."""
     unset = [name for name in inheritance.taken_away(os.environ) if name not in environment and name.isidentifier()]
     lines = [f"unset {' '.join(unset)}"] if unset else []
     ours = {name: value for name, value in environment.items() if value != os.environ.get(name)}
@@ -65,15 +65,15 @@ def for_eval(environment: dict[str, str], stack: str) -> list[str]:
 
 
 def _missed(*, is_elsewhere: bool) -> Iterator[str]:
-    """Variables that the caller may have set for this program, and that have no effect. A proxy counts where the state is elsewhere."""
+    """Variables that the caller may have set for the engine, and that have no effect. A proxy counts if the state is elsewhere."""
     for name in inheritance.taken_away(os.environ):
-        told = is_elsewhere if inheritance.is_proxy(name) else name.startswith(("PROXMOX_VE_", "PULUMI_"))
-        if told and name not in OWN_VARIABLES:
+        counts = is_elsewhere if inheritance.is_proxy(name) else name.startswith(("PROXMOX_VE_", "PULUMI_"))
+        if counts and name not in OWN_VARIABLES:
             yield name
 
 
 @functools.cache
-def _tell_once(names: tuple[str, ...]) -> None:
+def _report_once(names: tuple[str, ...]) -> None:
     if names:
         text = f"not passed on to the engine: {', '.join(names)} (docs/config.md#environment)"
         err.print(text, markup=False, soft_wrap=True)
@@ -90,7 +90,7 @@ def file_backend(environment: dict[str, str]) -> Path | None:
 
 
 def put_back_state(environment: dict[str, str], stack: str) -> None:
-    """Put back a state in files that is empty or cut off, and say so, where nobody is to be asked for that.
+    """Put back a state in files that is empty or cut off, and report it; only if nobody has to be asked for that.
 
     Raises:
         AdminError: state-damaged.
@@ -101,7 +101,7 @@ def put_back_state(environment: dict[str, str], stack: str) -> None:
 
 
 def without_attributes(url: str) -> str:
-    """The same backend; in files, the engine writes no attributes beside them, which a kill can leave empty."""
+    """The same backend, without attribute files beside the state: a kill can leave those empty."""
     base, _, options = url.partition("?")
     if not url.startswith(FILES) or "metadata" in parse_qs(options):
         return url

@@ -1,6 +1,6 @@
-"""The look at all machines before the engine is let go: each is logged in to once, and asked everything over that.
+"""The look at all machines before the engine starts, over one login for each.
 
-What is there and whose, by what its API is trusted, and what drifted.
+It shows what exists and whose it is, which certificates the APIs have, and what drifted.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class FirstLook:
 
     Attributes:
         looks: what is there, by place: each outer host by its name, and the cluster.
-        trusted: the variables that tell the engine what to trust, and where the cluster is.
-        drifted: what is not as its resource made it.
+        trusted: environment variables for the engine: what to trust, and where the cluster is.
+        drifted: what differs from how its resource made it.
         answering: the nodes that answer.
-        silent: the machines that were asked and did not answer, but for nodes that are known to be off.
+        silent: the machines that did not answer, without nodes that are known to be off.
     """
 
     looks: dict[str, list[Look]]
@@ -58,11 +58,11 @@ class FirstLook:
     @property
     def unrecorded_silent(self) -> list[Drift]:
         """The silent machines of which nothing is recorded; what drifted names the others."""
-        told = {one.where for one in self.drifted if one.kind == SILENT}
-        return [one for one in self.silent if one.where not in told]
+        named = {one.where for one in self.drifted if one.kind == SILENT}
+        return [one for one in self.silent if one.where not in named]
 
     def drifted_of(self, state: dict[str, Any]) -> list[Drift]:
-        """What drifted of that which is still recorded; machines that said nothing are told in any case."""
+        """What drifted, without resources that this state does not record; silent machines are always included."""
         known = {entry["urn"] for entry in state["deployment"].get("resources") or []}
         return [one for one in self.drifted if not one.urn or one.urn in known]
 
@@ -96,7 +96,7 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
             opened = await login(hosts)
             return opened, await whereabouts.over(opened, described, all_hosts=all_hosts)
 
-        # A machine that was never made does not answer: it is asked only if it is recorded, or its host has its VM.
+        # A machine that was never made cannot answer: only recorded ones are asked, and those whose VM is on its host.
         (of_hosts, looks), of_nodes = await asyncio.gather(at_hosts(), login(_named(nodes, known)))
         there = {node.name for node in described.config.nodes if whereabouts.is_there(node, looks)}
         of_nodes = {**of_nodes, **await login(_named(nodes, there - known))}

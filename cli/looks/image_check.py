@@ -1,7 +1,7 @@
-"""Downloaded images: one is used again only when it has the described checksum.
+"""Downloaded images: one is used again only if it has the described checksum.
 
-Proxmox VE downloads over none that has another (PVE::Tools::download_file_from_url): such a one is removed first. One that
-cannot be read is neither used nor removed: nothing is known of it.
+One with another checksum is removed, as Proxmox VE does not download over it (PVE::Tools::download_file_from_url). One that
+cannot be read is neither used nor removed, and is refused.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ READ_S = 300.0
 
 
 def intact(description: Description, found: Sequence[DescribedThing], *, remove: bool = True) -> list[DescribedThing]:
-    """What was found, without images of other content than described: those are removed, and the run downloads them anew.
+    """What was found, without images of another checksum: those are removed, and the run downloads them again.
 
     Args:
         description: where images are, and of which content.
         found: what is there.
-        remove: false for who only looks.
+        remove: remove images of another checksum.
 
     Raises:
         AdminError: image-unreadable, and those of SSH.
@@ -49,8 +49,8 @@ async def _intact(description: Description, images: Sequence[DescribedThing], *,
     async def is_good(connection: Connection) -> bool:
         name = connection.machine.name
         path = shlex.quote(f"{hosts[name].iso_directory}/{by_host[name].name}")
-        said = await connection.run(f"[ ! -e {path} ] || sha256sum -- {path}", timeout_s=READ_S)
-        good = is_as_described(said, name, by_host[name].name, hosts[name].installer.checksum)
+        printed = await connection.run(f"[ ! -e {path} ] || sha256sum -- {path}", timeout_s=READ_S)
+        good = is_as_described(printed, name, by_host[name].name, hosts[name].installer.checksum)
         if remove and not good:
             await connection.run(f"rm -f -- {path}", timeout_s=READ_S)
         return good

@@ -1,8 +1,8 @@
-"""What the engine needs before it is let go: nested nodes with power, and the user of the cluster's API.
+"""What the engine needs before it starts: nested nodes with power, and the user of the cluster's API.
 
-Their steps are run from here, and not by a run of the engine on these alone (`--target`). That is a run of the whole
-program, and fails at whatever else the stack file changes: at what was taken out of it, at what depends on something new.
-A step never destroys or replaces anything, and the run that follows records what it did.
+Their steps are run from here. A run of the engine on these resources only (`--target`) would run the whole program, and fail at
+whatever else the stack file changes: at what was taken out of it, and at what depends on something new. A step never destroys
+or replaces anything, and the run that follows records what it did.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
 from config.model import NestedNode
-from onnode import contract as desired
+from onnode import contract
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
         members.all_answered(await members.ask(opened, started))
 
 
-async def _started(connection: Connection, wanted: desired.VmPower) -> StepResult | StepError:
-    """One that does not come up ends no other's start."""
+async def _started(connection: Connection, wanted: contract.VmPower) -> StepResult | StepError:
+    """Start a node; an error is returned, so that it does not end the start of others."""
     try:
         return await shipped.run(connection, "vm-power", wanted, timeout_s=wanted.timeout_s + START_S, quiet=False)
     except StepError as error:
@@ -74,7 +74,7 @@ async def _started(connection: Connection, wanted: desired.VmPower) -> StepResul
 
 
 def put_access_back(description: Description, looks: Sequence[Look]) -> bool:
-    """Make the API's user as it is described; whether it was not.
+    """Make the API's user as it is described; returns whether that changed anything.
 
     Args:
         description: of the user.
@@ -88,10 +88,10 @@ def put_access_back(description: Description, looks: Sequence[Look]) -> bool:
 
 async def _put_access_back(description: Description, looks: Sequence[Look]) -> bool:
     site, cluster = _site(description), description.config.cluster
-    # One that is in no cluster may speak, too, where none is made yet; here it would be a machine that is still to join.
+    # Members only: before there is a cluster, other machines may speak for it, too; here they would be about to join.
     speaking = {look.machine for look in looks if look.quorate and look.cluster == cluster.name}
     password = description.credentials.api_password.get_secret_value()
-    wanted = desired.ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)
+    wanted = contract.ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)
     able = [member for member in site.members if member.name in speaking]
     async with members.connections(able, _key(description)) as opened:
         connection = next((one for one in members.answered(opened).values()), None)

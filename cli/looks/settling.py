@@ -1,7 +1,7 @@
-"""Guests on their way: the provider looks for each where it was a moment ago, and fails when it is there no more.
+"""Waits for guests that HA moves: the provider looks for each guest where it was a moment ago, and fails if it has moved.
 
-So the engine is not let go before HA is at rest, for a bounded time. When that is over the run goes on: what takes HA so
-long may be what the run mends, and a guest that moves in the middle of it is told as `guest-moved`.
+The wait is bounded. After that the run goes on: what keeps HA busy may be what the run repairs. A guest that moves during the
+run is reported as `guest-moved`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def answering(opened: Opened) -> frozenset[str]:
 
 
 def wait(described: Description, state: dict[str, Any], seen: ClusterView | None = None) -> None:
-    """Wait until guests stay where they are; a cluster at rest costs nothing but the look that was made anyway.
+    """Wait until guests stay where they are. For a cluster at rest, the look that was made anyway is enough.
 
     Args:
         described: what is described.
@@ -60,7 +60,7 @@ def wait(described: Description, state: dict[str, Any], seen: ClusterView | None
         seen: what the cluster showed; None when nodes were started since, and are to be members again.
     """
     guests = [*_guests(described, state)]
-    begun, told = time.monotonic(), False
+    begun, announced = time.monotonic(), False
     found = judged(seen or _look(described), guests, started=seen is None)
     while found:
         waited = time.monotonic() - begun
@@ -68,9 +68,9 @@ def wait(described: Description, state: dict[str, Any], seen: ClusterView | None
         if all(waited >= one.patience_s for one in found):
             out.print(f"  no longer waiting, after {waited:.0f} s: {shown}", markup=False, soft_wrap=True)
             return
-        if not told:
+        if not announced:
             out.print(f"  waiting until guests stay where they are: {shown}", markup=False, soft_wrap=True)
-            told = True
+            announced = True
         time.sleep(POLL_S)
         found = judged(_look(described), guests, started=seen is None)
 
@@ -81,7 +81,7 @@ def judged(seen: ClusterView, guests: Collection[str], *, started: bool) -> list
     Args:
         seen: what the cluster shows.
         guests: those that count, as HA calls them.
-        started: nodes were started, so that a cluster without quorum is one that comes back.
+        started: nodes were started, so a cluster without quorum is waited for.
     """
     if not seen.looks:
         return [Unrest("no node is a working member yet", motion.BACK_S)] if started else []
@@ -91,13 +91,13 @@ def judged(seen: ClusterView, guests: Collection[str], *, started: bool) -> list
 
 
 def _running(seen: ClusterView, speaker: Look) -> frozenset[str] | None:
-    """The guests whose migrations run; None when a member that is up did not tell: a migration runs on the node it leaves."""
-    told = {look.node: look.motion.running for look in seen.looks}
-    return None if speaker.motion.online - told.keys() else frozenset().union(*told.values())
+    """The guests whose migrations run, on the node that each leaves; None if a member that is up did not answer."""
+    running = {look.node: look.motion.running for look in seen.looks}
+    return None if speaker.motion.online - running.keys() else frozenset().union(*running.values())
 
 
 def _guests(described: Description, state: dict[str, Any]) -> set[str]:
-    """The guests that the provider or a step will look for: what is described, and VMs that are to be removed."""
+    """The guests that the provider or a step will look for: described ones, and VMs that are to be removed."""
     wanted = {f"{'vm' if isinstance(one, VmGuest) else 'ct'}:{one.vmid}" for one in described.config.guests}
     known = belongings.recorded(state)
     return wanted | {f"vm:{one.name}" for one in known if one.place == CLUSTER and one.kind == marks.VM}

@@ -38,21 +38,21 @@ CONNECT_S = 5.0
 
 
 def settings(stack: str, config: Config) -> dict[str, str]:
-    """The variables that say what to trust and where the cluster is, without a look at any machine."""
+    """The environment variables that name what to trust and where the cluster is, without a look at any machine."""
     return {bundle.VARIABLE: str(bundle.of(stack)), **at_seed(config)}
 
 
 def at_seed(config: Config) -> dict[str, str]:
-    """The variable that says where the cluster is, under `pinned`; no provider is configured without it."""
+    """The environment variable that names where the cluster is, under `pinned`; no provider is configured without it."""
     seed = next((node for node in config.nodes if node.name == config.cluster.seed), config.nodes[0])
     return _at(config, f"{seed.address}")
 
 
 async def looked(described: Description, state: dict[str, Any] | None) -> tuple[dict[str, str], dict[str, StepError]]:
-    """The same, after a look at all machines that are there, over SSH and at their APIs; with those that do not answer.
+    """The variables after a look at all existing machines, over SSH and at their APIs; and the machines that do not answer.
 
     Raises:
-        AdminError: api-certificate, when somebody else answers.
+        AdminError: api-certificate, if an API shows another certificate than its machine holds.
     """
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections(_machines(described, state), key, timeout_s=CONNECT_S) as opened:
@@ -61,7 +61,11 @@ async def looked(described: Description, state: dict[str, Any] | None) -> tuple[
 
 
 async def over(opened: Opened, described: Description) -> dict[str, str]:
-    """The same, over connections that are open already."""
+    """The variables after a look over connections that are open already.
+
+    Raises:
+        AdminError: api-certificate, api-unreachable.
+    """
     config = described.config
     held = members.answered(await members.ask(opened, certificates.all_held))
     pinned = [pem for name, one in held.items() if _is_pinned(config, name) for pem in one.trusted]
@@ -73,7 +77,7 @@ async def over(opened: Opened, described: Description) -> dict[str, str]:
 
 
 def _machines(described: Description, state: dict[str, Any] | None) -> list[Machine]:
-    """Outer hosts, and the nodes that are there: VMs that were never made do not answer, and would only be waited for."""
+    """Outer hosts, and existing nodes: VMs that were never made could not answer, and would cost time."""
     site = Site(described.config, described.credentials, described.stack)
     made = outer_vms.recorded(state)
     there = [node for node in described.config.nodes if not isinstance(node, NestedNode) or node.vmid in made]
@@ -97,15 +101,20 @@ def _at(config: Config, host: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A member's API: by which of its names it can be trusted, or why by none."""
+class _MemberApi:
+    """A member's API.
+
+    Attributes:
+        host: the address or name under which its certificate is valid; None if there is none.
+        why: why there is none.
+    """
 
     host: str | None
     why: str = ""
 
 
 async def _member(config: Config, nodes: Sequence[Node], held: Mapping[str, Held]) -> str | None:
-    """Where the cluster is asked: a quorate member, the seed rather than others; None if none answers.
+    """The host at which the cluster is asked: a quorate member if there is one, the seed before others; None if none answers.
 
     Raises:
         AdminError: api-certificate, api-unreachable.
@@ -116,22 +125,24 @@ async def _member(config: Config, nodes: Sequence[Node], held: Mapping[str, Held
             await endpoint.refuse_silent(config.cluster.api.endpoint)
         return None
     url = urlsplit(config.cluster.api.endpoint)
-    seen = await asyncio.gather(*(_seen(node, held[node.name], url.hostname or "", url.port or 443) for node in nodes))
+    apis = await asyncio.gather(
+        *(_api_of(node, held[node.name], url.hostname or "", url.port or 443) for node in nodes)
+    )
     by_rank = sorted(nodes, key=lambda node: (not held[node.name].quorate, node.name != config.cluster.seed))
-    found = dict(zip((node.name for node in nodes), seen, strict=True))
+    found = dict(zip((node.name for node in nodes), apis, strict=True))
     usable = (found[node.name].host for node in by_rank)
     if chosen := next((host for host in usable if host), None):
         return chosen
     if unfit := next((node for node in by_rank if found[node.name].why), None):
-        told = endpoint.names_of(held[unfit.name])
+        names = endpoint.names_of(held[unfit.name])
         where = f"https://{unfit.address}:{url.port or 443}"
-        raise certificates.foreign(where, fingerprint(held[unfit.name].certificate), found[unfit.name].why, told)
+        raise certificates.foreign(where, fingerprint(held[unfit.name].certificate), found[unfit.name].why, names)
     for node in quorate:
         await endpoint.refuse_silent(f"https://{node.address}:{url.port or 443}")
     return None
 
 
-async def _seen(node: Node, held: Held, name: str, port: int) -> _Seen:
+async def _api_of(node: Node, held: Held, name: str, port: int) -> _MemberApi:
     why = ""
     for host in (f"{node.address}", *([name] if _is_name(name) else [])):
         try:
@@ -139,16 +150,16 @@ async def _seen(node: Node, held: Held, name: str, port: int) -> _Seen:
         except ConnectionError:
             continue
         if found is None:
-            return _Seen(host)
+            return _MemberApi(host)
         why = why or found
     shown = await certificates.presented(f"{node.address}", port) if why else None
     if shown is None:
-        return _Seen(None)
+        return _MemberApi(None)
     if shown == fingerprint(held.certificate):
-        return _Seen(None, why)
-    # A join that was cut off leaves a pveproxy with the certificate of before; the steps mend that.
+        return _MemberApi(None, why)
+    # A join that was cut off leaves a pveproxy with its former certificate; the steps correct that.
     if held.serving and shown == fingerprint(held.served):
-        return _Seen(None)
+        return _MemberApi(None)
     raise certificates.foreign(f"https://{node.address}:{port}", shown, why, endpoint.names_of(held))
 
 

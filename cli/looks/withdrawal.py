@@ -1,6 +1,7 @@
-"""Bridges of ours that were written down on a host and never brought up, as a run leaves them that dies between the two.
+"""Bridges that a killed run wrote into a host's planned network configuration, and never brought up.
 
-Proxmox VE then says that the interface exists, and it does not. The plan is taken back, so that the run makes the bridge.
+Proxmox VE then lists the interface, and the provider would take it for made. So the plan is taken back, and the run makes the
+bridge.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes the report: with the recorded state where it can be read, and by comparing stack files where it cannot."""
+"""Makes the report: from the recorded state, or, if that cannot be read, by comparing stack files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cli.report.levels import Level
     from config.stack_file import StackFile
 
-# Why the recorded state cannot be read, in few words; the configuration itself is known to be right by then.
+# Why the recorded state cannot be read, in few words; the configuration itself is valid by then.
 WHY = {
     "stack-secrets": "its secrets, or its backend, cannot be read here",
     "stack-state-missing": "it is not kept here",
@@ -99,7 +99,7 @@ def _report(stack: str, revision: str | None) -> Report:
     try:
         runner, why = _readable(stack, env)
         return _with_state(described, runner) if runner else _without_state(described, revision, why)
-    except description.InvalidConfigError as error:  # the engine does not take it
+    except description.InvalidConfigError as error:  # the engine refuses the file
         return _not_right(stack, error, set_rules)
 
 
@@ -179,7 +179,7 @@ def _previewed(runner: Engine) -> Plan:
     run = runner.run("preview", *policies.arguments(runner.stack), on_event=lambda _event: None)
     plan = read(run.events)
     if run.exit_code != 0 and not plan.has_failed:
-        plan.errors.append(failures.said(run.output))
+        plan.errors.append(failures.error_lines(run.output))
     return plan
 
 

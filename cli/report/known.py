@@ -1,4 +1,4 @@
-"""What a change of each value of a design means on a cluster that runs: data."""
+"""What the change of each value of a design means on a running cluster: data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Mark(StrEnum):
     TRUST = "changes whom we trust"
 
 
-# What happens to the place itself, where the mark speaks of what it does to others.
+# What happens to the place itself; the marks' own texts are about other things.
 OF_ITSELF = {
     ("guest", Mark.RESTART): "is restarted or stopped",
     ("guest", Mark.DATA): "loses its data",
@@ -30,7 +30,7 @@ OF_ITSELF = {
 
 
 def risk(place: str, mark: Mark) -> str:
-    """What a reviewer must not overlook, said of that place."""
+    """The text of a mark, for that place."""
     return OF_ITSELF.get((place.partition(" ")[0], mark), mark.value)
 
 
@@ -45,7 +45,7 @@ SENT = "passwords are sent there"
 MACS = "nested[*].macs.*"
 PRIORITY = "cluster.links[*].priority"
 
-# By path, the first match counts: what it is called, what a change means, what to look out for. Nodes and guests are
+# By path, of which the first match counts: its name, what a change means, and its mark. Nodes and guests are
 # named by their kinds; `nodes` and `guests` mean both.
 KNOWN: list[tuple[str, str, str, Mark]] = [
     ("existing[*].memoryMib", "memory in MiB", "only described: nothing is changed on the node", Mark.NONE),
@@ -117,5 +117,5 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("plainSecrets", "plain secrets in the stack file", "whoever reads the repository has them", Mark.NONE),
     ("pveMajor", "Proxmox VE's major version", "nothing upgrades members: they must have it already, or make up refuses", Mark.NONE),
 ]  # fmt: skip
-# What follows from other values, and is told with them.
+# What follows from other values, and is shown with them.
 DERIVED = ("cluster.votes", "cluster.links[*].bridges.*", "cluster.links[*].number", "guests[*].kvm")

@@ -27,7 +27,7 @@ REFERENCE = re.compile(r"@|#(?=\d)")
 
 
 def render(report: Report) -> str:
-    """The whole comment; its first line finds it again. What is too long for one is left out from the end."""
+    """The whole comment; its first line identifies it. If it is too long for a comment, the last parts are left out."""
     parts = [[f"<!-- nested-pve-ha:{report.stack} -->", *_head(report), *_first(report), *_failures(report)]]
     if not report.is_gone:
         parts += [
@@ -71,15 +71,15 @@ def _first(report: Report) -> Iterator[str]:
     if report.risks:
         yield "### ⚠️ Look at this first\n"
         for change in report.risks:
-            told = _text("; ".join(filter(None, (change.text, change.effect))))
-            yield f"- **{_text(change.place)}** {risk(change.place, change.mark)}: {told}"
+            text = _text("; ".join(filter(None, (change.text, change.effect))))
+            yield f"- **{_text(change.place)}** {risk(change.place, change.mark)}: {text}"
         yield ""
 
 
 def _failures(report: Report) -> Iterator[str]:
-    said = [*report.problems, *report.plan.errors]
-    if said:
-        text = "\n".join(dict.fromkeys(said)).replace("```", "'''")
+    errors = [*report.problems, *report.plan.errors]
+    if errors:
+        text = "\n".join(dict.fromkeys(errors)).replace("```", "'''")
         text = text if len(text) <= FAILURE_CHARACTERS else f"{text[:FAILURE_CHARACTERS]}\n…"
         yield f"### What failed\n\n```text\n{text}\n```\n"
 
@@ -105,7 +105,7 @@ def _operations(report: Report) -> Iterator[str]:
     groups = words.grouped(report.plan.operations)
     if groups and report.is_whole and not report.refusals:
         yield "### What would be done\n"
-        yield from (f"- **{_text(place)}**: {_text('; '.join(told))}" for place, told in groups.items())
+        yield from (f"- **{_text(place)}**: {_text('; '.join(sentences))}" for place, sentences in groups.items())
         yield ""
 
 
@@ -145,7 +145,7 @@ def _details(report: Report) -> Iterator[str]:
 
 def _detail(operation: Operation) -> Iterator[str]:
     sign = SIGNS.get(operation.op, "!")
-    # The type of a component is a name in the program: an existing machine is no NestedPveNode to anybody else.
+    # Types of components are names inside the program: readers would not take an existing machine for a NestedPveNode.
     component = words.PLACES.get(operation.type)
     what = component.format(operation.name) if component else f"{operation.type} {operation.name}"
     yield f"{sign} {operation.op} {what}"
@@ -157,7 +157,7 @@ def _detail(operation: Operation) -> Iterator[str]:
 
 
 def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
-    """A step's desired state is JSON in a text."""
+    """A value; JSON in a text, as steps are given it, is read."""
     if isinstance(value, str) and value.startswith(("{", "[")):
         try:
             return json.loads(value)
@@ -167,6 +167,6 @@ def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
 
 
 def _text(text: str) -> str:
-    """For a table's cell, with nothing in it that a forge would take for markup, a mention or another issue."""
+    """Text for a table's cell, without anything that a forge would read as markup, a mention or an issue."""
     escaped = MARKUP.sub(r"\\\g<0>", html.escape(" ".join(text.split()), quote=False))
     return REFERENCE.sub("\\g<0>\u200b", escaped)

@@ -1,4 +1,4 @@
-"""A preview without the recorded state: the program in a directory of its own, with nothing that opens anything."""
+"""A preview without the recorded state: the program in a directory of its own, with worthless credentials."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
 
     Args:
         stack: which stack.
-        config: its configuration. What is encrypted in the stack file stays out: nothing here could open it.
+        config: its configuration. Encrypted values of the stack file are left out: nothing here could decrypt them.
 
     Raises:
-        AdminError: config-invalid: the engine itself does not take the stack file.
+        AdminError: config-invalid, if the engine itself refuses the stack file.
     """
     from cli.looks import trust  # noqa: PLC0415 - slow to load, and a report of a file that is not right needs it not
 
@@ -61,7 +61,7 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
 
 
 def _settings(runner: Engine) -> dict[str, str]:
-    """What the engine itself reads in the real stack file, without what is encrypted."""
+    """The settings that the engine reads from the real stack file, without encrypted ones."""
     file = description.stack_file(runner.stack)
     found = runner.query("config", "--json", "--config-file", str(file))
     if found.returncode != 0:

@@ -19,7 +19,7 @@ PLACES = {
     recorded.GUEST_TEMPLATE: "template {}",
     recorded.GUEST: "guest {}",
 }
-# In the order in which things happen: steps by the end of their command line, resources by their type.
+# Steps by the last word of their command, resources by their type; in the order in which things happen.
 WORDS = {
     "pulumi:providers:proxmoxve": "API access",
     "identity": "check whether a cluster exists already, and whether it is the described one",
@@ -84,25 +84,27 @@ AGAIN = {"create": "", "update": ", again", "create-replacement": ", anew"}
 
 
 def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
-    """Sentences by place; components themselves only group."""
-    told: dict[str, list[str]] = {}
+    """What is done, in words, by the component that it belongs to."""
+    sentences: dict[str, list[str]] = {}
     again: dict[str, list[str]] = {}
     for operation in sorted(operations, key=_when):
         if operation.type in PLACES or operation.type.startswith(QUIET):
             continue
         place, kind = _place(operation), _kind(operation)
-        told.setdefault(place, [])
+        sentences.setdefault(place, [])
         if kind != operation.type and operation.op == "update":
             again.setdefault(place, []).append(kind)
-        elif said := sentence(operation):
-            told[place].append(said)
+        elif text := sentence(operation):
+            sentences[place].append(text)
     for place, steps in again.items():
-        told[place].append(f"look again, and change only what is not as described ({', '.join(dict.fromkeys(steps))})")
-    return {place: sentences for place, sentences in told.items() if sentences}
+        sentences[place].append(
+            f"look again, and change only what is not as described ({', '.join(dict.fromkeys(steps))})"
+        )
+    return {place: texts for place, texts in sentences.items() if texts}
 
 
 def sentence(operation: Operation) -> str:
-    """What one operation does, empty when that is nothing; a step's update is none of these."""
+    """What one operation does; empty for nothing. Updates of steps are not for this function."""
     kind = _kind(operation)
     what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
     is_step = kind != operation.type or kind == PACKAGE

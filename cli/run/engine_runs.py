@@ -41,7 +41,7 @@ def judged(
         RunError: as :func:`run`; AdminError: policies-invalid.
     """
     made = run(loaded, operation, *policies.arguments(loaded.engine.stack), *arguments, on_event=on_event)
-    for line in policies.said(made):
+    for line in policies.verdict_lines(made):
         out.print(f"  {line}", markup=False, soft_wrap=True)
     return made
 

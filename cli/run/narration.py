@@ -1,4 +1,4 @@
-"""What people see while the engine works: one line per resource that changed, and what is going on at the moment."""
+"""What people see while the engine works: a line for each resource that changed, and what is being done now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cli.engine.engine import Event
 
-# Words for operations; those that change nothing are not shown.
+# Signs of operations; operations that change nothing are not shown.
 SIGNS = {
     "create": "+ create",
     "create-replacement": "± replace",
@@ -32,7 +32,7 @@ SIGNS = {
     "discard": "- forget",
     "import": "> import",
 }
-# Of steps that ran, and of steps that are planned where what is there is recorded.
+# Signs of steps that ran without a change, and of steps that are planned in an adoption.
 CHECKED, RECORDED, TO_CHECK = "✓ checked", "✓ recorded", "? check"
 WORDS = {
     SIGNS["create"]: "created",
@@ -58,7 +58,7 @@ RUNNING_SHOWN = 8
 class _Running:
     name: str
     started: float
-    said: str = ""
+    message: str = ""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Narrator:
     """Follows the engine's events; use as a context manager.
 
     Attributes:
-        adopting: what is there is being recorded: a step that is planned looks, and makes nothing that is as described.
+        adopting: existing things are recorded, so a planned step is shown as a check.
     """
 
     adopting: bool = False
@@ -85,15 +85,15 @@ class Narrator:
             self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take in one event."""
+        """Show one event."""
         if begun := event.get("resourcePreEvent"):
             self._begin(begun["metadata"])
         elif ended := event.get("resOutputsEvent"):
             self._end(ended["metadata"], planning=bool(ended.get("planning")))
         elif failed := event.get("resOpFailedEvent"):
             self._fail(failed["metadata"])
-        elif said := event.get("diagnosticEvent"):
-            self._hear(said)
+        elif diagnostic := event.get("diagnosticEvent"):
+            self._hear(diagnostic)
 
     def _begin(self, metadata: dict[str, Any]) -> None:
         if metadata["op"] == "refresh":
@@ -105,7 +105,7 @@ class Narrator:
         running = self._running.pop(metadata["urn"], None)
         if running is None:
             return
-        # What changes is worth saying before it is done; how long it took, afterwards.
+        # A preview shows what changes; a run also shows how long it took.
         sign = sign_of(metadata, to_check=planning and self.adopting)
         what = remark(metadata["type"], metadata.get("diffs") or []) if sign == SIGNS["update"] else ""
         took = "" if planning else f"{time.monotonic() - running.started:6.1f} s"
@@ -121,36 +121,36 @@ class Narrator:
         running = self._running.get(diagnostic.get("urn", ""))
         if running is not None and diagnostic.get("severity", "").startswith("info"):
             lines = diagnostic["message"].strip().splitlines()
-            running.said = lines[-1] if lines else running.said
+            running.message = lines[-1] if lines else running.message
 
     def _now(self) -> Group:
-        """The resources at work, those of longest standing first."""
+        """The resources that are being worked on, the longest first."""
         now = time.monotonic()
         rows = sorted(self._running.values(), key=lambda running: running.started)[:RUNNING_SHOWN]
         texts = [
-            f"{running.name:{NAME_WIDTH}} {now - running.started:6.1f} s  {running.said[:MESSAGE_WIDTH]}"
+            f"{running.name:{NAME_WIDTH}} {now - running.started:6.1f} s  {running.message[:MESSAGE_WIDTH]}"
             for running in rows
         ]
         return Group(*(Spinner("dots", Text(text)) for text in texts))
 
 
 def remark(kind: str, differs: list[str]) -> str:
-    """What an update does, where the names of what differs would mislead; pure."""
+    """What an update does, in words, if the names of the changed properties would mislead; pure."""
     if kind.startswith(STEP_TYPES) and differs == ["stdin"]:
         return "looks again, and changes only what is not as described"
-    told = ", ".join(differs)
+    names = ", ".join(differs)
     if kind == VM_TYPE and AT_START & set(differs):
-        return f"{told} (takes effect when the machine is next stopped and started)"
-    return told
+        return f"{names} (takes effect when the machine is next stopped and started)"
+    return names
 
 
 def _is_worth_a_line(metadata: dict[str, Any]) -> bool:
-    """Components only group, and providers only remember how to log in."""
+    """Components only group, and providers only hold logins: they have no line."""
     return bool(metadata.get("provider")) and not metadata["type"].startswith(QUIET_TYPES)
 
 
 def sign_of(metadata: dict[str, Any], *, to_check: bool = False) -> str:
-    """What was done, as its line says it; pure.
+    """The sign of what was done; pure.
 
     Args:
         metadata: of the engine's event.
@@ -161,14 +161,14 @@ def sign_of(metadata: dict[str, Any], *, to_check: bool = False) -> str:
         return sign
     state = metadata.get("new") or {}
     if not (state.get("inputs") or {}).get("create"):
-        return RECORDED  # what it is for is done when it is deleted
+        return RECORDED  # it does something only when it is deleted
     if to_check:
         return TO_CHECK if metadata["op"] == "create" else sign
     return CHECKED if _changed_nothing((state.get("outputs") or {}).get("stdout")) else sign
 
 
 def _changed_nothing(stdout: object) -> bool:
-    """Whether a step said so in its last line."""
+    """Whether a step's last line reports that it changed nothing."""
     try:
         return json.loads(str(stdout).strip().splitlines()[-1])["changed"] is False
     except (ValueError, LookupError, TypeError):
@@ -176,8 +176,8 @@ def _changed_nothing(stdout: object) -> bool:
 
 
 def summary(events: Iterable[Event], *, to_check: bool = False) -> str:
-    """The lines in numbers, `3 created, 1 updated` or `0 changes`, and how much of the record has no line; pure."""
-    told: Counter[str] = Counter()
+    """The lines in numbers, `3 created, 1 updated` or `0 changes`, and the number of changes without a line; pure."""
+    counted: Counter[str] = Counter()
     unseen = set()
     for event in events:
         begun = event.get("resourcePreEvent", {}).get("metadata", {})
@@ -185,7 +185,7 @@ def summary(events: Iterable[Event], *, to_check: bool = False) -> str:
         if begun.get("op") in SIGNS and not _is_worth_a_line(begun):
             unseen.add(begun["urn"])
         if ended.get("op") in SIGNS and ended["op"] != "delete-replaced" and _is_worth_a_line(ended):
-            told[WORDS[sign_of(ended, to_check=to_check)]] += 1
+            counted[WORDS[sign_of(ended, to_check=to_check)]] += 1
     words = dict.fromkeys(WORDS.values())
-    counts = ", ".join(f"{told[word]} {word}" for word in words if told[word]) or "0 changes"
+    counts = ", ".join(f"{counted[word]} {word}" for word in words if counted[word]) or "0 changes"
     return f"{counts}; {len(unseen)} more only in the record (groups, logins, the design)" if unseen else counts

@@ -19,7 +19,7 @@ def show(loaded: LoadedStack, events: Sequence[Event]) -> None:
     """Print the changes, with what is known of guests that go."""
     from cli.report import fate, plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
 
-    known = fate.known(loaded.state, loaded.looks.get(CLUSTER))
+    known = fate.evidence(loaded.state, loaded.looks.get(CLUSTER))
     for line in terminal.lines(plan.read(events), known):
         out.print(f"  {line}", markup=False, soft_wrap=True)
 

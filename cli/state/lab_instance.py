@@ -1,6 +1,6 @@
-"""Which lab a stack of the lab was built in: a lab lives in memory, and what it held goes with it.
+"""Which lab a stack was built in: a lab lives in memory, and all machines in it go with it.
 
-Only inside the lab is anything looked at: `python -m lab run` says which lab it is, a new one after every start and reset.
+This is checked inside the lab only: `python -m lab run` gives the lab's number, a new one after every start and reset.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def recorded(resources: Iterable[dict[str, Any]]) -> str | None:
 
 
 def is_gone(state: State) -> bool:
-    """Whether all that the state records was made in a lab that is no more."""
+    """Whether the state is of a lab that does not exist any more."""
     now, then = lab_instance(), recorded(state["deployment"].get("resources") or [])
     return None not in (now, then) and now != then
 
@@ -40,7 +40,7 @@ def forgotten(state: State) -> State:
 
 
 def refuse_gone(state: State) -> None:
-    """Refuse to compare with what is gone.
+    """Refuse a state of a lab that is gone.
 
     Raises:
         AdminError: lab-is-new.
@@ -55,7 +55,7 @@ def refuse_gone(state: State) -> None:
 
 
 def refuse_shared(stack: str, backend: Path) -> None:
-    """Refuse to work in a lab that another stack lives in: its machines have the same addresses.
+    """Refuse to work in a lab in which another stack is built: its machines have the same addresses.
 
     Raises:
         AdminError: lab-in-use.

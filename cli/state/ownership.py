@@ -1,7 +1,7 @@
-"""Whose is what is there: what is described and recorded, compared with what the machines show. Pure.
+"""Whose the things on the machines are: described and recorded ones, compared with what the machines show. Pure.
 
-What carries this stack's mark is its own, recorded or not. What does not is somebody else's, whatever the state says of
-it: it is neither changed nor removed.
+A thing with this stack's mark is its own, recorded or not. A thing without it is somebody else's, whatever the state records: it
+is neither changed nor removed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Places = Mapping[str, Mapping[tuple[str, str], "Thing"]]
 
 @dataclass(frozen=True)
 class Findings:
-    """What to do before the engine is let go.
+    """What to do before the engine starts.
 
     Attributes:
-        adopt: ours, there, and not recorded.
-        forget: recorded, no more described, and gone, or somebody else's by now; with what is there.
-        withdraw: bridges of ours that were written down and never brought up.
+        adopt: things of ours that exist and are not recorded.
+        forget: recorded things that are no longer described, and are gone or somebody else's; each with what exists.
+        withdraw: bridges of ours that are only planned on their host, and were never brought up.
         claimed: existing machines that belong to this stack.
     """
 
@@ -48,12 +48,12 @@ class Findings:
 
 
 def compare(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
-    """Decide what to do with what is there.
+    """Decide what to do with what exists.
 
     Args:
         description: what is wanted.
         state: what the engine has recorded.
-        looks: by place, what its machines show; a place that nobody looked at is left alone.
+        looks: by place, what its machines show; places without a look are left alone.
 
     Raises:
         AdminError: stack-name-taken, machine-taken, foreign-vmid, foreign-bridge, guest-foreign, ha-foreign, vm-moved.
@@ -74,7 +74,7 @@ def compare(description: Description, state: State, looks: Mapping[str, Sequence
 def taken(
     description: Description, state: State, looks: Mapping[str, Sequence[Look]]
 ) -> list[tuple[DescribedThing, Thing]]:
-    """What is described, there, and somebody else's: no run goes on before that is resolved."""
+    """Described things that exist and are somebody else's: every run is refused until that is resolved."""
     there = {place: _by_name(found) for place, found in looks.items()}
     seen = {each.key for each in belongings.recorded(state)}
     foreign = [(need, thing) for need, thing in _there(belongings.described(description), there) if not thing.ours]
@@ -82,7 +82,7 @@ def taken(
 
 
 def undescribed(description: Description, known: Iterable[RecordedThing]) -> list[RecordedThing]:
-    """What is recorded, and not described any more."""
+    """Recorded things that are not described any more."""
     asked = {each.key for each in belongings.described(description)}
     return [each for each in known if each.key not in asked]
 
@@ -90,19 +90,19 @@ def undescribed(description: Description, known: Iterable[RecordedThing]) -> lis
 def shown(
     known: Iterable[RecordedThing], looks: Mapping[str, Sequence[Look]]
 ) -> list[tuple[RecordedThing, Thing | None]]:
-    """What is recorded of the places that were looked at, each with what is there."""
+    """Recorded things of the places that were looked at, each with what exists."""
     there = _knowing(looks)
     return [(each, there[each.place].get(each.key[1:])) for each in known if each.place in there]
 
 
 def _owners(description: Description, looks: Mapping[str, Sequence[Look]]) -> dict[str, str]:
-    """By existing machine, the stack that is entered there."""
+    """By existing machine, the stack whose name is written there."""
     existing = {node.name for node in description.config.nodes if isinstance(node, ExistingNode)}
     return {one.machine: one.owner for one in looks.get(CLUSTER, ()) if one.machine in existing}
 
 
 def left(description: Description, state: State, looks: Mapping[str, Sequence[Look]]) -> Findings:
-    """What runs that died left on outer hosts, and nobody recorded: a destroy would leave it there for good."""
+    """What killed runs left on outer hosts without a record: a destroy would leave it there for good."""
     return _unrecorded(
         [need for need in belongings.described(description) if need.place != CLUSTER], belongings.recorded(state), looks
     )
@@ -111,13 +111,13 @@ def left(description: Description, state: State, looks: Mapping[str, Sequence[Lo
 def _unrecorded(
     needed: Iterable[DescribedThing], known: Sequence[RecordedThing], looks: Mapping[str, Sequence[Look]]
 ) -> Findings:
-    """What is there, ours, and either not recorded, or recorded and only written down."""
+    """Things of ours that exist and are not recorded, and bridges that are only planned."""
     findings, seen = Findings(), {each.key for each in known}
     for need, thing in _there(needed, _knowing(looks)):
         if not (need.type and thing.ours and thing.kind == need.kind):
             continue
         if thing.pending:
-            # The provider would take what is only written down for there, and never bring it up.
+            # The provider would take a planned bridge for made, and never bring it up.
             findings.withdraw.append(need)
             findings.forget.extend((each, None) for each in known if each.key == need.key)
         elif need.key not in seen:
@@ -126,10 +126,10 @@ def _unrecorded(
 
 
 def _knowing(looks: Mapping[str, Sequence[Look]]) -> dict[str, dict[tuple[str, str], Thing]]:
-    """What is there by place, for those places of which somebody knows all.
+    """What exists by place, for the places that are fully known.
 
-    Of the cluster only its members do: a machine that is in none, since it has not joined yet or was reset, shows its
-    own guests, and what it remembers of a cluster that it has left.
+    The cluster is known from its members only. A machine that has not joined yet, or was reset, shows its own guests, and
+    remains of a cluster that it has left.
     """
     by_place = {place: [one for one in found if place != CLUSTER or one.cluster] for place, found in looks.items()}
     return {place: _by_name(found) for place, found in by_place.items() if found}
@@ -138,15 +138,15 @@ def _knowing(looks: Mapping[str, Sequence[Look]]) -> dict[str, dict[tuple[str, s
 def lost(
     known: Iterable[RecordedThing], looks: Mapping[str, Sequence[Look]]
 ) -> list[tuple[RecordedThing, Thing | None]]:
-    """What is recorded, and gone, or by now somebody else's, each with what is there.
+    """Recorded things that are gone, or somebody else's by now, each with what exists.
 
-    The provider could not delete what is gone: it fails.
+    They are forgotten, since the provider fails to delete a thing that is gone.
     """
     there = _knowing(looks)
     found = []
     for each in known:
         thing = there.get(each.place, {}).get(each.key[1:])
-        # A file that is not seen may be in another directory than described.
+        # A file that is not seen may be in another directory than the described one.
         gone = thing is None and each.place in there and each.kind != marks.IMAGE
         if gone or (thing is not None and not _own(thing, there[each.place])):
             found.append((each, thing))
@@ -154,7 +154,7 @@ def lost(
 
 
 def with_last_looks(state: State, urns: Iterable[str]) -> list[str]:
-    """These and, of guests among them, the step that would look once more whose the guest is before it is deleted."""
+    """These URNs, and for guests among them that of the step which looks whose the guest is before its removal."""
     resources = state.get("deployment", {}).get("resources") or []
     forgotten = set(urns)
     owners = {entry.get("parent") for entry in resources if entry["urn"] in forgotten and entry["type"] == VM_TYPE}
@@ -168,18 +168,18 @@ def _there(needed: Iterable[DescribedThing], there: Places) -> list[tuple[Descri
 
 
 def _own(thing: Thing, others: Mapping[tuple[str, str], Thing]) -> bool:
-    """Whether it has the mark, or is about nothing but guests that have it: somebody edited what was recorded."""
+    """Whether it has the mark, or refers only to guests that have it: then somebody edited its comment."""
     guests = [others.get(("guest", sid.rpartition(":")[2])) for sid in thing.about]
     return thing.ours or (bool(guests) and all(guest is not None and guest.ours for guest in guests))
 
 
 def _strayed(need: DescribedThing, thing: Thing, seen: set[tuple[str, str, str]], there: Places) -> bool:
-    """Whether it is recorded and ours but for its comment, which the provider puts back."""
+    """Whether only the comment with the mark is missing from a recorded thing: the provider puts it back."""
     return need.key in seen and _own(thing, there[need.place])
 
 
 def _by_name(looks: Iterable[Look]) -> dict[tuple[str, str], Thing]:
-    """The word of a cluster's member counts more than that of a machine beside it."""
+    """What exists, by name; a member's look counts more than that of a machine outside of the cluster."""
     by_weight = sorted(looks, key=lambda one: one.cluster != "")
     return {(belongings.numbered_with(thing.kind), thing.name): thing for found in by_weight for thing in found.things}
 
@@ -202,7 +202,7 @@ def _refuse(taken: Sequence[tuple[DescribedThing, Thing]], stack: str, seen: set
 
 
 def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]]) -> None:
-    """A VM of ours that is on another outer node than described: made anew it would be there twice, or lost."""
+    """Refuse a VM of ours that is on another outer node than described: a new one would be a second one."""
     for node in description.config.nodes:
         if not isinstance(node, NestedNode):
             continue
@@ -220,7 +220,7 @@ def _refuse_moved(description: Description, looks: Mapping[str, Sequence[Look]])
 
 
 def state_lost(stack: str, things: Sequence[DescribedThing], claimed: Sequence[str] = ()) -> AdminError:
-    """The refusal to build on what is there as if nothing were."""
+    """The refusal to build a stack again that exists, and of which nothing is recorded."""
     machines = [f"machine {name} ({claims.FILE} names it)" for name in claimed]
     shown = ", ".join([*(f"{each.kind} {each.name}" for each in things), *machines])
     return AdminError(

@@ -31,12 +31,12 @@ from tests.unit.cli.status.test_status import (
 from tests.unit.cluster.worlds import listed, quorum
 
 if TYPE_CHECKING:
-    from cli.status.look import NodeSeen, Seen
+    from cli.status.look import NodeStatus, NodeStatuses
 
 UP = "make up"
 
 
-def half(number: int, *, mounted: bool = True) -> NodeSeen:
+def half(number: int, *, mounted: bool = True) -> NodeStatus:
     look = absent(number)
     return replace(look, health=replace(look.health, state="half", pve_mounted=mounted))
 
@@ -50,7 +50,7 @@ def one_link(number: int) -> Any:  # noqa: ANN401 - as worlds.listed
 class Left:
     """What is seen of it, and what comes next: `make up`, or one line of advice."""
 
-    seen: Seen
+    seen: NodeStatuses
     where: str
     what: str
     next: str
@@ -134,7 +134,7 @@ def test_a_processor_without_virtualization_is_seen_on_the_vm_itself() -> None:
 def test_a_guest_that_ha_moved_is_no_drift() -> None:
     """F16: the control of all of the above."""
     services = {**HA.services, "vm:200": HaService("proxmox02", "started")}
-    seen: Seen = {
+    seen: NodeStatuses = {
         f"proxmox0{n}": node(n, ha=ha(services=services), running_guests=RUNNING[1] + RUNNING[2] if n == 2 else [])
         for n in (1, 2, 3)
     }

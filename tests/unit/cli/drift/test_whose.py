@@ -68,7 +68,7 @@ def looked(
     answers = {"proxmox01": Answer([WORKING], files=cluster)} | ({HOST: Answer(files=host)} if host else {})
     found = judge.drift(asked, answers, "proxmox01", [HOST])
     places = judge.places(answers, "proxmox01", [HOST])
-    return whose.explained(whose.Seen(described, recorded, asked, places), found)
+    return whose.explained(whose.Inventory(described, recorded, asked, places), found)
 
 
 def without(dev: Description, *vmids: int) -> Description:
@@ -224,7 +224,7 @@ def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:
     recorded = state(*OF_VM01, here("ct01-container", "container", wanted), node)
     cluster = files(COLLEAGUE + MARK, lxc_300=f"hostname: ct01\n{MARK}")
     places = {CLUSTER: cluster, HOST: {f"/etc/pve/nodes/{HOST}/qemu-server/101.conf": f"name: proxmox01\n{MARK}"}}
-    looks = whose.Seen(dev, recorded, questions.of(recorded, [], ""), places).looks
+    looks = whose.Inventory(dev, recorded, questions.of(recorded, [], ""), places).looks
     named = [line.partition(",")[0] for line in whose.destroyed(recorded, looks)]
     assert named == ["CT 300 (ct01) on proxmox03", "VM 101 (proxmox01) on virtual", "VM 200 (colleague2) on proxmox03"]
     kept = state(*({**one, "retainOnDelete": True} for one in OF_VM01), node)
@@ -234,7 +234,7 @@ def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:
 
 def test_nothing_is_said_of_places_that_nobody_looked_at(dev: Description) -> None:
     asked = questions.of(state(*OF_VM01, BRIDGE), ["virtual"], "secret")
-    assert whose.explained(whose.Seen(without(dev, 200), state(*OF_VM01, BRIDGE), asked, {}), []) == []
+    assert whose.explained(whose.Inventory(without(dev, 200), state(*OF_VM01, BRIDGE), asked, {}), []) == []
     assert judge.places({"proxmox01": Answer([])}, "proxmox01", [HOST]) == {}
 
 
@@ -242,7 +242,7 @@ def test_what_the_status_shows_is_what_the_run_refuses(dev: Description) -> None
     cluster = files(COLLEAGUE, "", "")
     places = {CLUSTER: cluster}
     recorded = state(*OF_VM01)
-    looks = whose.Seen(dev, recorded, questions.of(recorded, [], ""), places).looks
+    looks = whose.Inventory(dev, recorded, questions.of(recorded, [], ""), places).looks
     taken = ownership.taken(dev, recorded, looks)
     assert [thing.shown for _, thing in taken] == ["VM 200 (colleague2) on proxmox03, tags: none"]
 

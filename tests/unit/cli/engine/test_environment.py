@@ -56,7 +56,7 @@ def calling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., di
     """The engine's environment, for somebody whose environment is this."""
     toolchain = PulumiHome(programs=tmp_path / "bin", path=tmp_path)
     monkeypatch.setattr(environment.home, "selected_home", lambda: toolchain)
-    environment._tell_once.cache_clear()
+    environment._report_once.cache_clear()
 
     def call(**given: str) -> dict[str, str]:
         for name in os.environ:

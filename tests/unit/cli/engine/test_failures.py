@@ -154,8 +154,8 @@ def test_a_killed_engine_is_told_as_that_and_what_it_did_last_is_no_observation(
 
 def test_progress_is_no_cause() -> None:
     output = "Updating (dev):\n@ updating....\n +  command:local:Command sleeper creating (0s) \nwhat it said last"
-    assert failures.said(output) == "what it said last"
-    assert failures.said(output.rpartition("\n")[0]) == "nothing"
+    assert failures.error_lines(output) == "what it said last"
+    assert failures.error_lines(output.rpartition("\n")[0]) == "nothing"
 
 
 def test_a_violation_names_rule_and_resource() -> None:

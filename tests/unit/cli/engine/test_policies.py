@@ -77,7 +77,7 @@ def test_each_advice_and_remedy_is_told_once() -> None:
     run = Run(0, "")
     run.advice = [("even-votes", "A cluster has odd votes.\ndesign: cluster c has 4 votes")] * 2
     run.remedies = [("guest-agent-on", "urn:pulumi:dev::p::t::web")]
-    assert policies.said(run) == [
+    assert policies.verdict_lines(run) == [
         "advice [even-votes] design: cluster c has 4 votes",
         "put right [guest-agent-on] web",
     ]
@@ -85,7 +85,9 @@ def test_each_advice_and_remedy_is_told_once() -> None:
 
 def test_a_run_whose_rules_all_pass_says_that_the_pack_ran() -> None:
     ran = {"summaryEvent": {"PolicyPacks": {"nested-pve-ha": "0.0.1"}}}
-    assert policies.said(Run(0, "", events=[ran])) == ["policies: every rule of nested-pve-ha passes"]
-    assert policies.said(Run(0, "", events=[{"summaryEvent": {}}])) == [], "nothing is said of a pack that did not run"
+    assert policies.verdict_lines(Run(0, "", events=[ran])) == ["policies: every rule of nested-pve-ha passes"]
+    assert policies.verdict_lines(Run(0, "", events=[{"summaryEvent": {}}])) == [], (
+        "nothing is said of a pack that did not run"
+    )
     advised = Run(0, "", events=[ran], advice=[("guests-tagged", "VM web has no tag")])
-    assert policies.said(advised) == ["advice [guests-tagged] VM web has no tag"]
+    assert policies.verdict_lines(advised) == ["advice [guests-tagged] VM web has no tag"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli.report.fate import Known
+from cli.report.fate import Evidence
 from cli.report.known import Mark
 from cli.report.levels import levels
 from cli.report.markdown import render
@@ -336,7 +336,7 @@ def test_a_refusal_of_a_rule_is_a_failure_too() -> None:
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
-    told = list(lines(read([designed(FACTS, new)]), Known(frozenset())))
+    told = list(lines(read([designed(FACTS, new)]), Evidence(frozenset())))
     assert told == [
         "! `up` refuses: node proxmox02: votes 1 → 2 (an existing cluster keeps it: docs/recovery.md#identity-changed)",
         "  node proxmox02: memory in MiB 2048 → 4096 (takes effect when its VM is next stopped and started)",

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from cli.status import table
-from cli.status.look import NodeSeen, Seen
+from cli.status.look import NodeStatus, NodeStatuses
 from cli.status.model import Finding, Wanted, WantedGuest
 from cli.status.verdict import findings
 from cluster.errors import AdminError
@@ -38,7 +38,7 @@ RUNNING = {
 }
 
 
-def node(number: int, *, api: bool = True, storages: dict[str, bool] | None = None, **changes: Any) -> NodeSeen:  # noqa: ANN401 - fields as they are
+def node(number: int, *, api: bool = True, storages: dict[str, bool] | None = None, **changes: Any) -> NodeStatus:  # noqa: ANN401 - fields as they are
     fields = dataclasses.asdict(joined(number, 1, 2, 3)) | {
         "nodes": [listed(n) for n in (1, 2, 3)],
         "quorum": quorum([1, 2, 3], expected=3),
@@ -53,14 +53,14 @@ def node(number: int, *, api: bool = True, storages: dict[str, bool] | None = No
         ha=HA,
         running_guests=RUNNING.get(number, []),
     )
-    return NodeSeen(replace(health, **changes), api, {"shared": True} if storages is None else storages)
+    return NodeStatus(replace(health, **changes), api, {"shared": True} if storages is None else storages)
 
 
-def world(**changes: NodeSeen | AdminError) -> Seen:
+def world(**changes: NodeStatus | AdminError) -> NodeStatuses:
     return {f"proxmox0{n}": node(n) for n in (1, 2, 3)} | changes
 
 
-def absent(number: int) -> NodeSeen:
+def absent(number: int) -> NodeStatus:
     look = node(number)
     alone = stand_alone(number)
     return replace(
@@ -72,7 +72,7 @@ def absent(number: int) -> NodeSeen:
 
 
 DOWN = AdminError("host-unreachable", "proxmox03 cannot be reached over SSH", observed="192.168.0.187: no answer")
-NOBODY: Seen = {f"proxmox0{n}": DOWN for n in (1, 2, 3)}
+NOBODY: NodeStatuses = {f"proxmox0{n}": DOWN for n in (1, 2, 3)}
 CUT = [cut(1, 0), up(1, 1), cut(3, 0), up(3, 1)]
 
 
@@ -84,7 +84,7 @@ def ha(**changes: Any) -> Ha:  # noqa: ANN401 - fields as they are
     return replace(HA, **changes)
 
 
-def everywhere(**changes: Any) -> Seen:  # noqa: ANN401 - fields as they are
+def everywhere(**changes: Any) -> NodeStatuses:  # noqa: ANN401 - fields as they are
     return {f"proxmox0{n}": node(n, **changes) for n in (1, 2, 3)}
 
 
@@ -126,14 +126,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("seen", "where", "what"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
-def test_what_differs_is_named_with_the_next_command(seen: Seen, where: str, what: str) -> None:
+def test_what_differs_is_named_with_the_next_command(seen: NodeStatuses, where: str, what: str) -> None:
     found = findings(WANTED, seen)
     matching = [finding for finding in found if finding.where == where and what in finding.what]
     assert matching, found
     assert all(finding.next for finding in found)
 
 
-def without_node_3(*, silence: AdminError = DOWN, voting: bool = False, **vm: str) -> Seen:
+def without_node_3(*, silence: AdminError = DOWN, voting: bool = False, **vm: str) -> NodeStatuses:
     """Node 3 is off, its agent's time old, and vm:200 was on it; `voting`: Corosync has not missed it yet."""
     services = {**HA.services, "vm:200": HaService(**{"node": "proxmox03", "state": "started"} | vm)}
     lost: dict[str, Any] = {"ha": ha(services=services)}
@@ -144,11 +144,11 @@ def without_node_3(*, silence: AdminError = DOWN, voting: bool = False, **vm: st
     return {f"proxmox0{n}": node(n, links=ends[n], **lost) for n in (1, 2)} | {"proxmox03": silence}
 
 
-def in_state(state: str, node: str = "proxmox01") -> Seen:
+def in_state(state: str, node: str = "proxmox01") -> NodeStatuses:
     return everywhere(ha=ha(services={**HA.services, "vm:200": HaService(node, state)}))
 
 
-def with_cuts(*pairs: tuple[int, int], count: int = 3) -> Seen:
+def with_cuts(*pairs: tuple[int, int], count: int = 3) -> NodeStatuses:
     """Link 0 cut between those pairs, which both ends see."""
     numbers = range(1, count + 1)
 
@@ -166,14 +166,14 @@ def with_cuts(*pairs: tuple[int, int], count: int = 3) -> Seen:
     return {f"proxmox0{n}": node(n, links=links(n), nodes=nodes, quorum=votes, ha=ha(lrm=lrm)) for n in numbers}
 
 
-def two_of_five() -> Seen:
+def two_of_five() -> NodeStatuses:
     """The real transcript: five members, of which two are up."""
     lost: dict[str, Any] = {"quorate": False, "pve_writable": False, "quorum": quorum([1, 2], expected=5)}
     five = [listed(n) for n in (1, 2, 3, 4, 5)]
     return {f"proxmox0{n}": node(n, nodes=five, **lost) for n in (1, 2)} | {"proxmox03": DOWN}
 
 
-def without_corosync() -> Seen:
+def without_corosync() -> NodeStatuses:
     stopped = node(3, quorum=None, quorate=False, pve_writable=False, links=[], services=without("corosync"))
     ends = {n: [up(3 - n, 0), up(3 - n, 1), cut(3, 0), cut(3, 1)] for n in (1, 2)}
     rest = {f"proxmox0{n}": node(n, links=ends[n], quorum=quorum([1, 2], expected=3)) for n in (1, 2)}
@@ -221,7 +221,9 @@ ONLY_ONCE = [
 
 
 @pytest.mark.parametrize(("seen", "expected"), [pytest.param(*case[1:], id=case[0]) for case in ONLY_ONCE])
-def test_one_cause_is_one_finding_with_a_step_that_fits(seen: Seen, expected: list[tuple[str, str, str]]) -> None:
+def test_one_cause_is_one_finding_with_a_step_that_fits(
+    seen: NodeStatuses, expected: list[tuple[str, str, str]]
+) -> None:
     found = findings(WANTED, seen)
     assert [finding.where for finding in found] == [where for where, _, _ in expected], found
     for finding, (_, what, step) in zip(found, expected, strict=True):
@@ -261,7 +263,7 @@ def test_without_guests_ha_is_not_looked_for() -> None:
     assert findings(wanted, seen) == []
 
 
-def shown(seen: Seen) -> str:
+def shown(seen: NodeStatuses) -> str:
     console = Console(record=True, width=200, force_terminal=False)
     table.show(console, WANTED, seen, findings(WANTED, seen))
     return console.export_text()
