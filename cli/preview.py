@@ -49,9 +49,9 @@ def preview(stack: str, *, look: bool = False) -> None:
     if not loaded.has_resources:
         out.print(UNRECORDED.format(stack=stack), markup=False, soft_wrap=True)
     if look:
-        of_drift(loaded)
+        show_drift(loaded)
     else:
-        shown(loaded)
+        show(loaded)
 
 
 def _loaded(stack: str) -> LoadedStack:
@@ -69,7 +69,7 @@ def _loaded(stack: str) -> LoadedStack:
     return LoadedStack(described, runner, state or EMPTY)
 
 
-def shown(loaded: LoadedStack, *arguments: str) -> list[Event]:
+def show(loaded: LoadedStack, *arguments: str) -> list[Event]:
     """Run the engine's preview and show it; its events.
 
     Raises:
@@ -82,7 +82,7 @@ def shown(loaded: LoadedStack, *arguments: str) -> list[Event]:
     return run.events
 
 
-def of_drift(loaded: LoadedStack) -> None:
+def show_drift(loaded: LoadedStack) -> None:
     """Show what `up` would refuse or do after its look, over a copy of the state; changes nothing on any machine.
 
     Raises:
@@ -103,7 +103,7 @@ def of_drift(loaded: LoadedStack) -> None:
         with stage("State as a run would record it"):
             loaded = reconciling.with_machines(replace(loaded, engine=copied).exported(), acting=False)
         loaded, refresh = drifted.refreshed(loaded, found) if refreshes else (loaded, ())
-        events = shown(loaded, *refresh)
+        events = show(loaded, *refresh)
     refuse_planned(loaded, events, seen)
 
 

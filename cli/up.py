@@ -55,7 +55,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     if not yes:
         _confirm_plan(loaded, refresh)
     with stage("Run"):
-        run = made(loaded, refresh, on_event=partial(planned.show_design, loaded) if yes else None)
+        run = apply(loaded, refresh, on_event=partial(planned.show_design, loaded) if yes else None)
         out.print(f"  {summary(run.events)}")
     drifted.without_added(loaded, found)
     return Result(bool(run.changed), [one for one in found if one.kind in (*BY_HAND, SILENT)])
@@ -110,8 +110,8 @@ def _confirm_plan(loaded: LoadedStack, refresh: Sequence[str]) -> None:
         confirmation.confirm("Make these changes?")
 
 
-def made(loaded: LoadedStack, refresh: Sequence[str], on_event: Callable[[Event], None] | None = None) -> Run:
-    """The run itself.
+def apply(loaded: LoadedStack, refresh: Sequence[str], on_event: Callable[[Event], None] | None = None) -> Run:
+    """Run the engine's update.
 
     A VM that somebody else made in the moment in which the run made its own is recorded by then, and forgotten again.
 

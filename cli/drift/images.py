@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cli.drift.comparing import Difference, text
-from cli.drift.kinds import ANEW
+from cli.drift.kinds import REMADE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -114,7 +114,7 @@ def differs(inputs: Mapping[str, Any], outputs: Mapping[str, Any], files: Mappin
     if not seen.size.isdigit():
         return None  # it could not be looked at
     if size is not None and seen.size != size:
-        return Difference(f"{path}: {seen.size} bytes, not {size}", ANEW)
+        return Difference(f"{path}: {seen.size} bytes, not {size}", REMADE)
     if wanted and seen.content not in ("", UNTOUCHED, wanted):
-        return Difference(f"{path}: checksum {seen.content[:SHOWN]}…, not {wanted[:SHOWN]}…", ANEW)
+        return Difference(f"{path}: checksum {seen.content[:SHOWN]}…, not {wanted[:SHOWN]}…", REMADE)
     return None

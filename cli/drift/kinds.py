@@ -3,9 +3,9 @@
 STEP = "step"  # its step, run again
 MEMBERSHIP = "membership"  # the step that makes a node a member
 PACKAGE = "package"  # the resource that copies the on-node package
-OFF = "off"  # a nested node without power: it is started before the engine is let go
+OFF = "off"  # a nested node without power: it is started before the engine
 PROVIDED = "provided"  # the provider: the refresh of `up` sees it
-ANEW = "anew"  # the provider, once the resource is out of the state: its refresh does not see this
+REMADE = "remade"  # the provider, once the resource is out of the state: its refresh does not see this
 ADDED_CARD = "added-card"  # a user added it, and it stays
 ADDED_DISK = "added-disk"
 ADDED_LIMIT = "added-limit"  # of a described card

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from cli.drift.kinds import ANEW, MEMBERSHIP, OFF, PACKAGE, STEP
+from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REMADE, STEP
 from cli.state.vanished import forget
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ALTERED = "-altered"  # put at the end of the hash of the copied package
 def marked(state: State, found: Iterable[Drift]) -> State:
     """The state in which exactly these run again, without marks of an earlier look.
 
-    Resources of kind ANEW are taken out of the state, so that the engine creates them again.
+    Resources of kind REMADE are taken out of the state, so that the engine creates them again.
     """
     again: dict[str, list[str]] = {}
     seen = list(found)
@@ -40,8 +40,8 @@ def marked(state: State, found: Iterable[Drift]) -> State:
         for values in (resource.get("inputs"), resource.get("outputs")):
             if isinstance(values, dict):
                 _mark(values, why)
-    anew = [one.urn for one in seen if one.kind == ANEW]
-    return forget(changed, anew) if anew else changed
+    remade = [one.urn for one in seen if one.kind == REMADE]
+    return forget(changed, remade) if remade else changed
 
 
 def powered_off(state: State, found: Iterable[Drift]) -> list[Drift]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOGS = OWN / "logs"
 POLL_S = 0.05
 QUERY_S = 120
-END_S = 600  # for an operation on a resource that has begun, and must not be cut off
+END_S = 600  # for operations on resources that have begun, and must not be cut off
 SUPERVISED = (sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve()))
 Event = dict[str, Any]
 

@@ -62,11 +62,13 @@ def verdict_lines(run: Run) -> list[str]:
     """A line for each advice and each remedy, without repetitions. When all rules pass: a line for each pack that ran."""
     # The engine puts the rule's description above the message, and the message names the resource already.
     advice = [f"advice [{rule}] {text.splitlines()[-1]}" for rule, text in run.advice]
-    mended = [f"put right [{rule}] {resource_name(urn)}" for rule, urn in run.remedies]
+    corrected = [f"put right [{rule}] {resource_name(urn)}" for rule, urn in run.remedies]
     passed = (
-        [] if advice or mended or run.violations else [f"policies: every rule of {pack} passes" for pack in _packs(run)]
+        []
+        if advice or corrected or run.violations
+        else [f"policies: every rule of {pack} passes" for pack in _packs(run)]
     )
-    return list(dict.fromkeys(advice + mended)) + passed
+    return list(dict.fromkeys(advice + corrected)) + passed
 
 
 def _packs(run: Run) -> list[str]:

@@ -1,6 +1,6 @@
 """Bridges that a killed run wrote into a host's planned network configuration, and never brought up.
 
-Proxmox VE then lists the interface, and the provider would take it for made. So the plan is taken back, and the run makes the
+Proxmox VE then lists the interface, and the provider would take it for an existing one. So the plan is taken back, and the run makes the
 bridge.
 """
 

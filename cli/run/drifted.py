@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import out, stage
 from cli.drift import record
-from cli.drift.kinds import ADDED, ANEW, BY_REFRESH, PASSING, SILENT, UNDESCRIBED
+from cli.drift.kinds import ADDED, BY_REFRESH, PASSING, REMADE, SILENT, UNDESCRIBED
 from cli.looks import devices_at_risk, image_check
 from cli.run import engine_runs
 from cli.run.engine_runs import REFRESH
@@ -38,9 +38,9 @@ def recorded(loaded: LoadedStack, found: list[Drift]) -> LoadedStack:
     """
     show(found)
     devices_at_risk.refuse(loaded.description.config, loaded.state, found)
-    anew = {one.name for one in found if one.kind == ANEW}
+    remade = {one.name for one in found if one.kind == REMADE}
     described = belongings.described(loaded.description)
-    image_check.intact(loaded.description, [thing for thing in described if thing.logical in anew])
+    image_check.intact(loaded.description, [thing for thing in described if thing.logical in remade])
     return loaded.recording(record.marked(loaded.state, found))
 
 

@@ -36,7 +36,7 @@ def with_machines(loaded: LoadedStack, *, acting: bool = True) -> LoadedStack:
     loaded = _forgotten(loaded, found.forget)
     if adopted := image_check.intact(loaded.description, found.adopt, remove=acting):
         loaded = _adopted(loaded, adopted)
-    return _installed_anew(loaded)
+    return _without_vanished(loaded)
 
 
 def findings(loaded: LoadedStack) -> ownership.Findings:
@@ -113,7 +113,7 @@ def _adopted(loaded: LoadedStack, things: Sequence[DescribedThing]) -> LoadedSta
     return loaded
 
 
-def _installed_anew(loaded: LoadedStack) -> LoadedStack:
+def _without_vanished(loaded: LoadedStack) -> LoadedStack:
     gone = vanished.vanished_nodes(loaded.description, loaded.state, loaded.looks)
     if not gone:
         return loaded

@@ -78,7 +78,7 @@ def taken(
     there = {place: _by_name(found) for place, found in looks.items()}
     seen = {each.key for each in belongings.recorded(state)}
     foreign = [(need, thing) for need, thing in _there(belongings.described(description), there) if not thing.ours]
-    return [(need, thing) for need, thing in foreign if not _strayed(need, thing, seen, there)]
+    return [(need, thing) for need, thing in foreign if not _misses_comment(need, thing, seen, there)]
 
 
 def undescribed(description: Description, known: Iterable[RecordedThing]) -> list[RecordedThing]:
@@ -91,7 +91,7 @@ def shown(
     known: Iterable[RecordedThing], looks: Mapping[str, Sequence[Look]]
 ) -> list[tuple[RecordedThing, Thing | None]]:
     """Recorded things of the places that were looked at, each with what exists."""
-    there = _knowing(looks)
+    there = _fully_known(looks)
     return [(each, there[each.place].get(each.key[1:])) for each in known if each.place in there]
 
 
@@ -113,11 +113,11 @@ def _unrecorded(
 ) -> Findings:
     """Things of ours that exist and are not recorded, and bridges that are only planned."""
     findings, seen = Findings(), {each.key for each in known}
-    for need, thing in _there(needed, _knowing(looks)):
+    for need, thing in _there(needed, _fully_known(looks)):
         if not (need.type and thing.ours and thing.kind == need.kind):
             continue
         if thing.pending:
-            # The provider would take a planned bridge for made, and never bring it up.
+            # The provider would take a planned bridge for an existing one, and never bring it up.
             findings.withdraw.append(need)
             findings.forget.extend((each, None) for each in known if each.key == need.key)
         elif need.key not in seen:
@@ -125,7 +125,7 @@ def _unrecorded(
     return findings
 
 
-def _knowing(looks: Mapping[str, Sequence[Look]]) -> dict[str, dict[tuple[str, str], Thing]]:
+def _fully_known(looks: Mapping[str, Sequence[Look]]) -> dict[str, dict[tuple[str, str], Thing]]:
     """What exists by place, for the places that are fully known.
 
     The cluster is known from its members only. A machine that has not joined yet, or was reset, shows its own guests, and
@@ -142,7 +142,7 @@ def lost(
 
     They are forgotten, since the provider fails to delete a thing that is gone.
     """
-    there = _knowing(looks)
+    there = _fully_known(looks)
     found = []
     for each in known:
         thing = there.get(each.place, {}).get(each.key[1:])
@@ -173,7 +173,7 @@ def _own(thing: Thing, others: Mapping[tuple[str, str], Thing]) -> bool:
     return thing.ours or (bool(guests) and all(guest is not None and guest.ours for guest in guests))
 
 
-def _strayed(need: DescribedThing, thing: Thing, seen: set[tuple[str, str, str]], there: Places) -> bool:
+def _misses_comment(need: DescribedThing, thing: Thing, seen: set[tuple[str, str, str]], there: Places) -> bool:
     """Whether only the comment with the mark is missing from a recorded thing: the provider puts it back."""
     return need.key in seen and _own(thing, there[need.place])
 

@@ -1,6 +1,6 @@
 """Recorded VMs that are gone from their outer host, because somebody destroyed them by hand.
 
-The engine would make the VM again, and take all that was done inside for done. If the node was not a member yet, what was done
+The engine would make the VM again, and believe that all is still done inside. If the node was not a member yet, what was done
 inside is forgotten with the VM, and is done again. A member is more than its VM, and is refused.
 """
 

@@ -21,7 +21,6 @@ from cli.drift.kinds import (
     ADDED_CARD,
     ADDED_DISK,
     ADDED_LIMIT,
-    ANEW,
     LOCKED,
     MEMBERSHIP,
     PACKAGE,
@@ -29,6 +28,7 @@ from cli.drift.kinds import (
     PORTS,
     PROVIDED,
     REFUSED,
+    REMADE,
     STEP,
 )
 from cli.drift.look import Answer
@@ -404,7 +404,7 @@ def test_an_image_that_was_touched_is_read_whole(tmp_path: Path, content: bytes 
     command = images.question([provided_resource(provided.VM), image], "virtual", str(link), {})
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
     found = provided.differs(image, judge.parse_files(done.stdout))
-    assert (found.what.endswith(told), found.kind == ANEW) == (True, content is not None) if found else not told
+    assert (found.what.endswith(told), found.kind == REMADE) == (True, content is not None) if found else not told
     assert images.question([image], "another", str(link), {}) == ""
 
 
@@ -527,7 +527,7 @@ def test_ports_that_the_provider_does_not_put_right_are_told_with_what_to_write(
 
 def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
     state = {"deployment": {"resources": [provided_resource(images.FILE), provided_resource(provided.VM)]}}
-    gone = Drift(f"urn::{images.FILE}", "virtual", "17 bytes, not 4096", ANEW)
+    gone = Drift(f"urn::{images.FILE}", "virtual", "17 bytes, not 4096", REMADE)
     left = record.marked(state, [gone])["deployment"]["resources"]
     assert [entry["type"] for entry in left] == [provided.VM]
 

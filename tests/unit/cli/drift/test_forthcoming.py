@@ -243,5 +243,5 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
     monkeypatch.setattr(engine_runs, "judged", lambda *_: SimpleNamespace(events=events))
     monkeypatch.setattr(shown_plan, "show", lambda *_: None)
     machines.logins.clear()
-    assert preview.shown(loaded) == events
+    assert preview.show(loaded) == events
     assert machines.logins == []

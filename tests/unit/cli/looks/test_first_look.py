@@ -229,7 +229,7 @@ def stack(machines: Machines, dev: Description, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(engine, "Engine", Engine)
     monkeypatch.setattr(Engine, "export", lambda _: state)
     monkeypatch.setattr(preview, "scratch", lambda runner, _: nullcontext(runner))
-    monkeypatch.setattr(preview, "shown", lambda *_: [])
+    monkeypatch.setattr(preview, "show", lambda *_: [])
     monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
     monkeypatch.setattr(looking, "let_guests_settle", lambda *_: None)
     assert machines.logins == []
@@ -362,7 +362,7 @@ def test_a_preview_reaches_no_machine_unless_it_is_told_to_look(
     monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
     monkeypatch.setattr(preview, "scratch", lambda runner, _: nullcontext(runner))
     previewed: list[str] = []
-    monkeypatch.setattr(preview, "shown", lambda loaded, *_: previewed.append(loaded.engine.stack) or [])
+    monkeypatch.setattr(preview, "show", lambda loaded, *_: previewed.append(loaded.engine.stack) or [])
     preview.preview("dev", look=looking)
     assert previewed == ["dev"]
     assert sorted(machines.logins) == (sorted((HOST, *NODES)) if looking else [])

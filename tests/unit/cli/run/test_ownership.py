@@ -206,6 +206,6 @@ def test_a_vm_that_the_provider_took_over_is_forgotten_by_the_run_that_recorded_
     monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.FirstLook({HOST: [look(files)]}, {}, []))
     loaded = LoadedStack(dev, engine, engine.export())  # type: ignore[arg-type]
     with pytest.raises(RunError):
-        up.made(loaded, ())
+        up.apply(loaded, ())
     assert len(engine.state["deployment"]["resources"]) == kept
     assert ("left alone: VM 101 (precious)" in capsys.readouterr().out) is (kept == 0)

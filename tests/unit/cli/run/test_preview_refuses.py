@@ -62,7 +62,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
     monkeypatch.setattr(looking, "let_guests_settle", lambda *_: None)
     monkeypatch.setattr(drifted, "refreshed", lambda loaded, _: (loaded, ()))
-    monkeypatch.setattr(preview, "shown", lambda *_: [])
+    monkeypatch.setattr(preview, "show", lambda *_: [])
     monkeypatch.setattr(settling, "wait", lambda *_: None)
     monkeypatch.setattr(withdrawal, "withdraw", acted)
     return made
@@ -71,7 +71,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
 def previewed(monkeypatch: pytest.MonkeyPatch, dev: Description, engine: Engine, looks: dict[str, list[Look]]) -> None:
     monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.FirstLook(looks, {}, []))
     loaded: Any = LoadedStack(dev, engine, engine.export())  # type: ignore[arg-type]
-    preview.of_drift(loaded)
+    preview.show_drift(loaded)
 
 
 @pytest.mark.usefixtures("copies")
