@@ -11,6 +11,7 @@ from components.facts import cluster_facts, plain_secrets
 from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGuestArgs
 from components.host_prep import HostPrep, HostPrepArgs
 from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
+from components.recorded import site_instance
 from components.site import Site
 from config import ConfigError, credentials, load, stack_file
 from config.model import NestedNode
@@ -27,7 +28,7 @@ def read_site() -> Site:
         surroundings.refuse_bare(config, pulumi.get_stack(), os.environ)
     except ConfigError as error:
         raise pulumi.RunError(str(error)) from None
-    return Site(config, secrets, pulumi.get_stack())
+    return Site(config, secrets, pulumi.get_stack(), site_instance())
 
 
 site = read_site()

@@ -15,7 +15,7 @@ from cli.run import drifted, engine_runs, looking, outdated_record, planned, rec
 from cli.run.engine_runs import RunError
 from cli.run.loaded import EMPTY, LoadedStack
 from cli.run.narration import summary
-from cli.state import lab_instance, moved_vms
+from cli.state import moved_vms, site_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def _loaded(stack: str) -> LoadedStack:
         runner.create_stack()
         state = runner.export()
     else:
-        lab_instance.refuse_gone(state)
+        site_instance.refuse_gone(state)
         state = outdated_record.rewritten(runner, state)
     return LoadedStack(described, runner, state or EMPTY)
 

@@ -200,12 +200,12 @@ CODES: dict[str, Code] = {
         "The stack's secrets cannot be decrypted.",
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
     ),
-    "lab-in-use": Code(
-        "Another stack lives in the lab. The stacks of the lab use the same machines.",
+    "site-in-use": Code(
+        "Another stack lives on the same machines.",
         "`make down` of that stack, then run the same command again",
     ),
-    "lab-is-new": Code(
-        "The lab was started anew since this stack was built in it.",
+    "site-is-new": Code(
+        "The machines were made anew since this stack was built on them.",
         "`make up` forgets what is gone, and builds it anew",
     ),
     "stack-locked": Code(

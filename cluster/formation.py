@@ -389,7 +389,7 @@ def _votes_to_expect(newest: Membership, joiner: Membership) -> int | None:
     others = [node for node in newest.nodes if node.name != joiner.node]
     all_vote = {node.id for node in others} <= newest.voters
     if joiner.state == "absent" and all_vote and not newest.quorate:
-        return sum(node.votes for node in others)
+        return corosync.expected_votes(others)
     return None
 
 
@@ -531,7 +531,7 @@ def _listing_problems(look: Membership, members: Sequence[Member]) -> list[str]:
 def _vote_problems(look: Membership, members: Sequence[Member]) -> list[str]:
     if look.quorum is None:
         return []
-    wanted = sum(node.votes for node in look.nodes)
+    wanted = corosync.expected_votes(look.nodes)
     found = (
         [] if look.quorum.expected == wanted else [f"{look.node} expects {look.quorum.expected} votes, not {wanted}"]
     )

@@ -18,6 +18,7 @@ from components.facts import cluster_facts
 from components.recorded import CLUSTER
 from config import topology
 from config.model import NfsStorage
+from onnode.cluster.corosync import expected_votes
 from onnode.contract import Storage
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class CorosyncCluster(pulumi.ComponentResource):
             join = desired.JoinNode(cluster.name, member, members[:position], cluster.timeout_s)
             # Each waits for the one before: an unfinished join already counts for the quorum.
             last = self._step(f"join-{member.name}", "join-node", join, last)
-        votes = sum(member.votes for member in members)
+        votes = expected_votes(members)
         verify = desired.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
         return self._step("verify", "verify-cluster", verify, last)
 

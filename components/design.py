@@ -13,7 +13,7 @@ import pulumi
 from cluster.contract import Identity
 from components import steps
 from components.facts import design_facts
-from components.recorded import DESIGN, LAB, lab_instance
+from components.recorded import DESIGN, INSTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +31,8 @@ class Design(pulumi.ComponentResource):
     def __init__(
         self, name: str, site: Site, plain_secrets: Sequence[str], opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        lab = lab_instance()
         facts = design_facts(site.config, plain_secrets)
-        super().__init__(DESIGN, name, facts | ({LAB: lab} if lab else {}), opts)
+        super().__init__(DESIGN, name, facts | ({INSTANCE: site.instance} if site.instance else {}), opts)
         cluster = site.config.cluster
         self.identity = steps.at_administrator(
             f"{name}-identity",

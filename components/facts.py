@@ -8,7 +8,8 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 from config import topology
-from config.model import ContainerGuest, NestedNode, NfsStorage, VmGuest
+from config.model import ContainerGuest, NestedNode, NfsStorage
+from onnode.cluster.corosync import expected_votes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -85,7 +86,7 @@ def design_facts(config: Config, plain_secrets: Collection[str]) -> dict[str, An
             }
             for template in config.templates
         ],
-        "guests": [_guest(config, guest) for guest in config.guests],
+        "guests": [_guest(guest) for guest in config.guests],
         "maintenance": {"repository": config.maintenance.repository},
         "protectNodes": config.protect_nodes,
         "keepsGuests": topology.keeps_guests(config),
@@ -148,13 +149,13 @@ def cluster_facts(config: Config) -> dict[str, Any]:
     known: dict[str, Any] = {
         "name": cluster.name,
         "seed": cluster.seed,
-        "votes": sum(node.votes for node in config.nodes),
+        "votes": expected_votes(config.nodes),
         "links": [
             {
                 "number": number,
                 "subnet": str(link.subnet),
                 "priority": link.priority,
-                "bridges": topology.link_bridges(config, number),
+                "cards": topology.link_cards(config, number),
                 "addresses": {node.name: str(topology.link_addresses(node)[number]) for node in config.nodes},
             }
             for number, link in enumerate(cluster.links)
@@ -175,7 +176,7 @@ def _storage(storage: Storage) -> dict[str, Any]:
     return {"name": storage.name, "kind": storage.kind, "shared": storage.shared}
 
 
-def _guest(config: Config, guest: Guest) -> dict[str, Any]:
+def _guest(guest: Guest) -> dict[str, Any]:
     known: dict[str, Any] = {
         "name": guest.name,
         "kind": guest.kind,
@@ -186,8 +187,6 @@ def _guest(config: Config, guest: Guest) -> dict[str, Any]:
         "memoryMib": guest.memory_mib,
         "ha": {"state": guest.ha.state, "strict": guest.ha.strict, "nodes": sorted(guest.ha.nodes)},
     }
-    if isinstance(guest, VmGuest):
-        known["kvm"] = any(template.kvm for template in config.templates if template.name == guest.template)
     if isinstance(guest, ContainerGuest) and isinstance(guest.address, IPv4Interface):
         known["address"] = str(guest.address.ip)
     return known

@@ -20,8 +20,8 @@ RULE_TYPE = "proxmoxve:index/harule:Harule"
 GROUP_TYPE = "proxmoxve:index/hagroup:Hagroup"
 PROVIDER_TYPE = "pulumi:providers:proxmoxve"
 
-LAB = "lab"  # property of the design: in which lab the stack was made
-LAB_VARIABLE = "NESTED_PVE_LAB_INSTANCE"
+INSTANCE = "siteInstance"  # property of the design: in which instance of its site the stack was made
+INSTANCE_VARIABLE = "NESTED_PVE_SITE_INSTANCE"
 
 # How the command lines of steps begin.
 REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"
@@ -34,6 +34,6 @@ REMOVE_BRIDGE = f"{ADMIN} remove-bridge --delete"
 ARM_REMOVAL = f"{ADMIN} arm-network --delete"
 
 
-def lab_instance() -> str | None:
-    """The lab that this runs in; None outside of one."""
-    return os.environ.get(LAB_VARIABLE)
+def site_instance() -> str | None:
+    """The id of this set of machines, another one when they are made anew; None where nobody gives one."""
+    return os.environ.get(INSTANCE_VARIABLE)

@@ -31,6 +31,7 @@ class Site:
     config: Config
     credentials: Credentials
     stack: str
+    instance: str | None = None  # of the machines, where they come and go: only the Design records it
 
     @property
     def tags(self) -> list[str]:

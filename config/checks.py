@@ -1,4 +1,7 @@
-"""Relations between keys of the configuration. Each check yields the problems that it finds."""
+"""Relations between keys: what a stack file must be to mean anything. Each check yields the problems that it finds.
+
+What is unwise or unsafe is not refused here: the policy pack judges that (decision 13).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
 
     from config.model import Bridge, Config, OuterHost
 
-HA_VOTES_MIN = 3
 MTU_DEFAULT = 1500
 NO_MAC = "00:00:00:00:00:00"
 CLUSTER = "cluster"  # the component's name: a host's resources would be taken for the cluster's
@@ -118,16 +120,9 @@ def _addresses(config: Config) -> Iterator[tuple[str, IPv4Address]]:
 
 
 def addresses(config: Config) -> Iterator[Problem]:
-    """No address twice, none inside a range that DHCP hands out."""
-    used = list(_addresses(config))
-    yield from _duplicates(((path, str(address)) for path, address in used), "the address", "choose a free address")
-    for path, _, bridge in _bridges(config):
-        if bridge.dhcp is None:
-            continue
-        for other, address in used:
-            if bridge.dhcp.start <= address <= bridge.dhcp.end:
-                message = f"the range {bridge.dhcp.start}-{bridge.dhcp.end} hands out {address}, which {other} has"
-                yield Problem(f"{path}.dhcp", message, "move the range or the address")
+    """An address is one machine's."""
+    used = [(path, str(address)) for path, address in _addresses(config)]
+    yield from _duplicates(used, "the address", "choose a free address")
 
 
 def dhcp(config: Config) -> Iterator[Problem]:
@@ -174,15 +169,6 @@ def bridge_subnets(config: Config) -> Iterator[Problem]:
         if host is other_host and one.address.network.overlaps(two.address.network):
             message = f"{two.address.network} overlaps {one.address.network} of {path}"
             yield Problem(f"{other_path}.address", message, "choose another subnet")
-
-
-def link_subnets(config: Config) -> Iterator[Problem]:
-    """Two links that share a subnet fail together; that they share no bridge is checked node by node."""
-    links = config.cluster.links
-    for (i, one), (j, two) in combinations(enumerate(links), 2):
-        if one.subnet.overlaps(two.subnet):
-            message = f"{two.subnet} overlaps {one.subnet} of link {i}"
-            yield Problem(f"cluster.links[{j}].subnet", message, "give each link a subnet of its own")
 
 
 def node_links(config: Config) -> Iterator[Problem]:
@@ -282,7 +268,7 @@ def cut_offs(config: Config) -> Iterator[Problem]:
                 message = f"{found.address} on {found.name} takes over addresses of the management subnet {subnet}"
                 yield Problem(f"{path}.address", message, "use an address of another network")
         for (_, one), (path, two) in combinations(ends, 2):
-            if ".networks[" in path and one.address.network.overlaps(two.address.network):
+            if one.address.network.overlaps(two.address.network):
                 message = f"{two.address} on {two.name} overlaps {one.address} on {one.name}"
                 yield Problem(f"{path}.address", message, "give each interface a network of its own")
 
@@ -293,29 +279,6 @@ def _named(config: Config, n: int, node: ExistingNode) -> list[tuple[str, topolo
     links = [f"nodes[{n}].links[{i}]" for i, (end, _) in ends if end.interface is not None]
     paths = [*links, *(f"nodes[{n}].networks[{i}]" for i in range(len(node.networks)))]
     return list(zip(paths, topology.interfaces(config, node), strict=False))
-
-
-def capacity(config: Config) -> Iterator[Problem]:
-    """Nodes fit on their outer host; a starved host delays tokens until nodes are fenced."""
-    for h, host in enumerate(config.outer_hosts):
-        nodes = [(path, node) for path, node in _nested(config) if node.host == host.name]
-        memory = sum(node.memory_mib for _, node in nodes)
-        if memory > host.memory_mib:
-            message = f"its nodes have {memory} MiB of memory together, more than {host.memory_mib} MiB"
-            yield Problem(f"outerHosts[{h}].memoryMib", message, _room("memoryMib", h))
-        disk = sum(node.disk_gib for _, node in nodes)
-        if disk > host.disk_gib:
-            message = f"its nodes have {disk} GiB of disk together, more than {host.disk_gib} GiB"
-            yield Problem(f"outerHosts[{h}].diskGib", message, _room("diskGib", h))
-        for path, node in nodes:
-            if node.cores > host.cores:
-                message = f"{node.cores} processors, but {host.name} has {host.cores}"
-                fix = f"use at most {host.cores}, or raise outerHosts[{h}].cores if the host has more"
-                yield Problem(f"{path}.cores", message, fix)
-
-
-def _room(key: str, h: int) -> str:
-    return f"lower {key} of the nodes, raise outerHosts[{h}].{key} if the host has more, or use a larger host"
 
 
 def installer(config: Config) -> Iterator[Problem]:
@@ -404,14 +367,6 @@ def _migration_network(config: Config) -> Iterator[Problem]:
         yield Problem("cluster.options.migrationNetwork", message, "add one to the networks of these nodes")
 
 
-def ha_votes(config: Config) -> Iterator[Problem]:
-    """With fewer than three votes the loss of one node stops everything: HA would fence the survivor too."""
-    votes = sum(node.votes for node in config.nodes)
-    if config.guests and votes < HA_VOTES_MIN:
-        message = f"HA needs at least {HA_VOTES_MIN} votes, the nodes have {votes}"
-        yield Problem("guests", message, "add a node, or remove the guests")
-
-
 def placement(config: Config) -> Iterator[Problem]:
     """Templates and guests are made on nodes that exist."""
     known = {node.name for node in config.nodes}
@@ -432,15 +387,17 @@ def placement(config: Config) -> Iterator[Problem]:
 
 
 def guest_storage(config: Config) -> Iterator[Problem]:
-    """A guest that HA moves finds its disk everywhere."""
+    """Proxmox VE clones to another node from and to shared storage only (PVE::API2::Qemu, clone_vm)."""
     shared = topology.shared_storages(config)
     known = ", ".join(sorted(shared)) or "none is described"
+    made_on = {template.name: template.node for template in config.templates}
     for g, guest in enumerate(config.guests):
-        if guest.storage not in shared:
-            message = f"{guest.storage} is not shared storage, so no other node could start {guest.name}"
-            yield Problem(
-                f"guests[{g}].storage", message, f"use a shared storage ({known}), or describe it in storages"
-            )
+        if not isinstance(guest, VmGuest) or guest.storage in shared:
+            continue
+        source = made_on.get(guest.template, guest.node)
+        if source != guest.node:
+            message = f"{guest.storage} is not shared, but {guest.name} is cloned from {source} to {guest.node}"
+            yield Problem(f"guests[{g}].storage", message, f"use a shared storage ({known}), or make it on {source}")
     for t, template in enumerate(config.templates):
         nodes = {
             guest.node for guest in config.guests if isinstance(guest, VmGuest) and guest.template == template.name
@@ -507,19 +464,16 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     dhcp,
     management,
     bridge_subnets,
-    link_subnets,
     node_links,
     nested_attachments,
     link_mtus,
     existing_attachments,
     managed_interfaces,
     cut_offs,
-    capacity,
     installer,
     nfs_export,
     storages,
     cluster,
-    ha_votes,
     placement,
     guest_storage,
     templates,

@@ -200,17 +200,18 @@ def _networks(config: Config) -> Iterator[tuple[str, IPv4Network]]:
 
 
 def local_storages(config: Config) -> Iterator[Problem]:
-    """A node that is installed here has local and local-lvm, and no more; local-lvm (lvmthin) holds disks, and no files."""
+    """A node that is installed here has local, for files, and local-lvm (lvmthin), for disks, and no more."""
     described = {storage.name for storage in config.storages}
     nested = {node.name for node in config.nodes if isinstance(node, NestedNode)}
     for path, name, node, is_file in _used(config):
         if name in described or node not in nested:
             continue
-        known = ", ".join([*sorted(described), "local", *([] if is_file else ["local-lvm"])])
+        fitting, content = ("local", "files") if is_file else ("local-lvm", "disks")
+        known = ", ".join([*sorted(described), fitting])
         if name not in ("local", "local-lvm"):
             yield Problem(path, f"{node} has no storage {name}", f"use one of {known}, or describe it in storages")
-        elif is_file and name == "local-lvm":
-            yield Problem(path, "local-lvm holds disks, and no files", f"use one of {known}")
+        elif name != fitting:
+            yield Problem(path, f"{name} holds no {content}", f"use one of {known}")
 
 
 def _used(config: Config) -> Iterator[tuple[str, str, str, bool]]:
@@ -218,19 +219,15 @@ def _used(config: Config) -> Iterator[tuple[str, str, str, bool]]:
     for t, template in enumerate(config.templates):
         yield f"templates[{t}].storage", template.storage, template.node, template.image is not None
     for g, guest in enumerate(config.guests):
+        yield f"guests[{g}].storage", guest.storage, guest.node, False
         if isinstance(guest, ContainerGuest):
             yield f"guests[{g}].template.storage", guest.template.storage, guest.node, True
 
 
-def guests_fit(config: Config) -> Iterator[Problem]:
-    """A guest fits on a node: in its memory as a whole, and in its processors (qemu-server: "MAX … vcpus allowed per VM")."""
+def guest_cores(config: Config) -> Iterator[Problem]:
+    """A VM has no more processors than one of its nodes (qemu-server: "MAX … vcpus allowed per VM")."""
     for g, guest in enumerate(config.guests):
         allowed = [node for node in config.nodes if not guest.ha.strict or node.name in guest.ha.nodes]
-        memory = [node.memory_mib for node in allowed]
-        most = max((amount for amount in memory if amount is not None), default=0)
-        if allowed and None not in memory and guest.memory_mib > most:
-            message = f"{guest.name} fits on no node: the largest that it may run on has {most} MiB"
-            yield Problem(f"guests[{g}].memoryMib", message, f"use less than {most}, or a larger node")
         cores = [node.cores for node in allowed if isinstance(node, NestedNode)]
         if isinstance(guest, VmGuest) and len(cores) == len(allowed) and cores and guest.cores > max(cores):
             message = f"{guest.name} fits on no node: the largest that it may run on has {max(cores)} processors"
@@ -248,5 +245,5 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     endpoints,
     networks,
     local_storages,
-    guests_fit,
+    guest_cores,
 )

@@ -402,7 +402,7 @@ class NfsStorage(Model):
     kind: Literal["nfs"]
     name: StorageName = Field(description="Its name in Proxmox.")
     server: IPv4Address = Field(
-        description="The NFS server's address on the storage network; no member of the cluster."
+        description="The NFS server's address on the storage network; the policy pack refuses a member of the cluster."
     )
     export: AbsolutePath = Field(description="The exported directory.")
     contents: tuple[StorageContent, ...] = Field(min_length=1, description="What it may hold.")

@@ -1,14 +1,13 @@
-"""What must be reached is reachable, and what must not fail together is apart."""
+"""What must be reached is reachable."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from config import topology
 from config.errors import Problem
-from config.model import ContainerGuest, ExistingNode, NestedNode
+from config.model import ContainerGuest, NestedNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,40 +106,6 @@ def _shared_networks(config: Config) -> dict[IPv4Network, tuple[list[tuple[str, 
     return found
 
 
-def links_apart(config: Config) -> Iterator[Problem]:
-    """Links are there so that one may fail: VLANs of one card or bond fail with it, bridges over one port, too."""
-    for n, node in enumerate(config.nodes):
-        if isinstance(node, ExistingNode):
-            yield from _together(
-                [
-                    (f"nodes[{n}].links[{i}].interface", end.interface)
-                    for i, end in enumerate(node.links)
-                    if end.interface
-                ]
-            )
-    for h, host in enumerate(config.outer_hosts):
-        carrying = {topology.link_bridges(config, i).get(host.name) for i in range(len(config.cluster.links))}
-        cards = [
-            (f"outerHosts[{h}].bridges[{b}].ports[{p}]", port)
-            for b, bridge in enumerate(host.bridges)
-            if bridge.name in carrying
-            for p, port in enumerate(bridge.ports)
-        ]
-        yield from _together(cards)
-
-
-def _together(cards: list[tuple[str, str]]) -> Iterator[Problem]:
-    by_card: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for path, name in cards:
-        by_card[name.partition(".")[0]].append((path, name))
-    for card, users in by_card.items():
-        (_, first), *others = users
-        for path, name in others:
-            if name != first:  # the same name twice is told elsewhere
-                message = f"{name} and {first} of another link are both on {card}, and fail together"
-                yield Problem(path, message, "put each link on a network card, or bond, of its own")
-
-
 def guest_bridges(config: Config) -> Iterator[Problem]:
     """A guest's bridge is on each node that it may run on. A nested node has one; of an existing one nothing is known."""
     nested = {node.name for node in config.nodes if isinstance(node, NestedNode)}
@@ -161,6 +126,5 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     api_endpoints,
     named_endpoints,
     across_machines,
-    links_apart,
     guest_bridges,
 )

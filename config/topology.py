@@ -137,6 +137,25 @@ def link_bridges(config: Config, number: int) -> dict[str, str]:
     return found
 
 
+def link_cards(config: Config, number: int) -> dict[str, list[str]]:
+    """The network cards and bonds under a link, by machine: of an outer host's bridge, of an existing node's interface.
+
+    VLANs of one card are that card. A machine on which nothing is said of them is left out.
+    """
+    carrying = link_bridges(config, number)
+    ports = {
+        host.name: bridge.ports
+        for host in config.outer_hosts
+        for bridge in host.bridges
+        if bridge.ports and carrying.get(host.name) == bridge.name
+    }
+    for node in config.nodes:
+        interface = node.links[number].interface if isinstance(node, ExistingNode) else None
+        if interface is not None:
+            ports[node.name] = (interface,)
+    return {machine: sorted({port.partition(".")[0] for port in used}) for machine, used in ports.items()}
+
+
 def has_existing_nodes(config: Config) -> bool:
     """Whether the cluster has nodes that this program did not make."""
     return any(isinstance(node, ExistingNode) for node in config.nodes)

@@ -260,17 +260,8 @@ def watchdogs(config: Config) -> Iterator[Problem]:
             yield Problem(f"nodes[{n}].watchdog", f"Linux has no watchdog module {name}", fix)
 
 
-def nfs_servers(config: Config) -> Iterator[Problem]:
-    """Guests' disks do not fail with a node, and what is exported to nodes is no part of the host's own system."""
-    nodes = {
-        address: node.name
-        for node in config.nodes
-        for address in (node.address, *topology.link_addresses(node), *topology.network_addresses(node))
-    }
-    for s, storage in enumerate(config.storages):
-        if isinstance(storage, NfsStorage) and storage.server in nodes:
-            message = f"{storage.server} is node {nodes[storage.server]}: guests on all nodes would fail with it"
-            yield Problem(f"storages[{s}].server", message, "use a server that is no member of the cluster")
+def export_paths(config: Config) -> Iterator[Problem]:
+    """This program exports nothing to nodes that is part of the host's own system."""
     for h, host in enumerate(config.outer_hosts):
         path = host.nfs_export.path if host.nfs_export else ""
         if any(path == system or path.startswith(f"{system}/") for system in SYSTEM_DIRECTORIES):
@@ -336,6 +327,6 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     iso_directories,
     paths,
     watchdogs,
-    nfs_servers,
+    export_paths,
     host_keys,
 )

@@ -28,9 +28,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(caller: int, command: list[str]) -> int:
-    from lab import host, lifecycle  # noqa: PLC0415
     from lab.errors import LabError  # noqa: PLC0415
     from lab.settings import Settings  # noqa: PLC0415
+    from lab.world import host, lifecycle  # noqa: PLC0415
 
     try:
         host.require_root("run")
@@ -42,9 +42,9 @@ def _run(caller: int, command: list[str]) -> int:
 
 def _is_up() -> bool:
     """Whether the lab that `up` makes runs already."""
-    from lab import lifecycle  # noqa: PLC0415
     from lab.options import Options  # noqa: PLC0415
     from lab.settings import Settings  # noqa: PLC0415
+    from lab.world import lifecycle  # noqa: PLC0415
 
     return lifecycle.running_options(Settings.from_environment()) == Options()
 

@@ -26,12 +26,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab import host, lifecycle
 from lab.errors import LabError
 from lab.options import Options
-from lab.settings import Invoker, Settings
+from lab.settings import Settings
 from lab.shape import SHAPES
+from lab.world import host, lifecycle
 from tools import attended
+from tools.invoker import Invoker
 
 app = typer.Typer(
     help="The lab: an isolated world for the cluster, on this machine.", no_args_is_help=True, add_completion=False

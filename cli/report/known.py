@@ -118,4 +118,9 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("pveMajor", "Proxmox VE's major version", "nothing upgrades members: they must have it already, or make up refuses", Mark.NONE),
 ]  # fmt: skip
 # What follows from other values, and is shown with them.
-DERIVED = ("cluster.votes", "cluster.links[*].bridges.*", "cluster.links[*].number", "guests[*].kvm")
+DERIVED = (
+    "cluster.votes",
+    "cluster.links[*].cards.*",
+    "cluster.links[*].number",
+    *("cluster.links[*].bridges.*", "guests[*].kvm"),  # only recorded by version 0.1.0
+)

@@ -13,7 +13,7 @@ from cli.engine.failures import resource_name
 from cli.looks import trust
 from cli.run import confirmation, outdated_record
 from cli.run.loaded import EMPTY, LoadedStack, record
-from cli.state import interrupted, lab_instance
+from cli.state import interrupted, site_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def load(stack: str, *, yes: bool, new: bool = False) -> LoadedStack:
         new: a stack file may hold secrets while there is no state: the stack is made first, so that they can be read.
 
     Raises:
-        AdminError: the description or the state cannot be read; stack-locked, lab-in-use, stack-name-taken.
+        AdminError: the description or the state cannot be read; stack-locked, site-in-use, stack-name-taken.
     """
     env = environment.for_engine()
     backend = environment.file_backend(env)
@@ -44,12 +44,12 @@ def load(stack: str, *, yes: bool, new: bool = False) -> LoadedStack:
     described = description.read(stack, env)
     runner = replace(runner, environment=env | trust.settings(stack, described.config))
     if backend:
-        lab_instance.refuse_shared(stack, backend)
+        site_instance.refuse_shared(stack, backend)
     state = runner.export()
     if state is None:
         runner.create_stack()
         return LoadedStack(described, runner, runner.export() or EMPTY)
-    state = _without_killed_run(runner, _without_other_lab(runner, state))
+    state = _without_killed_run(runner, _without_earlier_machines(runner, state))
     state = outdated_record.rewritten(runner, state)  # also what an earlier version was killed at
     return outdated_record.armed(LoadedStack(described, runner, state))
 
@@ -75,11 +75,11 @@ def make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None
         out.print(f"  {done}", markup=False, soft_wrap=True)
 
 
-def _without_other_lab(runner: Engine, state: State) -> State:
-    if not lab_instance.is_gone(state):
+def _without_earlier_machines(runner: Engine, state: State) -> State:
+    if not site_instance.is_gone(state):
         return state
-    out.print("  this stack was built in an earlier lab, which is gone: its state is emptied")
-    return record(runner, state, lab_instance.forgotten(state))
+    out.print("  this stack was built on earlier machines, which are gone: its state is emptied")
+    return record(runner, state, site_instance.forgotten(state))
 
 
 def _without_killed_run(runner: Engine, state: State) -> State:

@@ -207,7 +207,7 @@ def _votes(wanted: Wanted, health: Health, seen: NodeStatuses) -> list[Finding]:
     """Votes that differ for no other known reason: a node that is off, or not described, has a finding of its own."""
     if health.quorum is None:
         return []
-    quorum, votes = health.quorum, sum(node.votes for node in health.nodes)
+    quorum, votes = health.quorum, corosync.expected_votes(health.nodes)
     found = []
     if quorum.expected != votes:
         what = f"expected votes are {quorum.expected}, its members have {votes}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import aclosing
 from ssl import get_default_verify_paths
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from cluster.transport import bundle, certificates, pins, ssh
 from onnode.host.qm import LOCKED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from cluster import contract as desired
     from cluster.contract import Machine, Secrets
@@ -203,13 +204,14 @@ async def connect(members: Sequence[Machine], api: desired.Api, secrets: Secrets
         AdminError: api-login-failed, api-certificate, api-unreachable when none is fit.
     """
     reasons: list[str] = []
-    for where, member in await _candidates(members, api):
-        try:
-            return await _session(where, member, api, secrets)
-        except AdminError as error:
-            if error.code not in ("api-unreachable", "host-unreachable"):
-                raise
-            reasons.append(f"{where}: {error.observed}")
+    async with aclosing(_candidates(members, api)) as candidates:
+        async for where, member in candidates:
+            try:
+                return await _session(where, member, api, secrets)
+            except AdminError as error:
+                if error.code not in ("api-unreachable", "host-unreachable"):
+                    raise
+                reasons.append(f"{where}: {error.observed}")
     described = ", ".join(f"{member.name} ({member.address})" for member in members)
     raise AdminError(
         "api-unreachable",
@@ -219,31 +221,30 @@ async def connect(members: Sequence[Machine], api: desired.Api, secrets: Secrets
     )
 
 
-async def _candidates(members: Sequence[Machine], api: desired.Api) -> list[tuple[str, Machine | None]]:
-    """Whom to ask: the endpoint, or the members that take connections, the quickest first."""
+async def _candidates(members: Sequence[Machine], api: desired.Api) -> AsyncGenerator[tuple[str, Machine | None], None]:
+    """Whom to ask: the endpoint, or each member that takes a connection, the quickest first."""
     if api.tls == "verified":
-        return [(api.endpoint.rstrip("/"), None)]
+        yield api.endpoint.rstrip("/"), None
+        return
     port = _port(api)
-    answering: list[Machine] = []
 
-    async def probe(member: Machine) -> None:
+    async def probe(member: Machine) -> Machine | None:
         try:
             async with asyncio.timeout(PROBE_S):
                 _, writer = await asyncio.open_connection(member.address, port)
         except (OSError, TimeoutError):
-            return
+            return None
         writer.close()
-        answering.append(member)
+        return member
 
     probes = [asyncio.create_task(probe(member)) for member in members]
-    for next_done in asyncio.as_completed(probes):
-        await next_done
-        if answering:  # the others have a moment more, a dead one does not hold anybody up
-            await asyncio.wait(probes, timeout=0.1)
-            break
-    for task in probes:
-        task.cancel()
-    return [(f"https://{member.address}:{port}", member) for member in answering]
+    try:
+        for next_done in asyncio.as_completed(probes):
+            if member := await next_done:
+                yield f"https://{member.address}:{port}", member
+    finally:
+        for task in probes:
+            task.cancel()
 
 
 def _port(api: desired.Api) -> int:
@@ -252,11 +253,15 @@ def _port(api: desired.Api) -> int:
 
 async def _session(where: str, member: Machine | None, api: desired.Api, secrets: Secrets) -> Api:
     session = Api(where, await _certificate(where, member, _port(api), secrets) if member is not None else None)
-    session.login(api.user, secrets.api_password or "")
-    quorate = any(entry.get("quorate") for entry in session.get("/cluster/status") if entry["type"] == "cluster")
-    if not quorate:
+    # In a thread: the probes of the other members must not run out of time meanwhile.
+    if not await asyncio.to_thread(_is_quorate, session, api.user, secrets.api_password or ""):
         raise _unusable(where, "not quorate")
     return session
+
+
+def _is_quorate(session: Api, user: str, password: str) -> bool:
+    session.login(user, password)
+    return any(entry.get("quorate") for entry in session.get("/cluster/status") if entry["type"] == "cluster")
 
 
 async def _certificate(where: str, member: Machine, port: int, secrets: Secrets) -> str:

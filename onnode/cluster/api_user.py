@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PVEUM_S = 60.0
 COMMENT = "Made by nested-pve-ha"
-# Each is needed by a call that tests/unit/lab/test_api_role.py names; all of them are known to Proxmox VE 8, too.
+# Each is needed by a call that tests/unit/lab/node/test_api_role.py names; all of them are known to Proxmox VE 8, too.
 PRIVILEGES = (
     "Datastore.Allocate",  # remove a downloaded image
     "Datastore.AllocateSpace",  # disks

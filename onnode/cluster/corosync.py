@@ -8,10 +8,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 KNET = "knet"  # what corosync 3 uses unless told otherwise, and the only transport with more than one link
 SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
@@ -19,6 +19,14 @@ RING = re.compile(r"ring(\d+)_addr")
 MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)
 LOCAL_LINK = re.compile(r"^LINK ID\s+(\d+)")
 LOCAL_STATE = re.compile(r"^\s+nodeid:\s*(\d+):\s*(\S+)")
+
+
+class Voter(Protocol):
+    """A node of a cluster, described or listed."""
+
+    @property
+    def votes(self) -> int:
+        """Its votes for the quorum."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,11 @@ class Quorum:
     total: int
     needed: int
     members: list[Member] = field(default_factory=list)
+
+
+def expected_votes(nodes: Iterable[Voter]) -> int:
+    """The votes that a cluster of these nodes expects; without a QDevice there are no others (votequorum(5))."""
+    return sum(node.votes for node in nodes)
 
 
 def silent(nodes: list[ConfNode], quorum: Quorum | None) -> list[ConfNode]:

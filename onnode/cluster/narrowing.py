@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onnode.system.machine import Machine
 
-# Which privileges the program's calls need at a path of that kind (tests/unit/lab/test_api_role.py has the calls).
+# Which privileges the program's calls need at a path of that kind (tests/unit/lab/node/test_api_role.py has the calls).
 AREAS = {"vms": "VM.", "storage": "Datastore.", "sdn": "SDN.", "nodes": "Sys.Audit"}
 ZONE = "/sdn/zones/localnet"  # where Proxmox VE keeps bridges
 YET_TO_BE_MADE = "*"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulumi_policy import EnforcementLevel
 
-from .examples import GUEST, NODES, OUTER_HOST, design, existing
+from .examples import GUEST, OUTER_HOST, design, existing, of_machines
 from .resources import DESIGN
 from .rule import Rule, number
 
@@ -54,6 +54,20 @@ OUTER_HOST_ROOM = Rule(
         }
     },
 )
+
+
+def _does_not_fit(design: Subject) -> Iterator[str]:
+    too_large = list(_fits_nowhere(design.props))
+    yield from too_large or _does_not_survive(design)
+
+
+def _fits_nowhere(design: Props) -> Iterator[str]:
+    """Guests with more memory than any of their nodes as a whole, whatever runs there besides, and whether they run."""
+    memory = {node["name"]: node.get("memoryMib") for node in design["nodes"]}
+    for guest in design["guests"]:
+        sizes = [memory[name] for name in _candidates(guest, memory)]
+        if sizes and None not in sizes and guest["memoryMib"] > max(sizes):
+            yield f"guest {guest['name']} fits on no node: the largest that it may run on has {number(max(sizes))} MiB"
 
 
 def _does_not_survive(design: Subject) -> Iterator[str]:
@@ -106,7 +120,7 @@ SURVIVES_ONE = Rule(
     "not move a guest to make room for another.",
     source="Proxmox VE HA manager, requirements (N-1)",
     fix="Lower memoryMib of guests, raise that of nodes, or add a node.",
-    judges={DESIGN: _does_not_survive},
+    judges={DESIGN: _does_not_fit},
     bad=design(guests=[GUEST | {"memoryMib": 2048}]),
     good=design(guests=[GUEST | {"memoryMib": 1024}]),
     settings={
@@ -134,8 +148,8 @@ MEMORY_STATED = Rule(
     source="Proxmox VE HA manager, requirements (N-1)",
     fix="Add memoryMib to the node in nested-pve-ha:nodes.",
     judges={DESIGN: _unstated},
-    bad=design(nodes=[*NODES, existing(4) | {"memoryMib": None}]),
-    good=design(nodes=[*NODES, existing(4)]),
+    bad=of_machines(existing(1), existing(2), existing(3, None)),
+    good=of_machines(existing(1), existing(2), existing(3)),
 )
 
 RULES = (OUTER_HOST_ROOM, SURVIVES_ONE, MEMORY_STATED)

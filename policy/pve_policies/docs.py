@@ -71,6 +71,9 @@ A mistyped rule name beside the pack is refused. In the JSON file, the engine ig
 
 `make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one, and check it first.
 
+A stack file of this program that means nothing, or that some program would refuse, is refused before any rule is asked
+([decision 13](decisions/0013-one-truth-for-each-rule.md)). Nothing here changes that. A plain `pulumi up` without the pack asks no rule.
+
 | level | a violation |
 |---|---|
 """
@@ -108,6 +111,9 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield f"\n### {rule.id}\n"
     yield f"**{rule.demands}** Level: {rule.level.value}. {rule.protects} ({_linked(rule.source)})\n"
     where = "What the design says" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
+    if other := rule.bad.before:
+        there = {key: other.props[key] for key in rule.bad.special}
+        where += f", while another one has `{yaml.safe_dump(there, default_flow_style=True).strip()}`"
     yield f"{where}; refused, then as it should be:\n"
     yield f"```yaml\n{_shown(rule.bad, rule.good)}---\n{_shown(rule.good, rule.bad)}```\n"
     yield f"Fix: {rule.fix}\n"
@@ -126,7 +132,11 @@ def _linked(source: str) -> str:
 
 
 def _shown(example: Example, other: Example) -> str:
-    return yaml.safe_dump(_difference(dict(example.props), dict(other.props)), sort_keys=False, width=110)
+    return yaml.safe_dump(_difference(_whole(example), _whole(other)), sort_keys=False, width=110)
+
+
+def _whole(example: Example) -> dict[str, Any]:
+    return dict(example.props) | ({"provider": dict(example.provider)} if example.provider else {})
 
 
 def _difference(one: Any, two: Any) -> Any:  # noqa: ANN401 - JSON values

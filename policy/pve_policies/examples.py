@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .resources import DESIGN, VM
 from .rule import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .rule import Props
 
 OUTER_HOST: dict[str, Any] = {
     "name": "virtual",
@@ -50,8 +55,8 @@ def nested(number: int) -> dict[str, Any]:
     }
 
 
-def existing(number: int) -> dict[str, Any]:
-    """A machine that already runs Proxmox VE."""
+def existing(number: int, memory_mib: int | None = 65536) -> dict[str, Any]:
+    """A machine that already runs Proxmox VE; None: nobody said how much memory it has."""
     return {
         "name": f"pve{number}",
         "kind": "existing",
@@ -60,26 +65,31 @@ def existing(number: int) -> dict[str, Any]:
         "address": f"192.168.0.10{number}",
         "networks": [f"10.30.1.10{number}"],
         "watchdog": "ipmi_watchdog",
-        "memoryMib": 65536,
+        **({"memoryMib": memory_mib} if memory_mib is not None else {}),
     }
 
 
 NODES = [nested(number) for number in (1, 2, 3)]
 
 
-def link(number: int, subnet: str, bridge: str, priority: int | None) -> dict[str, Any]:
-    """A Corosync link."""
+def link(number: int, subnet: str, priority: int | None, nodes: Sequence[Props] = NODES) -> dict[str, Any]:
+    """A Corosync link; each node's address on it ends as its management address does."""
     start = subnet.rsplit(".", 1)[0]
     return {
         "number": number,
         "subnet": subnet,
         **({"priority": priority} if priority is not None else {}),
-        "bridges": {"virtual": bridge},
-        "addresses": {node["name"]: f"{start}.18{node['nodeId']}" for node in NODES},
+        "cards": {node["name"]: [f"eth{number + 1}"] for node in nodes if node["kind"] == "existing"},
+        "addresses": {node["name"]: f"{start}.{node['address'].rsplit('.', 1)[1]}" for node in nodes},
     }
 
 
-LINKS = [link(0, "10.10.1.0/24", "vmbr1", 20), link(1, "10.20.1.0/24", "vmbr2", 10)]
+def links(nodes: Sequence[Props]) -> list[dict[str, Any]]:
+    """The two links that these nodes are on."""
+    return [link(0, "10.10.1.0/24", 20, nodes), link(1, "10.20.1.0/24", 10, nodes)]
+
+
+LINKS = links(NODES)
 CLUSTER: dict[str, Any] = {
     "name": "proxmox",
     "seed": "proxmox01",
@@ -98,7 +108,6 @@ GUEST: dict[str, Any] = {
     "storage": "shared",
     "bridge": "vmbr0",
     "memoryMib": 512,
-    "kvm": False,
     "ha": {"state": "started", "strict": False, "nodes": ["proxmox01", "proxmox02", "proxmox03"]},
 }
 SHARED: dict[str, Any] = {"name": "shared", "kind": "nfs", "shared": True, "server": "10.30.1.1"}
@@ -131,11 +140,45 @@ API: dict[str, Any] = {
 }
 
 
-def vm(**special: object) -> Example:
+API_USER: dict[str, Any] = {"endpoint": "https://pve1.example:8006", "username": "ci@pve", "password": "ci-password"}
+CARD: dict[str, Any] = {"bridge": "vmbr0", "macAddress": "BC:24:11:00:00:01"}
+
+
+def vm(*, provider: Props | None = None, before: Example | None = None, **special: object) -> Example:
     """A VM of a program without our components."""
-    return Example(VM, special, {"name": "web", "nodeName": "pve1", "tags": ["shop"]})
+    rest = {"name": "web", "nodeName": "pve1", "tags": ["shop"]}
+    return Example(VM, special, rest, provider=provider or {}, before=before)
 
 
 def design(**special: object) -> Example:
     """The sound design with other values for some of its parts."""
     return Example(DESIGN, special, SOUND)
+
+
+def of_nodes(*nodes: Props, about: str = "nodes") -> Example:
+    """The sound design with other nodes, and with what a cluster has of its nodes; a rule is about one part of it."""
+    votes = sum(node["votes"] for node in nodes)
+    whole = SOUND | {"nodes": list(nodes), "cluster": CLUSTER | {"votes": votes, "links": links(nodes)}}
+    return Example(DESIGN, {about: whole[about]}, whole)
+
+
+def of_machines(*nodes: Props) -> Example:
+    """The sound design with existing nodes only, and so without an outer host."""
+    whole, name = of_nodes(*nodes).props, nodes[0]["name"]
+    ha = GUEST["ha"] | {"nodes": [node["name"] for node in nodes]}
+    other = {
+        "outerHosts": [],
+        "cluster": whole["cluster"] | {"seed": name},
+        "templates": [TEMPLATE | {"node": name}],
+        "guests": [GUEST | {"node": name, "ha": ha}],
+        "keepsGuests": True,
+    }
+    return Example(DESIGN, {"nodes": list(nodes)}, {**whole, **other})
+
+
+def on_cards(*cards: str) -> Example:
+    """The sound design with bridges that lead out of the outer host, so that none of them has DHCP."""
+    bridges = [{key: value for key, value in bridge.items() if key != "dhcp"} for bridge in OUTER_HOST["bridges"]]
+    using = [one | {"cards": {"virtual": [card]}} for one, card in zip(LINKS, cards, strict=True)]
+    whole = SOUND | {"outerHosts": [OUTER_HOST | {"bridges": bridges}]}
+    return Example(DESIGN, {"cluster": CLUSTER | {"links": using}}, whole)

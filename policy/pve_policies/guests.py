@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulumi_policy import EnforcementLevel
 
-from .examples import GUEST, TEMPLATE, design, vm
+from .examples import GUEST, NODES, SHARED, TEMPLATE, design, vm
 from .resources import DESIGN, HA_GROUPS, HA_RULES, NESTED_PVE_NODE, VM
 from .rule import Rule, given
 
@@ -39,23 +39,28 @@ SHARED_STORAGE = Rule(
 )
 
 
-def _unknown_nodes(design: Subject) -> Iterator[str]:
-    known = {node["name"] for node in design.props["nodes"]}
-    for guest in design.props["guests"]:
-        for name in sorted({*guest["ha"]["nodes"], guest["node"]} - known):
-            yield f"guest {guest['name']} names node {name}, which is not in the cluster"
+def _on_a_member(design: Subject) -> Iterator[str]:
+    members = {
+        address: node["name"] for node in design.props["nodes"] for address in (node["address"], *node["networks"])
+    }
+    for link in design.props["cluster"]["links"]:
+        members |= {address: name for name, address in link["addresses"].items()}
+    for storage in design.props["storages"]:
+        if storage.get("server") in members:
+            server = storage["server"]
+            yield f"storage {storage['name']} is on {server}, which is node {members[server]}: guests on all nodes fail with it"
 
 
-RULE_NODES = Rule(
-    id="ha-nodes-exist",
+STORAGE_OUTSIDE = Rule(
+    id="storage-outside-the-cluster",
     level=EnforcementLevel.MANDATORY,
-    demands="Guests and their HA rules name nodes of the cluster.",
-    protects="Proxmox takes an HA rule with an unknown node and never uses it; with strict placement the guest runs nowhere.",
-    source="Proxmox VE HA manager, node affinity rules",
-    fix="Use names of nested-pve-ha:nodes in the guest's node and ha.nodes.",
-    judges={DESIGN: _unknown_nodes},
-    bad=design(guests=[GUEST | {"ha": GUEST["ha"] | {"nodes": ["proxmox01", "proxmox09"]}}]),
-    good=design(guests=[GUEST]),
+    demands="Shared storage is on no member of the cluster.",
+    protects="When that one node dies, the disks of all guests are gone with it, and HA starts none of them.",
+    source="Proxmox VE HA manager, requirements",
+    fix="Use a server that is no member of the cluster.",
+    judges={DESIGN: _on_a_member},
+    bad=design(storages=[SHARED | {"server": NODES[0]["networks"][0]}]),
+    good=design(storages=[SHARED]),
 )
 
 
@@ -187,4 +192,4 @@ TEMPLATE_CD = Rule(
     good=vm(template=True, cdrom={"fileId": "none"}),
 )
 
-RULES = (SHARED_STORAGE, RULE_NODES, CANDIDATES, GUEST_AGENT, KVM_OFF, TEMPLATE_CD)
+RULES = (SHARED_STORAGE, STORAGE_OUTSIDE, CANDIDATES, GUEST_AGENT, KVM_OFF, TEMPLATE_CD)

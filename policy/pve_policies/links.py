@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pulumi_policy import EnforcementLevel
 
-from .examples import CLUSTER, LINKS, design, link
+from .examples import CLUSTER, LINKS, design, link, on_cards
 from .resources import COROSYNC_CLUSTER, DESIGN
 from .rule import Props, Rule, number
 
@@ -32,9 +32,7 @@ def _clusters(check: Callable[[Props], Iterator[str]]) -> dict[str, Judge]:
 
 def _too_few(cluster: Props) -> Iterator[str]:
     count = len(cluster["links"])
-    if not count:
-        yield f"cluster {cluster['name']} has no Corosync link, so its nodes never meet"
-    elif count < LINKS_MIN:
+    if count < LINKS_MIN:
         yield f"cluster {cluster['name']} has {count} Corosync link; when its network fails, every node loses the quorum"
 
 
@@ -56,21 +54,22 @@ def _together(cluster: Props) -> Iterator[str]:
         pair = f"cluster {cluster['name']} has links {number(one['number'])} and {number(two['number'])}"
         if ip_network(one["subnet"]).overlaps(ip_network(two["subnet"])):
             yield f"{pair} in one network ({one['subnet']} and {two['subnet']}), so they fail together"
-        for host in sorted(set(one["bridges"]) & set(two["bridges"])):
-            if one["bridges"][host] == two["bridges"][host]:
-                yield f"{pair} on bridge {one['bridges'][host]} of {host}, so they fail together"
+        for machine in sorted(set(one["cards"]) & set(two["cards"])):
+            for card in sorted(set(one["cards"][machine]) & set(two["cards"][machine])):
+                yield f"{pair} on {card} of {machine}, so they fail together"
 
 
 INDEPENDENT_LINKS = Rule(
     id="corosync-links-independent",
     level=EnforcementLevel.MANDATORY,
-    demands="Corosync links are on different networks and different bridges.",
-    protects="Two links through one bridge are one link: they fail at the same moment.",
+    demands="Corosync links are on different networks and different network cards.",
+    protects="Two links over one card are one link, also as VLANs of it: they fail at the same moment. A bond is one card.",
     source="F19",
-    fix="Give each of links in nested-pve-ha:cluster a subnet, and a bridge of nested-pve-ha:outerHosts, of its own.",
+    fix="Give each of links in nested-pve-ha:cluster a subnet of its own, and a network card or bond of its own: an existing node's "
+    "interface, or a bridge's ports in nested-pve-ha:outerHosts.",
     judges=_clusters(_together),
-    bad=design(cluster=CLUSTER | {"links": [LINKS[0], link(1, "10.20.1.0/24", "vmbr1", 10)]}),
-    good=design(cluster=CLUSTER),
+    bad=on_cards("bond0", "bond0"),
+    good=on_cards("eth1", "eth2"),
 )
 
 
@@ -102,10 +101,7 @@ LINK_PRIORITIES = Rule(
 
 
 def _shared_with_others(design: Subject) -> Iterator[str]:
-    links = design.props["cluster"]["links"]
-    if not links:
-        return
-    active = ip_network(_active(links)["subnet"])
+    active = ip_network(_active(design.props["cluster"]["links"])["subnet"])
     who = f"cluster {design.props['cluster']['name']} has its first link on {active}, which"
     for traffic, sharing in _traffic(design.props, active):
         if traffic not in design.settings["allowed"]:
@@ -138,8 +134,8 @@ QUIET_LINK = Rule(
     source="F19; Proxmox VE cluster manager, network requirements",
     fix="Give the highest priority to a link on a network of its own, or allow the traffic in the rule's settings.",
     judges={DESIGN: _shared_with_others},
-    bad=design(cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", "vmbr0", 20), LINKS[1]]}),
-    good=design(cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", "vmbr0", 5), LINKS[1]]}),
+    bad=design(cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", 20), LINKS[1]]}),
+    good=design(cluster=CLUSTER | {"links": [link(0, "192.168.0.0/24", 5), LINKS[1]]}),
     settings={
         "allowed": {
             "type": "array",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulumi_policy import EnforcementLevel
 
-from .examples import NODES, OUTER_HOST, design
+from .examples import NODES, OUTER_HOST, design, of_nodes
 from .resources import DESIGN, HOST_PREP, NESTED_PVE_NODE, VMS
 from .rule import Rule
 
@@ -48,11 +48,9 @@ NESTED_ON = Rule(
 
 
 def _designed_nodes(design: Subject) -> Iterator[str]:
-    """The CPU type may carry its flags, as Proxmox writes them: x86-64-v3,flags=+aes;+nested-virt."""
     for node in design.props["nodes"]:
         if node["kind"] == "nested":
-            cpu_type, _, flags = node["cpuType"].partition(",flags=")
-            yield from _without_virtualization(node["name"], node["cpuType"], cpu_type, flags.split(";"))
+            yield from _without_virtualization(node["name"], node["cpuType"], ())
 
 
 NODE_TAGS = {
@@ -76,13 +74,13 @@ def _vm(vm: Subject) -> Iterator[str]:
     if vm.parent == NESTED_PVE_NODE or is_tagged_node(vm):
         cpu = vm.props.get("cpu") or {}
         cpu_type = cpu.get("type") or PROVIDER_DEFAULT_CPU
-        yield from _without_virtualization(vm.props.get("name") or vm.name, cpu_type, cpu_type, cpu.get("flags") or ())
+        yield from _without_virtualization(vm.props.get("name") or vm.name, cpu_type, cpu.get("flags") or ())
 
 
-def _without_virtualization(name: str, said: str, cpu_type: str, flags: Collection[str]) -> Iterator[str]:
+def _without_virtualization(name: str, cpu_type: str, flags: Collection[str]) -> Iterator[str]:
     shown = cpu_type == "host" and f"-{NESTED_FLAG}" not in flags
     if not shown and f"+{NESTED_FLAG}" not in flags:
-        yield f"nested node {name} has CPU type {said}, which hides vmx and svm from it"
+        yield f"nested node {name} has CPU type {cpu_type}, which hides vmx and svm from it"
 
 
 HOST_CPU = Rule(
@@ -94,8 +92,8 @@ HOST_CPU = Rule(
     source="F22",
     fix="Set cpuType: host for the node in nested-pve-ha:nodes or leave it out; in a VM of your own, cpu.type: host.",
     judges={DESIGN: _designed_nodes, **dict.fromkeys(VMS, _vm)},
-    bad=design(nodes=[NODES[0] | {"cpuType": "kvm64"}, *NODES[1:]]),
-    good=design(nodes=NODES),
+    bad=of_nodes(NODES[0] | {"cpuType": "kvm64"}, *NODES[1:]),
+    good=of_nodes(*NODES),
     settings=NODE_TAGS,
 )
 

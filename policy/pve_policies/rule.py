@@ -51,7 +51,11 @@ Remedy = Callable[[Subject], Props]
 
 @dataclass(frozen=True)
 class Example:
-    """A resource that shows what a rule means; `special` is what makes it special, the rest is only there to be whole."""
+    """A resource that shows what a rule means; `special` is what makes it special, the rest is only there to be whole.
+
+    Attributes:
+        before: another resource, which the program registers before this one.
+    """
 
     type: str
     special: Props
@@ -59,6 +63,7 @@ class Example:
     parent: str = ""
     protect: bool = False
     provider: Props = field(default_factory=dict)
+    before: Example | None = None
 
     @property
     def props(self) -> Props:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulumi_policy import EnforcementLevel
 
-from .examples import NODES, design, existing
+from .examples import NODES, existing, of_machines, of_nodes
 from .resources import DESIGN
 from .rule import Rule
 
@@ -33,8 +33,8 @@ WATCHDOG_PRESENT = Rule(
     source="F18; Proxmox VE HA manager, fencing",
     fix="Leave watchdog out, which means softdog, or name the module of the node's hardware watchdog.",
     judges={DESIGN: _absent},
-    bad=design(nodes=[NODES[0] | {"watchdog": NONE}, *NODES[1:]]),
-    good=design(nodes=NODES),
+    bad=of_nodes(NODES[0] | {"watchdog": NONE}, *NODES[1:]),
+    good=of_nodes(*NODES),
 )
 
 
@@ -53,8 +53,8 @@ WATCHDOG_HARDWARE = Rule(
     source="F18; Proxmox VE HA manager, hardware watchdog",
     fix="Set WATCHDOG_MODULE in /etc/default/pve-ha-manager of the node, reboot it, and name the module in watchdog.",
     judges={DESIGN: _software},
-    bad=design(nodes=[*NODES, existing(4) | {"watchdog": SOFTWARE}]),
-    good=design(nodes=[*NODES, existing(4)]),
+    bad=of_machines(existing(1), existing(2), existing(3) | {"watchdog": SOFTWARE}),
+    good=of_machines(existing(1), existing(2), existing(3)),
 )
 
 RULES = (WATCHDOG_PRESENT, WATCHDOG_HARDWARE)

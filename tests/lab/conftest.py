@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import lifecycle
 from lab.settings import Settings
+from lab.world import lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

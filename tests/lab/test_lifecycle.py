@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import host
-from lab.cgroups import mounted_root
 from lab.errors import LabError
+from lab.machine.cgroups import mounted_root
 from lab.settings import Settings
+from lab.world import host
 from tests.lab.conftest import PROJECT, Lab, eventually
 
 STARTED = time.time()
@@ -82,12 +82,12 @@ def find_process(lab: Lab, text: str) -> int:
     return max(found)
 
 
-@pytest.mark.parametrize("victim", ["unshare", "lab.daemon"])
+@pytest.mark.parametrize("victim", ["unshare", "daemon"])
 def test_a_killed_lab_is_gone_and_comes_up_again(spare_lab: Lab, victim: str) -> None:
     spare_lab.do("up")
     # Both the namespaces' holder and the daemon carry the state directory only in their environment or image path.
     pid = int(spare_lab.record()["pid"])
-    if victim == "lab.daemon":
+    if victim == "daemon":
         pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
     os.kill(pid, signal.SIGKILL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lab import installer_iso
-from lab.packages import NEW_KERNEL, OLD_KERNEL
+from lab.image import installer_iso
+from lab.image.packages import NEW_KERNEL, OLD_KERNEL
 from tests.lab.conftest import Lab, eventually
 
 if TYPE_CHECKING:

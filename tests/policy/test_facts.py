@@ -55,3 +55,21 @@ def test_a_bridge_says_when_it_is_not_managed() -> None:
     for managed, said in ((True, None), (False, False)):
         config = load(settings(change(stack_file("dev"), {"outerHosts.0.bridges.2.managed": managed})))
         assert design_facts(config, ())["outerHosts"][0]["bridges"][2].get("managed") is said
+
+
+def cards(stack: str, changes: dict[str, Any]) -> list[dict[str, list[str]]]:
+    facts = design_facts(load(settings(change(stack_file(stack), changes))), ())
+    return [link["cards"] for link in facts["cluster"]["links"]]
+
+
+def test_links_say_which_cards_they_are_on_vlans_those_of_their_card() -> None:
+    assert cards("dev", {}) == [{}, {}]
+    bridge = {"name": "vmbr1", "address": "10.10.1.1/24", "ports": ["eth2", "bond0.10", "eth1.7"]}
+    assert cards("dev", {"outerHosts.0.bridges.0": bridge}) == [{"virtual": ["bond0", "eth1", "eth2"]}, {}]
+    management = {"address": "192.168.0.101"}
+    subnets = {"cluster.links.0.subnet": "192.168.0.0/24"}
+    others = {f"nodes.{n}.links.0": {"address": f"192.168.0.10{n + 1}", "interface": "vmbr0"} for n in (1, 2)}
+    assert cards("physical", {"nodes.0.links.0": management, **subnets, **others}) == [
+        {"pve2": ["vmbr0"], "pve3": ["vmbr0"]},
+        {"pve1": ["eth2"], "pve2": ["eth2"], "pve3": ["eth2"]},
+    ]

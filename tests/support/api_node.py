@@ -41,13 +41,6 @@ iface vmbr0 inet static
 
 source /etc/network/interfaces.d/*
 """
-ENTERPRISE = """\
-Types: deb
-URIs: https://enterprise.proxmox.com/debian/pve
-Suites: trixie
-Components: pve-enterprise
-Signed-By: /usr/share/keyrings/proxmox-archive-keyring.gpg
-"""
 STORAGES = """\
 dir: local
 \tpath /var/lib/vz
@@ -195,7 +188,7 @@ def hashed(password: str) -> str:
 
 def furnish(root: Path, name: str) -> None:
     """Write what an installed node has."""
-    for directory in ("etc/network", "etc/apt/sources.list.d", "usr/share/ifupdown2", "srv/shared", "dev", "test-bin"):
+    for directory in ("etc/network", "usr/share/ifupdown2", "srv/shared", "dev", "test-bin"):
         (root / directory).mkdir(parents=True)
     for directory in ("qemu-server", "lxc"):
         (root / "etc/pve/nodes" / name / directory).mkdir(parents=True)
@@ -204,7 +197,6 @@ def furnish(root: Path, name: str) -> None:
     (root / "etc/pve/.rrd").write_text(f"pve-node-9.0/{name}:\n")
     (root / "etc/shadow").write_text(f"root:{hashed(PASSWORD)}:20000:0:99999:7:::\n")
     (root / "etc/network/interfaces").write_text(INTERFACES)
-    (root / "etc/apt/sources.list.d/pve-enterprise.sources").write_text(ENTERPRISE)
     for device in ("lo", "eth0", "vmbr0"):
         (root / "sys/class/net" / device).mkdir(parents=True)
         (root / "sys/class/net" / device / "flags").write_text("0x1003\n")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lab import lifecycle
 from lab.settings import Settings
+from lab.world import lifecycle
 from tests.support.checkout import copy_tracked
 
 if TYPE_CHECKING:

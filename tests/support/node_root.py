@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pvelab import cfs, machine, paths
+from pvelab import cfs, paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +18,9 @@ MEMBERS = {
 }
 
 
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, pve_major: int = 9) -> Path:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point the stand-ins to a directory with a mounted /etc/pve of a three-node cluster; give back /etc/pve."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(machine, "pve_major", lambda: pve_major)
     monkeypatch.setattr(cfs, "members", lambda: MEMBERS)
     pve = tmp_path / "etc/pve"
     for name in MEMBERS:

@@ -36,11 +36,19 @@ def secret(value: object) -> dict[str, object]:
 
 
 def analyze(
-    rule: Rule, example: Example, settings: Mapping[str, Any] | None = None, name: str = "subject"
+    rule: Rule,
+    example: Example,
+    settings: Mapping[str, Any] | None = None,
+    name: str = "subject",
+    *,
+    level: EnforcementLevel | None = None,
 ) -> list[Finding]:
-    """What the rule says about a resource, at its own level; a disabled rule is asked at the mandatory one."""
-    level = rule.level if rule.level != EnforcementLevel.DISABLED else EnforcementLevel.MANDATORY
-    response = _servicer(rule, level, settings).Analyze(_request(example, name), None)
+    """What the rule says about a resource at a level: without one at its own, and a disabled rule at the mandatory one."""
+    own = rule.level if rule.level != EnforcementLevel.DISABLED else EnforcementLevel.MANDATORY
+    servicer = _servicer(rule, level or own, settings)
+    if example.before:
+        assert not servicer.Analyze(_request(example.before, f"before-{name}"), None).diagnostics
+    response = servicer.Analyze(_request(example, name), None)
     levels = {sdk.proto.ADVISORY: EnforcementLevel.ADVISORY, sdk.proto.MANDATORY: EnforcementLevel.MANDATORY}
     return [Finding(levels[found.enforcementLevel], found.message) for found in response.diagnostics]
 

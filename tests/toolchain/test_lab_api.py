@@ -43,11 +43,6 @@ iso = pve.download.File(
     "iso", node_name="pve1", datastore_id="local", content_type="iso", url=cfg("url"), file_name="installer.iso",
     checksum=cfg("checksum"), checksum_algorithm="sha256", opts=options(),
 )
-pve.apt.standard.Repository("open", node="pve1", handle="no-subscription", opts=options())
-pve.apt.Repository(
-    "enterprise", node="pve1", file_path="/etc/apt/sources.list.d/pve-enterprise.sources", index=0, enabled=False,
-    opts=options(),
-)
 # The bridge fills in speed limits that the provider never reads back (muhlba91/pulumi-proxmoxve#664).
 unread = ["disks[0].speed"]
 pve.VmLegacy(

@@ -43,17 +43,17 @@ def known(value):
 api = pulumi.ProviderResource("proxmoxve", "api", {
     "endpoint": "https://127.0.0.1:1", "username": "ci@pve", "password": pulumi.Output.secret("ci-password"),
 })
-for name, (kind, props, protect) in cfg("resources").items():
-    opts = pulumi.ResourceOptions(protect=protect)
+def register(name, kind, props, opts, provider):
     if kind.startswith("pulumi:providers:"):
-        pulumi.ProviderResource(kind.rsplit(":", 1)[1], name, known(props), opts)
-    elif kind.startswith("proxmoxve:"):
-        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=api, version="8.6.0"))
-        pulumi.CustomResource(kind, name, known(props), opts)
-    elif kind.startswith("command:"):
-        pulumi.CustomResource(kind, name, known(props), opts)
-    else:
-        Component(kind, name, known(props), opts)
+        return pulumi.ProviderResource(kind.rsplit(":", 1)[1], name, known(props), opts)
+    if kind.startswith("proxmoxve:"):
+        own = pulumi.ProviderResource("proxmoxve", f"{name}-api", known(provider)) if provider else api
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=own, version="8.6.0"))
+    return (Component if kind.startswith("nested-pve-ha:") else pulumi.CustomResource)(kind, name, known(props), opts)
+
+for name, (kind, props, protect, provider, before) in cfg("resources").items():
+    earlier = [register(f"before-{name}", *before, None, None)] if before else []
+    register(name, kind, props, pulumi.ResourceOptions(protect=protect, depends_on=earlier), provider)
 """
 MARKER = "known after the run"
 ASKED = {rule.id: rule for rule in RULES if rule.level != EnforcementLevel.DISABLED}
@@ -76,7 +76,7 @@ class Verdicts:
 def judge(
     workspace: Workspace, examples: Mapping[str, Example], *arguments: str, pack: Path = ROOT / "policy"
 ) -> Verdicts:
-    given = {name: (example.type, dict(example.props), example.protect) for name, example in examples.items()}
+    given = {name: _registered(example) for name, example in examples.items()}
     workspace.write_program(PROGRAM, {"resources": given, "marker": MARKER})
     run = workspace.finish(workspace.start("preview", "--policy-pack", str(pack), *arguments))
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -88,6 +88,13 @@ def judge(
         name = event.get("resourceUrn", "").rsplit("::", 1)[-1]
         found.setdefault((name, event["policyName"]), []).append((event["enforcementLevel"], event["message"]))
     return Verdicts(run, found, unknown)
+
+
+def _registered(example: Example) -> tuple[Any, ...]:
+    """What the program registers: nobody answers at any endpoint."""
+    provider = {**example.provider, "endpoint": "https://127.0.0.1:1"} if example.provider else None
+    before = (example.before.type, dict(example.before.props)) if example.before else None
+    return example.type, dict(example.props), example.protect, provider, before
 
 
 @pytest.fixture
@@ -108,9 +115,10 @@ def test_every_bad_example_is_named(workspace: Workspace, advice_only: tuple[str
 
 
 def test_a_mandatory_rule_ends_the_run(workspace: Workspace) -> None:
-    verdicts = judge(workspace, {"unique-vmids": ASKED["unique-vmids"].bad})
+    rule = "enterprise-repository-subscribed"
+    verdicts = judge(workspace, {rule: ASKED[rule].bad})
     assert verdicts.run.code != 0
-    assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["mandatory"]
+    assert [level for level, _ in verdicts.found[rule, rule]] == ["mandatory"]
 
 
 def test_every_good_example_passes_its_own_rule_and_all_mandatory_ones(workspace: Workspace) -> None:
@@ -139,8 +147,8 @@ def test_a_connection_that_is_not_known_yet_is_advice_and_no_refusal(workspace: 
 
 
 def hidden(rule: Rule) -> Example:
-    """The bad example, none of its special values known."""
-    return replace(rule.bad, special=_hidden(rule.bad.special))
+    """The bad example, none of its special values known, and nothing of its provider."""
+    return replace(rule.bad, special=_hidden(rule.bad.special), provider=_hidden(rule.bad.provider))
 
 
 def _hidden(value: Any) -> Any:  # noqa: ANN401 - JSON values
@@ -206,13 +214,14 @@ def test_no_remedy_is_made_on_a_guess(workspace: Workspace) -> None:
 
 
 def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Path) -> None:
-    examples = {name: ASKED[name].bad for name in ("unique-vmids", "guests-fit-after-a-failure", "guest-agent-on")}
+    repository = "enterprise-repository-subscribed"
+    examples = {name: ASKED[name].bad for name in (repository, "guests-fit-after-a-failure", "guest-agent-on")}
     examples["guest-kvm-off"] = next(rule for rule in RULES if rule.id == "guest-kvm-off").bad
     config = tmp_path / "policy.json"
     config.write_text(
         json.dumps(
             {
-                "unique-vmids": "advisory",
+                repository: "advisory",
                 "guests-fit-after-a-failure": {"reserveMib": 0},
                 "guest-agent-on": "disabled",
                 "guest-kvm-off": "advisory",
@@ -220,7 +229,7 @@ def test_levels_and_settings_come_from_a_file(workspace: Workspace, tmp_path: Pa
         )
     )
     verdicts = judge(workspace, examples, "--policy-pack-config", str(config))
-    (advice,) = verdicts.found["unique-vmids", "unique-vmids"]
+    (advice,) = verdicts.found[repository, repository]
     assert advice[0] == "advisory"
     assert ("guests-fit-after-a-failure", "guests-fit-after-a-failure") not in verdicts.found
     assert not [event for event in verdicts.run.events if "policyRemediationEvent" in event]
@@ -247,16 +256,17 @@ def configure(pack: Path, config: Mapping[str, Any]) -> None:
 
 
 def test_an_adopted_pack_has_its_configuration_beside_it(workspace: Workspace, adopted: Path, tmp_path: Path) -> None:
-    examples = {rule: ASKED[rule].bad for rule in ("unique-vmids", "unique-macs")}
-    configure(adopted, {"unique-vmids": "advisory", "unique-macs": {"enforcementLevel": "disabled"}})
+    repository, priorities = "enterprise-repository-subscribed", "corosync-link-priorities"
+    examples = {rule: ASKED[rule].bad for rule in (repository, priorities)}
+    configure(adopted, {repository: "advisory", priorities: {"enforcementLevel": "disabled"}})
     verdicts = judge(workspace, examples, pack=adopted)
     assert verdicts.run.code == 0, verdicts.run.output
-    assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["advisory"]
-    assert ("unique-macs", "unique-macs") not in verdicts.found
+    assert [level for level, _ in verdicts.found[repository, repository]] == ["advisory"]
+    assert (priorities, priorities) not in verdicts.found
     config = tmp_path / "policy.json"
-    config.write_text(json.dumps({"unique-vmids": "mandatory"}))
+    config.write_text(json.dumps({repository: "mandatory"}))
     verdicts = judge(workspace, examples, "--policy-pack-config", str(config), pack=adopted)
-    assert [level for level, _ in verdicts.found["unique-vmids", "unique-vmids"]] == ["mandatory"]
+    assert [level for level, _ in verdicts.found[repository, repository]] == ["mandatory"]
 
 
 def test_a_setting_beside_the_pack_leaves_the_level_as_it_is(workspace: Workspace, adopted: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from cli.report import base
 from cluster.errors import AdminError
 from cluster.transport import bundle
-from lab import commands, lifecycle
+from lab import commands
 from lab.errors import LabError
 from lab.settings import Settings
+from lab.world import lifecycle
 from toolchain import golang
 from toolchain.errors import ToolchainError
 

@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 
 from cli.console import err, stage
-from lab.settings import Invoker
 from tools.bench import bare_formation, builds, machine, page
 from tools.bench.errors import BenchError
 from tools.bench.figures import ColdBuild, Deployment, Noops, Previews, Report
 from tools.bench.workspace import Workspace, prepared
+from tools.invoker import Invoker
 
 ROUNDS, DEPLOYMENTS = 11, 3
 QUICK_ROUNDS, QUICK_DEPLOYMENTS = 2, 1

@@ -13,7 +13,7 @@ from tools.bench.errors import BenchError
 from tools.bench.workspace import PHASE_LIMIT_S, ROOT
 
 if TYPE_CHECKING:
-    from lab.settings import Invoker
+    from tools.invoker import Invoker
 
 
 def warm(owner: Invoker) -> float:

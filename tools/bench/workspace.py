@@ -20,7 +20,7 @@ from tools.bench.many_nodes import with_nodes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lab.settings import Invoker
+    from tools.invoker import Invoker
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "dev"

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.machine import node_name
 from pvelab.paths import pve
 

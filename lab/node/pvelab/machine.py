@@ -13,7 +13,6 @@ from pvelab.paths import path
 RUN_DIR = path("/run/pve-lab")
 WORLD_DIR = RUN_DIR / "world"
 HYPERVISOR_SOCKET = RUN_DIR / "hypervisor.sock"
-DEFAULT_PVE_MAJOR = 9
 
 
 class HypervisorError(Exception):
@@ -53,11 +52,6 @@ def memory_mib() -> int | None:
 def is_outer_host() -> bool:
     """True where a started VM becomes a machine of the lab instead of a process."""
     return _facts().get("kind") == "outer"
-
-
-def pve_major() -> int:
-    """The Proxmox VE release that this machine plays: up to 8 has HA groups, from 9 on HA rules."""
-    return int(_facts().get("pve_major", DEFAULT_PVE_MAJOR))
 
 
 def ask_hypervisor(operation: str, **arguments: object) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.machine import node_name
 from pvelab.storage import activation, config
 

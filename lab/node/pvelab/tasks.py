@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.machine import node_name
 from pvelab.paths import path
 

@@ -172,7 +172,7 @@ def test_a_lab_that_was_started_anew_is_not_taken_for_the_old_one(outer_host: Ba
     begin(outer_host)
     succeeded(outer_host.admin("preview"))  # in the same lab nothing is wrong with that state
     succeeded(outer_host.lab("reset"))
-    assert "make up" in refusal(outer_host.admin("preview"), "lab-is-new")
+    assert "make up" in refusal(outer_host.admin("preview"), "site-is-new")
     assert recorded(outer_host)
     succeeded(outer_host.admin("down", "--yes"))
     assert not recorded(outer_host)
@@ -185,7 +185,7 @@ def test_a_second_stack_in_the_lab_is_refused(outer_host: BadWorld) -> None:
     before = made_on(outer_host)
     for command in ("up", "down"):
         run = outer_host.run(outer_host.command(".venv/bin/python", "-m", "cli", command, "--stack", "dev", "--yes"))
-        assert "make down STACK=twonode" in refusal(run, "lab-in-use")
+        assert "make down STACK=twonode" in refusal(run, "site-in-use")
     assert made_on(outer_host) == before
 
 

@@ -84,3 +84,17 @@ def test_without_a_quorate_member_there_is_no_session(
     assert refused.value.code == "api-unreachable"
     assert refused.value.observed.count("not quorate") == len(quorate)
     assert refused.value.expected == "a quorate member whose API answers"
+
+
+def test_a_quorate_member_that_is_slow_to_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    quick = asyncio.open_connection
+
+    async def open_connection(host: str, port: int) -> Any:  # noqa: ANN401 - as the library's
+        await asyncio.sleep(0.5 if host == "127.0.0.12" else 0)
+        return await quick(host, port)
+
+    monkeypatch.setattr(asyncio, "open_connection", open_connection)
+    with ExitStack() as stack:
+        cluster = Cluster(monkeypatch, tmp_path, stack, 0, 1)
+        cluster.session().post("/nodes/a/qemu", vmid=1)
+    assert cluster.changed() == ["127.0.0.12"]

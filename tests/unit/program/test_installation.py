@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from components import answer_file, first_boot, package
 from config import host_keys, root_password
 from config.load import validate
-from lab.installer_iso import write as write_lab_iso
+from lab.image.installer_iso import write as write_lab_iso
 from lab.node.pvelab.install import answer_file as installer
 from tests.support.program import HOST_KEY, run, stack_file
 

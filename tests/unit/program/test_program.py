@@ -18,6 +18,7 @@ import yaml
 
 from cluster.contract import STEPS as ADMIN_STEPS
 from cluster.contract import Secrets
+from components import recorded
 from onnode.contract import parse
 from onnode.registry import STEPS as ON_NODE_STEPS
 from tests.support.fourth_node import NODE4
@@ -96,6 +97,16 @@ def test_two_runs_register_the_same(stack: str, recordings: dict[str, Recording]
     }
 
 
+def test_the_design_records_on_which_machines_it_is_built_where_somebody_says_it(
+    dev: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(recorded.INSTANCE_VARIABLE, "second")
+    (one,) = run(stack_file("dev"), tmp_path).of_type(recorded.DESIGN)
+    (other,) = dev.of_type(recorded.DESIGN)
+    assert one.inputs == other.inputs | {recorded.INSTANCE: "second"}
+    assert recorded.INSTANCE not in other.inputs
+
+
 def test_a_childs_name_starts_with_its_parents(recording: Recording) -> None:
     children = [resource for resource in recording.resources.values() if resource.custom]
     assert children
@@ -120,10 +131,7 @@ def test_the_design_is_the_first_resource_and_knows_all(dev: Recording) -> None:
     assert [host["nested"] for host in design.inputs["outerHosts"]] == [True]
     assert [node["cpuType"] for node in design.inputs["nodes"]] == ["host"] * 3
     assert [link["subnet"] for link in design.inputs["cluster"]["links"]] == ["10.10.1.0/24", "10.20.1.0/24"]
-    assert [link["bridges"] for link in design.inputs["cluster"]["links"]] == [
-        {"virtual": "vmbr1"},
-        {"virtual": "vmbr2"},
-    ]
+    assert [link["cards"] for link in design.inputs["cluster"]["links"]] == [{}, {}]  # isolated bridges
 
 
 def test_policed_facts_are_not_unknown_or_secret(recording: Recording) -> None:

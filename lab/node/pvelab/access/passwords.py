@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.paths import ROOT, path
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import userdb
 from pvelab.access.roles import PRIVILEGES
-from pvelab.api.errors import PveError, forbidden
+from pvelab.errors import PveError, forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,7 +10,7 @@ import time
 
 from pvelab import cfs
 from pvelab.access import userdb
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.paths import pve
 
 AUTH_KEY = "priv/authkey.key"

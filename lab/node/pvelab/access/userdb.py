@@ -59,7 +59,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Rule:
+class AccessRule:
     """One access rule: `kind` is "user", "group" or "token"."""
 
     path: str
@@ -76,7 +76,7 @@ class UserDb:
     groups: dict[str, Group] = field(default_factory=dict)
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
-    acl: dict[Rule, bool] = field(default_factory=dict)
+    acl: dict[AccessRule, bool] = field(default_factory=dict)
 
     def drop_principal(self, kind: str, who: str) -> None:
         """Remove the access rules of a user, group or token that goes away."""
@@ -137,7 +137,7 @@ def _read_acl(db: UserDb, fields: list[str]) -> None:
     for role in _split(roles):
         for who in _split(principals):
             kind = "group" if who.startswith("@") else "token" if "!" in who else "user"
-            db.acl[Rule(clean, kind, who.lstrip("@"), role)] = propagate == "1"
+            db.acl[AccessRule(clean, kind, who.lstrip("@"), role)] = propagate == "1"
 
 
 _READERS = {

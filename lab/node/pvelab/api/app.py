@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from pvelab.api import body, dispatch, login, members, peers
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.machine import scaled
 from pvelab.tasks import BackgroundRunner
 
@@ -38,7 +38,7 @@ def _failure(error: PveError) -> web.Response:
     )
 
 
-def _login(request: web.Request, target: dispatch.Target) -> str | None:
+def _login(request: web.Request, target: dispatch.ApiPath) -> str | None:
     try:
         return login.user_of(request)
     except PveError:

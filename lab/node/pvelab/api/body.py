@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from pvelab.api.errors import parameter_error
+from pvelab.errors import parameter_error
 from pvelab.paths import path
 
 if TYPE_CHECKING:

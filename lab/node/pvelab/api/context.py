@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
 from pvelab.access import permissions
-from pvelab.api.errors import parameter_error
+from pvelab.errors import parameter_error
 
 if TYPE_CHECKING:
     from pvelab.tasks import Runner, Work

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pvelab.access import permissions
 from pvelab.api import routes
 from pvelab.api.context import Context
-from pvelab.api.errors import PveError, parameter_error
 from pvelab.apischema import schema, shapes
+from pvelab.errors import PveError, parameter_error
 from pvelab.machine import node_name
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Target:
+class ApiPath:
     """An API path: its template in the schema, what its variables stand for, and the methods there."""
 
     template: str
@@ -27,7 +27,7 @@ class Target:
     methods: dict[str, Any]
 
 
-def find(path: str) -> Target:
+def find(path: str) -> ApiPath:
     """Resolve a path such as "/nodes/pve1/qemu".
 
     Raises:
@@ -36,7 +36,7 @@ def find(path: str) -> Target:
     match = _volume_target(path) or schema.load().match(path)
     if match is None:
         raise PveError(501, f"Method 'GET {path}' not implemented")
-    return Target(match.template, dict(match.params), dict(match.methods))
+    return ApiPath(match.template, dict(match.params), dict(match.methods))
 
 
 def _volume_target(path: str) -> Any:  # noqa: ANN401 - a match of an untyped library
@@ -50,12 +50,12 @@ def _volume_target(path: str) -> Any:  # noqa: ANN401 - a match of an untyped li
     return schema.Match(template, variables, schema.load().paths[template])
 
 
-def is_public(method: str, target: Target) -> bool:
+def is_public(method: str, target: ApiPath) -> bool:
     """Whether a method needs no login."""
     return (target.methods.get(method, {}).get("permissions") or {}).get("user") == "world"
 
 
-def _check(method: str, path: str, target: Target, given: Mapping[str, Any], user: str | None) -> dict[str, Any]:
+def _check(method: str, path: str, target: ApiPath, given: Mapping[str, Any], user: str | None) -> dict[str, Any]:
     """The call's parameters, checked and converted; refuses what Proxmox refuses, in its order."""
     info = target.methods.get(method)
     if info is None:
@@ -90,7 +90,7 @@ def call(method: str, path: str, given: Mapping[str, Any], user: str | None, run
     return handler(Context(node_name(), user or "", values, runner))
 
 
-def _generic(method: str, path: str, target: Target, values: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+def _generic(method: str, path: str, target: ApiPath, values: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
     """A plausible answer for a read that nothing here stands behind; a write is refused instead of pretended."""
     if method != "GET":
         raise PveError(501, f"Method '{method} {path}' not implemented")

@@ -6,7 +6,7 @@ import urllib.parse
 from typing import TYPE_CHECKING
 
 from pvelab.access import tickets
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -9,8 +9,8 @@ import aiohttp
 from aiohttp import web
 
 from pvelab import cfs
-from pvelab.api.errors import PveError
 from pvelab.api.peers import CONNECT_TIMEOUT_S, NOT_THE_MEMBER, PORT, fingerprint
+from pvelab.errors import PveError
 
 _PASSED_ON = ("Authorization", "CSRFPreventionToken", "Content-Type", "Cookie")
 

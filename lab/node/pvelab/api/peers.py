@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 
-from pvelab.api.errors import PveError
 from pvelab.cluster.certificates import node_fingerprint
+from pvelab.errors import PveError
 from pvelab.machine import node_name
 
 PORT = 8006

@@ -12,8 +12,8 @@ from typing import Any
 from pvelab import cfs
 from pvelab.access import tickets
 from pvelab.access.permissions import ROOT
-from pvelab.api.errors import PveError, die
 from pvelab.api.peers import CONNECT_TIMEOUT_S, NOT_THE_MEMBER, PORT, fingerprint, unverified_tls
+from pvelab.errors import PveError, die
 
 POLL_S = 0.1
 

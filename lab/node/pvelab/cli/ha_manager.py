@@ -1,4 +1,4 @@
-"""`ha-manager`: resources, rules and groups of the HA manager; it runs in-process, so its exit codes mean something."""
+"""`ha-manager`: resources and rules of the HA manager; it runs in-process, so its exit codes mean something."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError
 from pvelab.cli import options
 from pvelab.cli.tool import Command, main, report, write
+from pvelab.errors import PveError
 from pvelab.ha import requests, resource_operations, status
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _RULES = "/cluster/ha/rules"
 _GROUPS = "/cluster/ha/groups"
 _CURRENT = "/cluster/ha/status/current"
 _STOP = ["crm-command", "stop"]
-_HIDDEN = ("digest", "errors", "group", "rule", "sid", "type")
+_HIDDEN = ("digest", "errors", "rule", "sid", "type")
 
 
 def _show_status(entries: list[dict[str, Any]], _options: Mapping[str, str]) -> None:
@@ -29,7 +29,7 @@ def _show_status(entries: list[dict[str, Any]], _options: Mapping[str, str]) -> 
 
 
 def _show_records(entries: list[dict[str, Any]], _options: Mapping[str, str]) -> None:
-    titled = {str(entry.get("sid") or entry.get("rule") or entry["group"]): entry for entry in entries}
+    titled = {str(entry.get("sid") or entry["rule"]): entry for entry in entries}
     for title, entry in sorted(titled.items()):
         write(title if "sid" in entry else f"{entry['type']}: {title}")
         for key in sorted(entry):
@@ -56,7 +56,7 @@ COMMANDS = {
     "rules add": Command("POST", _RULES, ("type", "rule")),
     "rules set": Command("PUT", f"{_RULES}/{{rule}}", ("type", "rule")),
     "rules remove": Command("DELETE", f"{_RULES}/{{rule}}", ("rule",)),
-    "groupconfig": Command("GET", _GROUPS, show=_show_records),
+    "groupconfig": Command("GET", _GROUPS),
     "groupadd": Command("POST", _GROUPS, ("group",)),
     "groupset": Command("PUT", f"{_GROUPS}/{{group}}", ("group",)),
     "groupremove": Command("DELETE", f"{_GROUPS}/{{group}}", ("group",)),

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import PveError, die
 from pvelab.cli import options
 from pvelab.cluster import configuration
 from pvelab.corosync.conf import MAX_LINKS
+from pvelab.errors import PveError, die
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import permissions
 from pvelab.api import dispatch, peers, remote
-from pvelab.api.errors import PveError
 from pvelab.apischema import schema
 from pvelab.cli import options, table
 from pvelab.cli.tool import FAILED, report, write
+from pvelab.errors import PveError
 from pvelab.tasks import ForegroundRunner
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _VIEW |= {"noborder": True, "noheader": True}
 TASK_TIMEOUT_S = 3600.0
 
 
-def _known(target: dispatch.Target, method: str) -> dict[str, bool]:
+def _known(target: dispatch.ApiPath, method: str) -> dict[str, bool]:
     info = target.methods.get(method) or {}
     found: dict[str, bool] = {}
     for name, facts in (info.get("parameters") or {}).get("properties", {}).items():

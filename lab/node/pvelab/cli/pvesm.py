@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError
 from pvelab.cli.tool import FAILED, Command, main, write
+from pvelab.errors import PveError
 from pvelab.storage import layout
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import permissions
 from pvelab.api import dispatch
-from pvelab.api.errors import PveError
 from pvelab.apischema import schema
 from pvelab.cli import options
+from pvelab.errors import PveError
 from pvelab.machine import node_name
 from pvelab.tasks import ForegroundRunner
 

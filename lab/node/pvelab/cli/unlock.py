@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import PveError
 from pvelab.cli.tool import FAILED
+from pvelab.errors import PveError
 from pvelab.guests import conf, registry
 from pvelab.guests.locking import locked
 

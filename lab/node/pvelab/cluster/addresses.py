@@ -7,8 +7,8 @@ import json
 import socket
 
 from pvelab import cfs
-from pvelab.api.errors import die
 from pvelab.cluster.processes import run
+from pvelab.errors import die
 from pvelab.machine import node_name
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import die
 from pvelab.corosync.conf import MAX_LINKS, ConfError, CorosyncConf, Link
+from pvelab.errors import die
 from pvelab.paths import path, pve
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import die
 from pvelab.cluster import addresses, configuration, locks, node_files, ssh
 from pvelab.cluster.processes import run
 from pvelab.corosync.conf import CorosyncConf, Link, Node
+from pvelab.errors import die
 from pvelab.machine import node_name
 from pvelab.paths import path, pve
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pvelab import cfs
-from pvelab.api.errors import PveError, die
 from pvelab.cluster import addresses, certificates, configuration
+from pvelab.errors import PveError, die
 from pvelab.machine import node_name
 
 FAILED_DEPENDENCY = 424

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import PveError, die
 from pvelab.cluster import addresses, configuration, database, locks, node_files, ssh
 from pvelab.cluster.nodes import JOIN_API_VERSION
 from pvelab.cluster.peer import PeerApi
 from pvelab.cluster.processes import run, succeeds
+from pvelab.errors import PveError, die
 from pvelab.machine import node_name
 from pvelab.paths import path, pve
 from pvelab.pmxcfs.members import guests

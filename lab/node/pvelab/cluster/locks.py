@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.paths import path
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import die
 from pvelab.cluster import addresses, certificates, ssh
+from pvelab.errors import die
 from pvelab.machine import node_name
 from pvelab.paths import path, pve
 

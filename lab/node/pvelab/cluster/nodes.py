@@ -8,9 +8,9 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import PveError, die
 from pvelab.cluster import configuration, locks, node_files, ssh
 from pvelab.corosync.conf import MAX_LINKS, CorosyncConf, Node, verify
+from pvelab.errors import PveError, die
 from pvelab.machine import node_name
 
 if TYPE_CHECKING:

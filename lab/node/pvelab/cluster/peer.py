@@ -11,7 +11,7 @@ import ssl
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

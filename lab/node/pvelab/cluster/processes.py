@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

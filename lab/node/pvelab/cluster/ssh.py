@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import die
 from pvelab.cluster.processes import run
+from pvelab.errors import die
 from pvelab.paths import path, pve
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import die
 from pvelab.apischema import schema
+from pvelab.errors import die
 
 if TYPE_CHECKING:
     from pvelab.guests.registry import Guest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, drives, nics, state, volumes
 from pvelab.storage import images, layout
 

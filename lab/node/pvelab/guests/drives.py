@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pvelab import propstring, sizes
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.storage import config, images
 
 if TYPE_CHECKING:

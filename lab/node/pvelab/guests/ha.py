@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.errors import die
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.paths import path
 
 if TYPE_CHECKING:

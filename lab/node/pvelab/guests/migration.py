@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
 from pvelab.api import remote
-from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.errors import PveError, die, parameter_error
 from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
 from pvelab.storage import config as storage_config

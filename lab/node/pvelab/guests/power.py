@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, state
 from pvelab.guests.locking import locked
 from pvelab.guests.lxc import startup as container

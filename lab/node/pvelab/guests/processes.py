@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.machine import scaled
 from pvelab.paths import ROOT, path
 from pvelab.tasks import process_start

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pvelab.access import userdb
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
 from pvelab.storage import config as storage_config

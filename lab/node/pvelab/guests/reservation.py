@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pvelab import cfs
 from pvelab.access import userdb
-from pvelab.api.errors import die, forbidden
+from pvelab.errors import die, forbidden
 from pvelab.guests import conf, registry
 from pvelab.guests.conf import Config
 

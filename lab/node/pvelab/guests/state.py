@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pvelab import machine
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import drives, processes
 from pvelab.storage import layout
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, machine, propstring, sections, sizes
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.guests import conf, drives, ha, state
 
 if TYPE_CHECKING:

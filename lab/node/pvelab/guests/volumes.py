@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.guests import drives
 from pvelab.storage import activation, images, layout
 

@@ -1,4 +1,4 @@
-"""Resources, rules and groups as kept below /etc/pve/ha."""
+"""Resources and rules as kept below /etc/pve/ha."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ from pvelab import cfs, sections
 from pvelab.guests.registry import guests
 from pvelab.ha.model import Request, Resource
 from pvelab.ha.placement import Affinities, NodeAffinity, ResourceAffinity
-from pvelab.machine import pve_major
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pvelab.sections import Section
 
 RESOURCES = "ha/resources.cfg"
 RULES = "ha/rules.cfg"
-GROUPS = "ha/groups.cfg"
-FIRST_RELEASE_WITH_RULES = 9
-
-
-def has_rules() -> bool:
-    """PVE 9 replaced groups by rules."""
-    return pve_major() >= FIRST_RELEASE_WITH_RULES
 
 
 def read(relative: str) -> dict[str, Section]:
@@ -58,20 +50,20 @@ def _resource(sid: str, node: str, section: Section) -> Resource:
         max_restart=int(options.get("max_restart", 1)),
         max_relocate=int(options.get("max_relocate", 1)),
         failback=options.get("failback", "1") == "1",
-        group=options.get("group"),
         comment=options.get("comment"),
     )
 
 
 def affinities() -> Affinities:
-    """The rules in force, or what the resources' groups amount to."""
-    return _from_rules() if has_rules() else _from_groups()
+    """The rules in force."""
+    return from_rules(read(RULES).values())
 
 
-def _from_rules() -> Affinities:
+def from_rules(rules: Iterable[Section]) -> Affinities:
+    """What the sections of rules.cfg amount to."""
     nodes: dict[str, NodeAffinity] = {}
     together = []
-    for section in read(RULES).values():
+    for section in rules:
         options = section.options
         if options.get("disable") == "1":
             continue
@@ -82,21 +74,6 @@ def _from_rules() -> Affinities:
         else:
             together.append(ResourceAffinity(frozenset(sids), together=options.get("affinity") == "positive"))
     return Affinities(nodes, tuple(together))
-
-
-def _from_groups() -> Affinities:
-    groups = read(GROUPS)
-    nodes = {}
-    without_failback = set()
-    for sid, section in read(RESOURCES).items():
-        group = groups.get(section.options.get("group", ""))
-        if group is None:
-            continue
-        strict = group.options.get("restricted") == "1"
-        nodes[sid] = NodeAffinity(parse_nodes(group.options.get("nodes", "")), strict=strict)
-        if group.options.get("nofailback") == "1":
-            without_failback.add(sid)
-    return Affinities(nodes, (), frozenset(without_failback))
 
 
 def parse_nodes(text: str) -> dict[str, int]:

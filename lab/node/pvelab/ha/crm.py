@@ -36,6 +36,7 @@ class Crm:
         self._manager: Manager | None = None
         self._shutdown = False
         self._idle_rounds = 0
+        environment.log(f"status change startup => {self.state}")
 
     def request_shutdown(self) -> None:
         """End with the next round."""
@@ -90,6 +91,7 @@ class Crm:
         except OSError as error:
             self._environment.log(f"got unexpected error - {error}")
         if self._is_idle_for_long():
+            self._environment.log(f"cluster had no service configured for {_MAX_IDLE_ROUNDS} rounds, going idle.")
             self._lock.close()
             self._environment.release_manager_lock()
             self._set(CrmState.WAIT_FOR_QUORUM)

@@ -25,7 +25,7 @@ class Worker(Protocol):
     """A command on a service, under way."""
 
     def poll(self) -> int | None:
-        """The command's `Result`, None while it is running."""
+        """The command's result, None while it is running."""
 
 
 class Environment(Protocol):
@@ -61,7 +61,7 @@ class Environment(Protocol):
         """The configured resources by sid."""
 
     def affinities(self) -> Affinities:
-        """The rules, or groups, for where resources may run."""
+        """The rules for where resources may run."""
 
     def read_manager_status(self) -> dict[str, Any]:
         """What the CRM wrote last, empty at first."""
@@ -97,7 +97,13 @@ class Environment(Protocol):
         """Move a guest's configuration from a fenced node to another one."""
 
     def start_worker(self, sid: str, command: str, target: str | None) -> Worker:
-        """Start a command on a guest of this node: started, stopped, request_stop, migrate or relocate."""
+        """Start a command on a guest of this node: started, stopped, request_stop, migrate, relocate or error."""
+
+    def request_stopped(self, sid: str) -> None:
+        """Configure that a resource is to be stopped."""
 
     def is_shutting_down(self) -> tuple[bool, bool]:
         """Whether the node shuts down, and whether to start again."""
+
+    def shutdown_policy(self) -> str:
+        """What the cluster's options want for the services of a node that shuts down: `conditional` by default."""

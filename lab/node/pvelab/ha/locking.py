@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.ha.requests import DOMAIN_LOCK
 
 if TYPE_CHECKING:

@@ -7,15 +7,16 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from pvelab.ha.locked_watchdog import LockedWatchdog
-from pvelab.ha.model import Result, Service, State, awaits_fencing, services_of
+from pvelab.ha.model import CommandResult, Service, State, awaits_fencing, services_of
 
 if TYPE_CHECKING:
     from pvelab.ha.environment import Environment, Worker
 
 _ACTIVE_ROUND_SECONDS = 10.0
+_MAINTENANCE_ROUND_SECONDS = 5.0
 _WAIT_SECONDS = 5.0
 _WORKER_POLL_SECONDS = 1.0
-_WORKER_ROUND_SECONDS = 5.0
+_WORKER_ROUND_SECONDS = 8.0
 _MAX_WORKERS = 4
 _MAX_IDLE_ROUNDS = 60
 INACTIVE_STATES = (State.STOPPED, State.FREEZE, State.ERROR)
@@ -26,6 +27,7 @@ class LrmState(enum.StrEnum):
 
     WAIT_FOR_AGENT_LOCK = "wait_for_agent_lock"
     ACTIVE = "active"
+    MAINTENANCE = "maintenance"
     LOST_LOCK = "lost_agent_lock"
 
 
@@ -55,18 +57,34 @@ class Lrm:
         self._shutdown = False
         self._shutdown_errors = 0
         self._idle_rounds = 0
+        environment.log(f"status change startup => {self.state}")
 
     def request_shutdown(self) -> None:
-        """Stop the services if the node goes down, freeze them if only this service or a reboot is asked for."""
+        """If the node goes down, stop its services or let them move away, as the shutdown policy says."""
         if self._shutdown:
             return
         node_stops, starts_again = self._environment.is_shutting_down()
+        policy = self._environment.shutdown_policy()
+        freezes = {"freeze": True, "failover": False}.get(policy, starts_again)
         if node_stops:
+            self._environment.log(f"got shutdown request with shutdown policy '{policy}'")
+        kind = "reboot" if starts_again else "shutdown"
+        if node_stops and policy != "migrate":
             for sid, service in self._services.items():
                 if service.node == self._environment.node:
                     self._queue(_Job(sid, None, State.REQUEST_STOP, None))
-        self._mode = "shutdown" if node_stops and not starts_again else "restart"
-        self._environment.log(f"{self._mode} LRM, {'stop' if node_stops else 'freeze'} all services")
+        if not node_stops:
+            self._mode = "restart"
+            self._environment.log("restart LRM, freeze all services")
+        elif policy == "migrate":
+            self._mode = "maintenance"
+            self._environment.log(f"{kind} LRM, doing maintenance, removing this node from active list")
+        elif freezes:
+            self._mode = "restart"
+            self._environment.log(f"{kind} LRM, stop and freeze all services")
+        else:
+            self._mode = "shutdown"
+            self._environment.log("shutdown LRM, stop all services")
         self._shutdown = True
         self._publish()
 
@@ -75,7 +93,7 @@ class Lrm:
         self._read_services()
         self._change_state()
         match self.state:
-            case LrmState.ACTIVE:
+            case LrmState.ACTIVE | LrmState.MAINTENANCE:
                 return self._work()
             case LrmState.WAIT_FOR_AGENT_LOCK:
                 if self._shutdown:
@@ -83,10 +101,19 @@ class Lrm:
                 self._publish()
             case LrmState.LOST_LOCK:
                 # The watchdog stays armed: it resets the node unless the lock comes back in time.
-                if self._shutdown and not self._active_services():
-                    self._lock.close()
+                if self._shutdown and self._ends_without_lock():
                     return False
         self._environment.sleep(_WAIT_SECONDS)
+        return True
+
+    def _ends_without_lock(self) -> bool:
+        active = len(self._active_services())
+        if active:
+            self._environment.log(
+                f"get shutdown request in state 'lost_agent_lock' - detected {active} running services"
+            )
+            return False
+        self._lock.close()
         return True
 
     def _read_services(self) -> bool:
@@ -107,12 +134,15 @@ class Lrm:
 
     def _change_state(self) -> None:
         fence_me = awaits_fencing(self._services, self._environment.node)
-        if self.state is LrmState.ACTIVE:
+        if self.state in (LrmState.ACTIVE, LrmState.MAINTENANCE):
             if fence_me:
-                self._environment.log("node need to be fenced - releasing agent_lock")
+                when = " during maintenance mode" if self.state is LrmState.MAINTENANCE else ""
+                self._environment.log(f"node need to be fenced{when} - releasing agent_lock")
                 self._set(LrmState.LOST_LOCK)
             elif not self._lock.acquire():
                 self._set(LrmState.LOST_LOCK)
+            elif self._mode == "maintenance" and self.state is LrmState.ACTIVE:
+                self._set(LrmState.MAINTENANCE)
             return
         wanted = self.state is LrmState.LOST_LOCK or self._active_services()
         if wanted and not fence_me and self._environment.quorate() and self._lock.acquire():
@@ -144,14 +174,15 @@ class Lrm:
         self._publish()
         if done:
             return False
-        self._environment.sleep(max(0.0, _ACTIVE_ROUND_SECONDS - (self._environment.clock() - started)))
+        lasts = _MAINTENANCE_ROUND_SECONDS if self.state is LrmState.MAINTENANCE else _ACTIVE_ROUND_SECONDS
+        self._environment.sleep(max(0.0, lasts - (self._environment.clock() - started)))
         return True
 
     def _work_on_shutdown(self) -> bool:
         """Tell whether everything is in order to end."""
-        if self._mode == "restart" and self._active_services():
-            return False
-        if self._run_jobs():
+        if self._mode == "maintenance" and self._active_services():
+            return self._manage()
+        if self._run_jobs() or (self._mode == "restart" and self._active_services()):
             return False
         if not self._shutdown_errors:
             self._lock.close()
@@ -167,8 +198,10 @@ class Lrm:
         return False
 
     def _rest_when_idle(self) -> None:
-        self._idle_rounds = 0 if self._active_services() else self._idle_rounds + 1
+        has_services = any(service.node == self._environment.node for service in self._services.values())
+        self._idle_rounds = 0 if has_services or self._jobs else self._idle_rounds + 1
         if self._idle_rounds > _MAX_IDLE_ROUNDS:
+            self._environment.log(f"node had no service configured for {_MAX_IDLE_ROUNDS} rounds, going idle.")
             self._lock.close()
             self._environment.release_agent_lock()
             self._set(LrmState.WAIT_FOR_AGENT_LOCK)
@@ -208,7 +241,7 @@ class Lrm:
 
     def _finish(self, job: _Job, result: int) -> None:
         if job.uid is None:
-            self._shutdown_errors += result != Result.SUCCESS
+            self._shutdown_errors += result != CommandResult.SUCCESS
             return
         if job.command == State.STARTED and self._retries(job.sid, result):
             return
@@ -218,7 +251,7 @@ class Lrm:
 
     def _retries(self, sid: str, result: int) -> bool:
         """Whether to start it here again before the CRM is told that it does not start."""
-        if result == Result.ERROR:
+        if result == CommandResult.ERROR:
             resource = self._environment.resources().get(sid)
             limit = resource.max_restart if resource else 0
             tries = self._restart_tries.get(sid, 0)
@@ -231,4 +264,4 @@ class Lrm:
         return False
 
 
-_COMMANDS = (State.STARTED, State.STOPPED, State.REQUEST_STOP, State.MIGRATE, State.RELOCATE)
+_COMMANDS = (State.STARTED, State.STOPPED, State.REQUEST_STOP, State.MIGRATE, State.RELOCATE, State.ERROR)

@@ -41,7 +41,7 @@ class Request(enum.StrEnum):
     IGNORED = "ignored"
 
 
-class Result(enum.IntEnum):
+class CommandResult(enum.IntEnum):
     """How an LRM's command on a service ended."""
 
     SUCCESS = 0
@@ -64,7 +64,6 @@ class Resource:
     max_restart: int = 1
     max_relocate: int = 1
     failback: bool = True
-    group: str | None = None
     comment: str | None = None
 
     @property
@@ -89,6 +88,8 @@ class Service:
     command: tuple[str, str] | None = None
     failed_nodes: list[str] = dataclasses.field(default_factory=list)
     running: bool = False
+    # Where it was before its node went into maintenance, and where it returns.
+    maintenance_node: str | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -102,7 +103,13 @@ class Service:
             command=(command[0], command[1]) if command else None,
             failed_nodes=list(document.get("failed_nodes", [])),
             running=bool(document.get("running", 0)),
+            maintenance_node=document.get("maintenance_node"),
         )
+
+    @property
+    def places(self) -> set[str]:
+        """Where it is and, while it moves, where it goes."""
+        return {place for place in (self.node, self.target) if place}
 
     def document(self) -> dict[str, Any]:
         """The entry of `service_status`; what does not apply is left out."""
@@ -115,6 +122,8 @@ class Service:
             document["failed_nodes"] = self.failed_nodes
         if self.running:
             document["running"] = 1
+        if self.maintenance_node:
+            document["maintenance_node"] = self.maintenance_node
         return document
 
 

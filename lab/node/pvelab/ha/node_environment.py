@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, machine
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.guests.registry import guests
 from pvelab.ha import configuration, requests, status_files
 from pvelab.ha.cluster_lock import ClusterLock
@@ -71,7 +72,7 @@ class NodeEnvironment:
         return configuration.resources()
 
     def affinities(self) -> Affinities:
-        """From rules.cfg or groups.cfg."""
+        """From rules.cfg."""
         return configuration.affinities()
 
     def read_manager_status(self) -> dict[str, Any]:
@@ -131,6 +132,16 @@ class NodeEnvironment:
             raise FileNotFoundError(f"configuration of {sid} is not on node '{source}'")
         guest.file.rename(pve(f"nodes/{target}/{_GUEST_DIRECTORIES[guest.kind]}/{guest.vmid}.conf"))
 
+    def request_stopped(self, sid: str) -> None:
+        """In resources.cfg."""
+        try:
+            with cfs.lock(requests.DOMAIN_LOCK):
+                known = configuration.read(configuration.RESOURCES)
+                known[sid].options["state"] = "stopped"
+                configuration.write(configuration.RESOURCES, known)
+        except PveError as error:
+            self.log(f"could not update the configuration of '{sid}': {error.message}")
+
     def start_worker(self, sid: str, command: str, target: str | None) -> Worker:
         """In a process of its own.
 
@@ -139,6 +150,11 @@ class NodeEnvironment:
         from pvelab.ha import guest_commands  # noqa: PLC0415
 
         return guest_commands.begin(sid, command, target)
+
+    def shutdown_policy(self) -> str:
+        """From datacenter.cfg, where HA's options are one line."""
+        found = re.search(r"^ha:.*\bshutdown_policy=(\w+)", cfs.read("datacenter.cfg"), re.MULTILINE)
+        return found[1] if found else "conditional"
 
     def is_shutting_down(self) -> tuple[bool, bool]:
         """By systemd's queue of jobs."""

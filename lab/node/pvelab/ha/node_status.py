@@ -1,4 +1,4 @@
-"""The CRM's view of the nodes: online, unknown, fence or gone."""
+"""The CRM's view of the nodes: online, maintenance, unknown, fence or gone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class NodeStatus:
         """Whether a node may take services."""
         return self.states.get(node) == "online"
 
+    def is_in_maintenance(self, node: str) -> bool:
+        """Whether a node's services are to leave it, so that it can shut down."""
+        return self.states.get(node) == "maintenance"
+
     def online(self) -> list[str]:
         """The nodes that may take services."""
         return sorted(node for node, state in self.states.items() if state == "online")
@@ -37,20 +41,26 @@ class NodeStatus:
         now = self._environment.clock()
         return now - self._last_online.setdefault(node, now) >= delay
 
-    def update(self, members: Mapping[str, bool]) -> None:
-        """Follow the cluster's membership; a node in state fence stays there until it is fenced."""
+    def update(self, members: Mapping[str, bool], modes: Mapping[str, str]) -> None:
+        """Follow the cluster's membership and the LRMs' modes; a node in state fence stays there until it is fenced."""
         now = self._environment.clock()
         for node, online in members.items():
             if online:
                 self._last_online[node] = now
-                if self.states.get(node, "unknown") in ("unknown", "gone"):
-                    self._set(node, "online")
+                self._update_present(node, modes.get(node))
         for node in [node for node in self.states if not members.get(node)]:
-            self._update_absent(node, is_member=node in members)
+            self._update_absent(node, modes.get(node), is_member=node in members)
 
-    def _update_absent(self, node: str, *, is_member: bool) -> None:
+    def _update_present(self, node: str, mode: str | None) -> None:
+        state = self.states.get(node, "unknown")
+        if state == "online" and mode == "maintenance":
+            self._set(node, "maintenance")
+        elif state in ("unknown", "gone") or (state == "maintenance" and mode != "maintenance"):
+            self._set(node, "online")
+
+    def _update_absent(self, node: str, mode: str | None, *, is_member: bool) -> None:
         state = self.states[node]
-        if state == "online":
+        if state == "online" or (state == "maintenance" and mode != "maintenance"):
             self._set(node, "unknown")
         elif state == "unknown" and not is_member:
             self._set(node, "gone")

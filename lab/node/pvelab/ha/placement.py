@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pvelab.ha.model import State
@@ -33,11 +35,15 @@ class ResourceAffinity:
 
 @dataclasses.dataclass(frozen=True)
 class Affinities:
-    """All rules in force; of PVE 8's groups, `nofailback` is the one thing that rules leave to the resource."""
+    """All rules in force."""
 
     nodes: Mapping[str, NodeAffinity] = dataclasses.field(default_factory=dict)
     resources: Sequence[ResourceAffinity] = ()
-    without_failback: frozenset[str] = frozenset()
+
+    def neighbours(self, sid: str, *, together: bool) -> frozenset[str]:
+        """The resources that are to be on the same node as this one, or on others."""
+        rules = [rule.sids for rule in self.resources if rule.together is together and sid in rule.sids]
+        return frozenset[str]().union(*rules) - {sid}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,46 +55,58 @@ class Situation:
     affinities: Affinities
 
 
+class Preference(enum.Enum):
+    """What counts when a node is selected."""
+
+    STAY = "the present node, where the rules leave it a choice"
+    BEST = "the node with the fewest services"
+    NEXT = "a node where the service did not fail to start"
+
+
 def usage(services: Mapping[str, Service], online: Iterable[str]) -> dict[str, int]:
     """How many services each online node carries, or will when a move ends."""
     counts = dict.fromkeys(online, 0)
     for service in services.values():
-        if service.state is State.STOPPED:
-            continue
-        for node in {service.node, service.target}:
+        for node in _used(service):
             if node in counts:
                 counts[node] += 1
     return counts
 
 
-def select_node(resource: Resource, service: Service, situation: Situation, *, try_next: bool = False) -> str | None:
+def select_node(
+    resource: Resource, service: Service, situation: Situation, preference: Preference = Preference.STAY
+) -> str | None:
     """The node where a service should run, None when no online node is allowed.
 
     Args:
         resource: its configuration.
         service: where it is, and where it failed to start.
         situation: the other services, the nodes, and the rules.
-        try_next: it failed where it is; choose another node if there is one.
+        preference: what to choose by.
     """
     priorities = _allowed(resource.sid, situation)
     if not priorities:
         return None
-    failback = resource.failback and resource.sid not in situation.affinities.without_failback
-    if not try_next and not failback and service.node in _respect_neighbours(resource.sid, set(priorities), situation):
+    together, apart = _neighbours_by_node(resource.sid, situation)
+    is_allowed_here = service.node in priorities and (together[service.node] or not apart[service.node])
+    if preference is Preference.STAY and not resource.failback and is_allowed_here:
         return service.node
     top = max(priorities.values())
-    preferred = {node for node, priority in priorities.items() if priority == top}
-    if try_next:
+    preferred = {node for node, priority in priorities.items() if priority == top} - apart.keys()
+    if preference is Preference.NEXT:
         preferred -= set(service.failed_nodes)
-    preferred = _respect_neighbours(resource.sid, preferred, situation)
+    most = max((together[node] for node in preferred), default=0)
+    if most:
+        preferred = {min(node for node in preferred if together[node] == most)}
     if not preferred:
         return None
-    if not try_next and service.node in preferred:
-        return service.node
+    for kept in (service.maintenance_node, service.node if preference is Preference.STAY else None):
+        if kept in preferred:
+            return kept
     others = {sid: other for sid, other in situation.services.items() if sid != resource.sid}
     load = usage(others, situation.online)
     candidates = sorted(preferred, key=lambda node: (load[node], node))
-    if try_next and service.node in candidates[:-1]:
+    if preference is Preference.NEXT and service.node in candidates[:-1]:
         return candidates[candidates.index(service.node) + 1]
     return candidates[0]
 
@@ -103,21 +121,17 @@ def _allowed(sid: str, situation: Situation) -> dict[str, int]:
     return {node: listed.get(node, _ANYWHERE_ELSE) for node in situation.online}
 
 
-def _respect_neighbours(sid: str, nodes: set[str], situation: Situation) -> set[str]:
-    """Leave only nodes where the resources of a common rule are (together), or are not (apart)."""
-    left = set(nodes)
-    for rule in situation.affinities.resources:
-        if sid not in rule.sids:
-            continue
-        others = [situation.services[other] for other in rule.sids - {sid} if other in situation.services]
-        occupied = {node for other in others for node in _places(other)}
-        if rule.together:
-            left = left & occupied or left
-        else:
-            left -= occupied
-    return left
+def _neighbours_by_node(sid: str, situation: Situation) -> tuple[Counter[str], Counter[str]]:
+    """How many resources that belong together with this one, or apart from it, each online node carries."""
+
+    def count(*, together: bool) -> Counter[str]:
+        others = situation.affinities.neighbours(sid, together=together) & situation.services.keys()
+        places = [place for other in others for place in _used(situation.services[other])]
+        return Counter(place for place in places if place in situation.online)
+
+    return count(together=True), count(together=False)
 
 
-def _places(service: Service) -> set[str]:
-    """A service on the move counts where it will be, too."""
-    return {place for place in (service.node, service.target) if place}
+def _used(service: Service) -> set[str]:
+    """A service on the move counts where it will be, too; one that is stopped nowhere."""
+    return set() if service.state in (State.STOPPED, State.REQUEST_START) else service.places

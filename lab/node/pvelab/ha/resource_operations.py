@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests.registry import guests
 from pvelab.ha import configuration, locking, requests, status_files
 from pvelab.ha.model import State, services_of
@@ -15,7 +15,7 @@ from pvelab.sections import Section
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OPTIONS = ("state", "max_restart", "max_relocate", "failback", "group", "comment", "auto-rebalance")
+_OPTIONS = ("state", "max_restart", "max_relocate", "failback", "comment", "auto-rebalance")
 _NUMBERS = ("max_restart", "max_relocate", "failback")
 
 
@@ -75,7 +75,7 @@ def create(parameters: Mapping[str, Any]) -> None:
     guest = guests().get(int(number))
     if guest is None or guest.ha_sid != sid:
         raise die(f"resource '{sid}' does not exist in cluster")
-    _check_group(parameters)
+    _refuse_group(parameters)
     with locking.domain("create resource failed"):
         known = configuration.read(configuration.RESOURCES)
         if sid in known:
@@ -91,7 +91,7 @@ def update(parameters: Mapping[str, Any]) -> None:
         PveError: it is not configured, or in the error state that only `disabled` ends.
     """
     sid = parse_sid(str(parameters["sid"]))
-    _check_group(parameters)
+    _refuse_group(parameters)
     _refuse_in_error(sid, parameters.get("state"))
     with locking.domain("update resource failed"):
         known = configuration.read(configuration.RESOURCES)
@@ -165,14 +165,9 @@ def _refuse_in_error(sid: str, wanted: object) -> None:
         raise die(f"service '{sid}' in error state, must be disabled and fixed first")
 
 
-def _check_group(parameters: Mapping[str, Any]) -> None:
-    group = parameters.get("group")
-    if group is None:
-        return
-    if configuration.has_rules():
+def _refuse_group(parameters: Mapping[str, Any]) -> None:
+    if parameters.get("group") is not None:
         raise die("invalid parameter 'group': ha groups have been migrated to rules")
-    if group not in configuration.read(configuration.GROUPS):
-        raise die(f"HA group '{group}' does not exist")
 
 
 def _options(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.errors import PveError, die, parameter_error
 from pvelab.ha import configuration, locking
 from pvelab.ha.resource_operations import parse_sid, require_digest, split
 from pvelab.sections import Section
@@ -25,19 +25,8 @@ _MIN_RESOURCES_OF_AFFINITY = 2
 _BAD_REQUEST = 400
 
 
-def require_rules() -> None:
-    """Before PVE 9 there are no rules.
-
-    Raises:
-        PveError: 501.
-    """
-    if not configuration.has_rules():
-        raise PveError(501, "Method not implemented")
-
-
 def listing(kind: str | None = None, resource: str | None = None) -> list[dict[str, Any]]:
     """All rules in order, or those of a type, or that name a resource."""
-    require_rules()
     entries = [read(name) for name in configuration.read(configuration.RULES)]
     return [
         entry
@@ -52,7 +41,6 @@ def read(name: str) -> dict[str, Any]:
     Raises:
         PveError: there is none of that name.
     """
-    require_rules()
     rules = configuration.read(configuration.RULES)
     if name not in rules:
         raise die(f"no such ha rule '{name}'")
@@ -76,7 +64,6 @@ def create(parameters: Mapping[str, Any]) -> None:
     Raises:
         PveError: no quorum, the name is taken, or the rule makes no sense with the others.
     """
-    require_rules()
     cfs.require_quorum()
     kind, name = str(parameters["type"]), str(parameters["rule"])
     options = _options(kind, parameters)
@@ -98,7 +85,6 @@ def update(parameters: Mapping[str, Any]) -> None:
     Raises:
         PveError: as for a new one.
     """
-    require_rules()
     name = str(parameters["rule"])
     with locking.domain("update HA rules failed"):
         rules = configuration.read(configuration.RULES)
@@ -117,7 +103,6 @@ def update(parameters: Mapping[str, Any]) -> None:
 
 def delete(parameters: Mapping[str, Any]) -> None:
     """Remove a rule; one that is not there is fine."""
-    require_rules()
     with locking.domain("delete ha rule failed"):
         rules = configuration.read(configuration.RULES)
         rules.pop(str(parameters["rule"]), None)

@@ -26,8 +26,7 @@ def current() -> list[dict[str, Any]]:
     entries = [_quorum()]
     if "master_node" in status and "timestamp" in status:
         entries.append(_master(status, resources))
-        if configuration.has_rules():
-            entries.append(_fencing(status))
+        entries.append(_fencing(status))
     entries += [_lrm(node, services) for node in sorted(status.get("node_status", {}))]
     entries += [
         _service(sid, resources.get(sid), services.get(sid)) for sid in sorted(services.keys() | resources.keys())
@@ -103,8 +102,6 @@ def _lrm_state(node: str, status: Mapping[str, Any], services: Mapping[str, Serv
     state = str(status.get("state", "unknown"))
     busy = any(service.node == node and service.state not in INACTIVE_STATES for service in services.values())
     text = "idle" if state == LrmState.WAIT_FOR_AGENT_LOCK and not busy else state
-    if not configuration.has_rules():
-        return text
     return f"{text}, watchdog {'standby' if state == LrmState.WAIT_FOR_AGENT_LOCK else 'active'}"
 
 
@@ -118,7 +115,7 @@ def _service(sid: str, resource: Resource | None, service: Service | None) -> di
     if resource is not None:
         entry |= {"request_state": str(resource.state), "max_restart": resource.max_restart}
         entry |= {"max_relocate": resource.max_relocate, "failback": int(resource.failback)}
-        entry |= {key: value for key, value in (("group", resource.group), ("comment", resource.comment)) if value}
+        entry |= {"comment": resource.comment} if resource.comment else {}
     return entry
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

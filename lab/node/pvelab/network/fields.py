@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import die, parameter_error
-from pvelab.network.interfaces import Family, Interface
+from pvelab.errors import die, parameter_error
+from pvelab.network.interfaces import ConfiguredInterface, Family
 from pvelab.paths import path
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _plain(family: Family, kind: str) -> dict[str, Any]:
     return shown
 
 
-def view(interface: Interface, priority: int) -> dict[str, Any]:
+def view(interface: ConfiguredInterface, priority: int) -> dict[str, Any]:
     """An interface as the API answers it."""
     first = next(iter(interface.families.values()))
     shown: dict[str, Any] = {
@@ -108,11 +108,11 @@ def _check_gateway(found: Interfaces, name: str, kind: str, suffix: str) -> None
             raise parameter_error({f"gateway{suffix}": f"Default gateway already exists on interface '{other.name}'."})
 
 
-def _family(interface: Interface, kind: str) -> Family:
+def _family(interface: ConfiguredInterface, kind: str) -> Family:
     return interface.families.setdefault(kind, Family("manual"))
 
 
-def _apply_addresses(found: Interfaces, interface: Interface, params: Mapping[str, Any]) -> None:
+def _apply_addresses(found: Interfaces, interface: ConfiguredInterface, params: Mapping[str, Any]) -> None:
     for kind, suffix in (("inet", ""), ("inet6", "6")):
         cidr = _cidr(params, suffix)
         if cidr:
@@ -127,7 +127,7 @@ def _apply_addresses(found: Interfaces, interface: Interface, params: Mapping[st
             _family(interface, kind).comments = str(params[f"comments{suffix}"]).splitlines()
 
 
-def _apply_kind(interface: Interface, params: Mapping[str, Any]) -> None:
+def _apply_kind(interface: ConfiguredInterface, params: Mapping[str, Any]) -> None:
     family = next(iter(interface.families.values()))
     for name, option in _PLAIN.items():
         if name in params:
@@ -151,7 +151,7 @@ def _apply_vlan_aware(family: Family, params: Mapping[str, Any]) -> None:
         family.put("bridge-vids", None)
 
 
-def delete_fields(interface: Interface, names: list[str]) -> None:
+def delete_fields(interface: ConfiguredInterface, names: list[str]) -> None:
     """Remove fields by their API names."""
     for name in names:
         suffix, kind = ("6", "inet6") if name.endswith("6") else ("", "inet")
@@ -173,7 +173,7 @@ def delete_fields(interface: Interface, names: list[str]) -> None:
             family.put(_PLAIN.get(plain, plain), None)
 
 
-def apply(found: Interfaces, interface: Interface, params: Mapping[str, Any]) -> None:
+def apply(found: Interfaces, interface: ConfiguredInterface, params: Mapping[str, Any]) -> None:
     """Set what the parameters say, and check that the whole still makes sense.
 
     Raises:
@@ -189,7 +189,7 @@ def apply(found: Interfaces, interface: Interface, params: Mapping[str, Any]) ->
     check(found)
 
 
-def _ports(interface: Interface) -> list[str]:
+def _ports(interface: ConfiguredInterface) -> list[str]:
     family = next(iter(interface.families.values()))
     text = " ".join(family.get(key) or "" for key in ("bridge-ports", "bond-slaves"))
     return [port for port in text.split() if port not in _NO_PORTS]

@@ -50,7 +50,7 @@ class Family:
 
 
 @dataclass
-class Interface:
+class ConfiguredInterface:
     """One interface with its families "inet" and "inet6"."""
 
     name: str
@@ -75,12 +75,12 @@ class Interface:
 class Interfaces:
     """The whole file: interfaces by name in their order, and the lines that only pass through."""
 
-    by_name: dict[str, Interface] = field(default_factory=dict)
+    by_name: dict[str, ConfiguredInterface] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
 
-    def at(self, name: str) -> Interface:
+    def at(self, name: str) -> ConfiguredInterface:
         """The interface of that name, made when there is none."""
-        return self.by_name.setdefault(name, Interface(name))
+        return self.by_name.setdefault(name, ConfiguredInterface(name))
 
 
 def _same(left: str, right: str) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.network import interfaces
 from pvelab.paths import path
 

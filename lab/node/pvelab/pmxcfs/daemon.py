@@ -25,7 +25,7 @@ from pvelab.pmxcfs import paths
 from pvelab.pmxcfs.distribution import distribute, reload_corosync
 from pvelab.pmxcfs.filesystem import ClusterFilesystem
 from pvelab.pmxcfs.locks import LOCK_TIMEOUT_SECONDS, LockTable
-from pvelab.pmxcfs.members import Membership, Remembered, read_conf, render_guests
+from pvelab.pmxcfs.members import ClusterView, Remembered, read_conf, render_guests
 from pvelab.pmxcfs.reports import REPORT_SECONDS, Reports
 from pvelab.pmxcfs.store import Store, cluster_directory
 
@@ -185,8 +185,8 @@ class Daemon:
 
     def _generated(self) -> dict[str, Callable[[], str]]:
         return {
-            ".members": Remembered(lambda: self._membership().render()),
-            ".rrd": Remembered(lambda: self._reports.render(self._membership())),
+            ".members": Remembered(lambda: self._view().render()),
+            ".rrd": Remembered(lambda: self._reports.render(self._view())),
             ".version": Remembered(lambda: json.dumps({"version": self._members_version}) + "\n"),
             ".vmlist": Remembered(lambda: render_guests(self._store.root)),
         }
@@ -225,7 +225,7 @@ class Daemon:
         if online != self._online:
             self._online = online
             self._members_version += 1
-            self._reports.render(self._membership())  # from now on
+            self._reports.render(self._view())  # from now on
         if not self._store.writable:
             return
         self._publish_address()
@@ -256,14 +256,14 @@ class Daemon:
             published.parent.mkdir(exist_ok=True)
             published.write_text(self._address)
 
-    def _membership(self) -> Membership:
+    def _view(self) -> ClusterView:
         conf = read_conf(self._store.root / "corosync.conf") if self._store.cluster else None
         addresses = {}
         for node in conf.nodes if conf else ():
             published = self._address_file(node)
             if published and published.exists():
                 addresses[node] = published.read_text()
-        return Membership(self._node, conf, self._store.writable, self._online, addresses, self._members_version)
+        return ClusterView(self._node, conf, self._store.writable, self._online, addresses, self._members_version)
 
 
 def _daemonize_until_mounted(daemon: Daemon) -> None:

@@ -18,7 +18,7 @@ _GUEST_DIRECTORIES = {"qemu-server": "qemu", "lxc": "lxc"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Membership:
+class ClusterView:
     """What this node knows of its cluster; `conf` is None on a stand-alone node."""
 
     node: str

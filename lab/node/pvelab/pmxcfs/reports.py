@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pvelab.pmxcfs.members import Membership
+    from pvelab.pmxcfs.members import ClusterView
 
 REPORT_SECONDS = 5.0  # pvestatd tells every ten seconds; half of that has passed, on average
 
@@ -20,11 +20,11 @@ class Reports:
         self._node, self._after_s, self._clock = node, after_s, clock
         self._since: dict[str, float] = {node: clock()}
 
-    def render(self, membership: Membership) -> str:
+    def render(self, view: ClusterView) -> str:
         """One line for each node that has told; the figures are of no interest to anybody here."""
         online = {self._node}
-        if membership.conf is not None:
-            online |= {name for name, node in membership.conf.nodes.items() if node.nodeid in membership.online}
+        if view.conf is not None:
+            online |= {name for name, node in view.conf.nodes.items() if node.nodeid in view.online}
         self._since = {name: self._since.get(name, self._clock()) for name in online}
         told = [name for name, since in self._since.items() if self._clock() - since >= self._after_s]
         return "".join(f"pve-node-9.0/{name}:\n" for name in sorted(told))

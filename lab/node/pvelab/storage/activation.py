@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.paths import path
 from pvelab.storage import config, layout, nfs
 

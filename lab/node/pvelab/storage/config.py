@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pvelab import cfs, sections
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.machine import node_name
 from pvelab.storage.types import TYPES
 

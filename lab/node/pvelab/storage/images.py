@@ -14,7 +14,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.paths import path
 from pvelab.storage import activation, layout
 

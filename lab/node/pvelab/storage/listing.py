@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.guests import registry
 from pvelab.storage import activation, layout
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.paths import path
 
 if TYPE_CHECKING:

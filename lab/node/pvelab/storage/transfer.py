@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import die, parameter_error
+from pvelab.errors import die, parameter_error
 from pvelab.storage import activation, config, layout
 
 if TYPE_CHECKING:

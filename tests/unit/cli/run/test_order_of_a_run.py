@@ -19,7 +19,7 @@ from cli.looks import dead_nodes, devices_at_risk, first_look, image_check, prep
 from cli.run import confirmation, loading, reconciling
 from cli.run.engine_runs import RunError
 from cli.run.loaded import LoadedStack
-from cli.state import lab_instance, logins, ownership
+from cli.state import logins, ownership, site_instance
 from cli.state.belongings import CLUSTER
 from cluster import guests_inside
 from cluster.errors import AdminError
@@ -72,7 +72,7 @@ class Order(Runs):
         monkeypatch.setattr(environment, "put_back_state", lambda *_: None)
         monkeypatch.setattr(trust, "settings", lambda *_: {})
         monkeypatch.setattr(engine, "Engine", lambda *_: self.engine)
-        monkeypatch.setattr(lab_instance, "refuse_gone", self.noting("lab", None))
+        monkeypatch.setattr(site_instance, "refuse_gone", self.noting("site", None))
 
     def noting(self, word: str, result: object) -> Callable[..., Any]:
         def call(*_: object, **__: object) -> object:
@@ -225,14 +225,14 @@ def test_a_vm_that_somebody_made_in_the_moment_of_ours_is_forgotten(order: Order
 
 def test_a_preview_looks_at_no_machine_and_records_nothing(order: Order) -> None:
     preview.preview("dev")
-    assert order.done == ["lab", "preview"]
+    assert order.done == ["site", "preview"]
     assert order.engine.state == RECORDED
 
 
 def test_a_preview_that_looks_works_on_a_copy(order: Order) -> None:
     preview.preview("dev", look=True)
     assert order.done == [
-        *("lab", "look", "findings", "at risk", "recovered", "at rest"),
+        *("site", "look", "findings", "at risk", "recovered", "at rest"),
         *("copied", "compared, and nothing touched", "preview refresh over the copy", "copy removed"),
     ]
     assert order.looked == [{"drifted": True, "all_hosts": False}], (
@@ -241,18 +241,18 @@ def test_a_preview_that_looks_works_on_a_copy(order: Order) -> None:
     assert order.engine.state == RECORDED
 
 
-def test_a_preview_of_a_lab_that_is_gone_runs_nothing(order: Order) -> None:
-    order.fails["lab"] = AdminError("lab-is-new", "the lab is another one", observed="x")
+def test_a_preview_of_machines_that_are_gone_runs_nothing(order: Order) -> None:
+    order.fails["site"] = AdminError("site-is-new", "the machines are others", observed="x")
     with pytest.raises(AdminError) as refused:
         preview.preview("dev")
-    assert (refused.value.code, order.done) == ("lab-is-new", ["lab"])
+    assert (refused.value.code, order.done) == ("site-is-new", ["site"])
 
 
 def test_a_preview_that_looks_refuses_before_it_copies(order: Order) -> None:
     order.fails["at risk"] = AdminError("device-not-described", "it would go", observed="x")
     with pytest.raises(AdminError) as refused:
         preview.preview("dev", look=True)
-    assert (refused.value.code, order.done) == ("device-not-described", ["lab", "look", "findings", "at risk"])
+    assert (refused.value.code, order.done) == ("device-not-described", ["site", "look", "findings", "at risk"])
 
 
 def test_a_preview_without_the_apis_user_refreshes_and_waits_for_nothing(
@@ -262,7 +262,7 @@ def test_a_preview_without_the_apis_user_refreshes_and_waits_for_nothing(
     preview.preview("dev", look=True)
     assert order.done == [
         *(
-            "lab",
+            "site",
             "look",
             "findings",
             "at risk",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import permissions, userdb
 from pvelab.access.roles import PREDEFINED, PRIVILEGES
-from pvelab.access.userdb import Group, Rule, UserDb
-from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.access.userdb import AccessRule, Group, UserDb
+from pvelab.errors import die, parameter_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def acl_update(ctx: Context) -> None:
             if role not in db.roles:
                 raise die(f"role '{role}' does not exist")
             for kind, who in _principals(db, ctx.params):
-                rule = Rule(path, kind, who, role)
+                rule = AccessRule(path, kind, who, role)
                 if ctx.params.get("delete"):
                     db.acl.pop(rule, None)
                 else:
@@ -83,14 +83,6 @@ def role_listing(_ctx: Context) -> list[dict[str, Any]]:
         {"roleid": name, "privs": ",".join(sorted(privileges)), "special": int(name in PREDEFINED)}
         for name, privileges in sorted(userdb.load().roles.items())
     ]
-
-
-def role_read(ctx: Context) -> dict[str, int]:
-    """The privileges of one role."""
-    privileges = userdb.load().roles.get(ctx.params["roleid"])
-    if privileges is None:
-        raise die(f"role '{ctx.params['roleid']}' does not exist")
-    return dict.fromkeys(sorted(privileges), 1)
 
 
 def _privileges(text: object) -> frozenset[str]:
@@ -150,24 +142,12 @@ def _known_group(db: UserDb, name: str) -> Group:
     return db.groups[name]
 
 
-def group_read(ctx: Context) -> dict[str, Any]:
-    """One group."""
-    group = _known_group(userdb.load(), ctx.params["groupid"])
-    return {"comment": group.comment, "members": sorted(group.users)}
-
-
 def group_create(ctx: Context) -> None:
     """A new, empty group."""
     with userdb.change() as db:
         if ctx.params["groupid"] in db.groups:
             raise die(f"group '{ctx.params['groupid']}' already exists")
         db.groups[ctx.params["groupid"]] = Group(comment=str(ctx.params.get("comment", "")))
-
-
-def group_update(ctx: Context) -> None:
-    """Change the comment of a group."""
-    with userdb.change() as db:
-        _known_group(db, ctx.params["groupid"]).comment = str(ctx.params.get("comment", ""))
 
 
 def group_delete(ctx: Context) -> None:
@@ -181,14 +161,6 @@ def group_delete(ctx: Context) -> None:
 def domain_listing(_ctx: Context) -> list[dict[str, str]]:
     """The login realms; others than pam and pve are not built here."""
     return [{"realm": name, **facts} for name, facts in _DOMAINS.items()]
-
-
-def domain_read(ctx: Context) -> dict[str, str]:
-    """One login realm."""
-    facts = _DOMAINS.get(ctx.params["realm"])
-    if facts is None:
-        raise PveError(500, f"domain '{ctx.params['realm']}' does not exist")
-    return facts
 
 
 def effective(ctx: Context) -> dict[str, dict[str, int]]:
@@ -208,15 +180,11 @@ ROUTES: list[Route] = [
     ("PUT", "/access/acl", acl_update),
     ("GET", "/access/roles", role_listing),
     ("POST", "/access/roles", role_create),
-    ("GET", "/access/roles/{roleid}", role_read),
     ("PUT", "/access/roles/{roleid}", role_update),
     ("DELETE", "/access/roles/{roleid}", role_delete),
     ("GET", "/access/groups", group_listing),
     ("POST", "/access/groups", group_create),
-    ("GET", "/access/groups/{groupid}", group_read),
-    ("PUT", "/access/groups/{groupid}", group_update),
     ("DELETE", "/access/groups/{groupid}", group_delete),
     ("GET", "/access/domains", domain_listing),
-    ("GET", "/access/domains/{realm}", domain_read),
     ("GET", "/access/permissions", effective),
 ]

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.guests import conf, ha, power, registry, state
 from pvelab.machine import scaled
 

@@ -10,12 +10,6 @@ from pvelab.cluster import nodes as node_list
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route
 
-_INDEX = ("nodes", "totem", "join", "qdevice", "apiversion")
-
-
-def _index(ctx: Context) -> list[dict[str, str]]:  # noqa: ARG001 - a handler's signature
-    return [{"name": name} for name in _INDEX]
-
 
 def _api_version(ctx: Context) -> int:  # noqa: ARG001 - a handler's signature
     return node_list.JOIN_API_VERSION
@@ -50,16 +44,11 @@ def _join(ctx: Context) -> str:
     return ctx.start_task("clusterjoin", "", lambda log: join.join_over_api(ctx.params, log, confirm=lambda _: False))
 
 
-def _totem(ctx: Context) -> dict[str, Any]:  # noqa: ARG001 - a handler's signature
-    return information.totem()
-
-
 def _status(ctx: Context) -> list[dict[str, Any]]:  # noqa: ARG001 - a handler's signature
     return information.status()
 
 
 ROUTES: list[Route] = [
-    ("GET", "/cluster/config", _index),
     ("POST", "/cluster/config", _create),
     ("GET", "/cluster/config/apiversion", _api_version),
     ("GET", "/cluster/config/nodes", _nodes),
@@ -67,6 +56,5 @@ ROUTES: list[Route] = [
     ("DELETE", "/cluster/config/nodes/{node}", _delete_node),
     ("GET", "/cluster/config/join", _join_information),
     ("POST", "/cluster/config/join", _join),
-    ("GET", "/cluster/config/totem", _totem),
     ("GET", "/cluster/status", _status),
 ]

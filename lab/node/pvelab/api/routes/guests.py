@@ -6,7 +6,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 from pvelab.guests import conf, registry, removal, views
 
 if TYPE_CHECKING:

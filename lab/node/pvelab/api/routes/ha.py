@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab.ha import group_operations, resource_operations, rule_operations, status
+from pvelab.errors import die
+from pvelab.ha import resource_operations, rule_operations, status
 
 if TYPE_CHECKING:
-    from pvelab.api.context import Context, Route
+    from pvelab.api.context import Context, Handler, Route
 
 
 def _resources(ctx: Context) -> list[dict[str, Any]]:
@@ -58,36 +59,17 @@ def _delete_rule(ctx: Context) -> None:
     rule_operations.delete(ctx.params)
 
 
-def _groups(ctx: Context) -> list[dict[str, Any]]:  # noqa: ARG001 - a handler's signature
-    return group_operations.listing()
+def _groups(verb: str) -> Handler:
+    """PVE 9 migrated groups to rules, and refuses them ever since."""
 
+    def refuse(_ctx: Context) -> None:
+        raise die(f"cannot {verb}: ha groups have been migrated to rules")
 
-def _group(ctx: Context) -> dict[str, Any]:
-    return group_operations.read(str(ctx.params["group"]))
-
-
-def _create_group(ctx: Context) -> None:
-    group_operations.create(ctx.params)
-
-
-def _update_group(ctx: Context) -> None:
-    group_operations.update(ctx.params)
-
-
-def _delete_group(ctx: Context) -> None:
-    group_operations.delete(ctx.params)
-
-
-def _status_index(ctx: Context) -> list[dict[str, str]]:  # noqa: ARG001 - a handler's signature
-    return [{"name": "current"}, {"name": "manager_status"}]
+    return refuse
 
 
 def _current(ctx: Context) -> list[dict[str, Any]]:  # noqa: ARG001 - a handler's signature
     return status.current()
-
-
-def _manager_status(ctx: Context) -> dict[str, Any]:  # noqa: ARG001 - a handler's signature
-    return status.manager_status()
 
 
 ROUTES: list[Route] = [
@@ -103,12 +85,10 @@ ROUTES: list[Route] = [
     ("GET", "/cluster/ha/rules/{rule}", _rule),
     ("PUT", "/cluster/ha/rules/{rule}", _update_rule),
     ("DELETE", "/cluster/ha/rules/{rule}", _delete_rule),
-    ("GET", "/cluster/ha/groups", _groups),
-    ("POST", "/cluster/ha/groups", _create_group),
-    ("GET", "/cluster/ha/groups/{group}", _group),
-    ("PUT", "/cluster/ha/groups/{group}", _update_group),
-    ("DELETE", "/cluster/ha/groups/{group}", _delete_group),
-    ("GET", "/cluster/ha/status", _status_index),
+    ("GET", "/cluster/ha/groups", _groups("index groups")),
+    ("POST", "/cluster/ha/groups", _groups("create group")),
+    ("GET", "/cluster/ha/groups/{group}", _groups("read group")),
+    ("PUT", "/cluster/ha/groups/{group}", _groups("update group")),
+    ("DELETE", "/cluster/ha/groups/{group}", _groups("delete group")),
     ("GET", "/cluster/ha/status/current", _current),
-    ("GET", "/cluster/ha/status/manager_status", _manager_status),
 ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pvelab import propstring
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, migration, power, power_tasks, registry, state
 from pvelab.guests.lxc import clone, create, update
 
@@ -36,26 +34,6 @@ def config(ctx: Context) -> dict[str, Any]:
     found = conf.load(_guest(ctx))
     options = found.options if ctx.params.get("current") else found.wanted()
     return {**conf.typed("lxc", options), "digest": conf.digest(found)}
-
-
-def _interface(name: str, mac: str, cidr: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {"name": name, "hwaddr": mac.lower(), "hardware-address": mac.lower()}
-    address, slash, prefix = cidr.partition("/")
-    if slash:
-        shown["inet"] = cidr
-        shown["ip-addresses"] = [{"ip-address": address, "prefix": int(prefix), "ip-address-type": "inet"}]
-    return shown
-
-
-def interfaces(ctx: Context) -> list[dict[str, Any]]:
-    """The interfaces of a running container, with the addresses that its configuration gives it."""
-    guest = _running_guest(ctx)
-    found = [_interface("lo", "00:00:00:00:00:00", "127.0.0.1/8")]
-    for key, value in sorted(conf.load(guest).options.items()):
-        if re.fullmatch(r"net\d+", key):
-            properties = propstring.parse(value, "name")
-            found.append(_interface(properties["name"], properties.get("hwaddr", ""), properties.get("ip", "")))
-    return found
 
 
 def start(ctx: Context) -> str:
@@ -87,7 +65,6 @@ ROUTES: list[Route] = [
     ("POST", _ALL, create.create),
     ("GET", f"{_ONE}/config", config),
     ("PUT", f"{_ONE}/config", update.update),
-    ("GET", f"{_ONE}/interfaces", interfaces),
     ("POST", f"{_STATUS}/start", start),
     ("POST", f"{_STATUS}/stop", stop),
     ("POST", f"{_STATUS}/shutdown", shutdown),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import parameter_error
+from pvelab.errors import parameter_error
 from pvelab.network import fields, pending
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route
-    from pvelab.network.interfaces import Interface, Interfaces
+    from pvelab.network.interfaces import ConfiguredInterface, Interfaces
 
 _ALL = "/nodes/{node}/network"
 _ONE = f"{_ALL}/{{iface}}"
 _BRIDGES = ("any_bridge", "any_local_bridge", "include_sdn")
 
 
-def _existing(found: Interfaces, name: str) -> Interface:
+def _existing(found: Interfaces, name: str) -> ConfiguredInterface:
     if name not in found.by_name:
         raise parameter_error({"iface": "interface does not exist"})
     return found.by_name[name]

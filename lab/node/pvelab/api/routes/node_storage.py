@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError, die, forbidden, parameter_error
+from pvelab.errors import PveError, die, forbidden, parameter_error
 from pvelab.paths import path
 from pvelab.storage import activation, config, images, layout, listing, transfer
 

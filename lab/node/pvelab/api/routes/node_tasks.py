@@ -1,11 +1,11 @@
-"""/nodes/{node}/tasks and /cluster/tasks: what runs and what ran."""
+"""/nodes/{node}/tasks: what runs and what ran."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from pvelab import tasks
-from pvelab.api.errors import PveError
+from pvelab.errors import PveError
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route
@@ -28,11 +28,6 @@ def listing(ctx: Context) -> list[dict[str, Any]]:
         found = [task for task in found if task.get("status", "OK") != "OK"]
     start = ctx.params.get("start", 0)
     return found[start : start + ctx.params.get("limit", 50)]
-
-
-def recent(ctx: Context) -> list[dict[str, Any]]:
-    """What this node knows of the cluster's tasks: its own."""
-    return listing(ctx)
 
 
 def status(ctx: Context) -> dict[str, Any]:
@@ -64,7 +59,6 @@ def stop(ctx: Context) -> None:
 _ONE = "/nodes/{node}/tasks/{upid}"
 ROUTES: list[Route] = [
     ("GET", "/nodes/{node}/tasks", listing),
-    ("GET", "/cluster/tasks", recent),
     ("DELETE", _ONE, stop),
     ("GET", f"{_ONE}/status", status),
     ("GET", f"{_ONE}/log", log),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, migration, power, power_tasks, registry, state
 from pvelab.guests.qemu import clone, create, disks, startup, update
 from pvelab.guests.registry import Guest

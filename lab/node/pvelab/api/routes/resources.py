@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pvelab import cfs
 from pvelab.access import userdb
 from pvelab.api import remote
-from pvelab.api.errors import PveError, parameter_error
 from pvelab.api.routes.nodes import entry
+from pvelab.errors import PveError, parameter_error
 from pvelab.guests import conf, registry, views
 from pvelab.storage import activation, config
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs, sections
-from pvelab.api.errors import PveError, die
 from pvelab.apischema import schema
+from pvelab.errors import PveError, die
 from pvelab.storage import activation, config, nfs
 from pvelab.storage.types import TYPES
 

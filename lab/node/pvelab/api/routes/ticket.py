@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab.access import passwords, permissions, tickets, userdb
-from pvelab.api.errors import PveError, forbidden, parameter_error
+from pvelab.errors import PveError, forbidden, parameter_error
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route

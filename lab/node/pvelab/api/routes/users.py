@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.access import passwords, tickets, userdb
 from pvelab.access.userdb import Group, Token, User, UserDb
-from pvelab.api.errors import die, parameter_error
+from pvelab.errors import die, parameter_error
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route

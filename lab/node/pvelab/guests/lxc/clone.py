@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, copying, drives, registry, state
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import forbidden
+from pvelab.errors import forbidden
 from pvelab.guests import drives, parameters
 
 if TYPE_CHECKING:

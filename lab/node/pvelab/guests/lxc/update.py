@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pvelab import sizes
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, drives, parameters, registry, state
 from pvelab.guests.locking import locked
 from pvelab.guests.lxc import options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.api.errors import die, parameter_error
+from pvelab.errors import die, parameter_error
 from pvelab.guests import conf, copying, drives, parameters, registry
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked

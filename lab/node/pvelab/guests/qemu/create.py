@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError, die
+from pvelab.errors import PveError, die
 from pvelab.guests import conf, drives, parameters, power, volumes
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked

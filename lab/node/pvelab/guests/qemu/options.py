@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from pvelab.api.errors import PveError, parameter_error
+from pvelab.errors import PveError, parameter_error
 from pvelab.guests import drives, parameters
 
 if TYPE_CHECKING:

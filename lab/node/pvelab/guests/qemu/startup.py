@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pvelab import propstring
-from pvelab.api.errors import die
+from pvelab.errors import die
 from pvelab.guests import conf, nics, state, views, volumes
 from pvelab.paths import path
 

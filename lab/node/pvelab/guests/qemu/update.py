@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pvelab.api.errors import PveError, die, parameter_error
+from pvelab.errors import PveError, die, parameter_error
 from pvelab.guests import conf, drives, parameters, registry, state
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options

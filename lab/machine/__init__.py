@@ -1,0 +1,1 @@
+"""One machine of the lab: power, processor, cables, the VMs it runs, and the installer that a VM boots."""

@@ -1,0 +1,1 @@
+"""What machines of the lab reach over the network: names, downloads, storage."""
