@@ -1,1 +1,1 @@
-"""The control machine's side: commands of daily work, and steps that look at several machines before they act on one."""
+"""The commands: up, preview, down, status, report and others, and how they run the engine."""

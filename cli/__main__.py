@@ -8,11 +8,11 @@ import sys
 
 
 def _like_everybody() -> None:
-    """Whoever calls: files are made with the same modes, and text is UTF-8."""
+    """Use the same file modes, and UTF-8, whatever the caller's settings are."""
     os.umask(0o022)
     if sys.flags.utf8_mode or locale.getencoding().upper().replace("-", "") == "UTF8":
         return
-    # Python chooses at its start, and only then.
+    # Python chooses its encoding at its start only.
     os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "cli", *sys.argv[1:]])  # noqa: S606
 
 

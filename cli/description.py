@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.environment import BACKEND_VARIABLE
-from cli.state import namesakes
+from cli.backend import namesakes
+from cli.engine.environment import BACKEND_VARIABLE
 from cluster.errors import AdminError
 from config import ConfigError, credentials, load
 from config import stack_file as files
@@ -35,7 +35,7 @@ class Description:
 
 
 def read(stack: str, environment: dict[str, str]) -> Description:
-    """Read a stack's description; asks the engine only when the stack file holds encrypted values.
+    """Read a stack's description. The engine is asked only if the stack file holds encrypted values.
 
     Raises:
         AdminError: stack-unknown, config-invalid, stack-secrets.
@@ -52,9 +52,9 @@ def read(stack: str, environment: dict[str, str]) -> Description:
 
 
 def refuse_bad(stack: str) -> None:
-    """Refuse a stack file that is not right, as far as that is seen without the engine and anybody's secrets.
+    """Refuse an invalid stack file, as far as that is seen without the engine and without secrets.
 
-    A command does this before it loads what it needs to work: a refusal is not to wait for that.
+    A command does this before it loads its slow modules, so that the refusal comes at once.
 
     Raises:
         AdminError: stack-unknown, config-invalid.
@@ -91,18 +91,18 @@ def stack_file(stack: str) -> Path:
 
 
 class InvalidConfigError(AdminError):
-    """All mistakes of the configuration, in the words of the model."""
+    """All problems of the configuration, as the model words them."""
 
     def __init__(self, text: str) -> None:
         super().__init__("config-invalid", text)
 
     def render(self) -> str:
-        """The model's own words: every problem with its key and its fix."""
+        """Every problem with its key and its fix, as the model words it."""
         return self.what
 
 
 class NoCredentialsError(InvalidConfigError):
-    """Nothing says where the credentials are that this configuration needs."""
+    """The credentials that this configuration needs are given nowhere."""
 
     def __init__(self, text: str, config: Config) -> None:
         super().__init__(text)
@@ -110,7 +110,7 @@ class NoCredentialsError(InvalidConfigError):
 
 
 def written(content: bytes | str, name: str) -> StackFile:
-    """The settings of a stack file as the engine hands them over; what is encrypted stays so.
+    """The settings of a stack file, as the engine hands them over; encrypted ones stay encrypted.
 
     Args:
         content: of the file.
@@ -139,7 +139,7 @@ def _settings(stack: str, file: Path, environment: dict[str, str]) -> tuple[dict
             f"there is a stack file for {stack}, and no state of it here",
             observed=f"nothing of {stack} in {environment.get(BACKEND_VARIABLE)}",
             expected="the state that belongs to the stack file",
-            fix=f"bring back .nested-pve/state, or set {BACKEND_VARIABLE}; where it is lost for good: "
+            fix=f"restore .nested-pve/state, or set {BACKEND_VARIABLE}; if the state is lost: "
             f"`make adopt STACK={stack}`; for a new stack only: "
             f"`pulumi stack init {stack} --no-select` in `make shell STACK={stack}`",
         )

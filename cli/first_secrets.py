@@ -1,10 +1,10 @@
-"""What a shell for a stack without credentials says: the commands that set those which this stack needs."""
+"""The advice of a shell for a stack without credentials: the commands that set those which the stack needs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.environment import PASSPHRASE_VARIABLES
+from cli.engine.environment import PASSPHRASE_VARIABLES
 from config.credentials import FILE_VARIABLE, STACK_KEY
 from config.model import NestedNode
 
@@ -17,7 +17,7 @@ KEY = "~/.ssh/nested-pve-ha"
 
 
 def advice(stack: str, config: Config, environment: Mapping[str, str]) -> str:
-    """What to do next in a shell with this environment; no value stands in a command's arguments."""
+    """The next commands in a shell with this environment; none has a secret among its arguments."""
     return "\n".join(
         (
             f"stack {stack} has no credentials yet: until then pulumi reaches no machine from here. Set them now:",
@@ -32,11 +32,11 @@ def _commands(stack: str, config: Config, environment: Mapping[str, str]) -> Ite
     if not any(environment.get(variable) for variable in PASSPHRASE_VARIABLES):
         variable = PASSPHRASE_VARIABLES[0]
         yield f"read -rs {variable}; export {variable}   # yours; every command on this stack needs it, so set it outside, too"
-    yield f"pulumi stack init {stack} --no-select   # unless it is there"
+    yield f"pulumi stack init {stack} --no-select   # unless the stack exists"
     setting = f"pulumi config set --stack {stack} --secret --path '{STACK_KEY}"
     yield f"{setting}.sshPrivateKey' < {KEY}   # your SSH key, which opens root on the machines"
     yield f"{setting}.rootPassword'"
-    yield f"{setting}.apiPassword'   # new, you choose it"
+    yield f"{setting}.apiPassword'   # choose one"
     if any(isinstance(node, NestedNode) for node in config.nodes):
         yield f"openssl rand -hex 32 | {setting}.hostKeySeed'"
     for host in config.outer_hosts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.narration import err, stage
+from cli.console import err, stage
 from cluster.errors import AdminError
 from config import paths
 from onnode.errors import StepError
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 Stack = Annotated[str, typer.Option(help="Which stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
-SETTLE_S = 180.0  # what a run has started may still be booting, and HA moves guests home to it
+SETTLE_S = 180.0  # machines that a run has started may still boot, and HA moves guests back to them
 
 app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()
 def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
-    """Bring everything to what is described, then look at it. Asks before it changes anything."""
+    """Bring everything to what the stack file describes, then show the status. Asks before it changes anything."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415 - each command loads only what it needs
+    from cli.up import up as bring_up  # noqa: PLC0415 - each command loads only what it needs
 
-    done = operations.up(stack, yes=yes)
-    # A run that changed nothing has just looked at everything; what it does not put right is told again at the end.
+    done = bring_up(stack, yes=yes)
+    # A run that changed nothing has just looked at everything. The status repeats what the run does not put right.
     _look(stack, patience_s=SETTLE_S if done.changed else 0, drifted=None if done.changed else done.left)
 
 
 @app.command()
 def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
-    """Record what is there and carries the stack's mark, where its state is lost; then bring all to what is described."""
+    """Record everything that carries the stack's mark, when its state is lost; then do what `up` does."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415
+    from cli.up import up as bring_up  # noqa: PLC0415
 
-    operations.up(stack, yes=yes, adopting=True)
+    bring_up(stack, yes=yes, adopting=True)
     _look(stack, patience_s=SETTLE_S, drifted=None)
 
 
@@ -64,13 +64,15 @@ def _look(stack: str, *, patience_s: float, drifted: list[Drift] | None) -> None
 
 @app.command()
 def preview(
-    *, stack: Stack = "dev", look: Annotated[bool, typer.Option("--look", help="Look at the machines, too.")] = False
+    *,
+    stack: Stack = "dev",
+    look: Annotated[bool, typer.Option("--look", help="Look at the machines, too, and show what drifted.")] = False,
 ) -> None:
-    """Show what `up` would change, under the policy pack. Touches no host, unless told to look for what drifted."""
+    """Show what `up` would change, checked by the policy pack. Without --look it logs in to no machine."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415
+    from cli.preview import preview as show_preview  # noqa: PLC0415
 
-    operations.preview(stack, look=look)
+    show_preview(stack, look=look)
 
 
 @app.command()
@@ -80,10 +82,10 @@ def report(
     base: Annotated[str, typer.Option(help="Git revision to compare with where no state can be read.")] = "",
     output: Annotated[Path | None, typer.Option(help="A file; standard output otherwise.")] = None,
 ) -> None:
-    """Tell in Markdown what a change would do, for a pull request; exit code 1 when `up` would refuse it."""
-    from cli.report.command import report as tell  # noqa: PLC0415
+    """Write what a change would do, as Markdown for a pull request. Exit code 1 when `up` would refuse the change."""
+    from cli.report.command import report as written  # noqa: PLC0415
 
-    text, passes = tell(stack, base or None)
+    text, passes = written(stack, base or None)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -104,7 +106,7 @@ def changed_stacks(*, base: Annotated[str, typer.Option(help="Git revision to co
 def status(
     *, stack: Stack = "dev", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
-    """Look at every node, now, and compare with the description; exit code 1 when something differs. Read-only."""
+    """Look at every node, and compare it with the stack file. Exit code 1 when something differs. Read-only."""
     _refuse_bad(stack)
     from cli.status.command import status as look  # noqa: PLC0415
 
@@ -116,17 +118,17 @@ def status(
 def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Destroy what the stack made. Asks first."""
     _refuse_bad(stack)
-    from cli import operations  # noqa: PLC0415
+    from cli.down import down as take_down  # noqa: PLC0415
 
-    operations.down(stack, yes=yes)
+    take_down(stack, yes=yes)
 
 
 @app.command()
 def shell(*, stack: Stack = "dev") -> None:
     """Open a shell in which `pulumi` works on the stack."""
-    from cli import operations  # noqa: PLC0415
+    from cli.shell import environment_of  # noqa: PLC0415
 
-    env = {**operations.environment_of(stack, complete=False), "PULUMI_STACK": stack}
+    env = {**environment_of(stack, complete=False), "PULUMI_STACK": stack}
     program = os.environ.get("SHELL") or "/bin/bash"
     # Standard output belongs to what is called in the shell.
     err.print(f"pulumi {{preview,up,refresh,destroy}} --stack {stack}; leave with exit")
@@ -136,18 +138,19 @@ def shell(*, stack: Stack = "dev") -> None:
 
 @app.command(name="environment")
 def print_environment(*, stack: Stack = "dev") -> None:
-    """Print, for `eval`, the environment of `shell`."""
-    from cli import environment, operations  # noqa: PLC0415
+    """Print the environment of `shell`, for `eval`."""
+    from cli.engine import environment  # noqa: PLC0415
+    from cli.shell import environment_of  # noqa: PLC0415
 
-    typer.echo("\n".join(environment.for_eval(operations.environment_of(stack), stack)))
+    typer.echo("\n".join(environment.for_eval(environment_of(stack), stack)))
 
 
 @app.command(name="exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 def execute(command: Annotated[list[str], typer.Argument(help="After --.")], *, stack: Stack = "dev") -> None:
     """Run one command as in `shell`."""
-    from cli import operations  # noqa: PLC0415
+    from cli.shell import environment_of  # noqa: PLC0415
 
-    env = operations.environment_of(stack)
+    env = environment_of(stack)
     os.chdir(paths.ROOT)
     try:
         os.execvpe(command[0], command, env)  # noqa: S606
@@ -164,14 +167,14 @@ def docs() -> None:
 
 
 def main() -> None:
-    """Run the command line; a refusal is printed with its code and exits 1, and no traceback is ever shown."""
+    """Run the command line. A refusal is printed with its name, and the exit code is 1; a traceback is never shown."""
     attended.interrupt_once()
     try:
         app()
     except StepError as error:
         _report(error)
     except KeyboardInterrupt:
-        err.print("\ninterrupted; the same command goes on from where it was")
+        err.print("\ninterrupted; run the same command again to go on")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
         from cluster.call import unexpected  # noqa: PLC0415

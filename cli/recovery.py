@@ -24,7 +24,7 @@ always safe: each step looks first, and goes on from what it finds.
 For a stack of the lab, run the commands in `make shell`: there the addresses lead into the lab. Outside, the same addresses
 may belong to other machines.
 
-Why many of these refusals exist is told in the [failure stories](failures.md).
+The [failure stories](failures.md) explain why many of these refusals exist.
 
 This page is generated (`make docs`).
 """

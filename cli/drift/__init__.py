@@ -1,5 +1,5 @@
-"""What was changed behind the program's back: one look over everything that the stack's resources made.
+"""Drift: what was changed by hand of what the stack's resources made. Read-only.
 
-Steps have no Read that the engine could call. So each is asked by its own observe and decide, on its machine, what it
-would do now; what it names is drift. Read-only.
+Steps have no Read that the engine could call. So each step's own observe and decide run on its machine; the actions that
+it would take now are drift.
 """

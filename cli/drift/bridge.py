@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 INTERFACES = "/etc/network/interfaces"
 DEFAULTS = {"mtu": "1500", "bridge-ports": "none", "auto": "0"}
-# It asks for ports only where some are described, and takes a bridge without ports for one that has them still.
+# The provider compares ports only if some are described, and believes that a bridge without ports still has them.
 WRITE = "the provider does not put this right: write `bridge-ports {}` into it by hand, then `ifreload -a`"
 ENDS = ("iface", "auto", "source", "source-directory", "mapping")
 
 
 def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
-    """What is otherwise than recorded."""
+    """The difference from the record; None when there is none."""
     name, ports = str(inputs["name"]), _ports(inputs)
     wanted = {
         "address": text(inputs.get("address")),
@@ -40,7 +40,7 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
 
 
 def is_the_recorded(inputs: Mapping[str, Any], files: Mapping[str, str]) -> bool:
-    """Whether the bridge of that name is the one that was recorded, by its address and its ports."""
+    """Whether the bridge of that name has the address and the ports of the recorded one."""
     live = _stanza(files.get(INTERFACES, ""), str(inputs["name"])) or {}
     return bool(live.get("address")) and (live["address"], live["bridge-ports"]) == (
         inputs.get("address"),

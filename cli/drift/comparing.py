@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is otherwise than recorded, with file and values; who puts it right, or what a person has to do."""
+    """A difference from the record, with file and values; who puts it right (`cli.drift.kinds`), or what a person has to do."""
 
     what: str
     kind: str = PROVIDED
@@ -27,11 +27,11 @@ def compare(
     wanted: Mapping[str, str | None],
     defaults: Mapping[str, str] | None = None,
 ) -> Difference | None:
-    """Compare what is wanted; what is not (None) may be as it likes.
+    """Compare recorded values with a file's; a value that is not recorded (None) may be anything.
 
     Args:
-        file: where it stands.
-        what: the thing, for the message.
+        file: in which the values are.
+        what: what the values belong to, for the message.
         live: its values; None when it is not there.
         wanted: the recorded ones.
         defaults: what Proxmox VE takes where its file says nothing.

@@ -1,4 +1,4 @@
-"""What steps would refuse that are only planned: nothing is recorded of them, and the engine's plan says what they are given."""
+"""What planned steps would refuse. Nothing is recorded of them yet: their input is taken from the engine's plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cli.drift import judge, look, plan, shipped
+from cli.drift import judge, look, questions, shipped
 from cli.engine.failures import Failure, resource_name
 from cluster.transport import members
 from cluster.transport.nodes import NodeStepError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cluster.transport.ssh import Connection
     from onnode.contract import Refusal, StepLook
 
-# What these observe is changed by no step before them, so what they refuse now the run refuses, too.
-TELLING = (
+# Steps that observe nothing which an earlier step changes: what they refuse now, the run would refuse, too.
+PREDICTABLE = (
     "journal",
     "verify-host",
     "repository",
@@ -34,18 +34,18 @@ TELLING = (
     "api-user",
     "storage",
 )
-# But for this: the journal says which bridges are the stack's own, and its step refuses those that are not.
-NOT_TELLING = ("verify-host", "foreign-bridge")
+# One exception: the journal, which an earlier step writes, decides which bridges are the stack's own.
+UNPREDICTABLE = ("verify-host", "foreign-bridge")
 UNEXPECTED = "internal"
 SHOWN_STEPS = 3
 
 
 @dataclass(frozen=True)
-class Said:
-    """What was found.
+class Forecast:
+    """What the steps would refuse.
 
     Attributes:
-        refused: as a run would tell it.
+        refused: the failures, as a run would show them.
         unasked: the names of the planned steps that were not looked at.
     """
 
@@ -54,13 +54,13 @@ class Said:
 
     @property
     def silence(self) -> str:
-        """The steps that were not looked at, for people; empty when there are none."""
+        """A line for people about the steps that were not looked at; empty when there are none."""
         more = f" and {len(self.unasked) - SHOWN_STEPS} more" if len(self.unasked) > SHOWN_STEPS else ""
         names = f"{', '.join(self.unasked[:SHOWN_STEPS])}{more}"
         return f"not looked at: what {names} would find; that shows in the run" if names else ""
 
 
-def said(description: Description, steps: Sequence[plan.State], answering: Collection[str]) -> Said:
+def forecast(description: Description, steps: Sequence[questions.State], answering: Collection[str]) -> Forecast:
     """Ask planned steps.
 
     Args:
@@ -69,33 +69,32 @@ def said(description: Description, steps: Sequence[plan.State], answering: Colle
         answering: the machines that answer; the others are asked nothing.
     """
     names = [machine.name for group in look.machines(description) for machine in group]
-    asked = plan.of(
+    asked = questions.of(
         {"deployment": {"resources": list(steps)}}, names, description.credentials.api_password.get_secret_value()
     )
-    there = {name: telling for name, found in asked.there.items() if name in answering and (telling := _telling(found))}
-    cluster = _telling(asked.cluster)
+    there = {
+        name: steps_there
+        for name, found in asked.there.items()
+        if name in answering and (steps_there := _predictable(found))
+    }
+    cluster = _predictable(asked.cluster)
     answers = asyncio.run(_ask(description, there, cluster, answering)) if there or cluster else {}
-    told = [
+    given = [
         (name, one)
         for name, answer in answers.items()
         for one in answer.steps
         if one.name != look.MEMBERSHIP and (one.refusal is None or one.refusal.code != UNEXPECTED)
     ]
-    looked = {one.name for _, one in told}
-    asking = {step.name: step.step for found in (*asked.there.values(), asked.cluster) for step in found}
-    here = {step["urn"] for step in steps if step["type"] == plan.STEP_HERE}
-    return Said(
-        [
-            _failure(name, one, one.refusal, here)
-            for name, one in told
-            if one.refusal and (asking[one.name], one.refusal.code) != NOT_TELLING
-        ],
+    looked = {one.name for _, one in given}
+    here = {step["urn"] for step in steps if step["type"] == questions.STEP_HERE}
+    return Forecast(
+        [_failure(name, one, one.refusal, here) for name, one in given if one.refusal and _counts(one, asked)],
         sorted(resource_name(step["urn"]) for step in steps if step["urn"] not in looked),
     )
 
 
-def planned(events: Iterable[Event]) -> list[plan.State]:
-    """The steps that a preview plans, in the form of the record; without what the plan does not know, or hides.
+def planned(events: Iterable[Event]) -> list[questions.State]:
+    """The steps that a preview plans, in the form of the record. An input that the plan does not know, or hides, is None.
 
     Args:
         events: of the preview.
@@ -103,16 +102,16 @@ def planned(events: Iterable[Event]) -> list[plan.State]:
     return list(_planned(events))
 
 
-def _planned(events: Iterable[Event]) -> Iterator[plan.State]:
+def _planned(events: Iterable[Event]) -> Iterator[questions.State]:
     for event in events:
         metadata = event.get("resourcePreEvent", {}).get("metadata", {})
-        if metadata.get("type") not in (plan.STEP_THERE, plan.STEP_HERE):
+        if metadata.get("type") not in (questions.STEP_THERE, questions.STEP_HERE):
             continue
         new, old = ((metadata.get(which) or {}).get("inputs") or {} for which in ("new", "old"))
         if metadata["op"] not in ("create", "create-replacement", "update") or not new.get("create"):
             continue
         if new.get("stdin") == old.get("stdin"):
-            continue  # asked as it is recorded
+            continue  # unchanged, so it is asked as recorded
         inputs = dict(new) if _is_json(new.get("stdin")) else {**new, "stdin": None}
         yield {
             "urn": metadata["urn"],
@@ -129,15 +128,21 @@ def _is_json(text: object) -> bool:
         return False
 
 
-def _telling(steps: Iterable[LookStep]) -> list[LookStep]:
-    return [step for step in steps if step.step in TELLING]
+def _predictable(steps: Iterable[LookStep]) -> list[LookStep]:
+    return [step for step in steps if step.step in PREDICTABLE]
+
+
+def _counts(one: StepLook, asked: questions.Questions) -> bool:
+    """Whether no earlier step can change this refusal."""
+    steps = {step.name: step.step for found in (*asked.there.values(), asked.cluster) for step in found}
+    return one.refusal is not None and (steps[one.name], one.refusal.code) != UNPREDICTABLE
 
 
 def _failure(machine: str, one: StepLook, refusal: Refusal, here: Collection[str]) -> Failure:
     error = StepError(
         refusal.code, refusal.what, observed=refusal.observed, expected=refusal.expected, fix=refusal.next
     )
-    # A step on the control machine says where it was told so.
+    # A step on the control machine names the machine that refused.
     shown = NodeStepError(error.code, machine, error.render()) if one.name in here else error
     return Failure(error.code, resource_name(one.name), shown.render())
 
@@ -148,7 +153,7 @@ async def _ask(
     cluster: list[LookStep],
     answering: Collection[str],
 ) -> dict[str, look.Answer]:
-    """By machine; what is the cluster's is told by the first member that works, and by no other."""
+    """The answers by machine; those for the cluster are of the first member that works only."""
     hosts, nodes = look.machines(description)
     speaking = [node.name for node in nodes if node.name in answering] if cluster else []
     machines = [machine for machine in (*hosts, *nodes) if machine.name in there or machine.name in speaking]

@@ -1,6 +1,6 @@
 """Locks of guests and of nodes' VMs: while Proxmox VE holds one, nothing can change the guest. Pure.
 
-Most go with the task that took them, and are no drift. That a task was cut off does not show here.
+Most locks go with the task that took them, and are no drift. Whether that task was cut off cannot be seen here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from onnode.system.pve import parse_guest_config
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cli.drift.plan import Plan
+    from cli.drift.questions import Questions
 
     Files = Mapping[str, str]
 
 TOOLS = {"qemu-server": ("qm", "VM"), "lxc": ("pct", "container")}
-# What each says of its guest (PVE::QemuServer, PVE::LXC::Config: the values of `lock`).
+# What each lock means for its guest (PVE::QemuServer, PVE::LXC::Config: the values of `lock`).
 AT_WORK = {
     "backup": "a backup of it is made",
     "clone": "it is being copied",
@@ -38,18 +38,18 @@ AT_WORK = {
 STAYS = {
     "suspended": ("it is suspended to a disk, and does not run", "{tool} start {vmid} on {node}"),
     "mounted": ("its disks are mounted on its node", "{tool} unmount {vmid} on {node}"),
-    "destroyed": ("its removal was begun and not ended", "see how its last task ended, on {node}: {tool} list"),
+    "destroyed": ("its removal was begun, and did not finish", "see how its last task ended, on {node}: {tool} list"),
 }
 UNKNOWN = ("nothing can change it", "see what holds it, on {node}: {tool} config {vmid}")
 
 
-def held(asked: Plan, hosts: Mapping[str, Files | None], cluster: Files | None) -> Iterator[Drift]:
+def held(asked: Questions, hosts: Mapping[str, Files | None], cluster: Files | None) -> Iterator[Drift]:
     """The locks of what is recorded.
 
     Args:
         asked: what is recorded.
-        hosts: the files of each outer host; None of one that did not answer.
-        cluster: those of the cluster; None when nobody may answer for it.
+        hosts: the files of each outer host; None for one that did not answer.
+        cluster: those of the cluster; None when no member may answer for it.
     """
     for resource in asked.provided:
         inputs = resource.get("inputs") or {}
@@ -73,7 +73,7 @@ def _of(urn: str, where: str, files: Files, guest: tuple[str, int]) -> Iterator[
     node, (tool, word) = path.split("/")[-3], TOOLS[kind]
     shown = f"{word} {vmid} ({values.get('name') or values.get('hostname') or 'no name'}) on {node} is locked ({lock})"
     if lock in AT_WORK:
-        what = f"{shown}: {AT_WORK[lock]}, or that was cut off; nothing changes it until the lock is gone"
+        what = f"{shown}: {AT_WORK[lock]}, or that task was cut off; nothing can change it until the lock is gone"
         whole = (
             ""
             if lock in (*HARMLESS, "disk", "fstrim")

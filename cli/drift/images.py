@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cli.drift.comparing import Difference, text
-from cli.drift.kinds import ANEW
+from cli.drift.kinds import REMADE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 FILE = "proxmoxve:download/file:File"
 SHOWN = 12  # of a checksum
 UNTOUCHED = "-"
-# Its size; what the host itself says of it; and its checksum where it was touched, for that means to read it whole. What the
-# host said when it was found intact decides; where nothing is remembered, whether it was touched since it was made.
+# Prints the size, the line of `stat`, and the checksum of an image. The checksum means to read the image whole, so it is left out
+# (`-`) if the file was not touched: its `stat` is the remembered one, or, if none is remembered, it is older than its resource.
 _LOOK = """\
 image() {
 if [ -f "$1" ]; then
@@ -35,7 +35,7 @@ def question(recorded: Iterable[Mapping[str, Any]], host: str, directory: str, k
         recorded: resources of the provider's.
         host: its name.
         directory: where its images are.
-        known: by path, what it said of the file when it was found intact, and with which checksum.
+        known: by path, checksum and `stat` of the file when it was found intact.
     """
     asked = [
         f"image {shlex.quote(path)} @{_made(image):f} {shlex.quote(_known(known.get(path, ''), image))}\n"
@@ -52,10 +52,10 @@ def _of_host(
             yield f"{directory}/{image['inputs']['fileName']}", image
 
 
-def _known(said: str, image: Mapping[str, Any]) -> str:
-    """What the host said of the file when it had the recorded checksum."""
-    checksum, _, told = said.partition(" ")
-    return told if checksum == _checksum(image["inputs"]) else ""
+def _known(remembered: str, image: Mapping[str, Any]) -> str:
+    """The `stat` of the file when it had the recorded checksum; empty when it had another one."""
+    checksum, _, stat = remembered.partition(" ")
+    return stat if checksum == _checksum(image["inputs"]) else ""
 
 
 def _checksum(inputs: Mapping[str, Any]) -> str:
@@ -65,38 +65,38 @@ def _checksum(inputs: Mapping[str, Any]) -> str:
 def intact(
     recorded: Iterable[Mapping[str, Any]], host: str, directory: str, files: Mapping[str, str]
 ) -> dict[str, str]:
-    """By path, what a host says of the images that are as recorded, in the form that :func:`question` takes."""
+    """By path, checksum and `stat` of the images that are as recorded, in the form that :func:`question` takes."""
     found = {}
     for path, image in _of_host(recorded, host, directory):
-        seen, wanted = _Seen.of(files.get(path, "")), _checksum(image["inputs"])
+        seen, wanted = _Printed.of(files.get(path, "")), _checksum(image["inputs"])
         other = differs(image["inputs"], image.get("outputs") or {}, files)
-        if other is None and wanted and seen.told and seen.content in (UNTOUCHED, wanted):
-            found[path] = f"{wanted} {seen.told}"
+        if other is None and wanted and seen.stat and seen.content in (UNTOUCHED, wanted):
+            found[path] = f"{wanted} {seen.stat}"
     return found
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What was printed of an image; what could not be looked at is empty.
+class _Printed:
+    """What the command printed about an image; empty if the image could not be looked at.
 
     Attributes:
         size: in bytes.
-        told: what its host says of the file.
-        content: its checksum, or that it was not touched.
+        stat: inode, size and times.
+        content: its checksum, or UNTOUCHED.
     """
 
     size: str
-    told: str
+    stat: str
     content: str
 
     @classmethod
-    def of(cls, text: str) -> _Seen:
-        size, told, content, *_ = [*text.split("\n"), "", ""]
-        return cls(size, told, content.partition(" ")[0])
+    def of(cls, text: str) -> _Printed:
+        size, stat, content, *_ = [*text.split("\n"), "", ""]
+        return cls(size, stat, content.partition(" ")[0])
 
 
 def _made(image: Mapping[str, Any]) -> float:
-    """When it was made, in seconds since 1970; what was adopted has no such time."""
+    """When the resource was made, in seconds since 1970; 0 for an adopted one, which has no such time."""
     made = image.get("created")
     return datetime.fromisoformat(made).timestamp() if made else 0
 
@@ -104,17 +104,17 @@ def _made(image: Mapping[str, Any]) -> float:
 def differs(inputs: Mapping[str, Any], outputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
     """Whether it is gone, or of another size or content.
 
-    The provider takes these for granted, and records the size; only what it makes anew is downloaded over what is there.
+    The provider does not compare content, and records whatever size it finds. Only a replaced resource is downloaded again.
     """
     name, size = str(inputs["fileName"]), text(outputs.get("size"))
     path, there = next(((path, text) for path, text in files.items() if path.endswith(f"/{name}")), (name, None))
     if there is None:
         return Difference(f"image {name} is gone")
-    seen, wanted = _Seen.of(there), _checksum(inputs)
+    seen, wanted = _Printed.of(there), _checksum(inputs)
     if not seen.size.isdigit():
         return None  # it could not be looked at
     if size is not None and seen.size != size:
-        return Difference(f"{path}: {seen.size} bytes, not {size}", ANEW)
+        return Difference(f"{path}: {seen.size} bytes, not {size}", REMADE)
     if wanted and seen.content not in ("", UNTOUCHED, wanted):
-        return Difference(f"{path}: checksum {seen.content[:SHOWN]}…, not {wanted[:SHOWN]}…", ANEW)
+        return Difference(f"{path}: checksum {seen.content[:SHOWN]}…, not {wanted[:SHOWN]}…", REMADE)
     return None

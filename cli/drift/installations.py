@@ -1,4 +1,4 @@
-"""What an outer host remembers of the installations on it: without that, a node that is off would be taken for empty. Pure."""
+"""An outer host's notes on the nodes installed there. Without its note, a node that is off would count as empty. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from onnode.system.pve import parse_guest_config
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cli.drift.plan import Plan
+    from cli.drift.questions import Questions
 
 
-def differ(asked: Plan, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drift]:
-    """The installed VMs that their host does not remember as installed; their step writes that down again.
+def differ(asked: Questions, hosts: Mapping[str, Mapping[str, str]]) -> Iterator[Drift]:
+    """The installed VMs without a note on their host; their step writes it again.
 
     Args:
         asked: what is recorded.

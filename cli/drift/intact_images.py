@@ -1,6 +1,6 @@
-"""Images that were found intact, remembered by what their host itself says of the file: they are not read whole again.
+"""Images that were found intact, remembered by checksum and `stat`, so that they are not read whole again.
 
-The clocks of a host and of the control machine need not agree, and what was adopted was not made by any run.
+Their age would not do: clocks of host and control machine may differ, and an adopted image was made by no run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ FILE = OWN / "images.json"
 
 
 def known(machine: Machine) -> dict[str, str]:
-    """What the machine said of each file when it was found intact, by path."""
+    """By path, checksum and `stat` of each file when it was found intact on this machine."""
     prefix = _key(machine, "")
-    return {key.removeprefix(prefix): said for key, said in remembered.read(FILE).items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): known for key, known in remembered.read(FILE).items() if key.startswith(prefix)}
 
 
 def remember(machine: Machine, found: Mapping[str, str]) -> None:
-    """Keep what the machine says of files that are intact."""
-    remembered.add(FILE, {_key(machine, path): said for path, said in found.items()})
+    """Remember intact files by checksum and `stat`."""
+    remembered.add(FILE, {_key(machine, path): known for path, known in found.items()})
 
 
 def _key(machine: Machine, path: str) -> str:

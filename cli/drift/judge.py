@@ -1,4 +1,4 @@
-"""From what machines say to what drifted. Pure."""
+"""What drifted, from the machines' answers. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cli.drift import guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
 from cli.drift.model import Drift
-from cli.looks.belongings import CLUSTER
+from cli.state.belongings import CLUSTER
 from cluster.contract import ClusterCreation, Container, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.guests import changes
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from cli.drift.look import Answer
-    from cli.drift.plan import Plan
+    from cli.drift.questions import Questions
     from onnode.contract import StepLook
 
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 
 
-def drift(asked: Plan, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
+def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
     """All that drifted.
 
     Args:
@@ -72,7 +72,7 @@ def places(answers: Mapping[str, Answer], speaker: str | None, hosts: Collection
 
 
 def silent(answers: Mapping[str, object]) -> list[Drift]:
-    """The machines that did not answer, each with what is known of why."""
+    """The machines that did not answer, each with the reason."""
     return [
         Drift("", name, f"{error.what} ({error.observed})" if error.observed else error.what, SILENT, error.fix)
         for name, error in answers.items()
@@ -80,11 +80,11 @@ def silent(answers: Mapping[str, object]) -> list[Drift]:
     ]
 
 
-def _package(asked: Plan, machine: str, answer: Answer) -> Iterator[Drift]:
+def _package(asked: Questions, machine: str, answer: Answer) -> Iterator[Drift]:
     if answer.altered and machine in asked.packages:
         names = ", ".join(answer.altered[:SHOWN_FILES])
         more = f" and {len(answer.altered) - SHOWN_FILES} more" if len(answer.altered) > SHOWN_FILES else ""
-        what = f"/var/lib/nested-pve-ha/onnode: {names}{more} gone, or not as in this checkout"
+        what = f"/var/lib/nested-pve-ha/onnode: {names}{more} missing, or other than in this checkout"
         yield Drift(asked.packages[machine], machine, what, PACKAGE)
 
 
@@ -96,8 +96,8 @@ def _step(one: StepLook, machine: str, kind: str = STEP) -> Iterator[Drift]:
         yield Drift(one.name, machine, "; ".join(one.actions), kind)
 
 
-def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
-    """Nodes that are no members any more: their join, or the creation on the seed, is asked to look again."""
+def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:
+    """Nodes that are no longer members: their join, or the creation of the cluster, runs again."""
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
             name = wanted.joiner.name
@@ -111,7 +111,7 @@ def _members(asked: Plan, answers: Mapping[str, Answer]) -> Iterator[Drift]:
 
 
 def parse_files(text: str) -> dict[str, str]:
-    """Read what was printed, each file after a line with its path."""
+    """Split printed files, each of which comes after a line with its path."""
     parts = FILE.split(text)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -124,7 +124,7 @@ def guest_config(files: Mapping[str, str], kind: str, vmid: int) -> tuple[str, d
     return None
 
 
-def _guests(asked: Plan, files: Mapping[str, str]) -> Iterator[Drift]:
+def _guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
     for urn, (_, wanted) in asked.here.items():
         if isinstance(wanted, (Template, Container)):
             kind = "qemu-server" if isinstance(wanted, Template) else "lxc"
@@ -152,12 +152,12 @@ def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, 
 
 
 def _files_of(hosts: Collection[str], answers: Mapping[str, Answer]) -> dict[str, Mapping[str, str] | None]:
-    """The files of each outer host; None of one that did not answer."""
+    """The files of each outer host; None for one that did not answer."""
     return {name: answers[name].files if name in answers else None for name in hosts}
 
 
 def _provided(
-    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str]
+    asked: Questions, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str]
 ) -> Iterator[Drift]:
     for resource in asked.provided:
         node = (resource.get("inputs") or {}).get("nodeName")
@@ -168,9 +168,9 @@ def _provided(
 
 
 def _added(
-    asked: Plan, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
+    asked: Questions, hosts: Mapping[str, Mapping[str, str] | None], cluster: Mapping[str, str] | None
 ) -> Iterator[Drift]:
-    """What users put into VMs; what an outer host has of it needs no cluster that works."""
+    """What users added to VMs. For VMs on outer hosts this needs no cluster that works."""
     for resource in asked.provided:
         inputs = resource.get("inputs") or {}
         node = str(inputs.get("nodeName"))

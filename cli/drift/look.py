@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cli.drift import images, intact_images, judge, plan, shipped, whose
-from cli.looks import preparing
+from cli.drift import images, intact_images, judge, power, questions, shipped, whose
 from cluster.reports import read
 from cluster.transport import members
 from components.site import Site
-from config.model import NestedNode
-from onnode.contract import Look, LookReport, LookStep, MembershipReport, document
+from onnode.contract import Look, LookReport, LookStep, MembershipReport
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from cli.description import Description
     from cli.drift.model import Drift
@@ -30,7 +27,7 @@ LOOK_S = 60.0
 READ_S = 20.0
 IMAGES_S = 300.0  # one that was touched is read whole
 MEMBERSHIP = "membership"
-# What the provider's resources are made of, in the cluster's files and the machine's own; of images, how large they are.
+# The files in which Proxmox VE keeps what the provider made, and the notes on installed nodes.
 _FILES = """\
 for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
     /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
@@ -40,7 +37,7 @@ do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; do
 
 @dataclass(frozen=True)
 class Answer:
-    """What one machine says.
+    """One machine's answers.
 
     Attributes:
         steps: what its steps would do.
@@ -62,8 +59,8 @@ def answer(machine: str, facts: dict[str, Any], files: dict[str, str]) -> Answer
         AdminError: step-broken.
     """
     found = read(LookReport, machine, facts)
-    told = next((one.facts for one in found.steps if one.name == MEMBERSHIP), None)
-    return Answer(found.steps, found.altered, files, read(MembershipReport, machine, told) if told else None)
+    member = next((one.facts for one in found.steps if one.name == MEMBERSHIP), None)
+    return Answer(found.steps, found.altered, files, read(MembershipReport, machine, member) if member else None)
 
 
 def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
@@ -72,18 +69,18 @@ def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
     return [site.machine(host) for host in description.config.outer_hosts], site.machines
 
 
-async def over(opened: members.Opened, description: Description, state: plan.State) -> list[Drift]:
-    """Look at everything that is recorded, over these connections; what is not as its resource would make it.
+async def over(opened: members.Opened, description: Description, state: questions.State) -> list[Drift]:
+    """Look at everything that is recorded, over these connections; returns what drifted.
 
-    A machine that does not answer is named, and hides nothing of what the others show.
+    A machine that does not answer is named; the others are looked at all the same.
     """
     hosts, nodes = machines(description)
     names = [machine.name for machine in (*hosts, *nodes)]
     directories = {host.name: host.iso_directory for host in description.config.outer_hosts}
     outer = set(directories)
-    asked = plan.of(state, names, description.credentials.api_password.get_secret_value())
+    asked = questions.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}
-    # Any member that works may answer for the cluster. Which do is seen when all have told; the first is asked at once.
+    # Any member that works may answer for the cluster. Which ones work is known after all have answered; so the first is tried.
     speaker = next((node.name for node in nodes if not isinstance(there.get(node.name), StepError | None)), None)
 
     silent = [node.name for node in nodes if isinstance(opened.get(node.name), StepError)]
@@ -91,7 +88,7 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     async def ask(connection: Connection) -> Answer:
         name = connection.machine.name
         steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
-        steps += power(description, asked, name, silent)
+        steps += power.questions(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
         files = _FILES if name == speaker or name in outer else ""
         known = intact_images.known(connection.machine)
@@ -107,9 +104,10 @@ async def over(opened: members.Opened, description: Description, state: plan.Sta
     if works and speaker not in works:
         speaker = works[0]
         answers |= await members.ask({speaker: there[speaker]}, ask)
-    told = _told(answers)
-    found = judge.drift(asked, told, speaker, outer)
-    found = whose.explained(whose.Seen(description, state, asked, judge.places(told, speaker, outer)), found)
+    answered = _answered(answers)
+    found = judge.drift(asked, answered, speaker, outer)
+    files = judge.places(answered, speaker, outer)
+    found = whose.explained(whose.Inventory(description, state, asked, files), found)
     again = {one.urn for one in found}
     unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
     return [*judge.silent(unexplained), *found]
@@ -119,19 +117,7 @@ def _works(answer: Answer | StepError | None) -> bool:
     return isinstance(answer, Answer) and judge.works(answer)
 
 
-def power(description: Description, asked: plan.Plan, host: str, silent: Collection[str]) -> list[LookStep]:
-    """Whether nodes that do not answer are powered off, told of the step that installed each. Pure."""
-    return [
-        LookStep(asked.installations[node.name], "vm-power", json.dumps(document(preparing.powered(description, node))))
-        for node in description.config.nodes
-        if isinstance(node, NestedNode)
-        and node.host == host
-        and node.name in silent
-        and node.name in asked.installations
-    ]
-
-
-def _told(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
+def _answered(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
 
 

@@ -30,7 +30,7 @@ DEFAULTS |= {"restricted": "0", "nofailback": "0"}
 
 
 def differs(resource: Mapping[str, Any], files: Files) -> Difference | None:
-    """What is otherwise than recorded; None when nothing is, or nothing is known of its kind."""
+    """The difference from the record; None when there is none, or resources of this type cannot be compared."""
     kind = str(resource["type"])
     if kind == images.FILE:
         return images.differs(resource["inputs"], resource.get("outputs") or {}, files)
@@ -39,7 +39,7 @@ def differs(resource: Mapping[str, Any], files: Files) -> Difference | None:
 
 
 def added(resource: Mapping[str, Any], files: Files) -> list[Difference]:
-    """What a user put into a VM, and what stays."""
+    """What a user added to a VM; it stays."""
     return virtual_machine.added(resource["inputs"], files) if resource["type"] == VM else []
 
 

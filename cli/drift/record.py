@@ -1,7 +1,7 @@
 """What drifted, written into the recorded state, so that the engine itself shows it and runs the steps again. Pure.
 
-A resource runs only when an input differs. A step gets a recorded `update`, which the program never gives: its removal
-is the difference, and says what drifted. Nothing else of the record changes, so that a removal does what it always did.
+The engine runs a resource only when an input differs. So a step's record gets an `update`, which the program never gives and
+whose text names what drifted. Nothing else of the record changes, so that a removal works as before.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from cli.drift.kinds import ANEW, MEMBERSHIP, OFF, PACKAGE, STEP
+from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REMADE, STEP
 from cli.state.vanished import forget
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ State = dict[str, Any]
 
 AGAIN = (STEP, MEMBERSHIP, PACKAGE, OFF)
 MARK = "drifted: "
-ALTERED = "-altered"  # at the end of the hash of what was copied
+ALTERED = "-altered"  # put at the end of the hash of the copied package
 
 
 def marked(state: State, found: Iterable[Drift]) -> State:
-    """The state in which exactly these are to be done again; marks of an earlier look are gone.
+    """The state in which exactly these run again, without marks of an earlier look.
 
-    What only a new making puts right is not recorded any more.
+    Resources of kind REMADE are taken out of the state, so that the engine creates them again.
     """
     again: dict[str, list[str]] = {}
     seen = list(found)
@@ -40,12 +40,12 @@ def marked(state: State, found: Iterable[Drift]) -> State:
         for values in (resource.get("inputs"), resource.get("outputs")):
             if isinstance(values, dict):
                 _mark(values, why)
-    anew = [one.urn for one in seen if one.kind == ANEW]
-    return forget(changed, anew) if anew else changed
+    remade = [one.urn for one in seen if one.kind == REMADE]
+    return forget(changed, remade) if remade else changed
 
 
 def powered_off(state: State, found: Iterable[Drift]) -> list[Drift]:
-    """Of what drifted, the recorded nodes that are off: they are started before anything else is looked at."""
+    """The recorded nodes that are off: they are started before anything else."""
     known = {one["urn"] for one in state["deployment"].get("resources") or []}
     return [one for one in found if one.kind == OFF and one.urn in known]
 

@@ -1,4 +1,4 @@
-"""A preview over a marked copy of the state: what a look found is shown as changes, and the real state is not touched."""
+"""A copy of the state for a preview: what a look found is shown as changes, and the real state stays as it is."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.environment import BACKEND_VARIABLE, without_attributes
+from cli.engine.environment import BACKEND_VARIABLE, without_attributes
 from config.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.drift.plan import State
+    from cli.drift.questions import State
     from cli.engine.engine import Engine
 
 PARTS = (
@@ -33,7 +33,7 @@ PARTS = (
 
 @contextmanager
 def scratch(runner: Engine, state: State) -> Iterator[Engine]:
-    """The program with this state in a directory of its own, removed afterwards; what is encrypted stays so."""
+    """The program with this state in a directory of its own, removed afterwards; secrets stay encrypted."""
     with tempfile.TemporaryDirectory(prefix="nested-pve-look-") as name:
         directory = Path(name)
         for part in (*PARTS, *(file.name for file in ROOT.glob(f"Pulumi.{runner.stack}.*"))):

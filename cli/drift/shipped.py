@@ -1,6 +1,6 @@
-"""The on-node package of this checkout, brought along over the connection: it leaves nothing on the machine.
+"""Runs a step with the on-node package of this checkout, sent over the connection: nothing is left on the machine.
 
-So a step works where the package there is gone, altered, or of an earlier version.
+So a step works even if the package on the machine is missing, altered, or of an earlier version.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def run(
         step: its name.
         desired: its dataclass of `onnode.contract`, None for steps without input.
         timeout_s: bound for the whole step.
-        quiet: show no progress, for steps that only look.
+        quiet: show no progress.
 
     Raises:
         NodeStepError, AdminError: as :func:`cluster.transport.nodes.run_step`.

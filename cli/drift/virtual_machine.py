@@ -18,13 +18,13 @@ Values = dict[str, str]
 Wanted = dict[str, str | None]
 # What Proxmox VE takes where its file says nothing.
 DEFAULTS = {"onboot": "0", "agent": "0", "firewall": "0", "template": "0"}
-# What a card has beside where it is, by its names in the file and among the inputs.
+# Limits of a card: name in the file, and name among the resource's inputs.
 LIMITS = {"tag": "vlanId", "link_down": "disconnected"}
 LIMITS |= {key: name for key, (name, _) in further_devices.LIMITS.items()}
 
 
 def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference | None:
-    """What is otherwise than recorded."""
+    """The difference from the record; None when there is none."""
     vmid = int(inputs["vmId"])
     path = _path(inputs, files)
     if path is None:
@@ -32,7 +32,7 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
     live = parse_guest_config(files[path]).values
     disks = inputs.get("disks") or []
     cloned = bool(inputs.get("clone"))  # its disks are the template's, and may have moved since
-    grown = [] if cloned else [told for disk in disks if (told := _grown(disk, live))]
+    grown = [] if cloned else [larger for disk in disks if (larger := _grown(disk, live))]
     if grown:
         return Difference(f"{path}: VM {vmid}: {'; '.join(grown)}", REFUSED, GROWN)
     found, wanted = _settings(inputs, live, cloned=cloned)
@@ -43,7 +43,7 @@ def differs(inputs: Mapping[str, Any], files: Mapping[str, str]) -> Difference |
 
 
 def is_the_recorded(entry: Mapping[str, Any], files: Mapping[str, str]) -> bool:
-    """Whether the VM of that number is the one that was recorded, by its name and its network cards' addresses."""
+    """Whether the VM of that number has the name and the MAC addresses of the recorded one."""
     path = _path(entry["inputs"], files)
     live = parse_guest_config(files[path]).values if path is not None else {}
     cards = [
@@ -59,7 +59,7 @@ GROWN = "a disk cannot be made smaller: put its size into the stack file (diskGi
 
 
 def added(inputs: Mapping[str, Any], files: Mapping[str, str]) -> list[Difference]:
-    """The network cards, disks and limits of cards that a user added; they stay. Those of a clone's disks are nobody's business."""
+    """The network cards, disks and limits of cards that a user added; they stay. Disks of a clone are not compared."""
     path = _path(inputs, files)
     if path is None:
         return []
@@ -111,7 +111,7 @@ def _settings(inputs: Mapping[str, Any], live: Values, *, cloned: bool) -> tuple
 
 
 def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
-    """Each network card's parts; one that is not recorded is told by its bridge."""
+    """Each network card's parts; a card that is not recorded shows as a difference of its bridge."""
     devices = inputs.get("networkDevices")
     found: Values = {}
     wanted: Wanted = {}
@@ -144,7 +144,7 @@ def _cards(inputs: Mapping[str, Any], live: Values) -> tuple[Values, Wanted]:
 
 
 def _unless_none(value: Any) -> str:  # noqa: ANN401 - JSON
-    """As the files have it: zero and no are not written there."""
+    """A value as the files have it, which do not write zero and no."""
     found = text(value) or ""
     return "" if found == "0" else found
 

@@ -1,7 +1,7 @@
-"""Of what is recorded and described: what somebody else has, and what the next `up` takes away or forgets. Pure.
+"""Drift of things that are somebody else's, or no longer in the stack file. Pure.
 
-A number or a name says nothing of whose a thing is: what has not this stack's mark is never told to be put right, and least
-of all to be marked, which would let the next run change or destroy it.
+A number or a name does not show whose a thing is. So nobody is advised to correct a thing without this stack's mark, let alone to
+mark it: the next run could then change or destroy it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.drift import bridge, plan, virtual_machine
+from cli.drift import bridge, questions, virtual_machine
 from cli.drift.kinds import FOREIGN, UNDESCRIBED
 from cli.drift.model import Drift
-from cli.looks import belongings
-from cli.looks.belongings import CLUSTER, Recorded
+from cli.state import belongings, ownership
+from cli.state.belongings import CLUSTER, RecordedThing
 from cluster import marks
 from cluster.contract import Container, Template
 from components.recorded import GUEST, VM_TYPE
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cli.description import Description
-    from cli.drift.plan import State
-    from cli.looks.belongings import Wanted
+    from cli.drift.questions import State
+    from cli.state.belongings import DescribedThing
     from cluster.marks import Look, Thing
 
     Files = Mapping[str, str]
 
-UNTOUCHED = "nothing of it is touched: `make up` only forgets that it was this stack's"
-FORGOTTEN = "`make up` only forgets it, and it stays as it is"
-DESCRIBE = "to keep it, put it back into the stack file; without that, `make up`"
+UNTOUCHED = "`make up` leaves it alone, and only takes it out of the state"
+FORGOTTEN = "`make up` only takes it out of the state, and it stays as it is"
+DESCRIBE = "to keep it, put it back into the stack file; otherwise `make up`"
 NODE = "put its node back into the stack file; how a node goes: docs/recovery.md#member-removed"
 STORAGE = "storage"
 _HA = (marks.RESOURCE, marks.RULE, marks.GROUP)
@@ -44,21 +44,22 @@ _GOES = {
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is described and recorded, and what the machines that may tell of it show.
+class Inventory:
+    """What is described, what is recorded, and what the machines show of it.
 
     Attributes:
-        files: of the cluster and of outer hosts, by place, as they were read.
+        asked: the questions, with what is recorded.
+        files: of the cluster and of outer hosts, by place.
     """
 
     description: Description
     state: State
-    asked: plan.Plan
+    asked: questions.Questions
     files: Mapping[str, Files]
 
     @property
     def looks(self) -> dict[str, list[Look]]:
-        """What these files tell of whose everything is."""
+        """What exists and whose it is, as these files show it."""
         return {place: [self._look(place, files)] for place, files in self.files.items()}
 
     @property
@@ -76,84 +77,84 @@ class Seen:
 
 
 def _entries(state: State) -> dict[str, State]:
-    """What is recorded, by URN; what was replaced has that of what replaced it."""
+    """What is recorded, by URN; a replaced resource, which shares its URN, gives way to the one that replaced it."""
     resources = state["deployment"].get("resources") or []
     return {entry["urn"]: entry for entry in sorted(resources, key=lambda entry: not entry.get("delete"))}
 
 
-def explained(seen: Seen, found: Iterable[Drift]) -> list[Drift]:
-    """What drifted, without that of things that are not ours or not described any more: these are told as such."""
-    foreign = list(_foreign(seen))
-    undescribed = [*_undescribed(seen), *_storages(seen)]
-    told = [one for one, _ in (*foreign, *undescribed)]
+def explained(inventory: Inventory, found: Iterable[Drift]) -> list[Drift]:
+    """What drifted; things that are somebody else's, or not described any more, are named as such, and not as drift."""
+    foreign = list(_foreign(inventory))
+    undescribed = [*_undescribed(inventory), *_storages(inventory)]
+    named = [one for one, _ in (*foreign, *undescribed)]
     covered = {urn for _, urns in (*foreign, *undescribed) for urn in urns}
-    return [*told, *(one for one in found if one.urn not in covered)]
+    return [*named, *(one for one in found if one.urn not in covered)]
 
 
-def _foreign(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
-    """What is described and somebody else's, each with the URNs of which it tells all there is to tell."""
-    looks, known = seen.looks, _recorded(seen)
-    for need, thing in belongings.taken(seen.description, seen.state, looks):
+def _foreign(inventory: Inventory) -> Iterator[tuple[Drift, set[str]]]:
+    """What is described and somebody else's, each with the URNs whose own drift it replaces."""
+    looks, known = inventory.looks, _recorded(inventory)
+    for need, thing in ownership.taken(inventory.description, inventory.state, looks):
         urn = next((each.urn for each in known if _is_of(need, each)), "")
         what = f"{thing.shown}: not this stack's, and the stack file describes {need.kind} {need.name}"
-        entry = seen.entries.get(urn)
-        mark = marks.mark(thing, seen.description.stack)
+        entry = inventory.entries.get(urn)
+        mark = marks.mark(thing, inventory.description.stack)
         own = f"; only if it is this stack's own and lost its mark, give it the {mark} again"
-        alike = entry is not None and _alike(entry, thing, seen.files[need.place])
-        step = f"nothing of it is touched; {need.other}{own if alike else ''}"
+        alike = entry is not None and _alike(entry, thing, inventory.files[need.place])
+        step = f"`make up` leaves it alone; {need.other}{own if alike else ''}"
         where = "cluster" if need.of == CLUSTER else need.of
-        yield Drift(urn, where, what, FOREIGN, step), _with_registration(seen, urn)
+        yield Drift(urn, where, what, FOREIGN, step), _with_registration(inventory, urn)
 
 
-def _is_of(need: Wanted, each: Recorded) -> bool:
+def _is_of(need: DescribedThing, each: RecordedThing) -> bool:
     return need.place == each.place and (need.kind, need.name) == (each.kind, each.name) and not each.replaced
 
 
 def _alike(entry: State, thing: Thing, files: Files) -> bool:
-    """Whether it is what was recorded but for the mark: by more than its number or name."""
+    """Whether it is the recorded thing without its mark: by more than its number or name."""
     if thing.kind == marks.VM and entry["type"] == VM_TYPE:
         return virtual_machine.is_the_recorded(entry, files)
     return thing.kind == marks.BRIDGE and bridge.is_the_recorded(entry["inputs"], files)
 
 
-def _undescribed(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
-    looks = seen.looks
-    known = belongings.undescribed(seen.description, _recorded(seen))
-    lost = {id(each) for each, _ in belongings.lost(known, looks)}
+def _undescribed(inventory: Inventory) -> Iterator[tuple[Drift, set[str]]]:
+    looks = inventory.looks
+    known = ownership.undescribed(inventory.description, _recorded(inventory))
+    lost = {id(each) for each, _ in ownership.lost(known, looks)}
     guests = [each for each in known if each.kind in (marks.VM, marks.CONTAINER) and not each.replaced]
-    covered = {urn for each in guests for urn in _with_registration(seen, each.urn) if urn != each.urn}
-    for each, thing in belongings.shown(known, looks):
+    covered = {urn for each in guests for urn in _with_registration(inventory, each.urn) if urn != each.urn}
+    for each, thing in ownership.shown(known, looks):
         if each.urn in covered:
-            continue  # the guest's own line tells it
+            continue  # the guest's own line covers it
         where = "cluster" if each.place == CLUSTER else each.place
-        what, step = _told(seen, each, thing, lost=id(each) in lost)
-        # What replaced it goes by the same URN, and may have drifted.
+        what, step = _shown(inventory, each, thing, lost=id(each) in lost)
+        # The one that replaced it has the same URN, and may have drifted.
         yield (
             Drift(each.urn, where, what, UNDESCRIBED, step),
-            set() if each.replaced else _with_registration(seen, each.urn),
+            set() if each.replaced else _with_registration(inventory, each.urn),
         )
 
 
-def _storages(seen: Seen) -> Iterator[tuple[Drift, set[str]]]:
-    described = {storage.name for storage in seen.description.config.storages}
-    for one in seen.asked.cluster if CLUSTER in seen.files else ():
+def _storages(inventory: Inventory) -> Iterator[tuple[Drift, set[str]]]:
+    described = {storage.name for storage in inventory.description.config.storages}
+    for one in inventory.asked.cluster if CLUSTER in inventory.files else ():
         if one.step == STORAGE and (name := json.loads(one.desired)["name"]) not in described:
-            keeps = seen.entries[one.name].get("retainOnDelete")
+            keeps = inventory.entries[one.name].get("retainOnDelete")
             step = FORGOTTEN if keeps else f"{DESCRIBE} takes it out of the cluster; its content stays"
             what = f"storage {name}: this stack's, and not in the stack file any more"
             yield Drift(one.name, "cluster", what, UNDESCRIBED, step), {one.name}
 
 
-def _told(seen: Seen, each: Recorded, thing: Thing | None, *, lost: bool) -> tuple[str, str]:
+def _shown(inventory: Inventory, each: RecordedThing, thing: Thing | None, *, lost: bool) -> tuple[str, str]:
     """What is there, and what the next run does with it."""
-    entry = seen.entries[each.urn]
+    entry = inventory.entries[each.urn]
     name = _name(entry)
     recorded = f"{each.kind} {each.name}" + (f" ({name})" if name else "")
     if thing is None and lost:
-        return f"{recorded} is gone, and not in the stack file any more", "`make up` only forgets it"
+        return f"{recorded} is gone, and not in the stack file any more", "`make up` only takes it out of the state"
     if lost and thing is not None:
         return (
-            f"{thing.shown}: not this stack's, whose record of {recorded} is not in the stack file any more",
+            f"{thing.shown}: not this stack's; {recorded} is still recorded, and not in the stack file any more",
             UNTOUCHED,
         )
     there = thing.shown if thing is not None else recorded
@@ -177,29 +178,29 @@ def _name(entry: State) -> str:
 def destroyed(state: State, looks: Mapping[str, Sequence[Look]]) -> list[str]:
     """The recorded guests and VMs that go with the whole stack, by number, and by name as the machines show them."""
     entries = _entries(state)
-    there = belongings.shown(_all_recorded(state, plan.of(state, [], "")), looks)
+    there = ownership.shown(_all_recorded(state, questions.of(state, [], "")), looks)
     guests = [(each, thing) for each, thing in there if thing is not None and each.kind in (marks.VM, marks.CONTAINER)]
     return sorted(thing.shown for each, thing in guests if not entries[each.urn].get("retainOnDelete"))
 
 
-def _recorded(seen: Seen) -> Sequence[Recorded]:
-    return _all_recorded(seen.state, seen.asked)
+def _recorded(inventory: Inventory) -> Sequence[RecordedThing]:
+    return _all_recorded(inventory.state, inventory.asked)
 
 
-def _all_recorded(state: State, asked: plan.Plan) -> Sequence[Recorded]:
-    """Of the provider and of the steps that make guests."""
+def _all_recorded(state: State, asked: questions.Questions) -> Sequence[RecordedThing]:
+    """What the provider and the steps that make guests recorded."""
     steps = [
-        Recorded(CLUSTER, marks.VM if isinstance(wanted, Template) else marks.CONTAINER, str(wanted.vmid), urn)
+        RecordedThing(CLUSTER, marks.VM if isinstance(wanted, Template) else marks.CONTAINER, str(wanted.vmid), urn)
         for urn, (_, wanted) in asked.here.items()
         if isinstance(wanted, (Template, Container))
     ]
     return [*belongings.recorded(state), *steps]
 
 
-def _with_registration(seen: Seen, urn: str) -> set[str]:
-    """A resource and, of a guest's own, all that is recorded of that guest."""
-    entry: Mapping[str, Any] = seen.entries.get(urn, {})
+def _with_registration(inventory: Inventory, urn: str) -> set[str]:
+    """A resource; for a guest's VM or container, everything that is recorded of that guest."""
+    entry: Mapping[str, Any] = inventory.entries.get(urn, {})
     parent = str(entry.get("parent", ""))
     if parent.split("::")[2:3] != [GUEST] or belongings.KINDS.get(str(entry.get("type"))) in _HA:
         return {urn} - {""}
-    return {one for one, other in seen.entries.items() if other.get("parent") == parent}
+    return {one for one, other in inventory.entries.items() if other.get("parent") == parent}

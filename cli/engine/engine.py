@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.engine import run_record, supervisor
-from cli.environment import file_backend
+from cli.backend import run_record
+from cli.engine import supervisor
+from cli.engine.environment import file_backend
 from cluster.errors import AdminError
 from config.paths import OWN, ROOT
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 LOGS = OWN / "logs"
 POLL_S = 0.05
 QUERY_S = 120
-END_S = 600  # for what a run has begun, and cannot be left half done
+END_S = 600  # for operations on resources that have begun, and must not be cut off
 SUPERVISED = (sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve()))
 Event = dict[str, Any]
 
@@ -60,7 +61,7 @@ class Engine:
     directory: Path = ROOT
 
     def query(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """A short call whose output is wanted.
+        """Run a short command, and return its output.
 
         Raises:
             AdminError: engine-failed.
@@ -82,7 +83,7 @@ class Engine:
             raise AdminError("engine-failed", what, observed=f"nothing for {QUERY_S} s", expected="an answer") from None
 
     def export(self, *, in_clear: bool = False) -> dict[str, Any] | None:
-        """The stack's recorded state, secrets encrypted unless told otherwise; None if there is no such stack yet.
+        """The stack's recorded state; None if there is no such stack yet. Secrets stay encrypted, unless `in_clear`.
 
         Raises:
             AdminError: engine-failed.
@@ -95,16 +96,16 @@ class Engine:
         return deployment
 
     def replace_state(self, seen: dict[str, Any], deployment: dict[str, Any]) -> None:
-        """Record another state than the one that was seen.
+        """Record a state in the place of the one that was seen.
 
         Raises:
-            AdminError: stack-locked, also when the state is no more the one that was seen; engine-failed.
+            AdminError: stack-locked, also when the state has changed since it was seen; engine-failed.
         """
         if self.export() != seen:
             raise AdminError(
                 "stack-locked",
                 "another run works on this stack",
-                observed="a state that changes",
+                observed="the state has changed",
                 expected="no other run",
             )
         self.import_state(deployment)
@@ -130,10 +131,10 @@ class Engine:
         return LOGS / f"{self.stack}-{operation}.log"
 
     def run(self, operation: str, *arguments: str, on_event: Callable[[Event], None]) -> Run:
-        """Run an operation to its end; what interrupts this process ends the engine in order.
+        """Run an operation to its end. A signal that interrupts this process lets the engine end in order.
 
         Raises:
-            KeyboardInterrupt: when it was interrupted, and had nothing left to do.
+            KeyboardInterrupt: when it was interrupted after it had done everything.
         """
         LOGS.mkdir(parents=True, exist_ok=True)
         output = self.log(operation)
@@ -173,12 +174,12 @@ class Engine:
             run.exit_code, run.output = process.returncode, sink.read()
         run.duration_s = time.monotonic() - started
         if asked.times and run.exit_code == 0:
-            raise KeyboardInterrupt  # it was done before it could be ended; what comes after it is not begun
+            raise KeyboardInterrupt  # the operation was complete before it could be ended; nothing further is begun
         return run
 
     @contextmanager
     def _recorded(self, operation: str) -> Iterator[int]:
-        """Say that this run holds the stack, where its state is kept in files; yields a descriptor, or -1."""
+        """Write down that this run holds the stack, if its state is kept in files; yields a descriptor, or -1."""
         backend = file_backend(self.environment) if operation in run_record.HOLDING else None
         if backend is None:
             yield -1
@@ -188,7 +189,7 @@ class Engine:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Nothing of a run goes on without somebody who follows it, whatever kept that one from following."""
+    """End a run that nobody follows any more, for whatever reason."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
@@ -254,13 +255,13 @@ class _Asked:
     times: int = 0
 
     def of(self, process: subprocess.Popen[bytes]) -> None:
-        """Which process is to end, from now on; also when it was asked for before."""
+        """Set the process that is to end; a signal that came before is passed on now."""
         self.process = process
         if self.times:
             process.send_signal(signal.SIGINT)
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """A second Ctrl-C ends the engine at once; a terminal that is closed says so more than once, and means it once."""
+        """Pass the signal on. A second Ctrl-C ends the engine at once; a closed terminal sends SIGHUP repeatedly, which counts once."""
         if self.times and number != signal.SIGINT:
             return
         self.times += 1
@@ -270,9 +271,9 @@ class _Asked:
 
 @contextmanager
 def _ending_in_order() -> Iterator[_Asked]:
-    """Ctrl-C, SIGTERM and SIGHUP are passed on to the engine as the wish to end in order, and its end is waited for."""
+    """Ctrl-C, SIGTERM and SIGHUP ask the engine to end in order, and its end is waited for."""
     asked = _Asked()
-    # What is ignored stays so: `nohup`.
+    # A signal that is ignored stays ignored: `nohup`.
     caught = [number for number in supervisor.ASKED_TO_END if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, asked) for number in caught}
     supervisor.adopt_orphans()

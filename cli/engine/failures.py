@@ -1,7 +1,7 @@
-"""From what the engine says when it fails to errors with names.
+"""The engine's failures, each under the name of an error.
 
-The steps' own errors come through word for word. What the engine and the providers say is recognized by pattern; the
-rest is shown as it is, under one name, with the place of the full output.
+Errors of steps are shown word for word. Errors of the engine and of providers are recognized by patterns. All others are
+shown as they are, under one name, with the file of the full output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (code, re.compile(pattern, re.IGNORECASE))
     for code, pattern in (
         ("stack-locked", r"the stack is currently locked by"),
-        # Before all others: it ends with EOF, and was dialed on this machine, as much else does and is.
+        # Before the patterns for APIs: the error of a crashed plugin also has a dial and an EOF in it.
         (
             "plugin-crashed",
             (
@@ -66,15 +66,15 @@ IMAGE = "proxmoxve:download/file:File"
 DOWNLOADING = re.compile(r"download|mismatch|checksum", re.IGNORECASE)
 # Proxmox VE downloads over no file that is there, so the provider removes that before it has the new one.
 NO_IMAGE = (
-    "no image of that name; an earlier one is removed before the download. What is installed runs without it, and the "
+    "no image of that name; an earlier one was removed before the download. Installed nodes run without it, and the "
     "next run downloads it"
 )
-# Said beside every failure, and no cause of any.
+# Lines that accompany every failure, and are no cause.
 NOISE = re.compile(
     r"^(?:update|preview|destroy|refresh) failed:?$|^program exited|unhandled error occurred: program exited",
     re.IGNORECASE,
 )
-# What the engine is at, which is no cause either: `@ updating....`, ` +  command:local:Command sleeper creating (0s)`.
+# Progress of the engine, which is no cause either: `@ updating....`, ` +  command:local:Command sleeper creating (0s)`.
 PROGRESS = re.compile(
     r"@ \w+\.+$|\s*[-+~<>=±]+\s+\w+:\S+:\w+ |(?:Updating|Previewing \w+|Destroying|Refreshing) \(.*\):$"
 )
@@ -103,7 +103,7 @@ def explain(run: Run, log: str) -> list[Failure]:
     causes = [(urn, text) for urn, text in run.errors if not NOISE.search(text)]
     found += [failure for urn, text in causes for failure in _named(urn, text, log)]
     if not found:
-        found = _named("", said(run.output), log)
+        found = _named("", error_lines(run.output), log)
     return _distinct(found)
 
 
@@ -118,7 +118,7 @@ def _violation(policy: str, urn: str, message: str) -> Failure:
 
 
 def _killed(run: Run, log: str) -> Failure:
-    """The engine itself is gone; its last lines say what was under way, and are no cause."""
+    """A signal ended the engine itself. Its last lines show what was under way, and not why it was killed."""
     number = -run.exit_code
     title = f"error[engine-killed]: {CODES['engine-killed'].meaning}"
     observed = f"signal {number} ({signal.strsignal(number)}) after {run.duration_s:.0f} s"
@@ -146,17 +146,18 @@ def _indented(text: str, by: int = 2) -> str:
     return "\n".join(" " * by + line.strip() for line in text.strip().splitlines() if line.strip())
 
 
-def said(output: str) -> str:
-    """What the engine printed as errors; its last lines, where it named none."""
+def error_lines(output: str) -> str:
+    """The errors that the engine printed; without any, its last lines."""
     lines = [line for line in output.splitlines() if line.strip() and not PROGRESS.match(line)]
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line and not NOISE.search(line)]
     return "\n".join(errors or lines[-5:] or ["nothing"])
 
 
 def _distinct(failures: Iterable[Failure]) -> list[Failure]:
-    """Each once: the engine repeats a failure for the resource, the component and the stack.
+    """Each failure once.
 
-    And, where a provider fails, once as that said it, and once in words of its own.
+    The engine repeats a failure for the resource, the component and the stack. It also repeats a provider's failure in its
+    own words.
     """
     kept: dict[tuple[str, str], Failure] = {}
     for failure in failures:

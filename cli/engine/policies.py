@@ -1,4 +1,4 @@
-"""The policy pack in a run: what it is asked with, and what it said beside its refusals."""
+"""The policy pack in a run: the arguments that turn it on, and its advice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def arguments(stack: str) -> list[str]:
 
 
 def check(stack: str) -> None:
-    """Refuse levels and settings that the engine would not understand, or pass over in silence: the pack's, the stack's.
+    """Refuse levels and settings, of the pack or of the stack, that the engine would not understand or would ignore.
 
     Raises:
         AdminError: policies-invalid.
@@ -58,18 +58,20 @@ def _check(name: str, parse: Callable[[str], Any]) -> None:
         raise AdminError("policies-invalid", f"{name} cannot be used", observed=str(error), expected=expected) from None
 
 
-def said(run: Run) -> list[str]:
-    """A line for each advice and each remedy, without repetitions; where all rules pass, that the pack ran."""
+def verdict_lines(run: Run) -> list[str]:
+    """A line for each advice and each remedy, without repetitions. When all rules pass: a line for each pack that ran."""
     # The engine puts the rule's description above the message, and the message names the resource already.
     advice = [f"advice [{rule}] {text.splitlines()[-1]}" for rule, text in run.advice]
-    mended = [f"put right [{rule}] {resource_name(urn)}" for rule, urn in run.remedies]
+    corrected = [f"put right [{rule}] {resource_name(urn)}" for rule, urn in run.remedies]
     passed = (
-        [] if advice or mended or run.violations else [f"policies: every rule of {pack} passes" for pack in _packs(run)]
+        []
+        if advice or corrected or run.violations
+        else [f"policies: every rule of {pack} passes" for pack in _packs(run)]
     )
-    return list(dict.fromkeys(advice + mended)) + passed
+    return list(dict.fromkeys(advice + corrected)) + passed
 
 
 def _packs(run: Run) -> list[str]:
-    """The packs that the engine itself names in its summary: whether one ran is not taken on trust."""
+    """The packs that the engine names in its summary, which proves that they ran."""
     summaries = [event["summaryEvent"] for event in run.events if "summaryEvent" in event]
     return sorted({pack for summary in summaries for pack in summary.get("PolicyPacks") or {}})

@@ -1,4 +1,4 @@
-"""Runs a command of which nothing is left when it has ended, or when the one who started this has.
+"""Runs a command, and leaves none of its processes when it has ended, or when the parent of this process has.
 
     python supervisor.py PARENT DESCRIPTOR COMMAND…
 
@@ -65,7 +65,7 @@ def _descendants(ancestor: int) -> list[int]:
 
 
 def _reap(pid: int = -1) -> dict[int, int]:
-    """What has ended, with how."""
+    """The processes that have ended, each with its wait status."""
     ended: dict[int, int] = {}
     with suppress(ChildProcessError):
         while (found := os.waitpid(pid, os.WNOHANG))[0]:

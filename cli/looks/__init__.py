@@ -1,1 +1,1 @@
-"""The looks at all machines before the engine is let go."""
+"""Looks at the machines, and waits, before the engine starts."""

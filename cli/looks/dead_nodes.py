@@ -1,6 +1,6 @@
-"""VMs under HA on a node that has just died: the engine's refresh would ask that node for them, and fail.
+"""Waits for VMs under HA on a node that has just died: the engine's refresh would ask that node for them, and fail.
 
-HA recovers them in minutes; until then the engine is not let go.
+HA recovers such VMs within minutes; the engine starts after that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def wait_for_recovery(description: Description, state: dict[str, Any]) -> None:
     """Wait until every recorded VM of the cluster is on a node that is up.
 
-    A cluster whose API lets nobody in is left to the run, which may be what mends it.
+    If nobody can log in to the API, there is no wait: the run may be what repairs the API.
 
     Raises:
         AdminError: guest-node-down.

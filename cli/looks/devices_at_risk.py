@@ -1,4 +1,4 @@
-"""What users added to a VM, where the provider would take it away: a described card or disk is about to change. Pure."""
+"""Cards and disks that users added to a VM, and that a run would take away with its own change of cards or disks. Pure."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def refuse(config: Config, state: Mapping[str, Any], found: Iterable[Drift]) -> 
     """
     resources = state["deployment"].get("resources") or []
     vms = {one["urn"]: one["inputs"] for one in resources if one["type"] == VM_TYPE}
-    seen = list(found)
-    by_hand = {one.urn for one in seen if one.kind == REFUSED}  # a disk that was grown so needs no change any more
+    drifted = list(found)
+    by_hand = {one.urn for one in drifted if one.kind == REFUSED}  # a disk that was grown by hand is not changed
     lost: list[tuple[Values, str, str, Change]] = []
-    for one in seen:
+    for one in drifted:
         if one.kind not in (ADDED_CARD, ADDED_DISK) or one.urn not in vms:
             continue
         change = change_of(config, vms[one.urn])
         if change.cards is not None if one.kind == ADDED_CARD else change.disks and one.urn not in by_hand:
             lost.append((vms[one.urn], one.where, one.what, change))
     if lost:
-        raise refusal([_told(vm, what) for vm, _, what, _ in lost], [_way_out(*one) for one in lost])
+        raise refusal([_shown(vm, what) for vm, _, what, _ in lost], [_way_out(*one) for one in lost])
 
 
 def change_of(config: Config, recorded: Values) -> Change:
-    """What the stack file asks of a recorded VM; nothing where it is made anew or goes."""
+    """How the stack file changes a recorded VM's cards and disks; empty if the VM is replaced or removed."""
     vmid, name, clone = int(recorded["vmId"]), recorded.get("name"), bool(recorded.get("clone"))
     if clone:
         guest = next((one for one in config.guests if isinstance(one, VmGuest) and one.vmid == vmid), None)
@@ -77,7 +77,7 @@ def change_of(config: Config, recorded: Values) -> Change:
     return Change(None if cards == given_cards(recorded) else cards, {} if grown == sizes else grown)
 
 
-def _told(vm: Values, what: str) -> str:
+def _shown(vm: Values, what: str) -> str:
     return f"VM {int(vm['vmId'])} ({vm.get('name')}): {what}"
 
 

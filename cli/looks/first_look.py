@@ -1,6 +1,6 @@
-"""The look at all machines before the engine is let go: each is logged in to once, and asked everything over that.
+"""The look at all machines before the engine starts, over one login for each.
 
-What is there and whose, by what its API is trusted, and what drifted.
+It shows what exists and whose it is, which certificates the APIs have, and what drifted.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from cli.drift import judge
 from cli.drift import look as drift
 from cli.drift.kinds import OFF, SILENT
-from cli.engine import trust
 from cli.engine.failures import resource_name
-from cli.looks import settling, whereabouts
-from cli.looks.belongings import CLUSTER
+from cli.looks import settling, trust, whereabouts
 from cli.state import outer_vms
+from cli.state.belongings import CLUSTER
 from cluster.transport import members
 from config.model import NestedNode
 
@@ -34,15 +33,15 @@ CONNECT_S = 5.0
 
 
 @dataclass(frozen=True)
-class Found:
+class FirstLook:
     """What the machines show.
 
     Attributes:
         looks: what is there, by place: each outer host by its name, and the cluster.
-        trusted: the variables that tell the engine what to trust, and where the cluster is.
-        drifted: what is not as its resource made it.
+        trusted: environment variables for the engine: what to trust, and where the cluster is.
+        drifted: what differs from how its resource made it.
         answering: the nodes that answer.
-        silent: the machines that were asked and did not answer, but for nodes that are known to be off.
+        silent: the machines that did not answer, without nodes that are known to be off.
     """
 
     looks: dict[str, list[Look]]
@@ -52,23 +51,23 @@ class Found:
     silent: Sequence[Drift] = ()
 
     @property
-    def cluster(self) -> settling.Seen:
+    def cluster(self) -> settling.ClusterView:
         """What the cluster shows."""
-        return settling.Seen(self.looks.get(CLUSTER, []), self.answering)
+        return settling.ClusterView(self.looks.get(CLUSTER, []), self.answering)
 
     @property
-    def untold(self) -> list[Drift]:
-        """The silent machines that are not among what drifted: nothing of them is recorded."""
-        told = {one.where for one in self.drifted if one.kind == SILENT}
-        return [one for one in self.silent if one.where not in told]
+    def unrecorded_silent(self) -> list[Drift]:
+        """The silent machines of which nothing is recorded; what drifted names the others."""
+        named = {one.where for one in self.drifted if one.kind == SILENT}
+        return [one for one in self.silent if one.where not in named]
 
     def drifted_of(self, state: dict[str, Any]) -> list[Drift]:
-        """What drifted of that which is still recorded; machines that said nothing are told in any case."""
+        """What drifted, without resources that this state does not record; silent machines are always included."""
         known = {entry["urn"] for entry in state["deployment"].get("resources") or []}
         return [one for one in self.drifted if not one.urn or one.urn in known]
 
 
-def look(described: Description, state: dict[str, Any], *, drifted: bool = True, all_hosts: bool = True) -> Found:
+def look(described: Description, state: dict[str, Any], *, drifted: bool = True, all_hosts: bool = True) -> FirstLook:
     """Look at every machine that is there.
 
     Args:
@@ -83,7 +82,7 @@ def look(described: Description, state: dict[str, Any], *, drifted: bool = True,
     return asyncio.run(_look(described, state, drifted=drifted, all_hosts=all_hosts))
 
 
-async def _look(described: Description, state: dict[str, Any], *, drifted: bool, all_hosts: bool) -> Found:
+async def _look(described: Description, state: dict[str, Any], *, drifted: bool, all_hosts: bool) -> FirstLook:
     hosts, nodes = drift.machines(described)
     made = set(outer_vms.recorded(state))
     known = {node.name for node in described.config.nodes if not isinstance(node, NestedNode) or node.vmid in made}
@@ -97,7 +96,7 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
             opened = await login(hosts)
             return opened, await whereabouts.over(opened, described, all_hosts=all_hosts)
 
-        # A machine that was never made does not answer: it is asked only if it is recorded, or its host has its VM.
+        # A machine that was never made cannot answer: only recorded ones are asked, and those whose VM is on its host.
         (of_hosts, looks), of_nodes = await asyncio.gather(at_hosts(), login(_named(nodes, known)))
         there = {node.name for node in described.config.nodes if whereabouts.is_there(node, looks)}
         of_nodes = {**of_nodes, **await login(_named(nodes, there - known))}
@@ -110,7 +109,7 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
     off = {resource_name(one.urn) for one in found if one.kind == OFF}
     silent = [one for one in judge.silent(opened) if f"{one.where}-install" not in off]
     looks |= {CLUSTER: cluster} if cluster else {}
-    return Found(looks, trusted, found, settling.answering(of_nodes), silent)
+    return FirstLook(looks, trusted, found, settling.answering(of_nodes), silent)
 
 
 def _named(machines: Iterable[Machine], names: set[str]) -> list[Machine]:

@@ -1,8 +1,8 @@
-"""What the engine needs before it is let go: nested nodes with power, and the user of the cluster's API.
+"""What the engine needs before it starts: nested nodes with power, and the user of the cluster's API.
 
-Their steps are run from here, and not by a run of the engine on these alone (`--target`). That is a run of the whole
-program, and fails at whatever else the stack file changes: at what was taken out of it, at what depends on something new.
-A step never destroys or replaces anything, and the run that follows records what it did.
+Their steps are run from here. A run of the engine on these resources only (`--target`) would run the whole program, and fail at
+whatever else the stack file changes: at what was taken out of it, and at what depends on something new. A step never destroys
+or replaces anything, and the run that follows records what it did.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from cli.drift import shipped
+from cli.drift import power, shipped
 from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
 USER_S = 180.0
 START_S = 300.0  # beside the time in which the node is to answer
-
-
-def powered(description: Description, node: NestedNode) -> VmPower:
-    """A node that was installed is not off; pure."""
-    installation = description.config.installation
-    return VmPower(
-        stack=description.stack,
-        vmid=node.vmid,
-        name=node.name,
-        ssh_address=str(node.address),
-        ssh_host_key=_site(description).host_key(node).public,
-        timeout_s=installation.timeout_s if installation else 0,
-    )
 
 
 def start(description: Description, installations: Collection[str]) -> list[str]:
@@ -66,7 +53,7 @@ def start(description: Description, installations: Collection[str]) -> list[str]
 async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
     by_host = defaultdict(list)
     for node in nodes:
-        by_host[node.host].append(powered(description, node))
+        by_host[node.host].append(power.powered(description, node))
 
     async def started(connection: Connection) -> None:
         at_once = (_started(connection, one) for one in by_host[connection.machine.name])
@@ -79,7 +66,7 @@ async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
 
 
 async def _started(connection: Connection, wanted: VmPower) -> StepResult | StepError:
-    """One that does not come up ends no other's start."""
+    """Start a node; an error is returned, so that it does not end the start of others."""
     try:
         return await shipped.run(connection, "vm-power", wanted, timeout_s=wanted.timeout_s + START_S, quiet=False)
     except StepError as error:
@@ -87,7 +74,7 @@ async def _started(connection: Connection, wanted: VmPower) -> StepResult | Step
 
 
 def put_access_back(description: Description, looks: Sequence[Look]) -> bool:
-    """Make the API's user as it is described; whether it was not.
+    """Make the API's user as it is described; returns whether that changed anything.
 
     Args:
         description: of the user.
@@ -101,7 +88,7 @@ def put_access_back(description: Description, looks: Sequence[Look]) -> bool:
 
 async def _put_access_back(description: Description, looks: Sequence[Look]) -> bool:
     site, cluster = _site(description), description.config.cluster
-    # One that is in no cluster may speak, too, where none is made yet; here it would be a machine that is still to join.
+    # Members only: before there is a cluster, other machines may speak for it, too; here they would be about to join.
     speaking = {look.machine for look in looks if look.quorate and look.cluster == cluster.name}
     password = description.credentials.api_password.get_secret_value()
     wanted = ApiUser(site.stack_tag, cluster.api.user, password, cluster.api.role)

@@ -1,7 +1,7 @@
-"""Guests on their way: the provider looks for each where it was a moment ago, and fails when it is there no more.
+"""Waits for guests that HA moves: the provider looks for each guest where it was a moment ago, and fails if it has moved.
 
-So the engine is not let go before HA is at rest, for a bounded time. When that is over the run goes on: what takes HA so
-long may be what the run mends, and a guest that moves in the middle of it is told as `guest-moved`.
+The wait is bounded. After that the run goes on: what keeps HA busy may be what the run repairs. A guest that moves during the
+run is reported as `guest-moved`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.looks import belongings, whereabouts
-from cli.looks.belongings import CLUSTER
-from cli.narration import out
+from cli.console import out
+from cli.looks import whereabouts
+from cli.state import belongings
+from cli.state.belongings import CLUSTER
 from cluster import marks, motion
 from cluster.motion import Unrest
 from cluster.transport import members
@@ -33,7 +34,7 @@ POLL_S = 2.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClusterView:
     """What the cluster shows.
 
     Attributes:
@@ -50,8 +51,8 @@ def answering(opened: Opened) -> frozenset[str]:
     return frozenset(name for name, one in opened.items() if not isinstance(one, StepError))
 
 
-def wait(described: Description, state: dict[str, Any], seen: Seen | None = None) -> None:
-    """Wait until guests stay where they are; a cluster at rest costs nothing but the look that was made anyway.
+def wait(described: Description, state: dict[str, Any], seen: ClusterView | None = None) -> None:
+    """Wait until guests stay where they are. For a cluster at rest, the look that was made anyway is enough.
 
     Args:
         described: what is described.
@@ -59,28 +60,28 @@ def wait(described: Description, state: dict[str, Any], seen: Seen | None = None
         seen: what the cluster showed; None when nodes were started since, and are to be members again.
     """
     guests = [*_guests(described, state)]
-    begun, told = time.monotonic(), False
+    begun, announced = time.monotonic(), False
     found = judged(seen or _look(described), guests, started=seen is None)
     while found:
         waited = time.monotonic() - begun
         shown = "; ".join(one.what for one in found)
         if all(waited >= one.patience_s for one in found):
-            out.print(f"  not waited for any longer, after {waited:.0f} s: {shown}", markup=False, soft_wrap=True)
+            out.print(f"  no longer waiting, after {waited:.0f} s: {shown}", markup=False, soft_wrap=True)
             return
-        if not told:
+        if not announced:
             out.print(f"  waiting until guests stay where they are: {shown}", markup=False, soft_wrap=True)
-            told = True
+            announced = True
         time.sleep(POLL_S)
         found = judged(_look(described), guests, started=seen is None)
 
 
-def judged(seen: Seen, guests: Collection[str], *, started: bool) -> list[Unrest]:
+def judged(seen: ClusterView, guests: Collection[str], *, started: bool) -> list[Unrest]:
     """Why guests may be elsewhere in a moment; pure.
 
     Args:
         seen: what the cluster shows.
         guests: those that count, as HA calls them.
-        started: nodes were started, so that a cluster without quorum is one that comes back.
+        started: nodes were started, so a cluster without quorum is waited for.
     """
     if not seen.looks:
         return [Unrest("no node is a working member yet", motion.BACK_S)] if started else []
@@ -89,25 +90,25 @@ def judged(seen: Seen, guests: Collection[str], *, started: bool) -> list[Unrest
     return motion.unrest(speaker.motion, guests, seen.answering, _running(seen, speaker)) if speaker else []
 
 
-def _running(seen: Seen, speaker: Look) -> frozenset[str] | None:
-    """The guests whose migrations run; None when a member that is up did not tell: a migration runs on the node it leaves."""
-    told = {look.node: look.motion.running for look in seen.looks}
-    return None if speaker.motion.online - told.keys() else frozenset().union(*told.values())
+def _running(seen: ClusterView, speaker: Look) -> frozenset[str] | None:
+    """The guests whose migrations run, on the node that each leaves; None if a member that is up did not answer."""
+    running = {look.node: look.motion.running for look in seen.looks}
+    return None if speaker.motion.online - running.keys() else frozenset().union(*running.values())
 
 
 def _guests(described: Description, state: dict[str, Any]) -> set[str]:
-    """The guests that the provider or a step will look for: what is described, and VMs that are to be removed."""
+    """The guests that the provider or a step will look for: described ones, and VMs that are to be removed."""
     wanted = {f"{'vm' if isinstance(one, VmGuest) else 'ct'}:{one.vmid}" for one in described.config.guests}
     known = belongings.recorded(state)
     return wanted | {f"vm:{one.name}" for one in known if one.place == CLUSTER and one.kind == marks.VM}
 
 
-def _look(described: Description) -> Seen:
+def _look(described: Description) -> ClusterView:
     return asyncio.run(_looked(described))
 
 
-async def _looked(described: Description) -> Seen:
+async def _looked(described: Description) -> ClusterView:
     nodes = Site(described.config, described.credentials, described.stack).machines
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections(nodes, key, timeout_s=CONNECT_S) as opened:
-        return Seen(await whereabouts.cluster(opened, described), answering(opened))
+        return ClusterView(await whereabouts.cluster(opened, described), answering(opened))

@@ -1,4 +1,4 @@
-"""What is there, as outer hosts and the cluster show it before the engine is let go."""
+"""What exists, as outer hosts and the cluster show it before the engine starts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def outer_machines(description: Description) -> list[Machine]:
 
 
 def is_there(node: NestedNode | ExistingNode, found: Mapping[str, Sequence[Look]]) -> bool:
-    """Whether a machine can be asked; a nested node without VM is not waited for. Pure."""
+    """Whether a machine exists: a nested node does if its host has its VM. Pure."""
     if isinstance(node, ExistingNode):
         return True
     vm = (marks.VM, str(node.vmid))
@@ -61,7 +61,7 @@ def is_there(node: NestedNode | ExistingNode, found: Mapping[str, Sequence[Look]
 
 
 async def cluster(opened: Opened, description: Description) -> list[Look]:
-    """What those say that may speak for the cluster; a node that does not answer, or not yet, is the run's affair."""
+    """The looks of the nodes that may speak for the cluster; nodes that do not answer are left to the run."""
     answers = members.answered(await members.ask(opened, partial(marks.look, stack=description.stack)))
     own = ("", description.config.cluster.name)  # a member of another cluster is refused by its own step
     return [answer for answer in answers.values() if answer.quorate and answer.cluster in own]

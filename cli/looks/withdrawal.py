@@ -1,6 +1,7 @@
-"""Bridges of ours that were written down on a host and never brought up, as a run leaves them that dies between the two.
+"""Bridges that a killed run wrote into a host's planned network configuration, and never brought up.
 
-Proxmox VE then says that the interface exists, and it does not. The plan is taken back, so that the run makes the bridge.
+Proxmox VE then lists the interface, and the provider would take it for an existing one. So the plan is taken back, and the run makes the
+bridge.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cli.console import out
 from cli.looks import whereabouts
-from cli.narration import out
 from cluster import marks
 from cluster.errors import AdminError
 from cluster.transport import members
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.description import Description
-    from cli.looks.belongings import Wanted
+    from cli.state.belongings import DescribedThing
     from cluster.transport.ssh import Connection
 
 WITHDRAW_S = 60.0
 
 
-def withdraw(description: Description, bridges: Sequence[Wanted]) -> None:
+def withdraw(description: Description, bridges: Sequence[DescribedThing]) -> None:
     """Take these bridges out of what is planned on their hosts.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What a change of a stack would do, told to the person who reviews it."""
+"""What a change of a stack would do, for the person who reviews it."""

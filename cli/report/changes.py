@@ -38,13 +38,13 @@ PLACES = {
     "guests": "guest",
 }
 KINDS = ("nodes", "guests")
-# What is nested in a place, and comes and goes as a whole: its list, and what one of it is called.
+# Lists inside of a place, whose items come and go as a whole; and the word for one item.
 INSIDE = {"bridges": "bridge"}
 NUMBERED = ("guests", "templates")
-STILL_TAKEN = "what is new is made before anything goes: take another vmid, or remove the one in a run of its own"
-NO_REMOVAL = "no member is taken out by this program, a node that never joined can go: docs/recovery.md#member-removed"
+STILL_TAKEN = "new things are made before old ones go: take another vmid, or remove the old one in a run of its own"
+NO_REMOVAL = "this program removes no member; a node that never joined can go: docs/recovery.md#member-removed"
 FOR_GOOD = "a join cannot be undone"
-PROTECTED = "its VM is protected, which refuses that: docs/recovery.md#node-protected"
+PROTECTED = "its VM is protected against that: docs/recovery.md#node-protected"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -69,7 +69,7 @@ def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> Iterator[Change]:
-    """How a node comes in; nodes join one after another, so `votes` are those of all that are there by then."""
+    """A node that is added. Nodes join one after another: `votes` are those of all that have joined before."""
     place = f"node {node['name']}"
     if node["kind"] == "nested":
         size = f"{shown(node['cores'])} processors, {shown(node['memoryMib'])} MiB, {shown(node['diskGib'])} GiB"
@@ -77,7 +77,7 @@ def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> I
     together = votes + int(node["votes"])
     majority = together // 2 + 1
     text = f"joins cluster {design['cluster']['name']}: votes {votes} → {together}, {majority} needed"
-    # An unfinished join counts already: the members that are there must be quorate without it.
+    # A join counts from its start: until it is complete, the other members must be quorate without it.
     if votes >= majority:
         yield Change(place, text, f"the cluster stays quorate, members are not restarted; {FOR_GOOD}")
     else:
@@ -85,7 +85,7 @@ def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> I
 
 
 def _room(node: Mapping[str, Any], design: Mapping[str, Any]) -> str:
-    """What its outer host then has left for nodes."""
+    """How much memory its outer host then has left for nodes."""
     host = by_identity(design["outerHosts"]).get(node["host"], {})
     if host.get("memoryMib") is None:
         return ""
@@ -104,7 +104,7 @@ def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
             else:
                 yield Change(place, _came(part, after[name]))
         for name in sorted(before.keys() - after.keys()):
-            # What was recorded decides: the engine never sees the new value of what is not described any more.
+            # The recorded value decides: the engine never gets a new one for what is not described any more.
             yield _went(part, before[name], stays=bool(old["keepsGuests"]))
 
 
@@ -122,9 +122,9 @@ def _came(part: str, item: Mapping[str, Any]) -> str:
 def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
     place = f"{PLACES[part]} {item['name']}"
     if part == "outerHosts":
-        return Change(place, "gets its originals back")
+        return Change(place, "gets its original files back")
     if item.get("kind") == "external":
-        return Change(place, "is no more used")
+        return Change(place, "is no longer used")
     if stays:
         return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
     if part == "guests":
@@ -137,7 +137,7 @@ def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
 
 
 def numbered(guest: Mapping[str, Any]) -> str:
-    """A guest by its number: that is what is destroyed, whatever it is called by then."""
+    """A guest by its number, since the number decides what is destroyed, whatever its name is by then."""
     return f"{'VM' if guest['kind'] == 'vm' else 'CT'} {int(guest['vmid'])}"
 
 
@@ -153,18 +153,18 @@ def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 def _values(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = dict(leaves(old)), dict(leaves(new))
     protected = bool(old["protectNodes"])
-    told: set[tuple[str, str]] = set()
+    shown_already: set[tuple[str, str]] = set()
     for path in dict.fromkeys([*after, *before]):
         one, two = before.get(path), after.get(path)
-        if one == two or _told_elsewhere(path, old, new):
+        if one == two or _shown_elsewhere(path, old, new):
             continue
         change = _whole_item(path, old, new) or _value(path, one, two, _kind_of(path, old, new), protected=protected)
-        if (change.place, change.text) not in told:
-            told.add((change.place, change.text))
+        if (change.place, change.text) not in shown_already:
+            shown_already.add((change.place, change.text))
             yield change
 
 
-def _told_elsewhere(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _shown_elsewhere(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     if any(_matches(path, pattern) for pattern in DERIVED):
         return True
     part, _, rest = path.partition("[")
@@ -212,7 +212,7 @@ def _value(path: str, before: Any, after: Any, kind: str, *, protected: bool) ->
     if _matches(by_kind, MACS) and None in (before, after):
         text = f"{'gets' if before is None else 'loses'} a network card on {words['last']}"
     if _matches(path, PRIORITY) and after is None:
-        mark = Mark.NONE  # nothing is demanded that the cluster could lack
+        mark = Mark.NONE  # without a described priority, any is accepted
     if mark is Mark.REPLACE and protected:
         effect, mark = PROTECTED, Mark.REFUSED
     place = f"{PLACES[part]} {name}" if part in PLACES else "cluster" if path.startswith("cluster.") else "stack"

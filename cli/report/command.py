@@ -1,12 +1,12 @@
-"""Makes the report: with the recorded state where it can be read, and by comparing stack files where it cannot."""
+"""Makes the report: from the recorded state, or, if that cannot be read, by comparing stack files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli import description, environment
-from cli.engine import engine, failures, policies
+from cli import description
+from cli.engine import engine, environment, failures, policies
 from cli.report import base, levels, stacks
 from cli.report.described import whole
 from cli.report.markdown import render
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cli.report.levels import Level
     from config.stack_file import StackFile
 
-# Why the recorded state cannot be read, in few words; the configuration itself is known to be right by then.
+# Why the recorded state cannot be read, in few words; the configuration itself is valid by then.
 WHY = {
     "stack-secrets": "its secrets, or its backend, cannot be read here",
     "stack-state-missing": "it is not kept here",
@@ -33,13 +33,15 @@ WHY = {
 }
 NOTHING = Plan([], [], [], [], None, None)
 WITH_STATE = "Compared with the recorded state; no host was touched."
-OLDER = " An earlier version of this program recorded it, and less: what it did not record, is not compared."
-GONE = "The stack file goes. Nothing that it described is changed, and nothing here can change or destroy it any more."
+OLDER = " An earlier version of this program recorded less; what it did not record is not compared."
+GONE = (
+    "The stack file is deleted. What it described stays as it is, and nothing here can change or destroy it afterwards."
+)
 NOT_IN_FILES = "nothing is recorded of this stack in the files here"
 NEVER_MADE = "nothing is recorded of this stack, so everything is new"
 NO_REVISION = "everything is new"
 NO_SUCH_STACK = "`{}` has no such stack, so everything is new"
-OTHER_PROGRAM = " The program changed, too: what that does to machines that run, only the recorded state can tell."
+OTHER_PROGRAM = " The program changed, too: only the recorded state can show what that does to machines that run."
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _report(stack: str, revision: str | None) -> Report:
     try:
         runner, why = _readable(stack, env)
         return _with_state(described, runner) if runner else _without_state(described, revision, why)
-    except description.InvalidConfigError as error:  # the engine does not take it
+    except description.InvalidConfigError as error:  # the engine refuses the file
         return _not_right(stack, error, set_rules)
 
 
@@ -116,7 +118,7 @@ def _described(stack: str, file: Path, set_rules: list[Level]) -> _Described:
 
 def _readable(stack: str, env: dict[str, str]) -> tuple[Engine | None, str]:
     """The engine, where it can read the stack's recorded state; else why it cannot."""
-    from cli.engine import trust  # noqa: PLC0415 - slow to load, and a file that is not right needs it not
+    from cli.looks import trust  # noqa: PLC0415 - slow to load, and a file that is not right needs it not
 
     try:
         environment.put_back_state(env, stack)
@@ -145,7 +147,7 @@ def _without_state(described: _Described, revision: str | None, why: str) -> Rep
     if why == NEVER_MADE:
         return Report(described.stack, plan, None, f"Nothing is compared: {why}.", levels=described.levels)
     before, compared = _before(described.stack, revision)
-    basis = f"Without the recorded state ({why}): {compared}, and the policies judged a plan from nothing."
+    basis = f"Without the recorded state ({why}): {compared}, and the policies judged a plan that creates everything."
     if revision is not None and before is not None and stacks.has_program(base.differing_files(revision)):
         basis += OTHER_PROGRAM
     after = whole(described.config, _plain(described.written))
@@ -177,7 +179,7 @@ def _previewed(runner: Engine) -> Plan:
     run = runner.run("preview", *policies.arguments(runner.stack), on_event=lambda _event: None)
     plan = read(run.events)
     if run.exit_code != 0 and not plan.has_failed:
-        plan.errors.append(failures.said(run.output))
+        plan.errors.append(failures.error_lines(run.output))
     return plan
 
 

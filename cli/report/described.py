@@ -1,4 +1,4 @@
-"""A configuration as a whole, in the shape of the Design component's facts: what two stack files are compared by. Pure."""
+"""A whole configuration in the shape of the Design component's facts, so that two stack files can be compared. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
-    """The facts that policies judge, and beside them every other value of the stack file.
+    """The facts that policies judge, and every other value of the stack file.
 
     Args:
         config: the configuration.
@@ -37,7 +37,7 @@ def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
 
 
 def _filled(facts: Any, written: Any) -> Any:  # noqa: ANN401 - JSON values
-    """The facts, with what only the other says; where both say something, the facts have it."""
+    """The facts, with the values that only the stack file has; where both have a value, the fact's."""
     if isinstance(facts, dict) and isinstance(written, dict):
         return {key: _filled(facts[key], written.get(key)) if key in facts else written[key] for key in facts | written}
     if identified(facts) and identified(written):

@@ -37,7 +37,7 @@ def _lines(old: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[s
 
 
 def _both(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What is there now, as it is now, and behind it what went; a new name in the place of an old one shows both."""
+    """The new items, then those that went. An item with a new name in the place of an old one shows both names."""
     before, after = ({item["name"]: item for item in items} for items in (old, new))
     went = {_place(item): name for name, item in before.items() if name not in after}
     found = []
@@ -49,7 +49,7 @@ def _both(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) ->
 
 
 def _place(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What stays where only the name changes: the number on its host or in the cluster, or else the address."""
+    """What stays the same when only the name changes: the number on its host or in the cluster, otherwise the address."""
     return (item.get("host"), item["vmid"]) if item.get("vmid") else (item.get("address"),)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of guests that go, where more is known than two designs tell: what is recorded, and what is there. Pure."""
+"""What becomes of guests that go, from what is recorded and what the cluster shows. Pure."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ PLACE = "guest "
 
 
 @dataclass(frozen=True)
-class Known:
+class Evidence:
     """What the state records and the cluster shows.
 
     Attributes:
         recorded: names of resources.
-        there: by number, the guests of the cluster; None where nobody looked.
+        there: by number, the guests of the cluster; None if they are not known.
     """
 
     recorded: frozenset[str]
     there: Mapping[str, Thing] | None = None
 
 
-def known(state: Mapping[str, Any], looks: Sequence[Look] | None = None) -> Known:
-    """What is known before a run.
+def evidence(state: Mapping[str, Any], looks: Sequence[Look] | None = None) -> Evidence:
+    """What is known of guests before a run.
 
     Args:
         state: what is recorded.
-        looks: of those nodes that may speak for the cluster; none where nobody looked, or no node could tell.
+        looks: of the nodes that may speak for the cluster; none if nobody looked, or no node could answer.
     """
     entries = (state.get("deployment") or {}).get("resources") or []
     names = frozenset(resource_name(one["urn"]) for one in entries if not one.get("delete"))
     things = [thing for look in looks or () if look.cluster for thing in look.things]
     guests = {thing.name: thing for thing in things if thing.kind in (marks.VM, marks.CONTAINER)}
-    return Known(names, guests if any(look.cluster for look in looks or ()) else None)
+    return Evidence(names, guests if any(look.cluster for look in looks or ()) else None)
 
 
-def told(changes: Iterable[Change], before: Mapping[str, Any] | None, seen: Known) -> list[Change]:
-    """The changes, in which what destroys a guest names it as it is; what only forgets one destroys nothing.
+def with_fates(changes: Iterable[Change], before: Mapping[str, Any] | None, known: Evidence) -> list[Change]:
+    """The changes, in which the loss of a guest names the guest as it is now; one that is only forgotten is no loss.
 
     Args:
         changes: between two designs.
         before: the design that is recorded.
-        seen: what is known besides.
+        known: what is recorded, and what is there.
     """
     guests = by_identity((before or {}).get("guests") or [])
-    return [_told(change, guests.get(change.place.removeprefix(PLACE)), seen) for change in changes]
+    return [_with_fate(change, guests.get(change.place.removeprefix(PLACE)), known) for change in changes]
 
 
-def _told(change: Change, guest: Mapping[str, Any] | None, seen: Known) -> Change:
+def _with_fate(change: Change, guest: Mapping[str, Any] | None, known: Evidence) -> Change:
     if guest is None or change.mark is not Mark.DATA:
         return change
     removed = not change.effect
-    thing = seen.there.get(str(int(guest["vmid"]))) if seen.there is not None else None
-    if f"{guest['name']}-{guest['kind']}" in seen.recorded:
+    thing = known.there.get(str(int(guest["vmid"]))) if known.there is not None else None
+    if f"{guest['name']}-{guest['kind']}" in known.recorded:
         if thing is None:
             return change
         lost = f"{thing.shown} is destroyed with its disks"
@@ -71,7 +71,7 @@ def _told(change: Change, guest: Mapping[str, Any] | None, seen: Known) -> Chang
     if thing is not None:
         whose = "left as it is" if thing.ours else "not this stack's, and left alone"
         stays = f"{thing.shown} is {whose}"
-    elif seen.there is not None:
+    elif known.there is not None:
         stays = f"{numbered(guest)} is gone already"
     else:
         stays = f"{numbered(guest)} is not recorded any more, and nothing of it is touched"

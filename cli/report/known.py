@@ -1,10 +1,10 @@
-"""What a change of each value of a design means on a cluster that runs: data."""
+"""What the change of each value of a design means on a running cluster: data."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-AT_START = "its VM takes it when it is next stopped and started"
+AT_START = "takes effect when its VM is next stopped and started"
 
 
 class Mark(StrEnum):
@@ -21,7 +21,7 @@ class Mark(StrEnum):
     TRUST = "changes whom we trust"
 
 
-# What happens to the place itself, where the mark speaks of what it does to others.
+# What happens to the place itself; the marks' own texts are about other things.
 OF_ITSELF = {
     ("guest", Mark.RESTART): "is restarted or stopped",
     ("guest", Mark.DATA): "loses its data",
@@ -30,22 +30,22 @@ OF_ITSELF = {
 
 
 def risk(place: str, mark: Mark) -> str:
-    """What a reviewer must not overlook, said of that place."""
+    """The text of a mark, for that place."""
     return OF_ITSELF.get((place.partition(" ")[0], mark), mark.value)
 
 
-IDENTITY_CHANGED = ("a cluster that exists keeps it: docs/recovery.md#identity-changed", Mark.REFUSED)
-GUEST_DIFFERS = ("a container is not made anew: docs/recovery.md#guest-differs", Mark.REFUSED)
-ANEW = "it is made anew; the disks of the old one are lost, if that is still this stack's"
-SECOND_ONE = "a second one is made; the one that is there stays, and nobody looks after it"
+IDENTITY_CHANGED = ("an existing cluster keeps it: docs/recovery.md#identity-changed", Mark.REFUSED)
+GUEST_DIFFERS = ("a container is never replaced: docs/recovery.md#guest-differs", Mark.REFUSED)
+ANEW = "it is replaced; the disks of the old one are lost, if that is still this stack's"
+SECOND_ONE = "a second one is made; the old one stays, and is no longer managed"
 MAY_MOVE = "HA may move it: a VM live, where it can"
 MAY_MOVE_CONTAINER = "HA may move it: a container is stopped and started for that"
-HOLDER = "whoever has that key is taken for this machine"
+HOLDER = "whoever has that key is trusted as this machine"
 SENT = "passwords are sent there"
 MACS = "nested[*].macs.*"
 PRIORITY = "cluster.links[*].priority"
 
-# By path, the first match counts: what it is called, what a change means, what to look out for. Nodes and guests are
+# By path, of which the first match counts: its name, what a change means, and its mark. Nodes and guests are
 # named by their kinds; `nodes` and `guests` mean both.
 KNOWN: list[tuple[str, str, str, Mark]] = [
     ("existing[*].memoryMib", "memory in MiB", "only described: nothing is changed on the node", Mark.NONE),
@@ -53,12 +53,12 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("nested[*].cores", "processors", AT_START, Mark.NONE),
     ("nested[*].cpuType", "CPU type", AT_START, Mark.NONE),
     ("nested[*].diskGib", "disk in GiB", "Proxmox VE only enlarges disks; the file system inside stays as it is", Mark.NONE),
-    ("nested[*].vmid", "vmid", "its VM is made anew; a member is lost with it", Mark.REPLACE),
-    ("nested[*].host", "outer host", "its VM is made anew there; a member is lost with the old one", Mark.REPLACE),
+    ("nested[*].vmid", "vmid", "its VM is replaced; a member is lost with it", Mark.REPLACE),
+    ("nested[*].host", "outer host", "a new VM is made there; a member is lost with the old one", Mark.REPLACE),
     (MACS, "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
     ("nodes[*].votes", "votes", *IDENTITY_CHANGED),
     ("nodes[*].nodeId", "Corosync number", *IDENTITY_CHANGED),
-    ("nodes[*].address", "management address", "nothing moves an installed node: change it there first", Mark.QUORUM),
+    ("nodes[*].address", "management address", "an installed node is not changed: change it there first", Mark.QUORUM),
     ("nodes[*].kind", "kind", "its VM is made or destroyed", Mark.REPLACE),
     ("nodes[*].watchdog", "watchdog", "compared with the node, never set (watchdog-differs)", Mark.NONE),
     ("nodes[*].networks", "further addresses", "its interfaces are reloaded; storage on that network stalls", Mark.RESTART),
@@ -67,14 +67,14 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("outerHosts[*].endpoint", "endpoint", SENT, Mark.TRUST),
     ("outerHosts[*].address", "address", SENT, Mark.TRUST),
     ("outerHosts[*].tls", "tls", "how the certificate of its API is checked", Mark.TRUST),
-    ("outerHosts[*].installer.*", "installer.{last}", "nodes that are still to be installed come from it", Mark.TRUST),
+    ("outerHosts[*].installer.*", "installer.{last}", "nodes that are not installed yet are installed from it", Mark.TRUST),
     ("cluster.api.endpoint", "api.endpoint", SENT, Mark.TRUST),
     ("cluster.api.tls", "api.tls", "how the certificate of the API is checked", Mark.TRUST),
     ("maintenance.uri", "package source of the nodes", "packages come from there", Mark.TRUST),
     ("cluster.name", "name", *IDENTITY_CHANGED),
     ("cluster.seed", "seed", *IDENTITY_CHANGED),
     ("cluster.links[*].addresses.*", "address", *IDENTITY_CHANGED),
-    (PRIORITY, "priority", "a cluster that exists keeps its own: docs/recovery.md#member-differs", Mark.REFUSED),
+    (PRIORITY, "priority", "an existing cluster keeps its own: docs/recovery.md#member-differs", Mark.REFUSED),
     ("cluster.links[*].subnet", "subnet", "", Mark.NONE),
     ("cluster.migrationNetwork", "migration network", "the next live migrations use it", Mark.NONE),
     ("cluster.haShutdownPolicy", "HA shutdown policy", "holds from the next shutdown of a node on", Mark.NONE),
@@ -88,21 +88,21 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("outerHosts[*].bridges[*].dhcp.*", "DHCP {last} on {item}", "the DHCP service is restarted", Mark.NONE),
     ("outerHosts[*].repository", "repository", "source lists are rewritten", Mark.NONE),
     ("maintenance.repository", "repository of the nodes", "source lists are rewritten; members are not upgraded", Mark.NONE),
-    ("storages[*].server", "server", "the storage is made anew under running guests", Mark.RESTART),
-    ("storages[*].export", "export", "the storage is made anew under running guests", Mark.RESTART),
-    ("storages[*].kind", "kind", "the storage is made anew under running guests", Mark.RESTART),
+    ("storages[*].server", "server", "the storage is replaced under running guests", Mark.RESTART),
+    ("storages[*].export", "export", "the storage is replaced under running guests", Mark.RESTART),
+    ("storages[*].kind", "kind", "the storage is replaced under running guests", Mark.RESTART),
     ("templates[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
     ("vm[*].vmid", "vmid", ANEW, Mark.DATA),
     ("container[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
     ("guests[*].kind", "kind", ANEW, Mark.DATA),
     ("vm[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
-    ("container[*].memoryMib", "memory in MiB", "it takes it at once", Mark.NONE),
+    ("container[*].memoryMib", "memory in MiB", "takes effect at once", Mark.NONE),
     ("vm[*].cores", "processors", AT_START, Mark.NONE),
-    ("container[*].cores", "processors", "it takes them at once", Mark.NONE),
-    ("vm[*].storage", "storage", "a disk that exists is not moved", Mark.NONE),
+    ("container[*].cores", "processors", "takes effect at once", Mark.NONE),
+    ("vm[*].storage", "storage", "an existing disk is not moved", Mark.NONE),
     ("container[*].storage", "storage", *GUEST_DIFFERS),
     ("container[*].diskGib", "disk in GiB", *GUEST_DIFFERS),
-    ("guests[*].node", "node", "only where it is made: HA decides where it runs", Mark.NONE),
+    ("guests[*].node", "node", "only where it is made; HA decides where it runs", Mark.NONE),
     ("vm[*].bridge", "bridge", "its network card is moved", Mark.NONE),
     ("container[*].bridge", "bridge", *GUEST_DIFFERS),
     ("guests[*].address", "address", *GUEST_DIFFERS),
@@ -117,7 +117,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("plainSecrets", "plain secrets in the stack file", "whoever reads the repository has them", Mark.NONE),
     ("pveMajor", "Proxmox VE's major version", "nothing upgrades members: they must have it already, or make up refuses", Mark.NONE),
 ]  # fmt: skip
-# What follows from other values, and is told with them.
+# What follows from other values, and is shown with them.
 DERIVED = (
     "cluster.votes",
     "cluster.links[*].cards.*",

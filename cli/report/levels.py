@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Level:
-    """What is set of one rule; `before` is None where nothing is known of before, and empty where nothing was set."""
+    """The setting of one rule. `before` is empty if nothing was set, and None if that is not known."""
 
     rule: str
     now: str
@@ -38,7 +38,7 @@ def levels(now: Mapping[str, str], before: Mapping[str, str] | None) -> list[Lev
 
 
 def parsed(pack: str | None, stack: str | None) -> dict[str, str]:
-    """What is set, by rule, in one line each; a stack's own setting has the last word.
+    """What is set, by rule, in one line each; a stack's own setting wins.
 
     Args:
         pack: text of the pack's PulumiPolicy.yaml; None when there is none.

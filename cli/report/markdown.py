@@ -27,7 +27,7 @@ REFERENCE = re.compile(r"@|#(?=\d)")
 
 
 def render(report: Report) -> str:
-    """The whole comment; its first line finds it again. What is too long for one is left out from the end."""
+    """The whole comment; its first line identifies it. If it is too long for a comment, the last parts are left out."""
     parts = [[f"<!-- nested-pve-ha:{report.stack} -->", *_head(report), *_first(report), *_failures(report)]]
     if not report.is_gone:
         parts += [
@@ -52,11 +52,11 @@ def _head(report: Report) -> Iterator[str]:
     elif refusals:
         verdict = f"⛔ **`make up` would refuse this**: {'; '.join(map(_text, refusals))}."
     elif report.risks:
-        verdict = f"⚠️ **Nothing stands in the way, so look at the risks.** {_much(report)}."
+        verdict = f"⚠️ **`make up` would do this. Look at the risks.** {_much(report)}."
     elif not report.changes and not (report.applied and report.plan.counted):
-        verdict = "✅ **Nothing changes.**" if report.applied else "✅ **The stack file says the same as before.**"
+        verdict = "✅ **Nothing changes.**" if report.applied else "✅ **The design is the same as before.**"
     else:
-        verdict = f"✅ **Nothing stands in the way.** {_much(report)}."
+        verdict = f"✅ **`make up` would do this.** {_much(report)}."
     yield f"## Stack `{report.stack}`\n\n{verdict}\n\n{report.basis}\n"
 
 
@@ -71,15 +71,15 @@ def _first(report: Report) -> Iterator[str]:
     if report.risks:
         yield "### ⚠️ Look at this first\n"
         for change in report.risks:
-            told = _text("; ".join(filter(None, (change.text, change.effect))))
-            yield f"- **{_text(change.place)}** {risk(change.place, change.mark)}: {told}"
+            text = _text("; ".join(filter(None, (change.text, change.effect))))
+            yield f"- **{_text(change.place)}** {risk(change.place, change.mark)}: {text}"
         yield ""
 
 
 def _failures(report: Report) -> Iterator[str]:
-    said = [*report.problems, *report.plan.errors]
-    if said:
-        text = "\n".join(dict.fromkeys(said)).replace("```", "'''")
+    errors = [*report.problems, *report.plan.errors]
+    if errors:
+        text = "\n".join(dict.fromkeys(errors)).replace("```", "'''")
         text = text if len(text) <= FAILURE_CHARACTERS else f"{text[:FAILURE_CHARACTERS]}\n…"
         yield f"### What failed\n\n```text\n{text}\n```\n"
 
@@ -105,7 +105,7 @@ def _operations(report: Report) -> Iterator[str]:
     groups = words.grouped(report.plan.operations)
     if groups and report.is_whole and not report.refusals:
         yield "### What would be done\n"
-        yield from (f"- **{_text(place)}**: {_text('; '.join(told))}" for place, told in groups.items())
+        yield from (f"- **{_text(place)}**: {_text('; '.join(sentences))}" for place, sentences in groups.items())
         yield ""
 
 
@@ -121,9 +121,9 @@ def _policies(report: Report) -> Iterator[str]:
         yield from (f"| {level} | `{rule}` | {_text(message)} |" for level, rule, message in list(sorted_rows)[:ROWS])
         yield from _more(len(sorted_rows))
     else:
-        yield "Every rule that is on passes.\n" if plan.designed else "Nothing was judged.\n"
+        yield "Every enabled rule passes.\n" if plan.designed else "No rule ran.\n"
     if set_rules := [f"`{level.rule}`: {_text(level.now)}" for level in report.levels if level.now]:
-        yield f"Not as shipped: {'; '.join(set_rules)}.\n"
+        yield f"Rules with other settings than shipped: {'; '.join(set_rules)}.\n"
 
 
 def _topology(report: Report) -> Iterator[str]:
@@ -140,12 +140,12 @@ def _details(report: Report) -> Iterator[str]:
     if len(lines) > DETAIL_LINES:
         lines = [*lines[:DETAIL_LINES], f"  … and {len(lines) - DETAIL_LINES} more lines: see make preview"]
     body = "\n".join(lines).replace("```", "'''")
-    yield f"<details><summary>All that is recorded ({len(operations)}), groups and logins, too</summary>\n\n```diff\n{body}\n```\n\n</details>"
+    yield f"<details><summary>All resources that change ({len(operations)}), with groups and logins</summary>\n\n```diff\n{body}\n```\n\n</details>"
 
 
 def _detail(operation: Operation) -> Iterator[str]:
     sign = SIGNS.get(operation.op, "!")
-    # The type of a component is a name in the program: an existing machine is no NestedPveNode to anybody else.
+    # Types of components are names inside the program: readers would not take an existing machine for a NestedPveNode.
     component = words.PLACES.get(operation.type)
     what = component.format(operation.name) if component else f"{operation.type} {operation.name}"
     yield f"{sign} {operation.op} {what}"
@@ -157,7 +157,7 @@ def _detail(operation: Operation) -> Iterator[str]:
 
 
 def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
-    """A step's desired state is JSON in a text."""
+    """A value; JSON in a text, as steps are given it, is read."""
     if isinstance(value, str) and value.startswith(("{", "[")):
         try:
             return json.loads(value)
@@ -167,6 +167,6 @@ def _opened(value: Any) -> Any:  # noqa: ANN401 - JSON values
 
 
 def _text(text: str) -> str:
-    """For a table's cell, with nothing in it that a forge would take for markup, a mention or another issue."""
+    """Text for a table's cell, without anything that a forge would read as markup, a mention or an issue."""
     escaped = MARKUP.sub(r"\\\g<0>", html.escape(" ".join(text.split()), quote=False))
     return REFERENCE.sub("\\g<0>\u200b", escaped)

@@ -1,4 +1,4 @@
-"""What the engine would do, as it said in its events: operations, verdicts of rules, errors. Pure."""
+"""What the engine would do, from the events of a preview: operations, verdicts of rules, errors. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cli.engine.engine import Event
 
-# A replacement is told by "create-replacement"; the other two are its parts.
+# A replacement is shown by its "create-replacement"; the other two operations are its parts.
 QUIET = ("same", "refresh", "read", "replace", "delete-replaced")
 OURS = "nested-pve-ha:index:"
 MANDATORY = "mandatory"
@@ -27,9 +27,9 @@ COUNTED = {
     "delete": "to delete",
     "import": "to import",
 }
-RECORDED = "to record"  # what does something only when it goes
+RECORDED = "to record"  # what does something only when it is removed
 COMMANDS = ("command:local:Command", "command:remote:Command")
-# What makes nothing: components only group, and providers only remember how to log in. Lines of `up` leave them out, too.
+# They make nothing: components only group, and providers only hold logins. `up` prints no line for them, either.
 MAKES_NOTHING = (OURS, "pulumi:providers:")
 
 
@@ -38,10 +38,10 @@ class Operation:
     """One resource that changes.
 
     Attributes:
-        op: the engine's word.
+        op: the operation, as the engine names it.
         component: name and type of the component of ours that it belongs to; empty for what belongs to none.
-        differs: names of the properties that differ: of those that the program gives, where some of them do.
-        stays: a deletion only forgets it.
+        differs: names of the properties that differ; only those that the program gives, if any of these differ.
+        stays: a deletion only takes it out of the state.
     """
 
     op: str
@@ -56,7 +56,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one rule said of one resource."""
+    """The verdict of one rule on one resource."""
 
     rule: str
     level: str
@@ -71,7 +71,7 @@ class Plan:
     Attributes:
         recorded: the design as the stack's state has it; None when nothing is recorded.
         designed: the design that was previewed; None when the program did not get that far.
-        recorded_is_older: an earlier version of this program recorded less: what is missing there is as it is designed.
+        recorded_is_older: an earlier version of this program recorded less; the missing values are taken from `designed`.
     """
 
     operations: list[Operation]
@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def counted(self) -> str:
-        """How many resources are to be made, changed, removed, as the lines of `up` say; empty when none is."""
+        """How many resources are to be created, updated and so on, in the words of `up`; empty when none are."""
         counts = Counter(_word(operation) for operation in self.operations)
         return ", ".join(f"{counts[word]} {word}" for word in (*COUNTED.values(), RECORDED) if counts[word])
 
@@ -116,12 +116,12 @@ def read(events: Iterable[Event]) -> Plan:
             plan.verdicts.append(_verdict(found))
         elif done := event.get("policyRemediationEvent"):
             plan.remedied.append((done["policyName"], resource_name(done.get("resourceUrn", ""))))
-        elif (said := event.get("diagnosticEvent")) and said.get("severity") == "error":
-            plan.errors.extend(text for text in [said["message"].strip()] if not NOISE.search(text))
+        elif (diagnostic := event.get("diagnosticEvent")) and diagnostic.get("severity") == "error":
+            plan.errors.extend(text for text in [diagnostic["message"].strip()] if not NOISE.search(text))
     older = bool(recorded and designed and not designed.keys() <= recorded.keys())
     if older:
         recorded = {**(designed or {}), **(recorded or {})}
-    # The engine works in parallel: its order is another one each time.
+    # The engine works in parallel: its order differs from run to run.
     plan.operations.sort(key=lambda operation: (operation.type, operation.name, operation.op))
     plan.verdicts.sort(key=lambda verdict: (verdict.rule, verdict.resource, verdict.message))
     return Plan(
@@ -130,13 +130,13 @@ def read(events: Iterable[Event]) -> Plan:
 
 
 def _causes(errors: list[str]) -> list[str]:
-    """What was cancelled because something else failed, is no cause."""
+    """The errors, without those of operations that were cancelled because something else failed."""
     causes = [error for error in errors if "context canceled" not in error]
     return causes or errors
 
 
 def _foremost(verdicts: list[Verdict]) -> list[Verdict]:
-    """What refuses the design, without the other resources that show the same: the program may end before their turn."""
+    """The verdicts. If a rule refuses the design, its other verdicts are left out: a preview may end before it comes to them."""
     refused = {verdict.rule for verdict in verdicts if verdict.level == MANDATORY and verdict.resource == DESIGN_NAME}
     return [verdict for verdict in verdicts if verdict.rule not in refused or verdict.resource == DESIGN_NAME]
 
@@ -148,7 +148,7 @@ def _operation(metadata: Mapping[str, Any]) -> Operation:
     component = (resource_name(parent), kind) if kind.startswith(OURS) else ("", "")
     old, new = _inputs(metadata, "old"), _inputs(metadata, "new")
     named = tuple(metadata.get("diffs") or ())
-    # Whether the provider expects new addresses beside a change depends on what it last saw running, not on the change.
+    # The provider also names outputs that may change, such as addresses; these depend on what it last saw running.
     given = tuple(name for name in named if name in old or name in new)
     return Operation(
         metadata["op"],
@@ -168,7 +168,7 @@ def _inputs(metadata: Mapping[str, Any], which: str) -> dict[str, Any]:
 
 def _verdict(event: Mapping[str, Any]) -> Verdict:
     text = event["message"].strip()
-    # The engine puts the rule's description above what it found; what could not be judged is one line.
+    # The engine puts the rule's description on a line above the message, unless the rule could not be run.
     message = text if UNJUDGED in text else text.partition("\n")[2] or text
     resource = resource_name(event.get("resourceUrn", ""))
     return Verdict(event["policyName"], event["enforcementLevel"], resource, message.removeprefix(f"{resource}: "))

@@ -1,4 +1,4 @@
-"""What there is to tell of a change: what differs, what it puts at risk, why `up` would refuse it. Pure."""
+"""The content of a report: what differs, what that puts at risk, why `up` would refuse it. Pure."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 REPLACES = ("create-replacement", "delete")
 STORAGE = "proxmoxve:storage/"
-# What a change may do to a place already, so that the operation behind it needs no second line.
+# Changes with these marks cover the loss that the engine's operation shows: it needs no second line.
 MARKED = (Mark.REPLACE, Mark.REFUSED, Mark.DATA, Mark.RESTART)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What there is to tell.
+    """A report.
 
     Attributes:
         before: the design that is compared with; None when there is none.
-        basis: in a sentence, what was compared with what.
-        applied: whether the plan is what `up` would do; else it starts from nothing, and only its verdicts count.
+        basis: what was compared with what, in a sentence.
+        applied: the plan is what `up` would do; otherwise it creates everything, and only its verdicts count.
         problems: mistakes in the configuration, for which there is no preview.
-        after: the design as described, where stack files are compared; else it is the previewed one.
+        after: the described design, if stack files are compared; otherwise the previewed one counts.
         levels: rules that are not as shipped.
         is_gone: the stack file was deleted.
     """
@@ -54,17 +54,17 @@ class Report:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the plan's operations are all that the engine would do: a failed preview ends at any of them."""
+        """Whether the plan has all operations of the engine; a failed preview ends somewhere in between."""
         return self.applied and not self.plan.has_failed
 
     @cached_property
     def changes(self) -> list[Change]:
         """What differs between the designs, and what is lost for other reasons."""
-        told = changes(self.before, self.designed) if self.before and self.designed else []
-        told += [_level_set(level) for level in self.levels if level.is_changed]
-        places = {change.place for change in told if change.mark in MARKED}
+        found = changes(self.before, self.designed) if self.before and self.designed else []
+        found += [_level_set(level) for level in self.levels if level.is_changed]
+        places = {change.place for change in found if change.mark in MARKED}
         lost = [_loss(operation) for operation in self.plan.operations] if self.applied else []
-        return told + [change for change in lost if change and change.place not in places]
+        return found + [change for change in lost if change and change.place not in places]
 
     @property
     def risks(self) -> list[Change]:
@@ -94,15 +94,15 @@ def _level_set(level: Level) -> Change:
 
 
 def _loss(operation: Operation) -> Change | None:
-    """What an operation takes away, whatever its cause."""
+    """What is lost by an operation, whatever caused it."""
     name, component = operation.component
     if operation.op not in REPLACES or operation.stays:
         return None
     if operation.type.endswith(":VmLegacy") and component == NODE:
-        return Change(f"node {name}", "its VM is made anew or removed", "a member is lost with it", Mark.REPLACE)
+        return Change(f"node {name}", "its VM is replaced or removed", "a member is lost with it", Mark.REPLACE)
     if operation.type.endswith(":VmLegacy") and component == GUEST:
-        return Change(f"guest {name}", "its VM is made anew or removed", "its disks are lost", Mark.DATA)
+        return Change(f"guest {name}", "its VM is replaced or removed", "its disks are lost", Mark.DATA)
     if operation.type.startswith(STORAGE) and operation.op == "create-replacement":
         name = operation.name.partition("-storage-")[2]
-        return Change(f"storage {name}", "is made anew", "guests that run on it stall or stop", Mark.RESTART)
+        return Change(f"storage {name}", "is replaced", "guests that run on it stall or stop", Mark.RESTART)
     return None

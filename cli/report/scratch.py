@@ -1,4 +1,4 @@
-"""A preview without the recorded state: the program in a directory of its own, with nothing that opens anything."""
+"""A preview without the recorded state: the program in a directory of its own, with worthless credentials."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import description, environment
-from cli.engine import engine
-from cli.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES
+from cli import description
+from cli.engine import engine, environment
+from cli.engine.environment import BACKEND_VARIABLE, PASSPHRASE_VARIABLES
 from config import host_keys
 from config.credentials import FILE_VARIABLE, STACK_KEY
 from config.paths import ROOT
@@ -30,12 +30,12 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
 
     Args:
         stack: which stack.
-        config: its configuration. What is encrypted in the stack file stays out: nothing here could open it.
+        config: its configuration. Encrypted values of the stack file are left out: nothing here could decrypt them.
 
     Raises:
-        AdminError: config-invalid: the engine itself does not take the stack file.
+        AdminError: config-invalid, if the engine itself refuses the stack file.
     """
-    from cli.engine import trust  # noqa: PLC0415 - slow to load, and a report of a file that is not right needs it not
+    from cli.looks import trust  # noqa: PLC0415 - slow to load, and a report of a file that is not right needs it not
 
     with tempfile.TemporaryDirectory(prefix="nested-pve-report-") as name:
         directory = Path(name)
@@ -61,7 +61,7 @@ def scratch(stack: str, config: Config) -> Iterator[Engine]:
 
 
 def _settings(runner: Engine) -> dict[str, str]:
-    """What the engine itself reads in the real stack file, without what is encrypted."""
+    """The settings that the engine reads from the real stack file, without encrypted ones."""
     file = description.stack_file(runner.stack)
     found = runner.query("config", "--json", "--config-file", str(file))
     if found.returncode != 0:

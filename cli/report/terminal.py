@@ -11,12 +11,12 @@ from cli.report.report import Report
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.report.fate import Known
+    from cli.report.fate import Evidence
     from cli.report.plan import Plan
 
 
-def lines(plan: Plan, seen: Known) -> Iterator[str]:
-    """One line for each change; nothing when nothing is recorded that it could differ from."""
-    for change in fate.told(Report("", plan, plan.recorded, "").changes, plan.recorded, seen):
-        told = f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
-        yield f"! {change.mark.value}: {told}" if change.mark is not Mark.NONE else f"  {told}"
+def lines(plan: Plan, known: Evidence) -> Iterator[str]:
+    """One line for each change; none, if no design is recorded to compare with."""
+    for change in fate.with_fates(Report("", plan, plan.recorded, "").changes, plan.recorded, known):
+        text = f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
+        yield f"! {change.mark.value}: {text}" if change.mark is not Mark.NONE else f"  {text}"

@@ -13,7 +13,7 @@ SHOWN_WIDTH = 80
 
 
 def by_identity(items: Any) -> dict[str, Any]:  # noqa: ANN401 - a list of JSON objects
-    """The items of a list by what tells them apart."""
+    """The items of a list, by name or number."""
     return {_identity(item): item for item in items}
 
 
@@ -23,7 +23,7 @@ def _identity(item: Mapping[str, Any]) -> str:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
-    """Every value that holds no others, with its path: `nodes[pve1].votes`; what is null or empty is not there."""
+    """Every value that holds no others, with its path, such as `nodes[pve1].votes`; null and empty values are left out."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, f"{path}.{key}" if path else key)
@@ -57,7 +57,7 @@ def identified(value: Any) -> bool:  # noqa: ANN401 - JSON values
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - JSON values
-    """On one line, whole numbers without a point."""
+    """A value on one line; whole numbers have no decimal point."""
     if value is None:
         return "none"
     if isinstance(value, list):

@@ -19,17 +19,17 @@ PLACES = {
     recorded.GUEST_TEMPLATE: "template {}",
     recorded.GUEST: "guest {}",
 }
-# In the order in which things happen: steps by the end of their command line, resources by their type.
+# Steps by the last word of their command, resources by their type; in the order in which things happen.
 WORDS = {
     "pulumi:providers:proxmoxve": "API access",
-    "identity": "look whether a cluster is there already, and whether it is the described one",
+    "identity": "check whether a cluster exists already, and whether it is the described one",
     "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
-    "claim": "note there which stack it belongs to",
+    "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
     "command:remote:CopyToRemote": "copy this program's steps there",
-    "journal": "note how the host was, to put it back on destroy",
+    "journal": "write down how the host was, to put it back on destroy",
     "verify-host": "check the host: version, room, foreign VMs and bridges",
-    "check-certificate": "make known which certificate the API has, read over SSH",
+    "check-certificate": "compare the API's certificate with what SSH shows",
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
     "proxmoxve:network/linux/bridge:Bridge": "bridge",
@@ -58,12 +58,12 @@ WORDS = {
     "proxmoxve:index/harule:Harule": "HA rule",
     "verify-guest": "check that HA runs it",
 }
-# What is done when a step goes; one that undoes nothing, or only waits, is not told.
+# What is done when a step is removed; one that undoes nothing, or only waits, has no line.
 UNDONE = {
-    "claim": "take back the note that it belongs to the stack",
+    "claim": "remove the note that it belongs to the stack",
     "storage": "take the storage out of the cluster; what lies on it stays",
     "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
-    "arm-network": "see to it that the host's network comes back by itself, should the bridge's removal cut it off",
+    "arm-network": "arm the network guard: it undoes the bridge's removal, if that cuts the host off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",
     "journal": "put the host back as it was",
     "template": "destroy the template",
@@ -73,7 +73,7 @@ VERBS = {
     "create": "make",
     "update": "change",
     "delete": "remove",
-    "create-replacement": "make anew",
+    "create-replacement": "replace",
     "import": "adopt",
     "discard": "forget",
 }
@@ -84,25 +84,27 @@ AGAIN = {"create": "", "update": ", again", "create-replacement": ", anew"}
 
 
 def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
-    """Sentences by place; components themselves only group."""
-    told: dict[str, list[str]] = {}
+    """What is done, in words, by the component that it belongs to."""
+    sentences: dict[str, list[str]] = {}
     again: dict[str, list[str]] = {}
     for operation in sorted(operations, key=_when):
         if operation.type in PLACES or operation.type.startswith(QUIET):
             continue
         place, kind = _place(operation), _kind(operation)
-        told.setdefault(place, [])
+        sentences.setdefault(place, [])
         if kind != operation.type and operation.op == "update":
             again.setdefault(place, []).append(kind)
-        elif said := sentence(operation):
-            told[place].append(said)
+        elif text := sentence(operation):
+            sentences[place].append(text)
     for place, steps in again.items():
-        told[place].append(f"look again, and change only what is not as described ({', '.join(dict.fromkeys(steps))})")
-    return {place: sentences for place, sentences in told.items() if sentences}
+        sentences[place].append(
+            f"look again, and change only what is not as described ({', '.join(dict.fromkeys(steps))})"
+        )
+    return {place: texts for place, texts in sentences.items() if texts}
 
 
 def sentence(operation: Operation) -> str:
-    """What one operation does, empty when that is nothing; a step's update is none of these."""
+    """What one operation does; empty for nothing. Updates of steps are not for this function."""
     kind = _kind(operation)
     what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
     is_step = kind != operation.type or kind == PACKAGE

@@ -1,1 +1,1 @@
-"""What the engine has recorded, and the edits that bring it in line with what is there."""
+"""The recorded state: what a stack owns by it, and the edits that bring it in line with the machines."""

@@ -1,7 +1,7 @@
-"""What a refresh recorded of what users added, taken out of the record again. Pure.
+"""Takes out of the state what a refresh recorded of things that users added. Pure.
 
-A refresh records all cards of a VM, limits of its cards, and ports of a bridge. Without them in the record the next update
-does not touch the cards. Ports of a bridge that was described without any the provider plans to take away, and does not.
+A refresh records all cards of a VM, all limits of its cards, and all ports of a bridge. The next update would take the cards away.
+It would also plan to remove the ports of a bridge that is described without any, which the provider does not do.
 """
 
 from __future__ import annotations
@@ -19,15 +19,12 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, Any]
 
-# How the provider's own record differs from this one, by the places in its lists; it is made anew with the next record.
+# A difference to the provider's own record, by places in lists; the provider writes it again with its next record.
 DELTA = "__pulumi_raw_state_delta"
 
 
 def forgotten(state: dict[str, Any]) -> dict[str, Any]:
-    """The state in which no VM has cards beside those that the program gave, and these no limits that it did not give.
-
-    And no bridge has ports where the program gave none.
-    """
+    """The state without cards of VMs, limits of cards, and ports of bridges that the program did not give."""
     changed = copy.deepcopy(state)
     for resource in changed["deployment"].get("resources") or []:
         if resource["type"] == VM_TYPE and (resource.get("inputs") or {}).get("networkDevices"):

@@ -1,9 +1,8 @@
-"""What is there, carries this stack's mark, and is not recorded, becomes a recorded resource again.
+"""Records existing things that carry this stack's mark and are not recorded.
 
-A preview tells how the program would make it: its URN, parent, provider and inputs. The state gets an entry of just
-that, and the refresh at the start of the run puts in how the thing really is. Not by `pulumi import`: that can neither
-use a provider which is not recorded, nor leave out what a provider cannot read (`clone`, timeouts), so that the next
-run would change every one of them.
+A preview shows how the program would make such a thing: its URN, parent, provider and inputs. The state gets an entry of just
+these; the refresh at the start of the run reads how the thing really is. `pulumi import` does not work here: it needs a
+recorded provider, and it misses inputs that a provider cannot read (`clone`, timeouts), so the next run would change them.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cli.engine.engine import Event
-    from cli.looks.belongings import Wanted
+    from cli.state.belongings import DescribedThing
 
 State = dict[str, Any]
 CREATES = ("create", "create-replacement")
 
 
 def planned(events: Iterable[Event]) -> dict[str, State]:
-    """What a preview would create, also in the place of something, by URN, parents before children; pure."""
+    """What a preview would create or replace, by URN, parents before children; pure."""
     found = {}
     for event in events:
         metadata = event.get("resourcePreEvent", {}).get("metadata", {})
@@ -38,14 +37,14 @@ def planned(events: Iterable[Event]) -> dict[str, State]:
 
 
 def adopt(
-    state: State, creates: Mapping[str, State], things: Iterable[Wanted], password: Callable[[str], str | None]
+    state: State, creates: Mapping[str, State], things: Iterable[DescribedThing], password: Callable[[str], str | None]
 ) -> tuple[State, list[str]]:
     """The state with these things recorded, and their URNs; pure.
 
     Args:
         state: what is recorded.
         creates: what the program would make, by URN.
-        things: what of that is there already.
+        things: what of that exists already.
         password: of the provider with that name.
     """
     names = {(thing.type, thing.logical) for thing in things}
@@ -68,7 +67,7 @@ def adopt(
 
 
 def _without_what_lived_in(state: State, replaced: set[str]) -> State:
-    """A copy without what was done inside of what is replaced: in its successor it is still to be done."""
+    """A copy without what was made inside of replaced VMs: in the new ones it is still to be made."""
     if not replaced:
         return copy.deepcopy(state)
     inside = [entry["urn"] for entry in state["deployment"]["resources"] if entry.get("deletedWith") in replaced]
@@ -76,7 +75,7 @@ def _without_what_lived_in(state: State, replaced: set[str]) -> State:
 
 
 def _replace(resources: list[State], entry: State) -> None:
-    """Put an entry before the one whose place it takes, as the engine does: that one is still to be deleted."""
+    """Put an entry before the one that it replaces, as the engine does; that one is still to be deleted."""
     at = next(at for at, one in enumerate(resources) if one["urn"] == entry["urn"])
     resources[at]["delete"] = True
     resources.insert(at, entry)

@@ -1,9 +1,9 @@
-"""What an earlier version of this program recorded in another form, put into today's before the engine sees it.
+"""Rewrites what an earlier version of this program recorded in another form, before the engine sees it. Pure.
 
-Storages were resources of the provider and are steps now. The engine would delete the storage of the old form from
-under all guests; so the record is rewritten, and the storage itself is not touched. Steps on the control machine were
-started by another command, which is not there any more: what is recorded could not be removed with it. They were given
-more than they need, in the order of the stack file: with today's input each would run again. Pure.
+Storages were resources of the provider, and are steps now. The engine would delete such a storage from under all guests; so the
+record is rewritten, and the storage itself is not touched. Steps on the control machine were started by another command,
+which does not exist any more: what they made could not be removed. They were given more than they need, in the order of the
+stack file: with today's input each would run again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ State = dict[str, Any]
 OLD_STORAGE = "proxmoxve:storage/nfs:Nfs"
 STEP = "command:local:Command"
 OLD_ADMIN = ".venv/bin/python -m admin step"
-VERIFY = "-verify"  # of a cluster: a step that knows its members, and has the secrets of one that only looks
-# These were told ids, votes and links of the nodes, too, and only reach them.
+VERIFY = "-verify"  # a cluster's step that knows its members, and has the secrets of a step that only looks
+# These steps only reach the nodes; they were also given the nodes' ids, votes and links.
 REACHING = ("api-user", "storage", "template", "container", "ha-ready", "verify-guest")
 MACHINE = ("name", "address", "host_key")
 
@@ -35,7 +35,7 @@ def old_storages(exported: State) -> list[str]:
 
 
 def changed_over(exported: State, stack: str) -> State:
-    """The state with its storages as steps; one beside which no step of its cluster is recorded stays as it is.
+    """The state with its storages as steps; a storage without a recorded step of its cluster stays as it is.
 
     Args:
         exported: what `pulumi stack export` printed.
@@ -156,7 +156,7 @@ def _sibling(resources: Iterable[State], storage: State) -> State | None:
 
 def _as_step(storage: State, sibling: State, stack: str) -> State:
     given = storage["inputs"]
-    # What is recorded is also what would be removed: with `adopt`, since the provider left no mark.
+    # The recorded input is what a removal acts on: with `adopt`, since the provider left no mark on the storage.
     wanted = {
         "stack_tag": stack_tag(stack),
         "name": given["resourceId"],
@@ -165,7 +165,7 @@ def _as_step(storage: State, sibling: State, stack: str) -> State:
         "contents": sorted(given.get("contents") or []),
         "adopt": True,
     }
-    told = {
+    given_now = {
         "create": f"{ADMIN} storage",
         "delete": f"{ADMIN} storage --delete",
         "stdin": json.dumps(
@@ -180,15 +180,15 @@ def _as_step(storage: State, sibling: State, stack: str) -> State:
         "type": STEP,
         "id": f"{sibling['id']}-{wanted['name']}",
         "provider": sibling["provider"],
-        "inputs": {**sibling["inputs"], **told},
-        "outputs": {**sibling["outputs"], **told, "stdout": printed, "stderr": ""},
+        "inputs": {**sibling["inputs"], **given_now},
+        "outputs": {**sibling["outputs"], **given_now, "stdout": printed, "stderr": ""},
     }
     record.pop("propertyDependencies", None)
     return record
 
 
 def _renamed(records: list[State], names: dict[str, str]) -> list[State]:
-    """URNs are told apart by their whole text, wherever one resource names another."""
+    """The records with other URNs, also where one record refers to another."""
     text = json.dumps(records)
     for old, new in names.items():
         text = text.replace(json.dumps(old), json.dumps(new))

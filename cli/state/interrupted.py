@@ -1,8 +1,8 @@
-"""What a run that was killed left in the recorded state: creations that began, whose end nobody recorded.
+"""Resolves what a killed run left in the state: creations that began, and whose end nobody recorded.
 
-The engine keeps them as pending and forgets what they made. Here each becomes a recorded resource again, with the
-inputs that it was being made with; the refresh at the start of the next run then asks the provider whether it exists,
-and drops it if it does not. Steps need none of this: they look for themselves and are simply run again.
+The engine keeps them as pending operations, and does not look for what they made. Here each becomes a recorded resource with the
+inputs of its creation. The refresh at the start of the next run then asks the provider whether it exists, and drops it if it
+does not. Steps need none of this: they look for themselves, and run again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IDS: dict[str, Callable[[State], str]] = {
         f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
     ),
 }
-# What a provider decides by itself and does not read back: without it the first run would change each.
+# Values that a provider sets by itself and does not read back: without them, the next run would show a change.
 DEFAULTS: dict[str, State] = {
     "proxmoxve:network/linux/bridge:Bridge": {"timeoutReload": 100, "vlanAware": False},
     "proxmoxve:download/file:File": {"uploadTimeout": 600, "verify": True},
@@ -39,10 +39,10 @@ def as_made(kind: str, inputs: State) -> State:
     """Id and outputs of a resource that was made with these inputs, for the refresh to correct; pure.
 
     Raises:
-        KeyError: the inputs do not tell how the provider identifies it.
+        KeyError: the inputs lack what the provider identifies it by.
     """
     identity = IDS[kind](inputs)
-    # The provider's own reading goes by the `id` among the outputs.
+    # The provider's Read takes the `id` among the outputs.
     return {"id": identity, "outputs": {**DEFAULTS.get(kind, {}), **inputs, "id": identity}}
 
 
@@ -74,5 +74,5 @@ def _recorded(resource: State) -> State | None:
         made = as_made(resource["type"], resource.get("inputs") or {})
     except KeyError:
         return None
-    # What it was being made with is the best guess at what it is; the refresh corrects it.
+    # Its inputs are the best guess at its outputs; the refresh corrects them.
     return {**resource, **made, "outputs": resource.get("outputs") or made["outputs"]}

@@ -1,8 +1,7 @@
-"""The logins that a state holds become today's. Pure.
+"""Replaces the logins in a state by today's. Pure.
 
-The engine removes with what it recorded: the password of a provider, the SSH key of a step, the host key of a machine.
-A run renews these where the program still describes something; what goes would be refused for ever once one of them
-has changed.
+The engine removes a resource with the logins in its record: the password of a provider, the SSH key of a step, the host key of a
+machine. A run renews these for what is still described. What is to be removed could not be reached once one of them has changed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.looks.belongings import CLUSTER
+from cli.state.belongings import CLUSTER
 from cluster.contract import SECRETS_VARIABLE
 from components.recorded import PROVIDER_TYPE
 from components.site import Site
@@ -34,13 +33,13 @@ _GOES = ("delete", "delete-replaced")
 
 @dataclass(frozen=True)
 class Logins:
-    """Today's.
+    """Today's logins.
 
     Attributes:
         credentials: the stack's.
         users: at the API of each outer host and of the cluster.
         endpoints: of these APIs, where the program names one.
-        host_keys: what each described machine must present, by its address.
+        host_keys: the host key of each described machine, by its address.
     """
 
     credentials: Credentials
@@ -49,7 +48,7 @@ class Logins:
     host_keys: Mapping[str, str]
 
     def password(self, provider: str) -> str | None:
-        """What a provider logs in with, by its logical name; None where its host is not described."""
+        """The password of a provider, by its logical name; None if its host is not described."""
         name = provider.removesuffix("-api")
         if name == CLUSTER:
             return self.credentials.api_password.get_secret_value()
@@ -57,7 +56,7 @@ class Logins:
         return host.password.get_secret_value() if host else None
 
     def provider(self, provider: str) -> dict[str, str]:
-        """What a provider is configured with, by its logical name."""
+        """The configuration of a provider, by its logical name."""
         name, password = provider.removesuffix("-api"), self.password(provider)
         found = {"username": self.users.get(name), "endpoint": self.endpoints.get(name), "password": password}
         return {key: value for key, value in found.items() if value is not None}
@@ -76,18 +75,18 @@ def today(described: Description) -> Logins:
 
 
 def going(events: Iterable[Event]) -> set[str]:
-    """The URNs of what a run would remove, by its events."""
+    """The URNs of what a run would remove, from its events."""
     found = (event.get("resourcePreEvent", {}).get("metadata", {}) for event in events)
     return {metadata["urn"] for metadata in found if metadata.get("op") in _GOES}
 
 
 def secret(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of a state
-    """A secret value, as a state that is to be recorded gives it."""
+    """A secret value in the form that a state to be imported has."""
     return {**_SECRET, "plaintext": json.dumps(value)}
 
 
 def outdated(shown: State, logins: Logins) -> set[str]:
-    """The URNs of what was recorded with other logins than today's.
+    """The URNs of resources that were recorded with other logins than today's.
 
     Args:
         shown: the state, its secrets in the clear.
@@ -140,7 +139,7 @@ def _connection(held: dict[str, Any], logins: Logins) -> dict[str, Any]:
 
 
 def _secrets(held: str, logins: Logins) -> str:
-    """What a step is given: only what it was given before."""
+    """The secrets of a step: today's values of those that it was given before."""
     today = {
         "ssh_private_key": logins.credentials.ssh_private_key,
         "root_password": logins.credentials.root_password,
@@ -150,7 +149,7 @@ def _secrets(held: str, logins: Logins) -> str:
 
 
 def _step(values: dict[str, Any], logins: Logins) -> dict[str, Any]:
-    """A step on the control machine is told of machines on its standard input, which is no secret there."""
+    """Today's host keys in the input of a step on the control machine; that input is no secret."""
     text = values.get("stdin")
     if not isinstance(text, str) or '"host_key"' not in text:
         return {}

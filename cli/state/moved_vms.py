@@ -1,7 +1,7 @@
-"""VMs of nodes that somebody has migrated to another outer host, and that are described there now. Pure.
+"""VMs of nodes that somebody migrated to another outer host, and that the stack file describes there now. Pure.
 
-The engine sees another provider behind such a VM and would replace it: make the node anew, and destroy the one that is there.
-The record follows the VM instead; where the VM is not on the host that is described, nothing is planned at all.
+The engine would see another provider for such a VM, and replace it: install the node again, and destroy the existing one. So the
+record follows the VM. If the VM is not on the described host, the run is refused.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ def follow(description: Description, state: State, looks: Mapping[str, Sequence[
         looks: by outer host, what it shows.
 
     Raises:
-        AdminError: vm-moved, of a member that is not where it is described now.
+        AdminError: vm-moved, if a member's VM is not where it is described now.
     """
-    followed, told = copy.deepcopy(state), []
+    followed, moved = copy.deepcopy(state), []
     for node, entry in _elsewhere(description, followed):
         there = next((thing for thing in _things(looks, node) if thing.ours), None)
         provider = _provider(followed, node.host)
         if there is not None and provider is not None:
-            told.append(f"{entry['urn'].rpartition('::')[2]}: from {_host(entry)} to {node.host}")
+            moved.append(f"{entry['urn'].rpartition('::')[2]}: from {_host(entry)} to {node.host}")
             entry["provider"] = provider
             for values in (entry.get("inputs"), entry.get("outputs")):
                 if values:
                     values["nodeName"] = node.host
         elif there is not None or vanished.is_member(description, state, node):
             raise _refused(node, entry, there, looks)
-    if told:
+    if moved:
         followed["deployment"]["resources"] = in_order(followed["deployment"]["resources"])
-    return (followed, told) if told else (state, [])
+    return (followed, moved) if moved else (state, [])
 
 
 def _elsewhere(description: Description, state: State) -> Iterator[tuple[NestedNode, State]]:
@@ -77,7 +77,7 @@ def _provider(state: State, host: str) -> str | None:
 
 
 def _things(looks: Mapping[str, Sequence[Look]], node: NestedNode) -> Iterator[Thing]:
-    """The VM of that number which is on the described host itself; the files tell of all nodes of its cluster."""
+    """The VM of that number on the described host itself; a host also shows the VMs of other nodes of its cluster."""
     for found in looks.get(node.host, ()):
         yield from (
             one for one in found.things if (one.kind, one.name, one.node) == (marks.VM, str(node.vmid), found.node)
@@ -100,7 +100,7 @@ def _refused(node: NestedNode, entry: State, there: Thing | None, looks: Mapping
         "vm-moved",
         f"{node.name} is described on another outer host than it was made on",
         observed=f"recorded on {before}; {seen.shown if seen else f'no VM {node.vmid} of this stack was found'}",
-        expected=f"VM {node.vmid} on {node.host}, and that host recorded: a member is not made anew to move it",
+        expected=f"VM {node.vmid} on {node.host}, and that host recorded; a member is not installed again to move it",
         fix=fix,
     )
 

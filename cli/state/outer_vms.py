@@ -17,7 +17,7 @@ def nested_nodes(description: Description) -> list[NestedNode]:
 
 
 def recorded(state: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
-    """The VMs that the engine has recorded as made on a host, by vmid, as the exported state has them; pure."""
+    """The recorded VMs, by vmid, as the exported state has them; pure."""
     resources = (state or {}).get("deployment", {}).get("resources") or []
     vms = [entry for entry in resources if entry["type"] == VM_TYPE and "vmId" in entry["inputs"]]
     return {int(entry["inputs"]["vmId"]): entry for entry in vms}

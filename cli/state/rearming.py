@@ -1,7 +1,7 @@
-"""Each bridge goes under a dead man's switch, also one whose record does not say so. Pure.
+"""Records the network guard of each bridge that lacks it, so that no bridge is removed without one. Pure.
 
-One that was there already and is recorded anew does not say with what it goes: the provider would remove it, unarmed. In
-states of earlier versions, what armed the removal is gone once that failed.
+The record of an adopted bridge lacks it: the provider would remove the bridge without a guard. In states of earlier versions, the
+step that arms the guard is gone after a removal that failed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ State = dict[str, Any]
 
 
 def armed(state: State) -> State:
-    """The state in which each bridge that goes is armed before."""
+    """The state in which the guard is armed before each removal of a bridge."""
     changed = copy.deepcopy(state)
     resources = changed["deployment"].get("resources") or []
     names = {resource["urn"].rpartition("::")[2]: resource for resource in resources}
@@ -38,7 +38,7 @@ def armed(state: State) -> State:
 
 
 def _guard(removed: State, bridge: str) -> State:
-    """It differs from what confirms the removal in its name, its command, and its place."""
+    """The step that arms the guard: the one that confirms the removal, under another name, command and place."""
     guard = copy.deepcopy(removed)
     guard["urn"] = removed["urn"].removesuffix(REMOVED) + ARMED
     guard["id"] = str(uuid.uuid4())

@@ -1,6 +1,6 @@
-"""Which machines a stack was built on, where these come and go: what was on those of before is gone with them.
+"""Which machines a stack was built on, if these come and go: what was on the earlier ones is gone with them.
 
-Who makes such machines gives each set of them an id, in the environment; without one nothing is looked at here.
+Whoever makes such machines gives each set of them an id, in the environment. Without an id, nothing is checked here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from cli.state import state_files
+from cli.backend import state_files
 from cluster.errors import AdminError
 from components.recorded import DESIGN, INSTANCE, site_instance
 
@@ -29,7 +29,7 @@ def recorded(resources: Iterable[dict[str, Any]]) -> str | None:
 
 
 def is_gone(state: State) -> bool:
-    """Whether all that the state records was made in an instance that is no more."""
+    """Whether the state is of an instance that does not exist any more."""
     now, then = site_instance(), recorded(state["deployment"].get("resources") or [])
     return None not in (now, then) and now != then
 
@@ -43,7 +43,7 @@ def forgotten(state: State) -> State:
 
 
 def refuse_gone(state: State) -> None:
-    """Refuse to compare with what is gone.
+    """Refuse a state of an instance that is gone.
 
     Raises:
         AdminError: site-is-new.
@@ -58,7 +58,7 @@ def refuse_gone(state: State) -> None:
 
 
 def refuse_shared(stack: str, backend: Path) -> None:
-    """Refuse to work in an instance that another stack lives in: its machines have the same addresses.
+    """Refuse to work in an instance in which another stack is built: its machines have the same addresses.
 
     Raises:
         AdminError: site-in-use.

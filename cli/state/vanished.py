@@ -1,7 +1,7 @@
-"""VMs that the recorded state knows, and that are gone from their outer host: somebody has destroyed them by hand.
+"""Recorded VMs that are gone from their outer host, because somebody destroyed them by hand.
 
-The engine would make the VM anew and believe that all that was done inside is still done. Before the node is a member,
-what lived in the VM is forgotten with it, and so is done again; a member is more than its VM, and is refused.
+The engine would make the VM again, and believe that all is still done inside. If the node was not a member yet, what was done
+inside is forgotten with the VM, and is done again. A member is more than its VM, and is refused.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ State = dict[str, Any]
 def vanished_nodes(
     description: Description, state: State, looks: Mapping[str, Sequence[Look]]
 ) -> list[tuple[NestedNode, str]]:
-    """The nodes whose recorded VM its host, which was looked at, does not have, each with the URN of that VM; pure.
+    """The nodes whose recorded VM is not on its host, each with the URN of that VM; pure.
 
-    A node that is now described on another host than its VM is recorded on has not lost it: that VM is the engine's affair.
+    Only hosts that were looked at count, and only nodes that are still described on the host of the record.
     """
     things = [(host, thing) for host, found in looks.items() for look in found for thing in look.things]
     there = {(host, int(thing.name)) for host, thing in things if thing.kind == marks.VM}
@@ -48,7 +48,7 @@ def is_member(description: Description, state: State, node: NestedNode) -> bool:
 
 
 def refuse_members(description: Description, state: State, nodes: Sequence[NestedNode]) -> None:
-    """Refuse when a lost node was a member already; pure.
+    """Refuse if a node without its VM was a member already; pure.
 
     Raises:
         AdminError: member-vm-missing.
@@ -64,7 +64,7 @@ def refuse_members(description: Description, state: State, nodes: Sequence[Neste
 
 
 def forget(state: State, urns: Iterable[str]) -> State:
-    """The state without these resources, the guards before them, and all that is deleted with them; pure."""
+    """The state without these resources, their guards, and all that is deleted with them; pure."""
     kept = copy.deepcopy(state)
     gone = set(urns)
     resources = kept["deployment"]["resources"]
@@ -78,7 +78,7 @@ def forget(state: State, urns: Iterable[str]) -> State:
 
 
 def _removals(resources: Iterable[State], gone: set[str]) -> set[str]:
-    """What would remove bridges that are forgotten."""
+    """The steps that would remove forgotten bridges."""
     ends = {
         resource["deletedWith"] for resource in resources if resource["urn"] in gone and resource.get("deletedWith")
     }
@@ -92,7 +92,7 @@ def _guards(resource: State) -> bool:
 
 
 def forget_replaced(state: State, urns: Iterable[str]) -> State:
-    """The state without the replaced resources of these URNs, which were still to be deleted; what replaced them stays; pure."""
+    """The state without the replaced resources of these URNs, which were to be deleted; their replacements stay. Pure."""
     kept, gone = copy.deepcopy(state), set(urns)
     resources = kept["deployment"]["resources"]
     kept["deployment"]["resources"] = [one for one in resources if not (one.get("delete") and one["urn"] in gone)]
@@ -100,7 +100,7 @@ def forget_replaced(state: State, urns: Iterable[str]) -> State:
 
 
 def _without(resource: State, gone: set[str]) -> State:
-    """A resource that depends on nothing that is gone; the engine reads dependencies anew with each run."""
+    """A resource without dependencies on what is gone; the engine reads dependencies again with each run."""
     found = dict(resource)
     if "dependencies" in found:
         found["dependencies"] = [urn for urn in found["dependencies"] or [] if urn not in gone]

@@ -1,1 +1,1 @@
-"""What is, compared with what is described: looked at on every node, now."""
+"""The state of every node at this moment, compared with the stack file."""

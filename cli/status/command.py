@@ -1,4 +1,4 @@
-"""`status`: look, compare, tell."""
+"""`status`: look at every node, compare, and show."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from cli import description, environment
+from cli import description
+from cli.console import out
 from cli.drift import look as drift
-from cli.engine import engine
-from cli.narration import out
+from cli.engine import engine, environment
 from cli.state.outer_vms import nested_nodes
 from cli.status import table
 from cli.status.look import CONNECT_S, look
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
     from cli.description import Description
     from cli.drift.model import Drift
-    from cli.drift.plan import State
-    from cli.status.look import Seen
+    from cli.drift.questions import State
+    from cli.status.look import NodeStatuses
 
 
 LOOK_AGAIN_S = 2.0
 
 
 def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequence[Drift] | None = None) -> bool:
-    """Look at every node and show what is; whether all is as described.
+    """Look at every node, and show it; returns whether everything is as described.
 
     Args:
         stack: which.
         as_json: for programs.
-        patience_s: for so long, what is not as described is looked at again before it is told.
-        drifted: what somebody who has just looked found changed behind the program's back; None: look.
+        patience_s: for how long to look again before a finding is shown.
+        drifted: what drifted, if the caller has just looked; None: look for it.
 
     Raises:
         AdminError: the description cannot be read.
@@ -50,7 +50,7 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     described = description.read(stack, env)
     wanted = wanted_of(described)
     state = engine.Engine(stack, env).export() if drifted is None else None
-    deadline, told = time.monotonic() + patience_s, False
+    deadline, announced = time.monotonic() + patience_s, False
     while True:
         seen, unmade, silent = asyncio.run(_look(described, wanted, state))
         unmade = unmade if drifted is None else [*drifted]
@@ -58,10 +58,10 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
         found += behind_ones_back(wanted.stack, unmade, found)
         if not found or time.monotonic() >= deadline:
             break
-        if not told:
-            amiss = f"{found[0].where}: {found[0].what}"
-            out.print(f"  not as described yet ({amiss}); looking again for up to {patience_s:g} s", markup=False)
-            told = True
+        if not announced:
+            first = f"{found[0].where}: {found[0].what}"
+            out.print(f"  not as described yet ({first}); looking again for up to {patience_s:g} s", markup=False)
+            announced = True
         time.sleep(LOOK_AGAIN_S)
     if as_json:
         out.print_json(data=table.as_json(seen, found, passing(unmade)))
@@ -72,8 +72,11 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
 
 async def _look(
     described: Description, wanted: Wanted, state: State | None
-) -> tuple[Seen, list[Drift], dict[str, StepError]]:
-    """At the members, and at everything that is recorded, over the same connections; with silent hosts of silent nodes."""
+) -> tuple[NodeStatuses, list[Drift], dict[str, StepError]]:
+    """Look at the members and at everything that is recorded, over the same connections.
+
+    Returns the statuses, what drifted, and the outer hosts that do not answer and whose nodes do not answer, either.
+    """
     hosts, nodes = drift.machines(described)
     recorded = state is not None and bool(state["deployment"].get("resources"))
     key = described.credentials.ssh_private_key.get_secret_value()
@@ -100,7 +103,7 @@ async def _nothing() -> list[Drift]:
 
 
 def wanted_of(described: Description) -> Wanted:
-    """What the description makes one look for."""
+    """What the stack file makes `status` look for."""
     config = described.config
     guests = [
         WantedGuest(

@@ -1,4 +1,4 @@
-"""The HA manager, its agents, and its guests, as the quorate part tells of them. Pure."""
+"""Findings about the HA manager, its agents and its guests, from a node with quorum. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cluster.motion import ON_ITS_WAY
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from cli.status.look import Seen
+    from cli.status.look import NodeStatuses
     from cli.status.model import Wanted, WantedGuest
     from cluster.contract import Member
     from onnode.contract import Ha, HaService, Health
@@ -18,12 +18,12 @@ HA_DEAD = "old timestamp"
 LATER = "wait a few minutes, then `make status` again; if it stays so, journalctl -u pve-ha-crm on the HA master"
 
 
-def ha_findings(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
+def ha_findings(wanted: Wanted, health: Health, seen: NodeStatuses) -> list[Finding]:
     """The HA manager, its agents and its guests."""
     ha = health.ha
     if ha is None:
         fix = f"pvesh get /cluster/ha/status/current on {health.node}"
-        return [Finding("cluster", f"{health.node} does not tell the state of HA and its guests", fix)]
+        return [Finding("cluster", f"{health.node} does not report the state of HA", fix)]
     if ha.master is None:
         found = [Finding("cluster", "HA has no master", "ha-manager status on a member")]
     else:
@@ -36,14 +36,14 @@ def ha_findings(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
     return found + [finding for guest in wanted.guests for finding in _guest(guest, health, ha, seen)]
 
 
-def _should_run_agent(member: Member, health: Health, seen: Seen) -> bool:
-    """Whether a dead agent is news: not on a node that is off or outside the cluster, or whose service does not run."""
+def _should_run_agent(member: Member, health: Health, seen: NodeStatuses) -> bool:
+    """Whether a dead agent is a finding of its own: not on a node that is off, does not vote, or does not run the service."""
     look = seen[member.name]
     runs = look.code not in NO_ANSWER if isinstance(look, StepError) else bool(look.health.services.get("pve-ha-lrm"))
     return runs and votes_in(health, member.name)
 
 
-def _guest(guest: WantedGuest, health: Health, ha: Ha, seen: Seen) -> list[Finding]:
+def _guest(guest: WantedGuest, health: Health, ha: Ha, seen: NodeStatuses) -> list[Finding]:
     service = ha.services.get(guest.sid)
     if service is None:
         return [Finding(guest.name, f"{guest.sid} is not under HA", "make up")]
@@ -68,19 +68,19 @@ def _guest(guest: WantedGuest, health: Health, ha: Ha, seen: Seen) -> list[Findi
         vmid = int(guest.sid.partition(":")[2])
         if not any(entry.id == vmid and entry.status == "running" for entry in running):
             what = f"HA believes {guest.sid} started on {service.node}, but it does not run there"
-            # HA says `started` of a guest that it is only about to start, or to start anew, too.
+            # HA shows `started` also for a guest that it is about to start, or to start again.
             fix = f"wait a minute, then `make status` again; if it stays so, journalctl -u pve-ha-lrm on {service.node}"
             found.append(Finding(guest.name, what, fix))
     return found
 
 
-def _passing(guest: WantedGuest, service: HaService, health: Health, seen: Seen) -> Finding | None:
-    """What HA does with a guest, or is about to: on a dead node it has it `started` until that is to be fenced."""
+def _passing(guest: WantedGuest, service: HaService, health: Health, seen: NodeStatuses) -> Finding | None:
+    """What HA does with a guest, or is about to do; on a dead node a guest is `started` until the node is to be fenced."""
     if doing := ON_ITS_WAY.get(service.state or ""):
         what = f"HA {doing} {service.node} (state {service.state})"
         return Finding(guest.name, what, f"it is on its way: {LATER}")
     place = seen.get(service.node or "")
-    # Corosync takes seconds to miss a node: until then it votes, and only its silence tells.
+    # Corosync takes seconds to notice a dead node: until then it has a vote, and only does not answer.
     silent = isinstance(place, StepError) and place.code in NO_ANSWER
     votes = votes_in(health, service.node or "")
     if service.state == "started" and (silent or not votes):

@@ -10,27 +10,27 @@ from cli.status.model import Finding, joined
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.status.look import NodeSeen
+    from cli.status.look import NodeStatus
     from cli.status.model import Wanted
     from cluster.contract import Member
 
 
-def broken_links(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
-    """Broken links between members; those to and from a node that is down say nothing new."""
+def broken_links(wanted: Wanted, nodes: dict[str, NodeStatus]) -> list[Finding]:
+    """Broken links between members; links to and from a node that is down are left out."""
     members = [member for member in joined(wanted, nodes) if nodes[member.name].health.services.get("corosync")]
     numbers = sorted({link.number for member in members for link in member.links})
     return [finding for number in numbers for finding in _link(number, members, nodes)]
 
 
-def _link(number: int, members: Sequence[Member], nodes: dict[str, NodeSeen]) -> list[Finding]:
-    """One finding for what has one cause: the link's switch, a node's end of it, or a pair."""
+def _link(number: int, members: Sequence[Member], nodes: dict[str, NodeStatus]) -> list[Finding]:
+    """One finding for one cause: the switch of the link, one node's end of it, or one pair."""
     pairs = list(combinations(members, 2))
     seen_from = ([ends for ends in permutations(pair, 2) if _sees_cut(number, *ends, nodes)] for pair in pairs)
     broken = [ends[0] for ends in seen_from if ends]
     if len(broken) == len(pairs) > 1:
         fix = f"check the switch of link {number}; corosync-cfgtool -n on a member"
         return [Finding("cluster", f"link {number} connects no two members", fix)]
-    # A pair's two ends are alike: only with a third member there is an end that has lost it.
+    # With two members, it cannot be seen which end is broken; with a third one, it can.
     lost = [member for member in members if sum(member in pair for pair in broken) == len(members) - 1 > 1]
     found = [
         Finding(member.name, f"has lost link {number} to every other member", _check_link(number, member))
@@ -45,7 +45,7 @@ def _link(number: int, members: Sequence[Member], nodes: dict[str, NodeSeen]) ->
     ]
 
 
-def _sees_cut(number: int, member: Member, peer: Member, nodes: dict[str, NodeSeen]) -> bool:
+def _sees_cut(number: int, member: Member, peer: Member, nodes: dict[str, NodeStatus]) -> bool:
     links = nodes[member.name].health.links
     return not any((link.node_id, link.link) == (peer.node_id, number) and link.connected for link in links)
 

@@ -1,4 +1,4 @@
-"""Looking at all nodes concurrently, over one SSH connection each. Read-only."""
+"""Looks at all nodes at the same time, over one SSH connection each. Read-only."""
 
 from __future__ import annotations
 
@@ -22,33 +22,39 @@ LOOK_S = 60.0
 
 
 @dataclass(frozen=True)
-class NodeSeen:
-    """What one node shows, and whether its API answers here with the certificate that it holds."""
+class NodeStatus:
+    """What one node shows.
+
+    Attributes:
+        health: its facts.
+        api: whether its API answers with the certificate that the node holds.
+        storages: whether each is active, by name; empty if they were not asked for.
+    """
 
     health: Health
     api: bool = True
-    storages: dict[str, bool] = field(default_factory=dict)  # name -> active; empty when there are none to look at
+    storages: dict[str, bool] = field(default_factory=dict)
 
 
-Seen = dict[str, NodeSeen | StepError]
+NodeStatuses = dict[str, NodeStatus | StepError]
 
 
-async def look(opened: members.Opened, *, storages: bool) -> Seen:
-    """Look at every node; by name, what it shows or why it shows nothing.
+async def look(opened: members.Opened, *, storages: bool) -> NodeStatuses:
+    """Look at every node; returns, by name, its status or why it did not answer.
 
     Args:
         opened: the connections to the nodes.
         storages: ask for the state of storages, too.
     """
 
-    async def look_at(connection: Connection) -> NodeSeen:
+    async def look_at(connection: Connection) -> NodeStatus:
         health, active = await asyncio.gather(
             shipped.run(connection, "cluster-health", None, timeout_s=LOOK_S),
             _storages(connection) if storages else _none(),
         )
         facts = read(Health, connection.machine.name, health.facts)
         presented = await certificates.presented_as(facts.api_fingerprint, connection.machine.address)
-        return NodeSeen(facts, presented is not None and presented == facts.api_fingerprint, active)
+        return NodeStatus(facts, presented is not None and presented == facts.api_fingerprint, active)
 
     return await members.ask(opened, look_at)
 

@@ -1,4 +1,4 @@
-"""What is looked for, what is found, and what several verdicts ask of the nodes' answers. Pure."""
+"""What `status` looks for, and its findings. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cli.status.look import NodeSeen
+    from cli.status.look import NodeStatus
     from cluster.contract import Member
     from onnode.contract import Health
 
-# Why a node says nothing at all; one that refuses a key, say, is up.
+# Errors of a node that does not answer at all; a node that refuses a key, for example, is up.
 NO_ANSWER = ("host-unreachable", "ssh-timeout")
 
 
@@ -51,8 +51,8 @@ class Finding:
     next: str
 
 
-def joined(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Member]:
-    """The nodes that take themselves for what is described: members of this cluster."""
+def joined(wanted: Wanted, nodes: dict[str, NodeStatus]) -> list[Member]:
+    """The nodes that see themselves as members of the described cluster, under their described names."""
     return [
         member
         for member in wanted.members
@@ -62,6 +62,6 @@ def joined(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Member]:
 
 
 def votes_in(health: Health, name: str) -> bool:
-    """Whether that node takes part in the vote, as the quorate part sees it."""
+    """Whether that node votes, as this node sees it."""
     listed = health.listed(name)
     return listed is not None and listed.id in health.voters

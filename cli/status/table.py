@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from cli.status.look import NodeSeen, Seen
+    from cli.status.look import NodeStatus, NodeStatuses
     from cli.status.model import Finding, Wanted
     from cluster.contract import Member
 
@@ -24,9 +24,9 @@ GOOD, BAD = "[green]✓[/]", "[red]✗[/]"
 
 
 def show(
-    console: Console, wanted: Wanted, seen: Seen, found: Sequence[Finding], passing: Sequence[Finding] = ()
+    console: Console, wanted: Wanted, seen: NodeStatuses, found: Sequence[Finding], passing: Sequence[Finding] = ()
 ) -> None:
-    """Print the nodes, then what passes and what is wrong, each with what comes next, then one line that sums up."""
+    """Print the nodes, then what passes by itself, then findings, each with the next step, then a line that sums up."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("node", "version", "votes", "links", "/etc/pve", "API", "HA agent", "storage", "runs"):
         table.add_column(column, no_wrap=True)
@@ -41,7 +41,7 @@ def show(
     console.print(_sum(wanted, nodes, found), markup=False, soft_wrap=True)
 
 
-def _row(wanted: Wanted, member: Member, seen: Seen) -> list[str]:
+def _row(wanted: Wanted, member: Member, seen: NodeStatuses) -> list[str]:
     look = seen[member.name]
     if isinstance(look, StepError):
         return [member.name, f"[red]{look.code}[/]", *[""] * 7]
@@ -69,10 +69,10 @@ def _mark(*, good: bool) -> str:
     return GOOD if good else BAD
 
 
-def _sum(wanted: Wanted, nodes: dict[str, NodeSeen], found: Sequence[Finding]) -> str:
+def _sum(wanted: Wanted, nodes: dict[str, NodeStatus], found: Sequence[Finding]) -> str:
     if found:
-        count = f"{len(found)} thing{'s' if len(found) > 1 else ''}"
-        return f"cluster {wanted.cluster} is not as described: {count}, of {len(nodes)} of {len(wanted.members)} nodes seen"
+        count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
+        return f"cluster {wanted.cluster} is not as described: {count}; {len(nodes)} of {len(wanted.members)} nodes answered"
     view = quorate_view(nodes)
     votes = f"{view.health.quorum.total} of {view.health.quorum.expected} votes" if view and view.health.quorum else ""
     links = len(wanted.members[0].links)
@@ -85,7 +85,7 @@ def _sum(wanted: Wanted, nodes: dict[str, NodeSeen], found: Sequence[Finding]) -
     )
 
 
-def as_json(seen: Seen, found: Sequence[Finding], passing: Sequence[Finding] = ()) -> dict[str, Any]:
+def as_json(seen: NodeStatuses, found: Sequence[Finding], passing: Sequence[Finding] = ()) -> dict[str, Any]:
     """All of it, for programs."""
     return {
         "as_described": not found,

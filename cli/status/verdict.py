@@ -1,4 +1,4 @@
-"""What is not as described, in words, each with the command that comes next. Pure."""
+"""Findings: what is not as described, in words, each with the next command. Pure."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cli.drift.model import Drift
-    from cli.status.look import NodeSeen, Seen
+    from cli.status.look import NodeStatus, NodeStatuses
     from cli.status.model import Wanted
     from cluster.contract import Member
     from onnode.contract import Health
 
 UP = "make up"
-AS_IT_IS = "describe the priorities as they are: nothing changes them on a live cluster"
-# The commands that take a stack; the Makefile's default needs not be named.
+AS_IT_IS = "put these priorities into the stack file: nothing changes them on a running cluster"
+# Commands that take a stack; the Makefile's default stack need not be named.
 MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down)\b")
 DEFAULT_STACK = "dev"
 SERVICES = ("corosync", "pve-cluster", "pveproxy")
 HA_SERVICES = ("pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
 
 
-def findings(wanted: Wanted, seen: Seen) -> list[Finding]:
-    """Everything that is not as described. What no node could say is no finding; that a node says nothing is one."""
+def findings(wanted: Wanted, seen: NodeStatuses) -> list[Finding]:
+    """Everything that is not as described. A node that does not answer is a finding; what it would have answered is not."""
     nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
     found = [
         _unreachable(member, look) for member in wanted.members if isinstance(look := seen[member.name], StepError)
@@ -47,29 +47,29 @@ def findings(wanted: Wanted, seen: Seen) -> list[Finding]:
 
 
 def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Finding]) -> list[Finding]:
-    """What was changed by hand, as findings; a node that is amiss as a whole says so itself."""
-    amiss = {finding.where for finding in found}
+    """What drifted, as findings; without what follows from a finding about the whole node."""
+    named = {finding.where for finding in found}
     return [
         Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, SILENT, UNDESCRIBED) else UP))
         for one in drifted
-        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, SILENT) and one.where in amiss)
+        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, SILENT) and one.where in named)
     ]
 
 
 def passing(drifted: Iterable[Drift]) -> list[Finding]:
-    """What is worth a line, and goes by itself: nothing is amiss for that alone."""
+    """What passes by itself: it gets a line, and is no finding."""
     return [Finding(one.where, one.what, one.next) for one in drifted if one.kind == PASSING]
 
 
-def under_silence(seen: Seen, hosts: Mapping[str, str]) -> list[str]:
-    """The outer hosts of nodes that say nothing; `hosts` tells each nested node's."""
+def under_silence(seen: NodeStatuses, hosts: Mapping[str, str]) -> list[str]:
+    """The outer hosts of nodes that do not answer; `hosts` has the host of each nested node."""
     silent = [name for name, look in seen.items() if isinstance(look, StepError) and look.code in NO_ANSWER]
     return list(dict.fromkeys(hosts[name] for name in silent if name in hosts))
 
 
 def beneath(found: Sequence[Finding], silent: Mapping[str, StepError], hosts: Mapping[str, str]) -> list[Finding]:
-    """Outer hosts that do not answer first: the nodes are VMs on them, and come back with them."""
-    named = [Finding(name, _told(error), error.fix) for name, error in silent.items()]
+    """The findings, with outer hosts that do not answer first: their nodes come back with them."""
+    named = [Finding(name, _with_reason(error), error.fix) for name, error in silent.items()]
     return named + [
         replace(one, next=f"bring back {hosts[one.where]} first: {one.where} is a VM on it")
         if hosts.get(one.where) in silent
@@ -79,29 +79,29 @@ def beneath(found: Sequence[Finding], silent: Mapping[str, StepError], hosts: Ma
 
 
 def without_taken(wanted: Wanted, drifted: Iterable[Drift]) -> Wanted:
-    """Without the guests whose number somebody else has: what HA does with those is nothing of this stack's."""
+    """What to look for, without guests whose number somebody else has: what HA does with those does not matter here."""
     taken = {one.where for one in drifted if one.kind == FOREIGN}
     return replace(wanted, guests=[guest for guest in wanted.guests if guest.name not in taken])
 
 
 def _of_stack(stack: str, step: str) -> str:
-    """The next step with the stack's name in its make commands: those of errors, too, which know of no stack."""
+    """The next step, with the stack's name in its make commands; errors do not know the stack."""
     return step if stack == DEFAULT_STACK else MAKE.sub(rf"\g<0> STACK={stack}", step)
 
 
 def _unreachable(member: Member, error: StepError) -> Finding:
-    return Finding(member.name, _told(error), error.fix)
+    return Finding(member.name, _with_reason(error), error.fix)
 
 
-def _told(error: StepError) -> str:
+def _with_reason(error: StepError) -> str:
     return f"{error.what} ({error.observed})" if error.observed else error.what
 
 
-def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:
+def _node(wanted: Wanted, member: Member, look: NodeStatus) -> list[Finding]:
     health = look.health
     ssh = f"ssh root@{member.address}"
     if health.node != member.name:
-        return [Finding(member.name, f"the machine calls itself {health.node}", f"{ssh} hostnamectl")]
+        return [Finding(member.name, f"its host name is {health.node}", f"{ssh} hostnamectl")]
     if health.state == "half" and not health.pve_mounted:
         return [Finding(member.name, formation.working(health), f"{ssh} systemctl restart pve-cluster")]
     if health.state != "member" or health.cluster != wanted.cluster:
@@ -134,8 +134,8 @@ def _node(wanted: Wanted, member: Member, look: NodeSeen) -> list[Finding]:
     return found
 
 
-def _cluster(wanted: Wanted, seen: Seen, nodes: dict[str, NodeSeen]) -> list[Finding]:
-    """What the quorate part says of the cluster as a whole, and of the guests."""
+def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus]) -> list[Finding]:
+    """Findings about the cluster as a whole and its guests, from a node with quorum."""
     view = quorate_view(nodes)
     if view is None:
         return _without_quorum(wanted, nodes)
@@ -148,25 +148,27 @@ def _cluster(wanted: Wanted, seen: Seen, nodes: dict[str, NodeSeen]) -> list[Fin
             found.append(Finding("cluster", f"{member.name} is not a member", UP))
         elif listed != formation.described(member):
             now, then = formation.shown(listed), formation.shown(formation.described(member))
-            found.append(Finding("cluster", f"{now}; described is {then}", "put these values into the stack file"))
+            found.append(
+                Finding("cluster", f"{now}; the stack file has {then}", "put these values into the stack file")
+            )
     described = {member.name for member in wanted.members}
     found += [
         Finding(
             "cluster",
-            f"{node.name} is a member and not described",
-            f"describe {node.name} under nodes in the stack file; "
+            f"{node.name} is a member, and not in the stack file",
+            f"add {node.name} to nodes in the stack file; "
             "to remove it from the cluster, follow docs/recovery.md#member-unknown",
         )
         for node in health.nodes
-        if node.name not in described and not doubled  # removing either would throw the other out
+        if node.name not in described and not doubled  # removing one of the two would remove the other, too
     ]
     found += [] if doubled else _votes(wanted, health, seen)
     found += _priorities(wanted, view)
     return found + (ha_findings(wanted, health, seen) if wanted.guests else [])
 
 
-def _without_quorum(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
-    """Where no node takes itself for a member there is none to ask; why, each node's own finding says."""
+def _without_quorum(wanted: Wanted, nodes: dict[str, NodeStatus]) -> list[Finding]:
+    """The finding that there is no quorum; none if no node is a member, for which each node has its own finding."""
     looks = {member.name: nodes[member.name].health for member in joined(wanted, nodes)}
     if not looks:
         return []
@@ -177,7 +179,7 @@ def _without_quorum(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]
     return [Finding("cluster", what, step or f"ssh root@{wanted.members[0].address} pvecm status"), *_doubled(most)]
 
 
-def _cut_off(wanted: Wanted, nodes: dict[str, NodeSeen]) -> list[Finding]:
+def _cut_off(wanted: Wanted, nodes: dict[str, NodeStatus]) -> list[Finding]:
     """The members that are outside of the quorate part, while their corosync runs."""
     return [
         Finding(
@@ -201,19 +203,19 @@ def _addresses(wanted: Wanted) -> dict[str, str]:
     return {member.name: member.address for member in wanted.members}
 
 
-def _votes(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
-    """Votes that differ for no reason told elsewhere: a node that is off, or not described, has a finding of its own."""
+def _votes(wanted: Wanted, health: Health, seen: NodeStatuses) -> list[Finding]:
+    """Votes that differ for no other known reason: a node that is off, or not described, has a finding of its own."""
     if health.quorum is None:
         return []
     quorum, votes = health.quorum, corosync.expected_votes(health.nodes)
     found = []
     if quorum.expected != votes:
-        what = f"expected votes are {quorum.expected}, those of its members {votes}"
+        what = f"expected votes are {quorum.expected}, its members have {votes}"
         found.append(Finding("cluster", what, f"pvecm status on a member; without a QDevice: pvecm expected {votes}"))
     return found + [
         Finding(
             "cluster",
-            f"{quorum.total} of {quorum.expected} votes, that of {member.name} is missing",
+            f"{quorum.total} of {quorum.expected} votes: that of {member.name} is missing",
             f"ssh root@{member.address} pvecm status",
         )
         for member in wanted.members
@@ -221,15 +223,15 @@ def _votes(wanted: Wanted, health: Health, seen: Seen) -> list[Finding]:
     ]
 
 
-def _is_unexplained(wanted: Wanted, member: Member, seen: Seen) -> bool:
-    """Whether nothing that the node shows, or its silence, says why it does not vote."""
+def _is_unexplained(wanted: Wanted, member: Member, seen: NodeStatuses) -> bool:
+    """Whether no other finding explains why the node does not vote."""
     look = seen[member.name]
     if isinstance(look, StepError):
         return look.code not in NO_ANSWER
     return look.health.quorate and member in joined(wanted, {member.name: look})
 
 
-def _priorities(wanted: Wanted, view: NodeSeen) -> list[Finding]:
+def _priorities(wanted: Wanted, view: NodeStatus) -> list[Finding]:
     described = {link.number: link.priority for link in wanted.members[0].links if link.priority is not None}
     return [
         Finding("cluster", f"link {number} has priority {view.health.priorities.get(number)}, not {priority}", AS_IT_IS)
@@ -238,12 +240,12 @@ def _priorities(wanted: Wanted, view: NodeSeen) -> list[Finding]:
     ]
 
 
-def quorate_view(nodes: dict[str, NodeSeen]) -> NodeSeen | None:
-    """A node of the quorate part, whose word counts for the cluster."""
+def quorate_view(nodes: dict[str, NodeStatus]) -> NodeStatus | None:
+    """A node with quorum, whose view counts for the cluster."""
     return next((look for look in nodes.values() if look.health.works), None)
 
 
-def names_of_running(look: NodeSeen) -> list[str]:
+def names_of_running(look: NodeStatus) -> list[str]:
     """The guests that run on a node."""
     guests: Sequence[str] = [
         guest.name or str(guest.id) for guest in look.health.running_guests or [] if guest.status == "running"

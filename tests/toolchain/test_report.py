@@ -231,7 +231,7 @@ def test_a_rule_that_is_turned_off_is_told_first(checkout: Checkout) -> None:
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 0, said
     assert "- **policies** changes what is refused: rule all: as shipped → disabled" in text
-    assert "Not as shipped: `all`: disabled." in text
+    assert "Rules with other settings than shipped: `all`: disabled." in text
     (checkout.directory / "Pulumi.dev.policy.json").write_text('{"guests-taged": "disabled"}')
     code, text, said = checkout.report("dev", "--base", "HEAD")
     assert code == 1, said

@@ -119,7 +119,9 @@ def test_a_stack_previews_without_a_host_and_without_secrets_and_passes_the_poli
     assert preview.code == 0, preview.output[-3000:]
     # What a preview that looks asks of the steps that are planned: the engine knows what they are given.
     steps = [step["inputs"] for step in forthcoming.planned(read_events(project.directory / "events.json"))]
-    telling = {inputs["create"]: inputs["stdin"] for inputs in steps if inputs["create"].endswith(forthcoming.TELLING)}
+    telling = {
+        inputs["create"]: inputs["stdin"] for inputs in steps if inputs["create"].endswith(forthcoming.PREDICTABLE)
+    }
     assert len(telling) > 1
     assert None not in telling.values()
     golden = (ROOT / f"tests/unit/program/golden/{stack}.txt").read_text().splitlines()

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import environment
-from cli.engine import locks
+from cli.backend import locks, state_files
+from cli.engine import environment
 from cli.engine.engine import Engine
-from cli.state import state_files
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:

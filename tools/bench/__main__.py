@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from cli.narration import err, stage
+from cli.console import err, stage
 from tools.bench import bare_formation, builds, machine, page
 from tools.bench.errors import BenchError
 from tools.bench.figures import ColdBuild, Deployment, Noops, Previews, Report

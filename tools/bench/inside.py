@@ -15,10 +15,11 @@ import typer
 import yaml
 
 from cli.engine.engine import Engine, Event
+from cli.engine.environment import for_engine
 from cli.engine.failures import resource_name
 from cli.engine.policies import PACK as POLICY_PACK
-from cli.environment import for_engine
-from cli.operations import REFRESH, environment_of
+from cli.run.engine_runs import REFRESH
+from cli.shell import environment_of
 from config.paths import ROOT
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.narration import err
+from cli.console import err
 from tools.bench.errors import BenchError
 from tools.bench.figures import Pair
 

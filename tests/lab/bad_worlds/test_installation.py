@@ -123,7 +123,7 @@ def the_next_run_adopts_the_vm_and_nodes_without_virtualization_are_refused(worl
     with world.described_otherwise(change):
         run = world.admin("up")
         assert "cleared the lock" in run.output
-        assert re.search(r"looking again at: .*proxmox0\d-vm", run.output), run.output
+        assert re.search(r"checking: .*proxmox0\d-vm", run.output), run.output
         assert "kvm64" in refusal(run, "policy-violated")
         without_policies = world.pulumi("up", "--yes", "--skip-preview", "--refresh")
     assert without_policies.code != 0

@@ -39,7 +39,7 @@ NAMED = (
     "HA rule vm01-placement: nodes proxmox01:1,proxmox02:1,proxmox03:1, not proxmox01:2",
     "shutdown_policy freeze, not migrate",
     "/etc/pve/storage.cfg says images",
-    "proxmox02: /var/lib/nested-pve-ha/onnode: step.py gone, or not as in this checkout",
+    "proxmox02: /var/lib/nested-pve-ha/onnode: step.py missing, or other than in this checkout",
     "/etc/pve/lxc/300.conf: memory 600",
     " 10.20.1.99/24, MTU 1500",
     "VM 102: cores 2, not 4; memory 1024, not 2048",

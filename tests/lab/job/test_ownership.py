@@ -69,7 +69,7 @@ def test_a_vm_that_took_the_number_of_ours_is_not_destroyed_with_our_record_of_i
         assert "stack-dev" not in status.output
         assert "not under HA" not in status.output
         cluster.configure({**described, "guests": [guest for guest in described["guests"] if guest["vmid"] != 200]})
-        assert "`make up` only forgets" in cluster.admin("status").output
+        assert "only takes it out of the state" in cluster.admin("status").output
         plan = succeeded(cluster.admin("preview", "--look")).output
         assert "guest vm01: is forgotten: VM 200 (precious) on proxmox02, tags: customer is not this stack's" in plan
         assert "destroys data" not in plan

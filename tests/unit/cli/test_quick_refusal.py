@@ -77,6 +77,6 @@ def test_a_report_that_is_a_refusal_loads_nothing_slow(root: Path) -> None:
 
 def test_a_command_that_works_does_load_it() -> None:
     """Else the tests above would show nothing."""
-    program = "import json, sys; from cli import operations; print(json.dumps(sorted(sys.modules)))"
+    program = "import json, sys; from cli import up; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=True)
     assert "asyncssh" in json.loads(done.stdout)

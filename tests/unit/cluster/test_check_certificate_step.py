@@ -17,8 +17,8 @@ from cluster.transport import bundle
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.support.tls import Authority
-from tests.unit.cli.test_trust import ADDRESSES, NODES, World
-from tests.unit.cli.test_trust import world as world  # noqa: PLC0414 - a fixture
+from tests.unit.cli.looks.test_trust import ADDRESSES, NODES, World
+from tests.unit.cli.looks.test_trust import world as world  # noqa: PLC0414 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import operations
-from cli.looks import belongings
-from cli.looks.belongings import CLUSTER
+from cli.run import reconciling
+from cli.run.loaded import LoadedStack
+from cli.state import ownership
+from cli.state.belongings import CLUSTER
 from cluster import claims, marks
 from cluster.call import Call
 from cluster.contract import Claim, Machine, Secrets
@@ -21,8 +22,8 @@ from cluster.errors import AdminError
 from cluster.steps import claim
 from cluster.transport import ssh
 from cluster.transport.ssh import Completed
-from tests.unit.cli.test_belongings import look, state
-from tests.unit.cli.test_comparison import Engine
+from tests.unit.cli.run.test_comparison import Engine
+from tests.unit.cli.state.test_belongings import look, state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,8 +108,8 @@ def shown(owner: str, machine: str = "pve1") -> dict[str, list[marks.Look]]:
 
 
 def compared(described: Description, engine: Engine, looks: dict[str, list[marks.Look]], *, adopting: bool) -> None:
-    place = operations.Place(described, engine, engine.export())  # type: ignore[arg-type]
-    operations._compared_with_machines(place, looks, adopting=adopting)
+    loaded = LoadedStack(described, engine, engine.export(), looks, adopting)  # type: ignore[arg-type]
+    reconciling.with_machines(loaded)
 
 
 def test_the_look_before_a_run_refuses_another_stacks_machine(physical: Description, dev: Description) -> None:
@@ -118,7 +119,7 @@ def test_the_look_before_a_run_refuses_another_stacks_machine(physical: Descript
     assert refused.value.code == "machine-taken"
     assert (engine.ran, engine.state) == ([], state())
     # A VM of this stack's own has its mark; what another stack has entered inside is that one's affair.
-    assert belongings.compare(dev, state(), shown("office", "proxmox01")).claimed == []
+    assert ownership.compare(dev, state(), shown("office", "proxmox01")).claimed == []
 
 
 @pytest.mark.parametrize("owner", ["", "physical"])

@@ -8,7 +8,7 @@ import pytest
 
 from cluster import guests_inside
 from cluster.errors import AdminError
-from tests.unit.cli.test_belongings import OURS, THEIRS, guest, look
+from tests.unit.cli.state.test_belongings import OURS, THEIRS, guest, look
 
 if TYPE_CHECKING:
     from cli.description import Description

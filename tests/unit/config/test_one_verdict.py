@@ -13,7 +13,8 @@ import pulumi
 import pytest
 import yaml
 
-from cli import description, environment
+from cli import description
+from cli.engine import environment
 from cli.report import command
 from config import ConfigError, stack_file
 from tests.support.program import ROOT, change, run, settings

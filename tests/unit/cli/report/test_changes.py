@@ -24,7 +24,7 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"nodes.1.cores": 2}, "node proxmox02", "processors 4 → 2", "next stopped and started", Mark.NONE),
     ({"nodes.1.links.1": "10.20.1.196"}, "node proxmox02", "link 1 address 10.20.1.186 → 10.20.1.196", "identity-changed", Mark.REFUSED),
     ({"nodes.1.votes": 2}, "node proxmox02", "votes 1 → 2", "identity-changed", Mark.REFUSED),
-    ({"nodes.1.vmid": 111}, "node proxmox02", "vmid 102 → 111", "is made anew", Mark.REPLACE),
+    ({"nodes.1.vmid": 111}, "node proxmox02", "vmid 102 → 111", "is replaced", Mark.REPLACE),
     ({"nodes.1.address": "192.168.0.196"}, "node proxmox02", "management address 192.168.0.186 → 192.168.0.196", "change it there first", Mark.QUORUM),
     ({"nodes.1.macs": {"vmbr1": "BC:24:11:00:00:01"}}, "node proxmox02", "MAC address on vmbr1", "matched by MAC", Mark.QUORUM),
     ({"nodes.1.networks": ["10.30.1.196"]}, "node proxmox02", "further addresses 10.30.1.186 → 10.30.1.196", "reloaded", Mark.RESTART),
@@ -43,7 +43,7 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"guests.0.vmid": 250}, "guest vm01", "vmid 200 → 250", "disks of the old one are lost, if that is still this stack's", Mark.DATA),
     ({"guests.0.ha.state": "stopped"}, "guest vm01", "HA state started → stopped", "starts or stops", Mark.RESTART),
     ({"guests.0.ha.nodes": {"proxmox01": 1, "proxmox02": 1}}, "guest vm01", "HA nodes proxmox01 (2), proxmox02 (1), proxmox03 (1) → proxmox01 (1), proxmox02 (1)", "a VM live", Mark.NONE),
-    ({"guests.1.address": "192.168.0.50/24"}, "guest ct01", "address dhcp → 192.168.0.50", "not made anew", Mark.REFUSED),
+    ({"guests.1.address": "192.168.0.50/24"}, "guest ct01", "address dhcp → 192.168.0.50", "never replaced", Mark.REFUSED),
     ({"guests.+": GUEST}, "guest vm02", "is made, and put under HA", "", Mark.NONE),
     ({"protectNodes": True}, "stack", "protection of the nodes' VMs false → true", "", Mark.NONE),
     ({"nodes.1.cpuType": "kvm64"}, "node proxmox02", "CPU type host → kvm64", "next stopped and started", Mark.NONE),
@@ -62,15 +62,15 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"outerHosts.0.bridges.+": {"name": "vmbr4", "address": "10.40.1.1/24"}}, "outer host virtual", "gets bridge vmbr4", "reloaded", Mark.NONE),
     ({"outerHosts.0.hostKey": KEY}, "outer host virtual", "SSH host key none → ssh-ed25519", "whoever has that key", Mark.TRUST),
     ({"maintenance": {"upgrade": False}}, "stack", "maintenance.upgrade true → false", "", Mark.NONE),
-    ({"storages.0.server": "10.30.1.2"}, "storage shared", "server 10.30.1.1 → 10.30.1.2", "made anew", Mark.RESTART),
-    ({"templates.0.vmid": 9001}, "template debian-template", "vmid 9000 → 9001", "nobody looks after it", Mark.LEFT),
+    ({"storages.0.server": "10.30.1.2"}, "storage shared", "server 10.30.1.1 → 10.30.1.2", "is replaced under", Mark.RESTART),
+    ({"templates.0.vmid": 9001}, "template debian-template", "vmid 9000 → 9001", "no longer managed", Mark.LEFT),
     ({"templates.0.cores": 2}, "template debian-template", "cores 1 → 2", "", Mark.NONE),
     ({"guests.0.cores": 2}, "guest vm01", "processors 1 → 2", "next stopped and started", Mark.NONE),
     ({"guests.0.node": "proxmox02"}, "guest vm01", "node proxmox01 → proxmox02", "only where it is made", Mark.NONE),
     ({"guests.0.ha.strict": True}, "guest vm01", "HA strict false → true", "a VM live", Mark.NONE),
     ({"guests.0.ha.failback": False}, "guest vm01", "HA failback true → false", "", Mark.NONE),
     ({"guests.0.ha.nodes.proxmox01": 5}, "guest vm01", "HA nodes proxmox01 (2), proxmox02 (1), proxmox03 (1) → proxmox01 (5)", "a VM live", Mark.NONE),
-    ({"guests.1.vmid": 301}, "guest ct01", "vmid 300 → 301", "nobody looks after it", Mark.LEFT),
+    ({"guests.1.vmid": 301}, "guest ct01", "vmid 300 → 301", "no longer managed", Mark.LEFT),
     ({"guests.1.memoryMib": 600}, "guest ct01", "memory in MiB 512 → 600", "at once", Mark.NONE),
     ({"guests.1.cores": 2}, "guest ct01", "processors 1 → 2", "at once", Mark.NONE),
     ({"guests.1.diskGib": 2}, "guest ct01", "disk in GiB 1 → 2", "guest-differs", Mark.REFUSED),
@@ -267,7 +267,7 @@ def test_what_is_not_ours_is_neither_made_nor_taken_away() -> None:
     after = copy.deepcopy(before)
     after["storages"].append({"name": "san", "kind": "external", "shared": True})
     assert [found.text for found in changes(before, after)] == ["is used as it is"]
-    assert [found.text for found in changes(after, before)] == ["is no more used"]
+    assert [found.text for found in changes(after, before)] == ["is no longer used"]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from components.recorded import GUEST
 from tests.support.program import change, stack_file
 from tests.unit.cli.report.test_changes import facts
 from tests.unit.cli.report.test_markdown import designed
-from tests.unit.cli.test_belongings import guest, look
+from tests.unit.cli.state.test_belongings import guest, look
 
 if TYPE_CHECKING:
-    from cli.report.fate import Known
+    from cli.report.fate import Evidence
 
 MARK = "tags: nested-pve-ha;stack-dev\n"
 BEFORE = facts(stack_file("dev"))
@@ -31,7 +31,7 @@ def state(*names: str) -> dict[str, Any]:
 RECORDED = state("vm01-vm", "vm01-ha", "ct01-container")
 
 
-def told(seen: Known, **values: Any) -> list[str]:  # noqa: ANN401 - what the file says
+def told(seen: Evidence, **values: Any) -> list[str]:  # noqa: ANN401 - what the file says
     """What a preview shows when a guest is taken out of the file, or something of it changes."""
     config = copy.deepcopy(stack_file("dev"))
     if values:
@@ -41,16 +41,16 @@ def told(seen: Known, **values: Any) -> list[str]:  # noqa: ANN401 - what the fi
     return list(lines(read([designed(BEFORE, facts(config))]), seen))
 
 
-def seen(files: dict[str, str], recorded: dict[str, Any] = RECORDED) -> Known:
-    return fate.known(recorded, [look(files)])
+def seen(files: dict[str, str], recorded: dict[str, Any] = RECORDED) -> Evidence:
+    return fate.evidence(recorded, [look(files)])
 
 
 def test_a_preview_that_looked_at_nobody_says_what_is_recorded() -> None:
-    assert told(fate.known(RECORDED)) == [
+    assert told(fate.evidence(RECORDED)) == [
         "! destroys data: guest ct01: CT 300 is destroyed with its disks, if it is still this stack's",
         "! destroys data: guest vm01: VM 200 is destroyed with its disks, if it is still this stack's",
     ]
-    assert told(fate.known(state())) == [
+    assert told(fate.evidence(state())) == [
         "  guest ct01: is forgotten: CT 300 is not recorded any more, and nothing of it is touched",
         "  guest vm01: is forgotten: VM 200 is not recorded any more, and nothing of it is touched",
     ]
@@ -87,5 +87,5 @@ def test_a_guest_that_gets_another_number_loses_nothing_that_is_not_ours() -> No
 def test_machines_that_cannot_speak_for_the_cluster_tell_nothing() -> None:
     """What one beside the cluster has is not what the cluster has."""
     beside = look(guest(200, "name: colleague"), cluster="")
-    assert fate.known(RECORDED, [beside]).there is None
-    assert fate.known(RECORDED, []).there is None
+    assert fate.evidence(RECORDED, [beside]).there is None
+    assert fate.evidence(RECORDED, []).there is None

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from cli.narration import summary
-from cli.report.fate import Known
+from cli.report.fate import Evidence
 from cli.report.known import Mark
 from cli.report.levels import levels
 from cli.report.markdown import render
 from cli.report.plan import read
 from cli.report.report import Report
 from cli.report.terminal import lines
+from cli.run.narration import summary
 from components import recorded
 from components.policed import policed_design
 from config.load import validate
@@ -67,7 +67,7 @@ def test_nothing_to_do_is_one_line() -> None:
     text = render(report(designed()))
     assert text.startswith("<!-- nested-pve-ha:dev -->\n## Stack `dev`\n\n✅ **Nothing changes.**\n")
     assert "What would be done" not in text
-    assert "Every rule that is on passes." in text
+    assert "Every enabled rule passes." in text
 
 
 def test_a_refusal_of_a_rule_is_told_once_for_all_resources_that_show_it() -> None:
@@ -116,7 +116,7 @@ def test_replacing_a_nodes_vm_is_marked_whatever_its_cause() -> None:
     made = report(designed(), replaced)
     assert [(change.place, change.mark.value) for change in made.changes] == [("node proxmox02", "replaces a node")]
     text = render(made)
-    assert "⚠️ **Nothing stands in the way, so look at the risks.** Resources: 1 to replace." in text
+    assert "⚠️ **`make up` would do this. Look at the risks.** Resources: 1 to replace." in text
     assert "### ⚠️ Look at this first\n\n- **node proxmox02** is replaced:" in text
     guest = step("create-replacement", VM, "vm01-vm", recorded.GUEST, of="vm01", diffs=["vmId"])
     (change,) = report(designed(), guest).changes
@@ -160,7 +160,7 @@ def test_what_is_counted_is_what_the_lines_of_up_count() -> None:
     made = report(*events)
     text = render(made)
     assert "Resources: 2 to create, 1 to record." in text
-    assert f"All that is recorded ({len(made.plan.operations)}), groups and logins, too" in text
+    assert f"All resources that change ({len(made.plan.operations)}), with groups and logins" in text
     for event in events:
         metadata = event["resourcePreEvent"]["metadata"]
         metadata["provider"] = "" if metadata["type"].startswith("nested-pve-ha:") else "urn::provider::1"
@@ -206,7 +206,7 @@ def test_rules_that_are_not_as_shipped_are_told_and_what_a_change_loosens_comes_
     plan = read([designed()])
     kept = levels({"guests-tagged": "disabled"}, {"guests-tagged": "disabled"})
     text = render(Report("dev", plan, plan.recorded, "Compared.", levels=kept))
-    assert "Not as shipped: `guests-tagged`: disabled." in text
+    assert "Rules with other settings than shipped: `guests-tagged`: disabled." in text
     assert "✅ **Nothing changes.**" in text
     changed = levels({"all": "disabled"}, {})
     text = render(Report("dev", plan, plan.recorded, "Compared.", levels=changed))
@@ -225,8 +225,8 @@ def test_a_replacement_is_told_once() -> None:
         for op in ("create-replacement", "replace", "delete-replaced")
     ]
     text = render(report(designed(), *parts))
-    assert "- **guest vm01**: make anew virtual machine vm01-vm\n" in text
-    assert "All that is recorded (1), groups" in text
+    assert "- **guest vm01**: replace virtual machine vm01-vm\n" in text
+    assert "All resources that change (1), with groups" in text
 
 
 def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
@@ -336,8 +336,8 @@ def test_a_refusal_of_a_rule_is_a_failure_too() -> None:
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
-    told = list(lines(read([designed(FACTS, new)]), Known(frozenset())))
+    told = list(lines(read([designed(FACTS, new)]), Evidence(frozenset())))
     assert told == [
-        "! `up` refuses: node proxmox02: votes 1 → 2 (a cluster that exists keeps it: docs/recovery.md#identity-changed)",
-        "  node proxmox02: memory in MiB 2048 → 4096 (its VM takes it when it is next stopped and started)",
+        "! `up` refuses: node proxmox02: votes 1 → 2 (an existing cluster keeps it: docs/recovery.md#identity-changed)",
+        "  node proxmox02: memory in MiB 2048 → 4096 (takes effect when its VM is next stopped and started)",
     ]

@@ -1,0 +1,32 @@
+"""Where commands print: results and progress on standard output, notes on standard error."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WIDTH_MIN = 100  # of what is not a terminal; rich would take 80
+
+out = Console(highlight=False)
+if not out.is_terminal:
+    out.width = max(out.width, WIDTH_MIN)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Print when a stage begins, and how long it took; the same form as tools/attended.py."""
+    started = time.monotonic()
+    out.print(f"\n▸ {name}", markup=False)
+    try:
+        yield
+    except BaseException:
+        out.print(f"✗ {name} failed after {time.monotonic() - started:.1f} s", markup=False)
+        raise
+    out.print(f"✓ {name} ({time.monotonic() - started:.1f} s)", markup=False)

@@ -1,0 +1,137 @@
+"""`preview`: show what `up` would change, and touch no machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cli import description
+from cli.console import out, stage
+from cli.drift import forthcoming, record
+from cli.drift.scratch import scratch
+from cli.engine import engine, environment
+from cli.looks import devices_at_risk, trust
+from cli.run import drifted, engine_runs, looking, outdated_record, planned, reconciling
+from cli.run.engine_runs import RunError
+from cli.run.loaded import EMPTY, LoadedStack
+from cli.run.narration import summary
+from cli.state import moved_vms, site_instance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cli.drift.model import Drift
+    from cli.engine.engine import Event
+    from cli.looks.first_look import FirstLook
+
+UNRECORDED = (
+    "  nothing is recorded of stack {stack} here, so everything is planned as new. If the stack exists already, run this "
+    "where its state is kept, or restore .nested-pve/state; if the state is lost, `make adopt STACK={stack}` records what exists"
+)
+WITHOUT_REFRESH = (
+    "\n  the plan is not complete: the API user of the cluster was changed, and the engine cannot read the cluster without "
+    "it. `make up` puts the user back first; then it also corrects the guests, HA and cluster options that drifted"
+)
+
+
+def preview(stack: str, *, look: bool = False) -> None:
+    """Show what `up` would change, under the policy pack.
+
+    Args:
+        stack: which.
+        look: look at every machine, too, and show what drifted as changes; otherwise no machine is touched.
+
+    Raises:
+        StepError: whatever stands in the way, or RunError.
+    """
+    with stage("Configuration and state"):
+        loaded = _loaded(stack)
+    if not loaded.has_resources:
+        out.print(UNRECORDED.format(stack=stack), markup=False, soft_wrap=True)
+    if look:
+        show_drift(loaded)
+    else:
+        show(loaded)
+
+
+def _loaded(stack: str) -> LoadedStack:
+    env = environment.for_engine()
+    environment.put_back_state(env, stack)
+    described = description.read(stack, env)
+    runner = engine.Engine(stack, env | trust.settings(stack, described.config))
+    state = runner.export()
+    if state is None:
+        runner.create_stack()
+        state = runner.export()
+    else:
+        site_instance.refuse_gone(state)
+        state = outdated_record.rewritten(runner, state)
+    return LoadedStack(described, runner, state or EMPTY)
+
+
+def show(loaded: LoadedStack, *arguments: str) -> list[Event]:
+    """Run the engine's preview and show it; its events.
+
+    Raises:
+        RunError: the preview failed, or a rule refuses the plan.
+    """
+    with stage("Preview"):
+        run = engine_runs.judged(loaded, "preview", *arguments)
+        planned.show(loaded, run.events)
+        out.print(f"  planned: {summary(run.events)}")
+    return run.events
+
+
+def show_drift(loaded: LoadedStack) -> None:
+    """Show what `up` would refuse or do after its look, over a copy of the state; changes nothing on any machine.
+
+    Raises:
+        StepError: whatever stands in the way, or RunError.
+    """
+    with stage("Machines"):
+        loaded, seen = looking.at_machines(loaded, all_hosts=False)
+        found = _drifted(loaded, seen)
+    state = record.marked(loaded.state, found)
+    # Without its user nothing of the cluster can be refreshed: the steps' changes are shown all the same.
+    refreshes = loaded.has_resources and not record.cannot_log_in(state, found)
+    if refreshes:
+        with stage("Guests"):
+            looking.let_guests_settle(loaded, seen)
+    elif loaded.has_resources:
+        out.print(WITHOUT_REFRESH, markup=False, soft_wrap=True)
+    with scratch(loaded.engine, state) as copied:
+        with stage("State as a run would record it"):
+            loaded = reconciling.with_machines(replace(loaded, engine=copied).exported(), acting=False)
+        loaded, refresh = drifted.refreshed(loaded, found) if refreshes else (loaded, ())
+        events = show(loaded, *refresh)
+    refuse_planned(loaded, events, seen)
+
+
+def _drifted(loaded: LoadedStack, seen: FirstLook) -> list[Drift]:
+    """What drifted, shown; a refusal of `up` is raised here, too."""
+    followed = moved_vms.follow(loaded.description, loaded.state, loaded.looks)[0]
+    reconciling.findings(replace(loaded, state=followed))
+    found = seen.drifted_of(loaded.state)
+    drifted.show([*found, *seen.unrecorded_silent])
+    if seen.silent:
+        whom = "for these machines" if seen.looks or seen.answering else "no machine answered:"
+        out.print(f"  {whom} the plan uses what is recorded", markup=False, soft_wrap=True)
+    devices_at_risk.refuse(loaded.description.config, loaded.state, found)
+    return found
+
+
+def refuse_planned(loaded: LoadedStack, events: Sequence[Event], seen: FirstLook) -> None:
+    """Refuse what planned steps would refuse: nothing is recorded of these, and only the plan says what they are given.
+
+    Raises:
+        RunError: with what the steps would say.
+    """
+    steps = forthcoming.planned(events)
+    if not steps:
+        return
+    with stage("Planned steps"):
+        found = forthcoming.forecast(loaded.description, steps, seen.answering | seen.looks.keys())
+        if found.silence:
+            out.print(f"  {found.silence}", markup=False, soft_wrap=True)
+    if found.refused:
+        raise RunError(found.refused)

@@ -1,0 +1,1 @@
+"""What `up`, `preview` and `down` share: read a stack, compare it with the machines, run the engine."""

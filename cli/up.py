@@ -1,0 +1,126 @@
+"""`up` and `adopt`: bring a stack to what is described."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cli.console import out, stage
+from cli.drift import record
+from cli.drift.kinds import BY_HAND, SILENT
+from cli.engine.failures import resource_name
+from cli.looks import preparing, settling
+from cli.run import confirmation, drifted, engine_runs, loading, looking, planned, reconciling, removal_logins
+from cli.run.engine_runs import RunError
+from cli.run.narration import summary
+from cli.state.belongings import CLUSTER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cli.drift.model import Drift
+    from cli.engine.engine import Event, Run
+    from cli.looks.first_look import FirstLook
+    from cli.run.loaded import LoadedStack
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: whether anything was changed, and what drifted that it does not put right."""
+
+    changed: bool
+    left: list[Drift]
+
+
+def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
+    """Bring the stack to what is described.
+
+    Args:
+        stack: which one.
+        yes: ask nobody.
+        adopting: record what carries the stack's mark, though the state knows nothing of it.
+
+    Raises:
+        StepError: whatever stands in the way, or RunError.
+    """
+    loaded, seen = _loaded(stack, yes=yes, adopting=adopting)
+    with stage("Guests, and what drifted"):
+        looking.let_guests_settle(loaded, seen)
+        found = seen.drifted_of(loaded.state)
+        loaded = removal_logins.renewed(drifted.recorded(loaded, found), all_goes=False)
+    if record.cannot_log_in(loaded.state, found):
+        _put_access_back(loaded, seen, yes=yes)
+    loaded, refresh = drifted.refreshed(loaded, found)
+    if not yes:
+        _confirm_plan(loaded, refresh)
+    with stage("Run"):
+        run = apply(loaded, refresh, on_event=partial(planned.show_design, loaded) if yes else None)
+        out.print(f"  {summary(run.events)}")
+    drifted.without_added(loaded, found)
+    return Result(bool(run.changed), [one for one in found if one.kind in (*BY_HAND, SILENT)])
+
+
+def _loaded(stack: str, *, yes: bool, adopting: bool) -> tuple[LoadedStack, FirstLook]:
+    """The stack compared with its machines, all of its nodes with power."""
+    with stage("Configuration, state and machines"):
+        loaded = replace(loading.load(stack, yes=yes, new=adopting), adopting=adopting)
+        loaded, seen = _compared(loaded)
+    if off := record.powered_off(loaded.state, seen.drifted):
+        loaded = _started(loaded, off, yes=yes)
+        with stage("Started nodes, and a second look at all machines"):
+            settling.wait(loaded.description, loaded.state)
+            loaded, seen = _compared(loaded)
+    return loaded, seen
+
+
+def _compared(loaded: LoadedStack) -> tuple[LoadedStack, FirstLook]:
+    loaded, seen = looking.at_machines(loaded)
+    return reconciling.with_machines(loaded), seen
+
+
+def _started(loaded: LoadedStack, off: list[Drift], *, yes: bool) -> LoadedStack:
+    """Start nodes that are off before anything is refreshed: when one is back, HA moves guests home to it."""
+    if not yes:
+        drifted.show(off)
+        confirmation.confirm("These nodes are powered off. Start them first?")
+    with stage("Nodes that are off"):
+        loaded = drifted.recorded(loaded, off)
+        started = preparing.start(loaded.description, {resource_name(one.urn) for one in off})
+        out.print(f"  started: {', '.join(started)}")
+        return loaded
+
+
+def _put_access_back(loaded: LoadedStack, seen: FirstLook, *, yes: bool) -> None:
+    """Put back the user of the cluster's API, before the engine logs in as it."""
+    if not yes:
+        confirmation.confirm("The API user of the cluster was changed, so nothing can be refreshed. Put it back first?")
+    with stage("Access to the cluster's API"):
+        changed = preparing.put_access_back(loaded.description, seen.looks.get(CLUSTER, []))
+        user = loaded.description.config.cluster.api.user
+        out.print(f"  {user}: {'put back' if changed else 'unchanged'}")
+
+
+def _confirm_plan(loaded: LoadedStack, refresh: Sequence[str]) -> None:
+    with stage("Preview"):
+        plan = engine_runs.judged(loaded, "preview", *refresh)
+    planned.show(loaded, plan.events)
+    out.print(f"  planned: {summary(plan.events, to_check=loaded.adopting)}")
+    if plan.changed:
+        confirmation.confirm("Make these changes?")
+
+
+def apply(loaded: LoadedStack, refresh: Sequence[str], on_event: Callable[[Event], None] | None = None) -> Run:
+    """Run the engine's update.
+
+    A VM that somebody else made in the moment in which the run made its own is recorded by then, and forgotten again.
+
+    Raises:
+        RunError: the run failed.
+    """
+    try:
+        return engine_runs.judged(loaded, "up", "--yes", "--skip-preview", *refresh, on_event=on_event)
+    except RunError as error:
+        if any(failure.code == "foreign-vmid" for failure in error.failures):
+            reconciling.forget_foreign(loaded)
+        raise

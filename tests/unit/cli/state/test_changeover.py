@@ -1,0 +1,181 @@
+"""What an earlier version recorded keeps its storages, and runs no step again, when it is read by today's."""
+
+from __future__ import annotations
+
+import copy
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from cli import description
+from cli.engine import engine, environment
+from cli.looks import trust
+from cli.run import loading
+from cli.state import changeover, interrupted
+from cluster.contract import ClusterStorage
+from onnode.contract import parse
+from tests.support.fourth_node import NODE4, ROOM
+from tests.support.program import Recording, change, run, stack_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+CLUSTER = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster::cluster"
+INSIDE = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster$"
+OLD = f"{INSIDE}proxmoxve:storage/nfs:Nfs::cluster-storage-shared"
+NEW = f"{INSIDE}command:local:Command::cluster-storage-shared"
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
+MEMBERS = [{"name": "a", "address": "10.0.0.1", "host_key": "k", "node_id": 1, "votes": 1, "links": []}]
+INPUTS = {
+    "create": ".venv/bin/python -m cluster verify-cluster",
+    "stdin": json.dumps({"cluster": "home", "members": MEMBERS}),
+    "environment": SECRET,
+    "logging": "stderr",
+}
+OLD_COMMANDS = {
+    "create": ".venv/bin/python -m admin step claim",
+    "delete": ".venv/bin/python -m admin step claim --delete",
+}
+STATE: dict[str, Any] = {
+    "deployment": {
+        "resources": [
+            {"urn": CLUSTER, "type": "nested-pve-ha:index:CorosyncCluster"},
+            {
+                "urn": f"{INSIDE}command:local:Command::cluster-verify",
+                "type": "command:local:Command",
+                "id": "cluster-verify4711",
+                "parent": CLUSTER,
+                "provider": "urn:…::default_1_2_1::id",
+                "inputs": INPUTS,
+                "outputs": {**INPUTS, "stdout": "{}"},
+            },
+            {
+                "urn": OLD,
+                "type": "proxmoxve:storage/nfs:Nfs",
+                "id": "shared",
+                "custom": True,
+                "parent": CLUSTER,
+                "provider": "urn:…::cluster-api::id",
+                "inputs": {"resourceId": "shared", "server": "10.30.1.1", "export": "/srv", "contents": ["rootdir"]},
+                "outputs": {"server": "10.30.1.1"},
+                "deletedWith": "urn:…::vm",
+            },
+            {"urn": "urn:…::template", "type": "command:local:Command", "dependencies": [OLD]},
+        ]
+    }
+}
+
+
+def test_a_recorded_storage_becomes_a_step_that_knows_it_as_ours() -> None:
+    before = copy.deepcopy(STATE)
+    changed = changeover.changed_over(STATE, "home")["deployment"]["resources"]
+    assert before == STATE
+    assert [resource["urn"] for resource in changed][2] == NEW
+    record = changed[2]
+    assert record["provider"] == "urn:…::default_1_2_1::id"
+    assert record["deletedWith"] == "urn:…::vm"
+    assert record["inputs"]["environment"] == SECRET
+    wanted = parse(ClusterStorage, json.loads(record["inputs"]["stdin"]))
+    assert (wanted.storage.name, wanted.storage.stack_tag, wanted.storage.adopt) == ("shared", "stack-home", True)
+    assert json.loads(record["outputs"]["stdout"])["facts"] == {"storage": "shared", "adopt": True}
+    assert changed[3]["dependencies"] == [NEW]
+    assert not changeover.old_storages({"deployment": {"resources": changed}})
+
+
+def test_where_no_cluster_was_verified_nothing_is_rewritten() -> None:
+    early = {"deployment": {"resources": [STATE["deployment"]["resources"][2]]}}
+    assert changeover.changed_over(early, "home") == early
+
+
+def test_a_storage_that_an_earlier_version_was_killed_at_is_put_into_todays_form_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Recorded again in its old form, it was removed from the cluster by the run after."""
+    resources = STATE["deployment"]["resources"]
+    killed = {"resources": resources[:2], "pending_operations": [{"type": "creating", "resource": resources[2]}]}
+    recorded: list[Any] = [{"deployment": killed}]
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "file_backend", lambda _env: None)
+    monkeypatch.setattr(description, "read", lambda *_: SimpleNamespace(config=None))
+    monkeypatch.setattr(trust, "settings", lambda *_: {})
+    monkeypatch.setattr(engine.Engine, "export", lambda _self: copy.deepcopy(recorded[-1]))
+    monkeypatch.setattr(engine.Engine, "replace_state", lambda _self, _seen, state: recorded.append(state))
+    loaded = loading.load("home", yes=True)
+    assert not interrupted.has_pending(loaded.state)
+    assert [resource["urn"] for resource in loaded.state["deployment"]["resources"]][2:] == [NEW]
+
+
+def test_steps_are_started_as_today_and_nothing_else_of_them_changes() -> None:
+    """The command that earlier versions recorded is not there any more: nothing could be removed with it."""
+    other = {"type": "command:local:Command", "urn": "urn:x", "inputs": {"create": "echo -m admin step"}, "outputs": {}}
+    claim = {"type": "command:local:Command", "urn": "urn:y", "inputs": {**OLD_COMMANDS, "stdin": "{}"}}
+    state = {"deployment": {"resources": [{**claim, "outputs": {**OLD_COMMANDS, "stdout": "{}"}}, other]}}
+    changed = changeover.with_todays_steps(state)
+    commands = {"create": ".venv/bin/python -m cluster claim", "delete": ".venv/bin/python -m cluster claim --delete"}
+    assert changed["deployment"]["resources"] == [
+        {**claim, "inputs": {**commands, "stdin": "{}"}, "outputs": {**commands, "stdout": "{}"}},
+        other,
+    ]
+    assert changeover.with_todays_steps(changed) == changed
+    assert changeover.with_todays_steps({"deployment": {}}) == {"deployment": {}}
+
+
+def as_recorded_before(recording: Recording, order: list[str]) -> dict[str, Any]:
+    """The state of the version before: every step was told all of its members, in the order of the stack file."""
+    seed = recording["design-identity"].stdin["seed"]
+    members = {member["name"]: member for member in recording["design-identity"].stdin["members"]}
+    ordered = [members[name] for name in sorted(order, key=lambda name: name != seed)]
+
+    def before(given: dict[str, Any]) -> dict[str, Any]:
+        found = dict(given)
+        if "members" in given:
+            found["members"] = ordered
+        if {machine["name"] for machine in given.get("machines", [])} == members.keys():
+            found["machines"] = sorted(given["machines"], key=lambda machine: ordered.index(members[machine["name"]]))
+        if "joiner" in given:
+            found["present"] = ordered[: ordered.index(given["joiner"])]
+        if "watchdogs" in given:
+            found["watchdogs"] = {name: given["watchdogs"][name] for name in order}
+        return found
+
+    return state_of(recording, lambda stdin: json.dumps(before(json.loads(stdin))))
+
+
+def state_of(recording: Recording, text: Callable[[str], str] = str) -> dict[str, Any]:
+    resources = []
+    for resource in recording.resources.values():
+        inputs = dict(resource.inputs)
+        if resource.type == "command:local:Command":
+            inputs["stdin"] = text(inputs["stdin"])
+        resources.append({"urn": resource.urn, "type": resource.type, "inputs": inputs, "outputs": {**inputs, "id": 1}})
+    return {"deployment": {"resources": resources}}
+
+
+def test_no_step_runs_again_for_what_it_is_given_today(tmp_path: Path) -> None:
+    """Steps that only reach the nodes were told their votes and links, and all of them in the stack file's order."""
+    one, two, three = stack_file("dev")["nodes"]
+    shuffled = [three, NODE4, one, two]
+    wanted = change(stack_file("dev"), {**ROOM, "nodes": shuffled, "cluster.seed": "proxmox02"})
+    recording = run(wanted, tmp_path)
+    today, before = state_of(recording), as_recorded_before(recording, [node["name"] for node in shuffled])
+    differing = [
+        old["urn"].rpartition("::")[2]
+        for old, new in zip(before["deployment"]["resources"], today["deployment"]["resources"], strict=True)
+        if old != new
+    ]
+    guests = ["debian-template-template", "vm01-ha-ready", "vm01-verify-guest", "ct01-container"]
+    cluster = ["create", "join-proxmox01", "join-proxmox03", "certificate", "api-user", "storage-shared"]
+    assert {*guests, *(f"cluster-{step}" for step in cluster)} <= set(differing)
+    assert changeover.with_todays_steps(before) == today
+
+
+def test_a_node_that_came_since_is_no_reason_to_rewrite_what_todays_version_recorded(tmp_path: Path) -> None:
+    """A run that failed before the joins leaves them as they are recorded: they are to run again."""
+    state = state_of(run(stack_file("dev"), tmp_path))
+    four = run(change(stack_file("dev"), {**ROOM, "nodes.+": {**NODE4, "nodeId": 4}}), tmp_path)
+    identity = next(one for one in state["deployment"]["resources"] if one["urn"].endswith("::design-identity"))
+    identity["inputs"] = four["design-identity"].inputs
+    assert changeover.with_todays_steps(state) == state
