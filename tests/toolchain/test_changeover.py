@@ -86,7 +86,9 @@ def test_no_step_runs_again_for_being_given_less(workspace: Workspace) -> None:
     log = steps_log(workspace)
     today = STEPS + MEMBERS + MACHINES
     # In the order of the stack file, and whole members.
-    before = today.replace("[B, A]", "[A, B]").replace("for member in (B, A)]", "for member in (B, A)]; reached = [B, A]")
+    before = today.replace("[B, A]", "[A, B]").replace(
+        "for member in (B, A)]", "for member in (B, A)]; reached = [B, A]"
+    )
     first = workspace.up(before)
     assert first.code == 0, first.output
     log.unlink()

@@ -96,7 +96,7 @@ def test_a_lost_state_is_recorded_again_from_what_is_there(cluster: LabProject) 
         "ct01-ha",
         "vm01-ha-rule",
     ):
-        assert f"{name}" in adopted.partition("so recorded:")[2]
+        assert f"{name}" in adopted.partition("is recorded now:")[2]
     assert (boot_ids(cluster), processes(cluster)) == before
     assert "0 changes" in succeeded(cluster.admin("up")).output
     assert (boot_ids(cluster), processes(cluster)) == before
