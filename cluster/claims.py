@@ -48,7 +48,7 @@ def refuse_others(stack: str, owners: Mapping[str, str]) -> None:
     others = ", ".join(sorted(set(taken.values())))
     raise AdminError(
         "machine-taken",
-        "a machine that is described belongs to another stack",
+        "a described machine belongs to another stack",
         observed="; ".join(f"{FILE} on {name} names stack {owner}" for name, owner in taken.items()),
         expected=f"machines of no stack, or of stack {stack}",
         fix=f"describe each machine in one stack only; where {others} is gone for good, `rm {FILE}` on {', '.join(taken)}",

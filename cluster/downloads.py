@@ -41,7 +41,7 @@ async def drop_stale(  # noqa: PLR0913, PLR0917 - where it is, and how one gets 
         command = f'path=$(pvesm path {shlex.quote(volume)}) && sha256sum -- "$path"'
         done = await members.connected(opened, node).run(command, timeout_s=READ_S)
     if not is_as_described(done, node, volume, image.checksum):
-        note(f"{volume} is another file than described: downloaded anew")
+        note(f"{volume} is not the described file: it is removed, and downloaded again")
         api.wait(api.delete(f"{contents}/{volume}"), guests.TASK_S)
 
 
@@ -54,9 +54,9 @@ def is_as_described(said: Completed, node: str, name: str, checksum: str | None)
     if said.exit_code != 0:
         raise AdminError(
             "image-unreadable",
-            f"{name} on {node} cannot be read, so whether it is what is described is not known",
+            f"{name} on {node} cannot be read, so its checksum cannot be compared",
             observed=(said.stderr or said.stdout).strip() or f"exit {said.exit_code}",
-            expected="a file that can be read whole; it was neither used nor removed",
+            expected="a readable file; this one was neither used nor removed",
         )
     return has_checksum(said.stdout, checksum)
 

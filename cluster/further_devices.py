@@ -91,9 +91,9 @@ def refusal(lost: Iterable[str], ways_out: Iterable[str]) -> AdminError:
     """The refusal, with what would be lost and what to do for each."""
     return AdminError(
         "device-not-described",
-        "the change of a VM's described cards or disk would take away what a user added to it; nothing is changed",
+        "a change of the VM's described cards or disk would remove what a user added; nothing was changed",
         observed="; ".join(lost),
-        expected="no further ones while a described one changes",
+        expected="no added cards or disks while a described one changes",
         fix="; ".join(ways_out),
     )
 

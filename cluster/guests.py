@@ -185,7 +185,7 @@ def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expec
     if not until(reached, bool, timeout_s=timeout_s, poll_s=POLL_S):
         raise AdminError(
             "task-timeout",
-            "the wait ended before this was so",
+            "a wait reached its time limit",
             observed=observed,
             expected=f"{expected}, within {timeout_s:g} s",
         )
@@ -219,13 +219,13 @@ def download(api: Api, node: str, image: Image, content: str) -> str:
 def _not_downloaded(node: str, volume: str, image: Image, end: str) -> AdminError:
     """Proxmox VE downloads beside the name and gives it at the end: nothing is left, nor what a stale one was removed for."""
     what = f"{volume} was not downloaded to {node}"
-    left = f"no {volume} is there now; one of another checksum is removed first, since Proxmox VE downloads over none"
+    left = f"{volume} does not exist now: a file with another checksum is removed first, because Proxmox VE overwrites none"
     observed, again = f"{end}; {left}", "then run the same command again: it downloads the file"
     if "mismatch" in end:
         expected = f"{image.url} with {image.checksum}"
         fix = f"correct checksum or url in the stack file, {again}"
         return AdminError("iso-checksum", what, observed=observed, expected=expected, fix=fix)
-    fix = f"see to it that {node} can load {image.url}, {again}"
+    fix = f"make sure that {node} can download {image.url}, {again}"
     return AdminError("task-failed", what, observed=observed, expected="OK", fix=fix)
 
 

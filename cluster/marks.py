@@ -119,7 +119,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
     except (ValueError, binascii.Error, tarfile.TarError) as error:
         raise AdminError(
             "command-failed",
-            f"the guests and bridges of {connection.machine.name} cannot be looked at",
+            f"the guests and bridges of {connection.machine.name} cannot be read",
             observed=done.stderr.strip() or f"exit {done.exit_code}: {error}",
             expected="the files of /etc/pve and /etc/network",
         ) from None
@@ -148,7 +148,7 @@ def refuse_silent(looks: Mapping[str, Look]) -> None:
     if silent:
         raise AdminError(
             "command-failed",
-            "a machine cannot tell which guests there are",
+            "a machine cannot list its guests",
             observed=f"/etc/pve of {', '.join(silent)} is not mounted, or its cluster has no quorum",
             expected="a mounted /etc/pve, with quorum where the machine is in a cluster",
             fix="`systemctl status pve-cluster` and `pvecm status` there; then run the same command again",

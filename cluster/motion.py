@@ -147,7 +147,7 @@ def _locked(sid: str, node: str, running: Collection[str] | None) -> Unrest:
     kind, _, vmid = sid.partition(":")
     unlock = f"`{'qm' if kind == 'vm' else 'pct'} unlock {vmid}` on {node}"
     if running is None:
-        return Unrest(f"{what}, and not every member tells whether it runs one (if none does: {unlock})", MOVE_S)
+        return Unrest(f"{what}, and not every member reported whether it runs one (if none does: {unlock})", MOVE_S)
     return Unrest(f"{what}, and no member runs one, so nothing can change the guest: {unlock}", STALE_S)
 
 

@@ -132,7 +132,7 @@ class NestedPveNode(pulumi.ComponentResource):
         site, config = self._site, self._site.config
         installation = config.installation
         if installation is None:
-            raise ValueError("nested nodes need an installation; the configuration's checks see to it")
+            raise ValueError("nested nodes need an installation; the configuration's checks refuse a stack without one")
         key = site.host_key(node)
         answers = answer_file.build(
             name=node.name,

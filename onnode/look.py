@@ -50,7 +50,7 @@ def _asked(machine: ThisMachine, one: LookStep) -> StepLook:
         told = (error.code, error.what, error.observed, error.expected, error.fix)
         return StepLook(one.name, [], Refusal(*map(machine.scrub, told)))
     except Exception as error:  # noqa: BLE001 - one step that cannot look must not hide what the others see
-        return StepLook(one.name, [], Refusal("internal", f"step {one.step} cannot look", repr(error)))
+        return StepLook(one.name, [], Refusal("internal", f"step {one.step} cannot observe the machine", repr(error)))
     texts = [_told(action, step.differs(observed, wanted, action)) for action in actions]
     return StepLook(one.name, [machine.scrub(text) for text in texts], facts=_facts(step, observed))
 

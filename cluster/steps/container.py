@@ -104,7 +104,7 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
     if found != wanted:
         raise AdminError(
             "guest-differs",
-            f"container {desired.name} exists and cannot be changed to what is described",
+            f"container {desired.name} exists, and cannot be changed to match the stack file",
             observed=", ".join(f"{key} {value}" for key, value in found.items() if value != wanted[key]),
             expected=", ".join(f"{key} {value}" for key, value in wanted.items() if value != found[key]),
         )

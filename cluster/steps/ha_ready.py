@@ -99,7 +99,7 @@ def refuse_missing(found: dict[str, list[str]]) -> None:
     if amiss := {name: absent for name, absent in lacking.items() if absent}:
         raise AdminError(
             "ha-not-ready",
-            "members could not run guests under HA, or not be fenced",
+            "some members cannot run guests under HA, or cannot be fenced",
             observed="; ".join(f"{name} lacks {', '.join(absent)}" for name, absent in amiss.items()),
             expected=f"{', '.join(UNITS)} active, and a watchdog device, on every member",
             fix=f"on {', '.join(amiss)}: systemctl restart {' '.join(reversed(UNITS))}; journalctl -u watchdog-mux",

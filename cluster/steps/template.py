@@ -134,7 +134,7 @@ def _looked_up(api: Api, desired: Template) -> Found:
     )
     found = guests.find(api, desired.vmid)
     if found is None:
-        raise AdminError("guest-differs", "the VM is gone again", observed="none", expected=str(desired.vmid))
+        raise AdminError("guest-differs", "the new VM is gone", observed="none", expected=str(desired.vmid))
     return found
 
 
@@ -192,7 +192,7 @@ def _refuse_other_disk(desired: Template, disk: str) -> None:
     if storage != desired.storage:
         raise AdminError(
             "guest-differs",
-            f"the disk of template {desired.name} is elsewhere",
+            f"the disk of template {desired.name} is not on the described storage",
             observed=disk or f"no {DISK}",
             expected=f"{DISK} on storage {desired.storage}",
         )

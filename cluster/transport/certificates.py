@@ -155,7 +155,7 @@ def foreign(where: str, found: str | None, why: str, own: Iterable[str]) -> Admi
     """Somebody else answers, or by a name that does not stand in the certificate."""
     return AdminError(
         "api-certificate",
-        f"the certificate presented at {where} is not to be trusted: no password is sent there",
+        f"the certificate presented at {where} is not trusted, so no password is sent there",
         observed=f"{found or 'no certificate'} ({why})",
         expected=", ".join(own),
     )

@@ -176,7 +176,7 @@ def _settle(machine: ThisMachine, bridges: list[str]) -> None:
                 f"dnsmasq does not run on {bridge}",
                 observed=tail(log.out),
                 expected=f"{unit_name(bridge)} is active",
-                fix=f"`journalctl -u {unit_name(bridge)}` on the outer host says why",
+                fix=f"`journalctl -u {unit_name(bridge)}` on the outer host shows why",
             )
 
 

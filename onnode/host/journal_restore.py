@@ -153,7 +153,7 @@ def _remove_packages(machine: ThisMachine, names: list[str]) -> None:
         return
     planned = packages.parse_removed(packages.apt(machine, "-s", "purge", *there))
     if foreign := sorted(set(planned) - set(names)):
-        machine.note(f"kept {' '.join(there)}: {' '.join(foreign)} would have to go as well")
+        machine.note(f"kept {' '.join(there)}: {' '.join(foreign)} would be removed with it")
     else:
         packages.apt(machine, "purge", *there)
 

@@ -195,7 +195,7 @@ def _refuse_command_line(observed: Observed, desired: KvmNested, module: str) ->
     if wrong or kept_out:
         raise StepError(
             "kvm-command-line",
-            f"the kernel's command line decides otherwise about {module}",
+            f"the kernel's command line overrides the configuration of {module}",
             observed=f"{CMDLINE}: {' '.join([*wrong, *kept_out])}",
             expected=f"{module}.nested={1 if desired.enabled else 0}, or no such word",
         )

@@ -79,12 +79,12 @@ def decide(observed: Observed, desired: ArmNetwork) -> list[Action]:
     if observed.planned:
         raise StepError(
             "network-planned",
-            f"{desired.change} would apply changes of the network that somebody else has planned on {observed.node}",
+            f"{desired.change} would also apply network changes that somebody else planned on {observed.node}",
             observed=f"{network_guard.WAITING} changes {', '.join(observed.planned)}",
             expected="no planned change but this stack's own",
             fix=(
                 f"on {observed.node}: `pvesh set /nodes/{observed.node}/network` applies them, "
-                f"`pvesh delete /nodes/{observed.node}/network` forgets them; then run the same command again"
+                f"`pvesh delete /nodes/{observed.node}/network` discards them; then run the same command again"
             ),
         )
     return [Action("arm", desired.change)]

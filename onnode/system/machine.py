@@ -233,8 +233,8 @@ class ThisMachine:
             if self.monotonic() >= deadline:
                 raise StepError(
                     "api-certificate",
-                    f"who answers on port {API_PORT} of this machine has not its certificate",
-                    observed="another certificate than /etc/pve/local holds; no password was sent",
+                    f"the answer on port {API_PORT} comes without this machine's certificate",
+                    observed="a certificate other than the one in /etc/pve/local; no password was sent",
                     expected="pveproxy",
                 )
             self.sleep(API_AGAIN_S)

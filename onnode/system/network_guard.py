@@ -135,7 +135,7 @@ def reverted(machine: ThisMachine) -> StepError:
     what = (machine.read(REVERTED) or "a change of the network").splitlines()[0]
     return StepError(
         "network-reverted",
-        "a change of the machine's network was put back, because no new login came after it",
-        observed=f"{what}; nobody logged in within {AFTER_S} s of it, or before the machine was started anew",
-        expected="that the machine can still be reached over SSH after the change",
+        "a change of the machine's network was put back, because no new login followed",
+        observed=f"{what}; no login within {AFTER_S} s, or before a restart of the machine",
+        expected="the machine can still be reached over SSH after the change",
     )
