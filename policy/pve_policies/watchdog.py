@@ -1,4 +1,4 @@
-"""Watchdogs: what turns a node off that has lost the cluster, before its guests are started elsewhere."""
+"""Watchdogs: they reset a node that has lost the cluster, before its guests are started elsewhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WATCHDOG_HARDWARE = Rule(
     id="watchdog-hardware",
     level=EnforcementLevel.ADVISORY,
     demands="Physical nodes of a cluster with guests under HA have a hardware watchdog.",
-    protects="softdog cannot turn a machine off whose kernel hangs: its guests stay down, or run twice.",
+    protects="softdog cannot reset a machine whose kernel hangs: its guests stay down, or run twice.",
     source="F18; Proxmox VE HA manager, hardware watchdog",
     fix="Set WATCHDOG_MODULE in /etc/default/pve-ha-manager of the node, reboot it, and name the module in watchdog.",
     judges={DESIGN: _software},
