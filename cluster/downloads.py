@@ -1,7 +1,7 @@
 """A downloaded file that is there already is used again only when it has the described checksum.
 
-It may be of an earlier description: a file that is always published under one name. The API tells no checksum, so the
-node that is to use it is asked.
+It may be of an earlier description: a file that is always published under one name. The API shows no checksum, so the
+node that will use the file computes it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What may be done to a cluster, decided from what all its nodes say at this moment. Pure: no I/O.
+"""What may be done to a cluster, decided from what all its nodes report at this moment. Pure: no I/O.
 
-The refusals here are those that need more than one node's word; what one node can tell about itself, its own step
-refuses (onnode/cluster/create_cluster.py, onnode/cluster/join_cluster.py).
+The refusals here need the reports of several nodes. What one node can see of itself, its own step refuses
+(onnode/cluster/create_cluster.py, onnode/cluster/join_cluster.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is on the machines of the kinds that the provider makes, and whether it carries this stack's mark. Read-only.
 
 Straight from the files of Proxmox VE: one command on each machine, whether or not our package is there. The files of
-/etc/pve are the whole cluster's, so an outer host that is a member of one tells of guests on all of its nodes.
+/etc/pve are the whole cluster's, so an outer host that is a member of one shows the guests of all its nodes.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
 
 
 def refuse_silent(looks: Mapping[str, Look]) -> None:
-    """Refuse machines that cannot tell what is there: their guests would be taken for gone. Pure.
+    """Refuse machines that cannot list their guests, which would otherwise count as gone. Pure.
 
     Raises:
         AdminError: command-failed.
@@ -221,7 +221,7 @@ def quorate(members: str) -> bool:
 
 
 def read(files: dict[str, str], node: str, stack: str) -> list[Thing]:
-    """What the files of a machine tell; pure."""
+    """What the files of a machine show; pure."""
     found = [_guest(match, text, stack) for path, text in files.items() if (match := _GUEST.fullmatch(path))]
     for name in ("resources", "rules", "groups"):
         found += ha(files.get(f"etc/pve/ha/{name}.cfg", ""), stack)

@@ -130,15 +130,15 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
 
 def _wrong_value(error: ErrorDetails) -> tuple[str, str]:
     value = error.get("input")  # of credentials it is not there
-    if told := _in_own_words(error, value):
-        return told
+    if own := _in_own_words(error, value):
+        return own
     message = error["msg"].removeprefix("Value error, ")
     found = f" (found {_shown(value)})" if "input" in error else ""
     return f"{message}{found}", "correct the value; docs/config.md describes it"
 
 
 def _in_own_words(error: ErrorDetails, value: object) -> tuple[str, str] | None:
-    """What the library would tell in the words of programs."""
+    """The mistake in our own words, where the library has a programmer's."""
     found = f"{_shown(value)} " if value is not None else ""
     match error["type"]:
         case "string_pattern_mismatch":

@@ -270,7 +270,7 @@ def export_paths(config: Config) -> Iterator[Problem]:
 
 
 def host_keys(config: Config) -> Iterator[Problem]:
-    """OpenSSH takes a key only when its type, and what is encoded, agree; and a key tells machines apart."""
+    """OpenSSH takes a key only when its type, and what is encoded, agree; and a key identifies one machine."""
     named = [(f"outerHosts[{h}].hostKey", host.name, host.host_key) for h, host in enumerate(config.outer_hosts)]
     named += [
         (f"nodes[{n}].hostKey", node.name, node.host_key)

@@ -66,7 +66,7 @@ async def remove(desired: HaReady, call: Call) -> Outcome:
         AdminError: guest-foreign, task-timeout, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
-    # The guest itself goes right after this: the last look at whose it is.
+    # The guest itself goes right after this: the last check of its owner.
     kind, _, vmid = desired.sid.partition(":")
     found = guests.find(api, int(vmid)) if desired.stack_tag else None
     if found is not None and not guests.is_ours(found, desired.stack_tag):

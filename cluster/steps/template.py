@@ -176,13 +176,13 @@ def _correct(api: Api, found: Found, desired: Template) -> bool:
     _refuse_other_disk(desired, str(config.get(DISK, "")))
     correction = corrections(desired, config)
     if correction:
-        told = [
+        parts = [
             f"removing {', '.join(f'{drive} ({config[drive]})' for drive in value.split(','))}"
             if key == "delete"
             else f"setting {key} to {value}, was {config.get(key, 'not set')}"
             for key, value in sorted(correction.items())
         ]
-        note(f"template {desired.name}: {'; '.join(told)}")
+        note(f"template {desired.name}: {'; '.join(parts)}")
         api.put(f"{found.path}/config", **correction)
     return bool(correction)
 
@@ -199,7 +199,7 @@ def _refuse_other_disk(desired: Template, disk: str) -> None:
 
 
 def _convert(api: Api, found: Found) -> bool:
-    # Not by the cluster's list: that does not say what is a template while its node is down.
+    # Not by the cluster's list: that does not show what is a template while its node is down.
     if str(api.get(f"{found.path}/config").get("template")) == "1":
         return False
     guests.stop(api, found)

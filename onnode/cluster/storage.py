@@ -1,6 +1,6 @@
 """storage: a shared storage over NFS is in the cluster's configuration, and usable on every member.
 
-By a step and not by the provider: the published one crashes on storages. Told from somebody else's by a mark.
+By a step and not by the provider: the published one crashes on storages. A mark distinguishes it from somebody else's.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _refuse_foreign(observed: Observed, desired: Dhcp) -> None:
 
 
 def act(machine: ThisMachine, _desired: Dhcp, action: Action) -> None:
-    """Write a file, or tell systemd."""
+    """Write a file, or give systemd a command."""
     if action.do == "write-unit":
         originals.replace_file(machine, UNIT_FILE, UNIT)
         systemd.systemctl(machine, "daemon-reload")

@@ -67,7 +67,7 @@ class Observed:
 
     @property
     def identity(self) -> str:
-        """What tells this VM from a later one with the same vmid."""
+        """What distinguishes this VM from a later one with the same vmid."""
         values = self.config.values if self.config else {}
         return " ".join([values.get("smbios1", ""), values.get("meta", "")]).strip()
 

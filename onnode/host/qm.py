@@ -1,4 +1,4 @@
-"""qm: changes of VMs on this machine. A VM that Proxmox VE has locked is told as that, with what takes the lock away."""
+"""qm: changes of VMs on this machine. A VM that Proxmox VE has locked is refused by name, with what removes the lock."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ DEPTH_MAX = 5
 
 @dataclass(frozen=True)
 class Stanza:
-    """What ifupdown is told about an interface, in one of its stanzas."""
+    """What one stanza says about an interface."""
 
     name: str
     method: str = "static"

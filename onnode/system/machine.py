@@ -137,7 +137,7 @@ class ThisMachine:
     # -- commands --------------------------------------------------------------------------------------------------
 
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
-        """Run a program for a bounded time, and tell how it ended.
+        """Run a program for a bounded time, and return how it ended.
 
         It gets a process group of its own; when its time is up the whole group is ended, politely first.
         A missing program is code 127.

@@ -87,7 +87,7 @@ def routes(machine: ThisMachine) -> list[Route]:
 
 
 def stanzas(machine: ThisMachine) -> list[interfaces_file.Stanza]:
-    """What ifupdown is told, with the files that it includes."""
+    """The configuration of ifupdown, with the files that it includes."""
     return interfaces_file.stanzas(interfaces_file.files(machine))
 
 

@@ -26,7 +26,7 @@ ARMED = f"{DIRECTORY}/armed"
 REVERTED = f"{DIRECTORY}/reverted"
 CONFIRMED = f"{DIRECTORY}/confirmed"
 SCRIPT = f"{DIRECTORY}/undo"
-AT_BOOT = "/etc/systemd/system/networking.service.d"  # read at boot; systemd need not be told of it now
+AT_BOOT = "/etc/systemd/system/networking.service.d"  # read at boot; systemd needs no reload for it now
 AT_BOOT_FILE = f"{AT_BOOT}/{UNIT}.conf"
 WAITING = "/etc/network/interfaces.new"  # what Proxmox' own API is about to apply, also at the next boot
 
@@ -131,7 +131,7 @@ def revert(machine: ThisMachine) -> None:
 
 
 def reverted(machine: ThisMachine) -> StepError:
-    """The change has been undone, because nobody could log in after it."""
+    """The refusal after a change that was put back, because no login followed."""
     what = (machine.read(REVERTED) or "a change of the network").splitlines()[0]
     return StepError(
         "network-reverted",

@@ -1,4 +1,4 @@
-"""What Proxmox VE tells about itself: pure parsers of its text, and the questions that several steps ask."""
+"""What Proxmox VE reports about itself: pure parsers of its text, and the questions that several steps ask."""
 
 from __future__ import annotations
 
