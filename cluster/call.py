@@ -84,7 +84,7 @@ def note(text: str) -> None:
 
 
 def unexpected(error: Exception) -> AdminError:
-    """A case that nobody thought of, in one line instead of a traceback."""
+    """An unexpected error, in one line instead of a traceback."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -53,7 +53,7 @@ class Member(Machine):
 
 @dataclass(frozen=True)
 class ApiAccess:
-    """Where and as whom the cluster's API is used."""
+    """The address and the user of the cluster's API."""
 
     endpoint: str  # "https://pve.lab.internal:8006"
     user: str  # "pulumi@pve"

@@ -27,7 +27,7 @@ READ_S = 300.0
 async def drop_stale(  # noqa: PLR0913, PLR0917 - where it is, and how one gets there
     api: Api, machines: Sequence[Machine], private_key: str, node: str, image: Image, content: str
 ) -> None:
-    """Remove the stack's file of that name when it is another one than described; it is then downloaded anew.
+    """Remove the stack's file of that name when it is not the described one; it is then downloaded again.
 
     Raises:
         StepError: image-unreadable, why the node does not answer over SSH, and those of the API.

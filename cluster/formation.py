@@ -55,7 +55,7 @@ def refuse_other_cluster(cluster: str, seen: Iterable[Membership]) -> None:
 
 
 def refuse_other_transport(seen: Iterable[Membership]) -> None:
-    """Refuse a cluster whose corosync is not on knet: it has one link, and nothing says whether that is connected.
+    """Refuse a cluster whose corosync is not on knet: it has one link, whose state is not reported.
 
     Raises:
         AdminError: corosync-transport.
@@ -180,7 +180,7 @@ class Live:
 
     Attributes:
         cluster: its name; None when no node that answers is in one.
-        members: whom it lists.
+        members: the names that it lists.
         silent: the described nodes that do not answer.
     """
 
@@ -194,7 +194,7 @@ class Live:
 
 
 def live(seen: Iterable[Membership], silent: Iterable[str]) -> Live:
-    """What the nodes that answer say together; the newest list of members counts."""
+    """The combined reports of the nodes that answer; the newest list of members counts."""
     looks = [look for look in seen if look.cluster is not None]
     newest = max(looks, key=lambda look: look.config_version or 0, default=None)
     listed = frozenset(node.name for node in newest.nodes) if newest else frozenset[str]()

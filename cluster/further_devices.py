@@ -38,7 +38,7 @@ def given_cards(inputs: Values) -> list[Card]:
 
 
 def cards(given: Sequence[Card], live: Mapping[str, str], ours: Collection[str] = ()) -> dict[str, str]:
-    """The cards of a VM's file that are nobody's but the users', by name.
+    """The cards of a VM's file that users added, by name.
 
     Args:
         given: the described ones, in the order of their numbers.

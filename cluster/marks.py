@@ -83,7 +83,7 @@ class Look:
         machine: its name in the configuration.
         node: its own name.
         quorate: it is in no cluster, or in the part of it that decides.
-        things: what is there.
+        things: what exists on it.
         cluster: the name of the one that it is in; empty when it is in none.
         stacks: those that are entered in its journal, by their exact names.
         owner: the stack that an existing machine belongs to; empty where none is entered.
@@ -197,7 +197,7 @@ def stacks(journal: str) -> tuple[str, ...]:
     try:
         return tuple(json.loads(journal).get("stacks", ()))
     except (ValueError, AttributeError, TypeError):
-        return ()  # damaged: the step that keeps it says so
+        return ()  # damaged: the step that keeps it refuses
 
 
 def cluster(members: str) -> str:

@@ -33,7 +33,7 @@ STACK_KEY = f"{NAMESPACE}:{CREDENTIALS_KEY}"
 
 
 class NoCredentialsError(ConfigError):
-    """Nothing says where the credentials are."""
+    """No credentials are configured."""
 
 
 class _Model(BaseModel):

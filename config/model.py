@@ -36,21 +36,19 @@ DomainName = Annotated[
     str,
     shaped(
         r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
-        "lower-case letters, digits and dashes between dots, at most 63 each, no dash at their ends",
+        "parts of at most 63 lower-case letters, digits and dashes between dots, no dash at the ends of a part",
     ),
 ]
 BridgeName = Annotated[str, shaped(r"^vmbr[0-9]{1,4}$", "vmbr and a number of at most four digits: vmbr1")]
 InterfaceName = Annotated[
     str,
-    shaped(
-        r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", "at most 15 letters, digits, _, . and -, a letter first: Linux takes no more"
-    ),
+    shaped(r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", "at most 15 letters, digits, _, . and -, beginning with a letter"),
 ]
 StorageName = Annotated[
     str,
     shaped(
         r"^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]$",
-        "at least two letters, digits, _, . and -, a letter first, no sign last",
+        "two or more letters, digits, _, . and -, beginning with a letter, ending with a letter or digit",
     ),
 ]
 GuestName = HostName
@@ -79,11 +77,11 @@ AbsolutePath = Annotated[
     str,
     shaped(
         r"^(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+$",
-        "a path from / on: letters, digits, _, @, +, - and ., no . first in a part, no / at the end",
+        "an absolute path of letters, digits, _, @, +, - and ., no part beginning with ., no / at the end",
     ),
 ]
 FileName = Annotated[
-    str, shaped(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", "letters, digits, ., _, + and -, a letter or digit first")
+    str, shaped(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", "letters, digits, ., _, + and -, beginning with a letter or digit")
 ]
 SshPublicKey = Annotated[
     str,
@@ -97,7 +95,7 @@ CpuType = Annotated[str, shaped(r"^[A-Za-z0-9_.-]+$", "a processor type of Proxm
 
 
 def _with_prefix(value: object) -> object:
-    """Without one the library takes /32, and a mask with dots for either kind of it."""
+    """Without one the library assumes /32, and a mask with dots is read as either kind of mask."""
     if isinstance(value, str) and not re.fullmatch(r"[^/]*/[0-9]{1,2}", value):
         raise ValueError("is no IPv4 network with its prefix")
     return value
@@ -454,7 +452,7 @@ class Ha(Model):
     max_restart: int = Field(default=1, ge=0, le=10, description="Tries to start it on the same node.")
     max_relocate: int = Field(default=1, ge=0, le=10, description="Tries to start it on another node.")
     failback: bool = Field(default=True, description="Move it back to a preferred node that returns (PVE 9).")
-    # Proxmox VE writes no 0 (NodeAffinity.pm), and the provider takes that for another value: a change in every run.
+    # Proxmox VE writes no 0 (NodeAffinity.pm), and the provider treats that as another value: a change in every run.
     nodes: dict[HostName, Annotated[int, Field(ge=1, le=1000)]] = Field(
         default_factory=dict,
         description="Preferred nodes with their priorities, the highest first; any node when left out.",

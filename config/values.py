@@ -245,7 +245,7 @@ def _paths(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def watchdogs(config: Config) -> Iterator[Problem]:
-    """watchdog-mux hands the name to modprobe, which says nothing of a module that is none (pve-ha-manager: watchdog-mux.c)."""
+    """watchdog-mux hands the name to modprobe, which reports no error for a module that does not exist (pve-ha-manager: watchdog-mux.c)."""
     for n, node in enumerate(config.nodes):
         name = node.watchdog
         if name == NO_WATCHDOG or name in WATCHDOGS:

@@ -49,7 +49,7 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
-    """Stop and destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
+    """Stop and destroy it, wherever it is; nothing to do if it is gone already, or its vmid is somebody else's by now.
 
     HA has let go of it before (ha-ready).
 

@@ -60,7 +60,7 @@ async def bring_about(desired: HaReady, call: Call) -> Outcome:
 
 
 async def remove(desired: HaReady, call: Call) -> Outcome:
-    """Wait until the HA manager has let go of the guest: until then it starts again whatever somebody stops (F15).
+    """Wait until the HA manager no longer manages the guest: until then it restarts a stopped guest (F15).
 
     Raises:
         AdminError: guest-foreign, task-timeout, and those of the API.

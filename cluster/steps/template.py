@@ -52,7 +52,7 @@ async def bring_about(desired: Template, call: Call) -> Outcome:
 
 
 async def remove(desired: Template, call: Call) -> Outcome:
-    """Destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
+    """Destroy it, wherever it is; nothing to do if it is gone already, or its vmid is somebody else's by now.
 
     Raises:
         AdminError: guest-foreign, guest-node-down, and those of the API.
@@ -139,7 +139,7 @@ def _looked_up(api: Api, desired: Template) -> Found:
 
 
 def corrections(desired: Template, config: dict[str, Any]) -> dict[str, str]:
-    """What has to be set or deleted on an existing VM; pure. What the description says nothing of stays as it is."""
+    """What has to be set or deleted on an existing VM; pure. What is not described stays as it is."""
     wanted = options(desired)
     for key in ("cpu", "agent"):
         wanted[key] = guests.keeping(wanted[key], str(config.get(key, "")))

@@ -82,7 +82,7 @@ def _first(text: str) -> str | None:
 
 
 async def presented(host: str, port: int = API_PORT) -> str | None:
-    """The SHA-256 fingerprint of the certificate that is presented at a TLS port; None if nobody answers."""
+    """The SHA-256 fingerprint of the certificate that is presented at a TLS port; None without an answer."""
     context = ssl.create_default_context()
     # The fingerprint is what is compared; chain and name say nothing about a certificate that a node made itself.
     context.check_hostname = False
@@ -92,7 +92,7 @@ async def presented(host: str, port: int = API_PORT) -> str | None:
 
 
 async def silent(host: str, port: int = API_PORT) -> bool:
-    """Whether somebody takes connections at a port and does not speak TLS within the time: a provider waits there for ever."""
+    """Whether a port accepts connections, but no TLS within the time: a provider would wait there for ever."""
     try:
         async with asyncio.timeout(TLS_S):
             _, writer = await asyncio.open_connection(host, port)

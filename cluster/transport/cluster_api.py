@@ -189,7 +189,7 @@ class Api:
 
 
 def _message(response: requests.Response) -> str:
-    """The status line's words, where Proxmox says what is wrong, and what it says about single parameters."""
+    """The text of the status line, in which Proxmox puts the error, and the errors of single parameters."""
     try:
         body = response.json()
         errors = body.get("errors") or {}

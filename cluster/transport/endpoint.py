@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 async def check(endpoint: str, held: Held | None) -> None:
-    """Refuse an endpoint that takes connections and says nothing, or whose certificate is not its machine's, for that name.
+    """Refuse an endpoint that accepts connections and does not answer, or whose certificate is not its machine's, for that name.
 
-    One that takes no connections is the run's affair: it says so at once.
+    One that accepts no connections is left to the run, which fails at once.
 
     Args:
         endpoint: the URL.

@@ -193,7 +193,7 @@ def _role(observed: Observed, desired: ApiUser) -> list[Action]:
 
 
 def _edited(there: set[str]) -> str:
-    """The role, and what somebody gave it or took away from it, which is taken back."""
+    """The role, and the privileges that somebody added or removed, which is undone."""
     changes = (("without", there - set(PRIVILEGES)), ("with", set(PRIVILEGES) - there))
     return ", ".join([OWN_ROLE, *(f"{word} {' '.join(sorted(names))}" for word, names in changes if names)])
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the journal remembers, and what is there of it."""
+    """What the journal records, and what still exists of it."""
 
     entered: bool = False
     others: list[str] = field(default_factory=list)

@@ -82,7 +82,7 @@ def parse_options(text: str, module: str) -> list[str]:
 
 
 def is_on(value: str) -> bool:
-    """Whether the kernel takes that text for true: it prints Y or 1 and reads any of these."""
+    """Whether the kernel reads that text as true: it prints Y or 1 and reads any of these."""
     return value.strip().lower() in ("y", "1", "yes", "on", "true")
 
 

@@ -19,7 +19,7 @@ WRITE_S = 20.0
 
 
 def path(kind: str, name: str) -> str:
-    """The file that says whose a thing is, such as `storage-shared`."""
+    """The file that names the stack that made a thing, such as `storage-shared`."""
     return f"{DIRECTORY}/{kind}-{name}"
 
 

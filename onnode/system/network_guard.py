@@ -70,7 +70,7 @@ def arm(machine: ThisMachine, what: str, *, anew: bool = False) -> None:
     Args:
         machine: the machine.
         what: the change, in words.
-        anew: put back what is there now; else, where a change waits for its confirmation, what was there before it.
+        anew: put back the files as they are now; else, where a change waits for its confirmation, as they were before it.
 
     Raises:
         StepError: of the command that failed; nothing has been changed then.
