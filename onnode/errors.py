@@ -364,7 +364,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "wait some minutes, then run the same command again; if it stays so, set the repository's uri to another mirror",
     ),
     "repository-damaged": Code(
-        "A file from a package repository has another checksum than the signed index says (a mirror or proxy with old "
+        "A file from a package repository has another checksum than in the signed index (a mirror or proxy with old "
         "files).",
         "`apt-get clean` and `apt-get update` on the machine; if it stays so, clear the proxy's cache or use another mirror",
     ),

@@ -22,7 +22,7 @@ OURS = DESIGN.partition(":")[0]
 STORY = re.compile(r"\bF(\d+)\b")
 LEVELS = {
     "mandatory": "refuses the run",
-    "advisory": "is reported, and the run goes on",
+    "advisory": "is reported, and the run continues",
     "remediate": "is corrected by the pack, and reported",
     "disabled": "is not reported, unless you turn the rule on",
 }
@@ -110,11 +110,11 @@ def _topic(title: str, topic: ModuleType) -> str:
 def _rule(rule: Rule) -> Iterator[str]:
     yield f"\n### {rule.id}\n"
     yield f"**{rule.demands}** Level: {rule.level.value}. {rule.protects} ({_linked(rule.source)})\n"
-    where = "What the design says" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
+    where = "Part of the design" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
     if other := rule.bad.before:
         there = {key: other.props[key] for key in rule.bad.special}
         where += f", while another one has `{yaml.safe_dump(there, default_flow_style=True).strip()}`"
-    yield f"{where}; refused, then as it should be:\n"
+    yield f"{where}, first refused, then accepted:\n"
     yield f"```yaml\n{_shown(rule.bad, rule.good)}---\n{_shown(rule.good, rule.bad)}```\n"
     yield f"Fix: {rule.fix}\n"
     if rule.settings:

@@ -71,7 +71,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"cluster.links": [{"subnet": f"10.{number}.1.0/24"} for number in range(9)]}, "cluster.links", "has 9 items", "at most 8"),
     ({"installation.mailto": 'a"b@example.com'}, "installation.mailto", "is not right", "no quotes"),
     ({"installation.mailto": "root@-example"}, "installation.mailto", "is not right", "no quotes"),
-    ({"outerHosts.0.nfsExport.path": "/srv/../etc"}, "outerHosts[0].nfsExport.path", "is not right", "no . first in a part"),
+    ({"outerHosts.0.nfsExport.path": "/srv/../etc"}, "outerHosts[0].nfsExport.path", "is not right", "no part beginning with ."),
     ({"storages.0.export": "/srv/$(reboot)"}, "storages[0].export", "is not right", "letters, digits"),
     ({"outerHosts.0.installer.url": "http://ci:secret@mirror.example/x.iso"}, "outerHosts[0].installer.url", "is not right", "no password"),
     ({"maintenance": {"uri": "http://mirror.example/pve?key=1"}}, "maintenance.uri", "is not right", "without spaces, ?"),
