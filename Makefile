@@ -93,7 +93,7 @@ adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where
 	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 	@$(NEXT)
 
-# What is called in it may be read by a program: what comes before that is told aside.
+# A program may read the output of what is called in it: messages before that go to standard error.
 shell: ASIDE := >&2
 shell: toolchain $(if $(IN_LAB),lab) ## A shell on the control machine, with pulumi and the credentials
 	@$(ADMIN) shell --stack $(STACK)

@@ -19,7 +19,7 @@ HEAD = """\
 
 Every refusal and failure has a stable name. It is printed as `error[name]`, with what was observed, what was expected, and
 the next command. This page lists the names; [concepts](concepts.md) explains the words. Running the same command again is
-always safe: each step looks first, and goes on from what it finds.
+always safe: each step checks the present state first, and continues from there.
 
 For a stack of the lab, run the commands in `make shell`: there the addresses lead into the lab. Outside, the same addresses
 may belong to other machines.

@@ -54,7 +54,7 @@ def _run(name: str, *, delete: bool) -> Outcome:
         desired = parse(STEPS[name], json.load(sys.stdin))
         call = Call(_secrets(), _previous())
     except ValueError as error:
-        raise AdminError("bad-call", f"the input of step {name} is not understood", observed=str(error)) from None
+        raise AdminError("bad-call", f"the input of step {name} is invalid", observed=str(error)) from None
     # Only the step that runs is loaded: a run of the program starts two dozen of them.
     module = importlib.import_module(f"cluster.steps.{name.replace('-', '_')}")
     outcome: Outcome = asyncio.run((module.remove if delete else module.bring_about)(desired, call))
@@ -84,7 +84,7 @@ def note(text: str) -> None:
 
 
 def unexpected(error: Exception) -> AdminError:
-    """A case that nobody thought of, in one line instead of a traceback."""
+    """An unexpected error, in one line instead of a traceback."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -1,7 +1,7 @@
 """Whose an existing machine is: a file on it names the one stack that describes it.
 
 A nested node has the mark of its VM, and what a stack makes carries one as well. A machine of the user's carries nothing, and
-two stacks that describe it, from two project folders perhaps, would each take it for their own.
+two stacks that describe it, from two project folders perhaps, would each treat it as their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILE = "/var/lib/nested-pve-ha/stack"
 
 
 def enter(stack: str) -> str:
-    """The command that enters a stack on a machine of nobody, and prints whose it then is.
+    """The command that records a stack on a machine without one, and prints the recorded stack.
 
     A link takes no name that is there: of two who enter at the same moment one reads the other's name.
     """
@@ -28,7 +28,7 @@ def enter(stack: str) -> str:
 
 
 def leave(stack: str) -> str:
-    """The command that makes it a machine of nobody again, if it was this stack's."""
+    """The command that removes the record, if it names this stack."""
     return f'test "$(cat {FILE} 2>/dev/null)" != {shlex.quote(stack)} || rm -f {FILE}'
 
 
@@ -48,7 +48,7 @@ def refuse_others(stack: str, owners: Mapping[str, str]) -> None:
     others = ", ".join(sorted(set(taken.values())))
     raise AdminError(
         "machine-taken",
-        "a machine that is described belongs to another stack",
+        "a described machine belongs to another stack",
         observed="; ".join(f"{FILE} on {name} names stack {owner}" for name, owner in taken.items()),
         expected=f"machines of no stack, or of stack {stack}",
         fix=f"describe each machine in one stack only; where {others} is gone for good, `rm {FILE}` on {', '.join(taken)}",

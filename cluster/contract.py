@@ -53,7 +53,7 @@ class Member(Machine):
 
 @dataclass(frozen=True)
 class ApiAccess:
-    """Where and as whom the cluster's API is used."""
+    """The address and the user of the cluster's API."""
 
     endpoint: str  # "https://pve.lab.internal:8006"
     user: str  # "pulumi@pve"
@@ -95,7 +95,7 @@ class NodeNetworks:
 class Ownership:
     """Steps ``ownership`` and, when removed, ``delete-guard``: nothing is there, or it carries this stack's mark."""
 
-    machines: list[Machine]  # any of them can tell
+    machines: list[Machine]  # any of them can answer
     stack: str
     kind: str  # of cluster.marks
     name: str
@@ -128,7 +128,7 @@ class Card:
 class FurtherDevices:
     """Step ``further-devices``: a VM whose cards or disks are about to be changed has no others."""
 
-    machines: list[Machine]  # any of them can tell
+    machines: list[Machine]  # any of them can answer
     where: str  # its devices are changed by hand
     vmid: int
     cards: list[Card] | None  # the new ones; None when they do not change
@@ -213,7 +213,7 @@ class ClusterApiUser:
 
 @dataclass(frozen=True)
 class ClusterStorage:
-    """Step ``storage``: a shared storage, made and kept through a working member; told from others' by a mark."""
+    """Step ``storage``: a shared storage, made and kept through a working member. A mark distinguishes it from those of others."""
 
     members: list[Machine]
     storage: Storage

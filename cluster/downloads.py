@@ -1,7 +1,7 @@
 """A downloaded file that is there already is used again only when it has the described checksum.
 
-It may be of an earlier description: a file that is always published under one name. The API tells no checksum, so the
-node that is to use it is asked.
+It may be of an earlier description: a file that is always published under one name. The API shows no checksum, so the
+node that will use the file computes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READ_S = 300.0
 async def drop_stale(  # noqa: PLR0913, PLR0917 - where it is, and how one gets there
     api: Api, machines: Sequence[Machine], private_key: str, node: str, image: Image, content: str
 ) -> None:
-    """Remove the stack's file of that name when it is another one than described; it is then downloaded anew.
+    """Remove the stack's file of that name when it is not the described one; it is then downloaded again.
 
     Raises:
         StepError: image-unreadable, why the node does not answer over SSH, and those of the API.
@@ -41,7 +41,7 @@ async def drop_stale(  # noqa: PLR0913, PLR0917 - where it is, and how one gets 
         command = f'path=$(pvesm path {shlex.quote(volume)}) && sha256sum -- "$path"'
         done = await members.connected(opened, node).run(command, timeout_s=READ_S)
     if not is_as_described(done, node, volume, image.checksum):
-        note(f"{volume} is another file than described: downloaded anew")
+        note(f"{volume} is not the described file: it is removed, and downloaded again")
         api.wait(api.delete(f"{contents}/{volume}"), guests.TASK_S)
 
 
@@ -54,9 +54,9 @@ def is_as_described(said: Completed, node: str, name: str, checksum: str | None)
     if said.exit_code != 0:
         raise AdminError(
             "image-unreadable",
-            f"{name} on {node} cannot be read, so whether it is what is described is not known",
+            f"{name} on {node} cannot be read, so its checksum cannot be compared",
             observed=(said.stderr or said.stdout).strip() or f"exit {said.exit_code}",
-            expected="a file that can be read whole; it was neither used nor removed",
+            expected="a readable file; this one was neither used nor removed",
         )
     return has_checksum(said.stdout, checksum)
 

@@ -1,4 +1,4 @@
-"""Every error the control machine's side can end with, besides those of the steps on the machines.
+"""Every error that a run on the control machine can end with, besides those of the steps on machines.
 
 `docs/recovery.md` is made from :data:`CODES` and from `onnode.errors.ON_NODE_CODES`.
 """
@@ -11,11 +11,11 @@ CODES: dict[str, Code] = {
     # -- SSH
     "host-unreachable": Code(
         "A machine does not answer over SSH.",
-        "power the machine on and check the way to it, then run the same command again",
+        "power the machine on and check the network to it, then run the same command again",
     ),
     "host-key-mismatch": Code(
         "A machine presents another SSH host key than the configured one.",
-        "find out why it differs; put the new key into the configuration only when you know",
+        "find out why it differs; put the new key into the configuration only when you know the reason",
     ),
     "ssh-auth-failed": Code(
         "A machine refuses the control machine's SSH key.",
@@ -31,7 +31,7 @@ CODES: dict[str, Code] = {
     ),
     "step-broken": Code(
         "A step on a machine ended without a result.",
-        "run the shown command on the machine; if the package is missing or damaged there, `make up` puts it back",
+        "run the shown command on the machine; if the package is missing or damaged there, `make up` copies it again",
     ),
     # -- cluster
     "member-unknown": Code(
@@ -45,14 +45,14 @@ CODES: dict[str, Code] = {
         "put the old values back; for other ones, build a new stack beside this one and move the guests",
     ),
     "member-removed": Code(
-        "A member was left out of the configuration; removing nodes is not built yet. A node that never became a member "
-        "can be left out.",
+        "A member was left out of the configuration; this program cannot remove members yet. A node that never became a "
+        "member can be left out.",
         "describe the member again; for a smaller cluster move its guests away, power it off for good, "
         "run `pvecm delnode` on a member, and then leave it out",
     ),
     "clusters-split": Code(
-        "Two clusters carry the described name.",
-        'separate the nodes that do not belong, as in pvecm\'s manual, section "Separate a Node Without Reinstalling"',
+        "Two clusters have the described name.",
+        'separate the nodes that do not belong to it, as in pvecm\'s manual, section "Separate a Node Without Reinstalling"',
     ),
     "seed-not-member": Code(
         "The cluster exists, but the seed is not a member of it, perhaps because it was reinstalled.",
@@ -67,11 +67,11 @@ CODES: dict[str, Code] = {
         "The cluster's configuration holds a node id twice, as after a `pvecm add` with a taken id. Corosync does not "
         "start on the later node, nor on the first one after its next restart.",
         "on the first of the two nodes: copy /etc/pve/corosync.conf to /etc/pve/corosync.conf.new, take the later node's "
-        "block out there, raise config_version by one, and move the copy into place; then run the same command again. "
-        "Take neither node out with pvecm: it goes by the id, and throws the healthy one out",
+        "block out of it, raise config_version by one, and move the copy into place; then run the same command again. "
+        "Remove neither node with pvecm: it goes by the id, and removes the healthy one",
     ),
     "identity-taken": Code(
-        "A node is to join with a name, an id or a link address that a member of the live cluster has.",
+        "The name, id or a link address of a joining node belongs to a member of the live cluster already.",
         "give the node a name, nodeId and link addresses of its own in the stack file",
     ),
     "corosync-transport": Code(
@@ -86,7 +86,7 @@ CODES: dict[str, Code] = {
     ),
     "clock-skew": Code("The clocks of two nodes differ.", "`chronyc makestep` on both; check their time servers"),
     "admin-key-missing": Code(
-        "A join replaces the joiner's authorized_keys by the cluster's, and these lack the control machine's key.",
+        "A join replaces the joiner's authorized_keys by the cluster's, which lack the control machine's key.",
         "append your public key to /etc/pve/priv/authorized_keys on a member",
     ),
     "certificate-missing": Code(
@@ -94,7 +94,7 @@ CODES: dict[str, Code] = {
         "`pvecm updatecerts --force && systemctl restart pveproxy` on the seed",
     ),
     "cluster-not-as-described": Code(
-        "What the nodes say is not what the configuration describes.",
+        "What the nodes report differs from the configuration.",
         "`make status` shows each node; bring back what is missing, then run the same command again",
     ),
     # -- API
@@ -108,19 +108,21 @@ CODES: dict[str, Code] = {
         "`pveum passwd USER` on that machine; a user with a second factor cannot be used",
     ),
     "engine-environment": Code(
-        "The engine runs without the environment that makes it trust the machines' own certificates.",
+        "The engine runs without this program's environment, which has the address of the cluster and the certificates to trust.",
         'run pulumi in `make shell STACK=NAME`, or after `eval "$(make env STACK=NAME)"`',
     ),
-    "api-refused": Code("The API refused a request.", "resolve what it says, then run the same command again"),
+    "api-refused": Code(
+        "The API refused a request.", "resolve the error that it reports, then run the same command again"
+    ),
     "api-forbidden": Code(
         "The API user's role lacks a privilege for a call; the API names the path and the privilege.",
         "leave cluster.api.role out of the stack file (the program's own role has what it needs), or add the named "
         "privilege: `pveum role modify ROLE --append --privs PRIVILEGE` on a member; where the role has it, a rule on that path "
-        "takes it away: `pveum acl list` on a member",
+        "removes it: `pveum acl list` on a member",
     ),
     "api-two-factors": Code(
         "The API user has a second factor, which a program cannot enter.",
-        "take it away: Datacenter, Permissions, Two Factor in the web interface, and no required TFA of its realm; "
+        "remove it: Datacenter, Permissions, Two Factor in the web interface; its realm must not require TFA either; "
         "or set cluster.api.user to a user without one",
     ),
     "task-failed": Code(
@@ -140,12 +142,12 @@ CODES: dict[str, Code] = {
         "then run the same command again",
     ),
     "device-not-described": Code(
-        "A change of a VM's described network cards or disk would take away what somebody added to it by hand.",
-        "take the card away for the change, and put it back after it; grow the disk by hand; the message has the commands",
+        "A change of a VM's described network cards or disk would remove what somebody added by hand.",
+        "remove the card, make the change, and add the card again; grow the disk by hand; the message has the commands",
     ),
     "ha-foreign": Code(
         "An HA resource, rule or group of a described name exists, and this stack did not make it.",
-        "give the guest another name or vmid in the configuration, or take what is there out of HA yourself",
+        "give the guest another name or vmid in the configuration, or remove the existing one from HA yourself",
     ),
     "guest-differs": Code(
         "A guest differs from the configuration in a way that only a new guest can change.",
@@ -160,7 +162,7 @@ CODES: dict[str, Code] = {
         "describe each machine in one stack only; where the other stack is gone for good, `rm /var/lib/nested-pve-ha/stack` on it",
     ),
     "guest-moved": Code(
-        "A guest is no longer on the node that had it a moment ago.",
+        "A guest moved to another node during the run.",
         "run the same command again; it waits until guests stay where they are",
     ),
     "ha-not-ready": Code(
@@ -179,7 +181,8 @@ CODES: dict[str, Code] = {
     # -- the engine and its state
     "toolchain-missing": Code("The engine and its plugins are not installed.", "`make toolchain`"),
     "stack-unknown": Code(
-        "There is no stack file of that name.", "name one that is there, or copy the nearest one and set your addresses"
+        "There is no stack file of that name.",
+        "name an existing one, or copy the most similar one and set your addresses",
     ),
     "base-unknown": Code("There is no such Git revision here.", "fetch it, or name another one"),
     "config-invalid": Code(
@@ -187,7 +190,7 @@ CODES: dict[str, Code] = {
         "make the shown changes; docs/config.md explains every key",
     ),
     "policies-invalid": Code(
-        "Levels and settings of the policies cannot be used: the pack's, or a stack's own.",
+        "The levels and settings of the policies cannot be used, in the pack's file or in a stack's own.",
         "correct the file; docs/policies.md names the rules, levels and settings",
     ),
     "stack-state-missing": Code(
@@ -200,35 +203,35 @@ CODES: dict[str, Code] = {
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the stack's passphrase",
     ),
     "site-in-use": Code(
-        "Another stack lives on the same machines.",
+        "Another stack is built on the same machines.",
         "`make down` of that stack, then run the same command again",
     ),
     "site-is-new": Code(
-        "The machines were made anew since this stack was built on them.",
-        "`make up` forgets what is gone, and builds it anew",
+        "The machines were replaced by new ones since this stack was built on them.",
+        "`make up` forgets what is gone, and builds it again",
     ),
     "stack-locked": Code(
-        "Another run holds the stack.",
+        "Another run has locked the stack.",
         "wait until it has ended; if its machine is gone for good: `pulumi cancel --stack NAME` in `make shell`",
     ),
     "state-damaged": Code(
         "The state file of a stack is empty or cut off. A loss of power can leave it so.",
-        "bring the file back from your own backup; without one move it away, and `make up` says what to do without a state",
+        "bring the file back from your own backup; without one move it away; `make up` then shows what to do without a state",
     ),
     "vm-not-recorded": Code(
-        "A guest with a described vmid was made while the run went on.",
-        "run the same command again: it looks whose the guest is, and records it or refuses it by name",
+        "A guest with a described vmid appeared during the run.",
+        "run the same command again: it checks who made the guest, and then records or refuses it",
     ),
     "state-lost": Code(
         "Things with the stack's mark exist, but its state records nothing: another checkout, or a lost state.",
-        "work where its state is, or bring back .nested-pve/state; where it is lost for good, `make adopt` records all that is there",
+        "work where its state is, or bring back .nested-pve/state; where it is lost for good, `make adopt` records all that exists",
     ),
     "vm-moved": Code(
         "The VM of a node is on another outer host than described: somebody has migrated it.",
-        "migrate it back (`qm migrate VMID NODE --online`), or describe it where it is (`host`), then run the same command again",
+        "migrate it back (`qm migrate VMID NODE --online`), or describe the host that it is on (`host`), then run the same command again",
     ),
     "member-vm-missing": Code(
-        "The VM of a cluster member was destroyed outside of this program; a lost member is not replaced yet.",
+        "The VM of a cluster member was destroyed outside of this program, which cannot replace a lost member yet.",
         "restore the VM from a backup under its number, then run the same command again; or `make down`, then `make up`",
     ),
     "node-protected": Code(
@@ -236,18 +239,18 @@ CODES: dict[str, Code] = {
         "set protectNodes: false in the stack file, `make up`, and destroy again",
     ),
     "policy-violated": Code(
-        "A mandatory rule of the policy pack refuses the design; nothing that depends on it was touched.",
-        "change what the rule names in the stack file",
+        "A mandatory rule of the policy pack refuses the design. Nothing that depends on the design was touched.",
+        "in the stack file, change what the rule names",
     ),
     "iso-checksum": Code(
         "A downloaded file does not have the configured checksum.",
-        "correct the checksum from Proxmox' own list (in a copied stack file it is that of the lab's stand-in), or the URL; never leave "
+        "correct the URL, or the checksum from Proxmox' own list (a copied stack file has that of the lab's stand-in); never leave "
         "the checksum out for a file you do not know",
     ),
     "bridge-stays": Code(
         "A bridge of the stack is still on its outer host after its removal. The host's API refused the removal, or "
         "did not answer.",
-        "resolve what the host said; the message has the command that says it again; then run the same command again",
+        "run the command in the message, which shows the error again; resolve it, then run the same `make` command again",
     ),
     "image-unreadable": Code(
         "A downloaded image or template exists, but cannot be read.",
@@ -256,14 +259,14 @@ CODES: dict[str, Code] = {
     ),
     "plugin-crashed": Code(
         "A plugin of the engine, or the program's language host, ended unexpectedly.",
-        "run the same command again: it goes on from where it was; when it happens twice, report the full output",
+        "run the same command again: it continues where it stopped; when it happens twice, report the full output",
     ),
     "engine-killed": Code(
-        "The engine was killed: by somebody, or by the kernel when memory ran out (`dmesg` tells).",
-        "run the same command again: it goes on from where it was",
+        "The engine was killed: by somebody, or by the kernel when memory ran out (`dmesg` shows it).",
+        "run the same command again: it continues where it stopped",
     ),
-    "run-interrupted": Code("The run was interrupted.", "run the same command again: it goes on from where it was"),
-    "engine-failed": Code("The engine reports a failure.", "resolve what it says, then run the same command again"),
+    "run-interrupted": Code("The run was interrupted.", "run the same command again: it continues where it stopped"),
+    "engine-failed": Code("The engine reports a failure.", "resolve that failure, then run the same command again"),
     # -- status
     "not-as-described": Code(
         "Something on the nodes is not as described.",
@@ -271,7 +274,7 @@ CODES: dict[str, Code] = {
     ),
     "not-confirmed": Code(
         "The changes were not confirmed.",
-        "run the same command again and answer y; without a terminal say so beforehand: `make … YES=1`, or --yes",
+        "run the same command again and answer y; without a terminal confirm beforehand: `make … YES=1`, or --yes",
     ),
     # -- this program
     "bad-call": Code(

@@ -1,7 +1,7 @@
-"""What may be done to a cluster, decided from what all its nodes say at this moment. Pure: no I/O.
+"""What may be done to a cluster, decided from what all its nodes report at this moment. Pure: no I/O.
 
-The refusals here are those that need more than one node's word; what one node can tell about itself, its own step
-refuses (onnode/cluster/create_cluster.py, onnode/cluster/join_cluster.py).
+The refusals here need the reports of several nodes. What one node can see of itself, its own step refuses
+(onnode/cluster/create_cluster.py, onnode/cluster/join_cluster.py).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def refuse_other_cluster(cluster: str, seen: Iterable[Membership]) -> None:
 
 
 def refuse_other_transport(seen: Iterable[Membership]) -> None:
-    """Refuse a cluster whose corosync is not on knet: it has one link, and nothing says whether that is connected.
+    """Refuse a cluster whose corosync is not on knet: it has one link, whose state is not reported.
 
     Raises:
         AdminError: corosync-transport.
@@ -91,7 +91,7 @@ def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member]
     if differing:
         raise AdminError(
             "member-differs",
-            "a live cluster has members that are described otherwise",
+            "members of the live cluster differ from the stack file",
             observed="; ".join(shown(node) for node in differing),
             expected="; ".join(shown(wanted[node.name]) for node in differing),
         )
@@ -132,7 +132,7 @@ def _refuse_taken(nodes: Iterable[ConfNode], wanted: Mapping[str, ConfNode]) -> 
     if clashes:
         raise AdminError(
             "identity-taken",
-            "a node is to join with what a member of the live cluster has already",
+            "a name, id or link address of a joining node belongs to a member of the live cluster",
             observed="; ".join(clashes),
             expected="a name, an id and link addresses of its own for each node",
         )
@@ -159,7 +159,7 @@ def refuse_other_priorities(found: Mapping[int, int], members: Sequence[Member])
     if wanted.items() - found.items():
         raise AdminError(
             "member-differs",
-            "the links of a live cluster have other priorities than described",
+            "the link priorities of the live cluster differ from the stack file",
             observed=", ".join(f"link{number} {priority}" for number, priority in sorted(found.items())) or "none set",
             expected=", ".join(f"link{number} {priority}" for number, priority in sorted(wanted.items())),
         )
@@ -180,7 +180,7 @@ class Live:
 
     Attributes:
         cluster: its name; None when no node that answers is in one.
-        members: whom it lists.
+        members: the names that it lists.
         silent: the described nodes that do not answer.
     """
 
@@ -194,7 +194,7 @@ class Live:
 
 
 def live(seen: Iterable[Membership], silent: Iterable[str]) -> Live:
-    """What the nodes that answer say together; the newest list of members counts."""
+    """The combined reports of the nodes that answer; the newest list of members counts."""
     looks = [look for look in seen if look.cluster is not None]
     newest = max(looks, key=lambda look: look.config_version or 0, default=None)
     listed = frozenset(node.name for node in newest.nodes) if newest else frozenset[str]()
@@ -217,11 +217,13 @@ def refuse_renamed(before: ClusterIdentity, now: ClusterIdentity, there: Live) -
         for name, node in before.members.items()
         if name in now.members and node != now.members[name] and there.has(name)
     ]
-    unseen = f"; {', '.join(there.silent)} cannot be asked whether there is a cluster" if not there.cluster else ""
+    unseen = (
+        f"; {', '.join(there.silent)} cannot be reached to see whether there is a cluster" if not there.cluster else ""
+    )
     if changed := [change for change in changes if change[1] != change[2]]:
         raise AdminError(
             "identity-changed",
-            "what identifies a cluster was changed in the configuration",
+            "the configuration changes values that are fixed in a live cluster",
             observed="; ".join(f"{what} {new}" for what, _, new in changed) + unseen,
             expected="; ".join(f"{what} {old}" for what, old, _ in changed),
         )
@@ -293,7 +295,7 @@ def _refuse_split(newest: Membership, reporting: Mapping[str, Membership]) -> No
         raise AdminError(
             "clusters-split",
             f"there are two clusters with the name {newest.cluster}",
-            observed=f"{newest.node} does not list {', '.join(sorted(apart))}, and they take themselves for members",
+            observed=f"{newest.node} does not list {', '.join(sorted(apart))}, which are set up as members",
             expected="one cluster that lists all its members",
         )
 
@@ -377,8 +379,8 @@ def _refuse_alive(newest: Membership, joiner: Membership) -> None:
     if joiner.state == "absent" and listed is not None and listed.id in newest.voters:
         raise AdminError(
             "identity-taken",
-            f"another machine is {joiner.node} in the live cluster, and it votes there",
-            observed=f"{newest.node} lists {shown(listed)}, with its vote; {joiner.node} as described is stand-alone",
+            f"the live cluster already has another machine named {joiner.node}, which votes there",
+            observed=f"{newest.node} lists {shown(listed)}, with its vote; the described {joiner.node} is stand-alone",
             expected="one machine of that name",
             fix=f"correct the address of {joiner.node} in the stack file, or give this machine another name and id",
         )

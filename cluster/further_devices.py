@@ -38,7 +38,7 @@ def given_cards(inputs: Values) -> list[Card]:
 
 
 def cards(given: Sequence[Card], live: Mapping[str, str], ours: Collection[str] = ()) -> dict[str, str]:
-    """The cards of a VM's file that are nobody's but the users', by name.
+    """The cards of a VM's file that users added, by name.
 
     Args:
         given: the described ones, in the order of their numbers.
@@ -91,9 +91,9 @@ def refusal(lost: Iterable[str], ways_out: Iterable[str]) -> AdminError:
     """The refusal, with what would be lost and what to do for each."""
     return AdminError(
         "device-not-described",
-        "the change of a VM's described cards or disk would take away what a user added to it; nothing is changed",
+        "a change of the VM's described cards or disk would remove what a user added; nothing was changed",
         observed="; ".join(lost),
-        expected="no further ones while a described one changes",
+        expected="no added cards or disks while a described one changes",
         fix="; ".join(ways_out),
     )
 

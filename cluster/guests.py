@@ -44,7 +44,7 @@ class Found:
 
 
 def find(api: Api, vmid: int) -> Found | None:
-    """Look a guest up in the whole cluster; one on a node that has not told its state yet is waited for."""
+    """Look a guest up in the whole cluster; wait while its node has not reported its state yet."""
 
     def told(seen: list[dict[str, Any]]) -> bool:
         return not any(entry.get("vmid") == vmid and _unknown(seen, entry["node"]) for entry in seen)
@@ -70,7 +70,7 @@ def is_ours(found: Found, stack_tag: str) -> bool:
 
 
 def left_alone(found: Found, stack_tag: str) -> bool:
-    """Whether a guest that is to be removed is somebody else's by now; it is told, and not touched."""
+    """Whether a guest that is to be removed is somebody else's by now; it is reported, and not touched."""
     ours = is_ours(found, stack_tag)
     if not ours:
         tags = ", ".join(sorted(found.tags)) or "none"
@@ -102,7 +102,7 @@ def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) 
     deadline = time.monotonic() + timeout_s
     # A node that died just now still counts as online for some seconds.
     now = found if not found.node_online or _answers(api, found) else find(api, found.vmid)
-    told = False
+    announced = False
     while now is not None and not now.node_online:
         if now.ha_state is None or time.monotonic() >= deadline:
             raise AdminError(
@@ -111,9 +111,9 @@ def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) 
                 observed=f"{now.node} is offline, HA state of the guest: {now.ha_state or 'not under HA'}",
                 expected="a guest on a node that is up",
             )
-        if not told:
+        if not announced:
             note(f"waiting for HA to recover guest {now.vmid} from {now.node}")
-            told = True
+            announced = True
         time.sleep(POLL_S)
         now = find(api, found.vmid)
     return now
@@ -185,7 +185,7 @@ def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expec
     if not until(reached, bool, timeout_s=timeout_s, poll_s=POLL_S):
         raise AdminError(
             "task-timeout",
-            "the wait ended before this was so",
+            "a wait reached its time limit",
             observed=observed,
             expected=f"{expected}, within {timeout_s:g} s",
         )
@@ -219,13 +219,13 @@ def download(api: Api, node: str, image: Image, content: str) -> str:
 def _not_downloaded(node: str, volume: str, image: Image, end: str) -> AdminError:
     """Proxmox VE downloads beside the name and gives it at the end: nothing is left, nor what a stale one was removed for."""
     what = f"{volume} was not downloaded to {node}"
-    left = f"no {volume} is there now; one of another checksum is removed first, since Proxmox VE downloads over none"
+    left = f"{volume} does not exist now: a file with another checksum is removed first, because Proxmox VE overwrites none"
     observed, again = f"{end}; {left}", "then run the same command again: it downloads the file"
     if "mismatch" in end:
         expected = f"{image.url} with {image.checksum}"
         fix = f"correct checksum or url in the stack file, {again}"
         return AdminError("iso-checksum", what, observed=observed, expected=expected, fix=fix)
-    fix = f"see to it that {node} can load {image.url}, {again}"
+    fix = f"make sure that {node} can download {image.url}, {again}"
     return AdminError("task-failed", what, observed=observed, expected="OK", fix=fix)
 
 
@@ -239,7 +239,7 @@ def forget_download(api: Api, preferred: str, image: Image, content: str) -> Non
 
 
 def live_node(api: Api, preferred: str) -> str:
-    """The preferred node if it is online, else another one; a node that has not told its state yet is waited for.
+    """The preferred node if it is online, else another one; wait while a node has not reported its state yet.
 
     Raises:
         AdminError: guest-node-down.
@@ -264,7 +264,7 @@ def _online(nodes: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _unknown(entries: Sequence[dict[str, Any]], node: str) -> bool:
-    """Whether that node's state is unknown: its pvestatd tells it some 10 s after it was started, not at once."""
+    """Whether that node's state is unknown: its pvestatd reports it some 10 s after its start, not at once."""
     return any(
         entry.get("node") == node and entry.get("type", "node") == "node" and entry.get("status") == "unknown"
         for entry in entries

@@ -39,7 +39,7 @@ def refuse(going: Collection[str], looks: Iterable[Look]) -> None:
     if found:
         raise AdminError(
             "guests-inside",
-            "the nodes have guests that this stack did not make, and that would be destroyed with them",
+            "destroying the nodes would destroy guests that this stack did not make",
             observed="; ".join(found),
-            expected="on nested nodes no guests but this stack's",
+            expected="only this stack's guests on its nested nodes",
         )

@@ -1,7 +1,7 @@
 """What is on the machines of the kinds that the provider makes, and whether it carries this stack's mark. Read-only.
 
 Straight from the files of Proxmox VE: one command on each machine, whether or not our package is there. The files of
-/etc/pve are the whole cluster's, so an outer host that is a member of one tells of guests on all of its nodes.
+/etc/pve are the whole cluster's, so an outer host that is a member of one shows the guests of all its nodes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Look:
         machine: its name in the configuration.
         node: its own name.
         quorate: it is in no cluster, or in the part of it that decides.
-        things: what is there.
+        things: what exists on it.
         cluster: the name of the one that it is in; empty when it is in none.
         stacks: those that are entered in its journal, by their exact names.
         owner: the stack that an existing machine belongs to; empty where none is entered.
@@ -119,7 +119,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
     except (ValueError, binascii.Error, tarfile.TarError) as error:
         raise AdminError(
             "command-failed",
-            f"the guests and bridges of {connection.machine.name} cannot be looked at",
+            f"the guests and bridges of {connection.machine.name} cannot be read",
             observed=done.stderr.strip() or f"exit {done.exit_code}: {error}",
             expected="the files of /etc/pve and /etc/network",
         ) from None
@@ -139,7 +139,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
 
 
 def refuse_silent(looks: Mapping[str, Look]) -> None:
-    """Refuse machines that cannot tell what is there: their guests would be taken for gone. Pure.
+    """Refuse machines that cannot list their guests, which would otherwise count as gone. Pure.
 
     Raises:
         AdminError: command-failed.
@@ -148,7 +148,7 @@ def refuse_silent(looks: Mapping[str, Look]) -> None:
     if silent:
         raise AdminError(
             "command-failed",
-            "a machine cannot tell which guests there are",
+            "a machine cannot list its guests",
             observed=f"/etc/pve of {', '.join(silent)} is not mounted, or its cluster has no quorum",
             expected="a mounted /etc/pve, with quorum where the machine is in a cluster",
             fix="`systemctl status pve-cluster` and `pvecm status` there; then run the same command again",
@@ -197,7 +197,7 @@ def stacks(journal: str) -> tuple[str, ...]:
     try:
         return tuple(json.loads(journal).get("stacks", ()))
     except (ValueError, AttributeError, TypeError):
-        return ()  # damaged: the step that keeps it says so
+        return ()  # damaged: the step that keeps it refuses
 
 
 def cluster(members: str) -> str:
@@ -221,7 +221,7 @@ def quorate(members: str) -> bool:
 
 
 def read(files: dict[str, str], node: str, stack: str) -> list[Thing]:
-    """What the files of a machine tell; pure."""
+    """What the files of a machine show; pure."""
     found = [_guest(match, text, stack) for path, text in files.items() if (match := _GUEST.fullmatch(path))]
     for name in ("resources", "rules", "groups"):
         found += ha(files.get(f"etc/pve/ha/{name}.cfg", ""), stack)

@@ -1,13 +1,13 @@
 """The migrations that a machine runs: its list of tasks, and whether their processes are alive.
 
-The list alone does not tell: the tasks of a node that was powered off stay in it until the next task begins there.
+The list alone is not enough: the tasks of a node that was powered off stay in it until the next task begins there.
 """
 
 from __future__ import annotations
 
 import re
 
-# As Proxmox VE tells a task that runs: process and start time of its name are those of /proc (PVE::RESTEnvironment).
+# As Proxmox VE recognizes a task that runs: process and start time of its name are those of /proc (PVE::RESTEnvironment).
 READ = (
     "sed -nE '/^UPID:([^:]*:){4}(qmigrate|vzmigrate|qmtunnel|vzmtunnel):/{s/ .*//;p}' var/log/pve/tasks/active 2>/dev/null"
     " | while IFS=: read -r word node pid rest; do"

@@ -1,7 +1,7 @@
-"""What moves guests, as the files of HA and of the guests in /etc/pve tell. Pure.
+"""What moves guests, read from the files of HA and of the guests in /etc/pve. Pure.
 
-HA moves a guest when it recovers it, when a user asks for that, and when a node that the guest prefers is back. Whoever
-asks the node that had it a moment ago is told that there is no such guest.
+HA moves a guest when it recovers it, when a user asks for that, and when a node that the guest prefers is back. The node
+that had it a moment ago then answers that there is no such guest.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _NEEDS_NO_AGENT = ("stopped", "freeze", "error")
 
 @dataclass(frozen=True)
 class Motion:
-    """What one member tells.
+    """What one member shows.
 
     Attributes:
         offline: the members that the cluster misses.
         online: the other members.
         seen: by node, the state in which the HA manager has it.
-        agents: by node, the state of its agent (LRM), and when it told that.
+        agents: by node, the state of its agent (LRM), and when it reported that.
         services: by guest ("vm:200"), HA's record of it.
         migrating: by guest, the node on which its configuration is locked for a migration.
         running: the guests whose migrations run on that member itself.
-        managed: when the HA manager told all this.
+        managed: when the HA manager reported all this.
     """
 
     offline: frozenset[str] = frozenset()
@@ -92,7 +92,7 @@ def read(files: Mapping[str, str], members: str, running: Collection[str] = ()) 
         offline,
         frozenset(listed) - offline,
         manager.get("node_status") or {},
-        {node: (str(told.get("state", "")), int(told.get("timestamp", 0))) for node, told in agents.items() if told},
+        {node: (str(one.get("state", "")), int(one.get("timestamp", 0))) for node, one in agents.items() if one},
         manager.get("service_status") or {},
         dict(_migrating(files)),
         frozenset(running),
@@ -101,7 +101,7 @@ def read(files: Mapping[str, str], members: str, running: Collection[str] = ()) 
 
 
 def _document(text: str) -> dict[str, Any]:
-    """A file of HA's; one that was written while it was read tells nothing."""
+    """A file of HA's; one that was written while it was read is ignored."""
     try:
         found = json.loads(text.rstrip("\0"))
     except ValueError:
@@ -123,10 +123,10 @@ def unrest(
     A guest in state `error` stays where it is; so does every guest while a node that does not answer stays away.
 
     Args:
-        motion: what a working member tells.
+        motion: what a working member shows.
         guests: those that count, as HA calls them.
         answering: the nodes that answer.
-        running: the guests whose migrations run; None when not every member that could run one has told.
+        running: the guests whose migrations run; None when not every member that could run one has reported.
     """
     found = [Unrest(_service(sid, motion.services[sid]), MOVE_S) for sid in guests if _moves(motion.services.get(sid))]
     found += [
@@ -147,7 +147,7 @@ def _locked(sid: str, node: str, running: Collection[str] | None) -> Unrest:
     kind, _, vmid = sid.partition(":")
     unlock = f"`{'qm' if kind == 'vm' else 'pct'} unlock {vmid}` on {node}"
     if running is None:
-        return Unrest(f"{what}, and not every member tells whether it runs one (if none does: {unlock})", MOVE_S)
+        return Unrest(f"{what}, and not every member reported whether it runs one (if none does: {unlock})", MOVE_S)
     return Unrest(f"{what}, and no member runs one, so nothing can change the guest: {unlock}", STALE_S)
 
 
@@ -174,9 +174,9 @@ def _on_its_way_back(motion: Motion, name: str, *, managed: bool) -> str:
         return f"has yet to be seen by the HA manager (there it is {state})"
     if name not in motion.seen or name not in motion.agents:
         return ""
-    state, told = motion.agents[name]
+    state, reported = motion.agents[name]
     newest = max(motion.managed, *(time for _, time in motion.agents.values()))
-    if newest - told > OLD_S:
+    if newest - reported > OLD_S:
         return "has an HA agent (LRM) that does not report yet"
     busy = any(one.get("node") == name and one.get("state") not in _NEEDS_NO_AGENT for one in motion.services.values())
     return f"has an HA agent (LRM) that is not active yet ({state})" if busy and state == _WAITS else ""

@@ -20,7 +20,7 @@ PAUSE_S = 2.0
 
 
 async def confirm(machine: Machine, private_key: str) -> StepResult:
-    """Log in anew and confirm; again while the change is still going on.
+    """Open a new login and confirm; try again while the change is still being made.
 
     Raises:
         StepError: network-reverted, or why the machine does not answer even after its time to put the change back.

@@ -23,8 +23,8 @@ def read(kind: type[T], machine: str, facts: dict[str, Any]) -> T:
         places = ", ".join(".".join(map(str, item["loc"])) for item in error.errors(include_url=False))
         raise AdminError(
             "step-broken",
-            f"the step package on {machine} reports in a form that is not known here",
+            f"the step package on {machine} returned a result of an unknown form",
             observed=places,
             expected=f"the facts of {kind.__name__}",
-            fix="`make up` puts the package of this checkout there",
+            fix="`make up` copies the package of this checkout to the machine",
         ) from None

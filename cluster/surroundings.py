@@ -25,7 +25,7 @@ def refuse_bare(config: Config, stack: str, environment: Mapping[str, str]) -> N
 
         refusal = AdminError(
             "engine-environment",
-            "plain pulumi does not know here where the cluster is, and whom to trust",
+            "pulumi was started without the cluster's address and certificates",
             observed=f"{ENDPOINT} is not set",
             expected="the environment that this program gives the engine",
             fix=f'`make shell STACK={stack}` and pulumi in it; or `eval "$(make env STACK={stack})"` in this shell first',

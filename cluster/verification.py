@@ -28,7 +28,7 @@ async def until_as_described(
     timeout_s: float,
     only_through: str | None = None,
 ) -> dict[str, MembershipReport]:
-    """Look from every connected member, again and again, until nothing is amiss; what they said last.
+    """Look from every connected member, again and again, until nothing is amiss; returns the last findings.
 
     Args:
         cluster: its name.

@@ -102,7 +102,7 @@ class CorosyncCluster(pulumi.ComponentResource):
         return steps.at_administrator(name, "api-user", wanted, self._site.api_secrets, opts)
 
     def _connect(self, *trusted: pulumi.Resource) -> proxmoxve.Provider:
-        """Configured only when what it is to trust is known, and never told to trust anybody."""
+        """Configured only when the certificates to trust are known, and never so that it trusts any."""
         api = self._cluster.api
         return proxmoxve.Provider(
             f"{self._logical}-api",

@@ -34,7 +34,7 @@ def stay(logical: str, site: Site, machines: Sequence[Machine], where: str, *, d
     Args:
         logical: the VM's name in the program.
         site: the stack.
-        machines: any of them can tell.
+        machines: any of them can answer.
         where: on which machine its devices are changed by hand.
         disks: whether its disks are described.
     """

@@ -51,7 +51,7 @@ class Hooks:
 
 
 def hooks(logical: str, site: Site, host: OuterHost) -> Hooks:
-    """Look whose it is and arm, confirm, and say what became of a change that failed.
+    """Check the owner and arm, confirm, and report what became of a change that failed.
 
     Args:
         logical: name of the host's component.

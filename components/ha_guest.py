@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from config.model import ContainerTemplate, Download, Template
 
 RULES_SINCE = 9  # before that, HA groups say where a guest may run
-# On a second try the provider takes "already exists" for its own work, and with it a VM that somebody else made meanwhile.
+# On a second try the provider treats "already exists" as its own work, and so adopts a VM that somebody else made meanwhile.
 CLONE_RETRIES = 1
 
 

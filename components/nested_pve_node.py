@@ -96,7 +96,7 @@ class NestedPveNode(pulumi.ComponentResource):
             tags=self._site.tags,
             on_boot=True,
             # The provider takes a VM that somebody made in this very moment for its own work: it must not start it.
-            # The installation looks whose it is, and starts it; it also starts a node that was powered off.
+            # The installation checks the owner, and starts it; it also starts a node that was powered off.
             started=False,
             cpu=proxmoxve.VmLegacyCpuArgs(cores=node.cores, type=node.cpu_type),
             memory=proxmoxve.VmLegacyMemoryArgs(dedicated=node.memory_mib, floating=0),
@@ -132,7 +132,7 @@ class NestedPveNode(pulumi.ComponentResource):
         site, config = self._site, self._site.config
         installation = config.installation
         if installation is None:
-            raise ValueError("nested nodes need an installation; the configuration's checks see to it")
+            raise ValueError("nested nodes need an installation; the configuration's checks refuse a stack without one")
         key = site.host_key(node)
         answers = answer_file.build(
             name=node.name,
@@ -162,7 +162,7 @@ class NestedPveNode(pulumi.ComponentResource):
         )
 
     def _claim(self, node: ExistingNode, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """A machine of the user's carries no mark of a VM: whose it is is written down on it, before anything else."""
+        """An existing machine has no tags as a VM has: before anything else, its owner is recorded on it."""
         wanted = Claim(self._site.machine(node), self._site.stack)
         opts = steps.after(self, *after)
         name = f"{self._logical}-claim"

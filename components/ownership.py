@@ -30,7 +30,7 @@ def of_bridge(site: Site, host: OuterHost, name: str) -> Ownership:
 
 
 def of_guest(site: Site, guest: VmGuest) -> Ownership:
-    """A guest of the cluster, of which any member can tell."""
+    """A guest of the cluster, which any member can show."""
     return Ownership(site.machines, site.stack, VM, str(guest.vmid), "guest-foreign")
 
 

@@ -35,5 +35,5 @@ ARM_REMOVAL = f"{ADMIN} arm-network --delete"
 
 
 def site_instance() -> str | None:
-    """The id of this set of machines, another one when they are made anew; None where nobody gives one."""
+    """The id of this set of machines, another one after they are replaced; None where none is set."""
     return os.environ.get(INSTANCE_VARIABLE)

@@ -1,6 +1,6 @@
 """Shared storages of the cluster: guests wait for them, and the files on them outlive them.
 
-They are steps, as the provider would remove a storage from under all guests when it takes it for superfluous.
+They are steps, because the provider would remove a storage that it no longer finds in the program, even under running guests.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Site:
 
     @property
     def stack_tag(self) -> str:
-        """The tag that tells this stack's things from another's."""
+        """The tag that distinguishes this stack's things from another's."""
         return stack_tag(self.stack)
 
     @cached_property

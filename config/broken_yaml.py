@@ -31,17 +31,17 @@ def problem(error: yaml.YAMLError, last: yaml.Event | None, name: str) -> Proble
     """
     what = " ".join(str(getattr(error, "problem", None) or error).split())
     if not (isinstance(error, yaml.MarkedYAMLError) and error.problem_mark):
-        return Problem(name, f"is no YAML: {what}", "correct the YAML")
+        return Problem(name, f"is not valid YAML: {what}", "correct the YAML")
     if error.context == _QUOTED and error.context_mark:
         return Problem(
-            f"{name}, {_at(error.context_mark)}", "is no YAML: the quote that opens here is not closed", _CLOSE
+            f"{name}, {_at(error.context_mark)}", "is not valid YAML: the quote that opens here is never closed", _CLOSE
         )
     if last is not None and _is_quoted_lines(last) and _at(last.end_mark) == _at(error.problem_mark):
-        message = f"is no YAML: the quote that opens here is closed in {_at(last.end_mark)} only"
+        message = f"is not valid YAML: the quote that opens here closes only at {_at(last.end_mark)}"
         return Problem(f"{name}, {_at(last.start_mark)}", message, _CLOSE)
     bracket = _BRACKETS.get(error.context or "")
     begun = f"; the {bracket} before it is in {_at(error.context_mark)}" if bracket and error.context_mark else ""
-    return Problem(f"{name}, {_at(error.problem_mark)}", f"is no YAML: {what}{begun}", "correct the YAML")
+    return Problem(f"{name}, {_at(error.problem_mark)}", f"is not valid YAML: {what}{begun}", "correct the YAML")
 
 
 def _is_quoted_lines(event: yaml.Event) -> bool:

@@ -52,7 +52,9 @@ def names(config: Config) -> Iterator[Problem]:
     yield from _duplicates(machines, "the name", "give each host and node a name of its own")
     for path, name in machines:
         if name == CLUSTER:
-            yield Problem(path, f"{name} is what the cluster itself is called here", "give the machine another name")
+            yield Problem(
+                path, f"{name} is reserved: reports use it for the cluster itself", "give the machine another name"
+            )
     guests = [(f"templates[{i}].name", template.name) for i, template in enumerate(config.templates)]
     guests += [(f"guests[{i}].name", guest.name) for i, guest in enumerate(config.guests)]
     yield from _duplicates(guests, "the name", "give each template and guest a name of its own")
@@ -133,7 +135,7 @@ def dhcp(config: Config) -> Iterator[Problem]:
         if not bridge.managed:
             yield Problem(f"{path}.dhcp", f"{bridge.name} is not managed", "remove dhcp, or set managed: true")
         if bridge.ports:
-            message = f"{bridge.name} has ports: whoever is behind {bridge.ports[0]} would get addresses from it, too"
+            message = f"{bridge.name} has ports: its DHCP would also serve the network behind {bridge.ports[0]}"
             yield Problem(f"{path}.dhcp", message, "remove dhcp, or the ports")
         if bridge.dhcp.start > bridge.dhcp.end:
             yield Problem(f"{path}.dhcp", f"{bridge.dhcp.start} is above {bridge.dhcp.end}", "swap start and end")
@@ -290,7 +292,7 @@ def installer(config: Config) -> Iterator[Problem]:
         if source.url is not None and not source.url.endswith(".iso"):
             yield Problem(f"{path}.url", f"{source.url} does not name an .iso file", "use the installer image's URL")
     if any(_nested(config)) and config.installation is None:
-        yield Problem("installation", "nested nodes are installed, but nothing says how", "add installation.mailto")
+        yield Problem("installation", "is missing, and nested nodes need it", "add installation.mailto")
 
 
 def nfs_export(config: Config) -> Iterator[Problem]:

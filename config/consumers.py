@@ -43,7 +43,9 @@ def host_names(config: Config) -> Iterator[Problem]:
             message = f"{node.name} has digits only, which Proxmox' installer refuses"
             yield Problem(f"nodes[{n}].name", message, "use a name with a letter in it")
         if node.name == "localhost":
-            yield Problem(f"nodes[{n}].name", "localhost is every machine itself", "use another name")
+            yield Problem(
+                f"nodes[{n}].name", "localhost is a name that every machine has for itself", "use another name"
+            )
         full = f"{node.name}.{config.management_network.domain}"
         if len(full) > FQDN_LENGTH_MAX:
             message = f"its full name has {len(full)} characters, more than {FQDN_LENGTH_MAX}"
@@ -77,10 +79,10 @@ def downloads(config: Config) -> Iterator[Problem]:
     """What is downloaded is what was meant: nothing else vouches for it, over http least of all."""
     for path, source in _downloads(config):
         if source.url and not source.checksum:
-            fix = "add sha256:… of the file, as its publisher tells it"
-            yield Problem(f"{path}.checksum", "a download without checksum could be anything", fix)
+            fix = "add sha256:… of the file, as its publisher states it"
+            yield Problem(f"{path}.checksum", "a download without a checksum cannot be verified", fix)
         if source.checksum and not source.url:
-            message = "nothing is downloaded that it could be the checksum of"
+            message = "there is a checksum, but no url to download"
             yield Problem(f"{path}.checksum", message, "add url, or remove checksum")
 
 
@@ -98,7 +100,7 @@ def _published(source: Installer | Download | ContainerTemplate) -> str:
     name = (source.url or "").rpartition("/")[2]
     if isinstance(source, Installer):
         return f"replace it by the SHA256 that Proxmox publishes for {name}: https://www.proxmox.com/en/downloads"
-    return f"replace it by the SHA256 that the publisher of {name} tells"
+    return f"replace it by the SHA256 that the publisher of {name} states"
 
 
 def one_file(config: Config) -> Iterator[Problem]:
@@ -107,7 +109,7 @@ def one_file(config: Config) -> Iterator[Problem]:
     for path, storage, source in _on_storages(config):
         named, checksum = first.setdefault((storage, source.file_name), (path, source.checksum))
         if checksum != source.checksum:
-            message = f"{source.file_name} on {storage} is another file in {named}"
+            message = f"{named} gives {source.file_name} on {storage} another checksum"
             yield Problem(f"{path}.fileName", message, "give each download a name of its own")
 
 
@@ -180,7 +182,9 @@ def networks(config: Config) -> Iterator[Problem]:
     """Networks of hosts: Linux routes no loopback, multicast or reserved ones; two hosts and a gateway need three addresses."""
     for path, network in _networks(config):
         if network.is_loopback or network.is_multicast or network.is_reserved or network.network_address.is_unspecified:
-            yield Problem(path, f"{network} is no network of hosts", "use a private network, 10.10.1.0/24 for example")
+            yield Problem(
+                path, f"{network} is no network that hosts can use", "use a private network, 10.10.1.0/24 for example"
+            )
         elif not PREFIX_MIN <= network.prefixlen <= PREFIX_MAX:
             message = f"{network} has room for {network.num_addresses} addresses"
             yield Problem(path, message, f"use a prefix from /{PREFIX_MIN} to /{PREFIX_MAX}")

@@ -33,7 +33,7 @@ STACK_KEY = f"{NAMESPACE}:{CREDENTIALS_KEY}"
 
 
 class NoCredentialsError(ConfigError):
-    """Nothing says where the credentials are."""
+    """No credentials are configured."""
 
 
 class _Model(BaseModel):
@@ -163,7 +163,7 @@ def _parse(document: str) -> Credentials:
 def _parts(document: str) -> dict[str, Any]:
     found = texts.value(document)
     if not isinstance(found, dict):
-        raise ValueError("is not a JSON object")  # noqa: TRY004 - the caller tells both in the same way
+        raise ValueError("is not a JSON object")  # noqa: TRY004 - the caller reports both in the same way
     return found
 
 
@@ -191,7 +191,7 @@ def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
 
 
 def _host_keys(config: Config, credentials: Credentials) -> Iterator[tuple[str, str, str | None]]:
-    """Where the key of each machine stands, whose it is, and the key."""
+    """Where the key of each machine is configured, the name of the machine, and the key."""
     machines = [("outerHosts", i, host.name, host.host_key) for i, host in enumerate(config.outer_hosts)]
     machines += [
         ("nodes", i, node.name, node.host_key) for i, node in enumerate(config.nodes) if isinstance(node, ExistingNode)

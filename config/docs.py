@@ -54,12 +54,12 @@ def _section(title: str, schema: dict[str, Any]) -> str:
 def _range(field: dict[str, Any]) -> str:
     """What is taken, in words: bounds of numbers, the shape of texts."""
     arms = [field, *field.get("anyOf", ()), field.get("items", {}), field.get("additionalProperties") or {}]
-    told = []
+    parts = []
     for arm in (arm for arm in arms if isinstance(arm, dict)):
         if pattern := arm.get("pattern"):
-            told.append(WORDS[pattern])
-        told += [f"{words} {arm[key]}" for key, words in _BOUNDS.items() if key in arm]
-    return f": {', '.join(told)}" if told else ""
+            parts.append(WORDS[pattern])
+        parts += [f"{words} {arm[key]}" for key, words in _BOUNDS.items() if key in arm]
+    return f": {', '.join(parts)}" if parts else ""
 
 
 def _default(field: dict[str, Any]) -> str:

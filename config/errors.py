@@ -1,4 +1,4 @@
-"""How mistakes in the configuration are told: all at once, each with its key and the fix."""
+"""How mistakes in the configuration are reported: all at once, each with its key and the fix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Problem:
         return f"{_line(self.path, 80)}{whose}: {_line(self.message, 240)}\n    fix: {_line(self.fix, 220)}"
 
     def named(self, document: Mapping[str, Any]) -> Problem:
-        """The same, with the names of the machine, guest or bridge on the way to the key that it does not tell already.
+        """The same, with the names of the machine, guest or bridge on the way to the key, unless the message has them already.
 
         Args:
             document: the configuration as plain values, right or not.
@@ -61,7 +61,7 @@ MOST_TOLD = 35
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; carries every problem that was found, and tells the first of them.
+    """The configuration cannot be used; carries every problem that was found, and shows the first of them.
 
     Args:
         problems: that were found.

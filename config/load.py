@@ -26,15 +26,15 @@ QUOTES = "'"
 _IPV6 = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*(/[0-9]+)?")
 MOST_EXPLAINED = 1000  # of mistakes in the shape: more are not read by anybody
 _OLD_BOOLEANS = ("yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N")
-_BELONGS = {
-    **dict.fromkeys(("tuple_type", "list_type"), ("a list belongs", "write [a, b], or a line with - for each")),
-    **dict.fromkeys(("model_type", "dict_type"), ("keys with values belong", "write key: value lines below it")),
+_WANTED = {
+    **dict.fromkeys(("tuple_type", "list_type"), ("a list", "write [a, b], or a line with - for each")),
+    **dict.fromkeys(("model_type", "dict_type"), ("a map of keys and values", "write key: value lines below it")),
     **dict.fromkeys(
         ("int_type", "int_from_float", "int_parsing_size"),
-        ("a whole number belongs", "use digits only: no quotes, no point"),
+        ("a whole number", "use digits only: no quotes, no point"),
     ),
-    "float_type": ("a number belongs", "use a number, without quotes"),
-    "string_type": ("a text belongs", "write one text"),
+    "float_type": ("a number", "use a number, without quotes"),
+    "string_type": ("a text", "write one text"),
 }
 _UNION_NAMES = ("literal[", "lax-or-strict[", "function-before[")  # how the library names the arms of an untagged union
 _UNION_ARMS = {"nested", "existing", "vm", "container", "nfs", "external"}
@@ -130,15 +130,15 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
 
 def _wrong_value(error: ErrorDetails) -> tuple[str, str]:
     value = error.get("input")  # of credentials it is not there
-    if told := _in_own_words(error, value):
-        return told
+    if own := _in_own_words(error, value):
+        return own
     message = error["msg"].removeprefix("Value error, ")
     found = f" (found {_shown(value)})" if "input" in error else ""
     return f"{message}{found}", "correct the value; docs/config.md describes it"
 
 
 def _in_own_words(error: ErrorDetails, value: object) -> tuple[str, str] | None:
-    """What the library would tell in the words of programs."""
+    """The mistake in our own words, where the library has a programmer's."""
     found = f"{_shown(value)} " if value is not None else ""
     match error["type"]:
         case "string_pattern_mismatch":
@@ -174,10 +174,10 @@ def _no_address(error: ErrorDetails, text: object, found: str) -> tuple[str, str
 
 
 def _misplaced(error: ErrorDetails, value: object, found: str) -> tuple[str, str] | None:
-    if value == "" or error["type"] not in _BELONGS:
+    if value == "" or error["type"] not in _WANTED:
         return None
-    belongs, fix = _BELONGS[error["type"]]
-    return f"{found or 'nothing '}stands where {belongs}", fix
+    wanted, fix = _WANTED[error["type"]]
+    return f"must be {wanted}, not {found.strip() or 'empty'}", fix
 
 
 def _out_of_bounds(error: ErrorDetails, found: str) -> tuple[str, str] | None:

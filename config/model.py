@@ -36,21 +36,19 @@ DomainName = Annotated[
     str,
     shaped(
         r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
-        "lower-case letters, digits and dashes between dots, at most 63 each, no dash at their ends",
+        "parts of at most 63 lower-case letters, digits and dashes between dots, no dash at the ends of a part",
     ),
 ]
 BridgeName = Annotated[str, shaped(r"^vmbr[0-9]{1,4}$", "vmbr and a number of at most four digits: vmbr1")]
 InterfaceName = Annotated[
     str,
-    shaped(
-        r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", "at most 15 letters, digits, _, . and -, a letter first: Linux takes no more"
-    ),
+    shaped(r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", "at most 15 letters, digits, _, . and -, beginning with a letter"),
 ]
 StorageName = Annotated[
     str,
     shaped(
         r"^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]$",
-        "at least two letters, digits, _, . and -, a letter first, no sign last",
+        "two or more letters, digits, _, . and -, beginning with a letter, ending with a letter or digit",
     ),
 ]
 GuestName = HostName
@@ -79,11 +77,11 @@ AbsolutePath = Annotated[
     str,
     shaped(
         r"^(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+$",
-        "a path from / on: letters, digits, _, @, +, - and ., no . first in a part, no / at the end",
+        "an absolute path of letters, digits, _, @, +, - and ., no part beginning with ., no / at the end",
     ),
 ]
 FileName = Annotated[
-    str, shaped(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", "letters, digits, ., _, + and -, a letter or digit first")
+    str, shaped(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", "letters, digits, ., _, + and -, beginning with a letter or digit")
 ]
 SshPublicKey = Annotated[
     str,
@@ -97,7 +95,7 @@ CpuType = Annotated[str, shaped(r"^[A-Za-z0-9_.-]+$", "a processor type of Proxm
 
 
 def _with_prefix(value: object) -> object:
-    """Without one the library takes /32, and a mask with dots for either kind of it."""
+    """Without one the library assumes /32, and a mask with dots is read as either kind of mask."""
     if isinstance(value, str) and not re.fullmatch(r"[^/]*/[0-9]{1,2}", value):
         raise ValueError("is no IPv4 network with its prefix")
     return value
@@ -148,7 +146,7 @@ class DhcpRange(Model):
 class Bridge(Model):
     """A bridge of an outer host that carries a link or the storage network."""
 
-    name: BridgeName = Field(description="vmbrN, so that Proxmox's own tools know it.")
+    name: BridgeName = Field(description="vmbrN, the form that Proxmox's own tools expect.")
     address: Interface = Field(description="The outer host's address on it, with prefix: 10.10.1.1/24.")
     dhcp: DhcpRange | None = Field(
         default=None,
@@ -175,7 +173,7 @@ class Installer(Model):
 class NfsExport(Model):
     """A directory of the outer host that is exported as shared storage."""
 
-    path: AbsolutePath = Field(description="The directory, none of the system's own; made when missing.")
+    path: AbsolutePath = Field(description="The directory, not one of the system's own; made when missing.")
     network: Network = Field(description="Who may mount it: the storage network.")
 
 
@@ -185,14 +183,14 @@ class OuterHost(Model):
     name: HostName = Field(description="Its Proxmox node name.")
     address: IPv4Address = Field(description="Where SSH reaches it.")
     endpoint: HttpsEndpoint = Field(
-        description="Its API, https://host:8006; under pinned by a name, or by its address above."
+        description="Its API, https://host:8006. With tls pinned, host is a name or the address above."
     )
     user: UserId = Field(
         default="root@pam", description="User of its API, in realm pam or pve; the password is a credential."
     )
     tls: Tls = Field(
         default="pinned",
-        description="pinned: the API's certificate is compared over SSH; verified: by the system's authorities.",
+        description="pinned: the certificate is compared with the machine's own, over SSH; verified: the system's authorities check it.",
     )
     host_key: SshPublicKey | None = Field(
         default=None, description="Its SSH host key; may also be among the credentials."
@@ -221,12 +219,12 @@ class Installation(Model):
     """What all nested nodes are installed with."""
 
     country: Annotated[str, shaped(r"^[a-z]{2}$", "two letters, lower case only: at")] = Field(
-        default="at", description="A country of ISO 3166: the installer knows no other."
+        default="at", description="A country code of ISO 3166, as the installer requires."
     )
     keyboard: Keyboard = Field(default="en-us", description="Keyboard layout of the console.")
     timezone: Annotated[
         str, shaped(r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*$", "a name of the time zone database: Europe/Vienna")
-    ] = Field(default="UTC", description="Of the installer's list, as Europe/Vienna; no abbreviations but UTC.")
+    ] = Field(default="UTC", description="A name of the installer's list: Europe/Vienna; the only abbreviation is UTC.")
     mailto: Annotated[str, shaped(MAIL_ADDRESS, "an address with one @: plain letters, no quotes, no spaces")] = Field(
         description="Where the nodes send their mail."
     )
@@ -308,7 +306,9 @@ class ExistingNode(_Node):
 
     kind: Literal["existing"]
     memory_mib: int | None = Field(
-        default=None, ge=1024, description="Its memory in MiB, for the policy pack: do guests fit when a node dies?"
+        default=None,
+        ge=1024,
+        description="Its memory in MiB; the policy pack checks with it whether guests fit when a node dies.",
     )
     host_key: SshPublicKey | None = Field(
         default=None, description="Its SSH host key; may also be among the credentials."
@@ -318,7 +318,7 @@ class ExistingNode(_Node):
     manage_network: bool = Field(default=False, description="Configure the interfaces above; false only verifies them.")
     management_interface: InterfaceName = Field(
         default="vmbr0",
-        description="Where its management address is, as Proxmox' installer has it. manageNetwork leaves it alone.",
+        description="The interface of its management address, which manageNetwork never changes. The default is that of Proxmox' installer.",
     )
 
 
@@ -343,15 +343,15 @@ class ClusterApi(Model):
     )
     user: UserId = Field(
         default="pulumi@pve",
-        description="Made on the seed, in realm pve, of at most 64 characters; the password is a credential.",
+        description="This user is made on the seed, in realm pve, with at most 64 characters; the password is a credential.",
     )
     role: Annotated[str, shaped(r"^[A-Za-z0-9._-]+$", "letters, digits, ., _ and -")] = Field(
         default=OWN_ROLE,
-        description="Its only role on /. The default is made, with just the privileges that the program's calls need.",
+        description="Its only role on /. The default role is made by this program, with only the privileges that its calls need.",
     )
     tls: Tls = Field(
         default="pinned",
-        description="pinned: the API's certificate is compared over SSH; verified: by the system's authorities.",
+        description="pinned: the certificate is compared with the machine's own, over SSH; verified: the system's authorities check it.",
     )
 
 
@@ -380,7 +380,7 @@ class Cluster(Model):
         default=5.0,
         gt=0,
         le=10,
-        description="Refuse a slower link, in milliseconds. Corosync wants a LAN: Proxmox asks for less than 5, above 10 it fails.",
+        description="Slower links are refused, in milliseconds. Proxmox asks for less than 5; above 10 Corosync fails.",
     )
     timeout_s: int = Field(
         default=180, ge=30, le=86400, description="How long create, and each join, may take, in seconds."
@@ -405,7 +405,7 @@ class NfsStorage(Model):
         description="The NFS server's address on the storage network; the policy pack refuses a member of the cluster."
     )
     export: AbsolutePath = Field(description="The exported directory.")
-    contents: tuple[StorageContent, ...] = Field(min_length=1, description="What it may hold.")
+    contents: tuple[StorageContent, ...] = Field(min_length=1, description="The kinds of content that it may hold.")
 
 
 class ExternalStorage(Model):
@@ -423,7 +423,7 @@ class Download(Model):
     """A file that the cluster downloads by itself."""
 
     url: HttpUrl = Field(description="Where it is.")
-    checksum: Sha256 | None = Field(default=None, description="sha256:… of the file; refused without it.")
+    checksum: Sha256 | None = Field(default=None, description="sha256:… of the file; required.")
     file_name: FileName = Field(description="Its name on the storage, after the stack's tag.")
 
 
@@ -452,9 +452,10 @@ class Ha(Model):
     max_restart: int = Field(default=1, ge=0, le=10, description="Tries to start it on the same node.")
     max_relocate: int = Field(default=1, ge=0, le=10, description="Tries to start it on another node.")
     failback: bool = Field(default=True, description="Move it back to a preferred node that returns (PVE 9).")
-    # Proxmox VE writes no 0 (NodeAffinity.pm), and the provider takes that for another value: a change in every run.
+    # Proxmox VE writes no 0 (NodeAffinity.pm), and the provider treats that as another value: a change in every run.
     nodes: dict[HostName, Annotated[int, Field(ge=1, le=1000)]] = Field(
-        default_factory=dict, description="Preferred nodes with priority, the highest first; none: any node."
+        default_factory=dict,
+        description="Preferred nodes with their priorities, the highest first; any node when left out.",
     )
     strict: bool = Field(default=False, description="Run on these nodes only.")
 

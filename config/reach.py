@@ -46,7 +46,7 @@ def named_endpoints(config: Config) -> Iterator[Problem]:
         fix = f"use https://{min(machines[meant])}:8006, or a name of {whose}"
         address = topology.ipv4(name)
         if name == "localhost":
-            yield Problem(path, "localhost is every machine itself", fix)
+            yield Problem(path, "localhost is a name that every machine has for itself", fix)
         elif address is None and name.rpartition(".")[2].isdigit():
             yield Problem(path, f"{name} is no address, and no name ends in a number", fix)
         elif address and address not in machines[meant] and tls[meant] == "pinned":
@@ -85,7 +85,7 @@ def across_machines(config: Config) -> Iterator[Problem]:
             others = sorted(machines - {host})
             if others and bridge.managed and not bridge.ports:
                 message = (
-                    f"{bridge.name} has no ports, so that nodes on {host} do not reach those on {topology.some(others)}"
+                    f"{bridge.name} has no ports, so nodes on {host} cannot reach those on {topology.some(others)}"
                 )
                 yield Problem(f"{path}.ports", message, "name the network card that leads there")
 

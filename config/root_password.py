@@ -1,7 +1,7 @@
 """The root password of nested nodes as its hash: all that their installer and its CD get to see.
 
 The salt is derived, so that the hash is the same in each preview; from the stack's secret seed, so that no other
-stack has it and it tells nothing of the password.
+stack has it and it reveals nothing of the password.
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ def hashed(password: str, seed: str) -> str:
     from passlib.hash import sha512_crypt  # type: ignore[import-untyped]  # noqa: PLC0415
 
     salt = hmac.new(seed.encode(), PURPOSE, hashlib.sha256).hexdigest()[:SALT_LENGTH]
-    # As crypt(3) and chpasswd(8) do without being told: the number of rounds then stands nowhere.
+    # The default of crypt(3) and chpasswd(8): the number of rounds then stands nowhere.
     return str(sha512_crypt.using(salt=salt, rounds=5000).hash(password))

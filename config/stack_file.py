@@ -62,9 +62,7 @@ def refuse_misread(stack: str) -> None:
     file = Path(f"Pulumi.{stack}.yaml")
     names = [found.name for found in Path().glob("Pulumi.*.yaml")]
     if file.name in names and (others := namesakes(file.name, names)):
-        message = (
-            f"{', '.join(others)} is there, too: Proxmox VE stores tags in lower case, so both stacks would mark alike"
-        )
+        message = f"{', '.join(others)} exists, too: Proxmox VE stores tags in lower case, so both stacks would have the same mark"
         raise ConfigError(
             [Problem(file.name, message, "give one stack a name that differs in more than upper and lower case")]
         )
@@ -88,7 +86,7 @@ def parse(content: bytes | str, name: str) -> StackFile:
     found = whole.get("config") if isinstance(whole, dict) else whole
     if found is not None and not (isinstance(whole, dict) and isinstance(found, dict)):
         raise _refusal(
-            name, "is no stack file: it holds no settings by key", "write config:, and the settings below it"
+            name, "is no stack file: it has no keys with settings", "write config:, and the settings below it"
         )
     return _settings(found or {}, name)
 
@@ -284,7 +282,9 @@ class _Reader:
     def _alias(self, event: yaml.AliasEvent, depth: int) -> _Node:
         anchor = str(event.anchor)
         if anchor not in self._anchors:
-            raise self._refused(event, f"*{_short(anchor)} names nothing", f"write &{_short(anchor)} before")
+            raise self._refused(
+                event, f"*{_short(anchor)} is an alias without an anchor", f"write &{_short(anchor)} before"
+            )
         node = self._anchors[anchor]
         if node is None:
             raise self._refused(event, f"*{_short(anchor)} contains itself", "write the value out")
@@ -299,7 +299,7 @@ class _Reader:
             )
         if self._weight > LARGEST:
             raise self._refused(
-                event, f"is too much: with what aliases repeat more than {LARGEST} characters", "write less"
+                event, f"has more than {LARGEST} characters once its aliases are expanded", "write less"
             )
 
     def _refuse_tag(self, event: yaml.Event) -> None:

@@ -117,7 +117,7 @@ def users(config: Config) -> Iterator[Problem]:
             yield Problem(path, f"has {len(user)} characters", f"use at most {USER_LENGTH_MAX}")
     for path, user in named:
         if not user.endswith(PROVIDER_REALMS):
-            message = f"the provider logs nobody of another realm in than {' and '.join(PROVIDER_REALMS)}"
+            message = f"the provider logs in users of {' and '.join(PROVIDER_REALMS)} only"
             yield Problem(path, message, "use root@pam")
     role = config.cluster.api.role
     if role == "NoAccess" or (role.upper().startswith("PVE") and role not in ROLES):
@@ -178,10 +178,10 @@ def vm_sizes(config: Config) -> Iterator[Problem]:
     """Bounds of the provider's VM (proxmoxtf/resource/vm/vm.go), narrower than Proxmox VE's own."""
     for g, guest in enumerate(config.guests):
         if isinstance(guest, VmGuest) and guest.memory_mib < VM_MEMORY_MIN:
-            message = f"the provider makes no VM of {guest.memory_mib} MiB"
+            message = f"the provider makes no VM with {guest.memory_mib} MiB"
             yield Problem(f"guests[{g}].memoryMib", message, f"use at least {VM_MEMORY_MIN}")
         if isinstance(guest, VmGuest) and guest.cores > VM_CORES_MAX:
-            message = f"the provider makes no VM of {guest.cores} processors"
+            message = f"the provider makes no VM with {guest.cores} processors"
             yield Problem(f"guests[{g}].cores", message, f"use at most {VM_CORES_MAX}")
         if isinstance(guest, ContainerGuest) and guest.address != "dhcp" and guest.gateway == guest.address.ip:
             yield Problem(f"guests[{g}].gateway", f"{guest.gateway} is the guest itself", "use the network's router")
@@ -196,11 +196,11 @@ def storage_names(config: Config) -> Iterator[Problem]:
             message = f"each node has a storage {storage.name} of its own"
             yield Problem(f"storages[{s}].name", message, "use another name")
         if isinstance(storage, NfsStorage) and len(set(storage.contents)) < len(storage.contents):
-            yield Problem(f"storages[{s}].contents", "names something twice", "name it once")
+            yield Problem(f"storages[{s}].contents", "lists a value twice", "list it once")
     for h, host in enumerate(config.outer_hosts):
         if host.iso_storage == "local-lvm":
             message = "local-lvm holds disks, and no files"
-            yield Problem(f"outerHosts[{h}].isoStorage", message, "use local, or a storage of directories")
+            yield Problem(f"outerHosts[{h}].isoStorage", message, "use local, or another storage of type directory")
 
 
 def iso_directories(config: Config) -> Iterator[Problem]:
@@ -245,7 +245,7 @@ def _paths(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def watchdogs(config: Config) -> Iterator[Problem]:
-    """watchdog-mux hands the name to modprobe, which says nothing of a module that is none (pve-ha-manager: watchdog-mux.c)."""
+    """watchdog-mux hands the name to modprobe, which reports no error for a module that does not exist (pve-ha-manager: watchdog-mux.c)."""
     for n, node in enumerate(config.nodes):
         name = node.watchdog
         if name == NO_WATCHDOG or name in WATCHDOGS:
@@ -270,7 +270,7 @@ def export_paths(config: Config) -> Iterator[Problem]:
 
 
 def host_keys(config: Config) -> Iterator[Problem]:
-    """OpenSSH takes a key only when its type, and what is encoded, agree; and a key tells machines apart."""
+    """OpenSSH takes a key only when its type, and what is encoded, agree; and a key identifies one machine."""
     named = [(f"outerHosts[{h}].hostKey", host.name, host.host_key) for h, host in enumerate(config.outer_hosts)]
     named += [
         (f"nodes[{n}].hostKey", node.name, node.host_key)
@@ -298,13 +298,13 @@ def shared_keys(named: Iterable[tuple[str, str, str | None]]) -> Iterator[Proble
                 f"on the console of {name}: cat /etc/ssh/ssh_host_ed25519_key.pub; if it is a copy of {owner}, "
                 "first rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh"
             )
-            yield Problem(path, f"the host key of {name} is the one of {owner}, too: a key belongs to one machine", fix)
+            yield Problem(path, f"{name} has the same host key as {owner}: each machine needs its own", fix)
 
 
 def broken_key(path: str) -> Problem:
     """That a key is none."""
     fix = "copy type and key of /etc/ssh/ssh_host_ed25519_key.pub on the machine, in one line"
-    return Problem(path, "is no public key of SSH: some of it is missing, or too much", fix)
+    return Problem(path, "is no SSH public key: part of it is missing, or it has more than type and key", fix)
 
 
 def is_public_key(text: str) -> bool:

@@ -63,13 +63,11 @@ def _desired(step: Step[Any, Any]) -> object:
     try:
         return parse(step.desired, json.load(sys.stdin))
     except ValueError as error:
-        raise StepError(
-            "bad-input", "the desired state on standard input is not understood", observed=str(error)
-        ) from None
+        raise StepError("bad-input", "the desired state on standard input is invalid", observed=str(error)) from None
 
 
 def _interrupted(number: int, _frame: FrameType | None) -> None:
-    raise StepError("interrupted", "the step was told to stop", observed=signal.Signals(number).name)
+    raise StepError("interrupted", "the step was stopped", observed=signal.Signals(number).name)
 
 
 def _internal(error: Exception) -> StepError:
@@ -78,7 +76,7 @@ def _internal(error: Exception) -> StepError:
         place = place.tb_next
     where = f"{os.path.basename(place.tb_frame.f_code.co_filename)}:{place.tb_lineno}" if place else "?"  # noqa: PTH119
     return StepError(
-        "internal", "a case that this step does not know", observed=f"{type(error).__name__} at {where}: {error}"
+        "internal", "the step met a case that it does not know", observed=f"{type(error).__name__} at {where}: {error}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Every error a step can end with: a stable code, its meaning, and what to do next.
+"""Every error that a step can end with: a stable code, its meaning, and what to do next.
 
 `docs/recovery.md` is made from :data:`ON_NODE_CODES`.
 """
@@ -27,19 +27,19 @@ ON_NODE_CODES: dict[str, Code] = {
         "let root log in over SSH with the key (`PermitRootLogin prohibit-password` in its sshd_config)",
     ),
     "machine-busy": Code(
-        "Another step, perhaps one of a killed run, is still at work on the machine.",
+        "Another step is still running on the machine, perhaps one of a killed run.",
         "wait until that process has ended, then run the same command again",
     ),
     "lock-unsafe": Code(
-        "A lock in /run/nested-pve-ha cannot be opened: the directory or the file is not as this program makes it.",
+        "A lock in /run/nested-pve-ha cannot be opened: the directory or the file is a link, or of another type than this program makes.",
         "look at what is in it; `rm -r /run/nested-pve-ha` on the machine, then run the same command again",
     ),
     "interrupted": Code(
-        "The step was stopped; it can go on from where the machine is now.", "run the same command again"
+        "The step was stopped. It can continue from the present state of the machine.", "run the same command again"
     ),
     "not-converged": Code(
-        "A change was made, but looking again shows that it had no effect.",
-        "look at the machine for whatever undoes the change (configuration management, a hook), then run the same command again",
+        "A change was made, but a check afterwards shows that it had no effect.",
+        "find what undoes the change on the machine (configuration management, a hook), then run the same command again",
     ),
     "internal": Code("The step met a case that it does not know.", "report it with the whole message"),
     "command-missing": Code(
@@ -48,7 +48,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "command-failed": Code(
         "A program that the step needs ended with an error.",
-        "run the shown command on the machine and resolve what it says",
+        "run the shown command on the machine and resolve its error",
     ),
     "command-timeout": Code(
         "A program did not end within its time.", "run the shown command on the machine to see what it waits for"
@@ -76,11 +76,11 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "kvm-command-line": Code(
         "The kernel's command line overrides the option for nested virtualization, or keeps the KVM module out.",
-        "take the named words off the kernel's command line (GRUB: /etc/default/grub and `update-grub`; systemd-boot:"
+        "remove the named parameters from the kernel's command line (GRUB: /etc/default/grub and `update-grub`; systemd-boot:"
         " /etc/kernel/cmdline and `proxmox-boot-tool refresh`), then reboot the host",
     ),
     "kvm-refused-by-firmware": Code(
-        "The kernel cannot turn virtualization on: the firmware has locked it off.",
+        "The kernel cannot turn virtualization on, because the firmware has disabled and locked it.",
         "turn on VT-x or AMD-V (SVM) in the firmware, and power the host off and on",
     ),
     "kvm-module-missing": Code(
@@ -89,7 +89,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "kvm-load-failed": Code(
         "The KVM module could not be loaded.",
-        "run the shown command on the machine and resolve what it says (`install` and `blacklist` lines in modprobe.d count, too)",
+        "run the shown command on the machine and resolve its error (look for `install` and `blacklist` lines in modprobe.d, too)",
     ),
     "kvm-conflicting-options": Code(
         "Another file in /etc/modprobe.d overrides the option for nested virtualization.",
@@ -116,8 +116,8 @@ ON_NODE_CODES: dict[str, Code] = {
         "choose another bridge name in the configuration, or remove the bridge yourself",
     ),
     "stack-name-taken": Code(
-        "The name of the stack differs from another one's only in upper and lower case. Proxmox VE stores tags in "
-        "lower case, so each stack would take the other's things for its own.",
+        "Two names of stacks differ only in upper and lower case. Proxmox VE stores tags in lower case, so each stack "
+        "would treat the other's guests as its own.",
         "give this stack another name: another stack file, and `pulumi stack rename` where it is not built yet",
     ),
     "foreign-subnet": Code(
@@ -129,7 +129,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "move that file away on the machine; nothing foreign is ever overwritten",
     ),
     "dhcp-failed": Code(
-        "dnsmasq does not run for a bridge.", "`journalctl -u 'nested-pve-ha-dhcp@*'` on the outer host says why"
+        "dnsmasq does not run for a bridge.", "`journalctl -u 'nested-pve-ha-dhcp@*'` on the outer host shows why"
     ),
     "nfs-failed": Code(
         "The outer host does not export the shared directory.",
@@ -137,20 +137,20 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     # -- installation of a nested node
     "vm-missing": Code(
-        "The VM of a nested node does not exist.", "run the same command again: the VM is made and installed anew"
+        "The VM of a nested node does not exist.", "run the same command again: the VM is made and installed again"
     ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",
         "look at the VM's task log on the outer host, then run the same command again",
     ),
     "guest-locked": Code(
-        "A guest is locked by a task, so nothing can change it; a task that was cut off leaves its lock behind.",
+        "A guest is locked by a task, so nothing can change it. A task that was interrupted leaves its lock behind.",
         "wait until the task in brackets has ended; if none runs (Tasks in the web interface): `qm unlock VMID`, of a container "
         "`pct unlock VMID`, on its node, then run the same command again",
     ),
     "address-in-use": Code(
         "Another machine answers at the node's address.",
-        "choose another address in the configuration, or take that machine away",
+        "choose another address in the configuration, or remove that machine from the network",
     ),
     "answer-refused": Code(
         "The installer would refuse the node's answer file.", "correct the node's values that the message names"
@@ -165,7 +165,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "hostname-resolution": Code(
         "On the node, its own name does not resolve to its own address.",
-        "correct /etc/hosts on the node: its name belongs to its address, and to no 127.x address",
+        "correct /etc/hosts on the node: its name must have its own address, and no 127.x address",
     ),
     "interface-missing": Code(
         "The machine has no interface with the configured name or MAC.",
@@ -188,37 +188,37 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "interface-in-use": Code(
         "An interface of a link, or a port of a bridge, is in another bridge or bond, has addresses, or is the loopback.",
-        "name the bridge or bond, or another interface, for the link; another card for the bridge",
+        "for the link, name that bridge or bond, or another interface; for the bridge, name another network card",
     ),
     "interface-method": Code(
-        "An interface of a link gets its IPv4 addresses by DHCP, or in another way that does not allow the link's own "
-        "address.",
+        "An interface of a link gets its IPv4 addresses by DHCP, or by another method that allows no address of the "
+        "link's own.",
         "make it static on the machine, or name another interface for the link",
     ),
     "network-failed": Code(
         "ifupdown2 did not bring the link addresses up; the network was put back as it was.",
-        "resolve what `ifreload -a` said on the node, then run the same command again",
+        "resolve the error of `ifreload -a` on the node, then run the same command again",
     ),
     "network-reverted": Code(
-        "A change of a machine's network cut it off, and was put back by the machine itself.",
+        "A change of a machine's network cut the machine off. The machine put the old network back.",
         "correct the link's interface, or the bridge's ports, address or MTU, in the configuration; then run the same command again",
     ),
     "journal-damaged": Code(
-        "The journal, in which a machine remembers how its files were before this program changed them, is no longer "
-        "JSON.",
+        "The journal on a machine is no longer JSON. It holds the files of that machine as they were before this "
+        "program changed them.",
         "bring /var/lib/nested-pve-ha/journal.json back from a backup of that machine; without one move it to journal.json.damaged, "
-        "then run the same command again: bridges are known by their mark, and what can be read of the originals stays in the moved file",
+        "then run the same command again: bridges are recognized by their mark, and the moved file keeps what is readable of the originals",
     ),
     "network-planned": Code(
-        "Somebody has planned changes of an outer host's network, and not applied them. Making a bridge would apply "
-        "them, too.",
-        "apply them (`pvesh set /nodes/NODE/network` there) or forget them (`pvesh delete /nodes/NODE/network`), then run the same command again",
+        "Somebody planned changes of an outer host's network, and did not apply them. Making a bridge would apply them, "
+        "too.",
+        "apply them (`pvesh set /nodes/NODE/network` there) or discard them (`pvesh delete /nodes/NODE/network`), then run the same command again",
     ),
     "first-boot-hangs": Code(
-        "The installer's first-boot script does not end.", "`systemctl status 'proxmox-first-boot*'` on the node"
+        "The installer's first-boot script did not end in time.", "`systemctl status 'proxmox-first-boot*'` on the node"
     ),
     "guests-running": Code(
-        "The node must reboot into its newest kernel before it joins, and guests run on it.",
+        "The node must reboot into its newest kernel before it joins, but guests run on it.",
         "stop these guests, or set maintenance.reboot to false in the configuration, then run the same command again",
     ),
     "reboot-missing": Code(
@@ -243,10 +243,12 @@ ON_NODE_CODES: dict[str, Code] = {
         "correct cluster.name in the configuration, or take the node out of its cluster",
     ),
     "member-differs": Code(
-        "A member's id, votes, links or priorities differ from the configuration; they are not changed on a live cluster.",
+        "A member's id, votes, links or priorities differ from the configuration. They are never changed on a live cluster.",
         "put the values that were observed into the configuration",
     ),
-    "create-failed": Code("`pvecm create` made no cluster.", "resolve what it says, then run the same command again"),
+    "create-failed": Code(
+        "`pvecm create` made no cluster.", "resolve the error that it printed, then run the same command again"
+    ),
     "no-quorum": Code(
         "The node is not in a quorate cluster.",
         "check the links and the other members (`pvecm status`, `corosync-cfgtool -n` on them), then run the same command again",
@@ -257,8 +259,8 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "api-certificate": Code(
         "An API presents a certificate that is not its machine's own, or not for the name in the endpoint.",
-        "find out who answers at the address; if it is the machine itself, put a name or address into the endpoint that "
-        "stands in its certificate, or restart its pveproxy; never turn the check off",
+        "find out which machine answers at the address; if it is the right one, use a name or address of its certificate "
+        "in the endpoint, or restart its pveproxy; never turn the check off",
     ),
     "link-not-connected": Code(
         "Corosync has no connection on a link.",
@@ -270,10 +272,10 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "node-unclean": Code(
         "The node has remains of a cluster.",
-        "run the same command again; it classifies the node and goes on from its state",
+        "run the same command again; it finds out the state of the node and continues from there",
     ),
     "cluster-not-visible": Code(
-        "No live member says whether the cluster lists a half-joined node. So that node is not changed.",
+        "No live member can show whether the cluster lists a half-joined node. So that node is not changed.",
         "bring a member of the cluster up, then run the same command again",
     ),
     "half-joined": Code(
@@ -281,17 +283,19 @@ ON_NODE_CODES: dict[str, Code] = {
         "stop corosync and pve-cluster on it, then run the same command again",
     ),
     "cluster-disagrees": Code(
-        "The node believes that it is a member, but the cluster does not list it.",
+        "The node is set up as a member, but the cluster does not list it.",
         'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then run the same command again',
     ),
-    "join-failed": Code("`pvecm add` did not join the node.", "resolve what it says, then run the same command again"),
+    "join-failed": Code(
+        "`pvecm add` did not join the node.", "resolve the error that it printed, then run the same command again"
+    ),
     "join-password": Code(
         "The seed refused the root password.",
         "correct the root password in the configuration (`pulumi config set --secret`)",
     ),
     "join-fingerprint": Code(
         "The seed's certificate changed while a node was about to join.",
-        "run the same command again; it reads the fingerprint anew",
+        "run the same command again; it reads the new fingerprint",
     ),
     "join-locked": Code(
         "Another change of the cluster holds its lock.", "wait two minutes, then run the same command again"
@@ -301,7 +305,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "give the node the same link numbers as the members, with addresses of its own",
     ),
     "already-listed": Code(
-        "The cluster lists the node already.", "run the same command again; it looks and goes on from there"
+        "The cluster lists the node already.", "run the same command again; it checks the node and continues from there"
     ),
     "seed-unreachable": Code(
         "The joining node does not reach the seed's API.", "check the network between the two nodes, TCP port 8006"
@@ -315,7 +319,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "api-user": Code(
         "The API user could not be made as described.",
-        "resolve what pveum says; Proxmox VE wants passwords of at least 8 characters",
+        "resolve the error of pveum; Proxmox VE requires passwords of at least 8 characters",
     ),
     "storage-foreign": Code(
         "A storage of the described name exists, and this stack did not make it.",
@@ -323,28 +327,28 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "storage-differs": Code(
         "A storage that this stack made has another type, server or export than described; Proxmox VE changes none of these.",
-        "describe it as it is, or remove it with `pvesm remove` (what lies on it stays), then run the same command again",
+        "change the stack file to match it, or remove it with `pvesm remove` (the files on it stay), then run the same command again",
     ),
     "storage-failed": Code(
         "Proxmox VE refused a change of a storage.",
-        "run the shown command on a member and resolve what it says; `showmount -e SERVER` tells whether the server exports",
+        "run the shown command on a member and resolve its error; `showmount -e SERVER` shows what the server exports",
     ),
     "mark-failed": Code(
-        "The file in /etc/pve that says which stack made a thing cannot be changed.",
-        "see to it that the cluster is quorate (`pvecm status` on a member), then run the same command again",
+        "The file in /etc/pve that marks what a stack made cannot be changed.",
+        "make sure that the cluster is quorate (`pvecm status` on a member), then run the same command again",
     ),
     "api-user-foreign": Code(
-        "The described API user exists, and was not made by this program.",
+        "The described API user exists, and this program did not make it.",
         "set cluster.api.user to a name that is free; only if this stack made that user and its comment was edited: "
         "`pveum user modify USER --comment 'Made by nested-pve-ha'` on a member, which makes its password and roles this stack's",
     ),
     "api-role-foreign": Code(
-        "A role with the name of this program's own exists, and was not made by it.",
+        "The role that this program would make exists, and this program did not make it.",
         "set cluster.api.role to the role that the API user is to have, or rename that role",
     ),
     "api-user-narrowed": Code(
         "A rule on a deeper path takes rights away from the API user, so calls there would be refused.",
-        "take the named rule away with the command in the message, or leave what it is about out of the stack file",
+        "remove the named rule with the command in the message, or leave what it concerns out of the stack file",
     ),
     # -- packages
     "repository-unauthorized": Code(
@@ -360,7 +364,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "wait some minutes, then run the same command again; if it stays so, set the repository's uri to another mirror",
     ),
     "repository-damaged": Code(
-        "A file from a package repository has another checksum than the signed index says (a mirror or proxy with old "
+        "A file from a package repository has another checksum than in the signed index (a mirror or proxy with old "
         "files).",
         "`apt-get clean` and `apt-get update` on the machine; if it stays so, clear the proxy's cache or use another mirror",
     ),
@@ -369,7 +373,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "compare `date` on the machine with the date in the message; if it is right, set the repository's uri to a mirror that is kept up",
     ),
     "repository-changed": Code(
-        "A package repository has another name or release than before, and apt wants that confirmed.",
+        "A package repository has another name or release than before, and apt asks to confirm that.",
         "`apt-get update --allow-releaseinfo-change` on the machine, if the change is expected",
     ),
     "disk-full": Code(
@@ -385,7 +389,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "install the Proxmox archive keyring on the machine, or correct the repository's uri",
     ),
     "sources-unreadable": Code(
-        "apt cannot read its source lists, or could not after a change; nothing was changed.",
+        "apt cannot read its source lists, or could not after a change. The lists are as they were before.",
         "correct the source list that apt names (`apt-get indextargets` on the machine reads them), then run the same command again",
     ),
     "keyring-missing": Code(
@@ -396,7 +400,7 @@ ON_NODE_CODES: dict[str, Code] = {
         "Another package manager holds apt's lock.",
         "wait until that process has ended, then run the same command again",
     ),
-    "apt-failed": Code("apt-get failed.", "run the shown apt-get command on the machine and resolve what it says"),
+    "apt-failed": Code("apt-get failed.", "run the shown apt-get command on the machine and resolve its error"),
     "package-unavailable": Code(
         "A package is in none of the machine's repositories.",
         "set the repository mode to no-subscription, or add the repository that carries it",

@@ -47,10 +47,10 @@ def _asked(machine: ThisMachine, one: LookStep) -> StepLook:
         observed = step.observe(machine, wanted)
         actions = step.decide(observed, wanted)
     except StepError as error:
-        told = (error.code, error.what, error.observed, error.expected, error.fix)
-        return StepLook(one.name, [], Refusal(*map(machine.scrub, told)))
+        parts = (error.code, error.what, error.observed, error.expected, error.fix)
+        return StepLook(one.name, [], Refusal(*map(machine.scrub, parts)))
     except Exception as error:  # noqa: BLE001 - one step that cannot look must not hide what the others see
-        return StepLook(one.name, [], Refusal("internal", f"step {one.step} cannot look", repr(error)))
+        return StepLook(one.name, [], Refusal("internal", f"step {one.step} cannot observe the machine", repr(error)))
     texts = [_told(action, step.differs(observed, wanted, action)) for action in actions]
     return StepLook(one.name, [machine.scrub(text) for text in texts], facts=_facts(step, observed))
 

@@ -103,7 +103,7 @@ def converge(step: Step[D, O], machine: ThisMachine, desired: D) -> Outcome:
             done.add(action)
     raise StepError(
         "not-converged",
-        "what was done did not have the wanted effect",
-        observed=f"still to do after doing it: {', '.join(map(str, futile))}",
+        "the changes did not have the wanted effect",
+        observed=f"still to do after the changes: {', '.join(map(str, futile))}",
         expected="nothing left to do",
     )

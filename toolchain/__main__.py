@@ -29,7 +29,7 @@ def _is_ready() -> bool:
     """Whether everything is built, and only had to be put in place at most."""
     started = time.monotonic()
     if home.users_home() is not None or home.users_pulumi_left_alone() is not None:
-        return False  # which is told
+        return False  # which is reported
     try:
         go = find_go(parts.ENGINE.sources)
         builds = {part: build.cache_root() / build.key(part, go) for part in parts.PARTS}

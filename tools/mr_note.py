@@ -133,7 +133,7 @@ def _reports(directory: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def post_all(directory: Path, variables: Mapping[str, str]) -> bool:
-    """Post every report, and tell what became of earlier ones; whether all went well.
+    """Post every report, and mark the earlier ones; whether all went well.
 
     Raises:
         NoteError: the notes could not be read, so none is posted twice.

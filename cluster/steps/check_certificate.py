@@ -36,7 +36,7 @@ def _endpoint() -> str:
     if not url:
         raise AdminError(
             "engine-environment",
-            "the engine does not run in the environment that this program gives it",
+            "the engine runs without this program's environment",
             observed=f"{ENDPOINT} is not set",
             expected="the address of a member",
         )

@@ -33,7 +33,7 @@ async def bring_about(desired: Claim, call: Call) -> Outcome:
     if not owner:
         raise AdminError(
             "command-failed",
-            f"it cannot be written down on {name} whose it is",
+            f"the owner of {name} cannot be recorded on it",
             observed=done.stderr.strip() or f"no {claims.FILE}",
             expected=f"{claims.FILE}, which names stack {desired.stack}",
         )

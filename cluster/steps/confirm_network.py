@@ -29,7 +29,7 @@ async def bring_about(desired: HostNetwork, call: Call) -> Outcome:
 
 
 async def remove(desired: HostNetwork, call: Call) -> Outcome:
-    """Confirm a removal. One that was put back is told until the bridge is gone, by whomever.
+    """Confirm a removal. One that was put back is reported in each run until the bridge is gone, whoever removes it.
 
     Raises:
         StepError: as above.
@@ -42,11 +42,11 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
         if await there(desired, call):
             raise AdminError(
                 "network-reverted",
-                f"without the bridge {desired.bridge} nobody could log in to {desired.machine.name}: it was put back",
+                f"{desired.machine.name} could not be reached without the bridge {desired.bridge}, so the bridge was put back",
                 observed=error.observed,
-                expected=f"that {desired.machine.name} can be reached over SSH without {desired.bridge}",
-                fix=f"see on {desired.machine.name} what needs the bridge (`ip route`, hooks in /etc/network); "
-                "take it away there, then run the same command again",
+                expected=f"{desired.machine.name} can be reached over SSH without {desired.bridge}",
+                fix=f"on {desired.machine.name}: find what needs the bridge (`ip route`, hooks in /etc/network), and remove "
+                "that; then run the same command again",
             ) from error
     return Outcome(changed=False, facts={})
 
@@ -62,7 +62,7 @@ async def there(desired: HostNetwork, call: Call) -> bool:
     if done.exit_code != 0:
         raise AdminError(
             "command-failed",
-            f"whether {desired.bridge} is on {desired.machine.name} cannot be seen",
+            f"the network configuration of {desired.machine.name} cannot be read, so {desired.bridge} may still be there",
             observed=done.stderr.strip() or f"exit {done.exit_code}",
             expected=f"{interfaces_file.FILE} can be read",
         )

@@ -49,7 +49,7 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
-    """Stop and destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
+    """Stop and destroy it, wherever it is; nothing to do if it is gone already, or its vmid is somebody else's by now.
 
     HA has let go of it before (ha-ready).
 
@@ -104,7 +104,7 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
     if found != wanted:
         raise AdminError(
             "guest-differs",
-            f"container {desired.name} exists and cannot be changed to what is described",
+            f"container {desired.name} exists, and cannot be changed to match the stack file",
             observed=", ".join(f"{key} {value}" for key, value in found.items() if value != wanted[key]),
             expected=", ".join(f"{key} {value}" for key, value in wanted.items() if value != found[key]),
         )

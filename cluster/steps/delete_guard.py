@@ -1,4 +1,4 @@
-"""delete-guard: stands before something that the provider made, and is deleted first, after a last look whose it is.
+"""delete-guard: stands before something that the provider made. It is deleted first, after a last check of the owner.
 
 The provider deletes by number or name. Nothing runs when the guard is made: what fails then is not recorded, and guards
 nothing.
@@ -24,7 +24,7 @@ CONNECT_S = 5.0
 async def remove(desired: Ownership, call: Call) -> Outcome:
     """Let the removal go on only while this is ours, or gone, and nothing of others would go with it.
 
-    A node that does not answer tells of no guests, and does not hold up the removal.
+    A node that does not answer shows no guests, and does not block the removal.
 
     Raises:
         AdminError: foreign-vmid, foreign-bridge, guests-inside, command-failed.

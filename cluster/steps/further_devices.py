@@ -36,9 +36,9 @@ async def bring_about(desired: FurtherDevices, call: Call) -> Outcome:
         if done.exit_code != 0:
             raise AdminError(
                 "command-failed",
-                f"which devices VM {desired.vmid} has cannot be seen on {connection.machine.name}: `{command}`",
+                f"the devices of VM {desired.vmid} cannot be read on {connection.machine.name}: `{command}`",
                 observed=done.stderr.strip() or f"exit {done.exit_code}",
-                expected="its file, before anything of the VM is changed",
+                expected="its configuration, which is read before the VM is changed",
             )
         return done.stdout
 

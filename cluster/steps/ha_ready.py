@@ -60,13 +60,13 @@ async def bring_about(desired: HaReady, call: Call) -> Outcome:
 
 
 async def remove(desired: HaReady, call: Call) -> Outcome:
-    """Wait until the HA manager has let go of the guest: until then it starts again whatever somebody stops (F15).
+    """Wait until the HA manager no longer manages the guest: until then it restarts a stopped guest (F15).
 
     Raises:
         AdminError: guest-foreign, task-timeout, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
-    # The guest itself goes right after this: the last look at whose it is.
+    # The guest itself goes right after this: the last check of its owner.
     kind, _, vmid = desired.sid.partition(":")
     found = guests.find(api, int(vmid)) if desired.stack_tag else None
     if found is not None and not guests.is_ours(found, desired.stack_tag):
@@ -99,7 +99,7 @@ def refuse_missing(found: dict[str, list[str]]) -> None:
     if amiss := {name: absent for name, absent in lacking.items() if absent}:
         raise AdminError(
             "ha-not-ready",
-            "members could not run guests under HA, or not be fenced",
+            "some members cannot run guests under HA, or cannot be fenced",
             observed="; ".join(f"{name} lacks {', '.join(absent)}" for name, absent in amiss.items()),
             expected=f"{', '.join(UNITS)} active, and a watchdog device, on every member",
             fix=f"on {', '.join(amiss)}: systemctl restart {' '.join(reversed(UNITS))}; journalctl -u watchdog-mux",

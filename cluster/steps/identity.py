@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 1.0  # a node that is not there yet must not hold up the first run; later steps look again, longer
 LOOK_S = 10.0
-# What stands for the addresses of links may be names: each is told with its address, as the node itself resolves it.
+# Corosync's configuration may give names as link addresses: each is reported with its address, as the node resolves it.
 _READ = """hostname
 conf=$(cat /etc/pve/corosync.conf 2>/dev/null || cat /etc/corosync/corosync.conf 2>/dev/null)
 echo "$conf"

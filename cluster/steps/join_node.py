@@ -84,7 +84,9 @@ async def _lower_expected_votes(sponsor: ssh.Connection, joiner: str, votes: int
 
     All other members vote, and the node itself is stand-alone, so nobody can be outvoted (pvecm's manual).
     """
-    note(f"{joiner} counts already and cannot vote yet: pvecm expected {votes} on {sponsor.machine.name}")
+    note(
+        f"the cluster already counts {joiner}, which cannot vote yet: pvecm expected {votes} on {sponsor.machine.name}"
+    )
     done = await sponsor.run(f"pvecm expected {votes}", timeout_s=EXPECTED_S)
     if done.exit_code != 0:
         raise AdminError(

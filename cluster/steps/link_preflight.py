@@ -20,7 +20,7 @@ PREFLIGHT_S = 120.0
 
 
 async def bring_about(desired: ClusterPreflight, call: Call) -> Outcome:
-    """Let all members try all their links at the same time; again with packets of our own where ping tells nothing.
+    """Let all members try all their links at the same time; where ping gets no answer, again with packets of our own.
 
     Raises:
         StepError: link-address, link-unreachable, link-mtu, link-lossy, link-slow, or why a member did not answer.

@@ -26,17 +26,17 @@ async def bring_about(desired: Ownership, call: Call) -> Outcome:
     """
     async with members.connections(desired.machines, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, partial(marks.look, stack=desired.stack))
-    # One that can tell is enough; that none answered at all has a reason of its own.
+    # One quorate machine is enough. Where none answered at all, the error says why.
     looks = members.answered(answers) or members.all_answered(answers)
-    telling = [found for found in looks.values() if found.quorate]
-    if not telling:
+    quorate = [found for found in looks.values() if found.quorate]
+    if not quorate:
         marks.refuse_silent(looks)
-    refuse_foreign(desired, telling)
+    refuse_foreign(desired, quorate)
     return Outcome(changed=False, facts={"kind": desired.kind, "name": desired.name})
 
 
 def refuse_foreign(desired: Ownership, looks: Sequence[Look]) -> None:
-    """Refuse what is there without the mark; pure.
+    """Refuse what exists without the mark; pure.
 
     Raises:
         AdminError: the code that the desired state names.

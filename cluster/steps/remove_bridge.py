@@ -22,7 +22,7 @@ REMOVE_S = 120.0
 
 
 async def remove(desired: HostNetwork, call: Call) -> Outcome:
-    """Look whose it is, arm, remove it by the host's own API, and confirm.
+    """Check the owner, arm, remove it by the host's own API, and confirm.
 
     Raises:
         AdminError: foreign-bridge, network-reverted, bridge-stays.
@@ -37,16 +37,16 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
         raise AdminError(
             "bridge-stays",
             f"the bridge {desired.bridge} is still on {desired.machine.name}",
-            observed=said or "no words of the host's API",
+            observed=said or "no answer of the host's API",
             expected=f"no {desired.bridge} in its network configuration",
-            fix=f"resolve what it says, as root on {desired.machine.name}: `{_by_api(desired)}` says it again; "
+            fix=f"as root on {desired.machine.name}: `{_by_api(desired)}` shows the error again; resolve it, "
             "then run the same command again",
         )
     return Outcome(changed=True, facts={})
 
 
 async def _removed(desired: HostNetwork, call: Call) -> str:
-    """What the host said. A connection that was lost says nothing: the next login tells what became of it."""
+    """The output of the host. When the connection was lost, the next login shows whether the removal worked."""
     try:
         async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
             done = await connection.run(_by_api(desired), timeout_s=REMOVE_S)

@@ -52,7 +52,7 @@ async def bring_about(desired: Template, call: Call) -> Outcome:
 
 
 async def remove(desired: Template, call: Call) -> Outcome:
-    """Destroy it, wherever it is; that it is gone already, or somebody else has its vmid by now, is fine.
+    """Destroy it, wherever it is; nothing to do if it is gone already, or its vmid is somebody else's by now.
 
     Raises:
         AdminError: guest-foreign, guest-node-down, and those of the API.
@@ -134,12 +134,12 @@ def _looked_up(api: Api, desired: Template) -> Found:
     )
     found = guests.find(api, desired.vmid)
     if found is None:
-        raise AdminError("guest-differs", "the VM is gone again", observed="none", expected=str(desired.vmid))
+        raise AdminError("guest-differs", "the new VM is gone", observed="none", expected=str(desired.vmid))
     return found
 
 
 def corrections(desired: Template, config: dict[str, Any]) -> dict[str, str]:
-    """What has to be set or deleted on an existing VM; pure. What the description says nothing of stays as it is."""
+    """What has to be set or deleted on an existing VM; pure. What is not described stays as it is."""
     wanted = options(desired)
     for key in ("cpu", "agent"):
         wanted[key] = guests.keeping(wanted[key], str(config.get(key, "")))
@@ -176,13 +176,13 @@ def _correct(api: Api, found: Found, desired: Template) -> bool:
     _refuse_other_disk(desired, str(config.get(DISK, "")))
     correction = corrections(desired, config)
     if correction:
-        told = [
+        parts = [
             f"removing {', '.join(f'{drive} ({config[drive]})' for drive in value.split(','))}"
             if key == "delete"
             else f"setting {key} to {value}, was {config.get(key, 'not set')}"
             for key, value in sorted(correction.items())
         ]
-        note(f"template {desired.name}: {'; '.join(told)}")
+        note(f"template {desired.name}: {'; '.join(parts)}")
         api.put(f"{found.path}/config", **correction)
     return bool(correction)
 
@@ -192,14 +192,14 @@ def _refuse_other_disk(desired: Template, disk: str) -> None:
     if storage != desired.storage:
         raise AdminError(
             "guest-differs",
-            f"the disk of template {desired.name} is elsewhere",
+            f"the disk of template {desired.name} is not on the described storage",
             observed=disk or f"no {DISK}",
             expected=f"{DISK} on storage {desired.storage}",
         )
 
 
 def _convert(api: Api, found: Found) -> bool:
-    # Not by the cluster's list: that does not say what is a template while its node is down.
+    # Not by the cluster's list: that does not show what is a template while its node is down.
     if str(api.get(f"{found.path}/config").get("template")) == "1":
         return False
     guests.stop(api, found)

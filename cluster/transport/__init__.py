@@ -1,1 +1,1 @@
-"""How machines are reached and told from others: SSH, the cluster's API, certificates."""
+"""How machines are reached and identified: SSH, the cluster's API, certificates."""

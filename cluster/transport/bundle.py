@@ -54,7 +54,7 @@ def add(authorities: Iterable[str]) -> None:
     if bundle.parent != DIRECTORY or not bundle.is_file():
         raise AdminError(
             "engine-environment",
-            "the engine does not run in the environment that this program gives it",
+            "the engine runs without this program's environment",
             observed=f"{VARIABLE} is {os.environ.get(VARIABLE, 'not set')}",
             expected=f"a file in {DIRECTORY}",
         )

@@ -82,7 +82,7 @@ def _first(text: str) -> str | None:
 
 
 async def presented(host: str, port: int = API_PORT) -> str | None:
-    """The SHA-256 fingerprint of the certificate that is presented at a TLS port; None if nobody answers."""
+    """The SHA-256 fingerprint of the certificate that is presented at a TLS port; None without an answer."""
     context = ssl.create_default_context()
     # The fingerprint is what is compared; chain and name say nothing about a certificate that a node made itself.
     context.check_hostname = False
@@ -92,7 +92,7 @@ async def presented(host: str, port: int = API_PORT) -> str | None:
 
 
 async def silent(host: str, port: int = API_PORT) -> bool:
-    """Whether somebody takes connections at a port and does not speak TLS within the time: a provider waits there for ever."""
+    """Whether a port accepts connections, but no TLS within the time: a provider would wait there for ever."""
     try:
         async with asyncio.timeout(TLS_S):
             _, writer = await asyncio.open_connection(host, port)
@@ -155,7 +155,7 @@ def foreign(where: str, found: str | None, why: str, own: Iterable[str]) -> Admi
     """Somebody else answers, or by a name that does not stand in the certificate."""
     return AdminError(
         "api-certificate",
-        f"the certificate presented at {where} is not to be trusted: no password is sent there",
+        f"the certificate presented at {where} is not trusted, so no password is sent there",
         observed=f"{found or 'no certificate'} ({why})",
         expected=", ".join(own),
     )

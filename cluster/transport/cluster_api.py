@@ -97,7 +97,7 @@ class Api:
                 raise
             raise AdminError(
                 "api-login-failed",
-                f"the API at {self._base} does not let {user} in",
+                f"the API at {self._base} refused the login of {user}",
                 observed=f"{error.status} {error.message}",
                 expected=f"the configured password of {user} is right",
             ) from error
@@ -105,7 +105,7 @@ class Api:
             raise AdminError(
                 "api-two-factors",
                 f"the API at {self._base} asks {user} for a second factor",
-                observed=f"the password of {user} is right, and is not enough",
+                observed=f"the password of {user} is right, but a second factor is required",
                 expected="a user that logs in with its password alone",
             )
         self._session.cookies.set("PVEAuthCookie", ticket["ticket"])
@@ -172,7 +172,7 @@ class Api:
         if status["status"] != "stopped":
             raise AdminError(
                 "task-timeout",
-                f"a task on {node} does not end",
+                f"a task on {node} did not end in time",
                 observed=upid,
                 expected=f"an end within {timeout_s:g} s",
             )
@@ -189,7 +189,7 @@ class Api:
 
 
 def _message(response: requests.Response) -> str:
-    """The status line's words, where Proxmox says what is wrong, and what it says about single parameters."""
+    """The text of the status line, in which Proxmox puts the error, and the errors of single parameters."""
     try:
         body = response.json()
         errors = body.get("errors") or {}

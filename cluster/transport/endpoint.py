@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 async def check(endpoint: str, held: Held | None) -> None:
-    """Refuse an endpoint that takes connections and says nothing, or whose certificate is not its machine's, for that name.
+    """Refuse an endpoint that accepts connections and does not answer, or whose certificate is not its machine's, for that name.
 
-    One that takes no connections is the run's affair: it says so at once.
+    One that accepts no connections is left to the run, which fails at once.
 
     Args:
         endpoint: the URL.
@@ -48,7 +48,7 @@ async def refuse_silent(endpoint: str) -> None:
     if await certificates.silent(url.hostname or "", url.port or 443):
         raise AdminError(
             "api-unreachable",
-            f"{endpoint} takes connections and says nothing",
+            f"{endpoint} accepts connections, but does not answer",
             observed=f"no TLS within {certificates.TLS_S:g} s",
             expected="an API that answers",
             fix=f"on the machine behind {url.hostname}: `systemctl restart pveproxy`; then run the same command again",
@@ -64,7 +64,7 @@ async def who(endpoint: str, own: Mapping[str, Held]) -> str:
     try:
         found = await _refuse_foreign(endpoint, list(own.values()))
     except ConnectionError:
-        what = f"nobody answers at {endpoint}"
+        what = f"no answer at {endpoint}"
         raise AdminError("api-unreachable", what, observed="no TLS", expected="an API") from None
     return next((name for name, held in own.items() if fingerprint(held.certificate) == found), endpoint)
 

@@ -60,7 +60,7 @@ async def ask(opened: Opened, question: Callable[[ssh.Connection], Awaitable[T]]
 
 
 async def membership(connection: ssh.Connection) -> MembershipReport:
-    """What a node itself says about its cluster."""
+    """What a node itself reports about its cluster."""
     result = await run_step(connection, "membership", timeout_s=LOOK_S, quiet=True)
     return read(MembershipReport, connection.machine.name, result.facts)
 

@@ -105,8 +105,8 @@ def _broken(machine: str, step: str, completed: Completed, how: str) -> AdminErr
     said = (completed.stderr.strip() or completed.stdout.strip() or "nothing").splitlines()
     return AdminError(
         "step-broken",
-        f"step {step} on {machine} ended without its result",
-        observed=f"{how}, and it said: {said[-1]}",
+        f"step {step} on {machine} ended without a result",
+        observed=f"{how}; last line of its output: {said[-1]}",
         expected="one line of JSON",
         fix=f"on {machine}: python3 {PACKAGE} {step}; if the package is missing there, `make up` puts it back",
     )

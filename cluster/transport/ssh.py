@@ -89,7 +89,7 @@ class Connection:
     async def _run(self, command: str, stdin: str, on_stderr: Callable[[str], None] | None) -> Completed:
         process = await self._connection.create_process(command)
         try:
-            # A command that asks for no input may have ended by now: its exit status tells how.
+            # A command that asks for no input may have ended by now: its exit status shows how.
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(stdin)
                 process.stdin.write_eof()

@@ -49,7 +49,7 @@ FOREIGN_VARIABLES = frozenset({"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_
 
 
 def start_time(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; tells a process from a later one with its number."""
+    """When a process started, in clock ticks since boot; it distinguishes a process from a later one with its number."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -58,7 +58,7 @@ def refuse_unready(observed: Candidate, node: str, links: list[ClusterLink]) -> 
     if not observed.resolves or any(address.startswith("127.") for address in observed.resolves):
         raise StepError(
             "hostname-resolution",
-            f"the name {node} does not stand for an address that other nodes reach",
+            f"the name {node} does not resolve to an address that other nodes can reach",
             observed=", ".join(observed.resolves) or "no address",
             expected="an address that is not 127.x",
         )
@@ -172,7 +172,7 @@ def no_quorum(member: membership.NodeState, timeout_s: float) -> StepError:
     down = [node.name for node in corosync.silent(nodes, member.quorum) if node.name != member.node]
     fix = f"power on {' or '.join(down)}, or `systemctl start corosync` there; if up, check the links" if down else ""
     if member.quorum is None:
-        fix = f"`journalctl -b -u corosync` on {member.node} says why it does not run"
+        fix = f"`journalctl -b -u corosync` on {member.node} shows why it does not run"
     return StepError(
         "no-quorum",
         f"{member.node} is not in a quorate cluster",

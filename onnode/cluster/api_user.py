@@ -169,7 +169,7 @@ def _refuse_foreign_user(observed: Observed, desired: ApiUser) -> None:
     if observed.exists and not observed.comment.startswith(COMMENT):
         raise StepError(
             "api-user-foreign",
-            f"the user {desired.user} exists and was not made here",
+            f"the user {desired.user} exists, and this program did not make it",
             observed=f"its comment: {observed.comment or 'none'}",
             expected=f"a user with the comment {COMMENT!r}, or none",
         )
@@ -184,7 +184,7 @@ def _role(observed: Observed, desired: ApiUser) -> list[Action]:
     if not observed.marked:
         raise StepError(
             "api-role-foreign",
-            f"the role {OWN_ROLE} exists with other privileges, and was not made here",
+            f"the role {OWN_ROLE} exists with other privileges, and this program did not make it",
             observed=", ".join(observed.privileges) or "no privilege",
             expected=", ".join(PRIVILEGES),
             fix=f"set cluster.api.role to the role that {desired.user} is to have, or remove or rename that role",
@@ -193,7 +193,7 @@ def _role(observed: Observed, desired: ApiUser) -> list[Action]:
 
 
 def _edited(there: set[str]) -> str:
-    """The role, and what somebody gave it or took away from it, which is taken back."""
+    """The role, and the privileges that somebody added or removed, which is undone."""
     changes = (("without", there - set(PRIVILEGES)), ("with", set(PRIVILEGES) - there))
     return ", ".join([OWN_ROLE, *(f"{word} {' '.join(sorted(names))}" for word, names in changes if names)])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-KNET = "knet"  # what corosync 3 uses unless told otherwise, and the only transport with more than one link
+KNET = "knet"  # what corosync 3 uses by default, and the only transport with more than one link
 SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
 RING = re.compile(r"ring(\d+)_addr")
 MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)

@@ -42,7 +42,7 @@ def _refuse_priorities(observed: Candidate, desired: CreateCluster) -> None:
     if wanted.items() - found.items():
         raise StepError(
             "member-differs",
-            f"the links of cluster {desired.cluster} have other priorities than described",
+            f"the links of cluster {desired.cluster} have priorities that differ from the stack file",
             observed=", ".join(f"link{number} {priority}" for number, priority in sorted(found.items())) or "none set",
             expected=", ".join(f"link{number} {priority}" for number, priority in sorted(wanted.items())),
         )

@@ -87,7 +87,7 @@ def _refuse_unsafe_reset(member: membership.NodeState, desired: JoinCluster) -> 
     if desired.listed is None and member.conf is not None:
         raise StepError(
             "cluster-not-visible",
-            f"{member.node} is half joined, and no member could be asked about it",
+            f"{member.node} is half joined, and no member could be reached to check it",
             observed=f"missing: {', '.join(member.missing)}",
             expected="a quorate member that answers",
         )
@@ -105,7 +105,7 @@ def _refuse_unsafe_reset(member: membership.NodeState, desired: JoinCluster) -> 
 def _disagrees(member: membership.NodeState, desired: JoinCluster) -> StepError:
     return StepError(
         "cluster-disagrees",
-        f"{member.node} takes itself for a member of {desired.cluster}, which does not list it",
+        f"{member.node} is set up as a member of {desired.cluster}, which does not list it",
         observed=f"own list of nodes: {', '.join(node.name for node in member.conf.nodes) if member.conf else 'none'}",
         expected=f"the cluster's list of nodes has {member.node}",
     )

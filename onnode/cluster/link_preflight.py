@@ -1,7 +1,7 @@
 """link-preflight: every peer is reached on every link, with packets of full size, quickly enough (F9). Changes nothing.
 
-A link that Corosync has connected is not asked again. Ping tells most of the others, and its silence nothing: Proxmox'
-firewall answers none. Where it is silent, packets of our own decide.
+A link that Corosync has connected is not tested again. The others are tested with ping. No answer proves nothing, because
+Proxmox' firewall drops pings. Then packets of our own decide.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2  # of <linux/in.h>: never fragment; Pyth
 
 @dataclass
 class Answer:
-    """What came from one peer, and what the peer says that it got."""
+    """What arrived from one peer, and what the peer reports as arrived."""
 
     small: bool = False
     large: bool = False

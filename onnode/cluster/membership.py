@@ -1,4 +1,4 @@
-"""membership: what this node itself says about its cluster, or that it is in none. Changes nothing.
+"""membership: what this node itself reports about its cluster, or that it is in none. Changes nothing.
 
 `half` is the state that an interrupted join leaves (F2): some of what makes a member is there, some is missing.
 Whether the node is then finished, forced or reset is decided by who can see the other nodes, too.
@@ -169,7 +169,7 @@ def guests(machine: ThisMachine, node: str) -> list[int]:
 
 
 def told(seen: NodeState) -> Membership:
-    """What a node says of its cluster."""
+    """What a node reports about its cluster."""
     conf = seen.conf
     return Membership(
         node=seen.node,

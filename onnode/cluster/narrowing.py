@@ -36,7 +36,7 @@ Rule = dict[str, Any]  # of `pveum acl list --output-format json`
 
 @dataclass(frozen=True)
 class Narrowing:
-    """A path at which the user lacks what the program's calls need, and the rules that say so."""
+    """A path at which the user lacks what the program's calls need, and the rules that cause it."""
 
     path: str
     kind: str  # user | group

@@ -1,6 +1,6 @@
 """storage: a shared storage over NFS is in the cluster's configuration, and usable on every member.
 
-By a step and not by the provider: the published one crashes on storages. Told from somebody else's by a mark.
+By a step and not by the provider: the published one crashes on storages. A mark distinguishes it from somebody else's.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def _foreign(observed: Observed, desired: Storage) -> StepError:
     mark = marks.path(KIND, desired.name)
     return StepError(
         "storage-foreign",
-        f"storage {desired.name} is there, and this stack did not make it",
+        f"storage {desired.name} exists, and this stack did not make it",
         observed=f"{shown(observed.live)}; {by}",
         expected=f"no storage {desired.name}, or one that this stack made",
         fix=(
-            f"give the storage another name, or describe this one with kind: external; if it is to be this stack's own "
-            f"from now on: echo {desired.stack_tag} > {mark} on a member (mkdir -p {marks.DIRECTORY} before)"
+            f"give the storage another name, or describe this one with kind: external; to make it this stack's own: "
+            f"echo {desired.stack_tag} > {mark} on a member (mkdir -p {marks.DIRECTORY} before)"
         ),
     )
 
@@ -122,11 +122,11 @@ def _refuse_different(live: Live, desired: Storage) -> None:
     if found != wanted:
         raise StepError(
             "storage-differs",
-            f"storage {desired.name} cannot be changed to what is described",
+            f"storage {desired.name} cannot be changed to match the stack file",
             observed=shown(live),
             expected=f"{TYPE} {desired.server}:{desired.export}",
             fix=(
-                f"describe it as it is, or on a member: pvesm remove {desired.name} (what lies on it stays), "
+                f"change the stack file to match it, or on a member: pvesm remove {desired.name} (the files on it stay), "
                 f"on every member: umount -l /mnt/pve/{desired.name}; then run the same command again"
             ),
         )

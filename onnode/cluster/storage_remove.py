@@ -39,7 +39,7 @@ def act(machine: ThisMachine, desired: Storage, action: Action) -> None:
 
 
 def facts(observed: storage.Observed, desired: Storage) -> dict[str, Any]:
-    """Which storage, and what is there under its name now."""
+    """Which storage, and what exists under its name now."""
     return {"storage": desired.name, "left": storage.shown(observed.live)}
 
 

@@ -148,7 +148,7 @@ def _refuse_foreign(observed: Observed, desired: Dhcp) -> None:
 
 
 def act(machine: ThisMachine, _desired: Dhcp, action: Action) -> None:
-    """Write a file, or tell systemd."""
+    """Write a file, or give systemd a command."""
     if action.do == "write-unit":
         originals.replace_file(machine, UNIT_FILE, UNIT)
         systemd.systemctl(machine, "daemon-reload")
@@ -176,7 +176,7 @@ def _settle(machine: ThisMachine, bridges: list[str]) -> None:
                 f"dnsmasq does not run on {bridge}",
                 observed=tail(log.out),
                 expected=f"{unit_name(bridge)} is active",
-                fix=f"`journalctl -u {unit_name(bridge)}` on the outer host says why",
+                fix=f"`journalctl -u {unit_name(bridge)}` on the outer host shows why",
             )
 
 

@@ -67,7 +67,7 @@ class Observed:
 
     @property
     def identity(self) -> str:
-        """What tells this VM from a later one with the same vmid."""
+        """What distinguishes this VM from a later one with the same vmid."""
         values = self.config.values if self.config else {}
         return " ".join([values.get("smbios1", ""), values.get("meta", "")]).strip()
 
@@ -320,7 +320,7 @@ def wait(machine: ThisMachine, desired: InstallNode | VmPower) -> None:
         if not running(machine, desired.vmid):
             raise StepError(
                 "vm-stopped",
-                f"the VM of {desired.name} stopped while it was waited for",
+                f"the VM of {desired.name} stopped before its node answered",
                 observed=f"VM {desired.vmid} is stopped",
                 expected="it runs until its node answers",
             )

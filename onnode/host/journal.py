@@ -75,7 +75,7 @@ def foreign_bridge(name: str, owner: str) -> StepError:
     """The refusal to take over a bridge."""
     return StepError(
         "foreign-bridge",
-        f"the bridge {name} is already there and does not belong to this stack",
+        f"the bridge {name} already exists, and does not belong to this stack",
         observed=f"{name} was made by {owner}",
         expected=f"no interface {name}, or one that this stack made",
     )

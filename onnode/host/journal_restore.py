@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the journal remembers, and what is there of it."""
+    """What the journal records, and what still exists of it."""
 
     entered: bool = False
     others: list[str] = field(default_factory=list)
@@ -153,7 +153,7 @@ def _remove_packages(machine: ThisMachine, names: list[str]) -> None:
         return
     planned = packages.parse_removed(packages.apt(machine, "-s", "purge", *there))
     if foreign := sorted(set(planned) - set(names)):
-        machine.note(f"kept {' '.join(there)}: {' '.join(foreign)} would have to go as well")
+        machine.note(f"kept {' '.join(there)}: {' '.join(foreign)} would be removed with it")
     else:
         packages.apt(machine, "purge", *there)
 

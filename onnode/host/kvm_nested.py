@@ -82,7 +82,7 @@ def parse_options(text: str, module: str) -> list[str]:
 
 
 def is_on(value: str) -> bool:
-    """Whether the kernel takes that text for true: it prints Y or 1 and reads any of these."""
+    """Whether the kernel reads that text as true: it prints Y or 1 and reads any of these."""
     return value.strip().lower() in ("y", "1", "yes", "on", "true")
 
 
@@ -195,7 +195,7 @@ def _refuse_command_line(observed: Observed, desired: KvmNested, module: str) ->
     if wrong or kept_out:
         raise StepError(
             "kvm-command-line",
-            f"the kernel's command line decides otherwise about {module}",
+            f"the kernel's command line overrides the configuration of {module}",
             observed=f"{CMDLINE}: {' '.join([*wrong, *kept_out])}",
             expected=f"{module}.nested={1 if desired.enabled else 0}, or no such word",
         )

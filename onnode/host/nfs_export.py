@@ -82,7 +82,7 @@ def decide(observed: Observed, desired: NfsExport) -> list[Action]:
 
 
 def act(machine: ThisMachine, desired: NfsExport, action: Action) -> None:
-    """Make the directory, write the file, or tell the server."""
+    """Make the directory, write the file, or reload the server."""
     if action.do == "make-directory":
         originals.remember_directory(machine, desired.path)
         machine.path(desired.path).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""qm: changes of VMs on this machine. A VM that Proxmox VE has locked is told as that, with what takes the lock away."""
+"""qm: changes of VMs on this machine. A VM that Proxmox VE has locked is refused by name, with what removes the lock."""
 
 from __future__ import annotations
 
@@ -48,13 +48,15 @@ def _locked(machine: ThisMachine, command: str, vmid: int, lock: str) -> StepErr
     elif lock == SUSPENDED:
         seen, fix = "it is suspended to a disk", f"on {host}: qm start {vmid}, which brings it back as it was; {again}"
     elif tasks is not None and lock in HARMLESS:
-        seen, fix = f"no task on {host} works at it", f"on {host}: qm unlock {vmid}; {again}"
+        seen, fix = f"no task on {host} works on it", f"on {host}: qm unlock {vmid}; {again}"
     elif tasks is not None:
-        seen = f"no task on {host} works at it, and the VM may be half done"
-        look = f"see how its last task ended (Tasks of VM {vmid} in the web interface), and whether the VM is whole"
-        fix = f"{look}, before the lock is taken away; {again}"
+        seen = f"no task on {host} works on it, and the last one may have left the VM incomplete"
+        look = (
+            f"check how its last task ended (Tasks of VM {vmid} in the web interface), and whether the VM is complete"
+        )
+        fix = f"{look}; keep the lock until that is known; {again}"
     else:
-        seen, fix = f"which tasks run is not known: no {TASKS}", ""
+        seen, fix = f"the running tasks are not known: no {TASKS}", ""
     return StepError(
         "guest-locked",
         f"VM {vmid} is locked, so `qm {command}` was refused",

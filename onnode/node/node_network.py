@@ -162,7 +162,7 @@ def _refuse_unfit(observed: Observed, desired: NodeNetwork, wanted: LinkInterfac
         if stanza.family == "inet" and stanza.method not in interfaces_file.METHODS:
             raise StepError(
                 "interface-method",
-                f"{found.name} gets its IPv4 addresses in another way",
+                f"{found.name} is not configured with static IPv4 addresses",
                 observed=f"iface {found.name} inet {stanza.method}",
                 expected=f"`static` or `manual`, so that it can have {wanted.address}",
             )
@@ -181,7 +181,7 @@ def _restores(observed: Observed, wanted: LinkInterface, found: network.Interfac
 def _member_link(wanted: LinkInterface, found: network.Interface) -> StepError:
     return StepError(
         "link-address-of-member",
-        "the network of a cluster member is not changed while it is one",
+        "the network of a cluster member is never changed",
         observed=f"{found.name}: {', '.join(found.addresses) or 'no address'}, MTU {found.mtu}",
         expected=f"{wanted.address}, MTU {wanted.mtu}, now and in {interfaces_file.FILE}",
     )

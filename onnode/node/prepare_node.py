@@ -166,7 +166,7 @@ def _wait_first_boot(machine: ThisMachine) -> None:
     if not machine.wait_for(ended, FIRST_BOOT_S):
         raise StepError(
             "first-boot-hangs",
-            "the first-boot script does not end",
+            "the first-boot script did not end in time",
             observed=f"still at work after {FIRST_BOOT_S:g} s",
             expected="an end",
         )

@@ -81,7 +81,7 @@ def decide(observed: Observed, desired: VerifyNode) -> list[Action]:
     if observed.resolves != [desired.address]:
         raise StepError(
             "hostname-resolution",
-            f"the name {desired.name} does not stand for the node's own address",
+            f"the name {desired.name} does not resolve to the node's own address",
             observed=", ".join(observed.resolves) or "no address",
             expected=desired.address,
         )
@@ -99,7 +99,7 @@ def _refuse_kernel(observed: Observed, desired: VerifyNode) -> None:
     if observed.kernel.reboot_missing:
         raise StepError(
             "reboot-missing",
-            "the node was told to reboot, and did not",
+            "the node was asked to reboot, and did not",
             observed=f"boot id {observed.kernel.boot_id}, as before",
             expected="a new boot id",
         )
@@ -146,7 +146,7 @@ def _refuse_unhealthy(observed: Observed, desired: VerifyNode) -> None:
         down = [*observed.inactive, *([] if observed.pve_mounted else ["/etc/pve (not mounted)"])]
         raise StepError(
             "services",
-            "not all of Proxmox VE runs on the node",
+            "not all services of Proxmox VE run on the node",
             observed=f"down: {', '.join(down)}",
             expected=f"{', '.join(SERVICES)} active, /etc/pve mounted",
         )

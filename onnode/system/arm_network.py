@@ -1,4 +1,4 @@
-"""arm-network: before somebody else (the host's own API) changes its network, see to it that it comes back by itself.
+"""arm-network: before somebody else (the host's own API) changes its network, make sure that it comes back by itself.
 
 That API applies all that is planned on the host, not our change alone: what somebody else has planned there, and not
 applied yet, is refused.
@@ -18,7 +18,7 @@ from onnode.system import interfaces_file, network_guard, originals
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
-# What tells in a stanza; Proxmox VE itself adds and reorders the rest when it writes the plan.
+# What counts in a stanza; Proxmox VE itself adds and reorders the rest when it writes the plan.
 TELLING = ("gateway", "mtu", "bridge-ports", "bond-slaves", "vlan-raw-device")
 NOTHING = (*interfaces_file.NO_PORTS, str(interfaces_file.MTU_DEFAULT))
 
@@ -41,7 +41,7 @@ def planned(current: str, plan: str | None, own: set[str]) -> list[str]:
 
 
 def _told(text: str) -> dict[str, set[tuple[str, ...]]]:
-    """By interface, its addresses and what else tells."""
+    """By interface, its addresses and what else counts."""
     found: dict[str, set[tuple[str, ...]]] = {}
     for stanza in interfaces_file.parse_stanzas(text):
         found.setdefault(stanza.name, set()).update(("address", address) for address in stanza.addresses)
@@ -54,7 +54,7 @@ def _told(text: str) -> dict[str, set[tuple[str, ...]]]:
             # An IPv6 address may have its prefix in a line of its own.
             values = sorted(word.partition("/")[0] for word in words[1:] if word not in NOTHING)
             found.setdefault(current, set()).update([(key, *values)] if values else [])
-    return {name: told for name, told in found.items() if told}
+    return {name: values for name, values in found.items() if values}
 
 
 def observe(machine: ThisMachine, desired: ArmNetwork) -> Observed:
@@ -79,12 +79,12 @@ def decide(observed: Observed, desired: ArmNetwork) -> list[Action]:
     if observed.planned:
         raise StepError(
             "network-planned",
-            f"{desired.change} would apply changes of the network that somebody else has planned on {observed.node}",
+            f"{desired.change} would also apply network changes that somebody else planned on {observed.node}",
             observed=f"{network_guard.WAITING} changes {', '.join(observed.planned)}",
             expected="no planned change but this stack's own",
             fix=(
                 f"on {observed.node}: `pvesh set /nodes/{observed.node}/network` applies them, "
-                f"`pvesh delete /nodes/{observed.node}/network` forgets them; then run the same command again"
+                f"`pvesh delete /nodes/{observed.node}/network` discards them; then run the same command again"
             ),
         )
     return [Action("arm", desired.change)]

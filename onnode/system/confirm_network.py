@@ -37,7 +37,7 @@ def decide(observed: Observed, _desired: None) -> list[Action]:
     if observed.holder is not None and "node-network" in observed.holder:
         raise StepError(
             "machine-busy",
-            "the network is still being changed: a login before the end proves nothing",
+            "the network is still being changed, so a login proves nothing yet",
             observed=observed.holder,
             expected="no step node-network at work",
         )

@@ -28,7 +28,7 @@ DEPTH_MAX = 5
 
 @dataclass(frozen=True)
 class Stanza:
-    """What ifupdown is told about an interface, in one of its stanzas."""
+    """What one stanza says about an interface."""
 
     name: str
     method: str = "static"
@@ -193,7 +193,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _words(line: str) -> list[str]:
-    """What a line says; nothing if it is blank or a comment."""
+    """The content of a line; empty if it is blank or a comment."""
     words = line.replace("\\\n", " ").split()
     return [] if words and words[0].startswith("#") else words
 

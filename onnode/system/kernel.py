@@ -64,7 +64,7 @@ def observe(machine: ThisMachine) -> Kernels:
 
 
 def _asked(text: str) -> dict[str, Any]:
-    """What the note says; one that is cut off asks for nothing: what a reboot has to bring is looked at anyway."""
+    """The content of the note; one that is cut off is ignored: the reason for a reboot is checked anyway."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -137,7 +137,7 @@ class ThisMachine:
     # -- commands --------------------------------------------------------------------------------------------------
 
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
-        """Run a program for a bounded time, and tell how it ended.
+        """Run a program for a bounded time, and return how it ended.
 
         It gets a process group of its own; when its time is up the whole group is ended, politely first.
         A missing program is code 127.
@@ -233,8 +233,8 @@ class ThisMachine:
             if self.monotonic() >= deadline:
                 raise StepError(
                     "api-certificate",
-                    f"who answers on port {API_PORT} of this machine has not its certificate",
-                    observed="another certificate than /etc/pve/local holds; no password was sent",
+                    f"the answer on port {API_PORT} comes without this machine's certificate",
+                    observed="a certificate other than the one in /etc/pve/local; no password was sent",
                     expected="pveproxy",
                 )
             self.sleep(API_AGAIN_S)

@@ -19,7 +19,7 @@ WRITE_S = 20.0
 
 
 def path(kind: str, name: str) -> str:
-    """The file that says whose a thing is, such as `storage-shared`."""
+    """The file that names the stack that made a thing, such as `storage-shared`."""
     return f"{DIRECTORY}/{kind}-{name}"
 
 
@@ -53,7 +53,7 @@ def _do(machine: ThisMachine, argv: list[str], text: str = "") -> None:
     if result.code != 0:
         raise StepError(
             "mark-failed",
-            "the file that says whose a thing of the cluster is cannot be changed",
+            "the file in /etc/pve that marks what a stack made cannot be changed",
             observed=f"`{' '.join(argv)}`: {tail(result.text)}",
             expected="a writable /etc/pve",
         )

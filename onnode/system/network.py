@@ -68,7 +68,7 @@ def parse_routes(text: str) -> list[Route]:
 
 
 def is_ipv4(text: str) -> bool:
-    """Whether that is an IPv4 address or network; what else stands in its place, `default` or IPv6, is nobody's subnet."""
+    """Whether that is an IPv4 address or network; other values there, `default` or IPv6, are no subnet."""
     try:
         ipaddress.IPv4Interface(text)
     except ValueError:
@@ -87,7 +87,7 @@ def routes(machine: ThisMachine) -> list[Route]:
 
 
 def stanzas(machine: ThisMachine) -> list[interfaces_file.Stanza]:
-    """What ifupdown is told, with the files that it includes."""
+    """The configuration of ifupdown, with the files that it includes."""
     return interfaces_file.stanzas(interfaces_file.files(machine))
 
 

@@ -26,7 +26,7 @@ ARMED = f"{DIRECTORY}/armed"
 REVERTED = f"{DIRECTORY}/reverted"
 CONFIRMED = f"{DIRECTORY}/confirmed"
 SCRIPT = f"{DIRECTORY}/undo"
-AT_BOOT = "/etc/systemd/system/networking.service.d"  # read at boot; systemd need not be told of it now
+AT_BOOT = "/etc/systemd/system/networking.service.d"  # read at boot; systemd needs no reload for it now
 AT_BOOT_FILE = f"{AT_BOOT}/{UNIT}.conf"
 WAITING = "/etc/network/interfaces.new"  # what Proxmox' own API is about to apply, also at the next boot
 
@@ -70,7 +70,7 @@ def arm(machine: ThisMachine, what: str, *, anew: bool = False) -> None:
     Args:
         machine: the machine.
         what: the change, in words.
-        anew: put back what is there now; else, where a change waits for its confirmation, what was there before it.
+        anew: put back the files as they are now; else, where a change waits for its confirmation, as they were before it.
 
     Raises:
         StepError: of the command that failed; nothing has been changed then.
@@ -131,11 +131,11 @@ def revert(machine: ThisMachine) -> None:
 
 
 def reverted(machine: ThisMachine) -> StepError:
-    """The change has been undone, because nobody could log in after it."""
+    """The refusal after a change that was put back, because no login followed."""
     what = (machine.read(REVERTED) or "a change of the network").splitlines()[0]
     return StepError(
         "network-reverted",
-        "a change of the machine's network was put back, because no new login came after it",
-        observed=f"{what}; nobody logged in within {AFTER_S} s of it, or before the machine was started anew",
-        expected="that the machine can still be reached over SSH after the change",
+        "a change of the machine's network was put back, because no new login followed",
+        observed=f"{what}; no login within {AFTER_S} s, or before a restart of the machine",
+        expected="the machine can still be reached over SSH after the change",
     )

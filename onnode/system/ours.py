@@ -30,7 +30,7 @@ def foreign(path: str, observed: str, expected: str) -> StepError:
     """The refusal to take over a file."""
     return StepError(
         "foreign-file",
-        f"{path} is already there, and this stack did not make it",
+        f"{path} already exists, and this stack did not make it",
         observed=observed,
         expected=expected,
         fix=f"move {path} away on that machine, then run the same command again",

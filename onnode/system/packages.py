@@ -126,7 +126,7 @@ def apt(machine: ThisMachine, *arguments: str) -> str:
             machine.sleep(2)
         elif error.code in PASSING and tries < TRIES:
             tries += 1
-            machine.note(f"{error.what}: {error.observed}; once more in {TRY_AGAIN_S:g} s")
+            machine.note(f"{error.what}: {error.observed}; trying again in {TRY_AGAIN_S:g} s")
             machine.sleep(TRY_AGAIN_S)
         else:
             raise error

@@ -1,4 +1,4 @@
-"""What Proxmox VE tells about itself: pure parsers of its text, and the questions that several steps ask."""
+"""What Proxmox VE reports about itself: pure parsers of its text, and the questions that several steps ask."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def parse_virtualization(cpuinfo: str) -> str | None:
 
 
 def version(machine: ThisMachine) -> Version:
-    """The installed version of Proxmox VE; what `pveversion` says, which takes dozens of times as long.
+    """The installed version of Proxmox VE; the same as `pveversion` prints, which takes dozens of times as long.
 
     Raises:
         StepError: not-proxmox.

@@ -188,7 +188,7 @@ def _try_out(machine: ThisMachine, desired: Repository, action: Action) -> None:
     if after is None:
         return
     before = _unreadable(machine, files)
-    cause = "already" if before else f"any more after the change of {action.what}, which was not made"
+    cause = "even before a change" if before else f"with the change of {action.what}, so it was not made"
     raise StepError(
         "sources-unreadable",
         f"apt cannot read its source lists {cause}",

@@ -46,7 +46,7 @@ def disable_enterprise(path: str, text: str) -> str:
 
 
 def same_place(one: Source, other: Source) -> bool:
-    """Whether apt takes two sources for one: then they may not differ in what concerns their trust."""
+    """Whether apt treats two sources as one: then they may not differ in what concerns their trust."""
     return (_place(one.uri), one.suite) == (_place(other.uri), other.suite)
 
 

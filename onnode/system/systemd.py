@@ -1,4 +1,4 @@
-"""systemd: asking for units, and telling it what to do."""
+"""systemd: reading the state of units, and giving it commands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unit(machine: ThisMachine, name: str) -> Unit:
 
 
 def systemctl(machine: ThisMachine, *arguments: str, timeout_s: float = 90.0) -> None:
-    """Tell systemd to do something; it must accept it.
+    """Give systemd a command, which it must accept.
 
     Raises:
         StepError: command-failed or command-timeout.

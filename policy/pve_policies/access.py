@@ -1,4 +1,4 @@
-"""Access: whom we talk to, as whom, and where the secrets are."""
+"""Access: which machines the program talks to, as which user, and where the secrets are."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ TLS_VERIFIED = Rule(
     id="tls-verified",
     level=EnforcementLevel.MANDATORY,
     demands="The certificate of every API is verified.",
-    protects="Whoever answers at the address gets the API password. The stack file of this program has no value that turns it off: "
-    "its API is verified, or pinned by a look over SSH.",
+    protects="Whoever answers at the address gets the API password. The stack file of this program has no value that turns the "
+    "check off: the certificate is verified, or compared over SSH.",
     source="F25",
     fix="Take insecure out of the provider and give the API a certificate that the system trusts.",
     judges={PROVIDER: _insecure},
@@ -67,7 +67,7 @@ def _unpinned(remote: Subject) -> Iterator[str]:
 HOST_KEYS = Rule(
     id="ssh-host-keys-pinned",
     level=EnforcementLevel.MANDATORY,
-    demands="Every SSH connection pins the host key, and that of the proxy that it goes through.",
+    demands="Every SSH connection pins the host key, and that of its proxy.",
     protects="Whoever answers at the address gets the script, with the secrets on its standard input.",
     source="Pulumi Command: connection.hostKey; without it any key is taken",
     fix="Set connection.hostKey, and connection.proxy.hostKey, to the line that `cat /etc/ssh/ssh_host_ed25519_key.pub` prints on the machine.",
@@ -96,10 +96,10 @@ NOT_ROOT = Rule(
     id="api-user-not-root",
     level=EnforcementLevel.MANDATORY,
     demands="Guests and HA resources are made by an API user of their own, not by root@pam.",
-    protects="The password in daily use would open every node's shell, and nothing tells its actions from a person's. This program "
-    "makes its API user in the realm pve, so its stack file can name no other.",
+    protects="The password in daily use would open a root shell on every node, and no log could distinguish the program from a person. "
+    "This program makes its API user in the realm pve, so its stack file cannot name root@pam.",
     source="Proxmox VE user management",
-    fix="Use name@pve with a role that suffices as the provider's username.",
+    fix="Set the provider's username to a user name@pve, with a role that suffices.",
     judges=dict.fromkeys(MADE_DAILY, _made_as_root),
     bad=vm(provider=API_USER | {"username": ROOT}),
     good=vm(provider=API_USER),
@@ -115,7 +115,7 @@ NO_PLAIN_SECRETS = Rule(
     id="no-plain-secrets",
     level=EnforcementLevel.MANDATORY,
     demands="Passwords, keys and tokens in a stack file are encrypted.",
-    protects="Whoever reads the repository has them, also after they are taken out again.",
+    protects="Whoever reads the repository has them, even after they are removed from it.",
     source="Pulumi, config secrets",
     fix="Change that secret, and set it with pulumi config set --secret.",
     judges={DESIGN: _plain},

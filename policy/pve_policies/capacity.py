@@ -38,7 +38,7 @@ def _processors(host: Props, nodes: Sequence[Props], factor: float) -> Iterator[
 OUTER_HOST_ROOM = Rule(
     id="outer-host-not-overcommitted",
     level=EnforcementLevel.MANDATORY,
-    demands="Outer hosts have the memory, disk and processors that their nodes are promised.",
+    demands="Outer hosts have the memory, disk and processors that the stack file gives to their nodes.",
     protects="A starved host swaps or stalls, tokens come late, and healthy nodes are fenced.",
     source="Proxmox VE cluster manager, requirements",
     fix="Lower the nodes' figures, raise the host's in nested-pve-ha:outerHosts if it has more, or use a larger host.",
@@ -114,10 +114,10 @@ SURVIVES_ONE = Rule(
     id="guests-fit-after-a-failure",
     level=EnforcementLevel.MANDATORY,
     demands="Guests under HA fit on the nodes that are left when any one node dies.",
-    protects="HA would start them all the same, until the surviving nodes run out of memory and fall one after another. "
-    "Each node dies in turn; each guest then needs a node that may run it and has the room, and no node's room is given "
-    "twice. Guests are placed one by one, the most bound and the largest first, where they leave the least room; HA does "
-    "not move a guest to make room for another.",
+    protects="HA starts them even without enough memory, until the surviving nodes fail one after another. The rule takes "
+    "each node away in turn. Each guest then needs a node that may run it and has memory left, and no memory is given "
+    "twice. Guests are placed one by one: first those with the fewest allowed nodes, then the largest, each where it leaves "
+    "the least memory. HA does not move a guest to make room for another.",
     source="Proxmox VE HA manager, requirements (N-1)",
     fix="Lower memoryMib of guests, raise that of nodes, or add a node.",
     judges={DESIGN: _does_not_fit},

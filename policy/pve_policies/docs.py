@@ -22,9 +22,9 @@ OURS = DESIGN.partition(":")[0]
 STORY = re.compile(r"\bF(\d+)\b")
 LEVELS = {
     "mandatory": "refuses the run",
-    "advisory": "is reported, and the run goes on",
-    "remediate": "is put right by the pack, and reported",
-    "disabled": "is not looked for, unless you turn the rule on",
+    "advisory": "is reported, and the run continues",
+    "remediate": "is corrected by the pack, and reported",
+    "disabled": "is not reported, unless you turn the rule on",
 }
 HEAD = """\
 <!-- written by `make docs` from policy/pve_policies; do not edit -->
@@ -47,7 +47,7 @@ pulumi up --policy-pack policy
 The engine stops at the first resource that a mandatory rule refuses. So one run may show some of the violations, and the next
 run more. When one resource breaks several rules, all of them are reported.
 
-A tag says that a VM runs Proxmox VE itself: `nested-pve`, unless you set another one.
+A VM that runs Proxmox VE itself is recognized by a tag: `nested-pve`, unless you set another one.
 
 ## Change levels and settings
 
@@ -66,23 +66,23 @@ For one stack, in a JSON file that `--policy-pack-config FILE` names. It overrid
 {"guests-tagged": "disabled", "guests-fit-after-a-failure": {"enforcementLevel": "advisory", "reserveMib": 2048}}
 ```
 
-A setting alone leaves the rule's level as it is. `all` changes every rule, also advisory ones and those that put things right.
-A mistyped rule name beside the pack is refused. In the JSON file, the engine ignores it without a message.
+A setting alone leaves the rule's level as it is. `all` changes every rule, also advisory and remediating ones.
+A mistyped rule name in `PulumiPolicy.yaml` is refused. In the JSON file, the engine ignores it without a message.
 
 `make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one, and check it first.
 
-A stack file of this program that means nothing, or that some program would refuse, is refused before any rule is asked
-([decision 13](decisions/0013-one-truth-for-each-rule.md)). Nothing here changes that. A plain `pulumi up` without the pack asks no rule.
+The rules judge valid stack files only. A stack file that is invalid, or that some program would refuse, is refused before
+([decision 13](decisions/0013-one-truth-for-each-rule.md)), whatever the levels here. A plain `pulumi up` without the pack asks no rule.
 
 | level | a violation |
 |---|---|
 """
 UNKNOWN = """
-Some values are not known at preview, because a resource that is not made yet decides them. They never pass in silence: the
-rule then reports an advisory that names the property, and judges the value itself during `up`.
+Some values are not known at preview, because a resource that is not made yet decides them. Then the rule
+reports an advisory that names the property, and judges the value during `up`.
 
-The pack cannot see whether a value of a resource is a Pulumi secret (the engine hands it over decrypted), what a provider reads
-from its environment, and anything that the program does not declare.
+The pack cannot see three things: whether a value of a resource is a Pulumi secret (the engine passes it decrypted), what a
+provider reads from its environment, and what the program does not declare.
 """
 
 
@@ -110,11 +110,11 @@ def _topic(title: str, topic: ModuleType) -> str:
 def _rule(rule: Rule) -> Iterator[str]:
     yield f"\n### {rule.id}\n"
     yield f"**{rule.demands}** Level: {rule.level.value}. {rule.protects} ({_linked(rule.source)})\n"
-    where = "What the design says" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
+    where = "Part of the design" if rule.bad.type == DESIGN else f"`{rule.bad.type}`"
     if other := rule.bad.before:
         there = {key: other.props[key] for key in rule.bad.special}
         where += f", while another one has `{yaml.safe_dump(there, default_flow_style=True).strip()}`"
-    yield f"{where}; refused, then as it should be:\n"
+    yield f"{where}, first refused, then accepted:\n"
     yield f"```yaml\n{_shown(rule.bad, rule.good)}---\n{_shown(rule.good, rule.bad)}```\n"
     yield f"Fix: {rule.fix}\n"
     if rule.settings:

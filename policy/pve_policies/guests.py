@@ -135,11 +135,11 @@ GUEST_AGENT = Rule(
     level=EnforcementLevel.REMEDIATE,
     demands="VMs have the guest agent on.",
     protects="Without it a shutdown is an ACPI event that may be ignored, and backups freeze no file system. A running VM "
-    "gets it with its next start: where the program does not say otherwise, the remedy sets agent.waitForIp.disabled: true "
-    "and rebootAfterUpdate: false, so that nothing waits for the agent's answer and the provider reboots nothing.",
+    "gets it at its next start. Unless the program sets them, the remedy adds agent.waitForIp.disabled: true and "
+    "rebootAfterUpdate: false, so that nothing waits for the agent's answer and the provider reboots nothing.",
     source="Proxmox VE, QEMU guest agent",
-    fix="Set agent.enabled: true and install qemu-guest-agent in the guest, as a shutdown waits for an agent that is not "
-    "there; as shipped, the pack sets the flag by itself.",
+    fix="Set agent.enabled: true and install qemu-guest-agent in the guest: a shutdown waits for the agent's answer. "
+    "As shipped, the pack sets the flag by itself.",
     judges={VM: _no_agent},
     bad=vm(agent={"enabled": False}),
     good=vm(agent={"enabled": True}),
@@ -161,7 +161,7 @@ KVM_OFF = Rule(
     demands="Guests in nested nodes run without KVM.",
     protects="Where the outer host's CPU or hypervisor nests badly, guests with KVM hang or crash; without it they are slow.",
     source="Proxmox VE, the option kvm of a VM",
-    fix="Set kvm: false in nested-pve-ha:templates. Turn the rule on where you want that.",
+    fix="Set kvm: false in nested-pve-ha:templates. Turn the rule on if your hosts need it.",
     judges={DESIGN: _kvm_on},
     bad=design(templates=[TEMPLATE | {"kvm": True}]),
     good=design(templates=[TEMPLATE]),
@@ -183,8 +183,8 @@ TEMPLATE_CD = Rule(
     id="template-without-cd",
     level=EnforcementLevel.MANDATORY,
     demands="Templates have nothing in the CD drive.",
-    protects="Each clone keeps what is attached: it cannot migrate where the image is missing, or with the host's own drive, "
-    "and boots the installer. The provider takes a drive without fileId, or none at all in the program, for the host's own.",
+    protects="Each clone keeps what is attached. It boots the installer, and cannot migrate to a node without the image, or "
+    "with the host's own drive. To the provider, a CD drive without fileId, or no drive in the program, is the host's own.",
     source="pulumi-proxmoxve#563, #396",
     fix="Set cdrom.fileId: none in the template.",
     judges={VM: _template_with_cd},

@@ -70,7 +70,7 @@ def is_tagged_node(vm: Subject) -> bool:
 
 
 def _vm(vm: Subject) -> Iterator[str]:
-    """Guests are the same type of resource; their parent, or a tag, tells nodes from them."""
+    """Guests are the same type of resource; their parent, or a tag, distinguishes nodes from them."""
     if vm.parent == NESTED_PVE_NODE or is_tagged_node(vm):
         cpu = vm.props.get("cpu") or {}
         cpu_type = cpu.get("type") or PROVIDER_DEFAULT_CPU
@@ -87,8 +87,8 @@ HOST_CPU = Rule(
     id="nested-node-cpu-host",
     level=EnforcementLevel.MANDATORY,
     demands="VMs of nested nodes have CPU type host, or the CPU flag +nested-virt.",
-    protects="Every other type without that flag hides vmx and svm from the node; the module parameter on the outer host says "
-    "Y all the same. Proxmox VE knows the flag since qemu-server of November 2025.",
+    protects="Every other type without that flag hides vmx and svm from the node, even where the module parameter on the outer "
+    "host is Y. Proxmox VE has the flag since qemu-server of November 2025.",
     source="F22",
     fix="Set cpuType: host for the node in nested-pve-ha:nodes or leave it out; in a VM of your own, cpu.type: host.",
     judges={DESIGN: _designed_nodes, **dict.fromkeys(VMS, _vm)},

@@ -154,7 +154,7 @@ def number(value: float) -> str:
 
 
 def unknown(name: str) -> UnknownValueError:
-    """What to raise where a property is not known yet, and does not say so itself."""
+    """What to raise for a property that is not known yet, where reading it raises nothing."""
     return UnknownValueError(UNKNOWN_OBJECT_VALUE, [name])
 
 

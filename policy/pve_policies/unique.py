@@ -30,7 +30,7 @@ _WHERE_VMID_STANDS = {VM: "vmId", CONTAINER: "vmId"} | dict.fromkeys((*VMS[1:], 
 
 
 def _vmid_of_another(guest: Subject) -> Iterator[str]:
-    """One that the program leaves to Proxmox VE is a free one. Clusters are told apart by their API."""
+    """One that the program leaves to Proxmox VE is a free one. Clusters are distinguished by their API."""
     name = _WHERE_VMID_STANDS[guest.type]
     if not given(guest.props, name):
         return
@@ -44,8 +44,8 @@ UNIQUE_VMIDS = Rule(
     id="unique-vmids",
     level=EnforcementLevel.MANDATORY,
     demands="Every VM and container has a number of its own on its host or in its cluster.",
-    protects="The second one is refused half way through, or worse: the first one is taken for it. In a stack file of this program "
-    "a number that is there twice means nothing, and is refused as config-invalid.",
+    protects="The second one is refused in the middle of a run or, worse, mistaken for the first one. A stack file of this "
+    "program with one number twice is refused as config-invalid.",
     source="Proxmox VE: VMs and containers share their numbers, cluster-wide",
     fix="Choose a free vmid.",
     judges=dict.fromkeys(_WHERE_VMID_STANDS, _vmid_of_another),
@@ -67,8 +67,8 @@ UNIQUE_MACS = Rule(
     id="unique-macs",
     level=EnforcementLevel.MANDATORY,
     demands="Every network card has a MAC address of its own.",
-    protects="Bridges send a node's packets to the other one by turns: links flap, and DHCP leases move. In a stack file of this "
-    "program an address that is there twice is refused as config-invalid.",
+    protects="Bridges send packets to one or the other machine by turns: links flap, and DHCP leases move. A stack file of this "
+    "program with one address twice is refused as config-invalid.",
     source="IEEE 802.1D: a bridge learns one place for each address",
     fix="Use each once, or leave macAddress of the cards out.",
     judges={VM: _mac_of_another, CONTAINER: _mac_of_another},
@@ -108,7 +108,7 @@ DHCP_CLEAR = Rule(
     id="dhcp-clear-of-static-addresses",
     level=EnforcementLevel.MANDATORY,
     demands="No DHCP range holds an address that is given to a machine.",
-    protects="Some day the range reaches that address, and a guest takes a node's link down.",
+    protects="DHCP gives that address to a guest some day, and the guest takes a node's link down.",
     source="dnsmasq(8), dhcp-range",
     fix="Move dhcp of the bridge in nested-pve-ha:outerHosts, or the address.",
     judges={DESIGN: _handed_out},

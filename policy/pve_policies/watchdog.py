@@ -1,4 +1,4 @@
-"""Watchdogs: what turns a node off that has lost the cluster, before its guests are started elsewhere."""
+"""Watchdogs: they reset a node that has lost the cluster, before its guests are started elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WATCHDOG_PRESENT = Rule(
     id="watchdog-present",
     level=EnforcementLevel.MANDATORY,
     demands="Every node of a cluster with guests under HA has a watchdog.",
-    protects="A node that lost the cluster goes on running its guests while HA starts them elsewhere: both write to one disk.",
+    protects="A node that lost the cluster still runs its guests while HA starts them elsewhere: both copies write to one disk.",
     source="F18; Proxmox VE HA manager, fencing",
     fix="Leave watchdog out, which means softdog, or name the module of the node's hardware watchdog.",
     judges={DESIGN: _absent},
@@ -49,7 +49,7 @@ WATCHDOG_HARDWARE = Rule(
     id="watchdog-hardware",
     level=EnforcementLevel.ADVISORY,
     demands="Physical nodes of a cluster with guests under HA have a hardware watchdog.",
-    protects="softdog cannot turn a machine off whose kernel hangs: its guests stay down, or run twice.",
+    protects="softdog cannot reset a machine whose kernel hangs: its guests stay down, or run twice.",
     source="F18; Proxmox VE HA manager, hardware watchdog",
     fix="Set WATCHDOG_MODULE in /etc/default/pve-ha-manager of the node, reboot it, and name the module in watchdog.",
     judges={DESIGN: _software},

@@ -244,7 +244,7 @@ def test_a_stack_file_that_is_none_is_reported_and_refused(checkout: Checkout) -
     assert code == 1, said
     assert "Traceback" not in said
     assert "`make up` would refuse this**: the configuration is not right" in text
-    assert "Pulumi.dev.yaml, line 2, column 1: is no YAML" in text
+    assert "Pulumi.dev.yaml, line 2, column 1: is not valid YAML" in text
 
 
 def test_a_base_whose_stack_file_is_none_is_not_compared(checkout: Checkout) -> None:

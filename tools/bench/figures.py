@@ -13,7 +13,7 @@ class _Figures(BaseModel):
 
 
 class Machine(_Figures):
-    """Where it was measured; nothing here tells whose machine it is."""
+    """Where it was measured; nothing here shows whose machine it is."""
 
     cpu: str
     cores: int

@@ -133,7 +133,7 @@ def members() -> dict[str, dict[str, Any]]:
 
 
 def told() -> set[str]:
-    """The nodes whose pvestatd has told how they are."""
+    """The nodes whose pvestatd has reported their state."""
     return {line.partition("/")[2].rstrip(":") for line in read(".rrd").splitlines()}
 
 

@@ -220,7 +220,7 @@ class BackgroundRunner:
             ready.set()
             _run(upid, work)
 
-        # Not a daemon: a server that is told to stop lets its tasks end.
+        # Not a daemon: a server that is stopped lets its tasks end.
         threading.Thread(target=body, name=f"task-{kind}", daemon=False).start()
         ready.wait()
         return str(known[0])

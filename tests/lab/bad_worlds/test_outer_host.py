@@ -215,7 +215,7 @@ def test_a_bridge_that_cuts_the_host_off_is_put_back_when_it_comes_and_when_it_g
         run = outer_host.pulumi("destroy", "--yes", "--skip-preview")
         assert succeeded(outer_host.ssh(OUTER, f"cat {FILE}")).output == before
     assert run.code != 0
-    assert "error[network-reverted]: without the bridge vmbr" in run.output
+    assert "error[network-reverted]: virtual could not be reached without the bridge vmbr" in run.output
     # What arms the removal is recorded until the bridge is gone, also for plain `pulumi destroy`.
     succeeded(outer_host.pulumi("destroy", "--yes", "--skip-preview"))
     assert not recorded(outer_host)

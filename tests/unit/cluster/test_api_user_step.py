@@ -131,7 +131,7 @@ def test_without_a_password_no_machine_is_asked(nodes: LiveNodes, logins: Logins
 
 def test_a_user_that_is_not_let_in_fails_the_step(nodes: LiveNodes, logins: Logins) -> None:
     nodes.form(1, 2, 3)
-    logins.refusal = AdminError("api-login-failed", "the API does not let pulumi@pve in", observed="401")
+    logins.refusal = AdminError("api-login-failed", "the API refused the login of pulumi@pve", observed="401")
     with pytest.raises(AdminError) as refused:
         bring_about()
     assert refused.value.code == "api-login-failed"

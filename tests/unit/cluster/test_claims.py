@@ -87,7 +87,7 @@ def test_where_nothing_can_be_written_it_is_said(file: Path) -> None:
     with pytest.raises(AdminError) as refused:
         enter("home")
     assert refused.value.code == "command-failed"
-    assert "whose it is" in refused.value.what
+    assert "the owner of pve1 cannot be recorded" in refused.value.what
 
 
 def test_a_dead_machine_holds_up_no_destroy(

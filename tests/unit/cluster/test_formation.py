@@ -440,7 +440,7 @@ def test_what_nobody_can_tell_is_taken_for_a_member() -> None:
             BEFORE, replace(BEFORE, members={"proxmox01": listed(1), "proxmox02": listed(2)}), there
         )
     assert caught.value.code == "member-removed"
-    assert "proxmox02 cannot be asked whether there is a cluster" in caught.value.observed
+    assert "proxmox02 cannot be reached to see whether there is a cluster" in caught.value.observed
     assert caught.value.fix == "power on proxmox02, or describe proxmox03 again"
 
 

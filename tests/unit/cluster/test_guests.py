@@ -497,7 +497,7 @@ def test_a_download_that_is_there_is_used_only_if_it_is_what_is_described(
     """A new checksum in the stack file made the next guest from the old file, without a word."""
     volume, storage = "shared:vztmpl/stack-dev-ct.tar.zst", drop_stale(monkeypatch, Completed(0, printed, ""))
     assert storage.volumes == {"shared:vztmpl/ct.tar.zst"} | ({volume} if kept else set())
-    assert ("downloaded anew" in capsys.readouterr().err) is not kept
+    assert ("downloaded again" in capsys.readouterr().err) is not kept
 
 
 class Downloading(Storage):
@@ -525,7 +525,7 @@ class Downloading(Storage):
         (
             "download failed: 404 Not Found",
             "task-failed",
-            "see to it that proxmox03 can load http://download.example/ct",
+            "make sure that proxmox03 can download http://download.example/ct",
         ),
     ],
 )
@@ -539,7 +539,7 @@ def test_a_download_that_fails_says_that_the_stale_file_is_gone_and_what_the_nex
     assert failed.value.code == code
     assert end in failed.value.observed
     assert (
-        "no shared:vztmpl/stack-dev-ct.tar.zst is there now; one of another checksum is removed"
+        "shared:vztmpl/stack-dev-ct.tar.zst does not exist now: a file with another checksum is removed"
         in failed.value.observed
     )
     assert failed.value.fix.startswith(step)

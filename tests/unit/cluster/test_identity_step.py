@@ -176,4 +176,4 @@ def test_a_silent_node_may_be_the_member_that_was_left_out(nodes: LiveNodes) -> 
     with pytest.raises(AdminError) as refused:
         bring_about(previous=before, members=members(2))
     assert refused.value.code == "member-removed"
-    assert "proxmox02 cannot be asked whether there is a cluster" in refused.value.observed
+    assert "proxmox02 cannot be reached to see whether there is a cluster" in refused.value.observed

@@ -65,7 +65,7 @@ def test_a_removal_that_was_put_back_is_told_by_name_with_what_to_do(monkeypatch
     with pytest.raises(StepError) as refused:
         removed(monkeypatch, BRIDGE, REVERTED)
     told = refused.value.render()
-    assert told.startswith("error[network-reverted]: without the bridge vmbr1 nobody could log in to virtual")
+    assert told.startswith("error[network-reverted]: virtual could not be reached without the bridge vmbr1")
     assert "observed: removal of bridge vmbr1; nobody logged in" in told
     assert "ip route" in told
 
@@ -192,7 +192,7 @@ def test_a_removal_that_cuts_the_host_off_is_told_and_the_next_try_is_armed_too(
         with pytest.raises(StepError) as refused:
             gone(monkeypatch, host)
         assert refused.value.code == "network-reverted"
-        assert "nobody could log in to virtual" in refused.value.what
+        assert "virtual could not be reached" in refused.value.what
     assert host.did == ["arm", BY_API, "confirm"] * 2
 
 
@@ -205,7 +205,7 @@ def test_a_bridge_that_stays_is_named_with_what_the_host_said_and_what_says_it_a
     told = refused.value.render()
     assert told.startswith("error[bridge-stays]: the bridge vmbr1 is still on virtual")
     assert "observed: unable to lock" in told
-    assert f"`{BY_API}` says it again; then run the same command again" in told
+    assert f"`{BY_API}` shows the error again; resolve it, then run the same command again" in told
     assert host.did == ["arm", BY_API, "confirm"], "what was armed does not put an unchanged network back"
 
 

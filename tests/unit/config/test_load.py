@@ -44,7 +44,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"nodes.0.name": "PVE1"}, "nodes[0].name", '"PVE1" is not right', "at most 63 lower-case letters"),
     ({"cluster.latencyMaxMs": 500}, "cluster.latencyMaxMs", "500 is too much", "use at most 10"),
     ({"nodes.0.vmid": 1_000_000_000}, "nodes[0].vmid", "1000000000 is too much", "use at most 999999999"),
-    ({"nodes.0.memoryMib": "2048"}, "nodes[0].memoryMib", '"2048" stands where a whole number belongs', "digits only"),
+    ({"nodes.0.memoryMib": "2048"}, "nodes[0].memoryMib", 'must be a whole number, not "2048"', "digits only"),
     ({"nodes.0.kind": "virtual"}, "nodes[0]", 'there is no kind "virtual"', "use one of nested, existing"),
     ({"nodes.0.vmid": 99}, "nodes[0].vmid", "99 is too little", "use at least 100"),
     ({"nodes.0.links.0": "10.10.1.300"}, "nodes[0].links[0]", '"10.10.1.300" is no IPv4 address', "from 0 to 255"),
@@ -62,16 +62,16 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"outerHosts.0.bridges.0.name": "br-links"}, "outerHosts[0].bridges[0].name", "br-links", "vmbr and a number"),
     ({"installation.keyboard": "en"}, "installation.keyboard", '"en" is not known here', "en-us"),
     ({"guests.1.address": "here"}, "guests[1].address", '"here" has no prefix', "192.168.0.0/24"),
-    ({"guests.0.ha.nodes": {"proxmox01": None}}, "guests[0].ha.nodes.proxmox01", "nothing stands where a whole number belongs", "digits only"),
-    ({"guests.0.ha.nodes": ["proxmox01"]}, "guests[0].ha.nodes", "a list stands where keys with values belong", "key: value"),
-    ({"nodes": "pve1"}, "nodes", '"pve1" stands where a list belongs', "a line with -"),
-    ({"nodes.0.name": ["pve1"]}, "nodes[0].name", "a list stands where a text belongs", "one text"),
-    ({"guests": [None]}, "guests[0]", "nothing stands where keys with values belong", "key: value"),
-    ({"cluster.latencyMaxMs": "fast"}, "cluster.latencyMaxMs", '"fast" stands where a number belongs', "a number"),
+    ({"guests.0.ha.nodes": {"proxmox01": None}}, "guests[0].ha.nodes.proxmox01", "must be a whole number, not empty", "digits only"),
+    ({"guests.0.ha.nodes": ["proxmox01"]}, "guests[0].ha.nodes", "must be a map of keys and values, not a list", "key: value"),
+    ({"nodes": "pve1"}, "nodes", 'must be a list, not "pve1"', "a line with -"),
+    ({"nodes.0.name": ["pve1"]}, "nodes[0].name", "must be a text, not a list", "one text"),
+    ({"guests": [None]}, "guests[0]", "must be a map of keys and values, not empty", "key: value"),
+    ({"cluster.latencyMaxMs": "fast"}, "cluster.latencyMaxMs", 'must be a number, not "fast"', "a number"),
     ({"cluster.links": [{"subnet": f"10.{number}.1.0/24"} for number in range(9)]}, "cluster.links", "has 9 items", "at most 8"),
     ({"installation.mailto": 'a"b@example.com'}, "installation.mailto", "is not right", "no quotes"),
     ({"installation.mailto": "root@-example"}, "installation.mailto", "is not right", "no quotes"),
-    ({"outerHosts.0.nfsExport.path": "/srv/../etc"}, "outerHosts[0].nfsExport.path", "is not right", "no . first in a part"),
+    ({"outerHosts.0.nfsExport.path": "/srv/../etc"}, "outerHosts[0].nfsExport.path", "is not right", "no part beginning with ."),
     ({"storages.0.export": "/srv/$(reboot)"}, "storages[0].export", "is not right", "letters, digits"),
     ({"outerHosts.0.installer.url": "http://ci:secret@mirror.example/x.iso"}, "outerHosts[0].installer.url", "is not right", "no password"),
     ({"maintenance": {"uri": "http://mirror.example/pve?key=1"}}, "maintenance.uri", "is not right", "without spaces, ?"),
@@ -203,7 +203,7 @@ def test_existing_nodes_need_a_host_key_from_somewhere() -> None:
 def test_a_host_key_belongs_to_one_machine_wherever_it_is_given() -> None:
     copied = good_credentials()
     copied["nodes"]["pve3"] = copied["nodes"]["pve2"]
-    told = "the host key of pve3 is the one of pve2, too"
+    told = "pve3 has the same host key as pve2"
     assert told in refused(copied, "physical")["credentials.nodes.pve3.hostKey"]
     with pytest.raises(ConfigError, match=told):
         read(good_credentials(), {"nodes.2.hostKey": host_key("pve2")}, stack="physical")
@@ -248,7 +248,7 @@ def test_a_stack_file_holds_nothing_secret_and_a_salt(stack: str) -> None:
 def test_a_host_key_that_is_none_is_refused_among_the_credentials_too() -> None:
     broken = good_credentials()
     broken["outerHosts"]["virtual"]["hostKey"] = "ssh-ed25519 AAAA"
-    assert "no public key of SSH" in refused(broken)["credentials.outerHosts.virtual.hostKey"]
+    assert "no SSH public key" in refused(broken)["credentials.outerHosts.virtual.hostKey"]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_sources_that_apt_cannot_read_are_named_and_left(machine: FakeMachine, t
         run(machine, repository.STEP, WANTED)
     assert refused.value.code == "sources-unreadable"
     assert said in refused.value.observed
-    assert "already" in refused.value.render()
+    assert "even before a change" in refused.value.render()
     assert sources(machine) == before
     assert not machine.exists(repository.TRIAL)
 

@@ -146,13 +146,15 @@ AGAIN = "UPID:virtual:00001092:00000308:65000000:qmigrate:101:root@pam: 0\n"  # 
 WORKS = ENDED.replace(" 1 65000010 OK", " 0")
 BACKUP = "UPID:virtual:00001092:00000309:65000000:vzdump::root@pam: 0\n"
 LOCKS = [
-    Locks("migrate", ENDED + ANOTHER + AGAIN, "no task on virtual works at it", "on virtual: qm unlock 101; then"),
-    Locks("backup", "", "no task on virtual works at it", "on virtual: qm unlock 101; then"),
+    Locks("migrate", ENDED + ANOTHER + AGAIN, "no task on virtual works on it", "on virtual: qm unlock 101; then"),
+    Locks("backup", "", "no task on virtual works on it", "on virtual: qm unlock 101; then"),
     Locks("migrate", WORKS, f"task {WORKS.split(maxsplit=1)[0]} runs", "wait until that task has ended, then"),
     Locks("backup", BACKUP, f"task {BACKUP.split(maxsplit=1)[0]} runs", "wait until that task has ended, then"),
-    Locks("rollback", "", "may be half done", "see how its last task ended"),
+    Locks("rollback", "", "may have left the VM incomplete", "check how its last task ended"),
     Locks("suspended", "", "suspended to a disk", "on virtual: qm start 101"),
-    Locks("migrate", None, "which tasks run is not known", "wait until the task in brackets has ended; if none runs"),
+    Locks(
+        "migrate", None, "the running tasks are not known", "wait until the task in brackets has ended; if none runs"
+    ),
 ]
 
 

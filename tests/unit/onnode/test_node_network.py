@@ -179,7 +179,7 @@ class TestNodeNetwork:
         assert machine.names(AT_BOOT) == []
         with pytest.raises(StepError) as reverted:
             run(machine, confirm_network.STEP, None)
-        assert "started anew" in reverted.value.observed
+        assert "restart of the machine" in reverted.value.observed
 
     def test_a_reboot_after_the_confirmation_changes_nothing(self, machine: FakeMachine, timers: Timers) -> None:
         run(machine, node_network.STEP, WANTED)

@@ -214,7 +214,7 @@ class TestRepository:
         apt.broken = [said, said]
         run(machine, repository.STEP, NO_SUBSCRIPTION)
         assert apt.installed == {"dnsmasq-base"}
-        assert any("once more in 20 s" in note for note in machine.notes)
+        assert any("trying again in 20 s" in note for note in machine.notes)
         machine.sleep(86_400)
         apt.installed, apt.broken = set(), [said] * 99
         before = machine.monotonic()
@@ -507,7 +507,7 @@ class TestRestore:
         apt.needs["libvirt-daemon"] = ["dnsmasq-base"]
         run(machine, journal_restore.STEP, Journal("dev"))
         assert apt.installed == {"libvirt-daemon", "dnsmasq-base"}
-        assert "kept dnsmasq-base: libvirt-daemon would have to go as well" in machine.notes
+        assert "kept dnsmasq-base: libvirt-daemon would be removed with it" in machine.notes
 
     def test_packages_of_before_stay(self, machine: FakeMachine, world: tuple[Apt, Kvm, Systemd]) -> None:
         apt, *_ = world
@@ -545,7 +545,7 @@ class TestVerifyHost:
             run(machine, verify_host.STEP, wanted)
         assert refused.value.code == "interface-in-use"
         assert refused.value.observed == "nic0 belongs to vmbr0"
-        assert "another card for the bridge" in refused.value.fix
+        assert "for the bridge, name another network card" in refused.value.fix
         assert machine.read("/etc/network/interfaces") == text
 
     @pytest.mark.parametrize("path", ["other/qemu-server/101", "other/lxc/101", "virtual/qemu-server/101"])

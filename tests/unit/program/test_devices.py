@@ -95,7 +95,7 @@ def test_the_refusal_names_the_card_and_the_commands_that_take_it_away_and_put_i
     with pytest.raises(AdminError) as refused:
         further_devices.refuse_further(wanted(*NODE, (OWN, "vmbr2"), disks={}), live(NET0, NET1, f"net2: {OF_USER}"))
     told = refused.value.render()
-    assert told.startswith("error[device-not-described]: the change of a VM's described cards or disk would take away")
+    assert told.startswith("error[device-not-described]: a change of the VM's described cards or disk would remove")
     assert f"observed: VM 101: net2 {OF_USER}\n" in told
     assert (
         f"`qm set 101 --delete net2` on virtual, then run the same command again, and put the card back: `qm set 101 --net3 '{OF_USER}'`"

@@ -646,7 +646,7 @@ def test_a_vm_of_somebody_elses_is_not_started_changed_or_deleted(dev: Recording
 def test_plain_pulumi_outside_of_its_shell_is_told_where_to_go_before_anything_is_registered(tmp_path: Path) -> None:
     with pytest.raises(pulumi.RunError) as refused:
         run(stack_file("dev"), tmp_path, endpoint="")
-    assert str(refused.value).startswith("error[engine-environment]: plain pulumi does not know")
+    assert str(refused.value).startswith("error[engine-environment]: pulumi was started without")
     assert 'next: `make shell STACK=test` and pulumi in it; or `eval "$(make env STACK=test)"`' in str(refused.value)
 
 

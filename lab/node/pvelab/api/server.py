@@ -30,7 +30,7 @@ async def serve(address: str | None) -> None:
 
 
 def main() -> None:
-    """Run until told to stop; PVE_LAB_LISTEN narrows the listening address."""
+    """Run until stopped; PVE_LAB_LISTEN narrows the listening address."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     asyncio.run(serve(os.environ.get("PVE_LAB_LISTEN")))
 

@@ -88,7 +88,7 @@ def _validated(method: str, path: str, parameters: Mapping[str, str]) -> dict[st
 
 
 def _run_worker(kind: str, ident: str, work: Callable[[Callable[[str], None]], None]) -> int:
-    """Work as a task in the foreground: its failure is printed and logged, and not told by the exit code."""
+    """Work as a task in the foreground: its failure is printed and logged, and not shown by the exit code."""
     from pvelab.tasks import ForegroundRunner  # noqa: PLC0415 - as above
 
     signal.signal(signal.SIGTERM, _interrupt)

@@ -40,7 +40,7 @@ def resolve(name: str) -> str:
 
 
 def of_node(name: str) -> str:
-    """A node's address: what it told the cluster, else what its name resolves to."""
+    """A node's address: what it reported to the cluster, else what its name resolves to."""
     member = cfs.members().get(name, {})
     return str(member["ip"]) if "ip" in member else resolve(name)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pvelab.cluster.processes import run
 from pvelab.paths import path, pve
 
-# Proxmox uses 4096 bits for the authority; nothing can tell the difference but the lab's clock.
+# Proxmox uses 4096 bits for the authority; the only difference is the time that it takes.
 _KEY_BITS = "2048"
 _AUTHORITY_DAYS = "3650"
 _NODE_DAYS = "730"
@@ -51,7 +51,7 @@ def make_keys(node: str) -> None:
 
 
 def make_authority() -> bool:
-    """The cluster's authority, if there is none yet; tell whether it was made."""
+    """Make the cluster's authority, if there is none yet; whether it was made."""
     key, certificate = pve("priv/pve-root-ca.key"), pve("pve-root-ca.pem")
     if key.exists() and certificate.exists():
         return False

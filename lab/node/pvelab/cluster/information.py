@@ -1,4 +1,4 @@
-"""What a member tells about its cluster."""
+"""What a member reports about its cluster."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Crm:
         self._shutdown = True
 
     def run_once(self) -> bool:
-        """One round; tell whether to go on."""
+        """One round; whether to go on."""
         self._change_state()
         if self.state is CrmState.MASTER:
             return self._act_as_master()

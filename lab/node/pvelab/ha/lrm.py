@@ -89,7 +89,7 @@ class Lrm:
         self._publish()
 
     def run_once(self) -> bool:
-        """One round; tell whether to go on."""
+        """One round; whether to go on."""
         self._read_services()
         self._change_state()
         match self.state:
@@ -179,7 +179,7 @@ class Lrm:
         return True
 
     def _work_on_shutdown(self) -> bool:
-        """Tell whether everything is in order to end."""
+        """Whether everything is ready to end."""
         if self._mode == "maintenance" and self._active_services():
             return self._manage()
         if self._run_jobs() or (self._mode == "restart" and self._active_services()):
@@ -250,7 +250,7 @@ class Lrm:
         self._results = {uid: entry for uid, entry in self._results.items() if uid in valid}
 
     def _retries(self, sid: str, result: int) -> bool:
-        """Whether to start it here again before the CRM is told that it does not start."""
+        """Whether to start it here again before the CRM learns that it does not start."""
         if result == CommandResult.ERROR:
             resource = self._environment.resources().get(sid)
             limit = resource.max_restart if resource else 0

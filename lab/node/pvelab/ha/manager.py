@@ -129,7 +129,7 @@ class Manager:
         return reasons
 
     def _advance(self, modes: Mapping[str, str]) -> bool:
-        """Move every service one step; tell whether any changed its state."""
+        """Move every service one step; whether any changed its state."""
         changed = False
         for sid in sorted(self._services):
             before = self._services[sid].state
@@ -178,7 +178,7 @@ class Manager:
             self._change(sid, State.REQUEST_START, node=service.node)
 
     def _obey(self, sid: str, service: Service) -> bool:
-        """Begin what a user asked for; tell whether it began."""
+        """Begin what a user asked for; whether it began."""
         if service.command is None:
             return False
         (verb, argument), service.command = service.command, None
@@ -228,7 +228,7 @@ class Manager:
         self._place(sid, service, resource, try_next=try_next, again=result is not None)
 
     def _judge_start(self, sid: str, service: Service, resource: Resource, result: int) -> bool:
-        """Take note of how the start went; tell whether to try another node."""
+        """Take note of how the start went; whether to try another node."""
         if result == CommandResult.SUCCESS:
             if service.failed_nodes:
                 failed = ", ".join(service.failed_nodes)
@@ -345,7 +345,7 @@ class Manager:
         self._change(sid, _settled(resource), node=resource.node)
 
     def _fence(self) -> bool:
-        """Fence the nodes of services that need it; tell whether a service left state fence."""
+        """Fence the nodes of services that need it; whether a service left state fence."""
         recovered = False
         fenced: dict[str, bool] = {}
         for sid, service in sorted(self._services.items()):

@@ -70,7 +70,7 @@ class NodeStatus:
             self._environment.log(f"deleting gone node '{node}', not a cluster member anymore.")
 
     def fence(self, node: str) -> bool:
-        """Try to make sure that a node is dead: tell whether its agent lock could be taken over."""
+        """Try to make sure that a node is dead; whether its agent lock could be taken over."""
         if self.states.get(node) != "fence":
             self._set(node, "fence")
         if not self._environment.acquire_agent_lock(node):

@@ -1,4 +1,4 @@
-"""What CRM and LRMs do now, as the API and `ha-manager status` tell it."""
+"""What CRM and LRMs do now, as the API and `ha-manager status` show it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Multiplexer:
         self._selector.register(listener, selectors.EVENT_READ)
 
     def run_once(self) -> bool:
-        """Serve what is waiting; tell whether the node may live on."""
+        """Serve what is waiting; whether the node may live on."""
         for key, _ in self._selector.select(_POLL_SECONDS):
             if key.fileobj is self._listener:
                 self._accept()
@@ -105,7 +105,7 @@ class Multiplexer:
 
 
 def main() -> int:
-    """Serve until told to stop; on silence have the hypervisor reset this machine."""
+    """Serve until stopped; on silence have the hypervisor reset this machine."""
     if not DEVICE.exists():
         os.mknod(DEVICE, stat.S_IFCHR | 0o600, _HARMLESS_DEVICE)
     SOCKET.unlink(missing_ok=True)

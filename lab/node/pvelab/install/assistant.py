@@ -1,7 +1,7 @@
 """`proxmox-auto-install-assistant`, the part that unattended installations need: validate-answer and prepare-iso.
 
 Like the real one (pve-installer's cli.rs: a failed subcommand prints `Error: …` and the program still succeeds), it
-exits 0 when a subcommand fails. Only its output tells.
+exits 0 when a subcommand fails. Only its output shows that.
 """
 
 from __future__ import annotations

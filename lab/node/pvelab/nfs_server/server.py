@@ -1,4 +1,4 @@
-"""The NFS server's port: tells a client where the lab keeps an exported directory, if it may have it.
+"""The NFS server's port: answers a client where the lab keeps an exported directory, if it may have it.
 
 Protocol: the client sends `MOUNT /path`, the answer is `OK PLACE` (below the world's exports) or `DENIED`.
 """

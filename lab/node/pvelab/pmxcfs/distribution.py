@@ -16,7 +16,7 @@ RELOAD_DELAY_SECONDS = 1.0
 
 
 def distribute(cluster_conf: Path, local_conf: Path, log: Callable[[str], None]) -> bool:
-    """Copy the cluster's corosync.conf over the local one unless that is newer; tell whether it was written."""
+    """Copy the cluster's corosync.conf over the local one unless that is newer; whether it was written."""
     if _are_equal(cluster_conf, local_conf):
         return False
     conf = read_conf(cluster_conf)

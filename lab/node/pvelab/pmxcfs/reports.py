@@ -1,4 +1,4 @@
-"""The file .rrd: whose pvestatd has told how its node is. A pmxcfs that has just started knows of nobody yet."""
+"""The file .rrd: the nodes whose pvestatd has reported. A pmxcfs that has just started knows of none yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pvelab.pmxcfs.members import ClusterView
 
-REPORT_SECONDS = 5.0  # pvestatd tells every ten seconds; half of that has passed, on average
+REPORT_SECONDS = 5.0  # pvestatd reports every ten seconds; half of that has passed, on average
 
 
 class Reports:
@@ -21,10 +21,10 @@ class Reports:
         self._since: dict[str, float] = {node: clock()}
 
     def render(self, view: ClusterView) -> str:
-        """One line for each node that has told; the figures are of no interest to anybody here."""
+        """One line for each node that has reported; the figures are of no interest to anybody here."""
         online = {self._node}
         if view.conf is not None:
             online |= {name for name, node in view.conf.nodes.items() if node.nodeid in view.online}
         self._since = {name: self._since.get(name, self._clock()) for name in online}
-        told = [name for name, since in self._since.items() if self._clock() - since >= self._after_s]
-        return "".join(f"pve-node-9.0/{name}:\n" for name in sorted(told))
+        reported = [name for name, since in self._since.items() if self._clock() - since >= self._after_s]
+        return "".join(f"pve-node-9.0/{name}:\n" for name in sorted(reported))

@@ -61,7 +61,7 @@ class Store:
                 self._root = self.replica
 
     def note_change(self) -> None:
-        """Tell the other members' replicas that the shared tree changed."""
+        """Notify the other members' replicas that the shared tree changed."""
         if self.cluster is not None:
             (self.cluster / "changed").touch()
 

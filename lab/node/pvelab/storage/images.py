@@ -76,7 +76,7 @@ def size(volid: str) -> int:
 
 
 def virtual_size(volid: str) -> int:
-    """How large a disk an image makes, in bytes: a guest's disk, or a file to import (qcow2 tells it in its header)."""
+    """How large a disk an image makes, in bytes: a guest's disk, or a file to import (qcow2 has it in its header)."""
     volume = layout.parse(volid)
     if volume.type == "images" or not volume.file.exists():
         return size(volid)

@@ -73,7 +73,7 @@ class Volume:
 
     @property
     def shown_path(self) -> str:
-        """The path that Proxmox would tell."""
+        """The path that Proxmox would print."""
         if self.storage.type == "lvmthin":
             return f"/dev/{self.storage.options['vgname']}/{self.name}"
         return f"{self.storage.base_path}/{self.relative}"

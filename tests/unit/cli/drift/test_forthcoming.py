@@ -234,7 +234,7 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
     seen = first_look.FirstLook({HOST: []}, {}, [])
     with pytest.raises(RunError) as refused:
         preview.refuse_planned(loaded, events, seen)
-    assert "/etc/nested-pve-ha/dhcp/vmbr1.conf is already there" in refused.value.render()
+    assert "/etc/nested-pve-ha/dhcp/vmbr1.conf already exists" in refused.value.render()
     shown = "".join(capsys.readouterr())
     assert "Planned steps" in shown
     assert "not looked at: what proxmox01-install would find" in shown

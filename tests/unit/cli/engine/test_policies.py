@@ -51,7 +51,7 @@ def test_settings_that_the_engine_would_pass_over_are_refused(
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("config: [", "is no YAML"),
+        ("config: [", "is not valid YAML"),
         ("- config", "list"),
         ("config: {guests-taged: disabled}", "there is no rule guests-taged"),
         ("config: {guests-tagged: off-and-on}", "off-and-on is no level"),

@@ -95,6 +95,6 @@ def test_without_a_recorded_vm_of_the_description_nobody_is_asked(
 
 def test_a_cluster_that_lets_nobody_in_is_left_to_the_run(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch, resources("proxmox02", None, **NODES))
-    cluster.refusal = AdminError("api-login-failed", "the API does not let pulumi@pve in", observed="401")
+    cluster.refusal = AdminError("api-login-failed", "the API refused the login of pulumi@pve", observed="401")
     dead_nodes.wait_for_recovery(dev, state(VM01))
     assert (len(cluster.logins), cluster.looks) == (1, 0)

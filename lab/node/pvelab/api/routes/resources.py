@@ -60,7 +60,7 @@ def _guest_entry(guest: Guest, known: dict[str, Any] | None) -> dict[str, Any]:
     shown |= {"vmid": guest.vmid}
     if (
         known is None
-    ):  # its node tells nothing any more: what is left is what pmxcfs itself reads from the configuration
+    ):  # its node reports nothing any more: what is left is what pmxcfs itself reads from the configuration
         return {**shown, "status": "unknown", **views.properties(conf.load(guest))}
     shown |= {"template": 0}
     facts = {key: value for key, value in known.items() if key not in _NOT_SHOWN}

@@ -156,7 +156,7 @@ def _apply_token(token: Token, params: dict[str, Any]) -> None:
 
 
 def token_create(ctx: Context) -> dict[str, Any]:
-    """A new API token; its secret is told this once."""
+    """A new API token; its secret is shown this once."""
     userid, name = ctx.params["userid"], ctx.params["tokenid"]
     with userdb.change() as db:
         user = _known(db, userid)

@@ -39,7 +39,7 @@ def check_privileges(ctx: Context, vmid: int, wanted: Mapping[str, str], pool: s
 
 
 def os_type(template: str) -> str:
-    """The operating system that a template's name tells: "debian-13-standard_…" is "debian"."""
+    """The operating system that a template's name gives: "debian-13-standard_…" is "debian"."""
     name = template.rpartition("/")[2].partition("-")[0].lower()
     known = ("debian", "devuan", "ubuntu", "centos", "fedora", "opensuse", "archlinux", "alpine", "gentoo", "nixos")
     return name if name in known else "unmanaged"
