@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,16 +11,19 @@ from policy.pve_policies import RULES, resources
 from policy.pve_policies.rule import Example
 from tests.support.policy import UNKNOWN_STRING, analyze
 
+if TYPE_CHECKING:
+    from policy.pve_policies import Rule
+
 VMIDS, MACS = (next(rule for rule in RULES if rule.id == name) for name in ("unique-vmids", "unique-macs"))
 FREE = count(500_000)  # what a rule has seen, it remembers: each test has numbers of its own
 HOME, OFFICE = ({"endpoint": f"https://{name}.example:8006/"} for name in ("home", "office"))
 
 
-def vm(api: dict[str, str] = HOME, type_: str = resources.VM, **props: Any) -> Example:  # noqa: ANN401 - JSON values
+def vm(api: dict[str, str] = HOME, type_: str = resources.VM, /, **props: Any) -> Example:  # noqa: ANN401 - JSON values
     return Example(type_, {"nodeName": "pve1", **props}, provider=api)
 
 
-def said(rule: Any, example: Example, name: str) -> list[str]:  # noqa: ANN401 - a Rule
+def said(rule: Rule, example: Example, name: str) -> list[str]:
     return [found.message for found in analyze(rule, example, name=name)]
 
 
@@ -37,7 +40,7 @@ def said(rule: Any, example: Example, name: str) -> list[str]:  # noqa: ANN401 -
 def test_a_number_that_another_one_has_is_refused(type_: str, key: str) -> None:
     vmid = next(FREE)
     assert said(VMIDS, vm(vmId=vmid), "web") == []
-    (problem,) = said(VMIDS, vm(type_=type_, **{key: vmid}), "shop")
+    (problem,) = said(VMIDS, vm(HOME, type_, **{key: vmid}), "shop")
     assert f"shop: vmid {vmid} is web's already. Choose a free vmid." in problem
     assert said(VMIDS, vm(vmId=vmid), "web") == [], "the update that follows the preview shows it again"
     assert said(VMIDS, vm(vmId=next(FREE)), "shop") == []

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import requests
 import urllib3
@@ -150,7 +151,7 @@ class ApiNode:
         session = requests.Session()
         answer = self.request("POST", "/access/ticket", session, username=user, password=password)
         assert answer.status == 200, answer
-        session.cookies.set("PVEAuthCookie", requests.utils.quote(answer.data["ticket"]))
+        session.cookies.set("PVEAuthCookie", quote(answer.data["ticket"]))
         session.headers["CSRFPreventionToken"] = answer.data["CSRFPreventionToken"]
         return session
 

@@ -49,7 +49,7 @@ def analyze(
     if example.before:
         assert not servicer.Analyze(_request(example.before, f"before-{name}"), None).diagnostics
     response = servicer.Analyze(_request(example, name), None)
-    levels = {sdk.proto.ADVISORY: EnforcementLevel.ADVISORY, sdk.proto.MANDATORY: EnforcementLevel.MANDATORY}
+    levels = {proto.ADVISORY: EnforcementLevel.ADVISORY, proto.MANDATORY: EnforcementLevel.MANDATORY}
     return [Finding(levels[found.enforcementLevel], found.message) for found in response.diagnostics]
 
 
@@ -60,7 +60,8 @@ def remediate(rule: Rule, example: Example) -> dict[str, Any]:
         return dict(example.props)
     (done,) = response.remediations
     assert not done.diagnostic, done.diagnostic
-    return json_format.MessageToDict(done.properties)
+    properties: dict[str, Any] = json_format.MessageToDict(done.properties)
+    return properties
 
 
 def _servicer(rule: Rule, level: EnforcementLevel, settings: Mapping[str, Any] | None) -> sdk._PolicyAnalyzerServicer:

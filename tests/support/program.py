@@ -12,7 +12,7 @@ import os
 import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
 import pulumi
@@ -20,7 +20,7 @@ import yaml
 from google.protobuf import json_format
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import get_root_resource, reset_options
-from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
 from config import host_keys
@@ -210,8 +210,12 @@ class _Echo(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         return f"{args.name}-id", dict(args.inputs)
 
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: mocks.MockCallArgs) -> NoReturn:
         raise AssertionError(f"the program calls {args.token}: a preview must touch nothing")
+
+
+def _main() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"))
 
 
 @contextlib.contextmanager
@@ -254,8 +258,8 @@ def run(  # noqa: PLR0913 - what the engine gives a program
     with _runtime(), mock.patch.dict(os.environ, environment), contextlib.chdir(directory):
         monitor = _Monitor(_Echo())
         mocks.set_mocks(_Echo(), project="nested-pve-ha", stack=stack, preview=False, monitor=monitor)
-        _sync_await(run_pulumi_func(lambda: runpy.run_path(str(ROOT / "__main__.py"))))
+        _sync_await(run_pulumi_func(_main))
         root = get_root_resource()
-        assert root is not None
+        assert isinstance(root, Stack)
         exports = {key: _sync_await(pulumi.Output.from_input(value).future()) for key, value in root.outputs.items()}
     return Recording(monitor.recorded, exports, monitor.order)

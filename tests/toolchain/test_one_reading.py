@@ -57,12 +57,12 @@ def test_every_case_is_read_as_the_engine_reads_it(project: Project) -> None:
 
 def test_stack_files_with_one_flaw_are_read_as_the_engine_reads_them(project: Project) -> None:
     """All in one file, each flaw under a project of its own."""
-    settings = {}
+    settings: dict[str, Any] = {}
     for number, flaw in enumerate(FLAWS):
         config = change(described(flaw.get("stack", "dev")), flaw["change"])
         settings |= {f"flaw{number}:{key}": value for key, value in config.items()}
     text = yaml.safe_dump({"config": settings})
-    own = {}
+    own: dict[str, Any] = {}
     for part in range(0, len(FLAWS), 10):  # a file of this program is bounded
         some = {key: value for key, value in settings.items() if int(key[4:].partition(":")[0]) // 10 == part // 10}
         own |= _values(stack_file.parse(yaml.safe_dump({"config": some}), "x").settings)

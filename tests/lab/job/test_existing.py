@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,7 +63,11 @@ def form_by_hand(project: LabProject) -> None:
             limit_s=120,
             stdin=f"{password}\n",
         )
-        assert project.eventually(lambda node=node: node in members(project)), done.output
+        assert project.eventually(partial(is_member, project, node)), done.output
+
+
+def is_member(project: LabProject, node: str) -> bool:
+    return node in members(project)
 
 
 def members(project: LabProject) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,17 +12,21 @@ from cluster.errors import CODES
 from config.paths import ROOT
 from onnode.errors import ON_NODE_CODES
 
+if TYPE_CHECKING:
+    from onnode.errors import Code
+
 SOURCES = [ROOT / part for part in ("cli", "cluster", "components")]
 
 
 def raised() -> set[str]:
-    """The codes thon the control machine's side raises, by its source."""
-    found = set()
+    """The codes that the control machine's side raises, by its source."""
+    found: set[str] = set()
     for path in (file for source in SOURCES for file in source.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "AdminError":
                 code = node.args[0]
                 assert isinstance(code, ast.Constant), f"{path}:{node.lineno}: a code is a literal"
+                assert isinstance(code.value, str)
                 found.add(code.value)
     return found
 
@@ -36,7 +41,7 @@ def test_every_raised_code_is_documented() -> None:
 
 
 @pytest.mark.parametrize("codes", [CODES, ON_NODE_CODES])
-def test_every_code_says_what_to_do(codes: dict[str, object]) -> None:
+def test_every_code_says_what_to_do(codes: dict[str, Code]) -> None:
     for name in codes:
         assert f"`{name}`" in recovery.text()
     assert all(code.meaning and code.next for code in codes.values())

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from cluster.contract import ApiAccess, Machine, Secrets
 from cluster.errors import AdminError
-from cluster.transport import certificates, cluster_api, pins
+from cluster.transport import certificates, cluster_api, pins, ssh
 from onnode.cluster.membership import fingerprint
 from tests.support.tls import capturing
 
@@ -275,7 +275,7 @@ class Looks:
         self.count = 0
         self.holds: str | None = None
         monkeypatch.setattr(pins, "FILE", directory / "own" / "certificates.json")
-        monkeypatch.setattr(cluster_api.ssh, "connect", self.connect)
+        monkeypatch.setattr(ssh, "connect", self.connect)
         monkeypatch.setattr(certificates, "held", self.held)
 
     @asynccontextmanager
@@ -295,7 +295,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Looks:
 def connected(server: Server, host_key: str = "ssh-ed25519 AAAA") -> None:
     member = Machine("proxmox01", "127.0.0.1", host_key)
     described = ApiAccess(f"https://pve.lab.internal:{server.port}", "pulumi@pve", "pinned")
-    asyncio.run(cluster_api.connect([member], described, Secrets(ssh_private_key=None, api_password=PASSWORD)))
+    asyncio.run(cluster_api.connect([member], described, Secrets(ssh_private_key="", api_password=PASSWORD)))
 
 
 def test_a_certificate_is_compared_over_ssh_once(server: Server, looks: Looks) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.unit.cluster.live_nodes import LiveNodes
 
 API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
-USER = ClusterApiUser(members(3), API, "stack-dev", "NestedPveHa")
+USER = ClusterApiUser([*members(3)], API, "stack-dev", "NestedPveHa")
 FACTS = {"user": "pulumi@pve", "role": "NestedPveHa"}
 
 

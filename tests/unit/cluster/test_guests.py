@@ -14,7 +14,7 @@ from cluster import downloads, guests
 from cluster.contract import ApiAccess, Container, HaReady, Image, Machine, Template, VerifyGuest
 from cluster.errors import AdminError
 from cluster.steps import container, ha_ready, template, verify_guest
-from cluster.transport import members
+from cluster.transport import cluster_api, members
 from cluster.transport.cluster_api import ApiError
 from cluster.transport.ssh import Completed
 from onnode.system.pve import GuestConfig, owned, split_tags, stack_tag
@@ -605,7 +605,7 @@ def test_a_guest_stays_registered_until_ha_has_recovered_it_from_a_dead_node(mon
         return api  # type: ignore[no-any-return]
 
     monkeypatch.setattr(guests, "POLL_S", 0)
-    monkeypatch.setattr(verify_guest.cluster_api, "connect", connect)
+    monkeypatch.setattr(cluster_api, "connect", connect)
     call: Any = SimpleNamespace(secrets=None)
     asyncio.run(verify_guest.remove(replace(GUEST, sid="ct:300"), call))
     found = guests.find(api, 300)
@@ -622,7 +622,7 @@ def test_ha_is_let_go_of_where_a_guest_is_deleted_between_its_registration_and_i
         return manager
 
     monkeypatch.setattr(guests, "POLL_S", 0)
-    monkeypatch.setattr(ha_ready.cluster_api, "connect", connect)
+    monkeypatch.setattr(cluster_api, "connect", connect)
     call: Any = SimpleNamespace(secrets=None)
     outcome = asyncio.run(ha_ready.remove(HaReady([], API, "vm:200", 30, {}), call))
     assert outcome.facts == {"sid": "vm:200"}

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pvelab import tasks
+from pvelab import paths, tasks
 
 from cluster import marks, migrations
 from tests.support import node_root
@@ -61,7 +61,7 @@ def test_the_labs_nodes_list_their_tasks_as_proxmox_ve_does(tmp_path: Path, monk
 
     upid = tasks.BackgroundRunner().start("qmigrate", "200", "root@pam", work)
     assert begun.wait(30)
-    active = tasks.path(tasks.TASK_DIRECTORY) / "active"
+    active = paths.path(tasks.TASK_DIRECTORY) / "active"
     assert active.read_text() == f"{upid} 0\n"
     command = migrations.READ.replace("var/log/pve/tasks/active", str(active))
     assert migrations.running(

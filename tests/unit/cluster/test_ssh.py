@@ -40,7 +40,7 @@ def run(server: Sshd, command: str, *, stdin: str = "", timeout_s: float = 20, k
     return asyncio.run(call())
 
 
-def failure(target: Machine, key: str | None, port: int, timeout_s: float = 5) -> AdminError:
+def failure(target: Machine, key: str, port: int, timeout_s: float = 5) -> AdminError:
     async def call() -> None:
         async with ssh.connect(target, key, port=port, timeout_s=timeout_s):
             pass

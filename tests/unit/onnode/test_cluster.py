@@ -103,7 +103,7 @@ class Workers:
         machine.programs["systemctl"] = self.systemctl
         self._list()
 
-    def systemctl(self, arguments: list[str], stdin: str) -> str | int:
+    def systemctl(self, arguments: list[str], stdin: str) -> str | int | Result:
         if "--property=MainPID" in arguments:
             return self._main()
         if arguments == ["restart", "pveproxy"]:
@@ -131,7 +131,8 @@ class Workers:
         self._list()
         return [*(pem for _, pem in self._old), self._new]
 
-    def served(self, _port: int) -> str:
+    def served(self, port: int) -> str:
+        assert port == 8006
         self._turn += 1
         there = self.certificates
         return there[-1 if self._turn % 2 else 0]
@@ -511,7 +512,11 @@ class TestJoinCluster:
         self, machine: FakeMachine, joiner: Joiner
     ) -> None:
         workers = Workers(machine, joiner)
-        joiner.present = lambda: workers.systemctl(["restart", "pveproxy"], "")  # type: ignore[method-assign]
+
+        def restart() -> None:
+            workers.systemctl(["restart", "pveproxy"], "")
+
+        joiner.present = restart  # type: ignore[method-assign]
         run(machine, join_cluster.STEP, JOIN)
         assert workers.reloads == 1
 
@@ -862,9 +867,13 @@ class TestApiUser:
                     acl.append({"path": path, "ugid": name, "roleid": role, "propagate": 1})
             return 0
 
+        def dd(arguments: list[str], stdin: str) -> int:
+            machine.write(arguments[0].removeprefix("of="), stdin)
+            return 0
+
         machine.programs["pveum"] = pveum
         machine.programs["mkdir"] = lambda *_: 0
-        machine.programs["dd"] = lambda arguments, stdin: machine.write(arguments[0].removeprefix("of="), stdin) or 0
+        machine.programs["dd"] = dd
         return users
 
     @pytest.mark.usefixtures("users")

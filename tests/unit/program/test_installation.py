@@ -9,13 +9,13 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pvelab.install import answer_file as installer
 from pydantic import ValidationError
 
 from components import answer_file, first_boot, package
 from config import host_keys, root_password
 from config.load import validate
 from lab.image.installer_iso import write as write_lab_iso
-from lab.node.pvelab.install import answer_file as installer
 from tests.support.program import HOST_KEY, run, stack_file
 
 if TYPE_CHECKING:

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 def test_one_that_has_things_on_a_host_is_told_apart_by_its_exact_name(dev: Description) -> None:
     """VM 101 carries the mark of both."""
     seen = look(guest(101, OURS))
-    for stacks, refused in ((("Dev",), True), (("dev", "DEV"), True), (("dev", "prod"), False), ((), False)):
+    cases: list[tuple[tuple[str, ...], bool]] = [
+        (("Dev",), True),
+        (("dev", "DEV"), True),
+        (("dev", "prod"), False),
+        ((), False),
+    ]
+    for stacks, refused in cases:
         looks = {HOST: [dataclasses.replace(seen, stacks=stacks)]}
         if not refused:
             assert ownership.compare(dev, state(), looks).adopt

@@ -19,6 +19,7 @@ from cli.report import command as report_command
 from cli.run import confirmation
 from cli.status import command as status_command
 from cluster.errors import AdminError
+from config.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +229,7 @@ def test_another_stack_in_the_lab_is_read_from_its_backup(backend: Path) -> None
         ("file:///srv/a%20b?no_tmp_dir=true", "file:///srv/a%20b?no_tmp_dir=true&metadata=skip", "/srv/a b/.pulumi"),
         ("file:///srv/state?metadata=skip", "file:///srv/state?metadata=skip", "/srv/state/.pulumi"),
         ("file://~/state", "file://~/state?metadata=skip", "/home/me/state/.pulumi"),
-        ("file://state", "file://state?metadata=skip", f"{environment.ROOT}/state/.pulumi"),
+        ("file://state", "file://state?metadata=skip", f"{ROOT}/state/.pulumi"),
         ("s3://bucket?region=eu", "s3://bucket?region=eu", None),
     ],
 )

@@ -230,7 +230,7 @@ FILES = {
     ISO: "4096\n",
     INSTALLED: json.dumps({"identity": IDENTITY, "installed": True}),
 }
-RESOURCES = {
+RESOURCES: dict[str, dict[str, Any]] = {
     provided.HA_RULE: {
         "rule": "vm01-placement",
         "type": "node-affinity",

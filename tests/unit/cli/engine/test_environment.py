@@ -14,6 +14,7 @@ from cli import description, shell
 from cli.engine import environment
 from cli.looks import trust
 from cluster.errors import AdminError
+from toolchain import home
 from toolchain.home import PulumiHome
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ MEANT = {
 def calling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
     """The engine's environment, for somebody whose environment is this."""
     toolchain = PulumiHome(programs=tmp_path / "bin", path=tmp_path)
-    monkeypatch.setattr(environment.home, "selected_home", lambda: toolchain)
+    monkeypatch.setattr(home, "selected_home", lambda: toolchain)
     environment._report_once.cache_clear()
 
     def call(**given: str) -> dict[str, str]:

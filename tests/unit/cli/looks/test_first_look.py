@@ -27,8 +27,7 @@ from cluster.contract import Machine
 from cluster.errors import AdminError
 from cluster.transport import bundle, endpoint, ssh
 from cluster.transport.ssh import Completed
-from components.recorded import VM_TYPE
-from components.steps import ON_NODE
+from components.recorded import ON_NODE, VM_TYPE
 from onnode.contract import MembershipReport, document
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.description import Description
+    from cli.engine.engine import Event
     from components.site import Site
     from config.model import OuterHost
 
@@ -79,7 +79,7 @@ class Machines:
         self.off: set[str] = set()
         self.hung: set[str] = set()
         self.membership: dict[str, dict[str, Any]] = dict.fromkeys(NODES, MEMBER)
-        self.vms = (101, 102, 103)
+        self.vms: tuple[int, ...] = (101, 102, 103)
 
     @asynccontextmanager
     async def connect(self, machine: Machine, _key: str, *, timeout_s: float) -> AsyncIterator[Any]:
@@ -246,9 +246,14 @@ def test_the_first_preview_of_all_looks_over_the_state_of_the_stack_that_it_make
     states: list[dict[str, Any]] = []
     taken: list[dict[str, Any]] = []
     machines.vms = ()
+
+    def scratch(runner: Engine, state: dict[str, Any]) -> nullcontext[Engine]:
+        taken.append(state)
+        return nullcontext(runner)
+
     monkeypatch.setattr(Engine, "export", lambda _: states[-1] if states else None)
     monkeypatch.setattr(Engine, "create_stack", lambda _: states.append(made), raising=False)
-    monkeypatch.setattr(preview, "scratch", lambda runner, state: taken.append(state) or nullcontext(runner))
+    monkeypatch.setattr(preview, "scratch", scratch)
     preview.preview("dev", look=True)
     assert taken == [made]
 
@@ -363,7 +368,12 @@ def test_a_preview_reaches_no_machine_unless_it_is_told_to_look(
     monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
     monkeypatch.setattr(preview, "scratch", lambda runner, _: nullcontext(runner))
     previewed: list[str] = []
-    monkeypatch.setattr(preview, "show", lambda loaded, *_: previewed.append(loaded.engine.stack) or [])
+
+    def show(loaded: LoadedStack, *_: object) -> list[Event]:
+        previewed.append(loaded.engine.stack)
+        return []
+
+    monkeypatch.setattr(preview, "show", show)
     preview.preview("dev", look=looking)
     assert previewed == ["dev"]
     assert sorted(machines.logins) == (sorted((HOST, *NODES)) if looking else [])

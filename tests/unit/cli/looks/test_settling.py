@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,8 @@ class World:
         self.asked = 0
         self.now = 0.0
         monkeypatch.setattr(settling, "_look", self.look)
-        monkeypatch.setattr(settling.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(settling.time, "sleep", self.sleep)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.sleep)
 
     def look(self, _described: Description) -> settling.ClusterView:
         self.asked += 1

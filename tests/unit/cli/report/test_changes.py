@@ -138,7 +138,7 @@ def test_a_value_that_differs_in_the_design_is_told_once(
 
 
 def test_every_value_that_is_known_to_matter_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    met = set()
+    met: set[tuple[str, str, str, Mark] | None] = set()
 
     def spy(*paths: str) -> tuple[str, str, str, Mark] | None:
         found = known(*paths)

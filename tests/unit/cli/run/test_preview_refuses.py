@@ -32,7 +32,7 @@ from tests.unit.cli.state.test_belongings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cli.description import Description
     from cluster.marks import Look
@@ -99,10 +99,11 @@ def test_it_refuses_with_the_same_words_and_records_nothing(
 ) -> None:
     """It was green where `up` refused."""
     said = []
-    for run in (
+    runs: tuple[Callable[[Engine], object], ...] = (
         lambda engine: compared(dev, engine, looks, adopting=False),
         lambda engine: previewed(monkeypatch, dev, engine, looks),
-    ):
+    )
+    for run in runs:
         engine = Engine(recorded)
         with pytest.raises(AdminError) as refused:
             run(engine)

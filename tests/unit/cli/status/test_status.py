@@ -21,7 +21,7 @@ from tests.unit.cluster.worlds import CLUSTER, cut, joined, listed, members, quo
 if TYPE_CHECKING:
     from onnode.cluster.corosync import PeerLink
 
-SERVICES = dict.fromkeys(("corosync", "pve-cluster", "pveproxy", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux"), "active")
+SERVICES = dict.fromkeys(("corosync", "pve-cluster", "pveproxy", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux"), True)
 GUESTS = [
     WantedGuest("vm01", "vm:200", "started", []),
     WantedGuest("ct01", "ct:300", "started", ["proxmox02", "proxmox03"]),
@@ -57,7 +57,7 @@ def node(number: int, *, api: bool = True, storages: dict[str, bool] | None = No
 
 
 def world(**changes: NodeStatus | AdminError) -> NodeStatuses:
-    return {f"proxmox0{n}": node(n) for n in (1, 2, 3)} | changes
+    return {**{f"proxmox0{n}": node(n) for n in (1, 2, 3)}, **changes}
 
 
 def absent(number: int) -> NodeStatus:
@@ -92,7 +92,7 @@ def test_a_cluster_as_described_has_no_findings() -> None:
     assert findings(WANTED, world()) == []
 
 
-CASES = [
+CASES: list[tuple[str, NodeStatuses, str, str]] = [
     ("a node is down", world(proxmox03=DOWN), "proxmox03", "cannot be reached"),
     ("a node left", world(proxmox02=absent(2)), "proxmox02", "stand-alone"),
     ("another cluster", world(proxmox02=node(2, cluster="office")), "proxmox02", "in cluster office"),
@@ -176,12 +176,12 @@ def two_of_five() -> NodeStatuses:
 def without_corosync() -> NodeStatuses:
     stopped = node(3, quorum=None, quorate=False, pve_writable=False, links=[], services=without("corosync"))
     ends = {n: [up(3 - n, 0), up(3 - n, 1), cut(3, 0), cut(3, 1)] for n in (1, 2)}
-    rest = {f"proxmox0{n}": node(n, links=ends[n], quorum=quorum([1, 2], expected=3)) for n in (1, 2)}
+    rest: NodeStatuses = {f"proxmox0{n}": node(n, links=ends[n], quorum=quorum([1, 2], expected=3)) for n in (1, 2)}
     return rest | {"proxmox03": stopped}
 
 
 FOUR = [listed(n) for n in (1, 2, 3, 4)]
-ONLY_ONCE = [
+ONLY_ONCE: list[tuple[str, NodeStatuses, list[tuple[str, str, str]]]] = [
     ("nobody answers", NOBODY, [(f"proxmox0{n}", "cannot be reached", "power the machine on") for n in (1, 2, 3)]),
     ("nobody is a member yet", {f"proxmox0{n}": absent(n) for n in (1, 2, 3)}, [(f"proxmox0{n}", "stand-alone", "make up") for n in (1, 2, 3)]),
     ("HA unknown", everywhere(ha=None), [("cluster", "does not report", "pvesh get /cluster/ha/status/current on proxmox01")]),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from cli.status.look import NodeStatuses
+
 CONCEPTS = ROOT / "docs" / "concepts.md"
 PAGES = (ROOT / "README.md", CONCEPTS)
 CODE = re.compile(r"`([^`]+)`")
@@ -27,7 +29,7 @@ CODE = re.compile(r"`([^`]+)`")
 def healthy(master: str) -> list[str]:
     """The lines of a cluster as described whose third node has no guests."""
     ha = replace(HA, master=master, lrm={**HA.lrm, "proxmox03": "idle"})
-    seen = {f"proxmox0{number}": node(number, ha=ha, pve_version="9.1.2") for number in (1, 2, 3)}
+    seen: NodeStatuses = {f"proxmox0{number}": node(number, ha=ha, pve_version="9.1.2") for number in (1, 2, 3)}
     console = Console(record=True, width=200, force_terminal=False, file=StringIO())
     table.show(console, WANTED, seen, findings(WANTED, seen))
     return [line.rstrip() for line in console.export_text().splitlines() if line.strip()]
@@ -55,7 +57,7 @@ def quoted(page: str) -> Iterator[str]:
 
 def found() -> set[str]:
     """What is found in all the worlds of the tests of the status."""
-    worlds = (seen for _, seen, *_ in (*CASES, *ONLY_ONCE))
+    worlds = [*(case[1] for case in CASES), *(case[1] for case in ONLY_ONCE)]
     return {finding.what for seen in worlds for finding in findings(WANTED, seen)}
 
 
