@@ -54,11 +54,11 @@ help: # Lists the commands
 # What the program needs, and no more. It is made anew also for new tools: so nothing is left in it that no lock names.
 .venv/.complete: requirements.txt requirements-dev.txt
 	@python3 -I -S tools/attended.py $$PPID "Python environment (.venv)" tools/python-environment requirements.txt $(ASIDE)
+	@$(PY) -m compileall -q lab $(ASIDE)  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
 .venv/.dev: .venv/.complete
 	@python3 -I -S tools/attended.py $$PPID "Packages of the lab, tests and linters" tools/python-environment requirements-dev.txt $(ASIDE)
-	@$(PY) -m compileall -q lab $(ASIDE)  # by the caller: root, who runs the lab, must leave no directories of his own here
 	@touch $@
 
 .PHONY: venv venv-dev toolchain lab in-lab up adopt preview pr-report status shell env down clean
@@ -140,7 +140,9 @@ lab: venv-dev ## Start the lab: an outer host in namespaces of its own (needs ro
 # Tests start make themselves, and are not to hand on how this one was started.
 APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 # JUNIT is where a tier of `make test` leaves its counts.
-PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml=$(JUNIT)/$@.xml)
+override JUNIT := $(value JUNIT)
+export JUNIT
+PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml="$$JUNIT/$@.xml")
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 

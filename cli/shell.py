@@ -9,6 +9,7 @@ from cli import description, first_secrets
 from cli.console import err
 from cli.engine import engine, environment
 from cli.looks import trust
+from cli.run import outdated_record
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
         err.print(_to_be_completed(stack, error, env), markup=False, soft_wrap=True)
         return env
     runner = engine.Engine(stack, env)
-    found, silent = asyncio.run(trust.looked(described, runner.export()))
+    state = runner.export()
+    if state is not None:  # plain `pulumi destroy` starts the steps as they are recorded
+        state = outdated_record.rewritten(runner, state, err)
+    found, silent = asyncio.run(trust.looked(described, state))
     for name, why in silent.items():
         err.print(f"not looked at: {name}: {why.what} ({why.observed})", markup=False, soft_wrap=True)
     if silent:

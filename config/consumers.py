@@ -215,7 +215,8 @@ def local_storages(config: Config) -> Iterator[Problem]:
         if name not in ("local", "local-lvm"):
             yield Problem(path, f"{node} has no storage {name}", f"use one of {known}, or describe it in storages")
         elif name != fitting:
-            yield Problem(path, f"{name} holds no {content}", f"use one of {known}")
+            by_hand = f"if {name} was given other contents by hand, describe it in storages as external"
+            yield Problem(path, f"{name} holds no {content}", f"use one of {known}; {by_hand}")
 
 
 def _used(config: Config) -> Iterator[tuple[str, str, str, bool]]:

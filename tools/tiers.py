@@ -56,9 +56,10 @@ class Row:
 
 def counted(file: Path) -> Counted | None:
     """What a tier left; None where it left nothing, as without pytest or when it was killed."""
-    if not file.exists():
+    try:
+        suites = ET.parse(file).getroot().findall("testsuite")  # noqa: S314 - pytest wrote it
+    except (OSError, ET.ParseError):
         return None
-    suites = ET.parse(file).getroot().findall("testsuite")  # noqa: S314 - pytest wrote it
     tests, failures, errors, skipped = (sum(int(one.attrib[key]) for one in suites) for key in _COUNTS)
     failed = failures + errors
     return Counted(tests - failed - skipped, failed, skipped, sum(float(one.attrib["time"]) for one in suites))
@@ -112,7 +113,7 @@ def main(caller: int, make: list[str]) -> int:
     """Run all tiers; the exit code of the first that failed."""
     out = Console(highlight=False)
     shutil.rmtree(JUNIT, ignore_errors=True)
-    JUNIT.mkdir(parents=True)
+    JUNIT.mkdir(parents=True, exist_ok=True)  # where it is root's, of a run before, that one's files stay
     out.print(f"\nAll tiers: about {sum(max(goals.values()) for goals in ROUNDS)} min on two cores")
     rows: list[Row] = []
     code = 0

@@ -92,7 +92,7 @@ def _here(asked: Questions, resource: State, machines: Collection[str], api_pass
     try:
         wanted = parse(STEPS[step], text)
     except ValueError:
-        return  # recorded by another version: its input differs, so it runs again anyway
+        return  # recorded by a version that `changeover` does not know: its input differs, and the step runs again
     if isinstance(wanted, ClusterApiUser):
         user = ApiUser(wanted.stack_tag, wanted.api.user, api_password, wanted.role)
         asked.cluster.append(LookStep(resource["urn"], step, json.dumps(document(user))))

@@ -32,12 +32,13 @@ def load(stack: str, *, yes: bool, new: bool = False) -> LoadedStack:
         new: a stack file may hold secrets while there is no state: the stack is made first, so that they can be read.
 
     Raises:
-        AdminError: the description or the state cannot be read; stack-locked, site-in-use, stack-name-taken.
+        AdminError: the description or the state cannot be read; stack-locked, site-in-use, stack-name-taken, not-confirmed.
     """
     env = environment.for_engine()
     backend = environment.file_backend(env)
+    ask: Callable[[str], None] = (lambda _question: None) if yes else confirmation.confirm
     if backend:
-        make_readable(backend, stack, (lambda _question: None) if yes else confirmation.confirm)
+        make_readable(backend, stack, ask)
     runner = engine.Engine(stack, env)
     if new and runner.export() is None:
         runner.create_stack()
@@ -49,7 +50,7 @@ def load(stack: str, *, yes: bool, new: bool = False) -> LoadedStack:
     if state is None:
         runner.create_stack()
         return LoadedStack(described, runner, runner.export() or EMPTY)
-    state = _without_killed_run(runner, _without_earlier_machines(runner, state))
+    state = _without_killed_run(runner, _without_earlier_machines(runner, state, ask))
     state = outdated_record.rewritten(runner, state)  # also what an earlier version was killed at
     return outdated_record.armed(LoadedStack(described, runner, state))
 
@@ -75,9 +76,12 @@ def make_readable(backend: Path, stack: str, ask: Callable[[str], None]) -> None
         out.print(f"  {done}", markup=False, soft_wrap=True)
 
 
-def _without_earlier_machines(runner: Engine, state: State) -> State:
+def _without_earlier_machines(runner: Engine, state: State, ask: Callable[[str], None]) -> State:
     if not site_instance.is_gone(state):
         return state
+    ask(
+        "This stack was built on earlier machines, says NESTED_PVE_SITE_INSTANCE. Are they gone, and is its state to be emptied?"
+    )
     out.print("  this stack was built on earlier machines, which are gone: its state is emptied")
     return record(runner, state, site_instance.forgotten(state))
 

@@ -9,19 +9,31 @@ from cli.run import loaded as loaded_stack
 from cli.state import changeover, rearming
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cli.engine.engine import Engine
     from cli.run.loaded import LoadedStack, State
 
 
-def rewritten(engine: Engine, state: State) -> State:
-    """The state in today's form: the engine would delete what the program does not know any more."""
+def rewritten(engine: Engine, state: State, console: Console = out) -> State:
+    """The state in today's form: the engine would delete what the program does not know any more.
+
+    Args:
+        engine: which records it.
+        state: as it is recorded.
+        console: where the user is informed.
+    """
     todays = changeover.with_todays_steps(state)
     if todays != state:
-        out.print("  this version records steps in another form: their record is rewritten, and no step runs for that")
+        console.print(
+            "  this version records steps in another form: their record is rewritten, and no step runs for that"
+        )
         state = loaded_stack.record(engine, state, todays)
     if not changeover.old_storages(state):
         return state
-    out.print("  this version manages storages by steps: their record is rewritten, and the storages stay as they are")
+    console.print(
+        "  this version manages storages by steps: their record is rewritten, and the storages stay as they are"
+    )
     return loaded_stack.record(engine, state, changeover.changed_over(state, engine.stack))
 
 

@@ -120,7 +120,7 @@ def _todays_input(step: str, given: State, members: Mapping[str, State]) -> Stat
         told = {member["name"]: member for member in given["present"]}
         earlier = list(members)[: list(members).index(given["joiner"]["name"])]
         wanted["present"] = [told.get(name, members[name]) for name in earlier]
-    if members.keys() == given.get("watchdogs", {}).keys():
+    if members and members.keys() == given.get("watchdogs", {}).keys():
         wanted["watchdogs"] = {name: given["watchdogs"][name] for name in members}
     return wanted
 

@@ -10,6 +10,7 @@ from cli import description
 from cli.console import out
 from cli.drift import look as drift
 from cli.engine import engine, environment
+from cli.state import changeover
 from cli.state.outer_vms import nested_nodes
 from cli.status import table
 from cli.status.look import CONNECT_S, look
@@ -50,6 +51,7 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     described = description.read(stack, env)
     wanted = wanted_of(described)
     state = engine.Engine(stack, env).export() if drifted is None else None
+    state = state and changeover.with_todays_steps(state)  # else the steps of an earlier version are not looked at
     deadline, announced = time.monotonic() + patience_s, False
     while True:
         seen, unmade, silent = asyncio.run(_look(described, wanted, state))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from cli import description
+import pytest
+
+from cli import description, shell
 from cli.engine import engine, environment
 from cli.looks import trust
 from cli.run import loading
-from cli.state import changeover, interrupted
+from cli.state import changeover, interrupted, site_instance
 from cluster.contract import ClusterStorage
+from cluster.errors import AdminError
 from onnode.contract import parse
 from tests.support.fourth_node import NODE4, ROOM
 from tests.support.program import Recording, change, run, stack_file
@@ -20,8 +24,6 @@ from tests.support.program import Recording, change, run, stack_file
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
 CLUSTER = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster::cluster"
 INSIDE = "urn:pulumi:home::nested-pve-ha::nested-pve-ha:index:CorosyncCluster$"
@@ -179,3 +181,66 @@ def test_a_node_that_came_since_is_no_reason_to_rewrite_what_todays_version_reco
     identity = next(one for one in state["deployment"]["resources"] if one["urn"].endswith("::design-identity"))
     identity["inputs"] = four["design-identity"].inputs
     assert changeover.with_todays_steps(state) == state
+
+
+def old_storage_step() -> dict[str, Any]:
+    """As recorded when steps that only reach nodes were given members; nothing else is recorded."""
+    command = {
+        "create": ".venv/bin/python -m cluster storage",
+        "delete": ".venv/bin/python -m cluster storage --delete",
+    }
+    storage = {"stack_tag": "stack-home", "name": "shared", "server": "10.0.0.9", "export": "/srv", "contents": []}
+    inputs = {**command, "stdin": json.dumps({"members": MEMBERS, "storage": storage})}
+    return {"deployment": {"resources": [{"urn": NEW, "type": "command:local:Command", "inputs": inputs}]}}
+
+
+def test_without_a_recorded_identity_a_step_is_given_what_it_knows_and_nothing_else() -> None:
+    (step,) = changeover.with_todays_steps(old_storage_step())["deployment"]["resources"]
+    wanted = parse(ClusterStorage, json.loads(step["inputs"]["stdin"]))
+    assert [machine.name for machine in wanted.members] == ["a"]
+
+
+def test_a_shell_finds_the_steps_in_todays_form_and_keeps_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plain `pulumi destroy` in it starts them as they are recorded."""
+    recorded: list[Any] = [old_storage_step()]
+
+    async def looked(_described: object, state: Any) -> tuple[dict[str, str], dict[str, Any]]:  # noqa: ANN401 - JSON
+        await asyncio.sleep(0)
+        assert state == recorded[-1]
+        return {}, {}
+
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "put_back_state", lambda *_: None)
+    monkeypatch.setattr(description, "read", lambda *_: None)
+    monkeypatch.setattr(trust, "looked", looked)
+    monkeypatch.setattr(engine.Engine, "export", lambda _self: copy.deepcopy(recorded[-1]))
+    monkeypatch.setattr(engine.Engine, "replace_state", lambda _self, _seen, state: recorded.append(state))
+    shell.environment_of("home")
+    assert recorded[-1] == changeover.with_todays_steps(old_storage_step()) != recorded[0]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "their record is rewritten" in said.err
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_state_of_earlier_machines_is_emptied_only_when_somebody_agrees(
+    monkeypatch: pytest.MonkeyPatch, *, yes: bool
+) -> None:
+    """An id may be wrong: a typing error, or one that was set for another stack."""
+    recorded: list[Any] = [copy.deepcopy(STATE)]
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "file_backend", lambda _env: None)
+    monkeypatch.setattr(description, "read", lambda *_: SimpleNamespace(config=None))
+    monkeypatch.setattr(trust, "settings", lambda *_: {})
+    monkeypatch.setattr(site_instance, "is_gone", lambda state: state == STATE)
+    monkeypatch.setattr(engine.Engine, "export", lambda _self: copy.deepcopy(recorded[-1]))
+    monkeypatch.setattr(engine.Engine, "replace_state", lambda _self, _seen, state: recorded.append(state))
+    if yes:
+        assert not loading.load("home", yes=True).has_resources
+        return
+    with pytest.raises(AdminError) as refused:
+        loading.load("home", yes=False)
+    assert refused.value.code == "not-confirmed"
+    assert recorded == [STATE]
