@@ -77,7 +77,7 @@ down: venv ## Destroy the stack; then stop the lab, if it was built there
 
 clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
-	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache
+	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache .coverage .coverage.*
 	@for stack in $(LAB_STACKS); do \
 	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
@@ -150,9 +150,10 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
+# The total of what is covered is shown, without a table of files. Less than pyproject.toml says is a failure.
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Unit and policy tests" $(PYTEST) $(WORKERS) tests/unit tests/policy
+	@$(STAGE) "Unit and policy tests" $(PYTEST) $(WORKERS) --cov --cov-report= tests/unit tests/policy
 
 test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a real engine and a real sshd
 	@tools/debian-packages $(TEST_PROGRAMS)

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.unit.test_layers import PRODUCT
+
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = (ROOT / "Makefile").read_text()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 HEADINGS = ("A first cluster", "Daily work", "Look and understand", "Pull requests", "Develop")
 KINDS = {"Added", "Changed", "Fixed", "Removed", "Security"}
 RELEASE = re.compile(r"(\d+)\.(\d+)\.(\d+) - (\d{4}-\d\d-\d\d)")
@@ -68,6 +71,15 @@ def test_the_quick_tests_run_on_each_python_that_is_allowed() -> None:
     assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
     assert "unit" in matrix["tier"]
     assert [(one["tier"], one["python"]) for one in matrix["include"]] == [("unit", "3.12"), ("unit", "3.13")]
+
+
+def test_the_quick_tests_measure_how_much_of_the_product_they_cover() -> None:
+    coverage = PYPROJECT["tool"]["coverage"]
+    assert set(coverage["run"]["source"]) == PRODUCT
+    assert coverage["run"]["branch"]
+    assert coverage["report"]["fail_under"] > 90
+    (measured,) = re.findall(r"^\t.* --cov .*", MAKEFILE, re.MULTILINE)
+    assert measured.endswith(" tests/unit tests/policy")
 
 
 def releases(text: str) -> list[tuple[str, list[str]]]:
