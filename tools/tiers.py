@@ -23,12 +23,12 @@ from tools import attended
 # Each after the one before, with its minutes on two cores when the toolchain is built. What stands in one line runs side by
 # side: the main job waits for nodes that restart, and leaves of the processors what the toolchain's tests need.
 ROUNDS: tuple[dict[str, int], ...] = (
-    {"lint": 3},
-    {"go-test": 2},
-    {"unit": 3},
+    {"lint": 1},
+    {"go-test": 1},
+    {"unit": 4},
     {"test-standins": 8},
-    {"test-job": 22, "test-toolchain": 22},
-    {"test-worlds": 14},
+    {"test-job": 25, "test-toolchain": 25},
+    {"test-worlds": 10},
 )
 JUNIT = Path(".nested-pve/tests")
 SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")
