@@ -80,7 +80,7 @@ def _without_earlier_machines(runner: Engine, state: State, ask: Callable[[str],
     if not site_instance.is_gone(state):
         return state
     ask(
-        "This stack was built on earlier machines, says NESTED_PVE_SITE_INSTANCE. Are they gone, and is its state to be emptied?"
+        "NESTED_PVE_SITE_INSTANCE names other machines than this stack was built on. Are those gone, and may its state be emptied?"
     )
     out.print("  this stack was built on earlier machines, which are gone: its state is emptied")
     return record(runner, state, site_instance.forgotten(state))
