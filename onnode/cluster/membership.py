@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 LOCAL_CONF = "/etc/corosync/corosync.conf"
 AUTHKEY = "/etc/corosync/authkey"
 PVE_CONF = "/etc/pve/corosync.conf"
-# One per node: /etc/pve is shared, and all nodes may be asked at the same moment.
-PROBE = "/etc/pve/priv/nested-pve-ha.$(hostname).probe"
+# /etc/pve is shared and all nodes may be asked at once: a file per node. So may one node be: one look after the other,
+# else one removes the file while the other touches it, which fails as if /etc/pve were read-only.
+TAKES_WRITES = """\
+exec 9>/run/nested-pve-ha.probe && flock 9 || exit
+probe=/etc/pve/priv/nested-pve-ha.$(hostname).probe
+touch "$probe" && rm -f "$probe"
+"""
 PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
 LOOK_S = 15.0
 FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -148,7 +153,7 @@ def pve_mounted(machine: ThisMachine) -> bool:
 
 def pve_writable(machine: ThisMachine) -> bool:
     """Whether /etc/pve takes a write, tried out: without quorum it does not (F1)."""
-    return machine.run(["sh", "-c", f"touch {PROBE} && rm -f {PROBE}"], timeout_s=LOOK_S).code == 0
+    return machine.run(["sh", "-c", TAKES_WRITES], timeout_s=LOOK_S).code == 0
 
 
 def certificate(machine: ThisMachine, node: str) -> str | None:

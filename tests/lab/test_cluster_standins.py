@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from onnode.cluster import membership
 from tests.lab.conftest import Lab, eventually
 from tests.lab.proxmox import NUMBERS, Proxmox
 
@@ -196,6 +197,13 @@ def test_the_tools_never_miss_a_file_that_is_being_replaced(cluster: Proxmox) ->
     PYTHONPATH=/usr/share/pve-lab python3 -c '{READER}'
     """
     assert int(cluster.sh(1, script)) == 10, "a plain look misses it now and then: there was something to miss"
+
+
+def test_looks_at_the_same_time_all_find_that_a_member_takes_writes(cluster: Proxmox) -> None:
+    """`make status` asks each node twice at once: what is recorded, and how the cluster does."""
+    look = f"for _ in $(seq 100); do ({membership.TAKES_WRITES}) || echo read-only; done"
+    assert cluster.sh(1, f"{look} & {look} & {look} & wait") == ""
+    assert cluster.sh(1, "ls /etc/pve/priv | grep -c probe || true") == "0\n"
 
 
 def test_a_guest_id_is_unique_in_the_cluster(cluster: Proxmox) -> None:
