@@ -383,7 +383,10 @@ class Cluster(Model):
         description="Slower links are refused, in milliseconds. Proxmox asks for less than 5; above 10 Corosync fails.",
     )
     timeout_s: int = Field(
-        default=180, ge=30, le=86400, description="How long create, and each join, may take, in seconds."
+        default=180,
+        ge=30,
+        le=86400,
+        description="How long create, each join, and each check of the cluster and of a guest's HA may take, in seconds.",
     )
     api: ClusterApi = Field(description="The API for day-to-day work.")
     options: ClusterOptions = Field(default=ClusterOptions(), description="Datacenter options.")

@@ -14,7 +14,7 @@ from unittest import mock
 
 import pycdlib
 
-from lab import commands
+from lab import programs
 
 NAME = "proxmox-ve_9.1-1.iso"
 RELEASE_TIME = 1763510400  # 2025-11-19, the release of Proxmox VE 9.1: any fixed moment will do
@@ -28,7 +28,7 @@ FILES = {
 def write(path: Path) -> str:
     """Write the ISO and return its SHA-256; a process of its own gives it a fixed clock and time zone."""
     command = [sys.executable, "-m", "lab.image.installer_iso", str(path)]
-    return commands.run(command, env={"TZ": "UTC"}).strip()
+    return programs.run(command, env={"TZ": "UTC"}).strip()
 
 
 def _build(path: Path) -> None:

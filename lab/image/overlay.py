@@ -6,8 +6,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lab.commands import run_async
 from lab.errors import LabError
+from lab.programs import run_async
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.commands import run_async
 from lab.errors import LabError
 from lab.image import authority, overlay, packages, repository, rootfs
+from lab.programs import run_async
 from lab.shape import DEBIAN_MIRROR
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import run
 from lab.image import packages, workshop
+from lab.programs import run
 from lab.shape import DEBIAN_MIRROR
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import run
 from lab.image import workshop
+from lab.programs import run
 from lab.settings import NODE_FILES
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.commands import run
+from lab.programs import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lab.commands import run_async
 from lab.errors import LabError
+from lab.programs import run_async
 from lab.shape import ADMIN_ADDRESS, OFFICE, PREFIX, REPOSITORY_ADDRESS, ROUTER_ADDRESS
 
 if TYPE_CHECKING:

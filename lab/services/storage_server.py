@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.commands import run
 from lab.image import packages, repository, rootfs
+from lab.programs import run
 
 if TYPE_CHECKING:
     from pathlib import Path

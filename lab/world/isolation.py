@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.commands import run
+from lab.programs import run
 from lab.shape import ADMIN_ADDRESS, DOMAIN, ROUTER_ADDRESS
 
 if TYPE_CHECKING:

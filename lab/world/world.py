@@ -11,13 +11,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lab import credentials
-from lab.commands import run_async
 from lab.errors import LabError
 from lab.image import authority, bytecode, container_template, installer_iso, pve_layer, repository, rootfs, workshop
 from lab.machine import network
 from lab.machine.computer import Boot, Computer
 from lab.machine.hardware import Hardware
 from lab.machine.hypervisor import Hypervisor
+from lab.programs import run_async
 from lab.services import download_server, name_server, storage_server
 from lab.shape import DOMAIN, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
 

@@ -12,7 +12,7 @@ import pytest
 from cli.report import base
 from cluster.errors import AdminError
 from cluster.transport import bundle
-from lab import commands
+from lab import programs
 from lab.errors import LabError
 from lab.settings import Settings
 from lab.world import lifecycle
@@ -63,9 +63,9 @@ def test_a_go_that_ends_in_time_is_not_stuck(tmp_path: Path) -> None:
 
 
 def test_a_program_of_the_lab(stuck: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(programs, "LIMIT_S", LIMIT_S)
     with pytest.raises(LabError) as refused:
-        commands.run([str(stuck)])
+        programs.run([str(stuck)])
     assert "no end within 0.3 s" in refused.value.observed
 
 
