@@ -145,6 +145,8 @@ export JUNIT
 PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml="$$JUNIT/$@.xml")
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
+LABS = --numprocesses $(1) --dist loadfile
 
 .PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
 test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
@@ -159,17 +161,18 @@ test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a 
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 
-# Nodes of the main job fence themselves when they starve: nothing but work of low priority runs beside it.
 test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(WORKERS) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
 
+# The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing but
+# work of low priority runs beside these.
 test-job: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) tests/lab/job
+	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) $(call LABS,2) --no-loadscope-reorder tests/lab/job
 
 test-worlds: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(WORKERS) tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(call LABS,3) tests/lab/bad_worlds
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
 

@@ -1,4 +1,4 @@
-"""One lab with the whole of stack dev in it, shared by this folder's tests; each gets it healthy, whatever ran before."""
+"""A lab with the whole of stack dev in it, shared by a worker's tests; each gets it healthy, whatever ran before."""
 
 from __future__ import annotations
 
