@@ -15,6 +15,9 @@ from cli.engine import engine, environment
 from cli.looks import trust
 from cli.run import loading
 from cli.state import changeover, interrupted, site_instance
+from cli.status import command as status_command
+from cli.status import table
+from cli.status.model import Wanted
 from cluster.contract import ClusterStorage
 from cluster.errors import AdminError
 from onnode.contract import parse
@@ -222,6 +225,26 @@ def test_a_shell_finds_the_steps_in_todays_form_and_keeps_standard_output(
     said = capsys.readouterr()
     assert said.out == ""
     assert "their record is rewritten" in said.err
+
+
+def test_status_looks_for_what_the_steps_of_an_earlier_version_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_for: list[Any] = []
+
+    async def look(_described: object, _wanted: object, state: Any) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:  # noqa: ANN401 - JSON
+        await asyncio.sleep(0)
+        looked_for.append(state)
+        return {}, [], {}
+
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "put_back_state", lambda *_: None)
+    monkeypatch.setattr(description, "read", lambda *_: None)
+    monkeypatch.setattr(status_command, "wanted_of", lambda _: Wanted("home", "proxmox", 9, [], [], []))
+    monkeypatch.setattr(status_command, "nested", lambda _: {})
+    monkeypatch.setattr(table, "show", lambda *_: None)
+    monkeypatch.setattr(status_command, "_look", look)
+    monkeypatch.setattr(engine.Engine, "export", lambda _self: old_storage_step())
+    assert status_command.status("home", as_json=False)
+    assert looked_for == [changeover.with_todays_steps(old_storage_step())] != [old_storage_step()]
 
 
 @pytest.mark.parametrize("yes", [True, False])
