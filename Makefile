@@ -29,7 +29,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NE
 LAB := $(SUDO) $(PY) -m lab
 LAB_STAGE := $(SUDO) $(STAGE)
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.1
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GO_MODULES := toolchain/command toolchain/proxmoxve
 # The flags of the toolchain's own builds, so that lint and tests use the same build cache.
 export CGO_ENABLED := 0
