@@ -19,7 +19,7 @@ from cluster import claims, migrations, motion
 from cluster.errors import AdminError
 from cluster.motion import Motion
 from onnode.system import network
-from onnode.system.pve import TAG, parse_guest_config, stack_tag
+from onnode.system.pve import TAG, owned, parse_guest_config, stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -238,12 +238,7 @@ def _guest(match: re.Match[str], text: str, stack: str) -> Thing:
     config = parse_guest_config(text)
     name = config.values.get("name") or config.values.get("hostname", "?")
     shown = f"{kind} {vmid} ({name}) on {node}, tags: {', '.join(config.tags) or 'none'}"
-    return Thing(kind, vmid, node, marked(config.tags, stack), shown)
-
-
-def marked(tags: Iterable[str], stack: str) -> bool:
-    """Whether these are the tags of what the stack made; pure."""
-    return {TAG, stack_tag(stack)} <= set(tags)
+    return Thing(kind, vmid, node, owned(config.tags, stack), shown)
 
 
 def ha(text: str, stack: str) -> list[Thing]:

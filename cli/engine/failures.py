@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import CODES
 from components.recorded import FILE_TYPE
 from onnode.errors import ON_NODE_CODES
-from onnode.host.qm import LOCKED
+from onnode.system.pve import LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

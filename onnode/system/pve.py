@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 CPUINFO = "/proc/cpuinfo"
 TAG = "nested-pve-ha"
+LOCKED = re.compile(r"(?:VM|CT) is locked \(([a-z-]+)\)")  # as Proxmox VE refuses it: "VM is locked (migrate)"
+# What is left of these when they are cut off is a whole VM. What was being made or rolled back may be half of one.
+HARMLESS = ("backup", "migrate", "snapshot", "snapshot-delete")
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,6 @@ class Version:
     def major(self) -> int:
         """The first number of the version."""
         return int(self.manager.split(".")[0])
-
-
-@dataclass(frozen=True)
-class RunningVm:
-    """A running VM, as `qm list` names it."""
-
-    vmid: int
-    name: str
 
 
 @dataclass(frozen=True)
@@ -78,12 +73,6 @@ def parse_version(text: str) -> Version | None:
     # A killed upgrade leaves it in a state between, from which the upgrade goes on.
     found = re.match(r"(?:installed|unpacked|half-configured|triggers-\w+) (\d+(?:\.\d+)*)", text)
     return Version(found[1]) if found else None
-
-
-def parse_running(text: str) -> list[RunningVm]:
-    """Read `qm list` or `pct list`: the guests that run."""
-    rows = [line.split() for line in text.splitlines()[1:]]
-    return [RunningVm(int(row[0]), row[1]) for row in rows if len(row) > 2 and row[2] == "running"]  # noqa: PLR2004
 
 
 def running_guests(machine: ThisMachine) -> list[str]:
@@ -167,9 +156,9 @@ def refuse_version(found: Version, major: int) -> None:
         )
 
 
-def owned(config: GuestConfig, stack: str) -> bool:
-    """Whether a VM was made by that stack."""
-    return TAG in config.tags and stack_tag(stack) in config.tags
+def owned(tags: Iterable[str], stack: str) -> bool:
+    """Whether these are the tags of what that stack made."""
+    return {TAG, stack_tag(stack)} <= set(tags)
 
 
 def namesakes(stack: str, others: Iterable[str]) -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
-from tests.unit.test_layers import LAYERS, modules
+from tests.unit.test_layers import LAYERS, imported, modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STEPS = "onnode/host/proxmox_ve.py"
+OF_PROXMOX_VE = re.compile(r"\bqm\b|\bpve(?:sm|sh)\b|/etc/pve|qemu-server")
 TYPES = ("proxmoxve:", "command:", "pulumi:providers:proxmoxve", "nested-pve-ha:index:")
 
 
@@ -25,3 +28,13 @@ def texts(module: str) -> Iterator[str]:
 def test_resource_types_stand_in_one_module() -> None:
     found = {name for name, text in modules(*LAYERS).items() if any(one.startswith(TYPES) for one in texts(text))}
     assert found == {"components/recorded.py"}
+
+
+def test_one_module_of_the_outer_hosts_steps_knows_how_proxmox_ve_is_asked() -> None:
+    found = {name for name, text in modules("onnode/host").items() if any(map(OF_PROXMOX_VE.search, texts(text)))}
+    assert found == {STEPS}
+
+
+def test_the_steps_know_the_hypervisor_and_not_its_implementation() -> None:
+    users = {name for name, text in modules("onnode").items() if "onnode.host.proxmox_ve.ProxmoxVe" in imported(text)}
+    assert users == {"onnode/host/kind.py"}
