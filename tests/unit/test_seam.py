@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 STEPS = "onnode/host/proxmox_ve.py"
 OF_PROXMOX_VE = re.compile(r"\bqm\b|\bpve(?:sm|sh)\b|/etc/pve|qemu-server")
+# The provider makes what an outer host has, and what the cluster is given: the product's subject, on any outer host.
+OF_THE_CLUSTER = {f"components/{name}.py" for name in ("cd_drive", "corosync_cluster", "ha_guest")}
 TYPES = ("proxmoxve:", "command:", "pulumi:providers:proxmoxve", "nested-pve-ha:index:")
 
 
@@ -38,3 +40,14 @@ def test_one_module_of_the_outer_hosts_steps_knows_how_proxmox_ve_is_asked() -> 
 def test_the_steps_know_the_hypervisor_and_not_its_implementation() -> None:
     users = {name for name, text in modules("onnode").items() if "onnode.host.proxmox_ve.ProxmoxVe" in imported(text)}
     assert users == {"onnode/host/kind.py"}
+
+
+def test_one_module_makes_what_an_outer_host_has_by_the_provider() -> None:
+    users = {name for name, text in modules(*LAYERS).items() if "pulumi_proxmoxve" in imported(text)}
+    assert users - OF_THE_CLUSTER == {"components/outer_host/proxmox_ve.py"}
+    choose = {
+        name
+        for name, text in modules("components").items()
+        if "components.outer_host.proxmox_ve.ProxmoxVe" in imported(text)
+    }
+    assert choose == {"components/host_prep.py"}
