@@ -1,4 +1,4 @@
-"""What the components need of an outer host, whatever runs the VMs there. Each kind of outer host has one of these."""
+"""What the components need from an outer host, whatever runs the VMs there. Each kind of host has its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Hypervisor(Protocol):
     """Makes what nested nodes need on one outer host, marks it as the stack's, and removes only what has that mark.
 
     Attributes:
-        usable: what must be done before it makes anything, beside the verification of the host.
+        usable: what must be done, after the verification of the host, before it makes anything.
     """
 
     usable: list[pulumi.Resource]

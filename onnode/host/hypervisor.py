@@ -1,4 +1,4 @@
-"""What the steps of an outer host need of that which runs virtual machines there. Each kind of outer host has one of these."""
+"""What the steps on an outer host need from the program that runs virtual machines there. Each kind of host has its own."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class RunningVm:
 
 
 class Hypervisor(Protocol):
-    """Runs the VMs of an outer host, and knows whose they are.
+    """The VMs of one outer host, and whose they are.
 
-    What changes a VM raises `guest-locked` where something else is at work on it, and what :meth:`ThisMachine.check`
-    raises. A VM is made and destroyed from outside of the host.
+    The program makes and destroys them; steps only use them. A method that changes a VM raises StepError: `guest-locked` while something
+    else works on it, and those of :meth:`ThisMachine.check`.
     """
 
     def vm(self, vmid: int) -> Vm | None:

@@ -16,7 +16,7 @@ from onnode.errors import StepError
 from onnode.host import kind
 from onnode.host.hypervisor import RunningVm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step
-from onnode.system import originals, ours, pve
+from onnode.system import originals, ours, processor
 from onnode.system.machine import NOT_FOUND, tail
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def is_on(value: str) -> bool:
 
 def observe(machine: ThisMachine, desired: KvmNested) -> Observed:
     """Look at the processor, the live parameter and the configuration."""
-    virtualization = pve.parse_virtualization(machine.read(pve.CPUINFO) or "")
+    virtualization = processor.virtualization(machine)
     if virtualization is None:
         return Observed(None, None)
     module = MODULES[virtualization]
@@ -157,7 +157,7 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
         raise StepError(
             "no-virtualization",
             "this machine cannot run KVM guests",
-            observed=f"neither vmx nor svm in {pve.CPUINFO}",
+            observed=f"neither vmx nor svm in {processor.CPUINFO}",
             expected="vmx or svm",
         )
     module = MODULES[observed.virtualization]

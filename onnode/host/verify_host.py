@@ -12,7 +12,7 @@ from onnode.errors import StepError
 from onnode.host import journal, kind
 from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step, act_never
-from onnode.system import network, originals, pve
+from onnode.system import network, originals, processor, pve
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
@@ -47,7 +47,7 @@ def observe(machine: ThisMachine, desired: VerifyHost) -> Observed:
     stanzas = network.stanzas(machine)
     configured = [network.Route(address, found.name) for found in stanzas for address in found.addresses]
     return Observed(
-        pve.parse_virtualization(machine.read(pve.CPUINFO) or ""),
+        processor.virtualization(machine),
         pve.version(machine),
         parse_memory_mib(machine.read("/proc/meminfo") or ""),
         desired.iso_path is None or machine.exists(desired.iso_path),
@@ -87,7 +87,7 @@ def _refuse_unable(observed: Observed, desired: VerifyHost) -> None:
         raise StepError(
             "no-virtualization",
             "the outer host cannot run KVM guests",
-            observed=f"neither vmx nor svm in {pve.CPUINFO}",
+            observed=f"neither vmx nor svm in {processor.CPUINFO}",
             expected="vmx or svm",
         )
     pve.refuse_version(observed.version, desired.pve_major)

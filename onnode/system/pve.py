@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from onnode.system.machine import ThisMachine
 
-CPUINFO = "/proc/cpuinfo"
 TAG = "nested-pve-ha"
 LOCKED = re.compile(r"(?:VM|CT) is locked \(([a-z-]+)\)")  # as Proxmox VE refuses it: "VM is locked (migrate)"
 # What is left of these when they are cut off is a whole VM. What was being made or rolled back may be half of one.
@@ -112,15 +111,6 @@ def parse_guest_config(text: str) -> GuestConfig:
     pending = sections.get("PENDING", {})
     gone = [key.lstrip("!") for key in re.split(r"[, ]+", pending.pop("delete", ""))]
     return GuestConfig({key: value for key, value in {**sections[""], **pending}.items() if key not in gone})
-
-
-def parse_virtualization(cpuinfo: str) -> str | None:
-    """Which hardware virtualization the processor shows: `vmx` (Intel), `svm` (AMD), or None."""
-    for line in cpuinfo.splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip() == "flags":
-            return next((flag for flag in ("vmx", "svm") if flag in flags.split()), None)
-    return None
 
 
 def version(machine: ThisMachine) -> Version:
