@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-import pulumi_proxmoxve as proxmoxve
 
 from cluster.contract import Claim, NodeNetworks
-from components import answer_file, devices, first_boot, left_alone, ownership, steps
-from components.cd_drive import EMPTY_DRIVE
+from components import answer_file, first_boot, steps
 from components.recorded import NODE
 from config import topology
 from config.model import ExistingNode, NestedNode
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
     from components.host_prep import HostPrep
     from components.site import Site
     from config.model import OuterHost
-
-DEFAULT_MTU = 1500
-MTU_OF_BRIDGE = 1  # Proxmox's own code for "as the bridge has it"
 
 
 @dataclass(frozen=True)
@@ -62,72 +57,21 @@ class NestedPveNode(pulumi.ComponentResource):
         props = {"kind": node.kind, "address": str(node.address), "nodeId": node.node_id, "votes": node.votes}
         super().__init__(NODE, name, props, opts)
         self._logical, self._site = name, site
-        self.vm: proxmoxve.VmLegacy | None = None
+        self.vm: pulumi.Resource | None = None
         reachable: list[pulumi.Resource] = list(args.after)
         if isinstance(node, NestedNode) and args.host is not None:
             host, prepared = args.host
-            self.vm = self._virtual_machine(node, host, prepared, args.after)
-            reachable = [self._install(node, host, prepared, self.vm)]
+            after = [*args.after, *prepared.vm_ready]
+            self.vm, guards = prepared.hypervisor.vm(f"{name}-vm", node, self, after)
+            reachable = [self._install(node, host, prepared, self.vm, *guards)]
         elif isinstance(node, ExistingNode):
             reachable = [self._claim(node, args.after)]
         self.verified = self._prepare_and_verify(node, reachable)
         links = [str(address) for address in topology.link_addresses(node)]
         self.register_outputs({**props, "links": links, "url": f"https://{node.address}:8006"})
 
-    def _virtual_machine(
-        self, node: NestedNode, host: OuterHost, prepared: HostPrep, after: Sequence[pulumi.Resource]
-    ) -> proxmoxve.VmLegacy:
-        logical, wanted = f"{self._logical}-vm", ownership.of_node(self._site, host, node)
-        stay = devices.stay(logical, self._site, wanted.machines, host.name, disks=True)
-        opts = steps.after(
-            self,
-            *after,
-            *prepared.vm_ready,
-            provider=prepared.provider,
-            protect=self._site.config.protect_nodes,
-            hooks=ownership.before_changes(logical, self._site, wanted, stay),
-            ignore_changes=left_alone.NODE,
-        )
-        return proxmoxve.VmLegacy(
-            logical,
-            node_name=host.name,
-            vm_id=node.vmid,
-            name=node.name,
-            tags=self._site.tags,
-            on_boot=True,
-            # The provider takes a VM that somebody made in this very moment for its own work: it must not start it.
-            # The installation checks the owner, and starts it; it also starts a node that was powered off.
-            started=False,
-            cpu=proxmoxve.VmLegacyCpuArgs(cores=node.cores, type=node.cpu_type),
-            memory=proxmoxve.VmLegacyMemoryArgs(dedicated=node.memory_mib, floating=0),
-            scsi_hardware="virtio-scsi-single",
-            disks=[proxmoxve.VmLegacyDiskArgs(interface="scsi0", datastore_id=host.disk_storage, size=node.disk_gib)],
-            network_devices=[self._network_device(nic) for nic in topology.nics(self._site.config, node)],
-            # The installation attaches a CD drive of its own, and takes it away again.
-            cdrom=EMPTY_DRIVE,
-            boot_orders=["scsi0"],
-            operating_system=proxmoxve.VmLegacyOperatingSystemArgs(type="l26"),
-            agent=proxmoxve.VmLegacyAgentArgs(
-                enabled=False, wait_for_ip=proxmoxve.VmLegacyAgentWaitForIpArgs(disabled=True)
-            ),
-            stop_on_destroy=True,
-            reboot_after_update=False,  # a member is never rebooted by a change of its VM
-            opts=opts,
-        )
-
-    @staticmethod
-    def _network_device(nic: topology.Nic) -> proxmoxve.VmLegacyNetworkDeviceArgs:
-        # No firewall: guests inside send with MAC addresses of their own.
-        return proxmoxve.VmLegacyNetworkDeviceArgs(
-            bridge=nic.bridge,
-            model="virtio",
-            mac_address=nic.mac,
-            firewall=False,
-            mtu=MTU_OF_BRIDGE if nic.mtu != DEFAULT_MTU else None,
-        )
-
     def _install(
-        self, node: NestedNode, host: OuterHost, prepared: HostPrep, vm: proxmoxve.VmLegacy
+        self, node: NestedNode, host: OuterHost, prepared: HostPrep, vm: pulumi.Resource, *guards: pulumi.Resource
     ) -> pulumi.Resource:
         site, config = self._site, self._site.config
         installation = config.installation
@@ -155,8 +99,7 @@ class NestedPveNode(pulumi.ComponentResource):
             ssh_host_key=key.public,
             timeout_s=installation.timeout_s,
         )
-        owned = ownership.guard(f"{self._logical}-vm", site, ownership.of_node(site, host, node), vm, self)
-        opts = steps.after(self, vm, owned, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
+        opts = steps.after(self, vm, *guards, *prepared.install_ready, deleted_with=vm, replace_with=[vm])
         return steps.on_machine(
             f"{self._logical}-install", site.machine(host), "install-node", wanted, opts, site=site, secret=True
         )

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 
-CLUSTER = "nested-pve-ha:index:CorosyncCluster"
-DESIGN = "nested-pve-ha:index:Design"
-GUEST = "nested-pve-ha:index:HaGuest"
-GUEST_TEMPLATE = "nested-pve-ha:index:GuestTemplate"
-HOST = "nested-pve-ha:index:HostPrep"
-NODE = "nested-pve-ha:index:NestedPveNode"
+OURS = "nested-pve-ha:index:"  # how those of the components themselves begin
+CLUSTER = f"{OURS}CorosyncCluster"
+DESIGN = f"{OURS}Design"
+GUEST = f"{OURS}HaGuest"
+GUEST_TEMPLATE = f"{OURS}GuestTemplate"
+HOST = f"{OURS}HostPrep"
+NODE = f"{OURS}NestedPveNode"
 
-# The types of the provider's resources.
+# The types of the resources that they are made of. Policies, which import nothing of this program, have their own list.
+PROVIDED = "proxmoxve:"  # how those of the provider of Proxmox VE begin
 VM_TYPE = "proxmoxve:index/vmLegacy:VmLegacy"
 BRIDGE_TYPE = "proxmoxve:network/linux/bridge:Bridge"
 FILE_TYPE = "proxmoxve:download/file:File"
 RESOURCE_TYPE = "proxmoxve:index/haresource:Haresource"
 RULE_TYPE = "proxmoxve:index/harule:Harule"
 GROUP_TYPE = "proxmoxve:index/hagroup:Hagroup"
+OPTIONS_TYPE = "proxmoxve:cluster/options:Options"
+STORAGES = "proxmoxve:storage/"  # how those of storages begin; they were the provider's in earlier versions
+NFS_TYPE = "proxmoxve:storage/nfs:Nfs"
 PROVIDER_TYPE = "pulumi:providers:proxmoxve"
+LOCAL_STEP = "command:local:Command"
+REMOTE_STEP = "command:remote:Command"
+STEPS = (LOCAL_STEP, REMOTE_STEP)
+PACKAGE_TYPE = "command:remote:CopyToRemote"
 
 INSTANCE = "siteInstance"  # property of the design: in which instance of its site the stack was made
 INSTANCE_VARIABLE = "NESTED_PVE_SITE_INSTANCE"

@@ -11,6 +11,7 @@ from cli.drift import judge, look, questions, shipped
 from cli.engine.failures import Failure, resource_name
 from cluster.transport import members
 from cluster.transport.nodes import NodeStepError
+from components.recorded import LOCAL_STEP, STEPS
 from onnode.contract import Look, LookStep
 from onnode.errors import StepError
 
@@ -86,7 +87,7 @@ def forecast(description: Description, steps: Sequence[questions.State], answeri
         if one.name != look.MEMBERSHIP and (one.refusal is None or one.refusal.code != UNEXPECTED)
     ]
     looked = {one.name for _, one in given}
-    here = {step["urn"] for step in steps if step["type"] == questions.STEP_HERE}
+    here = {step["urn"] for step in steps if step["type"] == LOCAL_STEP}
     return Forecast(
         [_failure(name, one, one.refusal, here) for name, one in given if one.refusal and _counts(one, asked)],
         sorted(resource_name(step["urn"]) for step in steps if step["urn"] not in looked),
@@ -105,7 +106,7 @@ def planned(events: Iterable[Event]) -> list[questions.State]:
 def _planned(events: Iterable[Event]) -> Iterator[questions.State]:
     for event in events:
         metadata = event.get("resourcePreEvent", {}).get("metadata", {})
-        if metadata.get("type") not in (questions.STEP_THERE, questions.STEP_HERE):
+        if metadata.get("type") not in STEPS:
             continue
         new, old = ((metadata.get(which) or {}).get("inputs") or {} for which in ("new", "old"))
         if metadata["op"] not in ("create", "create-replacement", "update") or not new.get("create"):

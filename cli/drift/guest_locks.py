@@ -11,8 +11,7 @@ from cli.drift.kinds import LOCKED, PASSING
 from cli.drift.model import Drift
 from cluster.contract import Container, Template
 from components.recorded import VM_TYPE
-from onnode.host.qm import HARMLESS
-from onnode.system.pve import parse_guest_config
+from onnode.system.pve import HARMLESS, parse_guest_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

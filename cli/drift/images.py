@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cli.drift.comparing import Difference, text
 from cli.drift.kinds import REMADE
+from components.recorded import FILE_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-FILE = "proxmoxve:download/file:File"
 SHOWN = 12  # of a checksum
 UNTOUCHED = "-"
 # Prints the size, the line of `stat`, and the checksum of an image. The checksum means to read the image whole, so it is left out
@@ -48,7 +48,7 @@ def _of_host(
     recorded: Iterable[Mapping[str, Any]], host: str, directory: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for image in recorded:
-        if image["type"] == FILE and image["inputs"].get("nodeName") == host:
+        if image["type"] == FILE_TYPE and image["inputs"].get("nodeName") == host:
             yield f"{directory}/{image['inputs']['fileName']}", image
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cli.drift.model import Drift
 from components.recorded import VM_TYPE
 from onnode.host import install_node
-from onnode.system.pve import parse_guest_config
+from onnode.host.proxmox_ve import parse_vm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,5 +46,5 @@ def _missing(path: str, vmid: int, files: Mapping[str, str]) -> str:
         known = record["installed"], record["identity"]
     except (ValueError, KeyError, TypeError):
         return f"{path} is damaged"
-    installed = known == (True, install_node.Observed(parse_guest_config(config)).identity)
+    installed = known == (True, parse_vm(config).identity)
     return "" if installed else f"{path} does not say that this VM {vmid} is installed"

@@ -13,6 +13,7 @@ from cluster.contract import ClusterCreation, Container, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.guests import changes
 from cluster.steps import container, template
+from components.recorded import BRIDGE_TYPE
 from onnode.errors import StepError
 from onnode.system.pve import parse_guest_config
 
@@ -161,7 +162,7 @@ def _provided(
 ) -> Iterator[Drift]:
     for resource in asked.provided:
         node = (resource.get("inputs") or {}).get("nodeName")
-        outer = node in hosts or resource["type"] == provided.BRIDGE
+        outer = node in hosts or resource["type"] == BRIDGE_TYPE
         files = hosts.get(str(node)) if outer else cluster
         if files is not None and (other := provided.differs(resource, files)):
             yield Drift(resource["urn"], str(node) if outer else "cluster", other.what, other.kind, other.next)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.drift import bridge, images, virtual_machine
 from cli.drift.comparing import Difference, compare, text
+from components.recorded import BRIDGE_TYPE, FILE_TYPE, GROUP_TYPE, OPTIONS_TYPE, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
 from onnode.system.pve import parse_sections
 
 if TYPE_CHECKING:
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 
     Files = Mapping[str, str]
 
-BRIDGE = "proxmoxve:network/linux/bridge:Bridge"
-VM = "proxmoxve:index/vmLegacy:VmLegacy"
-HA_RESOURCE = "proxmoxve:index/haresource:Haresource"
-HA_RULE = "proxmoxve:index/harule:Harule"
-HA_GROUP = "proxmoxve:index/hagroup:Hagroup"
-OPTIONS = "proxmoxve:cluster/options:Options"
 DATACENTER = "/etc/pve/datacenter.cfg"
 # What Proxmox VE takes where its file says nothing.
 DEFAULTS = {"state": "started", "max_restart": "1", "max_relocate": "1", "failback": "1", "strict": "0"}
@@ -32,7 +27,7 @@ DEFAULTS |= {"restricted": "0", "nofailback": "0"}
 def differs(resource: Mapping[str, Any], files: Files) -> Difference | None:
     """The difference from the record; None when there is none, or resources of this type cannot be compared."""
     kind = str(resource["type"])
-    if kind == images.FILE:
+    if kind == FILE_TYPE:
         return images.differs(resource["inputs"], resource.get("outputs") or {}, files)
     judge = _COMPARED.get(kind)
     return judge(resource["inputs"], files) if judge else None
@@ -40,7 +35,7 @@ def differs(resource: Mapping[str, Any], files: Files) -> Difference | None:
 
 def added(resource: Mapping[str, Any], files: Files) -> list[Difference]:
     """What a user added to a VM; it stays."""
-    return virtual_machine.added(resource["inputs"], files) if resource["type"] == VM else []
+    return virtual_machine.added(resource["inputs"], files) if resource["type"] == VM_TYPE else []
 
 
 def _section(file: str, kind: str, name: str) -> dict[str, str] | None:
@@ -116,10 +111,10 @@ def _options(inputs: Mapping[str, Any], files: Files) -> Difference | None:
 
 
 _COMPARED: dict[str, Callable[[Mapping[str, Any], Files], Difference | None]] = {
-    HA_RESOURCE: _ha_resource,
-    HA_RULE: _ha_rule,
-    HA_GROUP: _ha_group,
-    OPTIONS: _options,
-    VM: virtual_machine.differs,
-    BRIDGE: bridge.differs,
+    RESOURCE_TYPE: _ha_resource,
+    RULE_TYPE: _ha_rule,
+    GROUP_TYPE: _ha_group,
+    OPTIONS_TYPE: _options,
+    VM_TYPE: virtual_machine.differs,
+    BRIDGE_TYPE: bridge.differs,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cluster.contract import STEPS, ClusterApiUser, ClusterStorage, NodeNetworks
-from components.recorded import ADMIN, ON_NODE
+from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, PACKAGE_TYPE, PROVIDED, REMOTE_STEP
 from onnode.contract import ApiUser, LookStep, document, parse
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
-STEP_THERE = "command:remote:Command"
-STEP_HERE = "command:local:Command"
-PACKAGE = "command:remote:CopyToRemote"
 # It is not asked itself: its input is secret, and the node's own steps show how the node is. Its host is asked whether a silent
 # node is off, and for its note on the installation.
 INSTALLATION = "install-node"
@@ -57,22 +54,22 @@ def of(state: State, machines: Collection[str], api_password: str) -> Questions:
         if resource.get("delete"):
             continue
         machine = resource.get("parent", "").rsplit("::", 1)[-1]
-        if resource["type"] == PACKAGE and machine in machines:
+        if resource["type"] == PACKAGE_TYPE and machine in machines:
             asked.packages[machine] = resource["urn"]
         elif _step(resource) == INSTALLATION:
             asked.installations[machine] = resource["urn"]
-        elif resource["type"] == STEP_THERE and machine in machines:
+        elif resource["type"] == REMOTE_STEP and machine in machines:
             asked.there.setdefault(machine, []).extend(_there(resource))
-        elif resource["type"] == STEP_HERE:
+        elif resource["type"] == LOCAL_STEP:
             _here(asked, resource, machines, api_password)
-        elif resource["type"].startswith("proxmoxve:"):
+        elif resource["type"].startswith(PROVIDED):
             asked.provided.append(resource)
     return asked
 
 
 def _step(resource: State) -> str:
     """The step of the on-node package that a resource runs."""
-    there = resource["type"] == STEP_THERE
+    there = resource["type"] == REMOTE_STEP
     return str(resource["inputs"].get("create", "")).removeprefix(f"{ON_NODE} ") if there else ""
 
 

@@ -15,7 +15,7 @@ from cli.drift.kinds import FOREIGN, UNDESCRIBED
 from cli.drift.model import Drift
 from cli.state import belongings, ownership
 from cli.state.belongings import CLUSTER, RecordedThing
-from cluster import marks
+from cluster import marks, proxmox_ve
 from cluster.contract import Container, Template
 from components.recorded import GUEST, VM_TYPE
 
@@ -68,7 +68,7 @@ class Inventory:
         return _entries(self.state)
 
     def _look(self, place: str, files: Files) -> Look:
-        things = marks.read(
+        things = proxmox_ve.read(
             {path.removeprefix("/"): text for path, text in files.items()}, place, self.description.stack
         )
         return marks.Look(

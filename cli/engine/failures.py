@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.errors import CODES
+from components.recorded import FILE_TYPE
 from onnode.errors import ON_NODE_CODES
-from onnode.host.qm import LOCKED
+from onnode.system.pve import LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +63,6 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )
 _RECOGNIZED = {code for code, _ in PATTERNS}
-IMAGE = "proxmoxve:download/file:File"
 DOWNLOADING = re.compile(r"download|mismatch|checksum", re.IGNORECASE)
 # Proxmox VE downloads over no file that is there, so the provider removes that before it has the new one.
 NO_IMAGE = (
@@ -139,7 +139,7 @@ def _named(urn: str, text: str, log: str) -> list[Failure]:
 
 
 def _is_download(urn: str, text: str) -> bool:
-    return urn.rpartition("::")[0].endswith(IMAGE) and bool(DOWNLOADING.search(text))
+    return urn.rpartition("::")[0].endswith(FILE_TYPE) and bool(DOWNLOADING.search(text))
 
 
 def _indented(text: str, by: int = 2) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster import marks
+from cluster import marks, proxmox_ve
 from cluster.contract import Machine
 from cluster.transport import members
 from config.model import ExistingNode, NestedNode
@@ -33,11 +33,11 @@ async def over(opened: Opened, description: Description, *, all_hosts: bool) -> 
     """
     images = {host.name: host.iso_directory for host in description.config.outer_hosts}
     answers = await members.ask(
-        opened, lambda connection: marks.look(connection, description.stack, images[connection.machine.name])
+        opened, lambda connection: proxmox_ve.look(connection, description.stack, images[connection.machine.name])
     )
     looks = members.all_answered(answers) if all_hosts else members.answered(answers)
     if all_hosts:
-        marks.refuse_silent(looks)
+        proxmox_ve.refuse_silent(looks)
     return {name: [answer] for name, answer in looks.items() if answer.quorate}
 
 
@@ -62,6 +62,6 @@ def is_there(node: NestedNode | ExistingNode, found: Mapping[str, Sequence[Look]
 
 async def cluster(opened: Opened, description: Description) -> list[Look]:
     """The looks of the nodes that may speak for the cluster; nodes that do not answer are left to the run."""
-    answers = members.answered(await members.ask(opened, partial(marks.look, stack=description.stack)))
+    answers = members.answered(await members.ask(opened, partial(proxmox_ve.look, stack=description.stack)))
     own = ("", description.config.cluster.name)  # a member of another cluster is refused by its own step
     return [answer for answer in answers.values() if answer.quorate and answer.cluster in own]

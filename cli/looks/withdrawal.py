@@ -7,13 +7,12 @@ bridge.
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from cli.console import out
 from cli.looks import whereabouts
-from cluster import marks
+from cluster import proxmox_ve
 from cluster.errors import AdminError
 from cluster.transport import members
 
@@ -45,9 +44,7 @@ async def _withdraw(description: Description, by_host: dict[str, list[str]]) -> 
 
     async def take_back(connection: Connection) -> None:
         for name in by_host[connection.machine.name]:
-            done = await connection.run(
-                f"pvesh delete /nodes/{marks.NODE}/network/{shlex.quote(name)}", timeout_s=WITHDRAW_S
-            )
+            done = await connection.run(proxmox_ve.withdraw_bridge(name), timeout_s=WITHDRAW_S)
             if done.exit_code != 0:
                 raise AdminError(
                     "command-failed",

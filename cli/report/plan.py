@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cli.engine.failures import NOISE, resource_name
-from components.recorded import DESIGN
+from components.recorded import DESIGN, OURS, STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # A replacement is shown by its "create-replacement"; the other two operations are its parts.
 QUIET = ("same", "refresh", "read", "replace", "delete-replaced")
-OURS = "nested-pve-ha:index:"
 MANDATORY = "mandatory"
 DESIGN_NAME = "design"
 UNJUDGED = "can't run policy"
@@ -28,7 +27,6 @@ COUNTED = {
     "import": "to import",
 }
 RECORDED = "to record"  # what does something only when it is removed
-COMMANDS = ("command:local:Command", "command:remote:Command")
 # They make nothing: components only group, and providers only hold logins. `up` prints no line for them, either.
 MAKES_NOTHING = (OURS, "pulumi:providers:")
 
@@ -97,7 +95,7 @@ class Plan:
 def _word(operation: Operation) -> str:
     if operation.type.startswith(MAKES_NOTHING):
         return ""
-    at_work = operation.type not in COMMANDS or operation.op not in ("create", "update") or operation.new.get("create")
+    at_work = operation.type not in STEPS or operation.op not in ("create", "update") or operation.new.get("create")
     return COUNTED.get(operation.op, "") if at_work else RECORDED
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cli.report.changes import Change, changes
 from cli.report.known import Mark
 from cli.report.plan import MANDATORY, Plan
-from components.recorded import GUEST, NODE
+from components.recorded import GUEST, NODE, STORAGES, VM_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cli.report.plan import Operation
 
 REPLACES = ("create-replacement", "delete")
-STORAGE = "proxmoxve:storage/"
 # Changes with these marks cover the loss that the engine's operation shows: it needs no second line.
 MARKED = (Mark.REPLACE, Mark.REFUSED, Mark.DATA, Mark.RESTART)
 
@@ -98,11 +97,11 @@ def _loss(operation: Operation) -> Change | None:
     name, component = operation.component
     if operation.op not in REPLACES or operation.stays:
         return None
-    if operation.type.endswith(":VmLegacy") and component == NODE:
+    if operation.type == VM_TYPE and component == NODE:
         return Change(f"node {name}", "its VM is replaced or removed", "a member is lost with it", Mark.REPLACE)
-    if operation.type.endswith(":VmLegacy") and component == GUEST:
+    if operation.type == VM_TYPE and component == GUEST:
         return Change(f"guest {name}", "its VM is replaced or removed", "its disks are lost", Mark.DATA)
-    if operation.type.startswith(STORAGE) and operation.op == "create-replacement":
+    if operation.type.startswith(STORAGES) and operation.op == "create-replacement":
         name = operation.name.partition("-storage-")[2]
         return Change(f"storage {name}", "is replaced", "guests that run on it stall or stop", Mark.RESTART)
     return None

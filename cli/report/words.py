@@ -21,25 +21,25 @@ PLACES = {
 }
 # Steps by the last word of their command, resources by their type; in the order in which things happen.
 WORDS = {
-    "pulumi:providers:proxmoxve": "API access",
+    recorded.PROVIDER_TYPE: "API access",
     "identity": "check whether a cluster exists already, and whether it is the described one",
-    "proxmoxve:index/vmLegacy:VmLegacy": "virtual machine",
+    recorded.VM_TYPE: "virtual machine",
     "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
-    "command:remote:CopyToRemote": "copy this program's steps there",
+    recorded.PACKAGE_TYPE: "copy this program's steps there",
     "journal": "write down how the host was, to put it back on destroy",
     "verify-host": "check the host: version, room, foreign VMs and bridges",
     "check-certificate": "compare the API's certificate with what SSH shows",
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
-    "proxmoxve:network/linux/bridge:Bridge": "bridge",
+    recorded.BRIDGE_TYPE: "bridge",
     "confirm-network": "",  # these do something when they go
     "arm-network": "",
     "remove-bridge": "",
     "delete-guard": "",
     "dhcp": "DHCP on the bridges",
     "nfs-export": "export of the shared storage",
-    "proxmoxve:download/file:File": "installer image",
+    recorded.FILE_TYPE: "installer image",
     "node-network": "interfaces, put back unless a new login confirms them",
     "prepare-node": "repository, upgrade with a reboot where it needs one",
     "verify-node": "check from inside: virtualization, version, clock, addresses",
@@ -48,14 +48,14 @@ WORDS = {
     "join-node": "join {joiner} to the cluster",
     "verify-cluster": "check members, votes and links from every side",
     "api-user": "API user for daily work",
-    "proxmoxve:cluster/options:Options": "datacenter options",
+    recorded.OPTIONS_TYPE: "datacenter options",
     "storage": "shared storage in the cluster",
     "template": "make the template",
     "container": "make the container",
     "ha-ready": "check that its node can run it under HA",
-    "proxmoxve:index/hagroup:Hagroup": "HA group",
-    "proxmoxve:index/haresource:Haresource": "HA resource",
-    "proxmoxve:index/harule:Harule": "HA rule",
+    recorded.GROUP_TYPE: "HA group",
+    recorded.RESOURCE_TYPE: "HA resource",
+    recorded.RULE_TYPE: "HA rule",
     "verify-guest": "check that HA runs it",
 }
 # What is done when a step is removed; one that undoes nothing, or only waits, has no line.
@@ -79,7 +79,6 @@ VERBS = {
 }
 JOIN = "cluster-join-"
 QUIET = ("pulumi:providers:command",)  # made by the engine itself, for us
-PACKAGE = "command:remote:CopyToRemote"  # deleting it deletes nothing: the last step there does
 AGAIN = {"create": "", "update": ", again", "create-replacement": ", anew"}
 
 
@@ -107,7 +106,7 @@ def sentence(operation: Operation) -> str:
     """What one operation does; empty for nothing. Updates of steps are not for this function."""
     kind = _kind(operation)
     what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
-    is_step = kind != operation.type or kind == PACKAGE
+    is_step = kind != operation.type or kind == recorded.PACKAGE_TYPE
     return _of_step(operation, kind, what) if is_step else _of_resource(operation, what)
 
 
@@ -133,7 +132,7 @@ def _verb(operation: Operation) -> str:
 
 def _kind(operation: Operation) -> str:
     """The step, for a step; the type for everything else."""
-    if operation.type in ("command:local:Command", "command:remote:Command"):
+    if operation.type in recorded.STEPS:
         values = operation.new or operation.old
         command = str(values.get("create") or values.get("delete", ""))
         return command.removesuffix(" --delete").rsplit(" ", 1)[-1]

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cli.console import out
 from cli.engine.failures import resource_name
-from components.recorded import VM_TYPE
+from components.recorded import STEPS, VM_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,8 +45,6 @@ WORDS = {
     RECORDED: "recorded",
     TO_CHECK: "checked",
 }
-COMMANDS = ("command:local:Command", "command:remote:Command")
-STEP_TYPES = ("command:local:", "command:remote:")
 AT_START = {"cpu", "memory"}  # Proxmox keeps them pending while a machine runs
 QUIET_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 NAME_WIDTH = 34
@@ -136,7 +134,7 @@ class Narrator:
 
 def remark(kind: str, differs: list[str]) -> str:
     """What an update does, in words, if the names of the changed properties would mislead; pure."""
-    if kind.startswith(STEP_TYPES) and differs == ["stdin"]:
+    if kind in STEPS and differs == ["stdin"]:
         return "looks again, and changes only what is not as described"
     names = ", ".join(differs)
     if kind == VM_TYPE and AT_START & set(differs):
@@ -157,7 +155,7 @@ def sign_of(metadata: dict[str, Any], *, to_check: bool = False) -> str:
         to_check: a step that would be created only looks at what is there.
     """
     sign = SIGNS[metadata["op"]]
-    if metadata["type"] not in COMMANDS or metadata["op"] not in ("create", "update"):
+    if metadata["type"] not in STEPS or metadata["op"] not in ("create", "update"):
         return sign
     state = metadata.get("new") or {}
     if not (state.get("inputs") or {}).get("create"):

@@ -12,7 +12,7 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from components.recorded import ADMIN
+from components.recorded import ADMIN, LOCAL_STEP, NFS_TYPE
 from onnode.system.pve import stack_tag
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
-OLD_STORAGE = "proxmoxve:storage/nfs:Nfs"
-STEP = "command:local:Command"
 OLD_ADMIN = ".venv/bin/python -m admin step"
 VERIFY = "-verify"  # a cluster's step that knows its members, and has the secrets of a step that only looks
 # These steps only reach the nodes; they were also given the nodes' ids, votes and links.
@@ -31,7 +29,7 @@ MACHINE = ("name", "address", "host_key")
 
 def old_storages(exported: State) -> list[str]:
     """The URNs of the storages in their old form."""
-    return [resource["urn"] for resource in _resources(exported) if resource["type"] == OLD_STORAGE]
+    return [resource["urn"] for resource in _resources(exported) if resource["type"] == NFS_TYPE]
 
 
 def changed_over(exported: State, stack: str) -> State:
@@ -45,7 +43,7 @@ def changed_over(exported: State, stack: str) -> State:
     renamed: dict[str, str] = {}
     records = []
     for resource in resources:
-        sibling = _sibling(resources, resource) if resource["type"] == OLD_STORAGE else None
+        sibling = _sibling(resources, resource) if resource["type"] == NFS_TYPE else None
         if sibling is None:
             records.append(resource)
         else:
@@ -67,7 +65,7 @@ def with_todays_steps(exported: State) -> State:
     parts = [
         resource[part]
         for resource in _resources(changed)
-        if resource["type"] == STEP
+        if resource["type"] == LOCAL_STEP
         for part in ("inputs", "outputs")
         if resource.get(part)
     ]
@@ -146,7 +144,7 @@ def _sibling(resources: Iterable[State], storage: State) -> State | None:
         (
             resource
             for resource in resources
-            if resource["type"] == STEP
+            if resource["type"] == LOCAL_STEP
             and resource.get("parent") == storage.get("parent")
             and resource["urn"].endswith(VERIFY)
         ),
@@ -176,8 +174,8 @@ def _as_step(storage: State, sibling: State, stack: str) -> State:
     printed = json.dumps({"changed": False, "facts": {"storage": wanted["name"], "adopt": True}})
     record = {
         **copy.deepcopy(storage),
-        "urn": storage["urn"].replace(f"{OLD_STORAGE}::", f"{STEP}::"),
-        "type": STEP,
+        "urn": storage["urn"].replace(f"{NFS_TYPE}::", f"{LOCAL_STEP}::"),
+        "type": LOCAL_STEP,
         "id": f"{sibling['id']}-{wanted['name']}",
         "provider": sibling["provider"],
         "inputs": {**sibling["inputs"], **given_now},

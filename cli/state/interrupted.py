@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from components import recorded
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,21 +19,19 @@ State = dict[str, Any]
 
 # How the providers identify what they make, from its inputs (bpg's resources: the `Read` of each).
 IDS: dict[str, Callable[[State], str]] = {
-    "proxmoxve:index/vmLegacy:VmLegacy": lambda inputs: str(int(inputs["vmId"])),
-    "proxmoxve:network/linux/bridge:Bridge": lambda inputs: f"{inputs['nodeName']}:{inputs['name']}",
-    "proxmoxve:storage/nfs:Nfs": lambda inputs: str(inputs["resourceId"]),
-    "proxmoxve:cluster/options:Options": lambda _inputs: "cluster",
-    "proxmoxve:index/haresource:Haresource": lambda inputs: str(inputs["resourceId"]),
-    "proxmoxve:index/harule:Harule": lambda inputs: str(inputs["rule"]),
-    "proxmoxve:index/hagroup:Hagroup": lambda inputs: str(inputs["group"]),
-    "proxmoxve:download/file:File": lambda inputs: (
-        f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}"
-    ),
+    recorded.VM_TYPE: lambda inputs: str(int(inputs["vmId"])),
+    recorded.BRIDGE_TYPE: lambda inputs: f"{inputs['nodeName']}:{inputs['name']}",
+    recorded.NFS_TYPE: lambda inputs: str(inputs["resourceId"]),
+    recorded.OPTIONS_TYPE: lambda _inputs: "cluster",
+    recorded.RESOURCE_TYPE: lambda inputs: str(inputs["resourceId"]),
+    recorded.RULE_TYPE: lambda inputs: str(inputs["rule"]),
+    recorded.GROUP_TYPE: lambda inputs: str(inputs["group"]),
+    recorded.FILE_TYPE: lambda inputs: f"{inputs['datastoreId']}:{inputs['contentType']}/{inputs['fileName']}",
 }
 # Values that a provider sets by itself and does not read back: without them, the next run would show a change.
 DEFAULTS: dict[str, State] = {
-    "proxmoxve:network/linux/bridge:Bridge": {"timeoutReload": 100, "vlanAware": False},
-    "proxmoxve:download/file:File": {"uploadTimeout": 600, "verify": True},
+    recorded.BRIDGE_TYPE: {"timeoutReload": 100, "vlanAware": False},
+    recorded.FILE_TYPE: {"uploadTimeout": 600, "verify": True},
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cli.drift import shipped
-from cluster import marks
+from cluster import proxmox_ve
 from cluster.reports import read
 from cluster.transport import certificates, members
 from onnode.contract import Health
@@ -64,7 +64,7 @@ async def _none() -> dict[str, bool]:
 
 
 async def _storages(connection: Connection) -> dict[str, bool]:
-    command = f"pvesh get /nodes/{marks.NODE}/storage --output-format json"
+    command = f"pvesh get /nodes/{proxmox_ve.NODE}/storage --output-format json"
     done = await connection.run(command, timeout_s=LOOK_S)
     try:
         return {entry["storage"]: bool(entry.get("active")) for entry in json.loads(done.stdout)}

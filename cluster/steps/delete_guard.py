@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster import guests_inside, marks
+from cluster import guests_inside, proxmox_ve
 from cluster.steps import ownership
 from cluster.transport import members
 
@@ -33,6 +33,6 @@ async def remove(desired: Ownership, call: Call) -> Outcome:
     seen = await ownership.bring_about(desired, call)
     if node := desired.inside:
         async with members.connections([node], call.secrets.ssh_private_key, timeout_s=CONNECT_S) as opened:
-            answers = await members.ask(opened, partial(marks.look, stack=desired.stack))
+            answers = await members.ask(opened, partial(proxmox_ve.look, stack=desired.stack))
         guests_inside.refuse({node.name}, members.answered(answers).values())
     return seen

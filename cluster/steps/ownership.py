@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster import marks
+from cluster import marks, proxmox_ve
 from cluster.transport import members
 from onnode.step import Outcome
 
@@ -25,12 +25,12 @@ async def bring_about(desired: Ownership, call: Call) -> Outcome:
         StepError: why no machine answered.
     """
     async with members.connections(desired.machines, call.secrets.ssh_private_key) as opened:
-        answers = await members.ask(opened, partial(marks.look, stack=desired.stack))
+        answers = await members.ask(opened, partial(proxmox_ve.look, stack=desired.stack))
     # One quorate machine is enough. Where none answered at all, the error says why.
     looks = members.answered(answers) or members.all_answered(answers)
     quorate = [found for found in looks.values() if found.quorate]
     if not quorate:
-        marks.refuse_silent(looks)
+        proxmox_ve.refuse_silent(looks)
     refuse_foreign(desired, quorate)
     return Outcome(changed=False, facts={"kind": desired.kind, "name": desired.name})
 

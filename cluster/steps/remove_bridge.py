@@ -5,9 +5,9 @@ All in one: what fails of it is still recorded, so that the next try, whoever ma
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
+from cluster import proxmox_ve
 from cluster.errors import AdminError
 from cluster.steps import arm_network, confirm_network
 from cluster.transport import ssh
@@ -31,7 +31,8 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
     if not await confirm_network.there(desired, call):
         return Outcome(changed=False, facts={})
     await arm_network.bring_about(desired, call)
-    said = await _removed(desired, call)
+    command = proxmox_ve.remove_bridge(desired.machine.name, desired.bridge)
+    said = await _removed(desired, command, call)
     await confirm_network.remove(desired, call)
     if await confirm_network.there(desired, call):
         raise AdminError(
@@ -39,22 +40,17 @@ async def remove(desired: HostNetwork, call: Call) -> Outcome:
             f"the bridge {desired.bridge} is still on {desired.machine.name}",
             observed=said or "no answer of the host's API",
             expected=f"no {desired.bridge} in its network configuration",
-            fix=f"as root on {desired.machine.name}: `{_by_api(desired)}` shows the error again; resolve it, "
+            fix=f"as root on {desired.machine.name}: `{command}` shows the error again; resolve it, "
             "then run the same command again",
         )
     return Outcome(changed=True, facts={})
 
 
-async def _removed(desired: HostNetwork, call: Call) -> str:
+async def _removed(desired: HostNetwork, command: str, call: Call) -> str:
     """The output of the host. When the connection was lost, the next login shows whether the removal worked."""
     try:
         async with ssh.connect(desired.machine, call.secrets.ssh_private_key) as connection:
-            done = await connection.run(_by_api(desired), timeout_s=REMOVE_S)
+            done = await connection.run(command, timeout_s=REMOVE_S)
     except StepError as error:
         return error.what
     return (done.stderr or done.stdout).strip()
-
-
-def _by_api(desired: HostNetwork) -> str:
-    network = f"/nodes/{shlex.quote(desired.machine.name)}/network"
-    return f"pvesh delete {network}/{shlex.quote(desired.bridge)} && pvesh set {network}"

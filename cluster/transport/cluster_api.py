@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from cluster.errors import AdminError
 from cluster.transport import bundle, certificates, pins, ssh
 from cluster.waiting import until
-from onnode.host.qm import LOCKED
+from onnode.system.pve import LOCKED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

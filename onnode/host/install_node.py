@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from onnode.cluster import membership
 from onnode.contract import InstallNode
 from onnode.errors import StepError
-from onnode.host import qm, verify_host
+from onnode.host import kind, verify_host
+from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step
-from onnode.system import ours, pve, toml
+from onnode.system import ours, toml
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
 RECORDS = "/var/lib/nested-pve-ha/install"
 ASSISTANT = "proxmox-auto-install-assistant"
 ACCEPTED = "parsed successfully"
-DISK_ONLY = "order=scsi0"
-DISK_THEN_CD = "order=scsi0;ide2"
 BUILD_S = 900.0
-VM_S = 120.0
 VM_LOOK_EVERY_S = 10.0
 KEYSCAN_S = "1"  # without any answer; most often there is no machine yet
 KEY_TYPES = {"ecdsa-sha2-nistp256": "ecdsa", "ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
@@ -57,7 +55,7 @@ class Record:
 class Observed:
     """The VM, what it answers with, and what is remembered of its installation."""
 
-    config: pve.GuestConfig | None
+    vm: Vm | None
     running: bool = False
     keys: list[str] = field(default_factory=list)
     record: Record | None = None
@@ -68,17 +66,15 @@ class Observed:
     @property
     def identity(self) -> str:
         """What distinguishes this VM from a later one with the same vmid."""
-        values = self.config.values if self.config else {}
-        return " ".join([values.get("smbios1", ""), values.get("meta", "")]).strip()
+        return self.vm.identity if self.vm else ""
 
 
-def volume(machine: ThisMachine, desired: InstallNode) -> str:
-    """The node's own installation CD, as a volume of Proxmox VE.
+def image_name(machine: ThisMachine, desired: InstallNode) -> str:
+    """The name of the node's own installation CD.
 
     With the host's name: several hosts may share the storage, and vmids are a host's own.
     """
-    host = membership.hostname(machine)
-    return f"{desired.iso_storage}:iso/nested-pve-ha-{desired.stack}-{host}-{desired.vmid}.iso"
+    return f"nested-pve-ha-{desired.stack}-{membership.hostname(machine)}-{desired.vmid}.iso"
 
 
 def digest(desired: InstallNode) -> str:
@@ -106,9 +102,10 @@ def observe(machine: ThisMachine, desired: InstallNode) -> Observed:
     """Look at the VM, ask its address for a host key, and read what is remembered."""
     record = _record(machine, desired.stack, desired.vmid)
     presented = keys(machine, desired)
+    hypervisor = kind.hypervisor(machine)
     return Observed(
-        _config(machine, desired.vmid),
-        pinned(desired) in presented or running(machine, desired.vmid),
+        hypervisor.vm(desired.vmid),
+        pinned(desired) in presented or hypervisor.runs(desired.vmid),
         presented,
         record,
         record is not None and machine.exists(record.iso),
@@ -117,29 +114,19 @@ def observe(machine: ThisMachine, desired: InstallNode) -> Observed:
     )
 
 
-def _config(machine: ThisMachine, vmid: int) -> pve.GuestConfig | None:
-    text = machine.read(f"/etc/pve/nodes/{membership.hostname(machine)}/qemu-server/{vmid}.conf")
-    return None if text is None else pve.parse_guest_config(text)
-
-
-def running(machine: ThisMachine, vmid: int) -> bool:
-    """Whether the VM runs."""
-    return machine.run(["qm", "status", str(vmid)]).out.split() == ["status:", "running"]
-
-
 def keys(machine: ThisMachine, desired: InstallNode | VmPower) -> list[str]:
     """The host keys that the node's address presents, of the pinned key's type."""
-    kind = KEY_TYPES[desired.ssh_host_key.split()[0]]
-    command = ["ssh-keyscan", "-T", KEYSCAN_S, "-t", kind, desired.ssh_address]
+    key_type = KEY_TYPES[desired.ssh_host_key.split()[0]]
+    command = ["ssh-keyscan", "-T", KEYSCAN_S, "-t", key_type, desired.ssh_address]
     return parse_keys(machine.run(command, timeout_s=10).out)
 
 
 def installed(machine: ThisMachine, stack: str, vmid: int) -> bool:
     """Whether this stack installed a node on this very VM, which still carries its mark."""
-    config, record = _config(machine, vmid), _record(machine, stack, vmid)
-    if config is None or record is None or not pve.owned(config, stack):
+    vm, record = kind.hypervisor(machine).vm(vmid), _record(machine, stack, vmid)
+    if vm is None or record is None or not vm.owned_by(stack):
         return False
-    return record.installed and record.identity == Observed(config).identity
+    return record.installed and record.identity == vm.identity
 
 
 def pinned(desired: InstallNode | VmPower) -> str:
@@ -153,19 +140,19 @@ def decide(observed: Observed, desired: InstallNode) -> list[Action]:
     Raises:
         StepError: vm-missing, foreign-vmid, address-in-use, iso-missing.
     """
-    if observed.config is None:
+    if observed.vm is None:
         raise StepError(
             "vm-missing",
             f"there is no VM {desired.vmid}",
             observed="no such VM",
             expected=f"VM {desired.vmid} ({desired.name})",
         )
-    if not pve.owned(observed.config, desired.stack):
-        raise verify_host.foreign_vmid(desired.vmid, observed.config)
+    if not observed.vm.owned_by(desired.stack):
+        raise verify_host.foreign_vmid(desired.vmid, observed.vm)
     if observed.leftovers:
         return [Action("sweep", path) for path in observed.leftovers]
     if pinned(desired) in observed.keys:
-        return _tidy(observed)
+        return _tidy(observed, observed.vm)
     if observed.record and observed.record.installed and observed.record.identity == observed.identity:
         return [*_start(observed, desired), Action("wait", desired.name)]
     if _on_its_way(observed, desired):
@@ -177,9 +164,8 @@ def decide(observed: Observed, desired: InstallNode) -> list[Action]:
     return [Action(do, desired.name) for do in ("validate", "build", "boot-from-cd", "wait")]
 
 
-def _tidy(observed: Observed) -> list[Action]:
-    values = observed.config.values if observed.config else {}
-    tidy = [Action("eject")] if "ide2" in values or values.get("boot", DISK_ONLY) != DISK_ONLY else []
+def _tidy(observed: Observed, vm: Vm) -> list[Action]:
+    tidy = [Action("eject")] if vm.cd or not vm.disk_only else []
     known = observed.record is not None and observed.record.installed and observed.record.identity == observed.identity
     return [*tidy, *([] if known and not observed.iso_there else [Action("record-installed")])]
 
@@ -196,7 +182,8 @@ def _on_its_way(observed: Observed, desired: InstallNode) -> bool:
         and observed.record.booted
         and observed.record.identity == observed.identity
         and observed.record.digest == digest(desired)
-        and "ide2" in (observed.config.values if observed.config else {})
+        and observed.vm is not None
+        and observed.vm.cd
     )
 
 
@@ -212,25 +199,24 @@ def address_in_use(observed: Observed, desired: InstallNode) -> StepError:
 
 def act(machine: ThisMachine, desired: InstallNode, action: Action) -> None:
     """Build the CD, boot from it, wait, or tidy up."""
-    vmid = desired.vmid
+    vmid, hypervisor = desired.vmid, kind.hypervisor(machine)
     if action.do == "validate":
         _validate(machine, desired)
     elif action.do == "build":
         _build(machine, desired)
     elif action.do == "boot-from-cd":
-        drive = ["--ide2", f"{volume(machine, desired)},media=cdrom", "--boot", DISK_THEN_CD]
-        qm.change(machine, "set", vmid, *drive, timeout_s=VM_S)
-        qm.change(machine, "stop", vmid, timeout_s=VM_S)
-        qm.change(machine, "start", vmid, timeout_s=VM_S)
+        hypervisor.attach_cd(vmid, desired.iso_storage, image_name(machine, desired))
+        hypervisor.stop(vmid)
+        hypervisor.start(vmid)
         _remember(machine, desired, booted=True)
     elif action.do == "start":
-        qm.change(machine, "start", vmid, timeout_s=VM_S)
+        hypervisor.start(vmid)
     elif action.do == "wait":
         wait(machine, desired)
     elif action.do == "sweep":
         machine.remove_tree(action.what)
     elif action.do == "eject":
-        _eject(machine, vmid)
+        hypervisor.detach_cd(vmid)
     else:
         _forget_image(machine, desired)
         _remember(machine, desired, installed=True)
@@ -275,9 +261,9 @@ def _validate(machine: ThisMachine, desired: InstallNode) -> None:
 
 
 def _build(machine: ThisMachine, desired: InstallNode) -> None:
-    path = machine.check(["pvesm", "path", volume(machine, desired)]).strip()
+    path = kind.hypervisor(machine).image_path(desired.iso_storage, image_name(machine, desired))
     _refuse_foreign_image(machine, desired, path)
-    _save(machine, desired, Record(Observed(_config(machine, desired.vmid)).identity, digest(desired), path))
+    _save(machine, desired, Record(_identity(machine, desired.vmid), digest(desired), path))
     machine.remove(path)
     with _work_files(machine, desired) as files, _work_directory(machine, f"{path}.work") as work:
         machine.check(
@@ -317,7 +303,7 @@ def wait(machine: ThisMachine, desired: InstallNode | VmPower) -> None:
         if seen or machine.monotonic() < look_again:
             return pinned(desired) in seen
         look_again = machine.monotonic() + VM_LOOK_EVERY_S
-        if not running(machine, desired.vmid):
+        if not kind.hypervisor(machine).runs(desired.vmid):
             raise StepError(
                 "vm-stopped",
                 f"the VM of {desired.name} stopped before its node answered",
@@ -335,11 +321,6 @@ def wait(machine: ThisMachine, desired: InstallNode | VmPower) -> None:
         )
 
 
-def _eject(machine: ThisMachine, vmid: int) -> None:
-    """Take the drive out of the configuration; IDE cannot be unplugged, so it goes when the VM is next started."""
-    qm.change(machine, "set", vmid, "--delete", "ide2", "--boot", DISK_ONLY, timeout_s=VM_S)
-
-
 def _forget_image(machine: ThisMachine, desired: InstallNode) -> None:
     record = _record(machine, desired.stack, desired.vmid)
     if record and record.iso:
@@ -348,8 +329,12 @@ def _forget_image(machine: ThisMachine, desired: InstallNode) -> None:
 
 def _remember(machine: ThisMachine, desired: InstallNode, *, booted: bool = False, installed: bool = False) -> None:
     record = _record(machine, desired.stack, desired.vmid) or Record("", digest(desired), "")
-    identity = Observed(_config(machine, desired.vmid)).identity
+    identity = _identity(machine, desired.vmid)
     _save(machine, desired, dataclasses.replace(record, identity=identity, booted=booted, installed=installed))
+
+
+def _identity(machine: ThisMachine, vmid: int) -> str:
+    return Observed(kind.hypervisor(machine).vm(vmid)).identity
 
 
 def _path(stack: str, vmid: int) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.contract import Journal
 from onnode.errors import StepError
+from onnode.host import kind
 from onnode.step import Action, Step
-from onnode.system import interfaces_file, network, originals, pve
+from onnode.system import network, originals, pve
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
@@ -39,13 +40,9 @@ def observe(machine: ThisMachine, desired: Journal) -> Observed:
         originals.bridges(machine, desired.stack),
         others,
         network.interface_names(machine),
-        [name for name, lines in _comments(machine).items() if pve.stack_tag(desired.stack) in map(str.lower, lines)],
+        kind.hypervisor(machine).marked_bridges(desired.stack),
         pve.namesakes(desired.stack, stacks),
     )
-
-
-def _comments(machine: ThisMachine) -> dict[str, list[str]]:
-    return network.comments(machine.read(interfaces_file.FILE) or "")
 
 
 def decide(observed: Observed, desired: Journal) -> list[Action]:

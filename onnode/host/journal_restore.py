@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.contract import Dhcp, Journal
-from onnode.host import dhcp, install_node, kvm_nested, nfs_export
+from onnode.host import dhcp, install_node, kind, kvm_nested, nfs_export
+from onnode.host.hypervisor import RunningVm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step
-from onnode.system import originals, packages, pve, systemd
+from onnode.system import originals, packages, systemd
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
@@ -33,7 +34,7 @@ class Observed:
     packages: list[str] = field(default_factory=list)
     directories: dict[str, bool] = field(default_factory=dict)  # path -> are no files in it?
     modules: dict[str, str | None] = field(default_factory=dict)  # module -> its original parameter
-    running: list[pve.RunningVm] = field(default_factory=list)
+    running: list[RunningVm] = field(default_factory=list)
 
     @property
     def journal(self) -> bool:
@@ -63,7 +64,7 @@ def observe(machine: ThisMachine, desired: Journal) -> Observed:
         journal["packages"],
         {path: not machine.holds_files(path) for path in journal["directories"]},
         journal["kvm"],
-        pve.parse_running(machine.run(["qm", "list"]).out),
+        kind.hypervisor(machine).running(),
     )
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.contract import KvmNested
 from onnode.errors import StepError
+from onnode.host import kind
+from onnode.host.hypervisor import RunningVm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step
-from onnode.system import originals, ours, pve
+from onnode.system import originals, ours, processor
 from onnode.system.machine import NOT_FOUND, tail
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Observed:
     virtualization: str | None
     live: str | None  # None: the module is not loaded
     options: list[Option] = field(default_factory=list)  # in the order in which modprobe applies them
-    running: list[pve.RunningVm] = field(default_factory=list)  # only asked for when the module must be reloaded
+    running: list[RunningVm] = field(default_factory=list)  # only asked for when the module must be reloaded
     users: int = 0  # the module's reference count
     own_file: str | None = None
     holders: list[str] = field(default_factory=list)  # processes that have the module's devices open
@@ -88,7 +90,7 @@ def is_on(value: str) -> bool:
 
 def observe(machine: ThisMachine, desired: KvmNested) -> Observed:
     """Look at the processor, the live parameter and the configuration."""
-    virtualization = pve.parse_virtualization(machine.read(pve.CPUINFO) or "")
+    virtualization = processor.virtualization(machine)
     if virtualization is None:
         return Observed(None, None)
     module = MODULES[virtualization]
@@ -97,7 +99,7 @@ def observe(machine: ThisMachine, desired: KvmNested) -> Observed:
         virtualization,
         live if live is None else live.strip(),
         _options(machine, module),
-        _running(machine) if live is not None and is_on(live) != desired.enabled else [],
+        kind.hypervisor(machine).running() if live is not None and is_on(live) != desired.enabled else [],
         int(machine.read(f"/sys/module/{module}/refcnt") or 0),
         machine.read(OPTIONS_FILE),
         _holders(machine) if live is not None and is_on(live) != desired.enabled else [],
@@ -105,10 +107,6 @@ def observe(machine: ThisMachine, desired: KvmNested) -> Observed:
         live is not None and not machine.exists(f"/sys/module/{module}/initstate"),
         command_line(machine.read(CMDLINE) or "", module),
     )
-
-
-def _running(machine: ThisMachine) -> list[pve.RunningVm]:
-    return pve.parse_running(machine.run(["qm", "list"]).out)
 
 
 def command_line(text: str, module: str) -> list[str]:
@@ -159,7 +157,7 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
         raise StepError(
             "no-virtualization",
             "this machine cannot run KVM guests",
-            observed=f"neither vmx nor svm in {pve.CPUINFO}",
+            observed=f"neither vmx nor svm in {processor.CPUINFO}",
             expected="vmx or svm",
         )
     module = MODULES[observed.virtualization]

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.contract import Bridge, VerifyHost
 from onnode.errors import StepError
-from onnode.host import journal
+from onnode.host import journal, kind
+from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step, act_never
-from onnode.system import network, originals, pve
+from onnode.system import network, originals, processor, pve
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
-
-
-NODES = "/etc/pve/nodes"
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Observed:
     version: pve.Version
     memory_mib: int
     iso_there: bool
-    guests: dict[int, pve.GuestConfig] = field(default_factory=dict)  # of those vmids that the stack wants
+    guests: dict[int, Vm] = field(default_factory=dict)  # of those vmids that the stack wants
     own_bridges: list[str] = field(default_factory=list)
     interfaces: list[str] = field(default_factory=list)
     networks: list[network.Route] = field(default_factory=list)  # of its own addresses, live or configured
@@ -49,11 +47,11 @@ def observe(machine: ThisMachine, desired: VerifyHost) -> Observed:
     stanzas = network.stanzas(machine)
     configured = [network.Route(address, found.name) for found in stanzas for address in found.addresses]
     return Observed(
-        pve.parse_virtualization(machine.read(pve.CPUINFO) or ""),
+        processor.virtualization(machine),
         pve.version(machine),
         parse_memory_mib(machine.read("/proc/meminfo") or ""),
         desired.iso_path is None or machine.exists(desired.iso_path),
-        _guests(machine, desired.vmids),
+        kind.hypervisor(machine).taken(desired.vmids),
         originals.bridges(machine, desired.stack),
         network.interface_names(machine),
         [*addresses, *configured],
@@ -61,23 +59,6 @@ def observe(machine: ThisMachine, desired: VerifyHost) -> Observed:
         {port: found.name for found in stanzas for port in found.ports}
         | {found.name: found.master for found in live if found.master is not None},
     )
-
-
-def _guests(machine: ThisMachine, vmids: list[int]) -> dict[int, pve.GuestConfig]:
-    """Of the whole cluster, if the host is a member of one: there a vmid is taken on all nodes."""
-    paths = {
-        vmid: f"{directory}/{vmid}.conf"
-        for node in machine.names(NODES)
-        for directory in (f"{NODES}/{node}/lxc", f"{NODES}/{node}/qemu-server")
-        for vmid in _there(machine, directory)
-        if vmid in vmids
-    }
-    return {vmid: pve.parse_guest_config(machine.read(path) or "") for vmid, path in paths.items()}
-
-
-def _there(machine: ThisMachine, directory: str) -> list[int]:
-    names = machine.names(directory)
-    return [int(name[:-5]) for name in names if name.endswith(".conf") and name[:-5].isdigit()]
 
 
 def decide(observed: Observed, desired: VerifyHost) -> list[Action]:
@@ -88,9 +69,9 @@ def decide(observed: Observed, desired: VerifyHost) -> list[Action]:
             interface-missing, interface-in-use.
     """
     _refuse_unable(observed, desired)
-    for vmid, config in observed.guests.items():
-        if not pve.owned(config, desired.stack):
-            raise foreign_vmid(vmid, config)
+    for vmid, vm in observed.guests.items():
+        if not vm.owned_by(desired.stack):
+            raise foreign_vmid(vmid, vm)
     for bridge in desired.bridges:
         if bridge.name in observed.interfaces and bridge.name not in observed.own_bridges:
             raise journal.foreign_bridge(bridge.name, "not this stack")
@@ -106,7 +87,7 @@ def _refuse_unable(observed: Observed, desired: VerifyHost) -> None:
         raise StepError(
             "no-virtualization",
             "the outer host cannot run KVM guests",
-            observed=f"neither vmx nor svm in {pve.CPUINFO}",
+            observed=f"neither vmx nor svm in {processor.CPUINFO}",
             expected="vmx or svm",
         )
     pve.refuse_version(observed.version, desired.pve_major)
@@ -128,13 +109,12 @@ def iso_missing(path: str) -> StepError:
     )
 
 
-def foreign_vmid(vmid: int, config: pve.GuestConfig) -> StepError:
+def foreign_vmid(vmid: int, vm: Vm) -> StepError:
     """The refusal to touch a guest that this stack did not make."""
-    name = config.values.get("name") or config.values.get("hostname", "?")
     return StepError(
         "foreign-vmid",
         f"the vmid {vmid} belongs to a guest that this stack did not make",
-        observed=f"guest {vmid} ({name}), tags: {', '.join(config.tags) or 'none'}",
+        observed=f"guest {vmid} ({vm.name}), tags: {', '.join(vm.tags) or 'none'}",
         expected=f"no guest {vmid}, or one with the tags of this stack",
     )
 

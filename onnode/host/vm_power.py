@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.contract import VmPower
-from onnode.host import install_node, qm
+from onnode.host import install_node, kind
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Observed:
 def observe(machine: ThisMachine, desired: VmPower) -> Observed:
     """Look at the VM, and at what is remembered of it."""
     installed = install_node.installed(machine, desired.stack, desired.vmid)
-    return Observed(installed, installed and install_node.running(machine, desired.vmid))
+    return Observed(installed, installed and kind.hypervisor(machine).runs(desired.vmid))
 
 
 def decide(observed: Observed, desired: VmPower) -> list[Action]:
@@ -38,7 +38,7 @@ def decide(observed: Observed, desired: VmPower) -> list[Action]:
 
 def act(machine: ThisMachine, desired: VmPower, _action: Action) -> None:
     """Start it, and wait for its node."""
-    qm.change(machine, "start", desired.vmid, timeout_s=install_node.VM_S)
+    kind.hypervisor(machine).start(desired.vmid)
     install_node.wait(machine, desired)
 
 

@@ -13,7 +13,7 @@ from onnode.cluster import membership
 from onnode.contract import LinkInterface, VerifyNode
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
-from onnode.system import kernel, network, pve, systemd
+from onnode.system import kernel, network, processor, pve, systemd
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
@@ -54,7 +54,7 @@ def observe(machine: ThisMachine, _desired: VerifyNode) -> Observed:
         node,
         network.resolve(machine, node),
         pve.version(machine),
-        pve.parse_virtualization(machine.read(pve.CPUINFO) or ""),
+        processor.virtualization(machine),
         machine.exists("/dev/kvm"),
         kernel.observe(machine),
         network.interfaces(machine),

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from onnode.system.machine import ThisMachine
 
-CPUINFO = "/proc/cpuinfo"
 TAG = "nested-pve-ha"
+LOCKED = re.compile(r"(?:VM|CT) is locked \(([a-z-]+)\)")  # as Proxmox VE refuses it: "VM is locked (migrate)"
+# What is left of these when they are cut off is a whole VM. What was being made or rolled back may be half of one.
+HARMLESS = ("backup", "migrate", "snapshot", "snapshot-delete")
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,6 @@ class Version:
     def major(self) -> int:
         """The first number of the version."""
         return int(self.manager.split(".")[0])
-
-
-@dataclass(frozen=True)
-class RunningVm:
-    """A running VM, as `qm list` names it."""
-
-    vmid: int
-    name: str
 
 
 @dataclass(frozen=True)
@@ -80,12 +74,6 @@ def parse_version(text: str) -> Version | None:
     return Version(found[1]) if found else None
 
 
-def parse_running(text: str) -> list[RunningVm]:
-    """Read `qm list` or `pct list`: the guests that run."""
-    rows = [line.split() for line in text.splitlines()[1:]]
-    return [RunningVm(int(row[0]), row[1]) for row in rows if len(row) > 2 and row[2] == "running"]  # noqa: PLR2004
-
-
 def running_guests(machine: ThisMachine) -> list[str]:
     """The guests that run on a machine, "VM 100" and "CT 101"; the tools are asked only when there are guests."""
     found = []
@@ -125,15 +113,6 @@ def parse_guest_config(text: str) -> GuestConfig:
     return GuestConfig({key: value for key, value in {**sections[""], **pending}.items() if key not in gone})
 
 
-def parse_virtualization(cpuinfo: str) -> str | None:
-    """Which hardware virtualization the processor shows: `vmx` (Intel), `svm` (AMD), or None."""
-    for line in cpuinfo.splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip() == "flags":
-            return next((flag for flag in ("vmx", "svm") if flag in flags.split()), None)
-    return None
-
-
 def version(machine: ThisMachine) -> Version:
     """The installed version of Proxmox VE; the same as `pveversion` prints, which takes dozens of times as long.
 
@@ -167,9 +146,9 @@ def refuse_version(found: Version, major: int) -> None:
         )
 
 
-def owned(config: GuestConfig, stack: str) -> bool:
-    """Whether a VM was made by that stack."""
-    return TAG in config.tags and stack_tag(stack) in config.tags
+def owned(tags: Iterable[str], stack: str) -> bool:
+    """Whether these are the tags of what that stack made."""
+    return {TAG, stack_tag(stack)} <= set(tags)
 
 
 def namesakes(stack: str, others: Iterable[str]) -> list[str]:

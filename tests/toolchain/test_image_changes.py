@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.workspace import Run, Workspace
 
 OLD, NEW = b"an installer " * 1000, b"its next release " * 1000
-# As components/host_prep.py makes it; a step that builds installation CDs from it, and a bridge, follow.
+# As components/outer_host/proxmox_ve.py makes it; a step that builds installation CDs from it, and a bridge, follow.
 PROGRAM = """
 import pulumi_command
 import pulumi_proxmoxve as pve

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.workspace import Run, Workspace
 
-# As the program makes them: components/nested_pve_node.py, ha_guest.py, corosync_cluster.py and host_prep.py.
+# As the program makes them: components/outer_host/proxmox_ve.py, ha_guest.py and corosync_cluster.py.
 PROGRAM = """
 import sys
 import pulumi_proxmoxve as pve
@@ -300,7 +300,7 @@ pve.network.linux.Bridge(
 def test_a_bridge_is_removed_by_its_step_alone_which_stays_recorded_until_it_has_done_so(
     workspace: Workspace, node: ApiNode, tmp_path: Path
 ) -> None:
-    """As components/guarded_network.py has it: the provider would remove it without a dead man's switch."""
+    """As components/outer_host/guarded_network.py has it: the provider would remove it without a dead man's switch."""
     allowed = tmp_path / "allowed"
     run = workspace.up(GUARDED, endpoint=node.endpoint, password=PASSWORD, allowed=str(allowed))
     assert run.code == 0, run.output

@@ -15,7 +15,7 @@ from cli.run import reconciling
 from cli.run.loaded import LoadedStack
 from cli.state import ownership
 from cli.state.belongings import CLUSTER
-from cluster import claims, marks
+from cluster import claims, marks, proxmox_ve
 from cluster.call import Call
 from cluster.contract import Claim, Machine, Secrets
 from cluster.errors import AdminError
@@ -138,4 +138,4 @@ def test_one_that_this_stack_has_entered_needs_its_state(physical: Description, 
 
 
 def test_the_look_reads_it() -> None:
-    assert claims.FILE[1:] in marks.READ
+    assert claims.FILE[1:] in proxmox_ve.READ

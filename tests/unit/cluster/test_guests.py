@@ -17,7 +17,7 @@ from cluster.steps import container, ha_ready, template, verify_guest
 from cluster.transport import cluster_api, members
 from cluster.transport.cluster_api import ApiError
 from cluster.transport.ssh import Completed
-from onnode.system.pve import GuestConfig, owned, split_tags, stack_tag
+from onnode.system.pve import owned, split_tags, stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -222,7 +222,7 @@ def test_the_guests_of_a_stack_with_capitals_in_its_name_are_its_own() -> None:
     for tags in (stored, "nested-pve-ha;stack-Home"):  # the second: a cluster whose tag style minds the case
         found = guests.Found(300, "lxc", "pve1", True, frozenset(split_tags(tags)), None)  # noqa: FBT003 - of the class
         guests.refuse_foreign(found, "lxc", home.stack_tag)
-        assert owned(GuestConfig({"tags": tags}), "Home")
+        assert owned(split_tags(tags), "Home")
 
 
 @pytest.mark.parametrize("text", ["a;b", "A;b", "a,b", "a b", "a; b", "a;b;"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pvelab import paths, tasks
 
-from cluster import marks, migrations
+from cluster import migrations, proxmox_ve
 from tests.support import node_root
 
 
@@ -48,7 +48,7 @@ def test_a_machine_without_tasks_runs_none(tmp_path: Path) -> None:
 
 
 def test_a_member_is_asked_with_all_else() -> None:
-    assert migrations.READ in marks.READ
+    assert migrations.READ in proxmox_ve.READ
 
 
 def test_the_labs_nodes_list_their_tasks_as_proxmox_ve_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

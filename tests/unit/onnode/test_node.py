@@ -11,7 +11,7 @@ import pytest
 
 from onnode.contract import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
 from onnode.errors import StepError
-from onnode.host import install_node, qm, vm_power
+from onnode.host import install_node, proxmox_ve, vm_power
 from onnode.node import prepare_node, verify_node
 from onnode.step import Action
 from onnode.system import kernel
@@ -320,7 +320,7 @@ class TestInstallNode:
             host.running = False
         host.locked = (word.replace("power", "start"), f"VM is locked ({case.lock})\n")
         if case.tasks is not None:
-            machine.write(qm.TASKS, case.tasks)
+            machine.write(proxmox_ve.TASKS, case.tasks)
         machine.write("/proc/4242/stat", f"4242 (task UPID:virtual) {' '.join('S' * 19)} 777 1 2\n")
         before = machine.read(CONF)
         power = VmPower("dev", 101, "proxmox01", INSTALL.ssh_address, INSTALL.ssh_host_key, INSTALL.timeout_s)

@@ -13,7 +13,7 @@ from onnode import contract
 from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
 from onnode.host import install_node, kvm_nested, nfs_export, verify_host
 from onnode.node import prepare_node, verify_node
-from onnode.system import interfaces_file, packages, pve, repository, sources, systemd, toml
+from onnode.system import interfaces_file, packages, processor, pve, repository, sources, systemd, toml
 
 # Under load one example may take seconds; how long they take is not what is tested.
 settings.register_profile("any-speed", deadline=None)
@@ -42,7 +42,7 @@ ADDRESSES = st.ip_addresses(v=4).map(lambda address: f"{address}/24")
         packages.parse_new,
         pve.parse_guest_config,
         pve.parse_version,
-        pve.parse_virtualization,
+        processor.parse_virtualization,
         repository.parse_suite,
         systemd.parse_show,
         verify_host.parse_memory_mib,

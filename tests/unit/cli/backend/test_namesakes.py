@@ -12,7 +12,7 @@ from cli import description
 from cli.backend import namesakes
 from cli.backend.locks import PROJECT
 from cli.state import ownership
-from cluster import marks
+from cluster import proxmox_ve
 from cluster.errors import AdminError
 from config import ConfigError, stack_file
 from tests.unit.cli.state.test_belongings import HOST, OURS, guest, look, state
@@ -44,9 +44,15 @@ def test_one_that_has_things_on_a_host_is_told_apart_by_its_exact_name(dev: Desc
 
 
 def test_the_names_on_a_host_are_those_of_its_journal() -> None:
-    assert marks.stacks(json.dumps({"stacks": {"Dev": {"bridges": []}, "prod": {}}})) == ("Dev", "prod")
-    assert marks.stacks("{}") == marks.stacks("[]") == marks.stacks("cut o") == marks.stacks('{"stacks": null}') == ()
-    assert "var/lib/nested-pve-ha/journal.json" in marks.READ
+    assert proxmox_ve.stacks(json.dumps({"stacks": {"Dev": {"bridges": []}, "prod": {}}})) == ("Dev", "prod")
+    assert (
+        proxmox_ve.stacks("{}")
+        == proxmox_ve.stacks("[]")
+        == proxmox_ve.stacks("cut o")
+        == proxmox_ve.stacks('{"stacks": null}')
+        == ()
+    )
+    assert "var/lib/nested-pve-ha/journal.json" in proxmox_ve.READ
 
 
 def test_one_that_has_a_state_here_is_found_by_its_file(tmp_path: Path) -> None:

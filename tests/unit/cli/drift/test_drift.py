@@ -37,7 +37,19 @@ from cli.status.model import Finding
 from cli.status.verdict import behind_ones_back, passing
 from cluster.contract import Machine
 from cluster.transport.ssh import Completed
-from components.recorded import ADMIN, ON_NODE
+from components.recorded import (
+    ADMIN,
+    BRIDGE_TYPE,
+    FILE_TYPE,
+    LOCAL_STEP,
+    ON_NODE,
+    OPTIONS_TYPE,
+    PACKAGE_TYPE,
+    REMOTE_STEP,
+    RESOURCE_TYPE,
+    RULE_TYPE,
+    VM_TYPE,
+)
 from onnode.contract import Membership, Refusal, StepLook, document
 from tests.unit.cluster.test_guests import CONTAINER, TEMPLATE
 from tests.unit.cluster.worlds import members
@@ -64,7 +76,7 @@ def there(name: str, step: str, parent: str, stdin: Any) -> dict[str, Any]:  # n
     inputs = {"create": f"{ON_NODE} {step}", "stdin": stdin}
     return {
         "urn": f"urn::{name}",
-        "type": questions.STEP_THERE,
+        "type": REMOTE_STEP,
         "parent": parent,
         "inputs": inputs,
         "outputs": dict(inputs),
@@ -75,7 +87,7 @@ def here(name: str, step: str, wanted: Any) -> dict[str, Any]:  # noqa: ANN401 -
     inputs = {"create": f"{ADMIN} {step}", "stdin": json.dumps(wanted), "environment": SECRET}
     return {
         "urn": f"urn::{name}",
-        "type": questions.STEP_HERE,
+        "type": LOCAL_STEP,
         "parent": CLUSTER,
         "inputs": inputs,
         "outputs": dict(inputs),
@@ -85,7 +97,7 @@ def here(name: str, step: str, wanted: Any) -> dict[str, Any]:  # noqa: ANN401 -
 def package(name: str, parent: str) -> dict[str, Any]:
     source = {"hash": "abc", "path": ".nested-pve/package/onnode"}
     inputs = {"source": source, "remotePath": "/var/lib/nested-pve-ha"}
-    return {"urn": f"urn::{name}", "type": questions.PACKAGE, "parent": parent, "inputs": inputs, "outputs": {}}
+    return {"urn": f"urn::{name}", "type": PACKAGE_TYPE, "parent": parent, "inputs": inputs, "outputs": {}}
 
 
 STATE: dict[str, Any] = {
@@ -231,15 +243,15 @@ FILES = {
     INSTALLED: json.dumps({"identity": IDENTITY, "installed": True}),
 }
 RESOURCES: dict[str, dict[str, Any]] = {
-    provided.HA_RULE: {
+    RULE_TYPE: {
         "rule": "vm01-placement",
         "type": "node-affinity",
         "resources": ["vm:200"],
         "nodes": {"a": 2, "b": 1},
         "strict": False,
     },
-    provided.HA_RESOURCE: {"resourceId": "vm:200", "state": "started", "maxRestart": 1, "comment": "stack-dev"},
-    provided.OPTIONS: {"migrationCidr": "10.30.1.0/24", "migrationType": "secure", "haShutdownPolicy": "migrate"},
+    RESOURCE_TYPE: {"resourceId": "vm:200", "state": "started", "maxRestart": 1, "comment": "stack-dev"},
+    OPTIONS_TYPE: {"migrationCidr": "10.30.1.0/24", "migrationType": "secure", "haShutdownPolicy": "migrate"},
     "guest": {
         "vmId": 200,
         "name": "vm01",
@@ -254,7 +266,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
         "onBoot": False,
         "cdrom": {"fileId": "none"},
     },
-    provided.VM: {
+    VM_TYPE: {
         "vmId": 101,
         "name": "proxmox01",
         "nodeName": "virtual",
@@ -273,7 +285,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
         "operatingSystem": {"type": "l26"},
         "cdrom": {"fileId": "none"},
     },
-    provided.BRIDGE: {
+    BRIDGE_TYPE: {
         "name": "vmbr1",
         "address": "10.10.1.1/24",
         "ports": ["eno1", "eno2"],
@@ -281,13 +293,13 @@ RESOURCES: dict[str, dict[str, Any]] = {
         "autostart": True,
         "comment": "stack-dev",
     },
-    images.FILE: {"fileName": "stack-dev-pve.iso", "nodeName": "virtual", "checksum": SUM},
+    FILE_TYPE: {"fileName": "stack-dev-pve.iso", "nodeName": "virtual", "checksum": SUM},
 }
 
 
 def provided_resource(kind: str) -> dict[str, Any]:
-    type_ = provided.VM if kind == "guest" else kind
-    outputs = {"size": 4096} if kind == images.FILE else {}
+    type_ = VM_TYPE if kind == "guest" else kind
+    outputs = {"size": 4096} if kind == FILE_TYPE else {}
     return {"urn": f"urn::{kind}", "type": type_, "inputs": RESOURCES[kind], "outputs": outputs}
 
 
@@ -305,9 +317,9 @@ def test_a_tag_that_a_user_gave_a_vm_is_no_drift() -> None:
 @pytest.mark.parametrize(
     ("kind", "line", "told"),
     [
-        (provided.VM, "net2: e1000=BC:24:11:00:00:04,bridge=vmbr7,tag=5", ADDED_CARD),
-        (provided.VM, "net9: virtio=BC:24:11:00:00:04,bridge=vmbr0", ADDED_CARD),
-        (provided.VM, "scsi1: tank:vm-101-disk-1,size=4G", ADDED_DISK),
+        (VM_TYPE, "net2: e1000=BC:24:11:00:00:04,bridge=vmbr7,tag=5", ADDED_CARD),
+        (VM_TYPE, "net9: virtio=BC:24:11:00:00:04,bridge=vmbr0", ADDED_CARD),
+        (VM_TYPE, "scsi1: tank:vm-101-disk-1,size=4G", ADDED_DISK),
         ("guest", "net3: virtio=BC:24:11:00:00:04,bridge=vmbr0", ADDED_CARD),
     ],
 )
@@ -320,7 +332,7 @@ def test_what_a_user_put_into_a_vm_is_no_drift_and_no_finding(kind: str, line: s
     assert behind_ones_back("dev", found, []) == []
 
 
-@pytest.mark.parametrize("kind", [provided.VM, "guest"])
+@pytest.mark.parametrize("kind", [VM_TYPE, "guest"])
 def test_a_limit_that_a_user_gave_a_described_card_is_no_drift(kind: str) -> None:
     files = {path: text.replace("bridge=vmbr0", "bridge=vmbr0,queues=2,rate=20") for path, text in FILES.items()}
     assert provided.differs(provided_resource(kind), files) is None
@@ -333,39 +345,44 @@ def test_a_limit_that_a_user_gave_a_described_card_is_no_drift(kind: str) -> Non
 @pytest.mark.parametrize(
     ("kind", "old", "new", "told"),
     [
-        (provided.HA_RULE, "a:2", "a:1", "/etc/pve/ha/rules.cfg: HA rule vm01-placement: nodes a:1,b:1, not a:2,b:1"),
-        (provided.HA_RULE, "disable 0", "disable 1", "HA rule vm01-placement is disabled"),
-        (provided.HA_RULE, "vm01-placement", "other", "HA rule vm01-placement is not in /etc/pve/ha/rules.cfg"),
-        (provided.HA_RESOURCE, "started", "ignored", "HA resource vm:200: state ignored, not started"),
-        (provided.OPTIONS, "migrate", "freeze", "ha shutdown_policy freeze, not migrate"),
+        (RULE_TYPE, "a:2", "a:1", "/etc/pve/ha/rules.cfg: HA rule vm01-placement: nodes a:1,b:1, not a:2,b:1"),
+        (RULE_TYPE, "disable 0", "disable 1", "HA rule vm01-placement is disabled"),
+        (RULE_TYPE, "vm01-placement", "other", "HA rule vm01-placement is not in /etc/pve/ha/rules.cfg"),
+        (RESOURCE_TYPE, "started", "ignored", "HA resource vm:200: state ignored, not started"),
+        (OPTIONS_TYPE, "migrate", "freeze", "ha shutdown_policy freeze, not migrate"),
         ("guest", "512", "600", f"{GUEST_FILE}: VM 200: memory 600, not 512"),
         ("guest", "stack-dev;", "", "VM 200: tags nested-pve-ha, not nested-pve-ha;stack-dev"),
         ("guest", "bridge=vmbr0", "bridge=vmbr7", "VM 200: net0 bridge vmbr7, not vmbr0"),
         ("guest", "enabled=1", "enabled=0", "VM 200: agent 0, not 1"),
         ("guest", "cores: 1", "cores: 1\nonboot: 1", "VM 200: onboot 1, not 0"),
-        (provided.VM, "memory: 8192", "memory: 4096", f"{VM_FILE}: VM 101: memory 4096, not 8192"),
-        (provided.VM, "balloon: 0", "balloon: 1024", "VM 101: balloon 1024, not 0"),
-        (provided.VM, "cpu: host", "cpu: kvm64,flags=+aes", "VM 101: cpu kvm64, not host"),
-        (provided.VM, "onboot: 1\n", "", "VM 101: onboot 0, not 1"),
-        (provided.VM, "bridge=vmbr1", "bridge=vmbr2", "VM 101: net1 bridge vmbr2, not vmbr1"),
-        (provided.VM, ":00:02", ":00:03", "VM 101: net1 mac BC:24:11:00:00:03, not BC:24:11:00:00:02"),
-        (provided.VM, "bridge=vmbr1", "bridge=vmbr1,link_down=1", "VM 101: net1 link_down 1, not none"),
+        (VM_TYPE, "memory: 8192", "memory: 4096", f"{VM_FILE}: VM 101: memory 4096, not 8192"),
+        (VM_TYPE, "balloon: 0", "balloon: 1024", "VM 101: balloon 1024, not 0"),
+        (VM_TYPE, "cpu: host", "cpu: kvm64,flags=+aes", "VM 101: cpu kvm64, not host"),
+        (VM_TYPE, "onboot: 1\n", "", "VM 101: onboot 0, not 1"),
+        (VM_TYPE, "bridge=vmbr1", "bridge=vmbr2", "VM 101: net1 bridge vmbr2, not vmbr1"),
+        (VM_TYPE, ":00:02", ":00:03", "VM 101: net1 mac BC:24:11:00:00:03, not BC:24:11:00:00:02"),
+        (VM_TYPE, "bridge=vmbr1", "bridge=vmbr1,link_down=1", "VM 101: net1 link_down 1, not none"),
         ("guest", "bridge=vmbr0", "bridge=vmbr0,tag=30", "VM 200: net0 tag 30, not none"),
-        (provided.VM, ",mtu=1", "", "VM 101: net1 mtu not set, not 1"),
-        (provided.VM, "bridge=vmbr0", "bridge=vmbr0,firewall=1", "VM 101: net0 firewall 1, not 0"),
-        (provided.VM, "net0: virtio", "net7: virtio", "VM 101: net0 bridge not set, not vmbr0"),
-        (provided.VM, "order=scsi0", "order=net0;scsi0", "VM 101: boot order=net0;scsi0, not order=scsi0"),
-        (provided.VM, "local-lvm:", "slow:", "VM 101: scsi0 on slow, not local-lvm"),
-        (provided.VM, "scsi0: local", "scsi5: local", "VM 101: scsi0 on not set, not local-lvm"),
-        (provided.VM, "size=64G", "size=1T", "VM 101: scsi0 1024 GiB, not 64"),
-        (provided.BRIDGE, "10.10.1.1/24", "10.10.1.9/24", "bridge vmbr1: address 10.10.1.9/24, not 10.10.1.1/24"),
-        (provided.BRIDGE, "iface vmbr1 inet ", "iface vmbr7 inet ", "bridge vmbr1 is not in /etc/network/interfaces"),
-        (provided.BRIDGE, "eno2 eno1", "eno1", "bridge vmbr1: bridge-ports eno1, not eno1 eno2"),
-        (provided.BRIDGE, "\tmtu 9000\n", "", "bridge vmbr1: mtu 1500, not 9000"),
-        (provided.BRIDGE, "#stack-dev", "#mine", "bridge vmbr1: comment mine, not stack-dev"),
-        (provided.BRIDGE, "auto vmbr1\n", "", "bridge vmbr1: auto 0, not 1"),
-        (images.FILE, "4096", "17", f"{ISO}: 17 bytes, not 4096"),
-        (images.FILE, "pve.iso", "other.iso", "image stack-dev-pve.iso is gone"),
+        (VM_TYPE, ",mtu=1", "", "VM 101: net1 mtu not set, not 1"),
+        (VM_TYPE, "bridge=vmbr0", "bridge=vmbr0,firewall=1", "VM 101: net0 firewall 1, not 0"),
+        (VM_TYPE, "net0: virtio", "net7: virtio", "VM 101: net0 bridge not set, not vmbr0"),
+        (VM_TYPE, "order=scsi0", "order=net0;scsi0", "VM 101: boot order=net0;scsi0, not order=scsi0"),
+        (VM_TYPE, "local-lvm:", "slow:", "VM 101: scsi0 on slow, not local-lvm"),
+        (VM_TYPE, "scsi0: local", "scsi5: local", "VM 101: scsi0 on not set, not local-lvm"),
+        (VM_TYPE, "size=64G", "size=1T", "VM 101: scsi0 1024 GiB, not 64"),
+        (BRIDGE_TYPE, "10.10.1.1/24", "10.10.1.9/24", "bridge vmbr1: address 10.10.1.9/24, not 10.10.1.1/24"),
+        (
+            BRIDGE_TYPE,
+            "iface vmbr1 inet ",
+            "iface vmbr7 inet ",
+            "bridge vmbr1 is not in /etc/network/interfaces",
+        ),
+        (BRIDGE_TYPE, "eno2 eno1", "eno1", "bridge vmbr1: bridge-ports eno1, not eno1 eno2"),
+        (BRIDGE_TYPE, "\tmtu 9000\n", "", "bridge vmbr1: mtu 1500, not 9000"),
+        (BRIDGE_TYPE, "#stack-dev", "#mine", "bridge vmbr1: comment mine, not stack-dev"),
+        (BRIDGE_TYPE, "auto vmbr1\n", "", "bridge vmbr1: auto 0, not 1"),
+        (FILE_TYPE, "4096", "17", f"{ISO}: 17 bytes, not 4096"),
+        (FILE_TYPE, "pve.iso", "other.iso", "image stack-dev-pve.iso is gone"),
     ],
 )
 def test_what_was_edited_by_hand_is_named_with_file_and_value(kind: str, old: str, new: str, told: str) -> None:
@@ -377,7 +394,7 @@ def test_what_was_edited_by_hand_is_named_with_file_and_value(kind: str, old: st
 
 def test_a_disk_that_was_grown_by_hand_is_no_way_back_and_says_what_to_describe() -> None:
     files = {path: text.replace("size=64G", "size=80G") for path, text in FILES.items()}
-    found = provided.differs(provided_resource(provided.VM), files)
+    found = provided.differs(provided_resource(VM_TYPE), files)
     assert found is not None
     assert (found.kind, "diskGib" in found.next) == (REFUSED, True)
 
@@ -399,9 +416,9 @@ def test_an_image_that_was_touched_is_read_whole(tmp_path: Path, content: bytes 
     if content is not None:
         (tmp_path / "stack-dev-pve.iso").write_bytes(content)
     made = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
-    image = {**provided_resource(images.FILE), "created": made}
+    image = {**provided_resource(FILE_TYPE), "created": made}
     (link := tmp_path.with_name(f"{tmp_path.name}-link")).symlink_to(tmp_path)
-    command = images.question([provided_resource(provided.VM), image], "virtual", str(link), {})
+    command = images.question([provided_resource(VM_TYPE), image], "virtual", str(link), {})
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
     found = provided.differs(image, judge.parse_files(done.stdout))
     assert (found.what.endswith(told), found.kind == REMADE) == (True, content is not None) if found else not told
@@ -470,7 +487,7 @@ def test_an_image_is_read_whole_once_and_again_when_it_was_touched(
     file = directory / "stack-dev-pve.iso"
     file.write_bytes(b"x" * 4096)
     made = {} if age_s is None else {"created": (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()}
-    image = {**provided_resource(images.FILE), **made}
+    image = {**provided_resource(FILE_TYPE), **made}
     assert looked_at(dev, host, directory, image) == (0 if age_s == -3600 else 1)
     assert [looked_at(dev, host, directory, image) for _ in range(2)] == [0, 0]
     before = file.stat()
@@ -488,7 +505,7 @@ def test_what_could_not_be_read_or_belongs_to_another_host_or_image_is_not_taken
 ) -> None:
     (directory := tmp_path / "iso").mkdir()
     (directory / "stack-dev-pve.iso").write_bytes(b"x" * 4096)
-    image = provided_resource(images.FILE)
+    image = provided_resource(FILE_TYPE)
     (host.programs / "broken").touch()
     assert [looked_at(dev, host, directory, image) for _ in range(2)] == [1, 1]
     (host.programs / "broken").unlink()
@@ -501,7 +518,7 @@ def test_what_could_not_be_read_or_belongs_to_another_host_or_image_is_not_taken
 
 def test_an_image_that_cannot_be_looked_at_for_a_moment_is_as_it_was() -> None:
     for said in ("\n\n", "4096\n1 4096 2.0 2.0\n"):  # stat, or sha256sum, said why on standard error
-        assert provided.differs(provided_resource(images.FILE), judge.parse_files(f"=== {ISO}\n{said}")) is None
+        assert provided.differs(provided_resource(FILE_TYPE), judge.parse_files(f"=== {ISO}\n{said}")) is None
 
 
 @pytest.mark.parametrize(
@@ -516,8 +533,8 @@ def test_an_image_that_cannot_be_looked_at_for_a_moment_is_as_it_was() -> None:
 def test_ports_that_the_provider_does_not_put_right_are_told_with_what_to_write(
     recorded: list[str], live: str, kind: str
 ) -> None:
-    bridge = provided_resource(images.FILE) | {"type": provided.BRIDGE}
-    bridge["inputs"] = {**RESOURCES[provided.BRIDGE], "ports": recorded}
+    bridge = provided_resource(FILE_TYPE) | {"type": BRIDGE_TYPE}
+    bridge["inputs"] = {**RESOURCES[BRIDGE_TYPE], "ports": recorded}
     files = {path: text.replace("eno2 eno1", live) for path, text in FILES.items()}
     found = provided.differs(bridge, files)
     assert found is not None
@@ -526,10 +543,10 @@ def test_ports_that_the_provider_does_not_put_right_are_told_with_what_to_write(
 
 
 def test_an_image_of_another_size_is_not_recorded_any_more_so_that_it_is_made_over_what_is_there() -> None:
-    state = {"deployment": {"resources": [provided_resource(images.FILE), provided_resource(provided.VM)]}}
-    gone = Drift(f"urn::{images.FILE}", "virtual", "17 bytes, not 4096", REMADE)
+    state = {"deployment": {"resources": [provided_resource(FILE_TYPE), provided_resource(VM_TYPE)]}}
+    gone = Drift(f"urn::{FILE_TYPE}", "virtual", "17 bytes, not 4096", REMADE)
     left = record.marked(state, [gone])["deployment"]["resources"]
-    assert [entry["type"] for entry in left] == [provided.VM]
+    assert [entry["type"] for entry in left] == [VM_TYPE]
 
 
 @pytest.mark.parametrize("vmid", [101, 1_000_001, 999_999_999])
@@ -539,7 +556,7 @@ def test_an_installation_is_found_by_the_whole_number(vmid: int) -> None:
         **there("proxmox01-install", "install-node", node, SECRET),
         "urn": "urn:pulumi:dev::p::x::proxmox01-install",
     }
-    vm = provided_resource(provided.VM)
+    vm = provided_resource(VM_TYPE)
     state = {"deployment": {"resources": [install, {**vm, "inputs": {**vm["inputs"], "vmId": vmid}, "parent": node}]}}
     files = {path.replace("101", str(vmid)): text for path, text in FILES.items()}
     asked = questions.of(state, ["virtual", "proxmox01"], "secret")
@@ -560,7 +577,7 @@ def test_an_installation_that_its_host_does_not_remember_is_written_down_again(t
     node = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
     install = there("proxmox01-install", "install-node", node, SECRET)
     install["urn"] = "urn:pulumi:dev::p::x::proxmox01-install"
-    state = {"deployment": {"resources": [install, {**provided_resource(provided.VM), "parent": node}]}}
+    state = {"deployment": {"resources": [install, {**provided_resource(VM_TYPE), "parent": node}]}}
     asked = questions.of(state, ["virtual", "proxmox01"], "secret")
     files = {path: content for path, content in FILES.items() if path != INSTALLED}
     answers = {"virtual": Answer(files=files | ({INSTALLED: text} if text is not None else {}))}
@@ -623,7 +640,7 @@ def with_lock(lock: str, *paths: str) -> dict[str, str]:
 
 def locks(cluster: dict[str, str] | None, host: dict[str, str] | None) -> list[Drift]:
     asked = planned()
-    asked.provided.extend([provided_resource("guest"), provided_resource(provided.VM)])
+    asked.provided.extend([provided_resource("guest"), provided_resource(VM_TYPE)])
     return list(guest_locks.held(asked, {"virtual": host}, cluster))
 
 
@@ -636,7 +653,7 @@ def test_a_guests_lock_that_goes_with_its_task_is_told_and_is_no_finding() -> No
     found = locks(files, files)
     assert [(one.name, one.where, one.kind) for one in found] == [
         ("guest", "cluster", PASSING),
-        (provided.VM, "virtual", PASSING),
+        (VM_TYPE, "virtual", PASSING),
         ("ct01-container", "cluster", PASSING),
     ]
     assert found[0].what == (

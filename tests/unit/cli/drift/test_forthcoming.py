@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cli import preview
-from cli.drift import forthcoming, questions, shipped
+from cli.drift import forthcoming, shipped
 from cli.looks import first_look
 from cli.run import engine_runs
 from cli.run import planned as shown_plan
@@ -19,7 +19,7 @@ from cli.run.engine_runs import RunError
 from cli.run.loaded import LoadedStack
 from cluster.transport import members
 from cluster.transport.nodes import StepResult
-from components.recorded import ADMIN, ON_NODE
+from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, REMOTE_STEP
 from onnode import look as on_node
 from onnode.cluster import storage
 from onnode.contract import Bridge, BridgePorts, Dhcp, MembershipReport, NfsExport, Storage, VerifyHost, document
@@ -56,8 +56,8 @@ def planned(name: str, step: str, stdin: object, *, op: str = "create", before: 
     inputs = {"create": f"{ON_NODE} {step}", "stdin": json.dumps(stdin) if isinstance(stdin, dict) else stdin}
     metadata = {
         "op": op,
-        "urn": urn(name, questions.STEP_THERE),
-        "type": questions.STEP_THERE,
+        "urn": urn(name, REMOTE_STEP),
+        "type": REMOTE_STEP,
         "old": {"inputs": {"stdin": before}},
     }
     return {"resourcePreEvent": {"metadata": {**metadata, "new": {"inputs": inputs, "parent": PARENT}}}}
@@ -65,7 +65,7 @@ def planned(name: str, step: str, stdin: object, *, op: str = "create", before: 
 
 def planned_here(name: str, step: str, wanted: dict[str, Any]) -> dict[str, Any]:
     inputs = {"create": f"{ADMIN} {step}", "stdin": json.dumps(wanted)}
-    metadata = {"op": "create", "urn": urn(name, questions.STEP_HERE), "type": questions.STEP_HERE}
+    metadata = {"op": "create", "urn": urn(name, LOCAL_STEP), "type": LOCAL_STEP}
     return {"resourcePreEvent": {"metadata": {**metadata, "new": {"inputs": inputs, "parent": ""}}}}
 
 

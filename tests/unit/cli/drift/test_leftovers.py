@@ -14,6 +14,7 @@ from cli.drift import judge, provided
 from cli.drift.kinds import MEMBERSHIP, PROVIDED, STEP
 from cli.drift.look import Answer
 from cli.status.verdict import behind_ones_back, findings
+from components.recorded import VM_TYPE
 from onnode.contract import HaService, Membership, Watchdog
 from tests.unit.cli.drift.test_drift import FILES, VM_FILE, WORKING, planned, provided_resource, said
 from tests.unit.cli.status.test_status import (
@@ -126,7 +127,7 @@ def test_what_a_step_would_do_about_a_leftover_is_told_and_done_by_up() -> None:
 def test_a_processor_without_virtualization_is_seen_on_the_vm_itself() -> None:
     """F22: the refresh puts it right; that it takes a full stop and start, the node's own verification says."""
     files = {**FILES, VM_FILE: FILES[VM_FILE].replace("cpu: host", "cpu: x86-64-v2-AES")}
-    found = provided.differs(provided_resource(provided.VM), files)
+    found = provided.differs(provided_resource(VM_TYPE), files)
     assert found is not None
     assert (found.kind, "cpu x86-64-v2-AES, not host" in found.what) == (PROVIDED, True)
 

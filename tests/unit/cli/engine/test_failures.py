@@ -7,6 +7,7 @@ import pytest
 from cli.engine import failures
 from cli.engine.engine import Run
 from cluster.errors import CODES
+from components.recorded import FILE_TYPE
 from onnode.errors import ON_NODE_CODES
 
 URN = "urn:pulumi:dev::nested-pve-ha::nested-pve-ha:index:NestedPveNode$command:remote:Command::proxmox02-prepare"
@@ -119,9 +120,9 @@ def test_what_the_engine_and_its_plugins_say_is_recognized(said: str, code: str)
 @pytest.mark.parametrize(
     ("kind", "text", "told"),
     [
-        (failures.IMAGE, "failed waiting for url download: checksum mismatch: got 'aa' != expect 'bb'", True),
-        (f"nested-pve-ha:index:HostPrep${failures.IMAGE}", "Error downloading file from url: 404 Not Found", True),
-        (failures.IMAGE, "could not delete the file: permission denied", False),
+        (FILE_TYPE, "failed waiting for url download: checksum mismatch: got 'aa' != expect 'bb'", True),
+        (f"nested-pve-ha:index:HostPrep${FILE_TYPE}", "Error downloading file from url: 404 Not Found", True),
+        (FILE_TYPE, "could not delete the file: permission denied", False),
         ("command:local:Command", "checksum mismatch: got 'aa' != expect 'bb'", False),
     ],
 )

@@ -19,7 +19,7 @@ from cli.looks import dead_nodes, first_look, preparing, settling
 from cli.run import engine_runs, loading, reconciling
 from cli.run.loaded import LoadedStack
 from cli.state.belongings import CLUSTER
-from cluster import marks, motion
+from cluster import marks, motion, proxmox_ve
 from cluster.errors import AdminError
 from tests.unit.cli.run.test_comparison import Engine
 from tests.unit.onnode.test_cases import merge
@@ -61,7 +61,7 @@ def test_files_that_are_written_while_they_are_read_tell_nothing() -> None:
 
 
 def test_a_member_is_asked_for_these_files_with_all_others() -> None:
-    assert motion.FILES in marks.READ
+    assert motion.FILES in proxmox_ve.READ
 
 
 def seen(name: str) -> settling.ClusterView:

@@ -15,7 +15,7 @@ from cli.looks import first_look, whereabouts, withdrawal
 from cli.run import loading, looking, reconciling
 from cli.run.loaded import LoadedStack
 from cli.state.belongings import CLUSTER
-from cluster import marks
+from cluster import marks, proxmox_ve
 from cluster.errors import AdminError
 from cluster.marks import Look, Thing
 from cluster.transport import members
@@ -182,7 +182,7 @@ def test_a_machine_whose_files_cannot_be_read_is_not_taken_for_an_empty_one(prin
 
     connection: Any = Broken()
     with pytest.raises(AdminError) as refused:
-        asyncio.run(marks.look(connection, "dev"))
+        asyncio.run(proxmox_ve.look(connection, "dev"))
     assert refused.value.code == "command-failed"
     assert HOST in refused.value.what
     assert said in refused.value.observed

@@ -18,7 +18,7 @@ import pytest
 from cli.looks import image_check
 from cli.state import adoption, belongings, ownership
 from cli.state.belongings import CLUSTER
-from cluster import downloads, marks
+from cluster import downloads, marks, proxmox_ve
 from cluster.errors import AdminError
 from cluster.transport import members
 from cluster.transport.ssh import Completed
@@ -54,7 +54,7 @@ source /etc/network/interfaces.d/*
 
 
 def look(files: dict[str, str], node: str = HOST, stack: str = "dev", cluster: str = "dev") -> Look:
-    return marks.Look(node, node, quorate=True, things=tuple(marks.read(files, node, stack)), cluster=cluster)
+    return marks.Look(node, node, quorate=True, things=tuple(proxmox_ve.read(files, node, stack)), cluster=cluster)
 
 
 def guest(vmid: int, text: str, node: str = HOST, kind: str = "qemu-server") -> dict[str, str]:
@@ -256,9 +256,9 @@ def test_what_is_recorded_no_more_described_and_gone_is_forgotten(dev: Descripti
 def test_a_host_whose_files_are_not_there_is_refused() -> None:
     """Its VMs would be taken for gone, and installed anew."""
     mounted = look({})
-    marks.refuse_silent({HOST: mounted})
+    proxmox_ve.refuse_silent({HOST: mounted})
     with pytest.raises(AdminError) as refused:
-        marks.refuse_silent({HOST: marks.Look(HOST, HOST, quorate=False, things=())})
+        proxmox_ve.refuse_silent({HOST: marks.Look(HOST, HOST, quorate=False, things=())})
     assert "pve-cluster" in refused.value.fix
 
 
@@ -287,8 +287,8 @@ def test_a_place_that_nobody_looked_at_is_left_alone(dev: Description) -> None:
     ],
 )
 def test_only_who_has_quorum_speaks_for_a_cluster(members: str, expected: bool) -> None:  # noqa: FBT001 - a case
-    assert marks.quorate(members) is expected
-    assert marks.cluster(members) == ("home" if "home" in members else "")
+    assert proxmox_ve.quorate(members) is expected
+    assert proxmox_ve.cluster(members) == ("home" if "home" in members else "")
 
 
 def test_one_command_reads_a_whole_machine(tmp_path: Path) -> None:
@@ -297,10 +297,10 @@ def test_one_command_reads_a_whole_machine(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
     (directory / "200.conf").write_bytes(b"#caf\xe9\n" + THEIRS.encode())
     (directory / "201.conf.tmp.1").write_text(OURS)
-    command = marks.READ.replace("cd / ", f"cd {tmp_path} ") + marks.NAMES.format(directory=f"'{directory}'")
+    command = proxmox_ve.READ.replace("cd / ", f"cd {tmp_path} ") + proxmox_ve.NAMES.format(directory=f"'{directory}'")
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     _, archive, _, names = (base64.b64decode(line) for line in done.stdout.splitlines())
-    (thing,) = marks.read(marks.unpack(archive), "virtual", "dev")
+    (thing,) = proxmox_ve.read(proxmox_ve.unpack(archive), "virtual", "dev")
     assert (thing.kind, thing.name, thing.ours) == (marks.VM, "200", False)
     assert sorted(names.decode().split()) == ["200.conf", "201.conf.tmp.1"]
 
@@ -314,19 +314,21 @@ def test_links_are_read_and_a_domain_is_no_part_of_a_nodes_name(tmp_path: Path) 
     (tmp_path / "iso").symlink_to(tmp_path / "kept")
     (tmp_path / "hostname").write_text("#!/bin/sh\necho virtual.example.com\n")
     (tmp_path / "hostname").chmod(0o755)
-    command = marks.READ.replace("cd / ", f"cd {tmp_path} ") + marks.NAMES.format(directory=f"'{tmp_path}/iso'")
+    command = proxmox_ve.READ.replace("cd / ", f"cd {tmp_path} ") + proxmox_ve.NAMES.format(
+        directory=f"'{tmp_path}/iso'"
+    )
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, env=environment)
     about, archive, _, names = (base64.b64decode(line) for line in done.stdout.splitlines())
     assert about.decode().partition("\n")[0] == "virtual"
-    assert "vmbr1" in {thing.name for thing in marks.read(marks.unpack(archive), "virtual", "dev")}
+    assert "vmbr1" in {thing.name for thing in proxmox_ve.read(proxmox_ve.unpack(archive), "virtual", "dev")}
     assert names.decode().split() == ["interfaces"]
 
 
 def test_an_empty_machine_has_nothing() -> None:
     stream = io.BytesIO()
     tarfile.open(fileobj=stream, mode="w").close()
-    assert marks.unpack(stream.getvalue()) == {}
+    assert proxmox_ve.unpack(stream.getvalue()) == {}
 
 
 NODE = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"

@@ -1,0 +1,1 @@
+"""What an outer host makes: bridges, the installer image, the VMs of nested nodes."""
