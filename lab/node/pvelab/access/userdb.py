@@ -69,7 +69,7 @@ class UserDb:
     acl: dict[AccessRule, bool] = field(default_factory=dict)
 
     def drop_principal(self, kind: str, who: str) -> None:
-        """Remove the access rules of a user, group or token that goes away."""
+        """Remove the access rules of a user or token that goes away."""
         self.acl = {rule: on for rule, on in self.acl.items() if (rule.kind, rule.who) != (kind, who)}
 
 
