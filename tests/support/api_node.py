@@ -99,10 +99,9 @@ class ApiNode:
         }
 
     def request(self, method: str, path: str, session: requests.Session | None = None, /, **params: object) -> Answer:
-        """One call; parameters with "__" for "-", and "files" as requests takes them."""
-        files = params.pop("files", None)
+        """One call; parameters with "__" for "-"."""
         given = {key.replace("__", "-"): value for key, value in params.items()}
-        place: dict[str, Any] = {"params": given} if method in ("GET", "DELETE") else {"data": given, "files": files}
+        place: dict[str, Any] = {"params" if method in ("GET", "DELETE") else "data": given}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
             reply = (session or self.session).request(

@@ -77,15 +77,15 @@ def process_start(pid: int) -> int | None:
 
 
 def _end_of(upid: Upid) -> str | None:
-    """The exit status that a task's log ends with: "OK", "WARNINGS: n" or the error; None while there is none."""
+    """The exit status that a task's log ends with: "OK" or the error; None while there is none."""
     try:
         last = upid.log_file.read_text(errors="replace").rstrip("\n").rpartition("\n")[2]
     except FileNotFoundError:
         return None
     if last == "TASK OK":
         return "OK"
-    found = re.fullmatch(r"TASK (?:ERROR: (.+)|(WARNINGS: \d+))", last)
-    return (found[1] or found[2]) if found else None
+    found = re.fullmatch(r"TASK ERROR: (.+)", last)
+    return found[1] if found else None
 
 
 def exit_status(upid: Upid) -> str | None:

@@ -48,22 +48,9 @@ def roles(db: UserDb, who: str, path: str) -> set[str]:
     return found
 
 
-def _with_pools(db: UserDb, who: str, path: str, found: set[str]) -> set[str]:
-    """Add the roles that a guest or storage inherits from its pool; NoAccess is never lifted by a pool."""
-    if "NoAccess" in found:
-        return found
-    _, _, rest = path.partition("/")
-    area, _, name = rest.partition("/")
-    for pool, content in db.pools.items():
-        members = {str(vmid) for vmid in content.vms} if area == "vms" else content.storage if area == "storage" else ()
-        if name and name in members:
-            found = found | roles(db, who, f"/pool/{pool}")
-    return {"NoAccess"} if "NoAccess" in found else found
-
-
 def _of_principal(db: UserDb, who: str, path: str) -> frozenset[str]:
     granted = frozenset[str]()
-    for role in _with_pools(db, who, path, roles(db, who, path)):
+    for role in roles(db, who, path):
         granted |= db.roles.get(role, frozenset())
     return granted
 

@@ -1,4 +1,4 @@
-"""The users, groups, roles, pools, tokens and access rules of a cluster: /etc/pve/user.cfg."""
+"""The users, groups, roles, tokens and access rules of a cluster: /etc/pve/user.cfg."""
 
 from __future__ import annotations
 
@@ -49,15 +49,6 @@ class Group:
     comment: str = ""
 
 
-@dataclass
-class Pool:
-    """A resource pool."""
-
-    comment: str = ""
-    vms: set[int] = field(default_factory=set)
-    storage: set[str] = field(default_factory=set)
-
-
 @dataclass(frozen=True)
 class AccessRule:
     """One access rule: `kind` is "user", "group" or "token"."""
@@ -75,11 +66,10 @@ class UserDb:
     users: dict[str, User] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
-    pools: dict[str, Pool] = field(default_factory=dict)
     acl: dict[AccessRule, bool] = field(default_factory=dict)
 
     def drop_principal(self, kind: str, who: str) -> None:
-        """Remove the access rules of a user, group or token that goes away."""
+        """Remove the access rules of a user or token that goes away."""
         self.acl = {rule: on for rule, on in self.acl.items() if (rule.kind, rule.who) != (kind, who)}
 
 
@@ -124,11 +114,6 @@ def _read_role(db: UserDb, fields: list[str]) -> None:
     db.roles[name] = frozenset(_split(privileges)) & PRIVILEGES
 
 
-def _read_pool(db: UserDb, fields: list[str]) -> None:
-    name, comment, vms, storage, *_ = [*fields, *[""] * 4]
-    db.pools[name] = Pool(_decode(comment), {int(vmid) for vmid in _split(vms)}, set(_split(storage)))
-
-
 def _read_acl(db: UserDb, fields: list[str]) -> None:
     propagate, path, principals, roles, *_ = [*fields, *[""] * 4]
     clean = normalize_path(path)
@@ -145,7 +130,6 @@ _READERS = {
     "token": _read_token,
     "group": _read_group,
     "role": _read_role,
-    "pool": _read_pool,
     "acl": _read_acl,
 }
 
@@ -182,11 +166,8 @@ def _acl_lines(db: UserDb) -> Iterator[str]:
 def render(db: UserDb) -> str:
     """The text of user.cfg."""
     groups = [f"group:{n}:{','.join(sorted(g.users))}:{_encode(g.comment)}:" for n, g in sorted(db.groups.items())]
-    pools = [
-        f"pool:{name}:{_encode(pool.comment)}:{','.join(map(str, sorted(pool.vms)))}:{','.join(sorted(pool.storage))}:"
-        for name, pool in sorted(db.pools.items())
-    ]
     roles = [f"role:{name}:{','.join(sorted(db.roles[name]))}:" for name in sorted(db.roles) if name not in PREDEFINED]
+    pools: list[str] = []  # nothing here makes any
     parts = [list(_user_lines(db)), groups, pools, roles, list(_acl_lines(db))]
     return "\n".join("".join(f"{line}\n" for line in part) for part in parts)
 

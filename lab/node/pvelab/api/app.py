@@ -15,7 +15,6 @@ from pvelab.machine import scaled
 from pvelab.tasks import BackgroundRunner
 
 PREFIX = "/api2/json"
-UPLOAD_MAX_BYTES = 1 << 34
 # Proxmox makes who guesses wait.
 UNAUTHORIZED_DELAY_S = 3.0
 _runner = BackgroundRunner()
@@ -77,7 +76,7 @@ async def _start_page(_request: web.Request) -> web.Response:
 
 def application() -> web.Application:
     """The web application of a node."""
-    app = web.Application(client_max_size=UPLOAD_MAX_BYTES)
+    app = web.Application()
     app.router.add_get("/", _start_page)
     app.router.add_route("*", PREFIX + "/{path:.*}", _api)
     return app

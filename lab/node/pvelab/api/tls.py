@@ -41,13 +41,8 @@ def files() -> tuple[Path, Path]:
 
 
 def context() -> ssl.SSLContext:
-    """The server side of TLS."""
+    """The server side of TLS, with the certificate as it is now."""
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    reload(made)
-    return made
-
-
-def reload(made: ssl.SSLContext) -> None:
-    """Take the certificate as it is now, for connections to come."""
     certificate, key = files()
     made.load_cert_chain(certificate, key)
+    return made

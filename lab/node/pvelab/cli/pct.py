@@ -18,8 +18,6 @@ COMMANDS = {
     "create": Command("POST", _ALL, ("vmid", "ostemplate")),
     "set": Command("PUT", f"{_ONE}/config", ("vmid",)),
     "destroy": Command("DELETE", _ONE, ("vmid",)),
-    "clone": Command("POST", f"{_ONE}/clone", ("vmid", "newid")),
-    "template": Command("POST", f"{_ONE}/template", ("vmid",)),
     "start": Command("POST", f"{_ONE}/status/start", ("vmid",)),
     "stop": Command("POST", f"{_ONE}/status/stop", ("vmid",)),
     "shutdown": Command("POST", f"{_ONE}/status/shutdown", ("vmid",)),

@@ -31,7 +31,7 @@ _COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, bool]]] = {
     "expected": (("expected",), {}),
     "nodes": ((), {}),
     "status": ((), {}),
-    "updatecerts": ((), {"force": True, "silent": True, "unmerge-known-hosts": True}),
+    "updatecerts": ((), {"force": True, "silent": True}),
 }
 UPDATECERTS_TIMEOUT_SECONDS = 80
 
@@ -243,11 +243,7 @@ def _update_certificates(parameters: Mapping[str, str]) -> int:
             sys.stderr.write(f"{message}\n")
             return 0
         time.sleep(0.1)
-    node_files.update(
-        log,
-        new_certificate=options.is_set(parameters, "force"),
-        unmerge_known_hosts=options.is_set(parameters, "unmerge-known-hosts"),
-    )
+    node_files.update(log, new_certificate=options.is_set(parameters, "force"))
     return 0
 
 

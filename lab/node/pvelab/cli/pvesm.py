@@ -36,11 +36,6 @@ def contents(answer: list[dict[str, Any]], _options: Mapping[str, str]) -> None:
         write(f"{item['volid']:<{width}} {item['format']:<7} {item['content']:<9} {item['size']:>10} {owner}".rstrip())
 
 
-def created(answer: str, _options: Mapping[str, str]) -> None:
-    """`pvesm alloc`."""
-    write(f"successfully created '{answer}'")
-
-
 def path(arguments: list[str]) -> int:
     """`pvesm path`: where a volume is."""
     try:
@@ -59,7 +54,6 @@ COMMANDS = {
     "add": Command("POST", "/storage", ("type", "storage")),
     "set": Command("PUT", "/storage/{storage}", ("storage",)),
     "remove": Command("DELETE", "/storage/{storage}", ("storage",)),
-    "alloc": Command("POST", _CONTENT, ("storage", "vmid", "filename", "size"), show=created),
 }
 
 

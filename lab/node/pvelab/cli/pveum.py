@@ -22,7 +22,6 @@ _LONG = {
     "user token remove": Command("DELETE", _TOKEN, ("userid", "tokenid")),
     "group list": Command("GET", "/access/groups", show=table.show),
     "group add": Command("POST", "/access/groups", ("groupid",)),
-    "group delete": Command("DELETE", "/access/groups/{groupid}", ("groupid",)),
     "role list": Command("GET", "/access/roles", show=table.show),
     "role add": Command("POST", "/access/roles", ("roleid",)),
     "role modify": Command("PUT", "/access/roles/{roleid}", ("roleid",)),
@@ -40,7 +39,6 @@ _SHORT = {
     "rolemod": "role modify",
     "roledel": "role delete",
     "groupadd": "group add",
-    "groupdel": "group delete",
     "aclmod": "acl modify",
     "acldel": "acl delete",
 }

@@ -48,7 +48,7 @@ def make_node_files(node: str, address: str, *, new_certificate: bool = False) -
         certificates.make_node_certificate(node, address)
 
 
-def update(log: Log, *, new_certificate: bool = False, unmerge_known_hosts: bool = False) -> None:
+def update(log: Log, *, new_certificate: bool = False) -> None:
     """Bring the node's files up to date.
 
     Raises:
@@ -64,9 +64,6 @@ def update(log: Log, *, new_certificate: bool = False, unmerge_known_hosts: bool
     make_node_files(node, addresses.own(), new_certificate=new_certificate)
     log("merge authorized SSH keys")
     ssh.merge_keys()
-    if unmerge_known_hosts:
-        log("unmerge SSH known hosts")
-        ssh.localize_known_hosts()
     ssh.publish_host_key(node)
     _make_vzdump_schedule()
 

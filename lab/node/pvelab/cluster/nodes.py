@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pvelab.tasks import Log
 
 JOIN_API_VERSION = 1
-OLDEST_JOIN_API_VERSION = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +38,6 @@ class Admission:
         }
 
 
-def require_known_api_version(version: int) -> None:
-    """Refuse a joining node that is too old.
-
-    Raises:
-        PveError: it is.
-    """
-    if version < OLDEST_JOIN_API_VERSION:
-        raise die(
-            f"error: unsupported old API version on joining node ({version}), cluster node has {JOIN_API_VERSION} and "
-            f"supports >= {OLDEST_JOIN_API_VERSION}. Please upgrade node before joining"
-        )
-
-
 def add(parameters: Mapping[str, Any], log: Log) -> Admission:
     """Put a node on the list: from now on its vote is expected, whether or not it ever starts.
 
@@ -62,7 +48,6 @@ def add(parameters: Mapping[str, Any], log: Log) -> Admission:
     Raises:
         PveError: no quorum, an unsound configuration, or links that do not fit the cluster's.
     """
-    require_known_api_version(int(parameters.get("apiversion") or 0))
     cfs.require_quorum()
     with locks.configuration():
         conf = _require_conf()

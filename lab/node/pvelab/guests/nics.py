@@ -38,7 +38,7 @@ def random_mac() -> str:
     return ":".join([PREFIX, *(f"{random.randrange(256):02X}" for _ in range(3))])  # noqa: S311 - no secret
 
 
-def _normalize_machine(value: str, *, fresh_mac: bool) -> str:
+def normalize_machine(value: str, *, fresh_mac: bool = False) -> str:
     """A virtual machine's device as Proxmox writes it: "virtio=MAC,bridge=vmbr0,…", with a MAC in any case."""
     properties = propstring.parse(value, "model")
     model = next((key for key in properties if key in MODELS), None)
@@ -50,20 +50,18 @@ def _normalize_machine(value: str, *, fresh_mac: bool) -> str:
     return propstring.render({"": f"{model}={address}", **rest}, "")
 
 
-def _normalize_container(value: str, *, fresh_mac: bool) -> str:
+def _normalize_container(value: str) -> str:
     """A container's device as Proxmox writes it."""
     properties = propstring.parse(value, "name")
     name = properties.pop("name")
-    if fresh_mac or "hwaddr" not in properties:
-        properties["hwaddr"] = random_mac()
-    properties["hwaddr"] = properties["hwaddr"].upper()
+    properties["hwaddr"] = properties.get("hwaddr", random_mac()).upper()
     properties.setdefault("type", "veth")
     return propstring.render({"": f"name={name}", **properties}, "")
 
 
-def normalize(kind: str, value: str, *, fresh_mac: bool = False) -> str:
+def normalize(kind: str, value: str) -> str:
     """A device of a guest as Proxmox writes it."""
-    return {"qemu": _normalize_machine, "lxc": _normalize_container}[kind](value, fresh_mac=fresh_mac)
+    return {"qemu": normalize_machine, "lxc": _normalize_container}[kind](value)
 
 
 def missing_bridges(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:

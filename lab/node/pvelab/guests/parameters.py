@@ -47,9 +47,3 @@ def require_bridge(ctx: Context, key: str, value: str) -> None:
     bridge = propstring.parse(value, "").get("bridge") if re.fullmatch(r"net\d+", key) else None
     if bridge:
         ctx.require(f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
-
-
-def require(ctx: Context, vmid: int, pool: str | None, privilege: str) -> None:
-    """Refuse a caller that holds a privilege neither on the guest nor on its pool."""
-    if not (pool and ctx.allowed(f"/pool/{pool}", privilege)):
-        ctx.require(f"/vms/{vmid}", privilege)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pvelab.access import userdb
 from pvelab.errors import PveError, die
 from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
@@ -37,10 +36,9 @@ def free_volumes(guest: Guest, config: Config, log: Log) -> None:
     """
     owned = [drive.volume for drive in drives.drives(guest.kind, config.options) if drive.holds_guest_data]
     owned += drives.unused(config.options).values()
-    word = "cloned" if guest.kind == "qemu" else "clone"
     for volid in owned:
         if images.users(layout.parse(volid)):
-            raise die(f"base volume '{volid}' is still in use by linked {word}")
+            raise die(f"base volume '{volid}' is still in use by linked cloned")
     for volid in owned:
         volume = layout.parse(volid)
         if volume.owner not in (None, guest.vmid):
@@ -60,16 +58,6 @@ def free_unreferenced(guest: Guest, log: Log) -> None:
             for item in listing.contents(storage.id, vmid=guest.vmid):
                 log(f"removing unreferenced disk '{item['volid']}'")
                 images.free(item["volid"])
-
-
-def purge_references(guest: Guest) -> None:
-    """Take a guest that goes away out of pools and permissions; with `purge` also out of HA."""
-    db = userdb.load()
-    if not any(guest.vmid in pool.vms for pool in db.pools.values()):
-        return
-    with userdb.change() as changed:
-        for pool in changed.pools.values():
-            pool.vms.discard(guest.vmid)
 
 
 def destroy(ctx: Context, kind: str) -> str:
@@ -93,7 +81,6 @@ def destroy(ctx: Context, kind: str) -> str:
             if ctx.params.get("destroy-unreferenced-disks"):
                 free_unreferenced(guest, log)
             state.destroy(guest)
-            purge_references(guest)
             guest.file.unlink()
 
     return ctx.start_task(f"{guest.tasks}destroy", str(guest.vmid), work)

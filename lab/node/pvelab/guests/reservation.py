@@ -1,11 +1,10 @@
-"""Taking a number for a new guest, and its place in a pool."""
+"""Taking a number for a new guest."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
-from pvelab.access import userdb
 from pvelab.errors import die, forbidden
 from pvelab.guests import conf, registry
 from pvelab.guests.conf import Config
@@ -27,14 +26,7 @@ def reserve(guest: Guest) -> None:
         conf.save(guest, Config({"lock": "create"}))
 
 
-def join_pool(pool: str | None, vmid: int) -> None:
-    """Put a new guest into its pool."""
+def refuse_pool(pool: str | None) -> None:
+    """Refuse any pool: there are none here."""
     if pool:
-        with userdb.change() as db:
-            db.pools[pool].vms.add(vmid)
-
-
-def check_pool(pool: str | None) -> None:
-    """Refuse a pool that does not exist."""
-    if pool and pool not in userdb.load().pools:
         raise forbidden(f"pool '{pool}' does not exist")

@@ -133,8 +133,4 @@ def _move(guest: Guest, target: str, *, online: bool) -> CommandResult:
 def _run(verb: str, guest: Guest, work: Work) -> CommandResult:
     runner = ForegroundRunner()
     runner.start(f"{guest.tasks}{verb}", str(guest.vmid), _USER, work)
-    return (
-        CommandResult.SUCCESS
-        if runner.last_end == "OK" or runner.last_end.startswith("WARNINGS")
-        else CommandResult.ERROR
-    )
+    return CommandResult.SUCCESS if runner.last_end == "OK" else CommandResult.ERROR

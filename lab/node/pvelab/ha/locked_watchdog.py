@@ -21,11 +21,6 @@ class LockedWatchdog:
         self._acquire = acquire
         self._watchdog: Watchdog | None = None
 
-    @property
-    def is_armed(self) -> bool:
-        """Whether this node is reset unless it goes on reporting."""
-        return self._watchdog is not None
-
     def acquire(self) -> bool:
         """Get or renew the lock; a holder that fails at first tries for some seconds more."""
         for attempt in range(_ATTEMPTS):

@@ -46,9 +46,7 @@ class CommandResult(enum.IntEnum):
 
     SUCCESS = 0
     ERROR = 1
-    TRY_AGAIN = 2
     WRONG_NODE = 3
-    UNKNOWN_TYPE = 4
     UNKNOWN_COMMAND = 5
     INVALID_PARAMETER = 6
     UNKNOWN_SERVICE = 7

@@ -119,17 +119,10 @@ def _check_source(options: argparse.Namespace) -> None:
 
 
 def _check_options(options: argparse.Namespace) -> None:
-    if options.fetch_from not in ("iso", "http", "partition"):
-        raise AssistantError(f"failed to parse '{options.fetch_from}': Matching variant not found")
-    if options.fetch_from == "iso" and options.answer_file is None:
+    if options.fetch_from != "iso":
+        raise AssistantError(f"answers from '{options.fetch_from}' are not implemented")
+    if options.answer_file is None:
         raise AssistantError("Missing path to the answer file required for the fetch-from 'iso' mode.")
-    if options.url is not None and options.fetch_from != "http":
-        mode = options.fetch_from.capitalize()
-        raise AssistantError(
-            f"Setting a URL is incompatible with the fetch-from '{mode}' mode, only works with the 'http' mode"
-        )
-    if options.answer_file is not None and options.fetch_from != "iso":
-        raise AssistantError("You must set '--fetch-from' to 'iso' to place the answer file directly in the ISO.")
     if options.on_first_boot is not None:
         try:
             size = options.on_first_boot.stat().st_size
@@ -146,25 +139,21 @@ def prepare_iso(arguments: list[str]) -> None:
     parser = Parser(add_help=False)
     for option in ("--output", "--answer-file", "--on-first-boot", "--tmp"):
         parser.add_argument(option, type=Path)
-    for option in ("--url", "--cert-fingerprint"):
-        parser.add_argument(option)
     parser.add_argument("--fetch-from", required=True)
-    parser.add_argument("--partition-label", default="proxmox-ais")
     parser.add_argument("input", type=Path)
     options = parser.parse_args(arguments)
     _check_source(options)
     _check_options(options)
-    if options.answer_file is not None:
-        say("Checking provided answer file...")
-        read_answer(options.answer_file)
-    target = options.output or options.input.with_name(f"{options.input.stem}-auto-from-{options.fetch_from}.iso")
+    say("Checking provided answer file...")
+    read_answer(options.answer_file)
+    target = options.output or options.input.with_name(f"{options.input.stem}-auto-from-iso.iso")
     staging = options.tmp or options.input.parent
     copy = staging / f"{target.name}.tmp"
     say("Copying source ISO to temporary location...")
     shutil.copyfile(options.input, copy)
     say("Preparing ISO...")
     mode = staging / "auto-installer-mode.toml"
-    mode.write_text(f'mode = "{options.fetch_from}"\npartition_label = "{options.partition_label}"\n\n[http]\n')
+    mode.write_text('mode = "iso"\npartition_label = "proxmox-ais"\n\n[http]\n')
     contents = {
         "/auto-installer-mode.toml": mode,
         "/answer.toml": options.answer_file,

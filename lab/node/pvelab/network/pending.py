@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fcntl
 import subprocess
 from contextlib import contextmanager
@@ -43,14 +42,6 @@ def load() -> Interfaces:
     """The configuration with what waits."""
     waiting = path(NEW).exists()
     return _add_cards(interfaces.parse(_text(NEW if waiting else CURRENT)))
-
-
-def changes() -> str:
-    """The difference that a reload would bring, empty when nothing waits."""
-    if not path(NEW).exists():
-        return ""
-    before, after = _text(CURRENT).splitlines(keepends=True), _text(NEW).splitlines(keepends=True)
-    return "".join(difflib.unified_diff(before, after, CURRENT, NEW))
 
 
 @contextmanager

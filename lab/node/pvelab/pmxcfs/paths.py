@@ -8,7 +8,6 @@ MOUNT_POINT = Path("/etc/pve")
 LOCAL_COROSYNC_DIR = Path("/etc/corosync")
 LOCAL_COROSYNC_CONF = LOCAL_COROSYNC_DIR / "corosync.conf"
 COROSYNC_AUTHKEY = LOCAL_COROSYNC_DIR / "authkey"
-CLUSTER_COROSYNC_CONF = MOUNT_POINT / "corosync.conf"
 LIBRARY_DIR = Path("/var/lib/pve-cluster")
 # The node's own copy of /etc/pve. Real pmxcfs keeps it inside config.db; here config.db only says that it counts.
 REPLICA_DIR = LIBRARY_DIR / "local-db"

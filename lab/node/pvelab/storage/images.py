@@ -232,14 +232,3 @@ def resize(volid: str, size_bytes: int) -> None:
     volume = layout.parse(volid)
     activation.activate(volume.storage.id)
     _write_note(volume, {**read_note(volume), "size": size_bytes})
-
-
-def rename(volid: str, vmid: int) -> str:
-    """Give a volume to another guest; gives back the new volume id."""
-    volume = layout.parse(volid)
-    storage = activation.activate(volume.storage.id)
-    with _locked(storage):
-        target = layout.parse_name(storage, _full_name(storage, vmid, _free_name(storage, vmid), volume.format))
-        target.file.parent.mkdir(parents=True, exist_ok=True)
-        volume.file.rename(target.file)
-    return target.volid

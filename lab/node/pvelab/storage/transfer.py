@@ -1,4 +1,4 @@
-"""Bringing files to a storage: downloads and uploads, with their checksums."""
+"""Bringing files to a storage: downloads with their checksums."""
 
 from __future__ import annotations
 
@@ -151,33 +151,15 @@ def _fetch(params: dict[str, Any], target: Path) -> None:
         raise die(f"download failed: {_text(getattr(error, 'reason', error))}") from error
 
 
-def require_content(storage_id: str, content: str, refusal: str) -> Storage:
+def require_content(storage_id: str, content: str) -> Storage:
     """The storage, if it is a directory that may hold this content.
 
     Raises:
-        PveError: it is not; `refusal` says so for a storage of the wrong type, with "{type}" to be filled.
+        PveError: it is not.
     """
     storage = config.usable(storage_id)
     if not storage.is_file_based:
-        raise die(refusal.format(type=storage.type))
+        raise die(f"can't upload to storage type '{storage.type}', not a file based storage!")
     if content not in storage.content:
         raise die(f"storage '{storage_id}' is not configured for content-type '{content}'")
     return storage
-
-
-def upload(params: dict[str, Any], source: Path, log: Log) -> None:
-    """Move an uploaded file to its storage; the source is gone afterwards."""
-    storage = activation.activate(params["storage"])
-    target = destination(storage, params["content"], params["filename"])
-    log(f"starting file import from: {source}")
-    try:
-        if params.get("checksum"):
-            verify(source, params["checksum-algorithm"], params["checksum"], log)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        log(f"target node: {params['node']}")
-        log(f"target file: {target}")
-        log(f"file size is: {source.stat().st_size}")
-        shutil.copyfile(source, target)
-    finally:
-        source.unlink(missing_ok=True)
-    log("finished file import successfully")

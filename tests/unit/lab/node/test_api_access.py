@@ -79,11 +79,8 @@ def test_a_forged_ticket_is_refused(node: ApiNode) -> None:
 
 def test_an_auditor_reads_and_is_told_what_it_lacks(node: ApiNode, auditor: requests.Session) -> None:
     assert node.request("GET", "/nodes/pve1/status", auditor).status == 200
-    refused = node.request("POST", "/nodes/pve1/storage/local-lvm/content", auditor, vmid=100, size="1G", filename="x")
-    assert (refused.status, refused.message) == (
-        403,
-        "Permission check failed (/storage/local-lvm, Datastore.AllocateSpace)",
-    )
+    refused = node.request("POST", "/nodes/pve1/qemu", auditor, vmid=100)
+    assert (refused.status, refused.message) == (403, "Permission check failed (/vms/100, VM.Allocate)")
 
 
 def test_a_separated_token_has_its_own_rules_within_its_users(node: ApiNode, auditor: requests.Session) -> None:

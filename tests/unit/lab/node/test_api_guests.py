@@ -171,6 +171,7 @@ def test_a_running_machine_takes_some_changes_at_its_next_start(node: ApiNode, v
 def test_changes_that_make_no_sense_are_refused(node: ApiNode, vmid: int) -> None:
     create(node, vmid)
     path = f"{QEMU}/{vmid}/config"
+    assert node.fail("POST", QEMU, vmid=vmid + 1, pool="p") == "Permission check failed (pool 'p' does not exist)"
     assert node.fail("PUT", path) == "no options specified"
     assert node.request("PUT", path, boot="order=scsi0;ide2").errors == {
         "boot": "invalid bootorder: device 'ide2' does not exist'"

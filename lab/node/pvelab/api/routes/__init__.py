@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # Beginnings of paths as `_place` gives them.
 MODULES: dict[str, tuple[str, ...]] = {
     "access/acl": ("acl",),
-    "access/domains": ("acl",),
     "access/groups": ("acl",),
     "access/password": ("ticket",),
     "access/permissions": ("acl",),

@@ -1,4 +1,4 @@
-"""/access/acl, /access/roles, /access/groups, /access/domains, /access/permissions."""
+"""/access/acl, /access/roles, /access/groups, /access/permissions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ _ACL_PATH = re.compile(
     r"/|/access(/(groups|realm)(/[\w.-]+)?)?|/nodes(/[\w.-]+)?|/pool(/[\w.-]+){0,3}|/sdn(/(zones|fabrics)(/[\w.-]+){0,3})?"
     r"|/storage(/[\w.-]+)?|/vms(/[1-9]\d{2,})?|/mapping(/[\w.-]+){0,2}"
 )
-_DOMAINS = {
-    "pam": {"type": "pam", "comment": "Linux PAM standard authentication"},
-    "pve": {"type": "pve", "comment": "Proxmox VE authentication server"},
-}
 
 
 def _split(text: object) -> list[str]:
@@ -136,31 +132,12 @@ def group_listing(_ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
-def _known_group(db: UserDb, name: str) -> Group:
-    if name not in db.groups:
-        raise die(f"group '{name}' does not exist")
-    return db.groups[name]
-
-
 def group_create(ctx: Context) -> None:
     """A new, empty group."""
     with userdb.change() as db:
         if ctx.params["groupid"] in db.groups:
             raise die(f"group '{ctx.params['groupid']}' already exists")
         db.groups[ctx.params["groupid"]] = Group(comment=str(ctx.params.get("comment", "")))
-
-
-def group_delete(ctx: Context) -> None:
-    """Remove a group and its permissions."""
-    with userdb.change() as db:
-        _known_group(db, ctx.params["groupid"])
-        del db.groups[ctx.params["groupid"]]
-        db.drop_principal("group", ctx.params["groupid"])
-
-
-def domain_listing(_ctx: Context) -> list[dict[str, str]]:
-    """The login realms; others than pam and pve are not built here."""
-    return [{"realm": name, **facts} for name, facts in _DOMAINS.items()]
 
 
 def effective(ctx: Context) -> dict[str, dict[str, int]]:
@@ -184,7 +161,5 @@ ROUTES: list[Route] = [
     ("DELETE", "/access/roles/{roleid}", role_delete),
     ("GET", "/access/groups", group_listing),
     ("POST", "/access/groups", group_create),
-    ("DELETE", "/access/groups/{groupid}", group_delete),
-    ("GET", "/access/domains", domain_listing),
     ("GET", "/access/permissions", effective),
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab.errors import die
 from pvelab.guests import conf, migration, power, power_tasks, registry, state
-from pvelab.guests.lxc import clone, create, update
+from pvelab.guests.lxc import create, update
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context, Route
@@ -70,7 +70,5 @@ ROUTES: list[Route] = [
     ("POST", f"{_STATUS}/shutdown", shutdown),
     ("POST", f"{_STATUS}/reboot", reboot),
     ("PUT", f"{_ONE}/resize", update.resize),
-    ("POST", f"{_ONE}/template", clone.template),
-    ("POST", f"{_ONE}/clone", clone.clone),
     ("POST", f"{_ONE}/migrate", partial(migration.migrate, kind="lxc")),
 ]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pvelab.errors import PveError, die, forbidden, parameter_error
-from pvelab.paths import path
+from pvelab.errors import PveError, forbidden, parameter_error
 from pvelab.storage import activation, config, images, layout, listing, transfer
 
 if TYPE_CHECKING:
@@ -84,15 +82,6 @@ def _volume(ctx: Context) -> Volume:
     return volume
 
 
-def allocate(ctx: Context) -> str:
-    """An empty volume for a guest."""
-    ctx.require(f"/storage/{ctx.params['storage']}", "Datastore.AllocateSpace")
-    text = str(ctx.params["size"])
-    factor = {"M": 1 << 20, "G": 1 << 30}.get(text[-1])
-    size = int(text[:-1]) * factor if factor else int(text) << 10
-    return images.allocate(ctx.params["storage"], int(ctx.params["vmid"]), size, ctx.params.get("format"))
-
-
 def information(ctx: Context) -> dict[str, Any]:
     """One volume."""
     volume = _volume(ctx)
@@ -118,22 +107,10 @@ def delete(ctx: Context) -> str | None:
 
 def download(ctx: Context) -> str:
     """Fetch a URL to the storage."""
-    refusal = "can't upload to storage type '{type}', not a file based storage!"
-    storage = transfer.require_content(ctx.params["storage"], ctx.params["content"], refusal)
+    storage = transfer.require_content(ctx.params["storage"], ctx.params["content"])
     target = transfer.destination(storage, ctx.params["content"], ctx.params["filename"])
     activation.activate(storage.id)
     return ctx.start_task("download", target.name, lambda log: transfer.download(ctx.params, log))
-
-
-def upload(ctx: Context) -> str:
-    """Take an uploaded file."""
-    refusal = "can't upload to storage type '{type}'"
-    storage = transfer.require_content(ctx.params["storage"], ctx.params["content"], refusal)
-    given = ctx.params.get("tmpfilename")
-    if not given:
-        raise die("missing temporary file name")
-    transfer.destination(storage, ctx.params["content"], ctx.params["filename"])
-    return ctx.start_task("imgcopy", "", lambda log: transfer.upload(ctx.params, Path(path(given)), log))
 
 
 def url_metadata(ctx: Context) -> dict[str, Any]:
@@ -145,10 +122,8 @@ ROUTES: list[Route] = [
     ("GET", "/nodes/{node}/storage", storages),
     ("GET", f"{_STORAGE}/status", status),
     ("GET", f"{_STORAGE}/content", contents),
-    ("POST", f"{_STORAGE}/content", allocate),
     ("GET", _VOLUME, information),
     ("DELETE", _VOLUME, delete),
     ("POST", f"{_STORAGE}/download-url", download),
-    ("POST", f"{_STORAGE}/upload", upload),
     ("GET", "/nodes/{node}/query-url-metadata", url_metadata),
 ]

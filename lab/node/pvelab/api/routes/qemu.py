@@ -93,7 +93,6 @@ ROUTES: list[Route] = [
     ("POST", _ALL, create.create),
     ("GET", f"{_ONE}/config", config),
     ("PUT", f"{_ONE}/config", update.update),
-    ("POST", f"{_ONE}/config", update.update_in_task),
     ("POST", f"{_STATUS}/start", start),
     ("POST", f"{_STATUS}/stop", stop),
     ("POST", f"{_STATUS}/shutdown", shutdown),
@@ -104,6 +103,5 @@ ROUTES: list[Route] = [
     ("POST", f"{_ONE}/template", clone.template),
     ("POST", f"{_ONE}/clone", clone.clone),
     ("POST", f"{_ONE}/migrate", migrate),
-    ("POST", f"{_ONE}/agent/ping", agent),
     ("GET", f"{_ONE}/agent/network-get-interfaces", agent),
 ]

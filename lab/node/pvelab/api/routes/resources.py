@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
-from pvelab.access import userdb
 from pvelab.api import remote
 from pvelab.api.routes.nodes import entry
 from pvelab.errors import PveError, parameter_error
@@ -72,7 +71,6 @@ def _guest_entries(ctx: Context) -> list[dict[str, Any]]:
         vmid: guest for vmid, guest in sorted(registry.guests().items()) if ctx.allowed(f"/vms/{vmid}", "VM.Audit")
     }
     known, states = _known(ctx, guests), _ha_states()
-    pools = {vmid: name for name, pool in userdb.load().pools.items() for vmid in pool.vms}
     found = []
     for vmid, guest in guests.items():
         try:
@@ -81,8 +79,6 @@ def _guest_entries(ctx: Context) -> list[dict[str, Any]]:
             continue
         if guest.ha_sid in states:
             shown["hastate"] = states[guest.ha_sid]
-        if vmid in pools:
-            shown["pool"] = pools[vmid]
         found.append(shown)
     return found
 

@@ -16,38 +16,17 @@ def _full_name(params: dict[str, Any]) -> str:
     return name if "@" in name else f"{name}@{params.get('realm', 'pam')}"
 
 
-def _ticket_user(user: str, secret: str) -> None:
-    """Accept a password, or a still valid ticket in its place, as the web interface sends to renew it."""
-    if secret.startswith("PVE:") and tickets.verify(secret) == user:
-        return
-    tickets.require_enabled(user)
-    if not passwords.check(user, secret):
-        raise PveError(401, "authentication failure")
-
-
 def login(ctx: Context) -> dict[str, Any]:
     """A ticket for a user and password; every failure looks the same to who tries."""
-    user = _full_name(ctx.params)
+    user, refusal = _full_name(ctx.params), PveError(401, "authentication failure")
     try:
-        _ticket_user(user, str(ctx.params["password"]))
+        tickets.require_enabled(user)
     except PveError as error:
-        raise PveError(401, "authentication failure") from error
+        raise refusal from error
+    if not passwords.check(user, str(ctx.params["password"])):
+        raise refusal
     ticket, csrf = tickets.issue(user)
-    return {"username": user, "ticket": ticket, "CSRFPreventionToken": csrf, "cap": _capabilities(user)}
-
-
-def _capabilities(user: str) -> dict[str, dict[str, int]]:
-    """What the web interface offers to the user, by area."""
-    areas = {
-        "dc": "/",
-        "nodes": "/nodes",
-        "access": "/access/groups",
-        "vms": "/vms",
-        "storage": "/storage",
-        "sdn": "/sdn",
-        "mapping": "/mapping",
-    }
-    return {name: dict.fromkeys(sorted(permissions.privileges(user, path)), 1) for name, path in areas.items()}
+    return {"username": user, "ticket": ticket, "CSRFPreventionToken": csrf}
 
 
 def set_password(ctx: Context) -> None:

@@ -10,7 +10,7 @@ from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.lxc import options
 from pvelab.guests.registry import Guest
-from pvelab.guests.reservation import check_pool, join_pool, reserve
+from pvelab.guests.reservation import refuse_pool, reserve
 from pvelab.storage import activation, layout
 
 if TYPE_CHECKING:
@@ -57,19 +57,17 @@ def create(ctx: Context) -> str:
     guest = Guest(int(ctx.params["vmid"]), "lxc", ctx.node)
     if ctx.params.get("restore"):
         raise PveError(501, "restoring an archive is not implemented")
-    pool = ctx.params.get("pool")
-    check_pool(pool)
-    parameters.require(ctx, guest.vmid, pool, "VM.Allocate")
+    refuse_pool(ctx.params.get("pool"))
+    ctx.require(f"/vms/{guest.vmid}", "VM.Allocate")
     check_template(ctx.params["ostemplate"])
     wanted = _wanted(ctx, guest.vmid)
-    options.check_privileges(ctx, guest.vmid, parameters.given("lxc", ctx.params), pool)
+    options.check_privileges(ctx, guest.vmid, parameters.given("lxc", ctx.params))
     ctx.require_quorum()
     reserve(guest)
 
     def work(log: Log) -> None:
         with locked("lxc", guest.vmid):
             _create(guest, wanted, log)
-        join_pool(pool, guest.vmid)
         if ctx.params.get("start"):
             power.start(guest, log)
 

@@ -29,12 +29,12 @@ def privilege(key: str) -> str:
     return _PRIVILEGES.get(key, "VM.Config.Options")
 
 
-def check_privileges(ctx: Context, vmid: int, wanted: Mapping[str, str], pool: str | None = None) -> None:
+def check_privileges(ctx: Context, vmid: int, wanted: Mapping[str, str]) -> None:
     """Refuse options that the caller may not set."""
     for key in sorted(wanted):
         if key == "features" and ctx.user != "root@pam" and wanted[key] not in ("", "nesting=1"):
             raise forbidden("changing feature flags (except nesting) is only allowed for root@pam")
-        parameters.require(ctx, vmid, pool, privilege(key))
+        ctx.require(f"/vms/{vmid}", privilege(key))
         parameters.require_bridge(ctx, key, wanted[key])
 
 

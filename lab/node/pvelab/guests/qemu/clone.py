@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pvelab import cfs
 from pvelab.errors import die, parameter_error
-from pvelab.guests import conf, copying, drives, parameters, registry
+from pvelab.guests import conf, drives, registry
 from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
-from pvelab.guests.qemu import options
+from pvelab.guests.qemu import copying, options
 from pvelab.guests.registry import Guest
-from pvelab.guests.reservation import check_pool, join_pool, reserve
+from pvelab.guests.reservation import refuse_pool, reserve
 from pvelab.storage import config as storage_config
 from pvelab.storage import images, layout
 
@@ -70,9 +70,8 @@ def _copy(source: Guest, new: Guest, params: dict[str, Any], log: Log, *, full: 
 
 
 def _check_permissions(ctx: Context, newid: int) -> None:
-    pool = ctx.params.get("pool")
-    check_pool(pool)
-    parameters.require(ctx, newid, pool, "VM.Allocate")
+    refuse_pool(ctx.params.get("pool"))
+    ctx.require(f"/vms/{newid}", "VM.Allocate")
     if ctx.params.get("storage"):
         ctx.require(f"/storage/{ctx.params['storage']}", "Datastore.AllocateSpace")
         drives.check_storage("qemu", ctx.params["storage"])
@@ -103,7 +102,6 @@ def clone(ctx: Context) -> str:
         except Exception:
             new.file.unlink(missing_ok=True)
             raise
-        join_pool(params.get("pool"), new.vmid)
         if target not in (None, ctx.node):
             conf.move(new, target)
 

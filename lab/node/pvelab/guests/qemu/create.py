@@ -10,7 +10,7 @@ from pvelab.guests.conf import Config
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options
 from pvelab.guests.registry import Guest
-from pvelab.guests.reservation import check_pool, join_pool, reserve
+from pvelab.guests.reservation import refuse_pool, reserve
 from pvelab.storage import layout
 
 if TYPE_CHECKING:
@@ -51,13 +51,12 @@ def create(ctx: Context) -> str:
     """POST /nodes/{node}/qemu: a new machine; the task makes its disks."""
     params: dict[str, Any] = ctx.params
     guest = Guest(int(params["vmid"]), "qemu", ctx.node)
-    pool = params.get("pool")
     if params.get("archive"):
         raise PveError(501, "restoring an archive is not implemented")
-    check_pool(pool)
-    parameters.require(ctx, guest.vmid, pool, "VM.Allocate")
+    refuse_pool(params.get("pool"))
+    ctx.require(f"/vms/{guest.vmid}", "VM.Allocate")
     wanted = parameters.given("qemu", params)
-    options.check_privileges(ctx, guest.vmid, wanted, pool)
+    options.check_privileges(ctx, guest.vmid, wanted)
     for drive in list(drives.drives("qemu", wanted)):
         wanted[drive.key] = check_drive(ctx, drive, params.get("storage")).text()
     if "boot" in wanted:
@@ -72,7 +71,6 @@ def create(ctx: Context) -> str:
         except Exception:
             guest.file.unlink(missing_ok=True)
             raise
-        join_pool(pool, guest.vmid)
         if params.get("start"):
             power.start(guest, log)
 

@@ -38,7 +38,7 @@ def privilege(key: str, value: str) -> str | None:
     return numbered or _BY_OPTION.get(key, "VM.Config.HWType")
 
 
-def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str], pool: str | None = None) -> None:
+def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str]) -> None:
     """Refuse options that the caller may not set."""
     for key in sorted(options):
         wanted = privilege(key, options[key])
@@ -46,7 +46,7 @@ def check_privileges(ctx: Context, vmid: int, options: Mapping[str, str], pool: 
             if ctx.user != "root@pam":
                 raise PveError(500, f"only root can set '{key}' config")
         else:
-            parameters.require(ctx, vmid, pool, wanted)
+            ctx.require(f"/vms/{vmid}", wanted)
             parameters.require_bridge(ctx, key, options[key])
 
 

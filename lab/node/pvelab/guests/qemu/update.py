@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pvelab.errors import PveError, die, parameter_error
+from pvelab.errors import die, parameter_error
 from pvelab.guests import conf, drives, parameters, registry, state
 from pvelab.guests.locking import locked
 from pvelab.guests.qemu import options
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pvelab.api.context import Context
     from pvelab.guests.conf import Config
     from pvelab.guests.registry import Guest
-    from pvelab.tasks import Log
 
 # What a running machine takes at once, besides what it can hotplug.
 _AT_ONCE = frozenset(
@@ -78,11 +77,11 @@ def _delete_now(config: Config, key: str) -> None:
         config.options.pop(key)
 
 
-def _delete(config: Config, key: str, log: Log, *, running: bool) -> None:
+def _delete(config: Config, key: str, *, running: bool) -> None:
     config.pending.pop(key, None)
     if key not in config.options:
-        log(f"cannot delete '{key}' - not set in current configuration!")
-    elif running and not _hotpluggable(config, key):
+        return
+    if running and not _hotpluggable(config, key):
         config.doomed = [*(name for name in config.doomed if name != key), key]
     else:
         _delete_now(config, key)
@@ -111,7 +110,7 @@ def _set(config: Config, key: str, value: str, *, running: bool) -> None:
         _set_now(config, key, value)
 
 
-def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str], log: Log) -> None:
+def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str]) -> None:
     config = conf.load(guest)
     if params.get("digest") and params["digest"] != conf.digest(config):
         raise die("checksum mismatch (file change by other user?)")
@@ -121,7 +120,7 @@ def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str], log: Lo
     for key in parameters.split(params.get("revert")):
         config.revert(key)
     for key in parameters.split(params.get("delete")):
-        _delete(config, key, log, running=running)
+        _delete(config, key, running=running)
     for drive in list(drives.drives("qemu", wanted)):
         wanted[drive.key] = drives.make(drive, guest.vmid).text()
     if "boot" in wanted:
@@ -151,7 +150,8 @@ def _keep_macs(guest: Guest, ctx: Context, wanted: dict[str, str]) -> None:
             wanted[key] = f"{model.partition('=')[0]}={old}" + (f",{rest}" if rest else "")
 
 
-def _prepare(ctx: Context) -> tuple[Guest, dict[str, str]]:
+def update(ctx: Context) -> None:
+    """PUT config: change options."""
     guest = registry.require_local("qemu", int(ctx.params["vmid"]))
     wanted = parameters.given("qemu", ctx.params)
     _check_request(ctx, wanted)
@@ -161,26 +161,5 @@ def _prepare(ctx: Context) -> tuple[Guest, dict[str, str]]:
         wanted[drive.key] = check_drive(ctx, drive, None).text()
     _keep_macs(guest, ctx, wanted)
     ctx.require_quorum()
-    return guest, wanted
-
-
-def update(ctx: Context) -> None:
-    """PUT config: change options and wait for it."""
-    guest, wanted = _prepare(ctx)
     with locked("qemu", guest.vmid):
-        _apply(guest, ctx.params, wanted, lambda _text: None)
-
-
-def update_in_task(ctx: Context) -> str:
-    """POST config: change options in a task."""
-    guest, wanted = _prepare(ctx)
-
-    def work(log: Log) -> None:
-        try:
-            with locked("qemu", guest.vmid):
-                _apply(guest, ctx.params, wanted, log)
-        except PveError as error:
-            log(f"update VM {guest.vmid}: {error.message}")
-            raise
-
-    return ctx.start_task("qmconfig", str(guest.vmid), work)
+        _apply(guest, ctx.params, wanted)

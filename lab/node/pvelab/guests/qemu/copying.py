@@ -1,4 +1,4 @@
-"""Copies of guests: what a copy takes over, and its drives."""
+"""Copies of virtual machines: what a copy takes over, and its drives."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ _NOT_COPIED = frozenset(
 
 
 def check_convertible(guest: Guest, config: Config) -> None:
-    """Refuse to make a template of a guest that has snapshots, is one or runs."""
+    """Refuse to make a template of a machine that has snapshots, is one or runs."""
     if config.snapshots:
-        raise die(f"unable to create template, because {guest.word} contains snapshots")
+        raise die("unable to create template, because VM contains snapshots")
     if config.is_template:
         raise die("you can't convert a template to a template")
     if state.is_running(guest):
-        running = "VM" if guest.kind == "qemu" else "the CT"
-        raise die(f"you can't convert a {guest.word} to template if {running} is running")
+        raise die("you can't convert a VM to template if VM is running")
 
 
 def new_options(source: Guest, config: Config, params: dict[str, Any]) -> dict[str, str]:
@@ -41,9 +40,8 @@ def new_options(source: Guest, config: Config, params: dict[str, Any]) -> dict[s
     for key, value in config.options.items():
         if key not in _NOT_COPIED and not key.startswith("unused"):
             is_nic = re.fullmatch(r"net\d+", key)
-            copied[key] = nics.normalize(source.kind, value, fresh_mac=True) if is_nic else value
-    name = "name" if source.kind == "qemu" else "hostname"
-    copied[name] = params.get(name) or f"Copy-of-{source.word}-{config.options.get(name, source.vmid)}"
+            copied[key] = nics.normalize_machine(value, fresh_mac=True) if is_nic else value
+    copied["name"] = params.get("name") or f"Copy-of-VM-{config.options.get('name', source.vmid)}"
     copied.pop("description", None)
     if params.get("description"):
         copied["description"] = str(params["description"])
@@ -70,7 +68,7 @@ def copy_drives(new: Guest, config: Config, params: dict[str, Any], log: Log, *,
     """
     try:
         with volumes.removed_on_failure(new) as made:
-            for drive in drives.drives(new.kind, config.options):
+            for drive in drives.drives("qemu", config.options):
                 copied = _copy_drive(drive, new.vmid, params, log, full=full)
                 if copied.volume != drive.volume:
                     made.append(copied.volume)
