@@ -200,7 +200,6 @@ class Hypervisor:
         operations = {
             "vm.start": self._start,
             "vm.stop": self._stop,
-            "vm.shutdown": self._shut_down,
             "vm.reset": self._reset,
             "vm.reboot": self._reboot,
             "vm.status": self._status,
@@ -238,10 +237,6 @@ class Hypervisor:
         vm = self._vm(message)
         if vm is not None:
             await vm.machine.power_off()
-        return {}
-
-    async def _shut_down(self, message: Message) -> Message:
-        await self._running(message).machine.shut_down(float(message.get("timeout", 60)))
         return {}
 
     async def _reset(self, message: Message) -> Message:
