@@ -11,11 +11,13 @@ from cli.drift import forthcoming, record
 from cli.drift.scratch import scratch
 from cli.engine import engine, environment
 from cli.looks import devices_at_risk, trust
+from cli.report.known import Mark
 from cli.run import drifted, engine_runs, looking, outdated_record, planned, reconciling
 from cli.run.engine_runs import RunError
 from cli.run.loaded import EMPTY, LoadedStack
 from cli.run.narration import summary
 from cli.state import moved_vms, site_instance
+from cluster.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from cli.drift.model import Drift
     from cli.engine.engine import Event
     from cli.looks.first_look import FirstLook
+    from cli.report.changes import Change
 
 UNRECORDED = (
     "  nothing is recorded of stack {stack} here, so everything is planned as new. If the stack exists already, run this "
@@ -73,13 +76,26 @@ def show(loaded: LoadedStack, *arguments: str) -> list[Event]:
     """Run the engine's preview and show it; its events.
 
     Raises:
-        RunError: the preview failed, or a rule refuses the plan.
+        RunError: the preview failed, or a rule refuses the plan; AdminError: change-refused.
     """
     with stage("Preview"):
         run = engine_runs.judged(loaded, "preview", *arguments)
-        planned.show(loaded, run.events)
+        changes = planned.show(loaded, run.events)
         out.print(f"  planned: {summary(run.events)}")
+        _refuse(changes)
     return run.events
+
+
+def _refuse(changes: Sequence[Change]) -> None:
+    """Refuse what `up` would refuse when it comes to it: a preview that ends well may be relied on."""
+    refused = [change.sentence for change in changes if change.mark is Mark.REFUSED]
+    if refused:
+        raise AdminError(
+            "change-refused",
+            "`up` would refuse this change",
+            observed="; ".join(refused),
+            expected="a change that this program makes on a cluster that is built",
+        )
 
 
 def show_drift(loaded: LoadedStack) -> None:
