@@ -126,6 +126,18 @@ class Engine:
         """
         _refuse_failed(self.query("stack", "init", "--no-select"), "stack init")
 
+    def last_run(self) -> dict[str, Any]:
+        """The newest update, refresh or destroy in the stack's history: its `kind`, `result`, `endTime` (ISO 8601) and others.
+
+        Empty if there is none, or if the history cannot be read.
+
+        Raises:
+            AdminError: engine-failed, when there is no answer.
+        """
+        done = self.query("stack", "history", "--json", "--page-size", "1")
+        runs: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+        return runs[0] if runs else {}
+
     def log(self, operation: str) -> Path:
         """Where the engine's own output of the last such operation is kept."""
         return LOGS / f"{self.stack}-{operation}.log"
