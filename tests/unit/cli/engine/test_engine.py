@@ -50,8 +50,9 @@ def test_a_lock_has_its_name_whatever_the_backend(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Engine, "export", lambda _engine: SEEN)
     monkeypatch.setattr(Engine, "query", lambda *_, **__: subprocess.CompletedProcess([], 255, "", said))
     with pytest.raises(AdminError) as refused:
-        Engine("dev", {}).replace_state(SEEN, OTHER)
+        Engine("home", {}).replace_state(SEEN, OTHER)
     assert refused.value.code == "stack-locked"
+    assert "`pulumi cancel --stack home` in `make shell STACK=home`" in refused.value.fix
 
 
 @pytest.mark.parametrize(
