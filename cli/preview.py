@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from cli import description
 from cli.console import out, stage
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from cli.report.changes import Change
 
 UNRECORDED = (
-    "  nothing is recorded of stack {stack} here, so everything is planned as new. If the stack exists already, run this "
-    "where its state is kept, or restore .nested-pve/state; if the state is lost, `make adopt STACK={stack}` records what exists"
+    "  nothing is recorded of stack {stack} here, so everything is planned as new. That is right for a stack that was never "
+    "built. If it exists already, run this where its state is kept, or restore .nested-pve/state; if the state is lost, "
+    "`make adopt STACK={stack}` records what exists"
 )
+TAKEN_DOWN = "  stack {stack} was destroyed on {when:%Y-%m-%d at %H:%M}, so everything is planned as new"
 WITHOUT_REFRESH = (
     "\n  the plan is not complete: the API user of the cluster was changed, and the engine cannot read the cluster without "
     "it. `make up` puts the user back first; then it also corrects the guests, HA and cluster options that drifted"
@@ -50,11 +53,18 @@ def preview(stack: str, *, look: bool = False) -> None:
     with stage("Configuration and state"):
         loaded = _loaded(stack)
     if not loaded.has_resources:
-        out.print(UNRECORDED.format(stack=stack), markup=False, soft_wrap=True)
+        out.print(why_new(stack, loaded.engine.last_run()), markup=False, soft_wrap=True)
     if look:
         show_drift(loaded)
     else:
         show(loaded)
+
+
+def why_new(stack: str, last_run: dict[str, Any]) -> str:
+    """Why nothing is recorded, in words; pure."""
+    if (last_run.get("kind"), last_run.get("result")) != ("destroy", "succeeded"):
+        return UNRECORDED.format(stack=stack)
+    return TAKEN_DOWN.format(stack=stack, when=datetime.fromisoformat(last_run["endTime"]).astimezone())
 
 
 def _loaded(stack: str) -> LoadedStack:
