@@ -110,7 +110,7 @@ status: venv ## Look at the nodes, links, quorum and HA, now; fails when they ar
 	@$(ADMIN) status --stack $(STACK)
 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
-	@set -f; $(LAB) $$DO
+	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO
 
 bench: toolchain venv-dev ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too
 	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)
