@@ -77,7 +77,8 @@ down: venv ## Destroy the stack; then stop the lab, if it was built there
 
 clean: ## Stop the lab and remove all that was built, the caches too; the state of your own stacks stays
 	@if [ -e .venv/.complete ]; then $(LAB) down --purge; $(PY) -m toolchain clean; fi
-	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache .coverage .coverage.*
+	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	@$(SUDO) find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +  # root's as well, who runs the lab
 	@for stack in $(LAB_STACKS); do \
 	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
@@ -110,7 +111,7 @@ status: venv ## Look at the nodes, links, quorum and HA, now; fails when they ar
 	@$(ADMIN) status --stack $(STACK)
 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
-	@set -f; $(LAB) $$DO
+	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO
 
 bench: toolchain venv-dev ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too
 	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the types at run time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Stack = Annotated[str, typer.Option(help="Which stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
+INTERRUPTED = 130  # the exit code that typer gives to a KeyboardInterrupt
 SETTLE_S = 180.0  # machines that a run has started may still boot, and HA moves guests back to them
 
 app = typer.Typer(help="Build the cluster and look after it.", no_args_is_help=True, add_completion=False)
@@ -58,8 +59,7 @@ def _look(stack: str, *, patience_s: float, drifted: list[Drift] | None) -> None
     from cli.status.command import status as look  # noqa: PLC0415
 
     with stage("Live status"):
-        if not look(stack, as_json=False, patience_s=patience_s, drifted=drifted):
-            raise typer.Exit(1)
+        look(stack, as_json=False, patience_s=patience_s, drifted=drifted)
 
 
 @app.command()
@@ -110,8 +110,7 @@ def status(
     _refuse_bad(stack)
     from cli.status.command import status as look  # noqa: PLC0415
 
-    if not look(stack, as_json=as_json):
-        raise typer.Exit(1)
+    look(stack, as_json=as_json)
 
 
 @app.command()
@@ -167,21 +166,25 @@ def docs() -> None:
 
 
 def main() -> None:
-    """Run the command line. A refusal is printed with its name, and the exit code is 1; a traceback is never shown."""
+    """Run the command line. A refusal is printed with its name, and the exit code is 1; a traceback is never shown.
+
+    What was interrupted has a name, too, and the exit code is 130.
+    """
     attended.interrupt_once()
     try:
         app()
     except StepError as error:
         _report(error)
-    except KeyboardInterrupt:
-        err.print("\ninterrupted; run the same command again to go on")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
+        _report(AdminError("run-interrupted", "the run was interrupted"), INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
         from cluster.call import unexpected  # noqa: PLC0415
 
         _report(unexpected(error))
 
 
-def _report(error: StepError) -> None:
+def _report(error: StepError, code: int = 1) -> NoReturn:
     err.print(f"\n{error.render()}", markup=False, soft_wrap=True)
-    sys.exit(1)
+    sys.exit(code)

@@ -51,7 +51,7 @@ def preview(stack: str, *, look: bool = False) -> None:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration and state"):
-        loaded = _loaded(stack)
+        loaded = _loaded(stack, look=look)
     if not loaded.has_resources:
         out.print(why_new(stack, loaded.engine.last_run()), markup=False, soft_wrap=True)
     if look:
@@ -67,10 +67,12 @@ def why_new(stack: str, last_run: dict[str, Any]) -> str:
     return TAKEN_DOWN.format(stack=stack, when=datetime.fromisoformat(last_run["endTime"]).astimezone())
 
 
-def _loaded(stack: str) -> LoadedStack:
+def _loaded(stack: str, *, look: bool) -> LoadedStack:
     env = environment.for_engine()
     environment.put_back_state(env, stack)
     described = description.read(stack, env)
+    if look:
+        site_instance.refuse_shared(stack, environment.file_backend(env))
     runner = engine.Engine(stack, env | trust.settings(stack, described.config))
     state = runner.export()
     if state is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import CODES
 from config.paths import ROOT
 from onnode.errors import ON_NODE_CODES
+from tools.refusals import TOOL_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,11 @@ SECTIONS: tuple[tuple[str, str, Mapping[str, Code]], ...] = (
         "On a machine",
         "Raised by the steps that run on an outer host or a node; the message names the machine.",
         ON_NODE_CODES,
+    ),
+    (
+        "Of the lab and the tools",
+        "Raised before the program starts: by the installation of Python's packages, the build of the engine, or the lab.",
+        TOOL_CODES,
     ),
 )
 

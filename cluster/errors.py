@@ -204,7 +204,7 @@ CODES: dict[str, Code] = {
     ),
     "site-in-use": Code(
         "Another stack is built on the same machines.",
-        "`make down` of that stack, then run the same command again",
+        "name that stack in the command (STACK=NAME); or `make down` of it, then run the same command again",
     ),
     "site-is-new": Code(
         "The machines were replaced by new ones since this stack was built on them.",
@@ -274,7 +274,7 @@ CODES: dict[str, Code] = {
     # -- status
     "not-as-described": Code(
         "Something on the nodes is not as described.",
-        "follow the command beside each line of the table",
+        "do what follows `next:` below each finding, the first one first; then look again with `make status`",
     ),
     "not-confirmed": Code(
         "The changes were not confirmed.",

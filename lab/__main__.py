@@ -38,6 +38,9 @@ def _run(caller: int, command: list[str]) -> int:
     except LabError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:  # before the command began
+        sys.stderr.write(f"\n{attended.INTERRUPTED}\n")
+        return 130
 
 
 def _is_up() -> bool:

@@ -1,6 +1,6 @@
 """The lab's command line, as `sudo .venv/bin/python -m lab …`.
 
-Usage::
+Without a command, it lists those that break something and repair it, as `make in-lab` takes them. Usage::
 
     lab up [--shape default|physical]     bring the lab up (no effect when it runs)
     lab run -- COMMAND…                   run a command on the control machine
@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -34,9 +35,10 @@ from lab.world import host, lifecycle
 from tools import attended
 from tools.invoker import Invoker
 
-app = typer.Typer(
-    help="The lab: an isolated world for the cluster, on this machine.", no_args_is_help=True, add_completion=False
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+app = typer.Typer(invoke_without_command=True, add_completion=False)
 node = typer.Typer(help="Power of one machine.", no_args_is_help=True)
 link = typer.Typer(help="Cut or mend a cluster link of one node.", no_args_is_help=True)
 storage = typer.Typer(help="Cut or mend a node's way to the shared storage.", no_args_is_help=True)
@@ -45,12 +47,40 @@ app.add_typer(link, name="link")
 app.add_typer(storage, name="storage")
 out = Console()
 
+# What `make` calls itself is no example.
+OWN = ("up", "down", "run", "reset")
+EXAMPLES = {"name": "proxmox02", "number": "0"}
+
 Name = Annotated[str, typer.Argument(help="machine, as `status` names it")]
 Link = Annotated[str, typer.Argument(help="link number, 0 or 1")]
 
 
 def _say(text: str) -> None:
     out.print(f"  {text}", highlight=False, markup=False)
+
+
+@app.callback()
+def start(context: typer.Context) -> None:
+    """The lab: an isolated world for the cluster, on this machine."""
+    if context.invoked_subcommand is not None:
+        return
+    lines = {
+        f"make in-lab DO={shlex.quote(' '.join(words))}": helped for words, helped in _examples(context.command, [])
+    }
+    width = max(map(len, lines))
+    for line, helped in lines.items():
+        typer.echo(f"{line:{width}}  # {helped}")
+    typer.echo("\nThe options of a command: make in-lab DO='node console --help'")
+
+
+def _examples(command: Any, words: list[str]) -> Iterator[tuple[list[str], str]]:  # noqa: ANN401 - typer's own classes
+    """Each command below this one with example arguments, and what it does."""
+    for name, below in getattr(command, "commands", {}).items():
+        if name not in OWN:
+            yield from _examples(below, [*words, name])
+    if words and not hasattr(command, "commands"):
+        arguments = [EXAMPLES[one.name] for one in command.params if one.name in EXAMPLES]
+        yield [*words, *arguments], command.help
 
 
 @app.command()

@@ -18,11 +18,14 @@ from tools import attended
 def main(arguments: list[str]) -> None:
     """Run the command line."""
     attended.interrupt_once()
-    if arguments == ["install"] and _is_ready():
-        return
-    from toolchain import cli  # noqa: PLC0415 - see above
+    try:
+        if arguments == ["install"] and _is_ready():
+            return
+        from toolchain import cli  # noqa: PLC0415 - see above
 
-    cli.main()
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _is_ready() -> bool:

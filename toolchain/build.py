@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -73,9 +73,15 @@ def ensure_built(part: Part, go: Go, progress: Progress) -> Path:
 
 
 def remove_all() -> None:
-    """Delete every build, finished or not; waits for one that is going on."""
-    with exclusive(cache_root() / LOCK):
-        _remove(path for path in cache_root().iterdir() if path.is_dir())
+    """Delete every build, finished or not, and what holds them; waits for one that is going on."""
+    root = cache_root()
+    with exclusive(root / LOCK):
+        _remove(path for path in root.iterdir() if path.is_dir())
+        (root / LOCK).unlink()
+    with suppress(OSError):  # not empty: somebody builds again, or the lab's cache is beside it
+        root.rmdir()
+        if not os.environ.get("NESTED_PVE_CACHE"):
+            root.parent.rmdir()
 
 
 def _source_files(part: Part) -> list[Path]:

@@ -6,7 +6,9 @@ MAKE is the process that is served (0: nobody's), NAME what to call this stage o
 
 GNU make passes SIGTERM on to the command of a recipe only, which may be a shell that dies of it or, under sudo, belong
 to somebody else; SIGHUP it does not pass on at all. In both cases it waits for its commands with that signal blocked:
-that is seen here. So is a SIGINT that make alone got: Ctrl-C reaches everybody at the terminal. A command that is entered through `nsenter` is asked itself: nsenter would die of the signal alone.
+that is seen here. So is a SIGINT that make alone got: Ctrl-C reaches everybody at the terminal. A command that is
+entered through `nsenter` is asked itself, and Ctrl-C is kept from nsenter: it would die of either alone, and nobody would
+wait for its command.
 With the standard library only, and little of it: it is started for every command of daily work.
 """
 
@@ -21,32 +23,48 @@ from contextlib import suppress
 
 TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 ASKING = (signal.SIGTERM, signal.SIGHUP)
 POLL_S = 0.2
 SOON_S = 0.02
+UNBLOCKED = ("env", "--default-signal=INT", "--")
+INTERRUPTED = "error[run-interrupted]: the run was interrupted\n  next: run the same command again"
 
 
-def run(command: list[str], environment: dict[str, str] | None = None, *, caller: int = 0, within: bool = False) -> int:
+def run(
+    command: list[str], environment: dict[str, str] | None = None, *, caller: int = 0, way: Sequence[str] = ()
+) -> int:
     """Run a command to its end; its exit code, less than 0 where a signal ended it.
 
     Args:
         command: with its arguments.
         environment: this process's own by default.
         caller: the process number of the make that is served; 0 for none.
-        within: it is the command's only child that is asked, and the command ends with that.
+        way: what enters where the command is to run, as `nsenter` does: with the command as its only child, which is
+            asked, and it ends with that.
     """
+    return _run(command, os.environ if environment is None else environment, _Caller(caller), way)[0]
+
+
+def _run(
+    command: list[str], environment: Mapping[str, str], caller: _Caller, way: Sequence[str] = ()
+) -> tuple[int, bool]:
+    """As `run`; its exit code, and whether it was asked to end."""
     # What is ignored stays so: `nohup`.
     asking = {number for number in ASKING if signal.getsignal(number) != signal.SIG_IGN}
     # Ctrl-C reaches the command by itself, as it does everybody at the terminal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGINT, *asking})
     child = os.fork()
     if child == 0:
-        _become(command, os.environ if environment is None else environment)
-    return os.waitstatus_to_exitcode(_wait(child, asking, _Caller(caller), within=within))
+        if way:
+            _become([*way, *UNBLOCKED, *command], environment, blocked=[signal.SIGINT])
+        _become(command, environment, blocked=[])
+    attending = _Attending(child, asking, caller, within=bool(way))
+    status = attending.wait()
+    return os.waitstatus_to_exitcode(status), attending.asked
 
 
 def interrupt_once() -> None:
@@ -73,10 +91,10 @@ def end(code: int) -> NoReturn:
     sys.exit(1)
 
 
-def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:
+def _become(command: list[str], environment: Mapping[str, str], *, blocked: list[signal.Signals]) -> NoReturn:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - no shell is wanted
     except OSError as error:
@@ -85,35 +103,60 @@ def _become(command: list[str], environment: Mapping[str, str]) -> NoReturn:
         os._exit(127)
 
 
-def _wait(child: int, asking: set[signal.Signals], caller: _Caller, *, within: bool) -> int:
-    """Wait for the end of the child, passing on what asks for it; its wait status."""
-    pending: list[int] = []
-    while True:
-        got = signal.sigtimedwait({signal.SIGCHLD, signal.SIGINT, *asking}, SOON_S if pending else POLL_S)
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status
-        number = got.si_signo if got is not None and got.si_signo in asking else caller.asks_with(asking)
-        if got is not None and got.si_signo == signal.SIGINT:
-            caller.typed()
-        elif not number and caller.was_interrupted():
+class _Attending:
+    """The wait for the end of a child, passing on what asks for it."""
+
+    def __init__(self, child: int, asking: set[signal.Signals], caller: _Caller, *, within: bool) -> None:
+        self._child = child
+        self._asking = asking
+        self._caller = caller
+        self._within = within
+        self.asked = False  # to end, on whichever way
+
+    def wait(self) -> int:
+        """The child's wait status."""
+        pending: list[int] = []
+        while True:
+            got = signal.sigtimedwait({signal.SIGCHLD, signal.SIGINT, *self._asking}, SOON_S if pending else POLL_S)
+            number = self._wish(got.si_signo if got is not None else 0)
+            ended, status = os.waitpid(self._child, os.WNOHANG)
+            if ended:
+                return status
+            if number:
+                pending.append(number)
+            pending = [number for number in pending if not self._passed_on(number)]
+
+    def _wish(self, got: int) -> int:
+        """What the child is to be asked with, now that this process got a signal (0: none)."""
+        number = got if got in self._asking else self._caller.asks_with(self._asking)
+        if got == signal.SIGINT:
+            self._typed()
+        elif not number and self._caller.was_interrupted():
             if signal.sigtimedwait({signal.SIGINT}, SOON_S):
-                caller.typed()
+                self._typed()
             else:
                 number = int(signal.SIGTERM)  # which nobody takes for Ctrl-C
         if number:
-            pending.append(number)
-            caller = _Caller(0)  # which has asked now, on whichever way
-        pending = [number for number in pending if not _passed_on(number, child, within=within)]
+            self._caller = _Caller(0)  # which has asked now
+            self._noted()
+        return number
 
+    def _typed(self) -> None:
+        self._caller.typed()
+        self._noted()
 
-def _passed_on(number: int, child: int, *, within: bool) -> bool:
-    """Whether there was somebody to ask; nsenter takes a moment to start its child."""
-    asked = _children(child) if within else [child]
-    for pid in asked:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-    return bool(asked)
+    def _noted(self) -> None:
+        if not self.asked:
+            _say(2, "\ninterrupted: waiting for the command to end in order")
+        self.asked = True
+
+    def _passed_on(self, number: int) -> bool:
+        """Whether there was somebody to ask; nsenter takes a moment to start its child."""
+        asked = _children(self._child) if self._within else [self._child]
+        for pid in asked:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return bool(asked)
 
 
 def _children(pid: int) -> list[int]:
@@ -170,10 +213,12 @@ def _stage(name: str, caller: int, command: list[str]) -> int:
         return run(command, caller=caller)
     started = time.monotonic()
     _say(1, f"\n▸ {name}")
-    code = run(command, caller=caller)
+    code, asked = _run(command, os.environ, _Caller(caller))
     took = time.monotonic() - started
     if code == 0:
         _say(1, f"✓ {name} ({took:.0f} s)")
+    elif asked:
+        _say(2, f"✗ {name} failed after {took:.0f} s (interrupted)\n\n{INTERRUPTED}")
     else:
         how = f"exit code {code}" if code > 0 else signal.strsignal(-code)
         _say(2, f"✗ {name} failed after {took:.0f} s ({how})")

@@ -10,12 +10,13 @@ from cli import description
 from cli.console import out
 from cli.drift import look as drift
 from cli.engine import engine, environment
-from cli.state import changeover
+from cli.state import changeover, site_instance
 from cli.state.outer_vms import nested_nodes
 from cli.status import table
 from cli.status.look import CONNECT_S, look
 from cli.status.model import Wanted, WantedGuest
 from cli.status.verdict import behind_ones_back, beneath, findings, passing, under_silence, without_taken
+from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
 from config import topology
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 2.0
 
 
-def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequence[Drift] | None = None) -> bool:
-    """Look at every node, and show it; returns whether everything is as described.
+def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequence[Drift] | None = None) -> None:
+    """Look at every node, and show it.
 
     Args:
         stack: which.
@@ -44,11 +45,12 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
         drifted: what drifted, if the caller has just looked; None: look for it.
 
     Raises:
-        AdminError: the description cannot be read.
+        AdminError: the description cannot be read; site-in-use; not-as-described, after everything is shown.
     """
     env = environment.for_engine()
     environment.put_back_state(env, stack)
     described = description.read(stack, env)
+    site_instance.refuse_shared(stack, environment.file_backend(env))
     wanted = wanted_of(described)
     state = engine.Engine(stack, env).export() if drifted is None else None
     state = state and changeover.with_todays_steps(state)  # else the steps of an earlier version are not looked at
@@ -69,7 +71,9 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
         out.print_json(data=table.as_json(seen, found, passing(unmade)))
     else:
         table.show(out, wanted, seen, found, passing(unmade))
-    return not found
+    if found:
+        count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
+        raise AdminError("not-as-described", f"the cluster of stack {stack} is not as described", observed=count)
 
 
 async def _look(

@@ -279,9 +279,8 @@ def enter(settings: Settings, command: list[str], caller: int = 0) -> int:
     """
     way = way_in(settings)
     invoker = Invoker.current()
-    drop = []
     if invoker.uid != 0:
-        drop = ["setpriv", f"--reuid={invoker.uid}", f"--regid={invoker.gid}", "--init-groups"]
+        way += ["setpriv", f"--reuid={invoker.uid}", f"--regid={invoker.gid}", "--init-groups"]
     # What is set for stacks of one's own does not belong here.
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES}
     environment = {
@@ -296,5 +295,4 @@ def enter(settings: Settings, command: list[str], caller: int = 0) -> int:
     if invoker.uid != 0:
         environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}
     # The shell's directory is lost on the way into another mount namespace.
-    command = [*way, *drop, "env", f"--chdir={Path.cwd()}", "--", *command]
-    return attended.run(command, environment, caller=caller, within=True)
+    return attended.run(["env", f"--chdir={Path.cwd()}", "--", *command], environment, caller=caller, way=way)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 30.0
-ATTENDED = "import sys; from tools import attended; attended.end(attended.run(sys.argv[1:], within=True))"
+ATTENDED = "import sys; from tools import attended; attended.end(attended.run(sys.argv[5:], way=sys.argv[1:5]))"
 COMMAND = "trap 'echo asked; sleep 0.3; echo in order; exit 130' {name}; echo begun; while :; do sleep 0.05; done"
 
 
@@ -41,6 +42,18 @@ def test_the_command_within_is_asked_and_waited_for(inside: int, name: str) -> N
         assert run.stdout
         assert run.stdout.readline() == "begun\n"
         run.send_signal(signal.Signals[f"SIG{name}"])
+        assert run.stdout.read() == "asked\nin order\n"
+    assert run.returncode == 130
+
+
+def test_ctrl_c_reaches_the_command_and_is_kept_from_nsenter(inside: int) -> None:
+    way_in = ["nsenter", f"--target={inside}", "--mount", "--pid", "bash", "-c", COMMAND.format(name="INT")]
+    with subprocess.Popen(
+        [sys.executable, "-c", ATTENDED, *way_in], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        assert run.stdout
+        assert run.stdout.readline() == "begun\n"
+        os.killpg(run.pid, signal.SIGINT)
         assert run.stdout.read() == "asked\nin order\n"
     assert run.returncode == 130
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,16 @@ from cli import recovery
 from cluster.errors import CODES
 from config.paths import ROOT
 from onnode.errors import ON_NODE_CODES
+from toolchain import golang
+from tools.refusals import TOOL_CODES
 
 if TYPE_CHECKING:
     from onnode.errors import Code
 
+TOOLS = [ROOT / part for part in ("lab", "toolchain", "tools")]
+TOOLS_ERRORS = {"LabError", "ToolchainError"}
+# What the stand-in of an outer host answers to Proxmox VE's own commands, which show it without a name.
+WITHOUT_NAMES = [ROOT / "lab/machine" / file for file in ("hypervisor.py", "installer.py")]
 SOURCES = [ROOT / part for part in ("cli", "cluster", "components")]
 
 
@@ -31,6 +38,27 @@ def raised() -> set[str]:
     return found
 
 
+def raised_by_tools() -> set[str]:
+    """The codes of the lab, the toolchain and the other tools, by their source, also of those that are shell scripts."""
+    found = {failure[0] for failure in golang.KNOWN_FAILURES}
+    files = [path for source in TOOLS for path in source.rglob("*") if path.is_file() and path not in WITHOUT_NAMES]
+    for path in files:
+        text = path.read_bytes().decode(errors="replace")
+        found |= set(re.findall(r"error\[([a-z-]+)\]", text))
+        for node in ast.walk(ast.parse(text)) if path.suffix == ".py" else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOOLS_ERRORS:
+                found |= {
+                    one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant) and "-" in one.value
+                }
+    return found
+
+
+def test_every_code_of_the_lab_and_the_tools_is_documented() -> None:
+    assert {"lab-not-running", "lab-refused", "go-missing", "go-too-old", "python-too-old"} <= raised_by_tools()
+    assert raised_by_tools() <= TOOL_CODES.keys() | CODES.keys() | ON_NODE_CODES.keys()
+    assert TOOL_CODES.keys() <= raised_by_tools()
+
+
 def test_the_page_is_current() -> None:
     assert recovery.FILE.read_text() == recovery.text(), "run `make docs`"
 
@@ -40,7 +68,7 @@ def test_every_raised_code_is_documented() -> None:
     assert raised() <= CODES.keys() | ON_NODE_CODES.keys()
 
 
-@pytest.mark.parametrize("codes", [CODES, ON_NODE_CODES])
+@pytest.mark.parametrize("codes", [CODES, ON_NODE_CODES, TOOL_CODES])
 def test_every_code_says_what_to_do(codes: dict[str, Code]) -> None:
     for name in codes:
         assert f"`{name}`" in recovery.text()
@@ -48,4 +76,5 @@ def test_every_code_says_what_to_do(codes: dict[str, Code]) -> None:
 
 
 def test_no_code_has_two_meanings() -> None:
-    assert not CODES.keys() & ON_NODE_CODES.keys()
+    names = [*CODES, *ON_NODE_CODES, *TOOL_CODES]
+    assert len(set(names)) == len(names)

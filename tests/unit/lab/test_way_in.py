@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,20 @@ def test_a_command_in_the_lab_loads_neither_the_command_line_nor_asyncio(
     assert done.stdout == "\n"
     assert done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up\n"
     assert done.returncode == 1
+
+
+def test_without_a_command_the_commands_are_lines_to_copy(tmp_path: Path) -> None:
+    done = called(tmp_path / "no-lab")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if " # " in line]
+    commands = [shlex.split(shlex.split(line)[2].removeprefix("DO=")) for line in lines]
+    assert ["link", "cut", "proxmox02", "0"] in commands
+    assert ["storage", "restore", "proxmox02"] in commands
+    assert not {"up", "down", "reset", "run"} & {words[0] for words in commands}
+    for words in commands:
+        asked = called(tmp_path / "no-lab", *words)
+        assert "error[lab-not-running]" in asked.stderr, words
+    assert "Usage:" in called(tmp_path / "no-lab", "link", "cut", "proxmox02").stderr
 
 
 def test_every_other_command_is_the_command_lines(tmp_path: Path) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.errors import CODES
 from tests.support.processes import eventually
 from tools import attended
 
@@ -22,8 +27,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 20.0
 
-# In the place of this project's Python: what works takes a while to end in order, and the lab's way in is a shell that is
-# the parent of what it runs, as nsenter is.
+# In the place of this project's Python: what works takes a while to end in order, and the lab's way in is the parent of what
+# it runs and dies of a signal, as nsenter does.
 PYTHON = """\
 #!{python}
 import os, signal, sys, time
@@ -42,8 +47,8 @@ if arguments[0] == "-I":
 if arguments[:3] == ["-m", "lab", "run"]:
     sys.path.insert(0, {root!r})
     from tools import attended
-    way_in = ["sh", "-c", '"$@"; exit $?', "sh"]
-    attended.end(attended.run([*way_in, *arguments[6:]], caller=int(arguments[4]), within=True))
+    way_in = [sys.executable, "-c", {way_in!r}]
+    attended.end(attended.run(arguments[6:], caller=int(arguments[4]), way=way_in))
 if arguments[:2] != [*{busy!r}]:
     sys.exit()
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -51,7 +56,41 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 say("begun")
 time.sleep(60)
 """
+WAY_IN = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+child = os.fork()
+if not child:
+    os.execvp(sys.argv[1], sys.argv[1:])
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256)
+"""
 PLAIN = "up:\n\t@.venv/bin/python -m cli up && true\n"
+
+
+@dataclass
+class Terminal:
+    """What runs at a terminal."""
+
+    make: subprocess.Popen[str]
+    controller: int
+
+    def types_ctrl_c(self) -> None:
+        os.write(self.controller, b"\x03")
+
+    def shows(self, text: str) -> bool:
+        """Whether it shows a text in time, of what was not read before."""
+        shown = ""
+        while text not in shown and select.select([self.controller], [], [], LIMIT_S)[0]:
+            shown += os.read(self.controller, 65536).decode()
+        return text in shown
+
+    def rest(self) -> str:
+        """What it shows until all that use it have ended."""
+        shown = b""
+        with suppress(OSError):  # which is a terminal's end
+            while select.select([self.controller], [], [], LIMIT_S)[0]:
+                shown += os.read(self.controller, 65536)
+        return shown.decode().replace("\r\n", "\n")
 
 
 class Making:
@@ -67,24 +106,42 @@ class Making:
         for file in ("requirements.txt", "requirements-dev.txt", ".venv/.complete", ".venv/.dev"):
             (directory / file).touch()
         self.makefile = ROOT / "Makefile"
+        self.controller = -1
 
-    def start(self, *words: str, busy: tuple[str, str] = ("-m", "cli")) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, busy: tuple[str, str] = ("-m", "cli"), terminal: int | None = None
+    ) -> subprocess.Popen[str]:
         python = self.directory / ".venv" / "bin" / "python"
-        names = {"python": sys.executable, "here": str(self.directory), "root": str(ROOT), "busy": busy}
+        names = {
+            "python": sys.executable,
+            "here": str(self.directory),
+            "root": str(ROOT),
+            "busy": busy,
+            "way_in": WAY_IN,
+        }
         python.write_text(PYTHON.format(**names))
         python.chmod(0o755)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        at_terminal = ["setsid", "--ctty"] if terminal is not None else []
         making = subprocess.Popen(
-            ["make", "--file", str(self.makefile), "SUDO=", *words],
+            [*at_terminal, "make", "--file", str(self.makefile), "SUDO=", *words],
             cwd=self.directory,
             env=environment | {"MARKER": self.marker},
-            stdout=subprocess.PIPE,
+            stdin=terminal,
+            stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
+            start_new_session=terminal is None,
         )
         assert eventually(lambda: self.said() == ["begun"], LIMIT_S), self.said()
         return making
+
+    def at_a_terminal(self, *words: str, busy: tuple[str, str] = ("-m", "cli")) -> Terminal:
+        """The same, at a terminal of its own."""
+        self.controller, terminal = pty.openpty()
+        make = self.start(*words, busy=busy, terminal=terminal)
+        os.close(terminal)
+        return Terminal(make, self.controller)
 
     def said(self) -> list[str]:
         return self.said_file.read_text().splitlines() if self.said_file.exists() else []
@@ -106,6 +163,8 @@ def making(tmp_path: Path) -> Iterator[Making]:
     for pid in making.left():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    if making.controller >= 0:
+        os.close(making.controller)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -149,6 +208,55 @@ def test_ctrl_c_asks_once(making: Making, stack: str) -> None:
     make.communicate(timeout=LIMIT_S)
     assert making.said() == ["begun", "SIGINT", "ended in order"]
     assert not making.left()
+
+
+# Each goal that works on a stack, and the stages before it with what they run.
+AT_WORK = [
+    (goal, stack, ("-m", "cli"))
+    for goal in ("up", "adopt", "preview", "status", "down", "pr-report", "shell")
+    for stack in ("home", "dev")
+]
+STAGES = {
+    "Pulumi engine and plugins": ("up", "home", ("-m", "toolchain")),
+    "Lab": ("up", "dev", ("-m", "lab")),
+    "Unit and policy tests": ("unit", "dev", ("-m", "pytest")),
+}
+
+
+@pytest.mark.parametrize(("goal", "stack", "busy"), [*AT_WORK, *STAGES.values()])
+def test_make_waits_for_what_is_interrupted_at_a_terminal(
+    making: Making, goal: str, stack: str, busy: tuple[str, str]
+) -> None:
+    if goal == "pr-report":
+        recorded = making.directory / ".nested-pve/state/.pulumi/stacks/project" / f"{stack}.json"
+        recorded.parent.mkdir(parents=True)
+        recorded.touch()
+    terminal = making.at_a_terminal(goal, f"STACK={stack}", busy=busy)
+    terminal.types_ctrl_c()
+    assert terminal.shows("interrupted: waiting for the command to end in order")
+    assert terminal.make.poll() is None
+    terminal.types_ctrl_c()  # once more, which is the command's to judge
+    terminal.make.wait(LIMIT_S)
+    assert making.said()[-1] == "ended in order"
+    assert set(making.said()[1:-1]) == {"SIGINT"}
+    assert not making.left()
+    shown = terminal.rest()
+    assert "Next:" not in shown
+    assert "interrupted: waiting" not in shown
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_interrupted_stage_names_it_and_the_next_step(making: Making, name: str) -> None:
+    goal, stack, busy = STAGES[name]
+    terminal = making.at_a_terminal(goal, f"STACK={stack}", busy=busy)
+    terminal.types_ctrl_c()
+    shown = terminal.rest()
+    assert re.search(
+        rf"✗ {name} failed after \d s \(interrupted\)\n\nerror\[run-interrupted\]: .*\n  next: run the", shown
+    )
+    code = re.findall(r"error\[(.*)\]", attended.INTERRUPTED)
+    assert code[0] in CODES
+    terminal.make.wait(LIMIT_S)
 
 
 @pytest.mark.parametrize("stack", ["home", "dev"])

@@ -161,6 +161,18 @@ def test_the_labs_commands_are_given_to_root_and_to_others_alike(checkout: Path)
     assert (other.returncode, other.stdout) == (0, f"asked sudo\n{words}"), other.stderr
 
 
+@pytest.mark.parametrize("given", [[], ["DO="], ["DO= "]])
+def test_without_a_command_the_labs_commands_are_listed_by_anybody(checkout: Path, given: list[str]) -> None:
+    programs = checkout / "programs"
+    programs.mkdir()
+    (programs / "id").write_text("#!/bin/sh\necho 1000\n")
+    (programs / "sudo").write_text("#!/bin/sh\necho asked sudo\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    done = make(checkout, "in-lab", *given, PATH=f"{programs}{os.pathsep}{os.environ['PATH']}")
+    assert (done.returncode, done.stdout) == (0, "-m\nlab\n"), done.stderr
+
+
 @pytest.mark.parametrize("text", ["$(shell touch touched)", "a;touch touched", "`touch touched`"])
 def test_a_command_of_the_lab_is_words_only(checkout: Path, text: str) -> None:
     before = sorted(checkout.iterdir())

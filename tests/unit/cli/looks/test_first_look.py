@@ -365,7 +365,9 @@ def test_status_names_the_outer_host_before_the_nodes_that_are_vms_on_it(
     if not built:
         stack["deployment"] = {}
     machines.off = {HOST, *NODES}
-    assert not status_command.status("dev", as_json=False)
+    with pytest.raises(AdminError) as differs:
+        status_command.status("dev", as_json=False)
+    assert (differs.value.code, differs.value.observed) == ("not-as-described", "4 findings")
     found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗") or "next:" in line]
     assert [line.split(":")[0] for line in found[::2]] == [f"✗ {name}" for name in (HOST, *NODES)]
     assert [line.strip() for line in found[3::2]] == [
@@ -376,7 +378,8 @@ def test_status_names_the_outer_host_before_the_nodes_that_are_vms_on_it(
 @pytest.mark.usefixtures("stack")
 def test_an_outer_host_that_answers_is_no_finding(machines: Machines, capsys: pytest.CaptureFixture[str]) -> None:
     machines.off = {*NODES}
-    status_command.status("dev", as_json=False)
+    with pytest.raises(AdminError, match="not-as-described"):
+        status_command.status("dev", as_json=False)
     said = capsys.readouterr().out
     assert f"✗ {NODES[0]}" in said
     assert "is a VM on it" not in said

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli import description, preview
+from cli.engine import engine, environment
+from cli.looks import trust
 from cli.state import site_instance
+from cli.status import command as status_command
 from cluster.errors import AdminError
 from components import recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -86,5 +92,41 @@ def test_machines_have_one_stack_at_a_time(
     with pytest.raises(AdminError) as caught:
         site_instance.refuse_shared("twonode", tmp_path)
     assert caught.value.code == "site-in-use"
-    assert caught.value.fix is not None
-    assert "make down" in caught.value.fix
+    assert "`make down`, then" in caught.value.fix
+    assert "with STACK=dev;" in caught.value.fix
+
+
+def status_of_twonode() -> None:
+    status_command.status("twonode", as_json=False)
+
+
+def preview_of_twonode() -> None:
+    preview.preview("twonode", look=True)
+
+
+@pytest.mark.parametrize("command", [status_of_twonode, preview_of_twonode])
+@pytest.mark.parametrize("free", [True, False])
+def test_who_looks_at_machines_of_another_stack_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[], None], *, free: bool
+) -> None:
+    """What differs there would be advice for the wrong stack file."""
+    stacks = tmp_path / ".pulumi" / "stacks" / "nested-pve-ha"
+    stacks.mkdir(parents=True)
+    latest = {"resources": [] if free else resources("first")}
+    (stacks / "dev.json").write_text(json.dumps({"version": 3, "checkpoint": {"latest": latest}}))
+    monkeypatch.setenv(recorded.INSTANCE_VARIABLE, "first")
+    monkeypatch.setattr(environment, "for_engine", lambda: {environment.BACKEND_VARIABLE: f"file://{tmp_path}"})
+    monkeypatch.setattr(description, "read", lambda stack, _env: SimpleNamespace(stack=stack, config=None))
+
+    def goes_on(*_: object) -> None:
+        raise StopIteration
+
+    monkeypatch.setattr(engine, "Engine", goes_on)
+    monkeypatch.setattr(trust, "settings", lambda *_: {})
+    monkeypatch.setattr(status_command, "wanted_of", goes_on)
+    if free:
+        with pytest.raises(StopIteration):
+            command()
+        return
+    with pytest.raises(AdminError, match="site-in-use: stack dev lives on these machines"):
+        command()

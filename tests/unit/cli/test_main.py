@@ -1,0 +1,78 @@
+"""How the command line ends: what stops it has a name and a next step."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli import description, main
+from cli.status import command as status_command
+from cluster.errors import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMANDS = ("up", "adopt", "preview", "status", "down")
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Calls a command; gives its exit code, and what it said on standard output and on standard error."""
+
+    def called(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(main.attended, "interrupt_once", lambda: None)
+        monkeypatch.setattr(sys, "argv", ["cli", *words])
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        assert isinstance(end.value.code, int)
+        return end.value.code, *capsys.readouterr()
+
+    return called
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def differs(*_: object, **__: object) -> None:
+    raise AdminError("not-as-described", "the cluster of stack dev is not as described", observed="1 finding")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_interrupted_says_so_and_what_to_do(
+    command: str, monkeypatch: pytest.MonkeyPatch, ended: Callable[..., tuple[int, str, str]]
+) -> None:
+    monkeypatch.setattr(description, "refuse_bad", interrupted)
+    code, _, said = ended(command)
+    assert code == 130
+    assert said.startswith("\nerror[run-interrupted]: the run was interrupted\n  next: run the same command again")
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "name"), [(interrupted, 130, "run-interrupted"), (differs, 1, "not-as-described")]
+)
+def test_a_live_status_that_fails_has_a_name(
+    does: Callable[..., None],
+    code: int,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: Callable[..., tuple[int, str, str]],
+) -> None:
+    monkeypatch.setattr(description, "refuse_bad", lambda _stack: None)
+    monkeypatch.setattr(status_command, "status", does)
+    monkeypatch.setattr("cli.up.up", lambda *_, **__: None)
+    for words in (["adopt"], ["status"]):
+        got, shown, said = ended(*words)
+        assert got == code
+        assert ("✗ Live status failed after" in shown) == (words == ["adopt"])
+        assert said.startswith(f"\nerror[{name}]: ")
+        assert "\n  next: " in said
+
+
+def test_another_end_has_its_own_code(ended: Callable[..., tuple[int, str, str]]) -> None:
+    assert ended("--help")[0] == 0
+    code, _, said = ended("no-such-command")
+    assert code == 2
+    assert "interrupted" not in said
