@@ -45,7 +45,7 @@ def preview(stack: str, *, look: bool = False) -> None:
         StepError: whatever stands in the way, or RunError.
     """
     with stage("Configuration and state"):
-        loaded = _loaded(stack)
+        loaded = _loaded(stack, look=look)
     if not loaded.has_resources:
         out.print(UNRECORDED.format(stack=stack), markup=False, soft_wrap=True)
     if look:
@@ -54,10 +54,12 @@ def preview(stack: str, *, look: bool = False) -> None:
         show(loaded)
 
 
-def _loaded(stack: str) -> LoadedStack:
+def _loaded(stack: str, *, look: bool) -> LoadedStack:
     env = environment.for_engine()
     environment.put_back_state(env, stack)
     described = description.read(stack, env)
+    if look:
+        site_instance.refuse_shared(stack, environment.file_backend(env))
     runner = engine.Engine(stack, env | trust.settings(stack, described.config))
     state = runner.export()
     if state is None:

@@ -204,7 +204,7 @@ CODES: dict[str, Code] = {
     ),
     "site-in-use": Code(
         "Another stack is built on the same machines.",
-        "`make down` of that stack, then run the same command again",
+        "name that stack in the command, if you mean it; or first `make down` of that stack",
     ),
     "site-is-new": Code(
         "The machines were replaced by new ones since this stack was built on them.",

@@ -44,8 +44,7 @@ def load(stack: str, *, yes: bool, new: bool = False) -> LoadedStack:
         runner.create_stack()
     described = description.read(stack, env)
     runner = replace(runner, environment=env | trust.settings(stack, described.config))
-    if backend:
-        site_instance.refuse_shared(stack, backend)
+    site_instance.refuse_shared(stack, backend)
     state = runner.export()
     if state is None:
         runner.create_stack()

@@ -57,14 +57,18 @@ def refuse_gone(state: State) -> None:
         )
 
 
-def refuse_shared(stack: str, backend: Path) -> None:
+def refuse_shared(stack: str, backend: Path | None) -> None:
     """Refuse to work in an instance in which another stack is built: its machines have the same addresses.
+
+    Args:
+        stack: the one that is worked on.
+        backend: the `.pulumi` directory; None where states are not kept in files: then nothing is known of other stacks.
 
     Raises:
         AdminError: site-in-use.
     """
     now = site_instance()
-    if now is None:
+    if now is None or backend is None:
         return
     for other, file in sorted(state_files.files(backend).items()):
         latest = state_files.latest(file)
@@ -74,5 +78,9 @@ def refuse_shared(stack: str, backend: Path) -> None:
                 f"stack {other} lives on these machines",
                 observed=f"{len(latest['resources'])} resources of stack {other}",
                 expected=f"no other stack than {stack} on them",
-                fix=f"`make down{'' if other == 'dev' else f' STACK={other}'}`, then the same command again",
+                fix=f"the same command with STACK={other}, if you mean that stack; or first `make down{_named(other)}`",
             )
+
+
+def _named(stack: str) -> str:
+    return "" if stack == "dev" else f" STACK={stack}"

@@ -10,7 +10,7 @@ from cli import description
 from cli.console import out
 from cli.drift import look as drift
 from cli.engine import engine, environment
-from cli.state import changeover
+from cli.state import changeover, site_instance
 from cli.state.outer_vms import nested_nodes
 from cli.status import table
 from cli.status.look import CONNECT_S, look
@@ -44,13 +44,16 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
         drifted: what drifted, if the caller has just looked; None: look for it.
 
     Raises:
-        AdminError: the description cannot be read.
+        AdminError: the description cannot be read; site-in-use, site-is-new.
     """
     env = environment.for_engine()
     environment.put_back_state(env, stack)
     described = description.read(stack, env)
+    site_instance.refuse_shared(stack, environment.file_backend(env))
     wanted = wanted_of(described)
     state = engine.Engine(stack, env).export() if drifted is None else None
+    if state is not None:
+        site_instance.refuse_gone(state)
     state = state and changeover.with_todays_steps(state)  # else the steps of an earlier version are not looked at
     deadline, announced = time.monotonic() + patience_s, False
     while True:
