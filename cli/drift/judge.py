@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from cli.drift import guest_locks, installations, provided
-from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REFUSED, SILENT, STEP
+from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import Drift
 from cli.state.belongings import CLUSTER
 from cluster.contract import ClusterCreation, Container, JoinNode, Template
@@ -39,15 +39,15 @@ def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, 
     """
     found: list[Drift] = []
     clusterwide = {one.name for one in asked.cluster}
-    installing = set(asked.installations.values())  # asked only whether their VM is off
+    installing = set(asked.installations.values())  # asked only whether their VM is off: `power` reads that
     trusted = speaker is not None and speaker in answers and works(answers[speaker])
     for machine, answer in answers.items():
         found += _package(asked, machine, answer)
         for one in answer.steps:
             if one.name in clusterwide and trusted and machine == speaker:
                 found += _step(one, "cluster")
-            elif one.name not in clusterwide:
-                found += _step(one, machine, OFF if one.name in installing else STEP)
+            elif one.name not in clusterwide and (one.refusal or one.name not in installing):
+                found += _step(one, machine)
     found += _members(asked, answers)
     found += installations.differ(asked, {name: answers[name].files for name in hosts if name in answers})
     if trusted and speaker is not None:
@@ -89,12 +89,12 @@ def _package(asked: Questions, machine: str, answer: Answer) -> Iterator[Drift]:
         yield Drift(asked.packages[machine], machine, what, PACKAGE)
 
 
-def _step(one: StepLook, machine: str, kind: str = STEP) -> Iterator[Drift]:
+def _step(one: StepLook, machine: str) -> Iterator[Drift]:
     if refusal := one.refusal:
         observed = f" ({refusal.observed})" if refusal.observed else ""
         yield Drift(one.name, machine, f"{refusal.what}{observed}", REFUSED, refusal.next)
     elif one.actions:
-        yield Drift(one.name, machine, "; ".join(one.actions), kind)
+        yield Drift(one.name, machine, f"not as described, to do: {'; '.join(one.actions)}")
 
 
 def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:

@@ -105,7 +105,7 @@ async def over(opened: members.Opened, description: Description, state: question
         speaker = works[0]
         answers |= await members.ask({speaker: there[speaker]}, ask)
     answered = _answered(answers)
-    found = judge.drift(asked, answered, speaker, outer)
+    found = [*power.off(description, asked, answered), *judge.drift(asked, answered, speaker, outer)]
     files = judge.places(answered, speaker, outer)
     found = whose.explained(whose.Inventory(description, state, asked, files), found)
     again = {one.urn for one in found}

@@ -14,7 +14,7 @@ class Drift:
     Attributes:
         urn: of the resource.
         where: the machine, or `cluster`.
-        what: what differs, with the file and the value.
+        what: what differs, with the file and the value; never an order alone, since it is also shown as a finding.
         kind: who puts it right, one of `cli.drift.kinds`.
         next: for what nobody puts right, what a person has to do.
     """

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from cli.drift.kinds import OFF
+from cli.drift.model import Drift
 from components.site import Site
 from config.model import NestedNode
 from onnode import contract
 from onnode.contract import LookStep, document
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Mapping
 
     from cli.description import Description
+    from cli.drift.look import Answer
     from cli.drift.questions import Questions
 
 
@@ -44,3 +47,13 @@ def questions(description: Description, asked: Questions, host: str, silent: Col
         and node.name in silent
         and node.name in asked.installations
     ]
+
+
+def off(description: Description, asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:
+    """The nodes of which their outer host says that they are powered off."""
+    for node in description.config.nodes:
+        urn = asked.installations.get(node.name)
+        if isinstance(node, NestedNode) and node.host in answers:
+            steps = answers[node.host].steps
+            if any(one.name == urn and one.actions for one in steps):
+                yield Drift(str(urn), node.name, f"its VM {node.vmid} on {node.host} is powered off", OFF)

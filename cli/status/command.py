@@ -10,8 +10,7 @@ from cli import description
 from cli.console import out
 from cli.drift import look as drift
 from cli.engine import engine, environment
-from cli.state import changeover, site_instance
-from cli.state.outer_vms import nested_nodes
+from cli.state import changeover, outer_vms, site_instance
 from cli.status import table
 from cli.status.look import CONNECT_S, look
 from cli.status.model import Wanted, WantedGuest
@@ -45,7 +44,7 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
         drifted: what drifted, if the caller has just looked; None: look for it.
 
     Raises:
-        AdminError: the description cannot be read; site-in-use; not-as-described, after everything is shown.
+        AdminError: the description cannot be read; site-in-use, site-is-new; not-as-described, after everything is shown.
     """
     env = environment.for_engine()
     environment.put_back_state(env, stack)
@@ -53,13 +52,19 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     site_instance.refuse_shared(stack, environment.file_backend(env))
     wanted = wanted_of(described)
     state = engine.Engine(stack, env).export() if drifted is None else None
+    if state is not None:
+        site_instance.refuse_gone(state)
     state = state and changeover.with_todays_steps(state)  # else the steps of an earlier version are not looked at
+    # A run that has just ended made every node.
+    made = outer_vms.recorded(state)
+    unrecorded = {node.name for node in outer_vms.nested_nodes(described) if drifted is None and node.vmid not in made}
     deadline, announced = time.monotonic() + patience_s, False
     while True:
-        seen, unmade, silent = asyncio.run(_look(described, wanted, state))
-        unmade = unmade if drifted is None else [*drifted]
-        found = beneath(findings(without_taken(wanted, unmade), seen), silent, nested(described))
-        found += behind_ones_back(wanted.stack, unmade, found)
+        seen, differing, silent = asyncio.run(_look(described, wanted, state))
+        differing = differing if drifted is None else [*drifted]
+        found = findings(without_taken(wanted, differing), seen, differing, unrecorded)
+        found = beneath(found, silent, nested(described))
+        found += behind_ones_back(wanted.stack, differing, found)
         if not found or time.monotonic() >= deadline:
             break
         if not announced:
@@ -68,9 +73,9 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
             announced = True
         time.sleep(LOOK_AGAIN_S)
     if as_json:
-        out.print_json(data=table.as_json(seen, found, passing(unmade)))
+        out.print_json(data=table.as_json(seen, found, passing(differing)))
     else:
-        table.show(out, wanted, seen, found, passing(unmade))
+        table.show(out, wanted, seen, found, passing(differing))
     if found:
         count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
         raise AdminError("not-as-described", f"the cluster of stack {stack} is not as described", observed=count)
@@ -101,7 +106,7 @@ async def _look(
 
 def nested(described: Description) -> dict[str, str]:
     """The outer host of each node that is a VM."""
-    return {node.name: node.host for node in nested_nodes(described)}
+    return {node.name: node.host for node in outer_vms.nested_nodes(described)}
 
 
 async def _nothing() -> list[Drift]:

@@ -41,7 +41,7 @@ class Finding:
     """Something that is not as described.
 
     Attributes:
-        where: a node's name, a guest's, or `cluster`.
+        where: the name of a node, an outer host or a guest, or `cluster`.
         what: what was found.
         next: the command, or the act, that comes next.
     """

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, PASSING, SILENT, UNDESCRIBED
+from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, OFF, PASSING, SILENT, UNDESCRIBED
 from cli.status.ha import ha_findings
 from cli.status.links import broken_links
 from cli.status.model import NO_ANSWER, Finding, joined, votes_in
@@ -15,7 +15,7 @@ from onnode.cluster import corosync
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cli.drift.model import Drift
     from cli.status.look import NodeStatus, NodeStatuses
@@ -32,17 +32,29 @@ SERVICES = ("corosync", "pve-cluster", "pveproxy")
 HA_SERVICES = ("pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
 
 
-def findings(wanted: Wanted, seen: NodeStatuses) -> list[Finding]:
-    """Everything that is not as described. A node that does not answer is a finding; what it would have answered is not."""
+def findings(
+    wanted: Wanted, seen: NodeStatuses, drifted: Iterable[Drift] = (), unrecorded: Collection[str] = ()
+) -> list[Finding]:
+    """Everything that is not as described. A node that does not answer is a finding; what it would have answered is not.
+
+    Args:
+        wanted: what is described.
+        seen: what the nodes show.
+        drifted: what explains it.
+        unrecorded: the nodes whose VM is not recorded: nobody can power them on.
+    """
     nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
+    off = {one.where: one.what for one in drifted if one.kind == OFF}
     found = [
-        _unreachable(member, look) for member in wanted.members if isinstance(look := seen[member.name], StepError)
+        _unreachable(member.name, look, off.get(member.name), is_made=member.name not in unrecorded)
+        for member in wanted.members
+        if isinstance(look := seen[member.name], StepError)
     ]
     for member in wanted.members:
         if member.name in nodes:
             found += _node(wanted, member, nodes[member.name])
     found += broken_links(wanted, nodes)
-    found += _cluster(wanted, seen, nodes)
+    found += _cluster(wanted, seen, nodes, off)
     return [replace(finding, next=_of_stack(wanted.stack, finding.next)) for finding in found]
 
 
@@ -52,7 +64,7 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     return [
         Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, SILENT, UNDESCRIBED) else UP))
         for one in drifted
-        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, SILENT) and one.where in named)
+        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, OFF, SILENT) and one.where in named)
     ]
 
 
@@ -89,8 +101,12 @@ def _of_stack(stack: str, step: str) -> str:
     return step if stack == DEFAULT_STACK else MAKE.sub(rf"\g<0> STACK={stack}", step)
 
 
-def _unreachable(member: Member, error: StepError) -> Finding:
-    return Finding(member.name, _with_reason(error), error.fix)
+def _unreachable(name: str, error: StepError, off: str | None, *, is_made: bool) -> Finding:
+    if off is not None:
+        return Finding(name, off, UP)
+    if error.code in NO_ANSWER and not is_made:
+        return Finding(name, f"{_with_reason(error)}; its VM is not recorded here", UP)
+    return Finding(name, _with_reason(error), error.fix)
 
 
 def _with_reason(error: StepError) -> str:
@@ -134,11 +150,11 @@ def _node(wanted: Wanted, member: Member, look: NodeStatus) -> list[Finding]:
     return found
 
 
-def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus]) -> list[Finding]:
+def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus], off: Collection[str]) -> list[Finding]:
     """Findings about the cluster as a whole and its guests, from a node with quorum."""
     view = quorate_view(nodes)
     if view is None:
-        return _without_quorum(wanted, nodes)
+        return _without_quorum(wanted, nodes, off)
     health = view.health
     doubled = corosync.doubled_ids(health.nodes)
     found = _cut_off(wanted, nodes) + _doubled(health)
@@ -167,14 +183,18 @@ def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus]) -
     return found + (ha_findings(wanted, health, seen) if wanted.guests else [])
 
 
-def _without_quorum(wanted: Wanted, nodes: dict[str, NodeStatus]) -> list[Finding]:
-    """The finding that there is no quorum; none if no node is a member, for which each node has its own finding."""
+def _without_quorum(wanted: Wanted, nodes: dict[str, NodeStatus], off: Collection[str]) -> list[Finding]:
+    """The finding that there is no quorum; none if no node is a member, for which each node has its own finding.
+
+    Nodes that are off are started first: what is still missing after that has a step of its own.
+    """
     looks = {member.name: nodes[member.name].health for member in joined(wanted, nodes)}
     if not looks:
         return []
     most = max(looks.values(), key=lambda look: look.quorum.total if look.quorum else 0)
     how = corosync.votes(most.nodes, most.quorum) if most.quorum else "corosync runs on none of them"
-    step = formation.bring_back(looks, _addresses(wanted)).removesuffix("; then run the same command again")
+    step = UP if off else formation.bring_back(looks, _addresses(wanted))
+    step = step.removesuffix("; then run the same command again")
     what = f"{wanted.cluster} has no quorum on any node that answers: {how}"
     return [Finding("cluster", what, step or f"ssh root@{wanted.members[0].address} pvecm status"), *_doubled(most)]
 

@@ -54,7 +54,7 @@ def test_guests_of_a_dead_node_run_elsewhere_and_up_leaves_them_there(
     # Its guest goes home then, and the provider is let go when it is there.
     run = cluster.admin("up")
     assert run.code == 0, run.output
-    assert "VM 101 is powered off" in run.output
+    assert "VM 101 on virtual is powered off" in run.output
     assert services(cluster, living)["vm:200"]["node"] == dead
     assert cluster.eventually(lambda: cluster.admin("status").code == 0, 120)
 

@@ -23,6 +23,7 @@ from cli.drift.kinds import (
     ADDED_LIMIT,
     LOCKED,
     MEMBERSHIP,
+    OFF,
     PACKAGE,
     PASSING,
     PORTS,
@@ -159,6 +160,20 @@ def test_the_host_of_a_node_that_does_not_answer_is_asked_whether_it_is_off(dev:
     assert power.questions(without, asked, "virtual", ["proxmox01", "proxmox02"]) == []
 
 
+def test_a_node_that_is_off_is_named_itself_and_not_its_host(dev: Description) -> None:
+    """`virtual: start proxmox01` read like an order, and named another machine than the one that is off."""
+    asked = planned()
+    told = {"virtual": Answer([said("proxmox01-install", "start proxmox01: VM 101 is powered off")])}
+    urn = "urn::proxmox01-install"
+    assert list(power.off(dev, asked, told)) == [Drift(urn, "proxmox01", "its VM 101 on virtual is powered off", OFF)]
+    assert judge.drift(asked, told, None, ["virtual"]) == []
+    on = {"virtual": Answer([said("proxmox01-install")])}
+    assert list(power.off(dev, asked, on)) == list(power.off(dev, asked, {})) == []
+    refused = {"virtual": Answer([said("proxmox01-install", code="internal", what="cannot look", next="report it")])}
+    assert list(power.off(dev, asked, refused)) == []
+    assert [one.what for one in judge.drift(asked, refused, None, ["virtual"])] == ["cannot look"]
+
+
 def said(name: str, *actions: str, **refusal: str) -> StepLook:
     return StepLook(f"urn::{name}", list(actions), Refusal(**refusal) if refusal else None)
 
@@ -190,9 +205,9 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
             "/var/lib/nested-pve-ha/onnode: a.py, b.py, c.py and 1 more missing, or other than in this checkout",
             "",
         ),
-        ("virtual-dhcp", STEP): ("virtual", "start vmbr1 (inactive)", ""),
+        ("virtual-dhcp", STEP): ("virtual", "not as described, to do: start vmbr1 (inactive)", ""),
         ("proxmox01-prepare", REFUSED): ("proxmox01", "another name (x)", "rename it"),
-        ("cluster-api-user", STEP): ("cluster", "add pulumi@pve", ""),
+        ("cluster-api-user", STEP): ("cluster", "not as described, to do: add pulumi@pve", ""),
         ("cluster-join", MEMBERSHIP): ("proxmox02", "it is no member of a cluster", ""),
         ("ct01-container", STEP): ("cluster", "a: /etc/pve/lxc/300.conf: memory 600", ""),
         ("template", STEP): ("cluster", "debian-template (9000) is gone", ""),

@@ -121,7 +121,7 @@ def test_what_a_step_would_do_about_a_leftover_is_told_and_done_by_up() -> None:
     found = [one for one in judge.drift(planned(), answers, "proxmox01", ["virtual"]) if one.kind == STEP]
     told = behind_ones_back("dev", found, [])
     assert {one.next for one in told} == {UP}
-    assert {"set contents", "start"} <= {one.what for one in told}
+    assert {f"not as described, to do: {action}" for action in ("set contents", "start")} <= {one.what for one in told}
 
 
 def test_a_processor_without_virtualization_is_seen_on_the_vm_itself() -> None:

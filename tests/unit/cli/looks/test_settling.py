@@ -207,7 +207,7 @@ class Runs:
         return Run(0, "")
 
 
-POWER = Drift(INSTALL, "virtual", "start (proxmox01: VM 101 is powered off)", OFF)
+POWER = Drift(INSTALL, "proxmox01", "its VM 101 on virtual is powered off", OFF)
 
 
 def test_nodes_that_are_off_are_started_and_settled_before_anything_is_refreshed(

@@ -14,7 +14,7 @@ from cli import description, shell
 from cli.engine import engine, environment
 from cli.looks import trust
 from cli.run import loading
-from cli.state import changeover, interrupted, site_instance
+from cli.state import changeover, interrupted, outer_vms, site_instance
 from cli.status import command as status_command
 from cli.status import table
 from cli.status.model import Wanted
@@ -239,11 +239,11 @@ def test_status_looks_for_what_the_steps_of_an_earlier_version_made(monkeypatch:
     monkeypatch.setattr(environment, "put_back_state", lambda *_: None)
     monkeypatch.setattr(description, "read", lambda *_: None)
     monkeypatch.setattr(status_command, "wanted_of", lambda _: Wanted("home", "proxmox", 9, [], [], []))
-    monkeypatch.setattr(status_command, "nested", lambda _: {})
+    monkeypatch.setattr(outer_vms, "nested_nodes", lambda _: [])
     monkeypatch.setattr(table, "show", lambda *_: None)
     monkeypatch.setattr(status_command, "_look", look)
     monkeypatch.setattr(engine.Engine, "export", lambda _self: old_storage_step())
-    assert status_command.status("home", as_json=False)
+    status_command.status("home", as_json=False)
     assert looked_for == [changeover.with_todays_steps(old_storage_step())] != [old_storage_step()]
 
 

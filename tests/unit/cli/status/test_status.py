@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from cli.drift.kinds import OFF
+from cli.drift.model import Drift
 from cli.status import table
 from cli.status.look import NodeStatus, NodeStatuses
 from cli.status.model import Finding, Wanted, WantedGuest
-from cli.status.verdict import findings
+from cli.status.verdict import behind_ones_back, findings
 from cluster.errors import AdminError
 from onnode.contract import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
 from tests.unit.cluster.worlds import CLUSTER, cut, joined, listed, members, quorum, stand_alone, up
@@ -231,17 +233,46 @@ def test_one_cause_is_one_finding_with_a_step_that_fits(
         assert step in finding.next
 
 
+OFF_3 = Drift("urn::proxmox03-install", "proxmox03", "its VM 103 on virtual is powered off", OFF)
+
+
+def told(seen: NodeStatuses, *drifted: Drift) -> list[tuple[str, str, str]]:
+    """All that `status` says, with what drifted."""
+    found = findings(WANTED, seen, drifted)
+    return [(one.where, one.what, one.next) for one in [*found, *behind_ones_back("dev", drifted, found)]]
+
+
+def test_a_node_whose_vm_is_known_to_be_off_is_one_finding_that_up_mends() -> None:
+    """There were three repairs: power it on, check the way to it, `make up`."""
+    assert told(without_node_3(node="proxmox01"), OFF_3) == [
+        ("proxmox03", "its VM 103 on virtual is powered off", "make up")
+    ]
+
+
+def test_without_quorum_nodes_that_are_off_are_started_first() -> None:
+    names = [(where, step) for where, _, step in told(two_of_five(), OFF_3)]
+    assert names == [("proxmox03", "make up"), ("cluster", "make up")]
+
+
+def test_nobody_is_told_to_power_on_a_node_that_was_never_made() -> None:
+    found = findings(WANTED, NOBODY, unrecorded={"proxmox01", "proxmox02"})
+    assert [one.next for one in found] == ["make up", "make up", DOWN.fix]
+    assert found[0].what.endswith("; its VM is not recorded here")
+    refused = AdminError("ssh-auth-failed", "proxmox01 refuses the key")
+    assert findings(WANTED, world(proxmox01=refused), unrecorded={"proxmox01"})[0].next == refused.fix
+
+
 def test_more_than_a_node_or_a_pair_names_the_pairs() -> None:
     wanted = replace(WANTED, members=members(4))
 
-    def told(*pairs: tuple[int, int]) -> list[tuple[str, str]]:
+    def named(*pairs: tuple[int, int]) -> list[tuple[str, str]]:
         return [(finding.where, finding.what) for finding in findings(wanted, with_cuts(*pairs, count=4))]
 
-    assert told((1, 2), (3, 4)) == [
+    assert named((1, 2), (3, 4)) == [
         ("proxmox01", "link 0 to proxmox02 (10.10.1.186) is not connected"),
         ("proxmox03", "link 0 to proxmox04 (10.10.1.188) is not connected"),
     ]
-    assert told((1, 2), (1, 3), (1, 4), (2, 3)) == [
+    assert named((1, 2), (1, 3), (1, 4), (2, 3)) == [
         ("proxmox01", "has lost link 0 to every other member"),
         ("proxmox02", "link 0 to proxmox03 (10.10.1.187) is not connected"),
     ]
