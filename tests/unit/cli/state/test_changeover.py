@@ -243,7 +243,7 @@ def test_status_looks_for_what_the_steps_of_an_earlier_version_made(monkeypatch:
     monkeypatch.setattr(table, "show", lambda *_: None)
     monkeypatch.setattr(status_command, "_look", look)
     monkeypatch.setattr(engine.Engine, "export", lambda _self: old_storage_step())
-    assert status_command.status("home", as_json=False)
+    status_command.status("home", as_json=False)
     assert looked_for == [changeover.with_todays_steps(old_storage_step())] != [old_storage_step()]
 
 
