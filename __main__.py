@@ -25,7 +25,7 @@ def read_site() -> Site:
     try:
         stack_file.refuse_misread(pulumi.get_stack())
         config = load(settings)
-        secrets = credentials.load(config, settings, secret_keys, os.environ)
+        secrets = credentials.load(config, settings, secret_keys, os.environ, stack=pulumi.get_stack())
         surroundings.refuse_bare(config, pulumi.get_stack(), os.environ)
     except ConfigError as error:
         raise pulumi.RunError(str(error)) from None

@@ -44,7 +44,7 @@ def read(stack: str, environment: dict[str, str]) -> Description:
     settings, secret_keys = _settings(stack, file, environment)
     try:
         config = load(settings)
-        return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ))
+        return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ, stack=stack))
     except credentials.NoCredentialsError as error:
         raise NoCredentialsError(str(error), config) from None
     except ConfigError as error:

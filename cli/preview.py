@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from cli import description
 from cli.console import out, stage
@@ -11,11 +12,13 @@ from cli.drift import forthcoming, record
 from cli.drift.scratch import scratch
 from cli.engine import engine, environment
 from cli.looks import devices_at_risk, trust
+from cli.report.known import Mark
 from cli.run import drifted, engine_runs, looking, outdated_record, planned, reconciling
 from cli.run.engine_runs import RunError
 from cli.run.loaded import EMPTY, LoadedStack
 from cli.run.narration import summary
 from cli.state import moved_vms, site_instance
+from cluster.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
     from cli.drift.model import Drift
     from cli.engine.engine import Event
     from cli.looks.first_look import FirstLook
+    from cli.report.changes import Change
 
 UNRECORDED = (
-    "  nothing is recorded of stack {stack} here, so everything is planned as new. If the stack exists already, run this "
-    "where its state is kept, or restore .nested-pve/state; if the state is lost, `make adopt STACK={stack}` records what exists"
+    "  nothing is recorded of stack {stack} here, so everything is planned as new. That is right for a stack that was never "
+    "built. If it exists already, run this where its state is kept, or restore .nested-pve/state; if the state is lost, "
+    "`make adopt STACK={stack}` records what exists"
 )
+TAKEN_DOWN = "  stack {stack} was destroyed on {when:%Y-%m-%d at %H:%M}, so everything is planned as new"
 WITHOUT_REFRESH = (
     "\n  the plan is not complete: the API user of the cluster was changed, and the engine cannot read the cluster without "
     "it. `make up` puts the user back first; then it also corrects the guests, HA and cluster options that drifted"
@@ -47,11 +53,18 @@ def preview(stack: str, *, look: bool = False) -> None:
     with stage("Configuration and state"):
         loaded = _loaded(stack, look=look)
     if not loaded.has_resources:
-        out.print(UNRECORDED.format(stack=stack), markup=False, soft_wrap=True)
+        out.print(why_new(stack, loaded.engine.last_run()), markup=False, soft_wrap=True)
     if look:
         show_drift(loaded)
     else:
         show(loaded)
+
+
+def why_new(stack: str, last_run: dict[str, Any]) -> str:
+    """Why nothing is recorded, in words; pure."""
+    if (last_run.get("kind"), last_run.get("result")) != ("destroy", "succeeded"):
+        return UNRECORDED.format(stack=stack)
+    return TAKEN_DOWN.format(stack=stack, when=datetime.fromisoformat(last_run["endTime"]).astimezone())
 
 
 def _loaded(stack: str, *, look: bool) -> LoadedStack:
@@ -75,13 +88,26 @@ def show(loaded: LoadedStack, *arguments: str) -> list[Event]:
     """Run the engine's preview and show it; its events.
 
     Raises:
-        RunError: the preview failed, or a rule refuses the plan.
+        RunError: the preview failed, or a rule refuses the plan; AdminError: change-refused.
     """
     with stage("Preview"):
         run = engine_runs.judged(loaded, "preview", *arguments)
-        planned.show(loaded, run.events)
+        changes = planned.show(loaded, run.events)
         out.print(f"  planned: {summary(run.events)}")
+        _refuse(changes)
     return run.events
+
+
+def _refuse(changes: Sequence[Change]) -> None:
+    """Refuse what `up` would refuse when it comes to it: a preview that ends well may be relied on."""
+    refused = [change.sentence for change in changes if change.mark is Mark.REFUSED]
+    if refused:
+        raise AdminError(
+            "change-refused",
+            "`up` would refuse this change",
+            observed="; ".join(refused),
+            expected="a change that this program makes on a cluster that is built",
+        )
 
 
 def show_drift(loaded: LoadedStack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from cli.looks import preparing, settling
 from cli.run import confirmation, drifted, engine_runs, loading, looking, planned, reconciling, removal_logins
 from cli.run.engine_runs import RunError
 from cli.run.narration import summary
+from cli.state import last_design
 from cli.state.belongings import CLUSTER
+from cluster.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,6 +117,7 @@ def apply(loaded: LoadedStack, refresh: Sequence[str], on_event: Callable[[Event
     """Run the engine's update.
 
     A VM that somebody else made in the moment in which the run made its own is recorded by then, and forgotten again.
+    The design of a run that failed is not what is built: the one before stays recorded.
 
     Raises:
         RunError: the run failed.
@@ -121,6 +125,9 @@ def apply(loaded: LoadedStack, refresh: Sequence[str], on_event: Callable[[Event
     try:
         return engine_runs.judged(loaded, "up", "--yes", "--skip-preview", *refresh, on_event=on_event)
     except RunError as error:
+        with suppress(AdminError):  # why the run failed counts more
+            failed = loaded.exported()
+            failed.recording(last_design.kept(loaded.state, failed.state))
         if any(failure.code == "foreign-vmid" for failure in error.failures):
             reconciling.forget_foreign(loaded)
         raise

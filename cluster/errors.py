@@ -242,6 +242,10 @@ CODES: dict[str, Code] = {
         "A mandatory rule of the policy pack refuses the design. Nothing that depends on the design was touched.",
         "in the stack file, change what the rule names",
     ),
+    "change-refused": Code(
+        "A preview compared the stack file with what was built last, and `up` refuses this change.",
+        "take the change back in the stack file, or follow the page that the message names",
+    ),
     "iso-checksum": Code(
         "A downloaded file does not have the configured checksum.",
         "correct the URL, or the checksum from Proxmox' own list (a copied stack file has that of the lab's stand-in); never leave "

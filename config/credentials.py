@@ -92,7 +92,12 @@ def _public_line(private: SecretStr) -> str:
 
 
 def load(
-    config: Config, settings: Mapping[str, str], secret_keys: Collection[str], environment: Mapping[str, str]
+    config: Config,
+    settings: Mapping[str, str],
+    secret_keys: Collection[str],
+    environment: Mapping[str, str],
+    *,
+    stack: str,
 ) -> Credentials:
     """Read the credentials from the stack's secrets, or from the file that the environment names.
 
@@ -101,12 +106,13 @@ def load(
         settings: the engine's configuration, texts by key.
         secret_keys: the keys among them that are stored encrypted.
         environment: the process's environment.
+        stack: whose they are, for the next command.
 
     Raises:
         ConfigError: they are missing (NoCredentialsError), readable by others, malformed, or not enough; never quotes a value.
     """
     refuse_plain(settings, secret_keys)
-    document = settings[STACK_KEY] if STACK_KEY in settings else _read_file(environment)
+    document = settings[STACK_KEY] if STACK_KEY in settings else _read_file(environment, stack)
     credentials = _parse(document)
     if problems := list(_missing(config, credentials)):
         raise ConfigError(problems)
@@ -124,11 +130,11 @@ def refuse_plain(settings: Mapping[str, str], secret_keys: Collection[str]) -> N
         raise ConfigError([Problem(CREDENTIALS_KEY, "is stored in the stack file without encryption", fix)])
 
 
-def _read_file(environment: Mapping[str, str]) -> str:
+def _read_file(environment: Mapping[str, str], stack: str) -> str:
     name = environment.get(FILE_VARIABLE)
     if not name:
         fix = (
-            "`make shell STACK=NAME` has the lab's, and shows the commands that set those of another stack; "
+            f"`make shell STACK={stack}` has them, or shows the commands that set them; "
             f"or set {FILE_VARIABLE} to a JSON file: see docs/config.md#credentials"
         )
         message = f"none in the stack file, and {FILE_VARIABLE} is not set"
@@ -138,9 +144,7 @@ def _read_file(environment: Mapping[str, str]) -> str:
         mode = path.stat().st_mode
         text = path.read_text()
     except OSError as error:
-        problem = Problem(
-            CREDENTIALS_KEY, f"{path}: {error.strerror}", f"correct {FILE_VARIABLE}; in the lab: make lab"
-        )
+        problem = Problem(CREDENTIALS_KEY, f"{path}: {error.strerror}", f"correct {FILE_VARIABLE}, which names it")
         raise ConfigError([problem]) from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         problem = Problem(CREDENTIALS_KEY, f"{path} is open to others (mode {mode & 0o777:o})", f"chmod 600 {path}")

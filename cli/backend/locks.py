@@ -106,7 +106,7 @@ def clear_stale(
 
 def _doubt(lock: Lock, record: run_record.Record | None, hostname: str, all_are_seen: bool) -> str:  # noqa: FBT001
     """What to do about a lock whose process is not known to be dead; empty when it is."""
-    cancel = f"pulumi cancel --stack {lock.path.parent.name}"
+    cancel = cancelling(lock.path.parent.name)
     elsewhere = f"make sure on {lock.hostname} that it has ended, then: {cancel}"
     if lock.hostname != hostname:
         return elsewhere
@@ -119,6 +119,11 @@ def _doubt(lock: Lock, record: run_record.Record | None, hostname: str, all_are_
     if not all_are_seen:
         return f"that process cannot be seen from inside the lab or a container: make sure that it has ended, then: {cancel}"
     return ""
+
+
+def cancelling(stack: str) -> str:
+    """The command that takes away the locks of a stack, and where it works."""
+    return f"`pulumi cancel --stack {stack}` in `make shell STACK={stack}`"
 
 
 def _alive(lock: Lock) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.backend import run_record
+from cli.backend import locks, run_record
 from cli.engine import supervisor
 from cli.engine.environment import file_backend
 from cluster.errors import AdminError
@@ -91,7 +91,7 @@ class Engine:
         done = self.query("stack", "export", *(["--show-secrets"] if in_clear else []))
         if done.returncode != 0 and f"no stack named '{self.stack}' found" in done.stderr:
             return None
-        _refuse_failed(done, "stack export")
+        _refuse_failed(done, "stack export", self.stack)
         deployment: dict[str, Any] = json.loads(done.stdout)
         return deployment
 
@@ -107,6 +107,7 @@ class Engine:
                 "another run works on this stack",
                 observed="the state has changed",
                 expected="no other run",
+                fix="wait until it has ended",
             )
         self.import_state(deployment)
 
@@ -116,7 +117,7 @@ class Engine:
         Raises:
             AdminError: engine-failed.
         """
-        _refuse_failed(self.query("stack", "import", stdin=json.dumps(deployment)), "stack import")
+        _refuse_failed(self.query("stack", "import", stdin=json.dumps(deployment)), "stack import", self.stack)
 
     def create_stack(self) -> None:
         """Make the stack in the backend; the choice of a current stack is left to the user.
@@ -124,7 +125,19 @@ class Engine:
         Raises:
             AdminError: engine-failed.
         """
-        _refuse_failed(self.query("stack", "init", "--no-select"), "stack init")
+        _refuse_failed(self.query("stack", "init", "--no-select"), "stack init", self.stack)
+
+    def last_run(self) -> dict[str, Any]:
+        """The newest update, refresh or destroy in the stack's history: its `kind`, `result`, `endTime` (ISO 8601) and others.
+
+        Empty if there is none, or if the history cannot be read.
+
+        Raises:
+            AdminError: engine-failed, when there is no answer.
+        """
+        done = self.query("stack", "history", "--json", "--page-size", "1")
+        runs: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+        return runs[0] if runs else {}
 
     def log(self, operation: str) -> Path:
         """Where the engine's own output of the last such operation is kept."""
@@ -201,12 +214,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         supervisor.end_descendants()  # it may have been the supervisor itself that was killed
 
 
-def _refuse_failed(done: subprocess.CompletedProcess[str], what: str) -> None:
+def _refuse_failed(done: subprocess.CompletedProcess[str], what: str, stack: str) -> None:
     if done.returncode == 0:
         return
     observed = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
     if "the stack is currently locked" in observed:
-        raise AdminError("stack-locked", "another run holds this stack", observed=observed, expected="no other run")
+        raise AdminError(
+            "stack-locked",
+            "another run holds this stack",
+            observed=observed,
+            expected="no other run",
+            fix=f"wait until it has ended; if its machine is gone for good: {locks.cancelling(stack)}",
+        )
     if "failed to load checkpoint" in observed:
         raise AdminError(
             "state-damaged", "the recorded state cannot be read", observed=observed, expected="a whole state"

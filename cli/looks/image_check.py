@@ -57,5 +57,5 @@ async def _intact(description: Description, images: Sequence[DescribedThing], *,
 
     key = description.credentials.ssh_private_key.get_secret_value()
     async with members.connections(machines, key, timeout_s=whereabouts.CONNECT_S) as opened:
-        answers = members.all_answered(await members.ask(opened, is_good))
+        answers = members.all_answered(await members.ask(opened, is_good, waiting="to read its installer image"))
     return [by_host[name] for name, good in answers.items() if good]

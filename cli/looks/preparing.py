@@ -62,7 +62,7 @@ async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
     site = _site(description)
     hosts = [site.machine(host) for host in description.config.outer_hosts if host.name in by_host]
     async with members.connections(hosts, _key(description)) as opened:
-        members.all_answered(await members.ask(opened, started))
+        members.all_answered(await members.ask(opened, started, waiting=""))
 
 
 async def _started(connection: Connection, wanted: VmPower) -> StepResult | StepError:

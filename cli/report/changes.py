@@ -29,6 +29,11 @@ class Change:
     effect: str = ""
     mark: Mark = Mark.NONE
 
+    @property
+    def sentence(self) -> str:
+        """All of it but the mark."""
+        return f"{self.place}: {self.text}" + (f" ({self.effect})" if self.effect else "")
+
 
 PLACES = {
     "outerHosts": "outer host",

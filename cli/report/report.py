@@ -75,11 +75,7 @@ class Report:
         """Why `up` would not do it; empty when it would."""
         rules = dict.fromkeys(verdict.rule for verdict in self.plan.verdicts if verdict.level == MANDATORY)
         refused = [f"rule {rule} (docs/policies.md#{rule})" for rule in rules]
-        refused += [
-            f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
-            for change in self.changes
-            if change.mark is Mark.REFUSED
-        ]
+        refused += [change.sentence for change in self.changes if change.mark is Mark.REFUSED]
         if self.problems:
             refused.append("the configuration is not right (docs/recovery.md#config-invalid)")
         elif self.plan.errors and not refused:
@@ -101,6 +97,8 @@ def _loss(operation: Operation) -> Change | None:
         return Change(f"node {name}", "its VM is replaced or removed", "a member is lost with it", Mark.REPLACE)
     if operation.type == VM_TYPE and component == GUEST:
         return Change(f"guest {name}", "its VM is replaced or removed", "its disks are lost", Mark.DATA)
+    if operation.name == f"{name}-container" and component == GUEST and operation.op == "delete":
+        return Change(f"guest {name}", "its container is removed", "its disks are lost", Mark.DATA)
     if operation.type.startswith(STORAGES) and operation.op == "create-replacement":
         name = operation.name.partition("-storage-")[2]
         return Change(f"storage {name}", "is replaced", "guests that run on it stall or stop", Mark.RESTART)

@@ -9,14 +9,16 @@ from cli.report.known import Mark
 from cli.report.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from cli.report.changes import Change
     from cli.report.fate import Evidence
     from cli.report.plan import Plan
 
 
-def lines(plan: Plan, known: Evidence) -> Iterator[str]:
-    """One line for each change; none, if no design is recorded to compare with."""
-    for change in fate.with_fates(Report("", plan, plan.recorded, "").changes, plan.recorded, known):
-        text = f"{change.place}: {change.text}" + (f" ({change.effect})" if change.effect else "")
-        yield f"! {change.mark.value}: {text}" if change.mark is not Mark.NONE else f"  {text}"
+def changes(plan: Plan, known: Evidence) -> list[Change]:
+    """The changes, with what becomes of guests; of a stack of which no design is recorded, only what is lost."""
+    return fate.with_fates(Report("", plan, plan.recorded, "").changes, plan.recorded, known)
+
+
+def line(change: Change) -> str:
+    """One change."""
+    return f"! {change.mark.value}: {change.sentence}" if change.mark is not Mark.NONE else f"  {change.sentence}"

@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.engine.engine import Event
+    from cli.report.changes import Change
     from cli.run.loaded import LoadedStack
 
 
-def show(loaded: LoadedStack, events: Sequence[Event]) -> None:
-    """Print the changes, with what is known of guests that go."""
+def show(loaded: LoadedStack, events: Sequence[Event]) -> list[Change]:
+    """Print the changes, with what is known of guests that go; returns them."""
     from cli.report import fate, plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
 
     known = fate.evidence(loaded.state, loaded.looks.get(CLUSTER))
-    for line in terminal.lines(plan.read(events), known):
-        out.print(f"  {line}", markup=False, soft_wrap=True)
+    changes = terminal.changes(plan.read(events), known)
+    for change in changes:
+        out.print(f"  {terminal.line(change)}", markup=False, soft_wrap=True)
+    return changes
 
 
 def show_design(loaded: LoadedStack, event: Event) -> None:

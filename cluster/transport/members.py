@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from cluster import formation
+from cluster.call import note
 from cluster.errors import AdminError
 from cluster.reports import read
 from cluster.transport import ssh
@@ -16,7 +17,7 @@ from onnode.contract import MembershipReport
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from cluster.contract import Machine
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 Opened = Mapping[str, "ssh.Connection | StepError"]
 
 LOOK_S = 60.0
+QUIET_S = 5.0  # after that, people are to see which machine is waited for
+ANSWER = "to answer over SSH"
 
 
 @asynccontextmanager
@@ -44,19 +47,50 @@ async def connections(
         yield {machine.name: result for machine, result in zip(described, opened, strict=True)}
 
 
-async def ask(opened: Opened, question: Callable[[ssh.Connection], Awaitable[T]]) -> dict[str, T | StepError]:
-    """Ask all connected machines the same thing, concurrently; by name, the answer or why there is none."""
+async def ask(
+    opened: Opened, question: Callable[[ssh.Connection], Awaitable[T]], *, waiting: str = ANSWER
+) -> dict[str, T | StepError]:
+    """Ask all connected machines the same thing, concurrently; by name, the answer or why there is none.
 
-    async def ask_one(connection: ssh.Connection | StepError) -> T | StepError:
+    Args:
+        opened: the connections.
+        question: what each is asked.
+        waiting: what a slow machine is waited for; empty where the question shows its own progress.
+    """
+    asked: dict[str, ssh.Connection] = {}
+
+    async def ask_one(name: str, connection: ssh.Connection | StepError) -> T | StepError:
         if isinstance(connection, StepError):
             return connection
+        asked[name] = connection
         try:
             return await question(connection)
         except StepError as error:
             return error
+        finally:
+            del asked[name]
 
-    answers = await asyncio.gather(*(ask_one(connection) for connection in opened.values()))
+    with _announced(asked, waiting):
+        answers = await asyncio.gather(*(ask_one(name, connection) for name, connection in opened.items()))
     return dict(zip(opened, answers, strict=True))
+
+
+@contextmanager
+def _announced(asked: Mapping[str, ssh.Connection], waiting: str) -> Iterator[None]:
+    """Say which machines are still waited for, once that takes long; of several questions at the same time the first says it."""
+
+    def say() -> None:
+        slow = {name: one for name, one in asked.items() if waiting and not one.is_announced}
+        for connection in slow.values():
+            connection.is_announced = True
+        if slow:
+            note(f"  waiting for {', '.join(slow)} {waiting}")
+
+    timer = asyncio.get_running_loop().call_later(QUIET_S, say)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def membership(connection: ssh.Connection) -> MembershipReport:

@@ -53,10 +53,16 @@ class _PinnedHost(asyncssh.SSHClient):
 
 
 class Connection:
-    """An open SSH connection to one machine."""
+    """An open SSH connection to one machine.
+
+    Attributes:
+        machine: which.
+        is_announced: people have seen that this machine is waited for.
+    """
 
     def __init__(self, machine: Machine, connection: asyncssh.SSHClientConnection) -> None:
         self.machine = machine
+        self.is_announced = False
         self._connection = connection
 
     async def run(

@@ -39,6 +39,7 @@ def decide(observed: Observed, desired: VmPower) -> list[Action]:
 def act(machine: ThisMachine, desired: VmPower, _action: Action) -> None:
     """Start it, and wait for its node."""
     kind.hypervisor(machine).start(desired.vmid)
+    machine.note(f"waiting for {desired.name} to answer at {desired.ssh_address}")
     install_node.wait(machine, desired)
 
 

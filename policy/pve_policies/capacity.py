@@ -32,7 +32,7 @@ def _processors(host: Props, nodes: Sequence[Props], factor: float) -> Iterator[
             yield f"node {node['name']} has {number(node['cores'])} processors, more than the {number(host['cores'])} of {host['name']}"
     total = sum(node["cores"] for node in nodes)
     if total > host["cores"] * factor:
-        yield f"the nodes on {host['name']} have {number(total)} processors together, more than {number(factor)} times its {number(host['cores'])}"
+        yield f"the nodes on {host['name']} have {number(total)} processors together, more than {number(factor)} times its {number(host['cores'])} (coreFactor)"
 
 
 OUTER_HOST_ROOM = Rule(
@@ -74,17 +74,20 @@ def _does_not_survive(design: Subject) -> Iterator[str]:
     nodes = design.props["nodes"]
     if len(nodes) < 2 or any(node.get("memoryMib") is None for node in nodes):  # noqa: PLR2004 - nobody is left
         return
-    room = {node["name"]: max(node["memoryMib"] - design.settings["reserveMib"], 0) for node in nodes}
+    reserve = design.settings["reserveMib"]
+    room = {node["name"]: max(node["memoryMib"] - reserve, 0) for node in nodes}
+    kept = f"each node keeps {number(reserve)} MiB for itself (reserveMib)"
     guests = [guest for guest in design.props["guests"] if guest["ha"]["state"] == "started"]
     wanted = sum(guest["memoryMib"] for guest in guests)
     for dead in sorted(room, key=lambda name: -room[name]):
         rest = {name: free for name, free in room.items() if name != dead}
         left = sum(rest.values())
         if wanted > left:
-            yield f"when {dead} dies, {number(left)} MiB are left for guests on the other nodes, and they need {number(wanted)} MiB"
+            have = f"{number(left)} MiB are left for guests on the other nodes, and they need {number(wanted)} MiB"
+            yield f"when {dead} dies, {have}; {kept}"
             return
         for problem in _homeless(guests, rest):
-            yield f"when {dead} dies, {problem}"
+            yield f"when {dead} dies, {problem}; {kept}"
             return
 
 

@@ -30,7 +30,7 @@ def physical() -> Description:
 def _description(stack: str) -> Description:
     settings = program.settings(program.stack_file(stack), program.credentials())
     config = load(settings)
-    return Description(stack, config, credentials.load(config, settings, {credentials.STACK_KEY}, {}))
+    return Description(stack, config, credentials.load(config, settings, {credentials.STACK_KEY}, {}, stack=stack))
 
 
 @pytest.fixture

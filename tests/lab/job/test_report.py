@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.bad_world import refusal
 from tests.support.fourth_node import NODE4, ROOM
 from tests.support.golden import compare
 from tests.support.program import change
@@ -58,6 +59,21 @@ def test_a_node_left_out_is_refused_before_anybody_asks(cluster: LabProject) -> 
     assert code == 1, said
     compare(without_keys(text), GOLDEN / "remove-a-node.md")
     preview = cluster.admin("preview")
-    assert preview.code == 0, preview.output
+    refusal(preview, "change-refused")
     assert "! `up` refuses: node proxmox03: leaves cluster proxmox" in preview.output
     assert "! destroys data: guest vm01" in preview.output
+
+
+def test_a_refused_run_is_not_what_the_next_report_compares_with(cluster: LabProject) -> None:
+    as_built = cluster.configuration()
+    values = cluster.configuration()
+    del values["nodes"][2], values["guests"]
+    cluster.configure(values)
+    refusal(cluster.admin("up"), "member-removed")
+    code, text, said = report(cluster)
+    assert code == 1, said
+    compare(without_keys(text), GOLDEN / "remove-a-node.md")
+    cluster.configure(as_built)
+    code, text, said = report(cluster)
+    assert code == 0, said
+    compare(without_keys(text), GOLDEN / "nothing.md")

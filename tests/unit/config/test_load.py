@@ -108,7 +108,7 @@ def test_scalars_are_read_in_the_form_that_the_engine_stores_them() -> None:
 
 def read(document: Any, config_changes: dict[str, Any] | None = None, stack: str = "dev") -> credentials.Credentials:
     config = validate(change(stack_file(stack), config_changes or {}))
-    return credentials.load(config, {SECRET[0]: json.dumps(document)}, SECRET, {})
+    return credentials.load(config, {SECRET[0]: json.dumps(document)}, SECRET, {}, stack=stack)
 
 
 def refused(document: Any, stack: str = "dev") -> dict[str, str]:
@@ -127,7 +127,7 @@ def test_credentials_come_from_the_stacks_secrets() -> None:
 def test_credentials_in_the_clear_are_refused() -> None:
     config = validate(stack_file("dev"))
     with pytest.raises(ConfigError, match="without encryption"):
-        credentials.load(config, {SECRET[0]: json.dumps(good_credentials())}, [], {})
+        credentials.load(config, {SECRET[0]: json.dumps(good_credentials())}, [], {}, stack="dev")
 
 
 def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Path) -> None:
@@ -135,21 +135,21 @@ def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Pat
     path.write_text(json.dumps(good_credentials()))
     path.chmod(0o600)
     environment = {"NESTED_PVE_CREDENTIALS": str(path)}
-    assert credentials.load(config, {}, [], environment).api_password.get_secret_value() == "api-password"
+    assert credentials.load(config, {}, [], environment, stack="dev").api_password.get_secret_value() == "api-password"
     path.write_text('["api-password"]')
     with pytest.raises(ConfigError, match="is not a JSON object\n    fix: write it as a JSON object") as refused:
-        credentials.load(config, {}, [], environment)
+        credentials.load(config, {}, [], environment, stack="dev")
     assert "api-password" not in str(refused.value)
     path.chmod(0o640)
     with pytest.raises(ConfigError, match=rf"open to others \(mode 640\)\n    fix: chmod 600 {path}"):
-        credentials.load(config, {}, [], environment)
+        credentials.load(config, {}, [], environment, stack="dev")
     path.unlink()
     with pytest.raises(ConfigError, match="No such file"):
-        credentials.load(config, {}, [], environment)
+        credentials.load(config, {}, [], environment, stack="dev")
     with pytest.raises(
         ConfigError, match=r"NESTED_PVE_CREDENTIALS is not set\n    fix: .* docs/config\.md#credentials"
     ):
-        credentials.load(config, {}, [], {})
+        credentials.load(config, {}, [], {}, stack="dev")
 
 
 @pytest.mark.parametrize(("shape", "stack"), [("default", "dev"), ("default", "twonode"), ("physical", "physical")])
@@ -157,7 +157,7 @@ def test_the_labs_credentials_suffice_for_its_stacks(shape: str, stack: str, tmp
     lab = Settings(tmp_path, tmp_path)
     lab_credentials.make(lab, SHAPES[shape], (os.getuid(), os.getgid()))
     environment = {"NESTED_PVE_CREDENTIALS": str(lab.credentials)}
-    found = credentials.load(validate(stack_file(stack)), {}, [], environment)
+    found = credentials.load(validate(stack_file(stack)), {}, [], environment, stack=stack)
     assert found.ssh_public_key is not None
     assert found.ssh_public_key.startswith(found.public_key)
 

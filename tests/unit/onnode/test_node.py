@@ -288,6 +288,7 @@ class TestInstallNode:
         assert [str(action) for action in vm_power.decide(seen, power)] == ["start proxmox01: VM 101 is powered off"]
         before = machine.read(CONF)
         twice(machine, vm_power.STEP, power)
+        assert f"waiting for proxmox01 to answer at {power.ssh_address}" in machine.notes
         assert host.running
         assert (machine.read(CONF), machine.ran("qm set")) == (before, [])
         host.running = False

@@ -80,7 +80,7 @@ def test_a_lock_of_another_host_stays_whatever_runs_here(tmp_path: Path) -> None
     with pytest.raises(AdminError) as caught:
         locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=True)
     assert "elsewhere" in caught.value.observed
-    assert "pulumi cancel --stack dev" in caught.value.fix
+    assert "`pulumi cancel --stack dev` in `make shell STACK=dev`" in caught.value.fix
     assert path.exists()
 
 
@@ -106,7 +106,7 @@ def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(tmp_path:
         locks.clear_stale(locks.find(tmp_path, STACK), all_are_seen=False)
     assert caught.value.code == "stack-locked"
     assert "cannot be seen from inside" in caught.value.fix
-    assert "pulumi cancel --stack dev" in caught.value.fix
+    assert "`pulumi cancel --stack dev` in `make shell STACK=dev`" in caught.value.fix
     assert path.exists()
 
 

@@ -50,5 +50,21 @@ def test_a_lock_has_its_name_whatever_the_backend(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Engine, "export", lambda _engine: SEEN)
     monkeypatch.setattr(Engine, "query", lambda *_, **__: subprocess.CompletedProcess([], 255, "", said))
     with pytest.raises(AdminError) as refused:
-        Engine("dev", {}).replace_state(SEEN, OTHER)
+        Engine("home", {}).replace_state(SEEN, OTHER)
     assert refused.value.code == "stack-locked"
+    assert "`pulumi cancel --stack home` in `make shell STACK=home`" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("code", "printed", "expected"),
+    [
+        (0, '[{"kind": "destroy"}]', {"kind": "destroy"}),
+        (0, "[]", {}),
+        (255, "error: unexpected end of JSON input", {}),
+    ],
+)
+def test_the_last_run_is_the_newest_of_the_history_and_one_that_cannot_be_read_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, code: int, printed: str, expected: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(Engine, "query", lambda *_, **__: subprocess.CompletedProcess([], code, printed, ""))
+    assert Engine("dev", {}).last_run() == expected

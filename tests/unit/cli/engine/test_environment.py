@@ -169,8 +169,8 @@ def test_a_shell_without_credentials_begins_with_how_they_are_set(
     assert f"next: make preview STACK={stack}" in told
     with pytest.raises(AdminError) as refused:
         shell.environment_of(stack)
-    assert "fix: `make shell STACK=NAME` has the lab's, and shows the commands" in refused.value.render()
-    assert "in the lab use" not in refused.value.render()
+    assert f"fix: `make shell STACK={stack}` has them, or shows the commands that set them" in refused.value.render()
+    assert "lab" not in refused.value.render()
 
 
 @pytest.mark.parametrize("umask", ["0077", "0002", "0777"])

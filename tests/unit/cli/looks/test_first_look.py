@@ -220,6 +220,9 @@ class Engine:
     def export(self) -> dict[str, Any]:
         return recorded(101, 102, 103)
 
+    def last_run(self) -> dict[str, Any]:
+        return {}
+
 
 @pytest.fixture
 def stack(machines: Machines, dev: Description, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -261,6 +264,8 @@ def test_the_first_preview_of_all_looks_over_the_state_of_the_stack_that_it_make
 SILENCE = "the plan uses what is recorded"
 INCOMPLETE = "the plan is not complete: the API user of the cluster was changed"
 UNRECORDED = "nothing is recorded of stack dev here, so everything is planned as new"
+DESTROYED = "stack dev was destroyed on 2026-11-28 at "
+DESTROY = {"kind": "destroy", "result": "succeeded", "endTime": "2026-11-28T12:00:45.000Z"}
 
 
 def looked(capsys: pytest.CaptureFixture[str]) -> str:
@@ -305,7 +310,12 @@ def test_a_plan_without_the_user_of_the_api_is_not_complete_and_says_so(
 
 @pytest.mark.parametrize("looking", [False, True])
 def test_a_preview_of_what_nothing_records_says_so(
-    machines: Machines, stack: dict[str, Any], capsys: pytest.CaptureFixture[str], *, looking: bool
+    machines: Machines,
+    stack: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    looking: bool,
 ) -> None:
     preview.preview("dev", look=looking)
     assert UNRECORDED not in capsys.readouterr().out
@@ -318,6 +328,20 @@ def test_a_preview_of_what_nothing_records_says_so(
     said = capsys.readouterr().out
     assert UNRECORDED in said
     assert "`make adopt STACK=dev`" in said
+    monkeypatch.setattr(Engine, "last_run", lambda _: DESTROY)
+    preview.preview("dev", look=looking)
+    assert DESTROYED in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "words"),
+    [("destroy", "succeeded", DESTROYED), ("destroy", "failed", UNRECORDED), ("update", "succeeded", UNRECORDED)],
+)
+def test_why_everything_is_new_alarms_nobody_after_the_stack_was_destroyed(kind: str, result: str, words: str) -> None:
+    """It said after each `make down` that the state may be elsewhere, or lost."""
+    said = preview.why_new("dev", DESTROY | {"kind": kind, "result": result})
+    assert words in said
+    assert ("make adopt" in said) == (words == UNRECORDED)
 
 
 @pytest.mark.usefixtures("stack")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.report import fate
+from cli.report import fate, terminal
 from cli.report.plan import read
-from cli.report.terminal import lines
 from components.recorded import GUEST
 from tests.support.program import change, stack_file
 from tests.unit.cli.report.test_changes import facts
@@ -38,7 +37,7 @@ def told(seen: Evidence, **values: Any) -> list[str]:  # noqa: ANN401 - what the
         config = change(config, values["changed"])
     else:
         config["guests"] = []
-    return list(lines(read([designed(BEFORE, facts(config))]), seen))
+    return [terminal.line(one) for one in terminal.changes(read([designed(BEFORE, facts(config))]), seen)]
 
 
 def seen(files: dict[str, str], recorded: dict[str, Any] = RECORDED) -> Evidence:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from cli.report import terminal
 from cli.report.fate import Evidence
 from cli.report.known import Mark
 from cli.report.levels import levels
 from cli.report.markdown import render
 from cli.report.plan import read
 from cli.report.report import Report
-from cli.report.terminal import lines
 from cli.run.narration import summary
 from components import recorded
 from components.policed import policed_design
@@ -333,10 +333,24 @@ def test_a_refusal_of_a_rule_is_a_failure_too() -> None:
     assert not read([designed(), violation("advisory", "design", "no")]).has_failed
 
 
+def test_a_guest_that_goes_is_a_loss_though_no_design_knows_it() -> None:
+    """An earlier run was interrupted when it had removed the guest from the design, and not yet the guest."""
+    without = {**FACTS, "guests": []}
+    container = step("delete", recorded.LOCAL_STEP, "ct01-container", recorded.GUEST, of="ct01")
+    vm = step("delete", recorded.VM_TYPE, "vm01-vm", recorded.GUEST, of="vm01")
+    again = step("update", recorded.LOCAL_STEP, "ct01-container", recorded.GUEST, of="ct01")
+    plan = read([designed(without, without), container, vm])
+    assert [terminal.line(one) for one in terminal.changes(plan, Evidence(frozenset()))] == [
+        "! destroys data: guest ct01: its container is removed (its disks are lost)",
+        "! destroys data: guest vm01: its VM is replaced or removed (its disks are lost)",
+    ]
+    assert terminal.changes(read([designed(without, without), again]), Evidence(frozenset())) == []
+
+
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
-    told = list(lines(read([designed(FACTS, new)]), Evidence(frozenset())))
+    told = [terminal.line(one) for one in terminal.changes(read([designed(FACTS, new)]), Evidence(frozenset()))]
     assert told == [
         "! `up` refuses: node proxmox02: votes 1 → 2 (an existing cluster keeps it: docs/recovery.md#identity-changed)",
         "  node proxmox02: memory in MiB 2048 → 4096 (takes effect when its VM is next stopped and started)",

@@ -21,4 +21,4 @@ def test_what_a_report_has_instead_of_credentials_is_taken(tmp_path: Path, stack
     config, file = validate(stack_file(stack)), tmp_path / "credentials.json"
     file.touch(mode=0o600)
     file.write_text(json.dumps(scratch._worthless(config)))
-    assert credentials.load(config, {}, [], {credentials.FILE_VARIABLE: str(file)}).public_key
+    assert credentials.load(config, {}, [], {credentials.FILE_VARIABLE: str(file)}, stack="dev").public_key

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,9 @@ from cli.state import logins, ownership, site_instance
 from cli.state.belongings import CLUSTER
 from cluster import guests_inside
 from cluster.errors import AdminError
+from components.recorded import DESIGN
 from tests.unit.cli.looks.test_settling import INSTALL, POWER, RECORDED, Runs
+from tests.unit.cli.report.test_markdown import FACTS, designed
 from tests.unit.cli.run.test_comparison import Engine
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ class Order(Runs):
         self.looked: list[dict[str, object]] = []
         self.answer = True
         self.planned: dict[str, int] = {}
+        self.events: list[Any] = []
+        self.leaves: dict[str, Any] = {}  # the state after a run that fails
         self.fails: dict[str, Exception] = {}
         self.copied: Engine | None = None
         nothing: list[Any] = []
@@ -114,8 +120,17 @@ class Order(Runs):
         if self.copied is not None and _loaded.engine is self.copied:  # type: ignore[attr-defined]
             self.done[-1] += " over the copy"
         if error := self.fails.get(operation):
+            self.engine.state = self.leaves or self.engine.state
             raise error
-        return Run(0, "", changes=self.planned)
+        return Run(0, "", changes=self.planned, events=self.events)
+
+
+def with_design(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The state, and a recorded design."""
+    design = {"type": DESIGN, "urn": "urn:pulumi:dev::p::nested-pve-ha:index:Design::design", "inputs": inputs}
+    recorded = copy.deepcopy(RECORDED)
+    recorded["deployment"]["resources"].insert(0, {**design, "outputs": inputs})
+    return recorded
 
 
 @pytest.fixture
@@ -220,6 +235,33 @@ def test_a_vm_that_somebody_made_in_the_moment_of_ours_is_forgotten(order: Order
     assert order.done == [*FIRST, *THEN, "up refresh", *again]
 
 
+def test_a_run_that_failed_leaves_the_design_of_before(order: Order) -> None:
+    """A refused change is no change of what is built, and the next preview compares with that."""
+    before, after = with_design({"memory": 1}), with_design({"memory": 2})
+    order.loaded, order.engine.state = replace(order.loaded, state=before), before
+    order.leaves = after
+    order.fails["up"] = RunError([Failure("member-removed", "", "it leaves")])
+    with pytest.raises(RunError) as failed:
+        up.up("dev", yes=True)
+    assert failed.value.code == "member-removed"
+    assert order.engine.state == before
+
+
+def test_why_a_run_failed_is_said_even_if_nothing_can_be_recorded(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(_self: object, _seen: object, _state: object) -> None:
+        raise AdminError("stack-locked", "another run works on this stack", observed="x")
+
+    before = with_design({"memory": 1})
+    order.loaded, order.leaves = replace(order.loaded, state=before), with_design({"memory": 2})
+    order.fails["up"] = RunError([Failure("run-interrupted", "", "it was interrupted")])
+    monkeypatch.setattr(Engine, "replace_state", locked)
+    with pytest.raises(RunError) as failed:
+        up.up("dev", yes=True)
+    assert failed.value.code == "run-interrupted"
+
+
 # -- preview -----------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +326,25 @@ def test_what_planned_steps_would_refuse_is_said_after_the_plan_was_shown(
         preview.preview("dev", look=True)
     assert failed.value.code == "foreign-subnet"
     assert order.done[-2:] == ["preview refresh over the copy", "copy removed"]
+
+
+@pytest.mark.parametrize("looking", [False, True])
+def test_a_preview_refuses_what_up_would_refuse_once_all_is_shown(
+    order: Order, capsys: pytest.CaptureFixture[str], *, looking: bool
+) -> None:
+    fewer = copy.deepcopy(FACTS)
+    del fewer["nodes"][2]
+    order.events = [designed(FACTS, fewer)]
+    with pytest.raises(AdminError) as refused:
+        preview.preview("dev", look=looking)
+    assert refused.value.code == "change-refused"
+    assert "node proxmox03: leaves cluster" in refused.value.observed
+    said = capsys.readouterr().out
+    assert "! `up` refuses: node proxmox03" in said
+    assert "planned: " in said
+    order.events = [designed(FACTS, FACTS)]
+    order.founds = [QUIET]
+    preview.preview("dev", look=looking)
 
 
 # -- down --------------------------------------------------------------------------------------------------------------
