@@ -63,7 +63,7 @@ def _run(
             _become([*way, *UNBLOCKED, *command], environment, blocked=[signal.SIGINT])
         _become(command, environment, blocked=[])
     attending = _Attending(child, asking, caller, within=bool(way))
-    status = attending.wait()
+    status = attending.until_it_ends()
     return os.waitstatus_to_exitcode(status), attending.asked
 
 
@@ -113,7 +113,7 @@ class _Attending:
         self._within = within
         self.asked = False  # to end, on whichever way
 
-    def wait(self) -> int:
+    def until_it_ends(self) -> int:
         """The child's wait status."""
         pending: list[int] = []
         while True:

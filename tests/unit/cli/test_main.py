@@ -10,6 +10,7 @@ import pytest
 from cli import description, main
 from cli.status import command as status_command
 from cluster.errors import AdminError
+from tools import attended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """Calls a command; gives its exit code, and what it said on standard output and on standard error."""
 
     def called(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(main.attended, "interrupt_once", lambda: None)
+        monkeypatch.setattr(attended, "interrupt_once", lambda: None)
         monkeypatch.setattr(sys, "argv", ["cli", *words])
         with pytest.raises(SystemExit) as end:
             main.main()

@@ -48,7 +48,9 @@ def raised_by_tools() -> set[str]:
         for node in ast.walk(ast.parse(text)) if path.suffix == ".py" else ():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOOLS_ERRORS:
                 found |= {
-                    one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant) and "-" in one.value
+                    one.value
+                    for one in ast.walk(node.args[0])
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str) and "-" in one.value
                 }
     return found
 
