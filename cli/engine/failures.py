@@ -97,7 +97,7 @@ class Failure:
 
 def explain(run: Run, log: str) -> list[Failure]:
     """Name what went wrong in a run; at least one failure."""
-    found = [_violation(*violation) for violation in run.violations]
+    found = _violations(run.violations)
     if run.exit_code < 0:
         found.append(_killed(run, log))
     causes = [(urn, text) for urn, text in run.errors if not NOISE.search(text)]
@@ -112,9 +112,20 @@ def resource_name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
-def _violation(policy: str, urn: str, message: str) -> Failure:
-    text = f"error[policy-violated]: rule {policy} refuses {resource_name(urn)}\n" + _indented(message)
-    return Failure("policy-violated", resource_name(urn), f"{text}\n  next: {CODES['policy-violated'].next}")
+def _violations(found: Iterable[tuple[str, str, str]]) -> list[Failure]:
+    """What rules refuse: one that refuses several resources for the same cause, as design and cluster, is shown once."""
+    by_cause: dict[tuple[str, str], list[str]] = {}
+    for policy, urn, message in found:
+        resource = resource_name(urn)
+        lines = (line.removeprefix(f"{resource}: ") for line in message.splitlines())
+        by_cause.setdefault((policy, "\n".join(lines)), []).append(resource)
+    return [_violation(policy, resources, cause) for (policy, cause), resources in by_cause.items()]
+
+
+def _violation(policy: str, resources: list[str], cause: str) -> Failure:
+    named = ", ".join(dict.fromkeys(resources))
+    text = f"error[policy-violated]: rule {policy} refuses {named}\n" + _indented(cause)
+    return Failure("policy-violated", resources[0], f"{text}\n  next: {CODES['policy-violated'].next}")
 
 
 def _killed(run: Run, log: str) -> Failure:

@@ -49,6 +49,7 @@ AT_START = {"cpu", "memory"}  # Proxmox keeps them pending while a machine runs
 QUIET_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 NAME_WIDTH = 34
 MESSAGE_WIDTH = 70
+LOOKS_AGAIN = "looks again, and changes only what is not as described"
 RUNNING_SHOWN = 8
 
 
@@ -71,6 +72,8 @@ class Narrator:
     _running: dict[str, _Running] = field(default_factory=dict)
     _refreshed: int = 0
     _live: Live | None = None
+    _looks: list[str] = field(default_factory=list)
+    _refused: bool = False
 
     def __enter__(self) -> Self:
         if out.is_terminal:
@@ -79,6 +82,9 @@ class Narrator:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        # A rule may refuse at the end of a preview; in a plan that is refused, steps that only look again are no news.
+        for line in () if self._refused else self._looks:
+            out.print(line, markup=False, soft_wrap=True)
         if self._live is not None:
             self._live.stop()
 
@@ -92,6 +98,8 @@ class Narrator:
             self._fail(failed["metadata"])
         elif diagnostic := event.get("diagnosticEvent"):
             self._hear(diagnostic)
+        elif verdict := event.get("policyEvent"):
+            self._refused |= verdict.get("enforcementLevel") == "mandatory"
 
     def _begin(self, metadata: dict[str, Any]) -> None:
         if metadata["op"] == "refresh":
@@ -107,7 +115,11 @@ class Narrator:
         sign = sign_of(metadata, to_check=planning and self.adopting)
         what = remark(metadata["type"], metadata.get("diffs") or []) if sign == SIGNS["update"] else ""
         took = "" if planning else f"{time.monotonic() - running.started:6.1f} s"
-        out.print(f"  {sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip(), markup=False)
+        line = f"  {sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip()
+        if planning and what == LOOKS_AGAIN:
+            self._looks.append(line)
+        else:
+            out.print(line, markup=False, soft_wrap=True)
 
     def _fail(self, metadata: dict[str, Any]) -> None:
         running = self._running.pop(metadata["urn"], None)
@@ -135,7 +147,7 @@ class Narrator:
 def remark(kind: str, differs: list[str]) -> str:
     """What an update does, in words, if the names of the changed properties would mislead; pure."""
     if kind in STEPS and differs == ["stdin"]:
-        return "looks again, and changes only what is not as described"
+        return LOOKS_AGAIN
     names = ", ".join(differs)
     if kind == VM_TYPE and AT_START & set(differs):
         return f"{names} (takes effect when the machine is next stopped and started)"

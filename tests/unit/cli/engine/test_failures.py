@@ -159,6 +159,23 @@ def test_progress_is_no_cause() -> None:
     assert failures.error_lines(output.rpartition("\n")[0]) == "nothing"
 
 
+def test_one_cause_of_a_rule_is_shown_once_with_all_that_it_refuses() -> None:
+    """Links of equal priority were refused twice in full: as the design, and as the cluster."""
+    rule, demand, cause = (
+        "corosync-link-priorities",
+        "Links have different priorities.",
+        "links 0 and 1 are equal. Fix.",
+    )
+    urns = {name: f"urn:pulumi:dev::p::some:type::{name}" for name in ("design", "cluster", "vm01-vm")}
+    refused = [(rule, urns[name], f"{demand}\n{name}: {cause}") for name in ("design", "cluster")]
+    (failure,) = explain(violations=refused)
+    assert failure.text.startswith(f"error[policy-violated]: rule {rule} refuses design, cluster\n")
+    assert failure.text.count(cause) == 1
+    another = (rule, urns["vm01-vm"], f"{demand}\nvm01-vm: links 0 and 2 are equal. Fix.")
+    assert [one.resource for one in explain(violations=[*refused, another])] == ["design", "vm01-vm"]
+    assert len(explain(violations=[*refused, ("another-rule", *refused[1][1:])])) == 2
+
+
 def test_a_violation_names_rule_and_resource() -> None:
     (failure,) = explain(violations=[("nested-node-cpu-host", URN, "cpu type is kvm64\nset cpuType: host")])
     assert failure.code == "policy-violated"

@@ -103,6 +103,18 @@ def test_the_steps_of_an_adoption_are_planned_as_looks(capsys: pytest.CaptureFix
     assert summary(plan) == "2 created"
 
 
+@pytest.mark.parametrize(("level", "is_listed"), [("mandatory", False), ("advisory", True)])
+def test_steps_that_only_look_again_are_not_listed_in_a_plan_that_is_refused(
+    capsys: pytest.CaptureFixture[str], level: str, *, is_listed: bool
+) -> None:
+    plan = [*events("update", "vm01-verify", LOCAL, planning=True), *events("update", "vm01-vm", planning=True)]
+    for event in plan[:2]:
+        next(iter(event.values()))["metadata"]["diffs"] = ["stdin"]
+    looks = ["~ update vm01-verify"] if is_listed else []
+    refusal = {"policyEvent": {"enforcementLevel": level, "policyName": "a-rule", "message": "no"}}
+    assert told(capsys, [*plan, refusal]) == ["~ update vm01-vm", *looks]
+
+
 @pytest.mark.parametrize("stdout", ["", "no JSON", "[]", "{}", '"x"', "null"])
 def test_a_step_that_did_not_say_what_it_did_is_not_taken_for_a_look(
     capsys: pytest.CaptureFixture[str], stdout: str
