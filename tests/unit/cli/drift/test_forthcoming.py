@@ -241,7 +241,7 @@ def test_a_preview_that_looks_ends_with_it_and_one_that_does_not_look_is_green(
     preview.refuse_planned(loaded, [], seen)
     assert "Planned steps" not in "".join(capsys.readouterr()), "nothing is planned, so there is nothing to look at"
     monkeypatch.setattr(engine_runs, "judged", lambda *_: SimpleNamespace(events=events))
-    monkeypatch.setattr(shown_plan, "show", lambda *_: None)
+    monkeypatch.setattr(shown_plan, "show", lambda *_: [])
     machines.logins.clear()
     assert preview.show(loaded) == events
     assert machines.logins == []
