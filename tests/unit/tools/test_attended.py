@@ -236,11 +236,11 @@ def test_make_waits_for_what_is_interrupted_at_a_terminal(
     assert terminal.shows("interrupted: waiting for the command to end in order")
     assert terminal.make.poll() is None
     terminal.types_ctrl_c()  # once more, which is the command's to judge
+    shown = terminal.rest()
     terminal.make.wait(LIMIT_S)
     assert making.said()[-1] == "ended in order"
     assert set(making.said()[1:-1]) == {"SIGINT"}
     assert not making.left()
-    shown = terminal.rest()
     assert "Next:" not in shown
     assert "interrupted: waiting" not in shown
 
