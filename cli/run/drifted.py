@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import out, stage
 from cli.drift import record
-from cli.drift.kinds import ADDED, BY_REFRESH, PASSING, REMADE, SILENT, UNDESCRIBED
+from cli.drift.kinds import ADDED, BY_HAND, BY_REFRESH, PASSING, REMADE, SILENT, UNDESCRIBED
 from cli.looks import devices_at_risk, image_check
 from cli.run import engine_runs
 from cli.run.engine_runs import REFRESH
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = {SILENT: "not looked at", UNDESCRIBED: "not described", PASSING: "locked"}
 _SHOWN |= dict.fromkeys(ADDED, "left as it is")
+_SHOWN |= dict.fromkeys(BY_HAND, "not mended by `make up`")
 
 
 def show(found: Sequence[Drift]) -> None:
