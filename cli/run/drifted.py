@@ -32,12 +32,11 @@ def show(found: Sequence[Drift]) -> None:
 
 
 def recorded(loaded: LoadedStack, found: list[Drift]) -> LoadedStack:
-    """Show what drifted, and mark it in the state: the engine then shows it, and runs exactly these steps.
+    """Mark in the state what drifted: the engine then shows it, and runs exactly these steps.
 
     Raises:
         AdminError: device-not-described, image-unreadable.
     """
-    show(found)
     devices_at_risk.refuse(loaded.description.config, loaded.state, found)
     remade = {one.name for one in found if one.kind == REMADE}
     described = belongings.described(loaded.description)
