@@ -34,6 +34,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "/forbidden": ({"data": None}, 403, "Permission check failed (/vms/200, VM.Config.Disk)"),
     "/moved": ({"data": None}, MOVED, "Moved"),
     "/locked": ({"data": None}, 500, "VM is locked (migrate)"),
+    "/offline": ({"data": None}, 500, "storage 'shared' is not online"),
     "/dead": ({"data": None}, 595, "No route to host"),
 }
 
@@ -98,6 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         if path.endswith("/status"):
             outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
             outcome = "CT is locked (backup)" if "UPID:locked:" in path else outcome
+            outcome = "storage 'shared' is not online" if "UPID:offline:" in path else outcome
             return self._answer({"data": {"status": "stopped", "exitstatus": outcome}})
         return self._answer(*REFUSALS.get(path, ({"data": {"path": path}},)))
 
@@ -241,6 +243,20 @@ def test_a_guest_that_a_task_has_locked_is_named_and_how_it_is_unlocked(server: 
         assert caught.value.code == "guest-locked"
         assert "is locked (" in caught.value.observed
         assert "`qm unlock VMID`" in caught.value.render()
+
+
+def test_a_storage_that_is_not_online_sends_to_where_it_is_shown(server: Server) -> None:
+    """A removal ended in `resolve the error that it reports`."""
+    made = session(server)
+    for refused in (
+        lambda: made.delete("/offline"),
+        lambda: made.wait("UPID:offline:1:2:3:vzdestroy:1:r@pam:", 10),
+    ):
+        with pytest.raises(AdminError) as caught:
+            refused()
+        assert caught.value.code == "storage-offline"
+        assert "storage 'shared' is not online" in caught.value.observed
+        assert "`make status` shows on which node" in caught.value.fix
 
 
 def test_what_is_presented_is_told_by_its_fingerprint(server: Server) -> None:
