@@ -18,7 +18,7 @@ from cluster.errors import AdminError
 from cluster.transport import certificates, pins, ssh
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.contract import ApiUser, CreateCluster, JoinCluster, LinkPreflight, parse
+from onnode.contract import ApiUser, ArmNetwork, CreateCluster, JoinCluster, LinkPreflight, NodeNetwork, Storage, parse
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.worlds import joined, member, stand_alone
 
@@ -78,6 +78,8 @@ class LiveNodes:
         acts: everything but looks, in order.
         shown: the certificate that the API of each node presents; of a node that is not in it, the one that it reports.
         errors: how a step ends instead, by its name.
+        breaks: how the connection ends during a step, by its name: once for each.
+        facts: what a step reports, by its name; those that are named here have changed something.
         commands: what a command prints that is no step, by its beginning.
         after: called after each look with the number of looks so far.
     """
@@ -89,6 +91,8 @@ class LiveNodes:
         self.acts: list[Act] = []
         self.shown: dict[str, str | None] = {}
         self.errors: dict[str, StepError] = {}
+        self.breaks: dict[str, list[AdminError]] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
         self.commands: dict[str, Callable[[str], Completed]] = {}
         self.links: dict[str, Any] = HEALTHY_LINKS
         self.looks = 0
@@ -130,10 +134,14 @@ class LiveNodes:
             self.acts.append(Act(node, command, None, timeout_s))
             answer = next(answer for beginning, answer in self.commands.items() if command.startswith(beginning))
             return answer(node)
-        wanted = parse(_INPUTS[step], json.loads(stdin))
+        wanted = parse(_INPUTS[step], json.loads(stdin)) if stdin else None
         self.acts.append(Act(node, step, wanted, timeout_s))
+        if breaks := self.breaks.get(step):
+            raise breaks.pop(0)
         if error := self.errors.get(step):
             return Completed(1, "", f"{error.render()}\n")
+        if step in self.facts:
+            return _result(changed=True, facts=self.facts[step])
         return _result(changed=self._change(node, wanted), facts=self.links if step == "link-preflight" else {})
 
     def _change(self, node: str, wanted: object) -> bool:
@@ -168,6 +176,10 @@ _INPUTS: dict[str, Any] = {
     "join-cluster": JoinCluster,
     "link-preflight": LinkPreflight,
     "api-user": ApiUser,
+    "storage": Storage,
+    "storage --remove": Storage,
+    "node-network": NodeNetwork,
+    "arm-network": ArmNetwork,
 }
 
 
