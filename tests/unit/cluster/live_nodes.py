@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 OWN_KEY = ssh.fingerprint(ssh.client_keys(PRIVATE_KEY)[0].public_data)
 CALL = Call(Secrets(PRIVATE_KEY, root_password="root-secret", api_password="api-secret"))
 DOWN = AdminError("host-unreachable", "it cannot be reached over SSH", observed="no answer")
+PROGRESS = "at work"  # what a program says on its standard error, to who listens
 HEALTHY_LINKS = {"silent": [], "latency_ms": {"0": 0.2}}
 
 
@@ -64,7 +65,8 @@ class Connection(ssh.Connection):
         on_stderr: Callable[[str], None] | None = None,
     ) -> Completed:
         await asyncio.sleep(0)
-        del on_stderr
+        if on_stderr is not None:
+            on_stderr(PROGRESS)
         return self._nodes.run(self.machine.name, command, stdin, timeout_s)
 
 
@@ -126,6 +128,7 @@ class LiveNodes:
     def run(self, node: str, command: str, stdin: str, timeout_s: float) -> Completed:
         _, _, step = command.partition(f"python3 {PACKAGE} ")
         if step == "membership":
+            assert stdin == "", "it takes no input"
             self.looks += 1
             facts = dataclasses.asdict(self.reports[node])
             self.after(self.looks)
