@@ -26,6 +26,7 @@ QUIETLY = (
 VALUES = {
     "address": r"\d+\.\d+\.\d+\.\d+",
     "flag": r"[NY01]",
+    "backup": r"/\S+/var/lib/pve-cluster/backup/config-\d{8}T\d{6}\.db",
     "hex": r"[0-9A-F]{2}(:[0-9A-F]{2})+",
     "key": r"ecdsa|ed25519|rsa",
     "links": r"--link\d [\d.]+(,priority=\d+)?( --link\d [\d.]+(,priority=\d+)?)*",
