@@ -60,7 +60,7 @@ def calls() -> dict[str, list[Call]]:
 
 
 def _call(listed: str | dict[str, Any]) -> Call:
-    given = {"call": listed} if isinstance(listed, str) else listed
+    given: dict[str, Any] = {"call": listed} if isinstance(listed, str) else listed
     parts = re.split(r"<(\w+)>", given["call"].replace("<quietly>", QUIETLY))
     pattern = "".join(f"({VALUES[part]})" if number % 2 else re.escape(part) for number, part in enumerate(parts))
     return Call(re.compile(pattern, re.DOTALL), given.get("takes", 0), given.get("hangs", 10**6))
