@@ -484,7 +484,7 @@ def loaded_anew(trial: Trial, log: Path) -> int | None:
     """Run its tests in a process that has not loaded the file yet."""
 
     def run(tests: Sequence[str]) -> int:
-        sys.meta_path.insert(0, BrokenFile(trial))  # type: ignore[arg-type] # it finds and loads
+        sys.meta_path.insert(0, BrokenFile(trial))
         return pytest.main([*PYTEST, "-x", *tests])
 
     log.unlink(missing_ok=True)

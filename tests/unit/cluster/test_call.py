@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DESIRED = {"machine": {"name": "pve1", "address": "192.0.2.1", "host_key": "ssh-ed25519 AAAA"}, "stack": "dev"}
 SECRETS = {"ssh_private_key": "PRIVATE", "root_password": "root-secret", "api_password": None}
 OUTCOME = Outcome(changed=True, facts={"stack": "dev", "name": "pve1"})
+NOTHING: dict[str, Outcome] = {}
 Given = list[tuple[str, Claim, Call]]
 
 
@@ -99,7 +100,7 @@ def test_what_nobody_foresaw_is_one_message_with_its_place_and_no_traceback(
     given: Given, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken() -> Outcome:
-        return {}["gone"]  # type: ignore[no-any-return]
+        return NOTHING["gone"]
 
     step(monkeypatch, broken)
     line = broken.__code__.co_firstlineno + 1

@@ -146,13 +146,15 @@ def volumes(node: ApiNode, content: str) -> set[str]:
 
 
 def bring_about(desired: Template | Container) -> Outcome:
-    step = template if isinstance(desired, Template) else container
-    return asyncio.run(step.bring_about(desired, CALL))  # type: ignore[arg-type] # each its own
+    step: Any = template if isinstance(desired, Template) else container
+    outcome: Outcome = asyncio.run(step.bring_about(desired, CALL))
+    return outcome
 
 
 def remove(desired: Template | Container) -> Outcome:
-    step = template if isinstance(desired, Template) else container
-    return asyncio.run(step.remove(desired, CALL))  # type: ignore[arg-type] # each its own
+    step: Any = template if isinstance(desired, Template) else container
+    outcome: Outcome = asyncio.run(step.remove(desired, CALL))
+    return outcome
 
 
 def refused(desired: Template | Container) -> AdminError:

@@ -65,9 +65,9 @@ class Shell(ssh.Connection):
         (root / "bin/hostname").chmod(0o755)
 
     async def run(self, command: str, **_options: Any) -> Completed:  # noqa: ANN401 - as there
-        return await asyncio.to_thread(self._run, command)
+        return await asyncio.to_thread(self._in_shell, command)
 
-    def _run(self, command: str) -> Completed:
+    def _in_shell(self, command: str) -> Completed:
         here = command.replace("cd / &&", f"cd {self.root} &&").replace(" /etc/pve", " etc/pve")
         environment = os.environ | {"PATH": f"{self.root / 'bin'}:{os.environ['PATH']}"}
         done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False, env=environment)
