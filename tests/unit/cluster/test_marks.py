@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster import claims, marks
+from cluster import claims, marks, proxmox_ve
 from cluster.contract import Machine
 from cluster.errors import AdminError
 from cluster.transport import ssh
@@ -78,7 +78,7 @@ def look(root: Path, files: dict[str, str], images: str | None = None) -> marks.
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    return asyncio.run(marks.look(Shell(root), "dev", images))
+    return asyncio.run(proxmox_ve.look(Shell(root), "dev", images))
 
 
 def test_a_machine_shows_what_is_there_and_what_carries_the_mark(tmp_path: Path) -> None:
@@ -124,17 +124,17 @@ def test_an_answer_that_is_none_is_refused_with_what_was_said() -> None:
             return Completed(255, "no base64\n", "tar: command not found\n")
 
     with pytest.raises(AdminError) as refused:
-        asyncio.run(marks.look(Broken(), "dev"))
+        asyncio.run(proxmox_ve.look(Broken(), "dev"))
     assert (refused.value.code, refused.value.observed) == ("command-failed", "tar: command not found")
 
 
 def test_machines_that_cannot_speak_are_named() -> None:
     looks = {name: marks.Look(name, name, quorate, ()) for name, quorate in (("a", True), ("b", False), ("c", False))}
     with pytest.raises(AdminError) as refused:
-        marks.refuse_silent(looks)
+        proxmox_ve.refuse_silent(looks)
     assert refused.value.code == "command-failed"
     assert "/etc/pve of b, c is" in refused.value.observed
-    marks.refuse_silent({"a": looks["a"]})
+    proxmox_ve.refuse_silent({"a": looks["a"]})
 
 
 @pytest.mark.parametrize("code", ["foreign-vmid", "foreign-bridge", "guest-foreign", "ha-foreign"])
