@@ -51,6 +51,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     with stage("Guests, and what drifted"):
         looking.let_guests_settle(loaded, seen)
         found = seen.drifted_of(loaded.state)
+        drifted.show(found)
         loaded = removal_logins.renewed(drifted.recorded(loaded, found), all_goes=False)
     if record.cannot_log_in(loaded.state, found):
         _put_access_back(loaded, seen, yes=yes)
@@ -84,13 +85,12 @@ def _compared(loaded: LoadedStack) -> tuple[LoadedStack, FirstLook]:
 
 def _started(loaded: LoadedStack, off: list[Drift], *, yes: bool) -> LoadedStack:
     """Start nodes that are off before anything is refreshed: when one is back, HA moves guests home to it."""
+    drifted.show(off)
     if not yes:
-        drifted.show(off)
-        confirmation.confirm("These nodes are powered off. Start them first?")
-    with stage("Nodes that are off"):
+        confirmation.confirm("Start these nodes first?")
+    with stage(f"Start of {', '.join(one.where for one in off)}"):
         loaded = drifted.recorded(loaded, off)
-        started = preparing.start(loaded.description, {resource_name(one.urn) for one in off})
-        out.print(f"  started: {', '.join(started)}")
+        preparing.start(loaded.description, {resource_name(one.urn) for one in off})
         return loaded
 
 

@@ -114,6 +114,11 @@ CODES: dict[str, Code] = {
     "api-refused": Code(
         "The API refused a request.", "resolve the error that it reports, then run the same command again"
     ),
+    "storage-offline": Code(
+        "A node does not reach the server of a storage that it needs, also to remove a guest's disk.",
+        "`make status` shows on which node the storage is not active, and what to look at there; bring its network or its "
+        "server back, then run the same command again",
+    ),
     "api-forbidden": Code(
         "The API user's role lacks a privilege for a call; the API names the path and the privilege.",
         "leave cluster.api.role out of the stack file (the program's own role has what it needs), or add the named "

@@ -355,7 +355,7 @@ def plan_join(
     refuse_changed_identity(newest.nodes, members, subset=True)
     listed = newest.listed(joiner.node) is not None
     _refuse_alive(newest, joiner)
-    votes = _votes_to_expect(newest, joiner) if listed else None
+    votes = _votes_to_expect(newest, joiner)
     if not listed or (joiner.state == "absent" and votes is None):
         _refuse_not_working(cluster, members, present)
     sponsor = next(iter(present.values()))

@@ -288,5 +288,5 @@ def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
 
 def keeping(wanted: str, found: str) -> str:
     """An option with sub-options, as `cpu: host,flags=+aes`: its first value as wanted, all others as they are found."""
-    first, comma, others = found.partition(",")
-    return wanted if first == found and not comma else f"{wanted}{comma}{others}"
+    _, comma, others = found.partition(",")
+    return f"{wanted}{comma}{others}"

@@ -180,7 +180,9 @@ ON_NODE_CODES: dict[str, Code] = {
         "put the old addresses and MTU back into the configuration; or, where they were changed by hand, on the machine",
     ),
     "link-address": Code(
-        "A link's address is not up on its node.", "`ip addr` and `ifreload -a` on the node; check the link's bridge"
+        "An address of a node, on a link or a further network, is not up.",
+        "`ip -br link` on the node: with NO-CARRIER, what is behind the interface is cut (bridge, switch or cable), and "
+        "`make up` does not mend that; else `ifreload -a` there",
     ),
     "management-interface": Code(
         "An interface of a link carries the machine's management address; changing it could cut the machine off.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cli.drift import guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
-from cli.drift.model import Drift
+from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
 from cluster.contract import ClusterCreation, Container, JoinNode, Template
 from cluster.errors import AdminError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
+NETWORK = "node-network"
 
 
 def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
@@ -43,7 +44,7 @@ def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, 
     trusted = speaker is not None and speaker in answers and works(answers[speaker])
     for machine, answer in answers.items():
         found += _package(asked, machine, answer)
-        for one in answer.steps:
+        for one in _causes(asked, machine, answer):
             if one.name in clusterwide and trusted and machine == speaker:
                 found += _step(one, "cluster")
             elif one.name not in clusterwide and (one.refusal or one.name not in installing):
@@ -89,10 +90,17 @@ def _package(asked: Questions, machine: str, answer: Answer) -> Iterator[Drift]:
         yield Drift(asked.packages[machine], machine, what, PACKAGE)
 
 
+def _causes(asked: Questions, machine: str, answer: Answer) -> list[StepLook]:
+    """What its steps answer; without the check that finds an address missing, where the network's step would set it."""
+    networks = {one.name for one in asked.there.get(machine, ()) if one.step == NETWORK}
+    mended = any(one.actions for one in answer.steps if one.name in networks)
+    return [one for one in answer.steps if not (mended and one.refusal and one.refusal.code == ADDRESS_DOWN)]
+
+
 def _step(one: StepLook, machine: str) -> Iterator[Drift]:
     if refusal := one.refusal:
         observed = f" ({refusal.observed})" if refusal.observed else ""
-        yield Drift(one.name, machine, f"{refusal.what}{observed}", REFUSED, refusal.next)
+        yield Drift(one.name, machine, f"{refusal.what}{observed}", REFUSED, refusal.next, refusal.code)
     elif one.actions:
         yield Drift(one.name, machine, f"not as described, to do: {'; '.join(one.actions)}")
 

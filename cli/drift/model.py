@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from cli.drift.kinds import STEP
 
+ADDRESS_DOWN = "link-address"  # the refusal of a node's check that its addresses are up
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -17,6 +19,7 @@ class Drift:
         what: what differs, with the file and the value; never an order alone, since it is also shown as a finding.
         kind: who puts it right, one of `cli.drift.kinds`.
         next: for what nobody puts right, what a person has to do.
+        code: the name of the step's refusal, if it refuses.
     """
 
     urn: str
@@ -24,6 +27,7 @@ class Drift:
     what: str
     kind: str = STEP
     next: str = ""
+    code: str = ""
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import CODES
 from components.recorded import FILE_TYPE
 from onnode.errors import ON_NODE_CODES
-from onnode.system.pve import LOCKED
+from onnode.system.pve import LOCKED, STORAGE_OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +56,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("guest-node-down", r"HTTP 595"),
         ("guest-moved", r"Configuration file '\S*/(?:qemu-server|lxc)/\d+\.conf' does not exist"),
         ("guest-locked", LOCKED.pattern),
+        ("storage-offline", STORAGE_OFFLINE.pattern),
         ("api-unreachable", r"dial tcp \S+: (?:connect|i/o timeout)|connection refused|no such host|EOF$"),
         ("node-protected", r"cannot be deleted because it is protected|marked for protection|is protected"),
         ("vm-not-recorded", r"(?:VM|CT|guest) \d+ already exists|config file already exists"),

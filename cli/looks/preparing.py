@@ -31,8 +31,8 @@ USER_S = 180.0
 START_S = 300.0  # beside the time in which the node is to answer
 
 
-def start(description: Description, installations: Collection[str]) -> list[str]:
-    """Start nodes and wait until they answer; their names.
+def start(description: Description, installations: Collection[str]) -> None:
+    """Start nodes and wait until they answer.
 
     Args:
         description: which nodes there are.
@@ -47,7 +47,6 @@ def start(description: Description, installations: Collection[str]) -> list[str]
         if isinstance(node, NestedNode) and f"{node.name}-install" in installations
     ]
     asyncio.run(_start(description, nodes))
-    return [node.name for node in nodes]
 
 
 async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
@@ -68,7 +67,7 @@ async def _start(description: Description, nodes: Iterable[NestedNode]) -> None:
 async def _started(connection: Connection, wanted: VmPower) -> StepResult | StepError:
     """Start a node; an error is returned, so that it does not end the start of others."""
     try:
-        return await shipped.run(connection, "vm-power", wanted, timeout_s=wanted.timeout_s + START_S, quiet=False)
+        return await shipped.run(connection, "vm-power", wanted, timeout_s=wanted.timeout_s + START_S)
     except StepError as error:
         return error
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import out, stage
 from cli.drift import record
-from cli.drift.kinds import ADDED, BY_REFRESH, PASSING, REMADE, SILENT, UNDESCRIBED
+from cli.drift.kinds import ADDED, BY_HAND, BY_REFRESH, PASSING, REMADE, SILENT, UNDESCRIBED
 from cli.looks import devices_at_risk, image_check
 from cli.run import engine_runs
 from cli.run.engine_runs import REFRESH
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = {SILENT: "not looked at", UNDESCRIBED: "not described", PASSING: "locked"}
 _SHOWN |= dict.fromkeys(ADDED, "left as it is")
+_SHOWN |= dict.fromkeys(BY_HAND, "not mended by `make up`")
 
 
 def show(found: Sequence[Drift]) -> None:
@@ -31,12 +32,11 @@ def show(found: Sequence[Drift]) -> None:
 
 
 def recorded(loaded: LoadedStack, found: list[Drift]) -> LoadedStack:
-    """Show what drifted, and mark it in the state: the engine then shows it, and runs exactly these steps.
+    """Mark in the state what drifted: the engine then shows it, and runs exactly these steps.
 
     Raises:
         AdminError: device-not-described, image-unreadable.
     """
-    show(found)
     devices_at_risk.refuse(loaded.description.config, loaded.state, found)
     remade = {one.name for one in found if one.kind == REMADE}
     described = belongings.described(loaded.description)

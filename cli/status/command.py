@@ -19,7 +19,7 @@ from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
 from config import topology
-from config.model import VmGuest
+from config.model import NfsStorage, VmGuest
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -127,4 +127,5 @@ def wanted_of(described: Description) -> Wanted:
     ]
     members = Site(config, described.credentials, described.stack).members
     storages = sorted(storage.name for storage in config.storages)
-    return Wanted(described.stack, config.cluster.name, config.pve_major, members, storages, guests)
+    servers = {storage.name: storage.server for storage in config.storages if isinstance(storage, NfsStorage)}
+    return Wanted(described.stack, config.cluster.name, config.pve_major, members, storages, guests, servers)

@@ -7,26 +7,31 @@ from typing import TYPE_CHECKING
 
 from cli.status.model import Finding, joined
 
+End = tuple[str, int]  # of a link: the node, and the link's number
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from cli.status.look import NodeStatus
     from cli.status.model import Wanted
     from cluster.contract import Member
 
 
-def broken_links(wanted: Wanted, nodes: dict[str, NodeStatus]) -> list[Finding]:
-    """Broken links between members; links to and from a node that is down are left out."""
+def broken_links(wanted: Wanted, nodes: dict[str, NodeStatus], down: Collection[End]) -> list[Finding]:
+    """Broken links between members.
+
+    Links to and from a node that is down are left out, and those of an end whose own address is down: it has a finding.
+    """
     members = [member for member in joined(wanted, nodes) if nodes[member.name].health.services.get("corosync")]
     numbers = sorted({link.number for member in members for link in member.links})
-    return [finding for number in numbers for finding in _link(number, members, nodes)]
+    return [finding for number in numbers for finding in _link(number, members, nodes, down)]
 
 
-def _link(number: int, members: Sequence[Member], nodes: dict[str, NodeStatus]) -> list[Finding]:
+def _link(number: int, members: Sequence[Member], nodes: dict[str, NodeStatus], down: Collection[End]) -> list[Finding]:
     """One finding for one cause: the switch of the link, one node's end of it, or one pair."""
     pairs = list(combinations(members, 2))
     seen_from = ([ends for ends in permutations(pair, 2) if _sees_cut(number, *ends, nodes)] for pair in pairs)
-    broken = [ends[0] for ends in seen_from if ends]
+    broken = [ends[0] for ends in seen_from if ends and not any((one.name, number) in down for one in ends[0])]
     if len(broken) == len(pairs) > 1:
         fix = f"check the switch of link {number}; corosync-cfgtool -n on a member"
         return [Finding("cluster", f"link {number} connects no two members", fix)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address
+
     from cli.status.look import NodeStatus
     from cluster.contract import Member
     from onnode.contract import Health
@@ -26,7 +28,7 @@ class WantedGuest:
 
 @dataclass(frozen=True)
 class Wanted:
-    """All that is looked for."""
+    """All that is looked for; `servers` has the address of each storage that is on a server."""
 
     stack: str
     cluster: str
@@ -34,6 +36,7 @@ class Wanted:
     members: list[Member]
     storages: list[str]
     guests: list[WantedGuest]
+    servers: dict[str, IPv4Address] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

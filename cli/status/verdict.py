@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
 from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, OFF, PASSING, SILENT, UNDESCRIBED
+from cli.drift.model import ADDRESS_DOWN
 from cli.status.ha import ha_findings
 from cli.status.links import broken_links
 from cli.status.model import NO_ANSWER, Finding, joined, votes_in
@@ -16,6 +18,7 @@ from onnode.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from ipaddress import IPv4Address
 
     from cli.drift.model import Drift
     from cli.status.look import NodeStatus, NodeStatuses
@@ -28,19 +31,20 @@ AS_IT_IS = "put these priorities into the stack file: nothing changes them on a 
 # Commands that take a stack; the Makefile's default stack need not be named.
 MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down)\b")
 DEFAULT_STACK = "dev"
+ADDRESS = re.compile(r"\d+(?:\.\d+){3}/\d+")
 SERVICES = ("corosync", "pve-cluster", "pveproxy")
 HA_SERVICES = ("pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
 
 
 def findings(
-    wanted: Wanted, seen: NodeStatuses, drifted: Iterable[Drift] = (), unrecorded: Collection[str] = ()
+    wanted: Wanted, seen: NodeStatuses, drifted: Collection[Drift] = (), unrecorded: Collection[str] = ()
 ) -> list[Finding]:
     """Everything that is not as described. A node that does not answer is a finding; what it would have answered is not.
 
     Args:
         wanted: what is described.
         seen: what the nodes show.
-        drifted: what explains it.
+        drifted: what explains it: nodes that are off, and addresses that are not up.
         unrecorded: the nodes whose VM is not recorded: nobody can power them on.
     """
     nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
@@ -50,10 +54,13 @@ def findings(
         for member in wanted.members
         if isinstance(look := seen[member.name], StepError)
     ]
+    down = {one.where: one for one in drifted if one.code == ADDRESS_DOWN}
+    ends = [(member.name, number) for member in wanted.members for number in _down_links(member, down)]
     for member in wanted.members:
         if member.name in nodes:
-            found += _node(wanted, member, nodes[member.name])
-    found += broken_links(wanted, nodes)
+            found += _lost(member, down)
+            found += _node(wanted, member, nodes[member.name], _addresses_in(down.get(member.name)))
+    found += broken_links(wanted, nodes, ends)
     found += _cluster(wanted, seen, nodes, off)
     return [replace(finding, next=_of_stack(wanted.stack, finding.next)) for finding in found]
 
@@ -64,7 +71,11 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
     return [
         Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, SILENT, UNDESCRIBED) else UP))
         for one in drifted
-        if one.kind not in (*ADDED, PASSING) and not (one.kind in (MEMBERSHIP, OFF, SILENT) and one.where in named)
+        if one.kind not in (*ADDED, PASSING)
+        and not (one.kind in (MEMBERSHIP, OFF, SILENT) and one.where in named)
+        and not (
+            one.code == ADDRESS_DOWN and any(one.where == other.where and one.what in other.what for other in found)
+        )
     ]
 
 
@@ -109,11 +120,29 @@ def _unreachable(name: str, error: StepError, off: str | None, *, is_made: bool)
     return Finding(name, _with_reason(error), error.fix)
 
 
+def _addresses_in(down: Drift | None) -> list[IPv4Interface]:
+    """The addresses that a node's check names as not up."""
+    return [IPv4Interface(text) for text in ADDRESS.findall(down.what.partition(" (")[0])] if down else []
+
+
+def _down_links(member: Member, down: Mapping[str, Drift]) -> list[int]:
+    addresses = {str(one.ip) for one in _addresses_in(down.get(member.name))}
+    return [link.number for link in member.links if link.address in addresses]
+
+
+def _lost(member: Member, down: Mapping[str, Drift]) -> list[Finding]:
+    """The links that a node has lost because its own address is not up: with the cause, and without what follows."""
+    if not (numbers := _down_links(member, down)):
+        return []
+    links = f"link{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return [Finding(member.name, f"has lost {links}: {down[member.name].what}", down[member.name].next)]
+
+
 def _with_reason(error: StepError) -> str:
     return f"{error.what} ({error.observed})" if error.observed else error.what
 
 
-def _node(wanted: Wanted, member: Member, look: NodeStatus) -> list[Finding]:
+def _node(wanted: Wanted, member: Member, look: NodeStatus, down: Sequence[IPv4Interface]) -> list[Finding]:
     health = look.health
     ssh = f"ssh root@{member.address}"
     if health.node != member.name:
@@ -145,9 +174,14 @@ def _node(wanted: Wanted, member: Member, look: NodeStatus) -> list[Finding]:
     found += [
         Finding(member.name, f"storage {storage} is not active", f"{ssh} pvesm status --storage {storage}")
         for storage in wanted.storages
-        if not look.storages.get(storage)
+        if not look.storages.get(storage) and not _is_behind(wanted.servers.get(storage), down)
     ]
     return found
+
+
+def _is_behind(server: IPv4Address | None, down: Sequence[IPv4Interface]) -> bool:
+    """Whether a storage's server is in the network of an address that is not up: that is the cause, and has a finding."""
+    return server is not None and any(server in one.network for one in down)
 
 
 def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus], off: Collection[str]) -> list[Finding]:

@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from cluster.errors import AdminError
 from cluster.transport import bundle, certificates, pins, ssh
 from cluster.waiting import until
-from onnode.system.pve import LOCKED
+from onnode.system.pve import LOCKED, STORAGE_OFFLINE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -57,6 +57,8 @@ class ApiError(AdminError):
 def _refusal(status: int, message: str) -> str:
     if LOCKED.search(message):
         return "guest-locked"
+    if STORAGE_OFFLINE.search(message):
+        return "storage-offline"
     return "api-forbidden" if status == FORBIDDEN else "api-refused"
 
 
@@ -160,7 +162,7 @@ class Api:
         """Wait for a task to end well.
 
         Raises:
-            AdminError: task-failed, task-timeout, guest-locked.
+            AdminError: task-failed, task-timeout, guest-locked, storage-offline.
         """
         _, node, *_ = upid.split(":")
         status = until(
@@ -183,6 +185,13 @@ class Api:
                 f"a task on {node} was refused",
                 observed=f"{end} ({upid})",
                 expected="an unlocked guest",
+            )
+        if STORAGE_OFFLINE.search(end):
+            raise AdminError(
+                "storage-offline",
+                f"a task on {node} was refused",
+                observed=f"{end} ({upid})",
+                expected="a storage that is online there",
             )
         if end != "OK" and not end.startswith("WARNINGS"):
             raise AdminError("task-failed", f"a task on {node} failed", observed=f"{end} ({upid})", expected="OK")

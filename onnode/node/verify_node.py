@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import LinkInterface, VerifyNode
+from onnode.contract import VerifyNode
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
 from onnode.system import kernel, network, processor, pve, systemd
@@ -89,8 +89,7 @@ def decide(observed: Observed, desired: VerifyNode) -> list[Action]:
     _refuse_kernel(observed, desired)
     if desired.require_virtualization and (observed.virtualization is None or not observed.dev_kvm):
         raise _no_virtualization(observed)
-    for wanted in desired.interfaces:
-        _refuse_address(observed, wanted)
+    _refuse_addresses(observed, desired)
     _refuse_unhealthy(observed, desired)
     return []
 
@@ -123,15 +122,24 @@ def _no_virtualization(observed: Observed) -> StepError:
     )
 
 
-def _refuse_address(observed: Observed, wanted: LinkInterface) -> None:
-    found = network.find(wanted, observed.live)
-    if wanted.address not in found.addresses or not found.up:
-        raise StepError(
-            "link-address",
-            f"the link address {wanted.address} is not up",
-            observed=f"{found.name}: {', '.join(found.addresses) or 'no address'}, {'up' if found.up else 'down'}",
-            expected=f"{wanted.address} on {found.name}, up",
-        )
+def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
+    """Refuse addresses that are missing, or on an interface that is down: of links, and of further networks."""
+    found = [(wanted.address, network.find(wanted, observed.live)) for wanted in desired.interfaces]
+    amiss = {address: one for address, one in found if address not in one.addresses or not one.up}
+    if not amiss:
+        return
+    names = ", ".join(one.name for one in amiss.values())
+    raise StepError(
+        "link-address",
+        f"its address{'es' if len(amiss) > 1 else ''} {', '.join(amiss)} {'are' if len(amiss) > 1 else 'is'} not up",
+        observed="; ".join(
+            f"{one.name}: {', '.join(one.addresses) or 'no address'}, {'up' if one.up else 'down or without carrier'}"
+            for one in amiss.values()
+        ),
+        expected=", ".join(f"{address} on {one.name}, up" for address, one in amiss.items()),
+        fix=f"`ip -br link` on the node: with NO-CARRIER, what is behind {names} is cut (bridge, switch or cable), and "
+        "`make up` does not mend that; else `ifreload -a` there",
+    )
 
 
 def _refuse_unhealthy(observed: Observed, desired: VerifyNode) -> None:

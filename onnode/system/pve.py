@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TAG = "nested-pve-ha"
 LOCKED = re.compile(r"(?:VM|CT) is locked \(([a-z-]+)\)")  # as Proxmox VE refuses it: "VM is locked (migrate)"
+STORAGE_OFFLINE = re.compile(r"storage '([^']+)' is not online")  # its server does not answer the node that was asked
 # What is left of these when they are cut off is a whole VM. What was being made or rolled back may be half of one.
 HARMLESS = ("backup", "migrate", "snapshot", "snapshot-delete")
 

@@ -188,6 +188,7 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("node-memory-stated", design(nodes=[{**existing(n), "memoryMib": None} for n in (1, 2)]), "the memory of pve1, pve2 is not known"),
     ("unique-vmids", BY_ID["unique-vmids"].bad, "vmid 100 is before-subject's already"),
     ("unique-macs", BY_ID["unique-macs"].bad, "MAC address BC:24:11:00:00:01 is on two of its cards"),
+    ("dhcp-clear-of-static-addresses", replace(dhcp("10.10.1.10", "10.10.1.20"), rest=SOUND | {"guests": [GUEST | {"address": "10.10.1.15"}]}), "hands out 10.10.1.15,"),
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.10", "10.10.1.181"), "DHCP on vmbr1 of virtual hands out 10.10.1.181"),
     ("dhcp-clear-of-static-addresses", design(storages=[SHARED | {"server": "10.10.1.15"}]), "hands out 10.10.1.15,"),
     ("dhcp-clear-of-static-addresses", dhcp("10.10.1.1", "10.10.1.9"), "hands out 10.10.1.1,"),
@@ -303,6 +304,16 @@ ALLOWED: list[tuple[str, Example, dict[str, Any]]] = [
     ("nested-node-cpu-host", vm(tags=["nested-pve"]), {"tags": ["inner"]}),
     ("nodes-and-storage-protected", vm(tags=["nested-pve"]), {"tags": ["inner"]}),
 ]
+
+# What a setting's schema is made of, and the Python type of a default.
+KEYWORDS = {"type", "default", "description", "items", "enum", "minimum", "maximum"}
+TYPES = {"array": (list,), "number": (int, float), "string": (str,), "boolean": (bool,)}
+# One kind of traffic on the first link, each.
+TRAFFIC = {
+    "guests": cluster(links=[link(0, "192.168.0.0/24", 20), LINKS[1]]),
+    "migration": design(guests=[], cluster=CLUSTER | {"migrationNetwork": "10.10.1.0/24"}),
+    "storage": design(guests=[], storages=[SHARED | {"server": "10.10.1.7"}]),
+}
 
 
 @every_rule
@@ -479,7 +490,36 @@ def test_rules_have_names_of_their_own_and_say_what_they_are_for() -> None:
         for text in (rule.demands, rule.protects, rule.fix):
             assert text.endswith("."), rule.id
         for schema in rule.settings.values():
-            assert {"type", "default", "description"} <= set(schema), rule.id
+            assert {"type", "default", "description"} <= set(schema) <= KEYWORDS, rule.id
+            assert type(schema["default"]) in TYPES[schema["type"]], rule.id
+
+
+def test_a_connection_that_is_not_known_yet_is_named() -> None:
+    (finding,) = analyze(BY_ID["ssh-host-keys-pinned"], Example(resources.REMOTE_COMMAND, {"connection": {"host": ""}}))
+    assert finding.level == EnforcementLevel.ADVISORY
+    assert "'connection'" in finding.message or ".connection " in finding.message, finding.message
+
+
+def test_traffic_is_allowed_by_the_names_that_the_rule_gives_it() -> None:
+    """The engine refuses other words in a setting."""
+    rule = BY_ID["corosync-link-quiet"]
+    items = rule.settings["allowed"]["items"]
+    assert items["type"] == "string"
+    assert set(items["enum"]) == TRAFFIC.keys()
+    for traffic, example in TRAFFIC.items():
+        assert analyze(rule, example) != []
+        assert analyze(rule, example, {"allowed": [traffic]}) == []
+
+
+def test_the_types_that_are_judged_are_those_of_the_sdks() -> None:
+    tokens = {
+        token
+        for value in vars(resources).values()
+        for token in ([value] if isinstance(value, str) else value if isinstance(value, tuple) else [])
+        if token.startswith(("proxmoxve:", "command:"))
+    }
+    assert len(tokens) > len(STORAGES)
+    assert tokens <= {*published("pulumi_proxmoxve", "proxmoxve:"), *REMOTE}
 
 
 @pytest.fixture(scope="module")

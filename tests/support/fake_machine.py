@@ -2,15 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from onnode.system.machine import NOT_FOUND, TIMED_OUT, Result, ThisMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     Program = Callable[[list[str], str], str | int | Result]
+
+CALLS = Path(__file__).parents[1] / "cases" / "onnode" / "programs.yaml"
+QUIETLY = (
+    "-q -y -o DPkg::Lock::Timeout=<n> -o APT::Update::Error-Mode=any -o Acquire::Retries=<n>"
+    " -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+)
+# What may stand for a value of a call.
+VALUES = {
+    "address": r"\d+\.\d+\.\d+\.\d+",
+    "flag": r"[NY01]",
+    "backup": r"/\S+/var/lib/pve-cluster/backup/config-\d{8}T\d{6}\.db",
+    "hex": r"[0-9A-F]{2}(:[0-9A-F]{2})+",
+    "key": r"ecdsa|ed25519|rsa",
+    "links": r"--link\d [\d.]+(,priority=\d+)?( --link\d [\d.]+(,priority=\d+)?)*",
+    "list": r"[\w.]+(,[\w.]+)*",
+    "n": r"\d+",
+    "name": r"[A-Za-z][\w.-]*",
+    "packages": r"[a-z][a-z0-9.+*-]*( [a-z][a-z0-9.+*-]*)*",
+    "path": r"/\S+",
+    "probe": r"exec 9>/run/.+ && flock 9 .+",
+    "s": r"\d+(\.\d+)?",
+    "unit": r"(pve[a-z-]*|corosync|watchdog-mux|nfs-server\.service|ssh\.(service|socket)|nested-pve-ha-[\w@.-]+)",
+    "user": r"\w+@\w+",
+    "volume": r"[\w-]+:\w+/[\w.-]+",
+}
+VALUES["units"] = f"{VALUES['unit']}( {VALUES['unit']})*"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A way to call a program; see tests/cases/onnode/programs.yaml."""
+
+    arguments: re.Pattern[str]
+    takes: float
+    hangs: float
+
+
+@cache
+def calls() -> dict[str, list[Call]]:
+    """The known ones, by program."""
+    return {name: list(map(_call, listed)) for name, listed in yaml.safe_load(CALLS.read_text()).items()}
+
+
+def _call(listed: str | dict[str, Any]) -> Call:
+    given: dict[str, Any] = {"call": listed} if isinstance(listed, str) else listed
+    parts = re.split(r"<(\w+)>", given["call"].replace("<quietly>", QUIETLY))
+    pattern = "".join(f"({VALUES[part]})" if number % 2 else re.escape(part) for number, part in enumerate(parts))
+    return Call(re.compile(pattern, re.DOTALL), given.get("takes", 0), given.get("hangs", 10**6))
+
+
+@cache
+def known(program: str, arguments: str) -> Call:
+    """The way in which a program is called; there is one."""
+    found = [call for call in calls().get(program, []) if call.arguments.fullmatch(arguments)]
+    assert found, f"{program} is not called so: {arguments}"
+    return found[-1]
 
 
 def hangs(_arguments: list[str], _stdin: str) -> int:
@@ -36,6 +97,8 @@ class FakeMachine(ThisMachine):
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
         """Call the scripted program; one that hangs costs its whole time."""
         words = list(argv)
+        call = known(words[0], " ".join(words[1:]))
+        assert max(call.takes, 1) <= timeout_s <= call.hangs, f"{timeout_s} s for {' '.join(words)}"
         self.commands.append(" ".join(words))
         if stdin:
             self.stdins[self.commands[-1]] = stdin

@@ -18,7 +18,7 @@ from cluster.errors import AdminError
 from cluster.transport import certificates, pins, ssh
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.contract import ApiUser, CreateCluster, JoinCluster, LinkPreflight, parse
+from onnode.contract import ApiUser, ArmNetwork, CreateCluster, JoinCluster, LinkPreflight, NodeNetwork, Storage, parse
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.worlds import joined, member, stand_alone
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 OWN_KEY = ssh.fingerprint(ssh.client_keys(PRIVATE_KEY)[0].public_data)
 CALL = Call(Secrets(PRIVATE_KEY, root_password="root-secret", api_password="api-secret"))
 DOWN = AdminError("host-unreachable", "it cannot be reached over SSH", observed="no answer")
+PROGRESS = "at work"  # what a program says on its standard error, to who listens
 HEALTHY_LINKS = {"silent": [], "latency_ms": {"0": 0.2}}
 
 
@@ -64,7 +65,8 @@ class Connection(ssh.Connection):
         on_stderr: Callable[[str], None] | None = None,
     ) -> Completed:
         await asyncio.sleep(0)
-        del on_stderr
+        if on_stderr is not None:
+            on_stderr(PROGRESS)
         return self._nodes.run(self.machine.name, command, stdin, timeout_s)
 
 
@@ -78,6 +80,8 @@ class LiveNodes:
         acts: everything but looks, in order.
         shown: the certificate that the API of each node presents; of a node that is not in it, the one that it reports.
         errors: how a step ends instead, by its name.
+        breaks: how the connection ends during a step, by its name: once for each.
+        facts: what a step reports, by its name; those that are named here have changed something.
         commands: what a command prints that is no step, by its beginning.
         after: called after each look with the number of looks so far.
     """
@@ -89,6 +93,8 @@ class LiveNodes:
         self.acts: list[Act] = []
         self.shown: dict[str, str | None] = {}
         self.errors: dict[str, StepError] = {}
+        self.breaks: dict[str, list[AdminError]] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
         self.commands: dict[str, Callable[[str], Completed]] = {}
         self.links: dict[str, Any] = HEALTHY_LINKS
         self.looks = 0
@@ -122,6 +128,7 @@ class LiveNodes:
     def run(self, node: str, command: str, stdin: str, timeout_s: float) -> Completed:
         _, _, step = command.partition(f"python3 {PACKAGE} ")
         if step == "membership":
+            assert stdin == "", "it takes no input"
             self.looks += 1
             facts = dataclasses.asdict(self.reports[node])
             self.after(self.looks)
@@ -130,10 +137,14 @@ class LiveNodes:
             self.acts.append(Act(node, command, None, timeout_s))
             answer = next(answer for beginning, answer in self.commands.items() if command.startswith(beginning))
             return answer(node)
-        wanted = parse(_INPUTS[step], json.loads(stdin))
+        wanted = parse(_INPUTS[step], json.loads(stdin)) if stdin else None
         self.acts.append(Act(node, step, wanted, timeout_s))
+        if breaks := self.breaks.get(step):
+            raise breaks.pop(0)
         if error := self.errors.get(step):
             return Completed(1, "", f"{error.render()}\n")
+        if step in self.facts:
+            return _result(changed=True, facts=self.facts[step])
         return _result(changed=self._change(node, wanted), facts=self.links if step == "link-preflight" else {})
 
     def _change(self, node: str, wanted: object) -> bool:
@@ -168,6 +179,10 @@ _INPUTS: dict[str, Any] = {
     "join-cluster": JoinCluster,
     "link-preflight": LinkPreflight,
     "api-user": ApiUser,
+    "storage": Storage,
+    "storage --remove": Storage,
+    "node-network": NodeNetwork,
+    "arm-network": ArmNetwork,
 }
 
 

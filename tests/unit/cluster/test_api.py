@@ -34,6 +34,7 @@ REFUSALS: dict[str, tuple[Any, ...]] = {
     "/forbidden": ({"data": None}, 403, "Permission check failed (/vms/200, VM.Config.Disk)"),
     "/moved": ({"data": None}, MOVED, "Moved"),
     "/locked": ({"data": None}, 500, "VM is locked (migrate)"),
+    "/offline": ({"data": None}, 500, "storage 'shared' is not online"),
     "/dead": ({"data": None}, 595, "No route to host"),
 }
 
@@ -98,7 +99,11 @@ class Handler(BaseHTTPRequestHandler):
         if path.endswith("/status"):
             outcome = "OK" if "UPID:ok:" in path else "command 'x' failed: exit code 1"
             outcome = "CT is locked (backup)" if "UPID:locked:" in path else outcome
-            return self._answer({"data": {"status": "stopped", "exitstatus": outcome}})
+            outcome = "storage 'shared' is not online" if "UPID:offline:" in path else outcome
+            running = "UPID:runs:" in path
+            return self._answer(
+                {"data": {"status": "running"} if running else {"status": "stopped", "exitstatus": outcome}}
+            )
         return self._answer(*REFUSALS.get(path, ({"data": {"path": path}},)))
 
     def _ticket(self, body: str) -> None:
@@ -230,6 +235,12 @@ def test_a_task_that_ends_well_is_waited_for_and_one_that_fails_is_named(server:
     assert "exit code 1" in caught.value.observed
 
 
+def test_a_task_that_does_not_end_is_given_up(server: Server) -> None:
+    with pytest.raises(AdminError) as caught:
+        session(server).wait("UPID:runs:1:2:3:qmcreate:1:root@pam:", 0)
+    assert (caught.value.code, caught.value.observed) == ("task-timeout", "UPID:runs:1:2:3:qmcreate:1:root@pam:")
+
+
 def test_a_guest_that_a_task_has_locked_is_named_and_how_it_is_unlocked(server: Server) -> None:
     made = session(server)
     for refused in (
@@ -241,6 +252,20 @@ def test_a_guest_that_a_task_has_locked_is_named_and_how_it_is_unlocked(server: 
         assert caught.value.code == "guest-locked"
         assert "is locked (" in caught.value.observed
         assert "`qm unlock VMID`" in caught.value.render()
+
+
+def test_a_storage_that_is_not_online_sends_to_where_it_is_shown(server: Server) -> None:
+    """A removal ended in `resolve the error that it reports`."""
+    made = session(server)
+    for refused in (
+        lambda: made.delete("/offline"),
+        lambda: made.wait("UPID:offline:1:2:3:vzdestroy:1:r@pam:", 10),
+    ):
+        with pytest.raises(AdminError) as caught:
+            refused()
+        assert caught.value.code == "storage-offline"
+        assert "storage 'shared' is not online" in caught.value.observed
+        assert "`make status` shows on which node" in caught.value.fix
 
 
 def test_what_is_presented_is_told_by_its_fingerprint(server: Server) -> None:
@@ -327,3 +352,12 @@ def test_a_machine_with_another_host_key_is_another_machine(server: Server, look
     connected(server)
     connected(server, "ssh-ed25519 BBBB")
     assert looks.count == 2
+
+
+def test_a_machine_that_holds_no_certificate_is_not_asked(server: Server, looks: Looks) -> None:
+    looks.holds = None
+    with pytest.raises(AdminError) as caught:
+        connected(server)
+    assert caught.value.code == "api-unreachable"
+    assert caught.value.observed == f"https://127.0.0.1:{server.port}: proxmox01 holds no certificate"
+    assert server.asked == []

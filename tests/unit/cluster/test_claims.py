@@ -49,8 +49,9 @@ def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         return Completed(done.returncode, done.stdout, done.stderr)
 
     @asynccontextmanager
-    async def connect(machine: Machine, *_: object, **__: object) -> AsyncIterator[Any]:
+    async def connect(machine: Machine, private_key: str) -> AsyncIterator[Any]:
         await asyncio.sleep(0)
+        assert (machine, private_key) == (MACHINE, CALL.secrets.ssh_private_key)
         yield SimpleNamespace(machine=machine, run=run)
 
     monkeypatch.setattr(ssh, "connect", connect)

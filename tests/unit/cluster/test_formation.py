@@ -345,6 +345,7 @@ def test_without_quorum_it_is_said_who_is_missing_and_what_brings_them() -> None
     ("world", "expected"),
     [
         pytest.param([joined(1, 1, 2, pve_writable=False), joined(2, 1, 2)], "ssh root@192.168.0.185 systemctl restart pve-cluster", id="quorate and read-only"),
+        pytest.param([joined(1, 1, 2, 3, pve_writable=False)], "ssh root@192.168.0.185 systemctl restart pve-cluster", id="who votes is on"),
         pytest.param([joined(1, 1, 2), joined(2, 1, 2, state="half", pve_mounted=False)], "ssh root@192.168.0.186 systemctl restart pve-cluster", id="not mounted"),
         pytest.param([no_quorum(n) for n in (1, 2, 3, 4, 5)], "ssh root@192.168.0.185 corosync-cfgtool -n names the broken links", id="all run, none hears another"),
     ],

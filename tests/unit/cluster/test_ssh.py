@@ -190,4 +190,19 @@ def test_a_machine_that_comes_up_meanwhile_is_waited_for(tmp_path: Path, monkeyp
     "key", ["no key", "-----BEGIN OPENSSH PRIVATE KEY-----\nxx\n-----END OPENSSH PRIVATE KEY-----\n"]
 )
 def test_a_key_that_is_none_is_named_before_connecting(sshd: Sshd, key: str) -> None:
-    assert failure(machine(sshd), key, sshd.port).code == "ssh-key-invalid"
+    error = failure(machine(sshd), key, sshd.port)
+    assert error.code == "ssh-key-invalid"
+    assert error.observed
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TimeoutError(), "no answer within 7 s"),
+        (ConnectionRefusedError(111, "x"), "Connection refused"),
+        (ConnectionError("closed half way"), "closed half way"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_why_a_machine_is_unreachable_is_told(error: OSError, told: str) -> None:
+    assert ssh._reason(error, 7.2) == told

@@ -62,15 +62,25 @@ def test_decision(name: str, case: dict[str, Any]) -> None:
         with pytest.raises(StepError) as refused:
             module.STEP.decide(observed, wanted)
         assert refused.value.code == case["error"]
+        assert all(isinstance(part, str) for part in (refused.value.observed, refused.value.expected))
         for mentioned in case["mentions"]:
             assert mentioned in refused.value.render()
         return
     actions = module.STEP.decide(observed, wanted)
     assert list(map(str, actions)) == case["actions"]
+    if "differs" in case:
+        assert [module.STEP.differs(observed, wanted, action) for action in actions] == case["differs"]
     for text in case.get("texts", []):
         assert any(text in action.text for action in actions)
     if not actions:
         assert module.STEP.unchanged(observed, wanted) == case["unchanged"]
+    if "facts" in case:
+        assert module.STEP.facts(observed, wanted) == case["facts"]
+
+
+def test_each_step_has_a_case_of_what_it_reports() -> None:
+    told = {param.values[0] for param in load("decide") if "facts" in param.values[1]}
+    assert told == {path.stem for path in (CASES / "decide").glob("*.yaml")}
 
 
 def plain(value: object) -> object:

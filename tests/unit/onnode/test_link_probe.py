@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from onnode.cluster import link_probe
+import pytest
+
+from onnode.cluster import link_preflight, link_probe
 
 MTU = 1500
 
@@ -47,3 +49,18 @@ def test_packets_of_others_prove_nothing() -> None:
 
 def test_an_address_that_this_node_does_not_have() -> None:
     assert not link_probe.exchange("192.0.2.1", ["127.0.0.2"], MTU, seconds=1)["127.0.0.2"].small
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (link_probe.Answer(small=True, large=True, told=link_probe.HEARD | link_probe.LARGE), "large"),
+        (link_probe.Answer(small=True, large=True, told=link_probe.HEARD), "small"),
+        (link_probe.Answer(small=True, told=link_probe.HEARD | link_probe.LARGE), "small"),
+        (link_probe.Answer(small=True), "oneway"),
+        (link_probe.Answer(told=link_probe.HEARD), "oneway"),
+        (link_probe.Answer(), "none"),
+    ],
+)
+def test_what_arrived_is_told_in_a_word(answer: link_probe.Answer, told: str) -> None:
+    assert link_preflight._told(answer) == told

@@ -47,6 +47,15 @@ class TestKvmNested:
             "# Made by nested-pve-ha.\noptions kvm-intel nested=1\noptions kvm-amd nested=1\n"
         )
 
+    @pytest.mark.parametrize(("enabled", "value"), [(True, "1"), (False, "0")])
+    def test_the_file_says_what_is_wanted_of_either_module(
+        self, machine: FakeMachine, value: str, *, enabled: bool
+    ) -> None:
+        Kvm(machine, live="N" if enabled else "Y")
+        twice(machine, kvm_nested.STEP, KvmNested(enabled=enabled))
+        options = (machine.read(kvm_nested.OPTIONS_FILE) or "").splitlines()[1:]
+        assert options == [f"options kvm-intel nested={value}", f"options kvm-amd nested={value}"]
+
     def test_refused_while_a_vm_runs_but_ready_for_a_reboot(self, machine: FakeMachine) -> None:
         Kvm(machine, running="101 db running 512 8.00 99\n")
         with pytest.raises(StepError) as refused:
@@ -281,6 +290,13 @@ class TestDhcp:
         systemd.hooks.clear()
         assert systemd.units["nested-pve-ha-dhcp@vmbr1"] == "inactive"
         twice(machine, dhcp.STEP, changed)
+
+    def test_a_bridge_with_a_longer_name(self, machine: FakeMachine) -> None:
+        Systemd(machine)
+        outcome = twice(
+            machine, dhcp.STEP, Dhcp("dev", [Bridge("vmbr100", "10.10.1.1/24", "10.10.1.30", "10.10.1.40")])
+        )
+        assert outcome.facts == {"units": ["nested-pve-ha-dhcp@vmbr100.service"]}
 
     def test_another_stacks_bridge_is_left_alone(self, machine: FakeMachine) -> None:
         systemd = Systemd(machine)

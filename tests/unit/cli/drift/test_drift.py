@@ -33,7 +33,8 @@ from cli.drift.kinds import (
     STEP,
 )
 from cli.drift.look import Answer
-from cli.drift.model import Drift
+from cli.drift.model import ADDRESS_DOWN, Drift
+from cli.run import drifted
 from cli.status.model import Finding
 from cli.status.verdict import behind_ones_back, passing
 from cluster.contract import Machine
@@ -212,6 +213,25 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
         ("ct01-container", STEP): ("cluster", "a: /etc/pve/lxc/300.conf: memory 600", ""),
         ("template", STEP): ("cluster", "debian-template (9000) is gone", ""),
     }
+
+
+def test_a_missing_address_that_the_networks_step_sets_is_drift_once() -> None:
+    down = said("verify", code=ADDRESS_DOWN, what="its address is not up", next="ifreload -a")
+    for actions, found in ((["reload ifreload -a"], {STEP}), ([], {REFUSED})):
+        answers = {"proxmox02": Answer([said("proxmox02-network", *actions), down])}
+        assert {one.kind for one in judge.drift(planned(), answers, None, ["virtual"])} == found
+    other = said("verify", code="clock", what="the clock is wrong", next="chronyc makestep")
+    answers = {"proxmox02": Answer([said("proxmox02-network", "reload ifreload -a"), other])}
+    assert {one.kind for one in judge.drift(planned(), answers, None, ["virtual"])} == {STEP, REFUSED}
+
+
+def test_what_up_does_not_mend_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was called drifted, and then came `0 changes`."""
+    drifted.show([Drift("", "proxmox02", "its address is not up", REFUSED), Drift("", "virtual", "nested=0")])
+    assert capsys.readouterr().out.splitlines() == [
+        "  not mended by `make up`: proxmox02: its address is not up",
+        "  drifted: virtual: nested=0",
+    ]
 
 
 def test_a_member_without_quorum_is_not_believed_about_the_cluster() -> None:

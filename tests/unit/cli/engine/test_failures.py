@@ -84,6 +84,10 @@ def test_two_failures_are_both_told() -> None:
             "guest-moved",
         ),
         ("error updating VM: received an HTTP 500 response - Reason: VM is locked (migrate)", "guest-locked"),
+        (
+            "error deleting VM: received an HTTP 500 response - Reason: storage 'shared' is not online",
+            "storage-offline",
+        ),
         ("error creating VM: VM 101 already exists on node 'virtual'", "vm-not-recorded"),
         ("checksum mismatch: got 'aa' != expect 'bb'", "iso-checksum"),
         ("failed waiting for url download: … exit code: mismatch (got 'aa' != expect 'bb'), aborting", "iso-checksum"),

@@ -42,6 +42,7 @@ class Machines:
         self.silent = silent
         self.asked: list[tuple[str, str, Any]] = []
         self.fails: dict[str, StepError] = {}
+        self.narrated: set[str] = set()
         monkeypatch.setattr(members, "connections", self.connections)
         monkeypatch.setattr(shipped, "run", self.run)
 
@@ -50,8 +51,17 @@ class Machines:
         silence = AdminError("host-unreachable", "no answer")
         yield {one.name: silence if one.name in self.silent else SimpleNamespace(machine=one) for one in machines}
 
-    async def run(self, connection: Any, step: str, wanted: Any, **_: object) -> StepResult:  # noqa: ANN401 - a double
+    async def run(  # a double
+        self,
+        connection: Any,  # noqa: ANN401
+        step: str,
+        wanted: Any,  # noqa: ANN401
+        *,
+        quiet: bool = True,
+        **_: object,
+    ) -> StepResult:
         await asyncio.sleep(0)
+        self.narrated |= set() if quiet else {step}
         self.asked.append((connection.machine.name, step, wanted))
         if error := self.fails.get(wanted.name if isinstance(wanted, VmPower) else ""):
             raise error
@@ -68,7 +78,7 @@ def seen(name: str, cluster: str = "proxmox") -> marks.Look:
 
 
 def test_each_node_that_is_off_is_started_at_its_host_and_no_other(dev: Description, machines: Machines) -> None:
-    assert preparing.start(dev, {"proxmox02-install", "proxmox03-install"}) == ["proxmox02", "proxmox03"]
+    preparing.start(dev, {"proxmox02-install", "proxmox03-install"})
     assert {(where, step, wanted.name) for where, step, wanted in machines.asked} == {
         ("virtual", "vm-power", "proxmox02"),
         ("virtual", "vm-power", "proxmox03"),
@@ -76,6 +86,7 @@ def test_each_node_that_is_off_is_started_at_its_host_and_no_other(dev: Descript
     wanted = machines.asked[0][2]
     assert wanted == power.powered(dev, next(one for one in dev.config.nodes if one.name == wanted.name))  # type: ignore[arg-type]
     assert wanted.ssh_host_key.startswith("ecdsa-sha2-nistp256 ")
+    assert machines.narrated == set(), "the run has said already what is started, and why"
 
 
 def test_a_node_that_does_not_come_up_is_told_after_the_others_were_started(
@@ -95,6 +106,7 @@ def test_the_user_is_put_back_by_a_member_and_never_on_a_machine_that_is_still_t
     assert preparing.put_access_back(dev, looks)
     [(where, step, wanted)] = machines.asked
     assert (where, step) == ("proxmox02", "api-user")
+    assert machines.narrated == {"api-user"}
     assert isinstance(wanted, ApiUser)
     assert (wanted.user, wanted.stack_tag) == (dev.config.cluster.api.user, "stack-dev")
     assert wanted.password == dev.credentials.api_password.get_secret_value()

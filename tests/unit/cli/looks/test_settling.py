@@ -195,9 +195,8 @@ class Runs:
     def settle(self, _described: Description, _state: dict[str, Any], seen: settling.ClusterView | None = None) -> None:
         self.done.append("started nodes are back" if seen is None else "at rest")
 
-    def start(self, _described: Description, installations: set[str]) -> list[str]:
+    def start(self, _described: Description, installations: set[str]) -> None:
         self.done.append(" ".join(["start", *installations]))
-        return ["proxmox01"]
 
     def run(self, _loaded: object, operation: str, *arguments: str, **_: object) -> Run:
         words = ["refresh"] if "--refresh" in arguments else []
@@ -225,6 +224,17 @@ def test_nodes_that_are_off_are_started_and_settled_before_anything_is_refreshed
         "at rest",
         "up refresh",
     ]
+
+
+def test_the_start_of_a_node_says_once_why(
+    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It came three times: as drift, as the step's own words, and as what was started."""
+    off, on = first_look.FirstLook({CLUSTER: []}, {}, [POWER]), first_look.FirstLook({CLUSTER: []}, {}, [])
+    Runs(monkeypatch, dev, off, on)
+    up.up("dev", yes=True)
+    said = [line for line in capsys.readouterr().out.splitlines() if "proxmox01" in line and not line.startswith("✓")]
+    assert said == ["  drifted: proxmox01: its VM 101 on virtual is powered off", "▸ Start of proxmox01"]
 
 
 def test_nobody_starts_a_node_without_being_asked(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ def test_nodes_that_are_off_are_started_and_then_all_is_looked_at_again(order: O
     up.up("dev", yes=False)
     assert order.done == [
         *FIRST,
-        *("asked: These", "at risk", "images", "start proxmox01-install", "started nodes are back"),
+        *("asked: Start", "at risk", "images", "start proxmox01-install", "started nodes are back"),
         *("look", "compared", *THEN, "preview refresh", "up refresh"),
     ]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
-from cli.drift.kinds import OFF
-from cli.drift.model import Drift
+from cli.drift.kinds import OFF, REFUSED
+from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.status import table
 from cli.status.look import NodeStatus, NodeStatuses
 from cli.status.model import Finding, Wanted, WantedGuest
@@ -252,6 +253,48 @@ def test_a_node_whose_vm_is_known_to_be_off_is_one_finding_that_up_mends() -> No
 def test_without_quorum_nodes_that_are_off_are_started_first() -> None:
     names = [(where, step) for where, _, step in told(two_of_five(), OFF_3)]
     assert names == [("proxmox03", "make up"), ("cluster", "make up")]
+
+
+STEP_BY_HAND = "`ip -br link` on the node"
+
+
+def not_up(*addresses: str) -> Drift:
+    what = f"its address {', '.join(addresses)} is not up (ens19: down or without carrier)"
+    return Drift("urn::proxmox02-verify", "proxmox02", what, REFUSED, STEP_BY_HAND, ADDRESS_DOWN)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "links", "seen"),
+    [
+        (["10.10.1.186/24"], "link 0", world(proxmox02=node(2, links=CUT))),
+        (["10.10.1.186/24"], "link 0", with_cuts((1, 2), (2, 3))),
+        (["10.10.1.186/24", "10.30.1.186/24"], "link 0", with_cuts((1, 2), (2, 3))),
+        (["10.10.1.186/24", "10.20.1.186/24"], "links 0, 1", with_cuts((1, 2), (2, 3))),
+    ],
+)
+def test_a_link_whose_own_address_is_down_is_one_finding(addresses: list[str], links: str, seen: NodeStatuses) -> None:
+    """There were two, and each had a repair of its own."""
+    down = not_up(*addresses)
+    assert told(seen, down) == [("proxmox02", f"has lost {links}: {down.what}", STEP_BY_HAND)]
+
+
+def test_another_pair_than_that_of_the_address_is_named_all_the_same() -> None:
+    found = told(with_cuts((1, 2), (2, 3), (1, 3)), not_up("10.10.1.186/24"))
+    assert [(where, what.partition(":")[0]) for where, what, _ in found] == [
+        ("proxmox02", "has lost link 0"),
+        ("proxmox01", "link 0 to proxmox03 (10.10.1.187) is not connected"),
+    ]
+
+
+def test_the_address_of_another_network_is_no_link_and_explains_the_storage_behind_it() -> None:
+    down = not_up("10.30.1.186/24")
+    seen = world(proxmox02=node(2, storages={"shared": False}))
+    storage = ("proxmox02", "storage shared is not active", "ssh root@192.168.0.186 pvesm status --storage shared")
+    assert told(seen, down) == [storage, ("proxmox02", down.what, STEP_BY_HAND)]
+    servers = replace(WANTED, servers={"shared": IPv4Address("10.30.1.1")})
+    assert findings(servers, seen, [down]) == []
+    assert [one.what for one in findings(servers, seen)] == ["storage shared is not active"]
+    assert [one.what for one in findings(servers, seen, [not_up("10.10.1.186/24")])][1:] == [storage[1]]
 
 
 def test_nobody_is_told_to_power_on_a_node_that_was_never_made() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from cli.status import table
 from cli.status.verdict import findings
 from config.paths import ROOT
-from tests.unit.cli.status.test_status import CASES, HA, OFF_3, ONLY_ONCE, WANTED, node
+from tests.unit.cli.status.test_status import CASES, DOWN, HA, OFF_3, ONLY_ONCE, WANTED, node, not_up, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,10 @@ def quoted(page: str) -> Iterator[str]:
 def found() -> set[str]:
     """What is found in all the worlds of the tests of the status."""
     worlds = [*(case[1] for case in CASES), *(case[1] for case in ONLY_ONCE)]
-    return {finding.what for seen in worlds for finding in findings(WANTED, seen)} | {OFF_3.what}
+    drifted = [OFF_3, not_up("10.10.1.186/24")]
+    return {finding.what for seen in worlds for finding in findings(WANTED, seen)} | {
+        finding.what for finding in findings(WANTED, world(proxmox03=DOWN), drifted)
+    }
 
 
 def unknown(page: str) -> list[str]:

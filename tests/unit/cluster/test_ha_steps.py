@@ -1,0 +1,183 @@
+"""The HA manager before and after a guest is registered: asked through the API until it is as described."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster import guests
+from cluster.contract import ApiAccess, HaReady, VerifyGuest
+from cluster.errors import AdminError
+from cluster.steps import ha_ready, verify_guest
+from cluster.transport import cluster_api
+from cluster.transport.ssh import Completed
+from onnode.step import Outcome
+from tests.unit.cluster.live_nodes import CALL, DOWN
+from tests.unit.cluster.worlds import members
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cluster.contract import Machine, Secrets
+    from tests.unit.cluster.live_nodes import LiveNodes
+
+API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
+READY = HaReady([*members(2)], API, "vm:200", 0, {"proxmox01": "softdog", "proxmox02": "ipmi_watchdog"})
+VERIFY = VerifyGuest([*members(2)], API, "vm:200", "started", ["proxmox01", "proxmox02"], 0)
+NAMES = {"members": ["proxmox01", "proxmox02"]}
+QUORUM = {"type": "quorum", "quorate": 1, "status": "OK"}
+LOST = {"type": "quorum", "quorate": 0, "status": "no quorum"}
+DEAD = {"type": "lrm", "status": "proxmox02 (old timestamp - dead?, Sat Nov 21)"}
+
+
+class Manager:
+    """The API of a cluster whose HA manager shows one status after the other, the last one for good."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks: list[list[dict[str, Any]]] = [[QUORUM]]
+        self.guests: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        monkeypatch.setattr(guests, "POLL_S", 0)
+        monkeypatch.setattr(cluster_api, "connect", self.connect)
+
+    async def connect(self, machines: Sequence[Machine], access: ApiAccess, secrets: Secrets) -> Manager:
+        await asyncio.sleep(0)
+        assert (list(machines), access, secrets) == ([*members(2)], API, CALL.secrets)
+        return self
+
+    def get(self, path: str) -> list[dict[str, Any]]:
+        self.asked.append(path)
+        if path == "/cluster/ha/status/current":
+            return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return {
+            "/cluster/resources": self.guests,
+            "/cluster/ha/resources": [{"sid": "vm:200", "comment": "stack-dev"}],
+        }[path]
+
+    def delete(self, path: str) -> None:
+        self.asked.append(f"delete {path}")
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch, nodes: LiveNodes) -> Manager:
+    nodes.form(1, 2)
+    found = {"proxmox01": "module=\n", "proxmox02": "module=ipmi_watchdog\n"}
+    nodes.commands["for unit in pve-ha-crm pve-ha-lrm watchdog-mux;"] = lambda node: Completed(0, found[node], "")
+    return Manager(monkeypatch)
+
+
+def ready(**changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
+    return asyncio.run(ha_ready.bring_about(replace(READY, **changes), CALL))
+
+
+def verified(**changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
+    return asyncio.run(verify_guest.bring_about(replace(VERIFY, **changes), CALL))
+
+
+def test_a_manager_that_is_ready_is_asked_once(manager: Manager, nodes: LiveNodes) -> None:
+    assert ready() == Outcome(changed=False, facts=NAMES)
+    assert len(manager.asked) == 1
+    assert [act.node for act in nodes.acts] == ["proxmox01", "proxmox02"]
+
+
+def test_a_manager_that_is_not_ready_yet_is_waited_for(manager: Manager) -> None:
+    manager.looks = [[LOST], [QUORUM, DEAD], [QUORUM]]
+    assert ready(timeout_s=60).facts == NAMES
+    assert len(manager.asked) == 3
+
+
+def test_a_manager_that_does_not_get_ready_is_named(manager: Manager) -> None:
+    manager.looks = [[LOST, DEAD]]
+    with pytest.raises(AdminError) as refused:
+        ready()
+    assert refused.value.code == "ha-not-ready"
+    assert refused.value.observed == f"no quorum; lrm {DEAD['status']}"
+
+
+def test_a_member_that_lacks_a_watchdog_is_refused_before_the_manager_is_asked(
+    manager: Manager, nodes: LiveNodes
+) -> None:
+    nodes.commands.clear()
+    nodes.commands["for unit in"] = lambda _node: Completed(0, "watchdog-mux\nmodule=\n", "")
+    with pytest.raises(AdminError) as refused:
+        ready()
+    assert refused.value.code == "ha-not-ready"
+    assert "proxmox01 lacks watchdog-mux; proxmox02 lacks watchdog-mux" in refused.value.observed
+    assert manager.asked == []
+
+
+def test_another_watchdog_than_described_is_refused(manager: Manager) -> None:
+    with pytest.raises(AdminError) as refused:
+        ready(watchdogs={"proxmox01": "softdog", "proxmox02": "softdog"})
+    assert refused.value.code == "watchdog-differs"
+    assert manager.asked == []
+
+
+def test_a_member_that_does_not_answer_is_no_ready_one(manager: Manager, nodes: LiveNodes) -> None:
+    nodes.silent["proxmox02"] = DOWN
+    with pytest.raises(AdminError) as refused:
+        ready()
+    assert refused.value.code == "host-unreachable"
+    assert manager.asked == []
+
+
+def at(node: str, state: str) -> list[dict[str, Any]]:
+    return [QUORUM, {"sid": "vm:200", "crm_state": state, "state": "requested", "node": node}]
+
+
+def test_a_guest_is_waited_for_until_it_is_as_described(manager: Manager) -> None:
+    manager.looks = [[QUORUM], at("proxmox01", "starting"), at("proxmox03", "started"), at("proxmox02", "started")]
+    assert verified(timeout_s=60) == Outcome(changed=False, facts={"sid": "vm:200", "state": "started"})
+    assert len(manager.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "allowed", "observed", "expected"),
+    [
+        ([QUORUM], ["proxmox01"], "the HA manager does not know it", "started on proxmox01 within"),
+        (at("proxmox03", "started"), ["proxmox01", "proxmox02"], "started on proxmox03", "started on proxmox01 or proxmox02 within"),
+        (at("proxmox03", "stopped"), [], "stopped on proxmox03", "started on any node within"),
+    ],
+)  # fmt: skip
+def test_a_guest_that_stays_otherwise_is_named(
+    manager: Manager, status: list[dict[str, Any]], allowed: list[str], observed: str, expected: str
+) -> None:
+    manager.looks = [status]
+    with pytest.raises(AdminError) as refused:
+        verified(nodes=allowed)
+    assert (refused.value.code, refused.value.observed) == ("guest-not-as-described", observed)
+    assert refused.value.expected.startswith(expected)
+
+
+def test_a_guest_in_error_is_not_waited_for(manager: Manager) -> None:
+    manager.looks = [at("proxmox01", "error"), at("proxmox01", "started")]
+    with pytest.raises(AdminError) as refused:
+        verified(timeout_s=60)
+    assert refused.value.observed == "error on proxmox01"
+
+
+def test_what_is_gone_needs_no_waiting_when_it_is_removed(manager: Manager) -> None:
+    assert asyncio.run(verify_guest.remove(VERIFY, CALL)) == Outcome(changed=False, facts={"sid": "vm:200"})
+    assert manager.asked == ["/cluster/resources"]
+
+
+@pytest.mark.parametrize(("tag", "asked"), [("stack-dev", ["/cluster/resources"]), ("", [])])
+def test_a_registration_is_taken_away_and_its_end_awaited(manager: Manager, tag: str, asked: list[str]) -> None:
+    manager.looks = [at("proxmox01", "deleting"), [QUORUM]]
+    outcome = asyncio.run(ha_ready.remove(replace(READY, stack_tag=tag), CALL))
+    assert outcome == Outcome(changed=False, facts={"sid": "vm:200"})
+    status = ["/cluster/ha/status/current"] * 2
+    assert manager.asked == [*asked, "/cluster/ha/resources", "delete /cluster/ha/resources/vm:200", *status]
+
+
+def test_somebody_elses_container_under_our_number_is_left_alone(manager: Manager) -> None:
+    manager.guests = [
+        {"type": "node", "node": "proxmox01", "status": "online"},
+        {"type": "lxc", "vmid": 300, "node": "proxmox01", "tags": "customer"},
+    ]
+    outcome = asyncio.run(ha_ready.remove(replace(READY, sid="ct:300", stack_tag="stack-dev"), CALL))
+    assert outcome == Outcome(changed=False, facts={"sid": "ct:300"})
+    assert manager.asked == ["/cluster/resources"]
