@@ -131,7 +131,7 @@ def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
     names = ", ".join(one.name for one in amiss.values())
     raise StepError(
         "link-address",
-        f"its address{'es' if len(amiss) > 1 else ''} {', '.join(amiss)} {'are' if len(amiss) > 1 else 'is'} not up",
+        f"the address{'es' if len(amiss) > 1 else ''} {', '.join(amiss)} {'are' if len(amiss) > 1 else 'is'} not up",
         observed="; ".join(
             f"{one.name}: {', '.join(one.addresses) or 'no address'}, {'up' if one.up else 'down or without carrier'}"
             for one in amiss.values()

@@ -216,7 +216,7 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
 
 
 def test_a_missing_address_that_the_networks_step_sets_is_drift_once() -> None:
-    down = said("verify", code=ADDRESS_DOWN, what="its address is not up", next="ifreload -a")
+    down = said("verify", code=ADDRESS_DOWN, what="the address is not up", next="ifreload -a")
     for actions, found in ((["reload ifreload -a"], {STEP}), ([], {REFUSED})):
         answers = {"proxmox02": Answer([said("proxmox02-network", *actions), down])}
         assert {one.kind for one in judge.drift(planned(), answers, None, ["virtual"])} == found
@@ -227,9 +227,9 @@ def test_a_missing_address_that_the_networks_step_sets_is_drift_once() -> None:
 
 def test_what_up_does_not_mend_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
     """It was called drifted, and then came `0 changes`."""
-    drifted.show([Drift("", "proxmox02", "its address is not up", REFUSED), Drift("", "virtual", "nested=0")])
+    drifted.show([Drift("", "proxmox02", "the address is not up", REFUSED), Drift("", "virtual", "nested=0")])
     assert capsys.readouterr().out.splitlines() == [
-        "  not mended by `make up`: proxmox02: its address is not up",
+        "  not mended by `make up`: proxmox02: the address is not up",
         "  drifted: virtual: nested=0",
     ]
 

@@ -259,7 +259,7 @@ STEP_BY_HAND = "`ip -br link` on the node"
 
 
 def not_up(*addresses: str) -> Drift:
-    what = f"its address {', '.join(addresses)} is not up (ens19: down or without carrier)"
+    what = f"the address {', '.join(addresses)} is not up (ens19: down or without carrier)"
     return Drift("urn::proxmox02-verify", "proxmox02", what, REFUSED, STEP_BY_HAND, ADDRESS_DOWN)
 
 
