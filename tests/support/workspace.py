@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "test"
-RUN_LIMIT = 200
+RUN_LIMIT = 600
 SECRET = "4dabf18193072939515e22adb298388d"  # the engine's mark
 
 PROJECT = """\

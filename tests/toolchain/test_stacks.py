@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STACKS = ("dev", "twonode", "physical")
 PROGRAM = ("Pulumi.yaml", "__main__.py", "config", "components", "cluster", "cli", "onnode", "policy")
 RAN = "error[test]"
-RUN_LIMIT = 120
+RUN_LIMIT = 600
 
 
 @dataclass(frozen=True)
