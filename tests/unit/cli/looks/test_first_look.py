@@ -187,7 +187,7 @@ def test_another_member_speaks_for_the_cluster_when_the_first_is_cut_off(machine
     )
     found = first_look.look(dev, state)
     assert [(one.where, one.what) for one in found.drifted if one.urn == "urn::cluster-api-user"] == [
-        ("cluster", f"mend {NODES[1]}")
+        ("cluster", f"not as described, to do: mend {NODES[1]}")
     ]
 
 
