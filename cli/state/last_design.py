@@ -1,7 +1,7 @@
-"""The design that was recorded before a run that failed: reports and previews compare with what was built last.
+"""What was recorded of the design before a run that failed: reports and previews compare with what was built last.
 
-The engine records a design when a run begins. If the run is refused, fails or is interrupted, little or nothing of it is
-built; compared with it, the next preview would show no change where guests go, and joins where nothing joins.
+The engine records a component when a run begins, the design first. If the run is refused, fails or is interrupted, little or
+nothing of it is built; compared with it, the next preview would show no change where guests go, and joins where nothing joins.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from components.recorded import DESIGN
+from components.recorded import OURS
 
 State = dict[str, Any]
 
 
 def kept(before: State, after: State) -> State:
-    """The state after a failed run, with the design that was recorded before it; pure.
+    """The state after a failed run, with the properties that the components had before it; pure.
 
-    A first run has no earlier design: what it recorded stays. So does all if the engine was killed, since recording a state
-    ends what the engine notes of its pending operations.
+    What the run added keeps its own. So does all if the engine was killed, since recording a state ends what the engine
+    notes of its pending operations.
     """
-    was, now = _design(before), _design(after)
-    if was is None or now is None or was["inputs"] == now["inputs"] or after["deployment"].get("pending_operations"):
-        return after
+    earlier = {one["urn"]: one for one in _components(before)}
     changed = copy.deepcopy(after)
-    design = _design(changed) or {}
-    design["inputs"], design["outputs"] = was["inputs"], was.get("outputs", {})
-    return changed
+    for one in _components(changed):
+        was = earlier.get(one["urn"], one)
+        one.update({name: was[name] for name in ("inputs", "outputs") if name in was})
+    return after if changed == after or after["deployment"].get("pending_operations") else changed
 
 
-def _design(state: State) -> dict[str, Any] | None:
+def _components(state: State) -> list[dict[str, Any]]:
+    """They make nothing themselves: what they say is what was planned."""
     resources = state["deployment"].get("resources") or []
-    return next((one for one in resources if one["type"] == DESIGN and not one.get("delete")), None)
+    return [one for one in resources if one["type"].startswith(OURS) and not one.get("delete")]

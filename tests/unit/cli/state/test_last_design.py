@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from cli.state import last_design
-from components.recorded import DESIGN
+from components.recorded import CLUSTER, DESIGN
 
 OF_A_VM = {"type": "proxmoxve:index/vmLegacy:VmLegacy", "urn": "urn:vm", "inputs": {"vmId": 101}}
 
 
 def state(memory: int, *, cores: int = 2) -> dict[str, Any]:
     design = {"type": DESIGN, "urn": "urn:design", "inputs": {"memory": memory}, "outputs": {"memory": memory}}
+    cluster = {"type": CLUSTER, "urn": "urn:cluster", "inputs": {"nodes": memory}}
     vm = {**OF_A_VM, "inputs": {"vmId": 101, "cores": cores}}
-    return {"version": 3, "deployment": {"resources": [design, vm]}}
+    return {"version": 3, "deployment": {"resources": [design, cluster, vm]}}
 
 
 def test_the_design_of_before_stays_and_all_else_is_as_the_run_left_it() -> None:
