@@ -160,15 +160,15 @@ unit: venv-dev ## The quick tiers: unit and policy rules, seconds
 
 test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a real engine and a real sshd
 	@tools/debian-packages $(TEST_PROGRAMS)
-	@$(STAGE) "Toolchain tests" $(APART) $(PYTEST) $(WORKERS) tests/toolchain
+	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 
 test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
 	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
 
-# The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing runs
-# beside these.
+# The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing but
+# work of low priority runs beside these.
 test-job: toolchain venv-dev
 	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) $(call LABS,2) --no-loadscope-reorder tests/lab/job
 

@@ -21,14 +21,13 @@ from rich.table import Table
 from tools import attended
 
 # Each after the one before, with its minutes on two cores when the toolchain is built. What stands in one line runs side by
-# side: labs wait for nodes that restart, and leave of the processors what other labs need.
+# side: labs wait for nodes that restart, and leave of the processors what other labs or the toolchain's tests need.
 ROUNDS: tuple[dict[str, int], ...] = (
     {"lint": 1},
     {"go-test": 1},
     {"unit": 4},
     {"test-standins": 9, "test-worlds": 9},
-    {"test-job": 13},
-    {"test-toolchain": 5},
+    {"test-job": 15, "test-toolchain": 15},
 )
 JUNIT = Path(".nested-pve/tests")
 SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")
