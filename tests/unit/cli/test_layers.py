@@ -17,10 +17,9 @@ LAYERS = (
     ("state",),
     ("drift",),
     ("looks",),
-    ("report", "status", "doctor", "first_secrets"),
+    ("report", "status", "first_secrets"),
     ("run",),
-    ("rolling",),
-    ("up", "preview", "down", "shell", "replace", "reset", "recovery"),
+    ("up", "preview", "down", "shell", "recovery"),
     ("main",),
     ("__main__",),
 )

@@ -41,8 +41,7 @@ def start(ctx: Context) -> str:
     if source:
         here = Guest(vmid, "qemu", ctx.node)
         there = Guest(vmid, "qemu", source)
-        memory = ctx.params.get("stateuri", "")
-        return ctx.start_task("qmstart", str(vmid), lambda log: startup.bring_up_incoming(there, here, log, memory))
+        return ctx.start_task("qmstart", str(vmid), lambda log: startup.bring_up_incoming(there, here, log))
     return power_tasks.start(ctx, _guest(ctx))
 
 
