@@ -10,7 +10,8 @@ override STACK := $(value STACK)
 override BASE := $(value BASE)
 override OUTPUT := $(value OUTPUT)
 override DO := $(value DO)
-export BASE OUTPUT DO
+override NODE := $(value NODE)
+export BASE OUTPUT DO NODE
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -61,7 +62,7 @@ help: # Lists the commands
 	@python3 -I -S tools/attended.py $$PPID "Packages of the lab, tests and linters" tools/python-environment requirements-dev.txt $(ASIDE)
 	@touch $@
 
-.PHONY: venv venv-dev toolchain lab in-lab up adopt preview pr-report status shell env down clean
+.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor drain undrain reboot upgrade shell env down clean
 
 ##@ A first cluster, in the lab (STACK=name: another stack than dev)
 
@@ -80,7 +81,7 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	@rm -rf .nested-pve/pulumi .nested-pve/logs .nested-pve/package .nested-pve/certificates.json .nested-pve/tests .venv .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	@$(SUDO) find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +  # root's as well, who runs the lab
 	@for stack in $(LAB_STACKS); do \
-	    find .nested-pve/state \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
+	    find .nested-pve/state .nested-pve/rolling \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
 	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
@@ -93,6 +94,25 @@ preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches n
 adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
 	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
 	@$(NEXT)
+
+replace: toolchain $(if $(IN_LAB),lab) ## Wait for an existing machine that is installed again, and let it join, NODE=name
+	@$(ADMIN) replace --stack $(STACK) --node "$$NODE" $(if $(IN_LAB)$(YES),--yes)
+
+reset: toolchain $(if $(IN_LAB),lab) ## Make an existing machine that left the cluster stand-alone again, NODE=name
+	@$(ADMIN) reset --stack $(STACK) --node "$$NODE" $(if $(IN_LAB)$(YES),--yes)
+
+ONE_NODE = $(if $(NODE),--node "$$NODE")
+drain: venv ## Maintenance of NODE=name: its guests go to other nodes, and it gets none
+	@$(ADMIN) drain --stack $(STACK) --node "$$NODE"
+
+undrain: venv ## Maintenance of NODE=name is over: HA brings back its guests
+	@$(ADMIN) undrain --stack $(STACK) --node "$$NODE"
+
+reboot: venv ## Reboot all nodes, or NODE=name: one after another, each drained before
+	@$(ADMIN) reboot --stack $(STACK) $(ONE_NODE) $(if $(IN_LAB)$(YES),--yes)
+
+upgrade: venv ## Upgrade the packages of all nodes, or NODE=name: one after another; shows first what it does
+	@$(ADMIN) upgrade --stack $(STACK) $(ONE_NODE) $(if $(IN_LAB)$(YES),--yes)
 
 # A program may read the output of what is called in it: messages before that go to standard error.
 shell: ASIDE := >&2
@@ -109,6 +129,9 @@ env: ## For a shell of your own: eval "$(make env STACK=…)" gives it the envir
 
 status: venv ## Look at the nodes, links, quorum and HA, now; fails when they are not as described
 	@$(ADMIN) status --stack $(STACK)
+
+doctor: venv ## What is wrong and why, also before a first `make up` and with a broken cluster; changes nothing; JSON=1 for programs
+	@$(ADMIN) doctor --stack $(STACK) $(if $(JSON),--json)
 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
 	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO
@@ -149,7 +172,7 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
 LABS = --numprocesses $(1) --dist loadfile
 
-.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds lock docs bench
+.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-changes lock docs bench
 test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
@@ -162,10 +185,10 @@ test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a 
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 
-test-lab: test-standins test-job test-worlds ## The lab tier only (needs root)
+test-lab: test-standins test-job test-worlds test-changes ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
-	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds
+	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds --ignore=tests/lab/changes
 
 # The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing but
 # work of low priority runs beside these.
@@ -174,6 +197,9 @@ test-job: toolchain venv-dev
 
 test-worlds: toolchain venv-dev
 	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(call LABS,3) tests/lab/bad_worlds
+
+test-changes: toolchain venv-dev
+	@$(LAB_STAGE) "Lab tests: a live cluster changes" $(APART) $(PYTEST) $(call LABS,3) tests/lab/changes
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
 

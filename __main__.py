@@ -14,7 +14,8 @@ from components.nested_pve_node import NestedPveNode, NestedPveNodeArgs
 from components.policed import plain_secrets, policed_cluster
 from components.recorded import site_instance
 from components.site import Site
-from config import ConfigError, credentials, load, stack_file
+from components.witness import Witness, WitnessArgs
+from config import ConfigError, credentials, load, stack_file, topology
 from config.model import NestedNode
 
 settings, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()
@@ -38,14 +39,17 @@ design = Design("design", site, plain_secrets(settings, secret_keys))
 hosts = {
     host.name: (host, HostPrep(host.name, HostPrepArgs(site, host, [design.identity]))) for host in config.outer_hosts
 }
+server = topology.witness(config)
+witness = Witness(f"{server.name}-witness", WitnessArgs(site, server, [design.identity], hosts)) if server else None
+before = [design.identity, *(witness.ready if witness else [])]
 nodes = {
     node.name: NestedPveNode(
         node.name,
-        NestedPveNodeArgs(site, node, [design.identity], hosts[node.host] if isinstance(node, NestedNode) else None),
+        NestedPveNodeArgs(site, node, before, hosts[node.host] if isinstance(node, NestedNode) else None),
     )
     for node in config.nodes
 }
-cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, nodes))
+cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, nodes, witness))
 ready = [*cluster.ready, *shared_storages.make("cluster-storage", site, cluster)]
 templates = {one.name: GuestTemplate(one.name, GuestTemplateArgs(site, one, ready)) for one in config.templates}
 guests: list[HaGuest] = []

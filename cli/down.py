@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cli.console import out, stage
 from cli.drift import whose
+from cli.rolling import progress
 from cli.run import confirmation, engine_runs, loading, looking, reconciling, removal_logins
 from cli.run.engine_runs import REFRESH
 from cli.run.narration import summary
@@ -38,3 +39,4 @@ def down(stack: str, *, yes: bool) -> None:
     with stage("Destroy"):
         run = engine_runs.run(loaded, "destroy", "--yes", "--skip-preview", *REFRESH)
         out.print(f"  {summary(run.events)}")
+    progress.forget(stack)

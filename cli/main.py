@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cli.drift.model import Drift
 
 Stack = Annotated[str, typer.Option(help="Which stack.")]
+Node = Annotated[str, typer.Option(help="Which node of the stack.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 INTERRUPTED = 130  # the exit code that typer gives to a KeyboardInterrupt
@@ -46,6 +47,20 @@ def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
     from cli.up import up as bring_up  # noqa: PLC0415
 
     bring_up(stack, yes=yes, adopting=True)
+    _look(stack, patience_s=SETTLE_S, drifted=None)
+
+
+@app.command()
+def replace(
+    *, stack: Stack = "dev", node: Annotated[str, typer.Option(help="The machine's name.")], yes: Yes = False
+) -> None:
+    """Wait for an existing machine that was lost and is being installed again; then do what `up` does."""
+    _refuse_bad(stack)
+    from cli.replace import wait_for  # noqa: PLC0415
+    from cli.up import up as bring_up  # noqa: PLC0415
+
+    wait_for(stack, node)
+    bring_up(stack, yes=yes)
     _look(stack, patience_s=SETTLE_S, drifted=None)
 
 
@@ -114,12 +129,70 @@ def status(
 
 
 @app.command()
+def drain(*, node: Node, stack: Stack = "dev") -> None:
+    """Put a node into maintenance: its guests go to other nodes, and it gets none until `undrain`."""
+    _refuse_bad(stack)
+    from cli.rolling import commands  # noqa: PLC0415
+
+    commands.drain(stack, node)
+
+
+@app.command()
+def undrain(*, node: Node, stack: Stack = "dev") -> None:
+    """End a node's maintenance: HA brings back its guests."""
+    _refuse_bad(stack)
+    from cli.rolling import commands  # noqa: PLC0415
+
+    commands.undrain(stack, node)
+
+
+@app.command()
+def reboot(*, stack: Stack = "dev", node: Node = "", yes: Yes = False) -> None:
+    """Reboot one node or all, one after another: drained before, given back after. Asks first."""
+    _refuse_bad(stack)
+    from cli.rolling import commands  # noqa: PLC0415
+
+    commands.reboot(stack, node or None, yes=yes)
+
+
+@app.command()
+def upgrade(*, stack: Stack = "dev", node: Node = "", yes: Yes = False) -> None:
+    """Upgrade the packages of one node or all, one after another. Shows what it would do, and asks."""
+    _refuse_bad(stack)
+    from cli.rolling import commands  # noqa: PLC0415
+
+    commands.upgrade(stack, node or None, yes=yes)
+
+
+@app.command()
+def doctor(
+    *, stack: Stack = "dev", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Say what is wrong and why, before a first `up` and with a broken cluster. Exit code 1 for any cause. Changes nothing."""
+    _refuse_bad(stack)
+    from cli.doctor.command import doctor as examine  # noqa: PLC0415
+
+    examine(stack, as_json=as_json)
+
+
+@app.command()
 def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Destroy what the stack made. Asks first."""
     _refuse_bad(stack)
     from cli.down import down as take_down  # noqa: PLC0415
 
     take_down(stack, yes=yes)
+
+
+@app.command()
+def reset(
+    *, stack: Stack = "dev", node: Annotated[str, typer.Option(help="The machine's name.")], yes: Yes = False
+) -> None:
+    """Make an existing machine that left the cluster stand-alone again. Asks first."""
+    _refuse_bad(stack)
+    from cli.reset import reset as make_stand_alone  # noqa: PLC0415
+
+    make_stand_alone(stack, node, yes=yes)
 
 
 @app.command()

@@ -25,7 +25,8 @@ always safe: each step checks the present state first, and continues from there.
 For a stack of the lab, run the commands in `make shell`: there the addresses lead into the lab. Outside, the same addresses
 may belong to other machines.
 
-The [failure stories](failures.md) explain why many of these refusals exist.
+The [failure stories](failures.md) explain why many of these refusals exist. When you do not know what is wrong, begin with
+[`make doctor`](doctor.md): it changes nothing, and names the causes in order.
 
 This page is generated (`make docs`).
 """

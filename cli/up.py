@@ -50,6 +50,7 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
     loaded, seen = _loaded(stack, yes=yes, adopting=adopting)
     with stage("Guests, and what drifted"):
         looking.let_guests_settle(loaded, seen)
+        looking.tell_maintenance(seen)
         found = seen.drifted_of(loaded.state)
         drifted.show(found)
         loaded = removal_logins.renewed(drifted.recorded(loaded, found), all_goes=False)

@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from onnode.contract import ClusterLink, NodeNetwork, Storage  # noqa: TC001 - its parse reads the types at run time
+from onnode.cluster.corosync import Device  # noqa: TC001 - its parse reads the types at run time
+from onnode.contract import ClusterLink, NodeNetwork, Storage  # noqa: TC001 - as above
 
 SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
 
@@ -25,7 +26,7 @@ class Secrets:
     """The JSON object in ``NESTED_PVE_SECRETS``; a step is given only what it needs."""
 
     ssh_private_key: str  # PEM, opens root on every member
-    root_password: str | None = None  # of the seed, needed by a join (Proxmox takes no token there)
+    root_password: str | None = None  # of the nodes, needed by a join (Proxmox takes no token there)
     api_password: str | None = None  # of the API user for day-to-day work
 
 
@@ -40,7 +41,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Member(Machine):
-    """A node of the cluster, as described; none of it can be changed on a live cluster.
+    """A node of the cluster, as described; on a live cluster its name and id stay.
 
     Only steps that form the cluster or compare it take members. Those that just reach the nodes take machines: a changed
     vote or link address does not run them again.
@@ -61,18 +62,32 @@ class ApiAccess:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Step ``identity``, before any node is touched: nothing changes that a live cluster cannot change.
+class Housing:
+    """The VM of a nested node."""
 
-    Compares with the previous run's facts and with every member that answers; one that does not answer is not
-    there yet. Refuses another cluster name, seed, or member name, id or link address, and a member left out, of
-    what the live cluster has; what never came to be can change.
-    Facts: ``{"cluster": name, "seed": name, "members": {name: {"node_id": int, "links": {number: address}}}}``.
+    host: Machine
+    vmid: int
+
+
+@dataclass(frozen=True)
+class ClusterChange:
+    """Steps ``identity``, ``change-cluster``, ``remove-members``: the live cluster becomes the described one (decision 17).
+
+    All of them plan the whole way from what is live (:func:`cluster.planning.plan.plan`), and each takes its own part:
+    ``identity``, before any node is touched, refuses what cannot be, and releases the entries of lost members;
+    ``change-cluster``, before nodes join, changes votes, links and settings; ``remove-members``, after all have joined, takes out
+    the nodes that are described no more.
+    Facts: see :mod:`cluster.planning.known`.
     """
 
     cluster: str
-    seed: str
+    stack: str
     members: list[Member]
+    housing: dict[str, Housing]  # of nested nodes, by name
+    totem: dict[str, str]  # described settings of corosync's section of that name
+    timeout_s: int
+    witness: str | None = None  # address of the described QDevice's server
+    networks: dict[str, NodeNetwork] = field(default_factory=dict)  # of nodes whose addresses are set up, by name
 
 
 @dataclass(frozen=True)
@@ -155,7 +170,7 @@ class ClusterPreflight:
 
 @dataclass(frozen=True)
 class ClusterCreation:
-    """Step ``create-cluster``: on the seed, unless any member already reports this cluster (F6); another is refused.
+    """Step ``create-cluster``: on the seed, unless any node already reports this cluster (F6); another is refused.
 
     Ends when the seed is quorate and /etc/pve is writable (F1).
     """
@@ -168,15 +183,30 @@ class ClusterCreation:
 
 @dataclass(frozen=True)
 class JoinNode:
-    """Step ``join-node``: one node joins; verified from both sides (F2, F3, F4, F5, F25).
+    """Step ``join-node``: one node joins, or is seen to be a member; verified from both sides (F2, F3, F4, F5, F25).
 
-    ``present`` are the seed and the nodes with lower ids. The others are left alone, and the order of the stack file does
-    not count, so that a further node re-runs no join but those of higher ids.
+    It joins through the first of ``present`` that works. Those of them that are no members yet are left alone. For the node with
+    the lowest id they are all others, since any may have created the cluster; for each other node those with lower ids, and two at
+    least. So neither another seed nor the order of the stack file runs a join again, and a further node only the first one.
     """
 
     cluster: str
     joiner: Member
     present: list[Member]
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class QDeviceSetting:
+    """Step `set-qdevice`: every member is connected to the QDevice's server, which casts its vote.
+
+    Another QDevice is removed first; the described one, set up by whom ever, is left as it is.
+    """
+
+    cluster: str
+    members: list[Member]
+    server: Machine
+    device: Device
     timeout_s: int
 
 
@@ -306,7 +336,9 @@ class VerifyGuest:
 
 
 STEPS: dict[str, type[Any]] = {
-    "identity": Identity,
+    "identity": ClusterChange,
+    "change-cluster": ClusterChange,
+    "remove-members": ClusterChange,
     "node-network": NodeNetworks,
     "arm-network": HostNetwork,
     "confirm-network": HostNetwork,
@@ -318,6 +350,7 @@ STEPS: dict[str, type[Any]] = {
     "link-preflight": ClusterPreflight,
     "create-cluster": ClusterCreation,
     "join-node": JoinNode,
+    "set-qdevice": QDeviceSetting,
     "verify-cluster": VerifyCluster,
     "check-certificate": CheckCertificate,
     "api-user": ClusterApiUser,

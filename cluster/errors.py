@@ -35,28 +35,56 @@ CODES: dict[str, Code] = {
     ),
     # -- cluster
     "member-unknown": Code(
-        "The live cluster has members that the configuration does not describe.",
-        "describe them under nodes; to take a node out of the cluster, move its guests away, power it off for good, "
-        "and run `pvecm delnode` on a member",
+        "The live cluster has members that this stack never described. Only a node that it described is ever removed.",
+        "describe them under nodes; to take them out of the cluster, leave them out again in a run after that",
     ),
     "identity-changed": Code(
-        "The configuration has another cluster name or seed, or another name, id, vote or link address of a member. A "
-        "live cluster cannot follow such a change.",
-        "put the old values back; for other ones, build a new stack beside this one and move the guests",
+        "The configuration has another id of a member. A live cluster cannot follow such a change.",
+        "put the old id back; or leave the node out, `make up`, and describe it again with the new id",
     ),
-    "member-removed": Code(
-        "A member was left out of the configuration; this program cannot remove members yet. A node that never became a "
-        "member can be left out.",
-        "describe the member again; for a smaller cluster move its guests away, power it off for good, "
-        "run `pvecm delnode` on a member, and then leave it out",
+    "link-address-taken": Code(
+        "A link of a member is to get an address that another end of a link has at that moment.",
+        "give the node a free address; one that becomes free in the same change can be taken in the run after it",
     ),
+    "link-last": Code(
+        "The links change so that two members would be connected by none meanwhile.",
+        "leave one link as it is in this run, and change it in the next; with one link only, add a second one first",
+    ),
+    "link-while-leaving": Code(
+        "A link is to be added while a node leaves. Corosync takes only a configuration in which each listed node has an address "
+        "on each link.",
+        "leave the node out first, `make up`, and add the link then",
+    ),
+    "member-silent": Code(
+        "Votes, links or settings of the cluster are to change, and a member that stays would not hear of it.",
+        "bring the named member up, then run the same command again; a lost one is replaced by `make up`",
+    ),
+    "cluster-busy": Code(
+        "Something is going on in the cluster that a change would disturb: a migration, a backup, or HA moving a guest.",
+        "wait until it has ended, then run the same command again",
+    ),
+    "plan-loses-quorum": Code(
+        "On the way from the live cluster to the described one there would be a moment without quorum.",
+        "make the change that the message names: bring a member back first, or give one that stays more votes in the same change",
+    ),
+    "witness-member": Code(
+        "A node of the cluster is described as its witness. It would be lost together with that node.",
+        "name a machine outside of the cluster",
+    ),
+    "member-forgotten": Code(
+        "A member was left out of the stack file, and this version of the program was never run while it was described: how it is "
+        "reached is not known.",
+        "describe the member again, `make up` once, and then leave it out",
+    ),
+    "still-a-member": Code(
+        "A machine that is to be reset is a member of the cluster.",
+        "leave it out of the stack file and run `make up`, which takes it out of the cluster; then reset it",
+    ),
+    "node-unknown": Code("A command names a machine that it is not for.", "name one of those that the message lists"),
     "clusters-split": Code(
         "Two clusters have the described name.",
-        'separate the nodes that do not belong to it, as in pvecm\'s manual, section "Separate a Node Without Reinstalling"',
-    ),
-    "seed-not-member": Code(
-        "The cluster exists, but the seed is not a member of it, perhaps because it was reinstalled.",
-        "set cluster.seed to a node that is a member, or join the seed by hand: `pvecm add` on it",
+        "a machine that left the cluster: `make reset STACK=NAME NODE=MACHINE` makes it stand-alone; any other: find out which of the two "
+        "clusters is yours first",
     ),
     "member-not-working": Code(
         "Members are down, so a member is not quorate and its /etc/pve is read-only. Restarting pve-cluster does not "
@@ -90,12 +118,55 @@ CODES: dict[str, Code] = {
         "append your public key to /etc/pve/priv/authorized_keys on a member",
     ),
     "certificate-missing": Code(
-        "The seed has no certificate for its API.",
-        "`pvecm updatecerts --force && systemctl restart pveproxy` on the seed",
+        "The member that is to let a node in has no certificate for its API.",
+        "`pvecm updatecerts --force && systemctl restart pveproxy` on that member",
+    ),
+    "change-not-ready": Code(
+        "Votes, links and settings of corosync are changed only while every member is there and runs the present configuration.",
+        "bring back what the message names; a member that is lost for good: first take it out of the stack file, alone, and `make up`",
+    ),
+    "change-undone": Code(
+        "A change of corosync's configuration did not work within cluster.timeoutS. The former one is in force again, under a higher number.",
+        "resolve what was seen (an address that others cannot reach, a cut cable), or put the old value back; then run the same command again",
+    ),
+    "change-stuck": Code(
+        "A change of corosync's configuration failed, and the former one could not be put back on all members.",
+        "`corosync-cfgtool -n`, `corosync-quorumtool` and `journalctl -u corosync` on each member; the former files are in "
+        "/var/lib/nested-pve-ha-corosync on a member",
     ),
     "cluster-not-as-described": Code(
         "What the nodes report differs from the configuration.",
         "`make status` shows each node; bring back what is missing, then run the same command again",
+    ),
+    "qdevice-unknown": Code(
+        "The live cluster has a QDevice that this stack never described. Only one that it described is ever removed.",
+        "describe it under cluster.qdevice; to remove it, `pvecm qdevice remove` on a member",
+    ),
+    "qdevice-not-as-described": Code(
+        "The members do not all see the QDevice's vote, or still see it after it was removed.",
+        "on the witness: `systemctl status corosync-qnetd` and `corosync-qnetd-tool -l`; on a member: `corosync-qdevice-tool -s`; "
+        "TCP port 5403 of the witness must be open to every member; then run the same command again",
+    ),
+    # -- rolling work
+    "not-settled": Code(
+        "The cluster is not well enough to go on without a node: a node, a vote or a link is missing, or HA moves guests.",
+        "`make status` shows what is missing; put it right and run the same command again: it goes on there",
+    ),
+    "node-in-maintenance": Code(
+        "Another node is in maintenance: one node at a time.",
+        "`make undrain NODE=…` with the shown node, then run the same command again",
+    ),
+    "quorum-needed": Code(
+        "Without this node the cluster would have no quorum.",
+        "bring back the nodes that are missing; a cluster of two nodes needs a third vote (a node or a QDevice) for this",
+    ),
+    "guest-stays": Code(
+        "A guest that runs on the node cannot leave it: its disk or a device is the node's own, or no other node may have it.",
+        "move its disks to shared storage, remove the device, or shut the guest down; then run the same command again",
+    ),
+    "node-not-back": Code(
+        "A node that was rebooted did not come back in time. It is still in maintenance, and no other node was touched after it.",
+        "look at its console and start it; then run the same command again: it goes on there",
     ),
     # -- API
     "api-unreachable": Code(
@@ -149,6 +220,12 @@ CODES: dict[str, Code] = {
     "device-not-described": Code(
         "A change of a VM's described network cards or disk would remove what somebody added by hand.",
         "remove the card, make the change, and add the card again; grow the disk by hand; the message has the commands",
+    ),
+    "cards-moved": Code(
+        "A change of a nested node's networks would give network cards other places: each would be away for a moment while the node runs, "
+        "with its storage or its links.",
+        "add a link as the last one of cluster.links, after two others, and take only the last one out again; other changes of cards "
+        "need the node off: shut it down, change its cards by hand as described, and run the same command again",
     ),
     "ha-foreign": Code(
         "An HA resource, rule or group of a described name exists, and this stack did not make it.",
@@ -236,8 +313,10 @@ CODES: dict[str, Code] = {
         "migrate it back (`qm migrate VMID NODE --online`), or describe the host that it is on (`host`), then run the same command again",
     ),
     "member-vm-missing": Code(
-        "The VM of a cluster member was destroyed outside of this program, which cannot replace a lost member yet.",
-        "restore the VM from a backup under its number, then run the same command again; or `make down`, then `make up`",
+        "The VM of a cluster member was destroyed outside of this program, and the cluster is not quorate without it: no member can "
+        "release its entry.",
+        "start the other members; if they stay without quorum: on one of them `pvecm expected 1`, then `pvecm delnode NAME` for each "
+        "lost one; then run the same command again. If no member is left: `make down`, then `make up`",
     ),
     "node-protected": Code(
         "The VM of a node is protected against deletion.",
@@ -280,6 +359,10 @@ CODES: dict[str, Code] = {
     "not-as-described": Code(
         "Something on the nodes is not as described.",
         "do what follows `next:` below each finding, the first one first; then look again with `make status`",
+    ),
+    "causes-found": Code(
+        "`make doctor` found something that is wrong.",
+        "do what follows `next:` below the first cause, then look again with `make doctor`: what comes after it may be gone",
     ),
     "not-confirmed": Code(
         "The changes were not confirmed.",

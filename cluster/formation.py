@@ -7,7 +7,7 @@ The refusals here need the reports of several nodes. What one node can see of it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cluster.errors import AdminError
 from onnode.cluster import corosync
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from cluster.contract import Member
     from onnode.contract import Membership, MembershipReport
 
+T = TypeVar("T")
+
 CLOCK_SKEW_MAX_S = 5.0
+GIVEN_MIN = 2  # the one node before the second may be off
 
 
 def described(member: Member) -> ConfNode:
@@ -109,6 +112,24 @@ def refuse_changed_identity(nodes: Iterable[ConfNode], members: Sequence[Member]
         )
 
 
+def refuse_further_members(seen: Iterable[Membership], members: Sequence[Member]) -> None:
+    """Refuse a cluster that lists more nodes than are described, once all changes are through.
+
+    Raises:
+        AdminError: member-unknown.
+    """
+    described_names = {member.name for member in members}
+    further = sorted({node.name for look in seen for node in look.nodes} - described_names)
+    if further:
+        raise AdminError(
+            "member-unknown",
+            "the live cluster has members that are not described",
+            observed=", ".join(further),
+            expected=f"only {', '.join(sorted(described_names))}",
+            fix=f"describe {', '.join(further)} again and run `make up`; to remove them, leave them out after that",
+        )
+
+
 def _refuse_doubled(nodes: Sequence[ConfNode]) -> None:
     if doubled := corosync.doubled_ids(list(nodes)):
         raise AdminError(
@@ -145,105 +166,15 @@ def _same(joiner: ConfNode, member: ConfNode) -> list[str]:
     return [*names, *ids, *(f"{address}" for address in joiner.links.values() if address in used)]
 
 
-def refuse_other_priorities(found: Mapping[int, int], members: Sequence[Member]) -> None:
-    """Refuse link priorities that a live cluster does not have: nothing changes them there.
-
-    Args:
-        found: of its links, by number.
-        members: as described; all of them have the same links. A priority that is not described is not compared.
-
-    Raises:
-        AdminError: member-differs.
-    """
-    wanted = {link.number: link.priority for link in members[0].links if link.priority is not None}
-    if wanted.items() - found.items():
-        raise AdminError(
-            "member-differs",
-            "the link priorities of the live cluster differ from the stack file",
-            observed=", ".join(f"link{number} {priority}" for number, priority in sorted(found.items())) or "none set",
-            expected=", ".join(f"link{number} {priority}" for number, priority in sorted(wanted.items())),
-        )
-
-
-@dataclass(frozen=True)
-class ClusterIdentity:
-    """What a live cluster cannot change; facts of the step of that name."""
-
-    cluster: str
-    seed: str
-    members: dict[str, ConfNode]
-
-
-@dataclass(frozen=True)
-class Live:
-    """What can be seen of the cluster before any node is touched.
-
-    Attributes:
-        cluster: its name; None when no node that answers is in one.
-        members: the names that it lists.
-        silent: the described nodes that do not answer.
-    """
-
-    cluster: str | None
-    members: frozenset[str]
-    silent: tuple[str, ...]
-
-    def has(self, name: str) -> bool:
-        """Whether that node is a member, or may be one for all that can be seen."""
-        return name in self.members if self.cluster is not None else bool(self.silent)
-
-
-def live(seen: Iterable[Membership], silent: Iterable[str]) -> Live:
-    """The combined reports of the nodes that answer; the newest list of members counts."""
-    looks = [look for look in seen if look.cluster is not None]
-    newest = max(looks, key=lambda look: look.config_version or 0, default=None)
-    listed = frozenset(node.name for node in newest.nodes) if newest else frozenset[str]()
-    return Live(newest.cluster if newest else None, listed, tuple(silent))
-
-
-def refuse_renamed(before: ClusterIdentity, now: ClusterIdentity, there: Live) -> None:
-    """Refuse a changed name, seed, or member, compared with what an earlier run recorded.
-
-    What was described and never came to be can change: the live cluster decides. Where it cannot be seen, because
-    nodes are silent and no other one is in a cluster, whatever was described counts as there.
-
-    Raises:
-        AdminError: identity-changed, member-removed.
-    """
-    changes = [("cluster name", before.cluster, now.cluster)] if any(map(there.has, before.members)) else []
-    changes += [("seed", before.seed, now.seed)] if there.has(before.seed) else []
-    changes += [
-        ("member", shown(node), shown(now.members[name]))
-        for name, node in before.members.items()
-        if name in now.members and node != now.members[name] and there.has(name)
-    ]
-    unseen = (
-        f"; {', '.join(there.silent)} cannot be reached to see whether there is a cluster" if not there.cluster else ""
-    )
-    if changed := [change for change in changes if change[1] != change[2]]:
-        raise AdminError(
-            "identity-changed",
-            "the configuration changes values that are fixed in a live cluster",
-            observed="; ".join(f"{what} {new}" for what, _, new in changed) + unseen,
-            expected="; ".join(f"{what} {old}" for what, old, _ in changed),
-        )
-    if removed := sorted(name for name in set(before.members) - set(now.members) if there.has(name)):
-        raise AdminError(
-            "member-removed",
-            "a member was left out of the configuration",
-            observed=f"not described any more: {', '.join(removed)}{unseen}",
-            expected="all members of the live cluster",
-            fix=f"power on {', '.join(there.silent)}, or describe {', '.join(removed)} again" if unseen else "",
-        )
-
-
 # -- create ------------------------------------------------------------------------------------------------------------
 
 
 def cluster_to_adopt(
     cluster: str, seed: str, members: Sequence[Member], answers: Mapping[str, MembershipReport | StepError]
 ) -> str | None:
-    """Whether the described cluster exists already: a member of it that works, or None if one may be created (F6).
+    """Whether the described cluster exists already: a member of it, or None if one may be created (F6).
+
+    A seed that is not in the cluster joins it as any other node.
 
     Args:
         cluster: its described name.
@@ -252,7 +183,7 @@ def cluster_to_adopt(
         answers: what each of them said, or why it said nothing.
 
     Raises:
-        AdminError: other-cluster, member-differs, member-unknown, clusters-split, seed-not-member.
+        AdminError: other-cluster, member-differs, clusters-split.
         StepError: why a node said nothing, when no cluster may be created without having asked it.
     """
     seen = {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
@@ -266,21 +197,10 @@ def cluster_to_adopt(
         _refuse_silent(answers)
         return None  # creation was cut off on the seed, which finishes it
     newest = max(reporting.values(), key=lambda look: (look.quorate, look.config_version or 0))
-    refuse_changed_identity(newest.nodes, members)
+    # Members that are described no more are still listed here: they go after all others have joined.
+    refuse_changed_identity(newest.nodes, members, subset=True)
     _refuse_split(newest, reporting)
-    if newest.listed(seed) is None:
-        raise AdminError(
-            "seed-not-member",
-            f"cluster {cluster} exists, and the seed {seed} is not a member of it",
-            observed=f"{newest.node} lists {', '.join(node.name for node in newest.nodes)}",
-            expected=f"a cluster that {seed} belongs to",
-        )
     return newest.node
-
-
-def is_stopped(answer: Membership | StepError) -> bool:
-    """Whether a full member answers whose corosync does not run."""
-    return not isinstance(answer, StepError) and answer.state == "member" and answer.quorum is None
 
 
 def _refuse_silent(answers: Mapping[str, MembershipReport | StepError]) -> None:
@@ -303,29 +223,42 @@ def _refuse_split(newest: Membership, reporting: Mapping[str, Membership]) -> No
 # -- join --------------------------------------------------------------------------------------------------------------
 
 
+def given_to_join(nodes: Sequence[T], joiner: T) -> list[T]:
+    """Which of all nodes a join is given: see :class:`cluster.contract.JoinNode`.
+
+    Args:
+        nodes: all of them, in the order of their ids.
+        joiner: one of them.
+    """
+    others = [node for node in nodes if node != joiner]
+    before = nodes.index(joiner)
+    return others[: max(before, GIVEN_MIN)] if before else others
+
+
 @dataclass(frozen=True)
 class JoinPlan:
     """How a node gets in.
 
     Attributes:
-        sponsor: the member through which it joins.
+        sponsors: the members through which it can join, the first before others.
         listed: whether the cluster lists it already.
         votes: what the expected votes must first be set to, for a join that was cut off right after the cluster had
             taken the node in: its vote is counted, and it cannot vote yet. None: nothing to be done.
     """
 
-    sponsor: str
+    sponsors: tuple[str, ...]
     listed: bool
     votes: int | None = None
 
 
 def is_joined(cluster: str, joiner: MembershipReport, present: Mapping[str, MembershipReport]) -> bool:
-    """Whether the node is a running member already, in its own eyes and the cluster's."""
+    """Whether the node is a running member already, in its own eyes and the cluster's; alone, as after its creation, in its own."""
+    others = [look for look in present.values() if look.cluster is not None]
     return (
         joiner.state == "member"
         and joiner.quorum is not None  # else its corosync is to be started
         and joiner.cluster == cluster
-        and any(look.listed(joiner.node) for look in present.values())
+        and (any(look.listed(joiner.node) for look in others) if others else joiner.works)
     )
 
 
@@ -333,7 +266,7 @@ def plan_join(
     cluster: str,
     members: Sequence[Member],
     joiner: MembershipReport,
-    present: Mapping[str, MembershipReport],
+    answers: Mapping[str, MembershipReport | StepError],
     admin_keys: Iterable[str],
 ) -> JoinPlan:
     """Decide how a node that is no full member gets in, after every check that needs more than its own word.
@@ -342,23 +275,32 @@ def plan_join(
         cluster: the cluster's described name.
         members: the present members and, last, the joiner, as described.
         joiner: what the joiner says.
-        present: what each present member says, the seed first.
+        answers: what each present member says, or why it says nothing. One that has no vote may be silent.
         admin_keys: fingerprints of the keys with which the administrator logs in.
 
     Raises:
         AdminError: other-cluster, member-differs, member-not-working, version-mismatch, clock-skew,
             admin-key-missing, certificate-missing, node-id-twice, identity-taken.
+        StepError: why a member with a vote said nothing.
     """
+    present = {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
+    if not present:
+        _refuse_silent(answers)
+        raise _alone(cluster, joiner)
     refuse_other_cluster(cluster, [joiner, *present.values()])
     refuse_other_transport(present.values())
-    newest = max(present.values(), key=lambda look: look.config_version or 0)
+    newest = max(present.values(), key=lambda look: (look.quorate, look.config_version or 0))
     refuse_changed_identity(newest.nodes, members, subset=True)
     listed = newest.listed(joiner.node) is not None
     _refuse_alive(newest, joiner)
     votes = _votes_to_expect(newest, joiner)
     if not listed or (joiner.state == "absent" and votes is None):
-        _refuse_not_working(cluster, members, present)
-    sponsor = next(iter(present.values()))
+        _refuse_silent({name: answers[name] for name in answers if _votes(newest, name)})
+        _refuse_not_working(cluster, members, present, newest)
+    if not listed:
+        _refuse_too_few(members, present, newest)
+    working = [look for look in present.values() if look.works] or [newest]
+    sponsor = working[0]
     _refuse_different_version(sponsor, joiner)
     _refuse_clock_skew(sponsor, joiner)
     _refuse_missing_key(sponsor, admin_keys)
@@ -370,7 +312,22 @@ def plan_join(
             expected="a certificate",
             fix=f"on {sponsor.node}: pvecm updatecerts --force && systemctl restart pveproxy",
         )
-    return JoinPlan(sponsor.node, listed, votes)
+    return JoinPlan(tuple(look.node for look in working if look.api_fingerprint), listed, votes)
+
+
+def _alone(cluster: str, joiner: Membership) -> AdminError:
+    return AdminError(
+        "member-not-working",
+        f"{joiner.node} is the only node, and no working member of {cluster}",
+        observed=working(joiner),
+        expected="a quorate member with a writable /etc/pve",
+        fix=f"`journalctl -b -u corosync -u pve-cluster` on {joiner.node} shows why",
+    )
+
+
+def _votes(newest: Membership, name: str) -> bool:
+    listed = newest.listed(name)
+    return listed is not None and listed.id in newest.voters
 
 
 def _refuse_alive(newest: Membership, joiner: Membership) -> None:
@@ -395,14 +352,37 @@ def _votes_to_expect(newest: Membership, joiner: Membership) -> int | None:
     return None
 
 
-def _refuse_not_working(cluster: str, members: Sequence[Member], present: Mapping[str, Membership]) -> None:
-    idle = [look for look in present.values() if not (look.works and look.cluster == cluster)]
+def _refuse_not_working(
+    cluster: str, members: Sequence[Member], present: Mapping[str, Membership], newest: Membership
+) -> None:
+    """Nodes that have not joined yet do not count, and neither do members that are off: the others are quorate without them."""
+    joined = [look for look in present.values() if newest.listed(look.node) and look.state == "member"]
+    idle = [look for look in joined or present.values() if not (look.works and look.cluster == cluster)]
     if idle:
         raise AdminError(
             "member-not-working",
             "no node can join while a member is not quorate or its /etc/pve is read-only",
             observed="; ".join(working(look) for look in idle),
             expected=f"every present member is a quorate member of {cluster} with a writable /etc/pve",
+            fix=bring_back(present, {member.name: member.address for member in members}),
+        )
+
+
+def _refuse_too_few(members: Sequence[Member], present: Mapping[str, Membership], newest: Membership) -> None:
+    """From the moment the cluster takes it in, a node's votes are expected, and they come only when its corosync runs.
+
+    Where all members vote that is a matter of seconds, and the second node cannot come otherwise. Where one is missing already,
+    a join that stops half way would leave the others without quorum.
+    """
+    votes = sum(node.votes for node in newest.nodes if node.id in newest.voters)
+    expected = corosync.expected_votes(newest.nodes) + members[-1].votes
+    down = [node.name for node in newest.nodes if node.id not in newest.voters]
+    if down and votes < expected // 2 + 1:
+        raise AdminError(
+            "member-not-working",
+            f"while {members[-1].name} joins, the cluster would not be quorate",
+            observed=f"{votes} votes, {expected // 2 + 1} of {expected} needed then; down or cut off: {', '.join(down)}",
+            expected="quorum at every moment",
             fix=bring_back(present, {member.name: member.address for member in members}),
         )
 
@@ -533,12 +513,23 @@ def _listing_problems(look: Membership, members: Sequence[Member]) -> list[str]:
 def _vote_problems(look: Membership, members: Sequence[Member]) -> list[str]:
     if look.quorum is None:
         return []
-    wanted = corosync.expected_votes(look.nodes)
+    wanted = corosync.expected_votes(look.nodes, look.device)
     found = (
         [] if look.quorum.expected == wanted else [f"{look.node} expects {look.quorum.expected} votes, not {wanted}"]
     )
     silent = [member.name for member in members if member.node_id not in look.voters]
-    return found + [f"{look.node} sees no vote of {name}" for name in silent]
+    return [*found, *(f"{look.node} sees no vote of {name}" for name in silent), *device_problems(look)]
+
+
+def device_problems(look: Membership) -> list[str]:
+    """What a member says about the QDevice that is configured: it is connected, and casts its votes."""
+    if look.device is None or look.quorum is None:
+        return []
+    votes = corosync.device_votes(sum(node.votes for node in look.nodes), look.device)
+    if look.device_state != "Connected":
+        state = f" ({look.device_state})" if look.device_state else ": corosync-qdevice does not run"
+        return [f"{look.node} is not connected to the QDevice's server at {look.device.host}{state}"]
+    return [] if look.quorum.device == votes else [f"{look.node} sees no vote of the QDevice at {look.device.host}"]
 
 
 def _link_problems(look: Membership, members: Sequence[Member], only_through: str | None) -> list[str]:

@@ -53,6 +53,13 @@ def cards(given: Sequence[Card], live: Mapping[str, str], ours: Collection[str] 
     }
 
 
+def moved(given: Sequence[Card], live: Mapping[str, str]) -> dict[str, int]:
+    """The cards that the change would give another number: "net2" -> 1. Proxmox VE takes each out of the running VM, and puts it back."""
+    numbers = {card.mac: number for number, card in enumerate(given) if card.mac}
+    found = {key: card_parts(value)["mac"] for key, value in live.items() if CARD.fullmatch(key)}
+    return {key: numbers[mac] for key, mac in sorted(found.items()) if mac in numbers and key != f"net{numbers[mac]}"}
+
+
 def _described(number: int, parts: Mapping[str, str], given: Sequence[Card], macs: Collection[str | None]) -> bool:
     if parts["mac"] in macs:
         return True

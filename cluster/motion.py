@@ -168,8 +168,8 @@ def _on_its_way_back(motion: Motion, name: str, *, managed: bool) -> str:
     """Why a node that answers has yet to be taken for a member; empty where it is one, or never was."""
     if name in motion.offline:
         return "has yet to join the cluster again"
-    if not managed:
-        return ""
+    if not managed or name not in motion.online:
+        return ""  # one that left the cluster is remembered as gone for an hour
     if (state := motion.seen.get(name)) in _AWAY:
         return f"has yet to be seen by the HA manager (there it is {state})"
     if name not in motion.seen or name not in motion.agents:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cluster.transport.ssh import Connection
 
 LOOK_S = 60.0
+STOPPED = "stopped"  # the status of a VM that has no power
 # Files of the cluster's file system that come and go while tar reads are no failure.
 _FILES = (
     "etc/pve/nodes/*/qemu-server/*.conf etc/pve/nodes/*/lxc/*.conf "
@@ -215,3 +216,25 @@ def remove_bridge(host: str, bridge: str) -> str:
 def withdraw_bridge(bridge: str) -> str:
     """The command that takes back a bridge which is only planned; pure."""
     return f"pvesh delete /nodes/{NODE}/network/{shlex.quote(bridge)}"
+
+
+def vm_status(node: str, vmid: int) -> str:
+    """The command that shows how an outer host's VM is; pure."""
+    return f"pvesh get {_vm(node, vmid)}/status/current --output-format json"
+
+
+def status_of(text: str) -> str:
+    """The status of a VM, from what that command printed; empty where it printed none; pure."""
+    try:
+        return str(json.loads(text).get("status", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def stop_vm(node: str, vmid: int) -> str:
+    """The command that switches an outer host's VM off; pure."""
+    return f"pvesh create {_vm(node, vmid)}/status/stop"
+
+
+def _vm(node: str, vmid: int) -> str:
+    return f"/nodes/{shlex.quote(node)}/qemu/{vmid}"

@@ -1,10 +1,10 @@
 """CorosyncCluster: the nodes become one cluster, one join after another, each proven from both sides.
 
-The seed creates it, the others join in the order of their ids. Each join is given only those that join before it: neither
-the order of the stack file nor a node that comes later runs one again.
+The seed creates it, and then it is a node as any other: each has a step by which it joins, or is seen to be a member, in the
+order of the ids.
 
-The cluster is formed from the control machine, which looks at every member live (decision 1). Nothing here
-removes a node or dissolves a cluster: nested nodes go with their VMs, existing ones stay members.
+The cluster is formed and changed from the control machine, which looks at every member live (decisions 1 and 17). Nothing here
+dissolves a cluster: nested nodes go with their VMs, existing ones stay members.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_proxmoxve as proxmoxve
 
-from cluster import contract
+from cluster import contract, formation
 from components import left_alone, steps
 from components.policed import policed_cluster
 from components.recorded import CLUSTER
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from components.nested_pve_node import NestedPveNode
     from components.site import Site
+    from components.witness import Witness
     from config.model import ClusterOptions
 
 
@@ -37,10 +38,12 @@ class CorosyncClusterArgs:
     Attributes:
         site: the stack.
         nodes: the prepared nodes by name.
+        witness: where the QDevice's server is; None without a QDevice.
     """
 
     site: Site
     nodes: Mapping[str, NestedPveNode]
+    witness: Witness | None = None
 
 
 class CorosyncCluster(pulumi.ComponentResource):
@@ -56,7 +59,7 @@ class CorosyncCluster(pulumi.ComponentResource):
         props = policed_cluster(args.site.config)
         super().__init__(CLUSTER, name, props, opts)
         self._logical, self._site, self._nodes = name, args.site, args.nodes
-        self._cluster = args.site.config.cluster
+        self._cluster, self._witness = args.site.config.cluster, args.witness
         verified = self._form()
         trusted = self._trusted(verified)
         self.user = self._api_user(*trusted)
@@ -70,20 +73,33 @@ class CorosyncCluster(pulumi.ComponentResource):
             f"{self._logical}-{role}", step, wanted, secrets, steps.after(self, *dependencies)
         )
 
+    def _change(self, role: str, step: str, *dependencies: pulumi.Resource) -> pulumi.Resource:
+        name, opts = f"{self._logical}-{role}", steps.after(self, *dependencies)
+        return steps.at_administrator(name, step, self._site.change, self._site.ssh_secrets, opts, remembers=True)
+
     def _form(self) -> pulumi.Resource:
         members, cluster = self._site.members, self._cluster
-        mtus = [contract.LinkMtu(number, link.mtu) for number, link in enumerate(cluster.links)]
+        numbers = topology.link_numbers(self._site.config)
+        mtus = [contract.LinkMtu(number, link.mtu) for number, link in zip(numbers, cluster.links, strict=True)]
         preflight = contract.ClusterPreflight(members, mtus, cluster.latency_max_ms)
         create = contract.ClusterCreation(cluster.name, cluster.seed, members, cluster.timeout_s)
         last = self._step("preflight", "link-preflight", preflight, *(node.verified for node in self._nodes.values()))
-        last = self._step("create", "create-cluster", create, last)
-        seed, *joiners = members
-        for joiner in joiners:
-            present = [seed, *(other for other in joiners if other.node_id < joiner.node_id)]
-            join = contract.JoinNode(cluster.name, joiner, present, cluster.timeout_s)
+        last = self._change("change", "change-cluster", last)
+        self._created = last = self._step("create", "create-cluster", create, last)
+        for joiner in members:
+            join = contract.JoinNode(cluster.name, joiner, formation.given_to_join(members, joiner), cluster.timeout_s)
             # Each waits for the one before: an unfinished join already counts for the quorum.
             last = self._step(f"join-{joiner.name}", "join-node", join, last)
-        verify = contract.VerifyCluster(cluster.name, members, expected_votes(members), cluster.timeout_s)
+        if self._site.change.totem:
+            # A cluster that was just created has Proxmox VE's own settings.
+            last = self._change("settings", "change-cluster", last)
+        last = self._change("removal", "remove-members", last)
+        device = topology.device(self._site.config)
+        if device and self._witness:
+            setting = contract.QDeviceSetting(cluster.name, members, self._witness.machine, device, cluster.timeout_s)
+            last = self._step("qdevice", "set-qdevice", setting, last, *self._witness.ready)
+        votes = expected_votes(members, device)
+        verify = contract.VerifyCluster(cluster.name, members, votes, cluster.timeout_s)
         return self._step("verify", "verify-cluster", verify, last)
 
     def _trusted(self, verified: pulumi.Resource) -> list[pulumi.Resource]:
@@ -114,13 +130,13 @@ class CorosyncCluster(pulumi.ComponentResource):
         )
 
     def inside(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - options as they are
-        """Options of what lives in the cluster: it goes with the seed's VM, or stays with existing nodes."""
-        seed = self._nodes[self._cluster.seed].vm
+        """Options of what lives in the cluster: it goes with the cluster, where all nodes go; no single node takes it along."""
+        goes = not topology.has_existing_nodes(self._site.config)
         return steps.after(
             self,
             *dependencies,
             **more,
-            deleted_with=seed,
+            deleted_with=self._created if goes else None,
             retain_on_delete=topology.keeps_guests(self._site.config),
         )
 

@@ -1,7 +1,7 @@
 """Design: the whole plan as plain properties, registered before anything else.
 
 Policies judge these properties before the first action, since everything depends on this component. It owns one step
-as well: the refusal to change what a live cluster cannot change, which must come before any node is touched.
+as well: the refusal of what a live cluster cannot become, which must come before any node is touched.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from cluster.contract import Identity
 from components import steps
 from components.policed import policed_design
 from components.recorded import DESIGN, INSTANCE
@@ -33,11 +32,10 @@ class Design(pulumi.ComponentResource):
     ) -> None:
         facts = policed_design(site.config, plain_secrets)
         super().__init__(DESIGN, name, facts | ({INSTANCE: site.instance} if site.instance else {}), opts)
-        cluster = site.config.cluster
         self.identity = steps.at_administrator(
             f"{name}-identity",
             "identity",
-            Identity(cluster.name, cluster.seed, site.members),
+            site.change,
             site.ssh_secrets,
             steps.after(self),
             remembers=True,

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components import steps
+from components import steps, verified_host
 from components.outer_host.proxmox_ve import ProxmoxVe
 from components.recorded import HOST
-from config.model import NestedNode
 from onnode import contract
 
 if TYPE_CHECKING:
@@ -57,16 +56,15 @@ class HostPrep(pulumi.ComponentResource):
         super().__init__(HOST, name, props, opts)
         self._logical, self._site, self._host = name, site, host
         self._machine = site.machine(host)
-        self._managed = [bridge for bridge in host.bridges if bridge.managed]
 
         package = steps.copy_package(f"{name}-package", self._machine, site, steps.after(self, *args.after))
         journal = self._step(
             "journal",
-            contract.Journal(site.stack, [bridge.name for bridge in self._managed]),
+            contract.Journal(site.stack, [bridge.name for bridge in verified_host.bridges(host)]),
             package,
             delete="journal --restore",
         )
-        verified = self._step("verify-host", self._verify_host(), journal)
+        verified = self._step("verify-host", verified_host.wanted(site, host), journal)
         repository = self._step("repository", self._repository(), verified)
         kvm = self._step("kvm-nested", contract.KvmNested(host.nested), verified)
         self.hypervisor: Hypervisor = ProxmoxVe(name, site, host, self, verified)
@@ -84,33 +82,9 @@ class HostPrep(pulumi.ComponentResource):
         opts = steps.after(self, *dependencies)
         return steps.on_machine(name, self._machine, step, wanted, opts, site=self._site, delete=delete)
 
-    def _verify_host(self) -> contract.VerifyHost:
-        config = self._site.config
-        nodes = [node for node in config.nodes if isinstance(node, NestedNode) and node.host == self._host.name]
-        return contract.VerifyHost(
-            stack=self._site.stack,
-            pve_major=config.pve_major,
-            vmids=[node.vmid for node in nodes],
-            bridges=self._wanted_bridges(),
-            memory_mib=sum(node.memory_mib for node in nodes),
-            iso_path=self._host.installer.path,
-            ports=[contract.BridgePorts(bridge.name, list(bridge.ports)) for bridge in self._managed if bridge.ports],
-        )
-
-    def _wanted_bridges(self) -> list[contract.Bridge]:
-        return [
-            contract.Bridge(
-                bridge.name,
-                str(bridge.address),
-                dhcp_start=str(bridge.dhcp.start) if bridge.dhcp else None,
-                dhcp_end=str(bridge.dhcp.end) if bridge.dhcp else None,
-            )
-            for bridge in self._managed
-        ]
-
     def _repository(self) -> contract.Repository:
         packages = ["proxmox-auto-install-assistant"]
-        if any(bridge.dhcp for bridge in self._managed):
+        if any(bridge.dhcp_start for bridge in verified_host.bridges(self._host)):
             packages.append("dnsmasq-base")
         if self._host.nfs_export:
             packages.append("nfs-kernel-server")
@@ -119,7 +93,7 @@ class HostPrep(pulumi.ComponentResource):
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:
         stack, export = self._site.stack, self._host.nfs_export
         made = []
-        if ranges := [bridge for bridge in self._wanted_bridges() if bridge.dhcp_start]:
+        if ranges := [bridge for bridge in verified_host.bridges(self._host) if bridge.dhcp_start]:
             made.append(self._step("dhcp", contract.Dhcp(stack, ranges), repository, *bridges))
         if export:
             wanted = contract.NfsExport(stack, export.path, str(export.network))

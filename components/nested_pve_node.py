@@ -141,20 +141,13 @@ class NestedPveNode(pulumi.ComponentResource):
         self, node: NestedNode | ExistingNode, package: pulumi.Resource, within: Mapping[str, Any]
     ) -> list[pulumi.Resource]:
         """The node's addresses, from the control machine: a second login confirms what the first one changed."""
-        interfaces = self._interfaces(node)
-        if not interfaces or not (isinstance(node, NestedNode) or node.manage_network):
+        network = self._site.network(node)
+        if network is None:
             return [package]
-        network = contract.NodeNetwork(node.name, str(node.address), self._site.config.pve_major, interfaces)
         wanted = NodeNetworks(self._site.machine(node), network)
         opts = steps.after(self, package, **within)
         name = f"{self._logical}-network"
         return [steps.at_administrator(name, "node-network", wanted, self._site.ssh_secrets, opts)]
-
-    def _interfaces(self, node: NestedNode | ExistingNode) -> list[contract.LinkInterface]:
-        return [
-            contract.LinkInterface(str(found.address), mac=found.mac, name=found.name, mtu=found.mtu)
-            for found in topology.node_addresses(self._site.config, node)
-        ]
 
     def _prepare_node(self, node: NestedNode | ExistingNode) -> contract.PrepareNode:
         config = self._site.config
@@ -175,7 +168,7 @@ class NestedPveNode(pulumi.ComponentResource):
             name=node.name,
             address=str(node.address),
             pve_major=config.pve_major,
-            interfaces=self._interfaces(node),
+            interfaces=self._site.interfaces(node),
             require_virtualization=True,
             require_newest_kernel=config.maintenance.upgrade and config.maintenance.reboot,
         )

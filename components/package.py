@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent / "onnode"
+from cluster.transport.shipped import SOURCE, files
+
 STAGED = Path(".nested-pve/package/onnode")  # relative: the state must not depend on where the project lies
-
-
-def files(source: Path = SOURCE) -> dict[str, bytes]:
-    """The package's code, by its path within the package."""
-    return {path.relative_to(source).as_posix(): path.read_bytes() for path in sorted(source.rglob("*.py"))}
 
 
 def stage(source: Path = SOURCE, target: Path = STAGED) -> str:

@@ -149,20 +149,26 @@ def policed_cluster(config: Config) -> dict[str, Any]:
     known: dict[str, Any] = {
         "name": cluster.name,
         "seed": cluster.seed,
-        "votes": expected_votes(config.nodes),
+        "votes": expected_votes(config.nodes, topology.device(config)),
         "links": [
             {
                 "number": number,
                 "subnet": str(link.subnet),
                 "priority": link.priority,
-                "cards": topology.link_cards(config, number),
-                "addresses": {node.name: str(topology.link_addresses(node)[number]) for node in config.nodes},
+                "cards": topology.link_cards(config, place),
+                "addresses": {node.name: str(topology.link_addresses(node)[place]) for node in config.nodes},
             }
-            for number, link in enumerate(cluster.links)
+            for place, (number, link) in enumerate(zip(topology.link_numbers(config), cluster.links, strict=True))
         ],
         "api": {"user": cluster.api.user, "tls": cluster.api.tls},
         "latencyMaxMs": cluster.latency_max_ms,
     }
+    if totem := cluster.totem.model_dump(mode="json", by_alias=True, exclude_none=True):
+        known["totem"] = totem
+    if cluster.qdevice:
+        known["qdevice"] = cluster.qdevice.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"machine": {"host_key"}}
+        )
     if cluster.options.migration_network:
         known["migrationNetwork"] = str(cluster.options.migration_network)
     if cluster.options.ha_shutdown_policy:

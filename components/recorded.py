@@ -11,6 +11,7 @@ GUEST = f"{OURS}HaGuest"
 GUEST_TEMPLATE = f"{OURS}GuestTemplate"
 HOST = f"{OURS}HostPrep"
 NODE = f"{OURS}NestedPveNode"
+WITNESS = f"{OURS}Witness"
 
 # The types of the resources that they are made of. Policies, which import nothing of this program, have their own list.
 PROVIDED = "proxmoxve:"  # how those of the provider of Proxmox VE begin

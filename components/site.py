@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cluster.contract import ApiAccess, Machine, Member, Secrets
+from cluster.contract import ApiAccess, ClusterChange, Housing, Machine, Member, Secrets
 from components import package
 from config import host_keys, root_password, topology
 from config.model import ExistingNode, NestedNode
-from onnode.contract import ClusterLink
+from onnode.contract import ClusterLink, LinkInterface, NodeNetwork
 from onnode.system.pve import TAG, stack_tag
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from config import Config
     from config.credentials import Credentials
-    from config.model import OuterHost
+    from config.model import OuterHost, Totem, WitnessMachine
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Site:
 
     @cached_property
     def join_secrets(self) -> pulumi.Output[str]:
-        """For a join, where Proxmox wants the root password of the seed."""
+        """For a join, where Proxmox wants the root password of the member that lets the node in."""
         return self._secrets(root_password=self.credentials.root_password.get_secret_value())
 
     @cached_property
@@ -88,21 +88,20 @@ class Site:
         plain = self.credentials.root_password.get_secret_value()
         return root_password.hashed(plain, seed.get_secret_value() if seed else "")
 
-    def public_host_key(self, machine: OuterHost | NestedNode | ExistingNode) -> str:
+    def public_host_key(self, machine: OuterHost | NestedNode | ExistingNode | WitnessMachine) -> str:
         """The SSH host key that a machine must present."""
         if isinstance(machine, NestedNode):
             return self.host_key(machine).public
         return machine.host_key or self.credentials.host_key_of(machine.name) or ""
 
-    def machine(self, host: OuterHost | NestedNode | ExistingNode) -> Machine:
+    def machine(self, host: OuterHost | NestedNode | ExistingNode | WitnessMachine) -> Machine:
         """A machine as it is reached."""
         return Machine(host.name, str(host.address), self.public_host_key(host))
 
     @cached_property
     def nodes(self) -> list[NestedNode | ExistingNode]:
-        """The cluster's nodes, the seed first, then by their ids: their order in the stack file means nothing."""
-        seed = self.config.cluster.seed
-        return sorted(self.config.nodes, key=lambda node: (node.name != seed, node.node_id))
+        """The cluster's nodes by their ids: neither their order in the stack file nor who is the seed means anything."""
+        return sorted(self.config.nodes, key=lambda node: node.node_id)
 
     @cached_property
     def members(self) -> list[Member]:
@@ -115,16 +114,58 @@ class Site:
         return [self.machine(node) for node in self.nodes]
 
     def _member(self, node: NestedNode | ExistingNode) -> Member:
-        ends = zip(topology.link_addresses(node), self.config.cluster.links, strict=True)
-        links = [ClusterLink(number, str(address), link.priority) for number, (address, link) in enumerate(ends)]
+        numbers = topology.link_numbers(self.config)
+        ends = zip(numbers, topology.link_addresses(node), self.config.cluster.links, strict=True)
+        links = [ClusterLink(number, str(address), link.priority) for number, address, link in ends]
         reached = self.machine(node)
         return Member(reached.name, reached.address, reached.host_key, node.node_id, node.votes, links)
+
+    @cached_property
+    def change(self) -> ClusterChange:
+        """The cluster for steps that plan its changes."""
+        hosts = {host.name: host for host in self.config.outer_hosts}
+        housing = {
+            node.name: Housing(self.machine(hosts[node.host]), node.vmid)
+            for node in self.nodes
+            if isinstance(node, NestedNode)
+        }
+        cluster = self.config.cluster
+        networks = {node.name: network for node in self.nodes if (network := self.network(node))}
+        totem = {name: str(value) for name, value in _totem(cluster.totem).items() if value is not None}
+        witness = topology.witness(self.config)
+        address = str(witness.address) if witness else None
+        return ClusterChange(
+            cluster.name, self.stack, self.members, housing, totem, cluster.timeout_s, address, networks
+        )
+
+    def network(self, node: NestedNode | ExistingNode) -> NodeNetwork | None:
+        """The addresses that are set up on a node; None where the user does that."""
+        interfaces = self.interfaces(node)
+        if not interfaces or not (isinstance(node, NestedNode) or node.manage_network):
+            return None
+        return NodeNetwork(node.name, str(node.address), self.config.pve_major, interfaces)
+
+    def interfaces(self, node: NestedNode | ExistingNode) -> list[LinkInterface]:
+        """The interfaces that carry a node's links and further networks."""
+        return [
+            LinkInterface(str(found.address), mac=found.mac, name=found.name, mtu=found.mtu)
+            for found in topology.node_addresses(self.config, node)
+        ]
 
     @property
     def api(self) -> ApiAccess:
         """The cluster's API."""
         api = self.config.cluster.api
         return ApiAccess(api.endpoint, api.user, api.tls)
+
+
+def _totem(totem: Totem) -> dict[str, object]:
+    """By corosync's own names."""
+    return {
+        "link_mode": totem.link_mode,
+        "token": totem.token_ms,
+        "token_coefficient": totem.token_coefficient_ms,
+    }
 
 
 def _secret(text: str) -> pulumi.Output[str]:

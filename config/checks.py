@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from config import consumers, reach, topology, values
+from config import consumers, qdevice, reach, topology, values
 from config.errors import Problem
 from config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
 
@@ -49,6 +49,8 @@ def names(config: Config) -> Iterator[Problem]:
     """Hosts and nodes share one name space (their domain), guests and templates another."""
     machines = [(f"outerHosts[{i}].name", host.name) for i, host in enumerate(config.outer_hosts)]
     machines += [(f"nodes[{i}].name", node.name) for i, node in enumerate(config.nodes)]
+    if witness := topology.witness_machine(config):
+        machines.append(("cluster.qdevice.machine.name", witness.name))
     yield from _duplicates(machines, "the name", "give each host and node a name of its own")
     for path, name in machines:
         if name == CLUSTER:
@@ -116,6 +118,12 @@ def _addresses(config: Config) -> Iterator[tuple[str, IPv4Address]]:
                 yield f"nodes[{n}].links[{i}]", address
         for i, address in enumerate(topology.network_addresses(node)):
             yield f"nodes[{n}].networks[{i}]", address
+    if witness := topology.witness_machine(config):
+        yield "cluster.qdevice.machine.address", witness.address
+    yield from _guest_addresses(config)
+
+
+def _guest_addresses(config: Config) -> Iterator[tuple[str, IPv4Address]]:
     for g, guest in enumerate(config.guests):
         if isinstance(guest, ContainerGuest) and isinstance(guest.address, IPv4Interface):
             yield f"guests[{g}].address", guest.address.ip
@@ -183,6 +191,14 @@ def node_links(config: Config) -> Iterator[Problem]:
             yield Problem(f"nodes[{n}].links", message, "give one address for each of cluster.links, in their order")
         for i, (address, link) in enumerate(zip(ends, links, strict=False)):
             yield from _inside(f"nodes[{n}].links[{i}]", address, link.subnet)
+
+
+def link_numbers(config: Config) -> Iterator[Problem]:
+    """Corosync knows a link by its number."""
+    numbers = [(f"cluster.links[{i}].number", str(number)) for i, number in enumerate(topology.link_numbers(config))]
+    yield from _duplicates(
+        numbers, "the number", "give each link a number of its own; without one, it is its place from 0"
+    )
 
 
 def nested_attachments(config: Config) -> Iterator[Problem]:
@@ -467,6 +483,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     management,
     bridge_subnets,
     node_links,
+    link_numbers,
     nested_attachments,
     link_mtus,
     existing_attachments,
@@ -481,6 +498,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     templates,
     containers,
     *consumers.CHECKS,
+    *qdevice.CHECKS,
     *reach.CHECKS,
     *values.CHECKS,
 )

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from config import texts, values
+from config import texts, topology, values
 from config.errors import ConfigError, Problem
 from config.load import CREDENTIALS_KEY, structural_problems
 from config.model import ExistingNode, NestedNode, SshPublicKey
@@ -181,17 +181,25 @@ def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
         if len(seed) < SEED_HEX_DIGITS_MIN:
             message = "the host keys of nested nodes are derived from it, and it is missing or too short"
             yield Problem(f"{CREDENTIALS_KEY}.hostKeySeed", message, "set it to the output of openssl rand -hex 32")
-    for i, host in enumerate(config.outer_hosts):
+    for host in config.outer_hosts:
         if host.name not in credentials.outer_hosts:
             message = f"no password for the API of {host.name}"
             yield Problem(f"{CREDENTIALS_KEY}.outerHosts.{host.name}.password", message, "add it")
-        if host.host_key is None and credentials.host_key_of(host.name) is None:
-            yield _no_host_key(f"outerHosts[{i}].hostKey", host.name, str(host.address))
     yield from _broken_keys(credentials)
     yield from values.shared_keys(_host_keys(config, credentials))
+    yield from _unknown_machines(config, credentials)
+
+
+def _unknown_machines(config: Config, credentials: Credentials) -> Iterator[Problem]:
+    for i, host in enumerate(config.outer_hosts):
+        if host.host_key is None and credentials.host_key_of(host.name) is None:
+            yield _no_host_key(f"outerHosts[{i}].hostKey", host.name, str(host.address))
     for i, node in enumerate(config.nodes):
         if isinstance(node, ExistingNode) and node.host_key is None and credentials.host_key_of(node.name) is None:
             yield _no_host_key(f"nodes[{i}].hostKey", node.name, str(node.address))
+    witness = topology.witness_machine(config)
+    if witness is not None and witness.host_key is None and credentials.host_key_of(witness.name) is None:
+        yield _no_host_key("cluster.qdevice.machine.hostKey", witness.name, str(witness.address))
 
 
 def _host_keys(config: Config, credentials: Credentials) -> Iterator[tuple[str, str, str | None]]:
@@ -203,6 +211,9 @@ def _host_keys(config: Config, credentials: Credentials) -> Iterator[tuple[str, 
     for kind, i, name, key in machines:
         path = f"{kind}[{i}]" if key else f"{CREDENTIALS_KEY}.{kind}.{name}"
         yield f"{path}.hostKey", name, key or credentials.host_key_of(name)
+    if witness := topology.witness_machine(config):
+        path = "cluster.qdevice.machine" if witness.host_key else f"{CREDENTIALS_KEY}.nodes.{witness.name}"
+        yield f"{path}.hostKey", witness.name, witness.host_key or credentials.host_key_of(witness.name)
 
 
 def _broken_keys(credentials: Credentials) -> Iterator[Problem]:

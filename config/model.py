@@ -233,7 +233,7 @@ class Installation(Model):
 
 
 class Maintenance(Model):
-    """What may be done to a node before it is a member of a cluster; a member is never upgraded or rebooted."""
+    """What may be done to a node before it is a member of a cluster; `make up` never upgrades or reboots a member."""
 
     repository: RepositoryMode = Field(
         default="no-subscription",
@@ -326,13 +326,41 @@ Node = Annotated[NestedNode | ExistingNode, Field(discriminator="kind")]
 
 
 class Link(Model):
-    """A Corosync link. Its number is its place in the list."""
+    """A Corosync link. Its number is its place in the list, or the one that it says."""
 
+    number: int | None = Field(
+        default=None,
+        ge=0,
+        le=7,
+        description="Its number. Default: its place in the list, from 0. Needed where a link before it was taken out of a live cluster.",
+    )
     subnet: Network = Field(description="Network of the link; each link has its own.")
     priority: int | None = Field(
         default=None, ge=0, le=255, description="The connected link with the highest number carries the traffic."
     )
     mtu: Mtu = Field(default=1500, description="Largest packet in bytes that the preflight sends.")
+
+
+class Totem(Model):
+    """Settings of Corosync; what is left out is left alone."""
+
+    token_ms: int | None = Field(
+        default=None,
+        ge=300,
+        le=20000,
+        description="A node that is silent for so long is taken for lost, in milliseconds. The HA manager's watchdog waits 60 s.",
+    )
+    token_coefficient_ms: int | None = Field(
+        default=None,
+        ge=0,
+        le=5000,
+        description="For each node beyond two, the token waits so much longer, in milliseconds.",
+    )
+    link_mode: Literal["passive", "active", "rr"] | None = Field(
+        default=None,
+        description="passive: the link with the highest priority carries all; active: each link does; rr: the links take turns. "
+        "Corosync is restarted for it, node by node.",
+    )
 
 
 class ClusterApi(Model):
@@ -364,6 +392,30 @@ class ClusterOptions(Model):
     )
 
 
+class WitnessMachine(Model):
+    """A Debian machine outside of the cluster, reached over SSH as root."""
+
+    name: HostName = Field(description="What it is called here.")
+    address: IPv4Address = Field(description="Where SSH reaches it, and the members do: TCP port 5403.")
+    host_key: SshPublicKey | None = Field(
+        default=None, description="Its SSH host key; may also be among the credentials, under nodes."
+    )
+
+
+class QDevice(Model):
+    """A server outside of the cluster whose decision is one more vote; set up while the number of nodes is even."""
+
+    host: HostName | None = Field(default=None, description="An outer host that runs the server.")
+    machine: WitnessMachine | None = Field(default=None, description="Instead of host: any other Debian machine.")
+    algorithm: Literal["ffsplit", "lms"] = Field(
+        default="ffsplit",
+        description="ffsplit: one vote for the larger half; lms: as many votes as the nodes have, less one, for those that are left.",
+    )
+    tls: Literal["on", "required"] = Field(
+        default="on", description="required: members do not talk to a server that offers no TLS."
+    )
+
+
 class Cluster(Model):
     """The Corosync cluster."""
 
@@ -374,8 +426,11 @@ class Cluster(Model):
             "at most 15 letters, digits and dashes, no dash at the ends",
         ),
     ] = Field(description="At most 15 letters, digits and dashes; cannot change once the cluster exists.")
-    seed: HostName = Field(description="The node on which it is created; cannot change once the cluster exists.")
+    seed: HostName = Field(
+        description="The node on which it is created. Once the cluster exists, a change of it changes nothing."
+    )
     links: tuple[Link, ...] = Field(min_length=1, max_length=8, description="One to eight; the policy pack wants two.")
+    totem: Totem = Field(default=Totem(), description="Settings of Corosync.")
     latency_max_ms: float = Field(
         default=5.0,
         gt=0,
@@ -389,6 +444,7 @@ class Cluster(Model):
         description="How long create, each join, and each check of the cluster and of a guest's HA may take, in seconds.",
     )
     api: ClusterApi = Field(description="The API for day-to-day work.")
+    qdevice: QDevice | None = Field(default=None, description="A further vote, from outside of the cluster.")
     options: ClusterOptions = Field(default=ClusterOptions(), description="Datacenter options.")
     on_destroy: Literal["keep", "remove-guests"] | None = Field(
         default=None,

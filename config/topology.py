@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from config.model import ExistingNode, NestedNode, NfsStorage
+from onnode.cluster.corosync import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.model import Bridge, Config, Guest, OuterHost
+    from config.model import Bridge, Config, Guest, OuterHost, WitnessMachine
 
 SHOWN = 5
+FIRST_LINKS = 2
 PROXMOX_OUI = "BC:24:11"
 
 
@@ -58,6 +60,29 @@ def ipv4(text: str) -> IPv4Address | None:
     return None
 
 
+def witness_machine(config: Config) -> WitnessMachine | None:
+    """The machine that is described for nothing but the QDevice's server."""
+    return config.cluster.qdevice.machine if config.cluster.qdevice else None
+
+
+def witness(config: Config) -> OuterHost | WitnessMachine | None:
+    """The machine on which the QDevice's server runs; None without a QDevice."""
+    qdevice = config.cluster.qdevice
+    if qdevice is None:
+        return None
+    return qdevice.machine or next(host for host in config.outer_hosts if host.name == qdevice.host)
+
+
+def device(config: Config) -> Device | None:
+    """The QDevice that the cluster has; none while the number of nodes is odd, for which Proxmox VE sets up none."""
+    qdevice, server = config.cluster.qdevice, witness(config)
+    if qdevice is None or server is None or len(config.nodes) % 2:
+        return None
+    # With lms the number of votes follows that of the nodes' (corosync-qdevice(8)).
+    votes = 1 if qdevice.algorithm == "ffsplit" else None
+    return Device(str(server.address), votes, qdevice.algorithm, qdevice.tls)
+
+
 def host_of(config: Config, node: NestedNode) -> OuterHost | None:
     """The outer host that carries a node."""
     return next((host for host in config.outer_hosts if host.name == node.host), None)
@@ -82,20 +107,28 @@ def management_interface(config: Config, address: IPv4Address) -> IPv4Interface:
 
 
 def nics(config: Config, node: NestedNode) -> list[Nic]:
-    """The cards of a nested node in their order: management, links, further networks; one per bridge."""
+    """The cards of a nested node in their order: management, two links, further networks, further links; one per bridge.
+
+    A card that moves is taken out of a running VM for a moment: what is added to a live cluster comes last.
+    """
     host = host_of(config, node)
     if host is None:
         return []
     management = management_interface(config, node.address)
     mac = mac_address(node, host.management_bridge)
     cards = [Nic(bridge=host.management_bridge, mac=mac, address=management, mtu=1500)]
-    for address in (*node.links, *node.networks):
+    for address in (*node.links[:FIRST_LINKS], *node.networks, *node.links[FIRST_LINKS:]):
         bridge = bridge_for(host, address)
         if address != node.address and bridge is not None:
             on_bridge = IPv4Interface(f"{address}/{bridge.address.network.prefixlen}")
             mac = mac_address(node, bridge.name)
             cards.append(Nic(bridge=bridge.name, mac=mac, address=on_bridge, mtu=bridge.mtu))
     return cards
+
+
+def link_numbers(config: Config) -> list[int]:
+    """Corosync's number of each of cluster.links, in their order."""
+    return [place if link.number is None else link.number for place, link in enumerate(config.cluster.links)]
 
 
 def link_addresses(node: NestedNode | ExistingNode) -> list[IPv4Address]:

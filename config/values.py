@@ -145,6 +145,8 @@ def _addresses(config: Config) -> Iterator[tuple[str, IPv4Address]]:
     for s, storage in enumerate(config.storages):
         if isinstance(storage, NfsStorage):
             yield f"storages[{s}].server", storage.server
+    if witness := topology.witness_machine(config):
+        yield "cluster.qdevice.machine.address", witness.address
     for path, _, name in topology.endpoints(config):
         if address := topology.ipv4(name):
             yield path, address
@@ -277,6 +279,8 @@ def host_keys(config: Config) -> Iterator[Problem]:
         for n, node in enumerate(config.nodes)
         if isinstance(node, ExistingNode)
     ]
+    if witness := topology.witness_machine(config):
+        named.append(("cluster.qdevice.machine.hostKey", witness.name, witness.host_key))
     for path, _, key in named:
         if key is not None and not is_public_key(key):
             yield broken_key(path)

@@ -9,7 +9,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["outer", "nested", "existing", "server"]
+Kind = Literal["outer", "nested", "existing", "server", "witness"]
+DEBIAN = ("server", "witness")  # kinds of machines without Proxmox VE
 
 DOMAIN = "lab.internal"
 OFFICE = "office"
@@ -73,6 +74,14 @@ def _default() -> Shape:
     return Shape("default", (OFFICE,), (virtual,), ((f"virtual.{DOMAIN}", virtual.address), *nodes, *members))
 
 
+def _witness() -> Shape:
+    """The same with a plain Debian machine beside the outer host, for a QDevice's server."""
+    default = _default()
+    witness = MachineSpec("witness", "witness", "192.168.0.106", (_lab_nic("witness", 0, OFFICE),))
+    names = ((f"witness.{DOMAIN}", witness.address), *default.names)
+    return Shape("witness", default.bridges, (*default.machines, witness), names)
+
+
 def _physical() -> Shape:
     """Three machines that already run Proxmox VE, two link networks, and a storage server."""
     machines = []
@@ -93,4 +102,4 @@ def _physical() -> Shape:
     return Shape("physical", (OFFICE, "link0", "link1", "storage"), tuple(machines), (*names, *members))
 
 
-SHAPES = {shape.name: shape for shape in (_default(), _physical())}
+SHAPES = {shape.name: shape for shape in (_default(), _witness(), _physical())}

@@ -14,7 +14,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from onnode.cluster.corosync import KNET, ConfNode, PeerLink, Quorum
+from onnode.cluster.corosync import KNET, ConfNode, Device, PeerLink, Quorum
 
 T = TypeVar("T")
 
@@ -241,6 +241,99 @@ class JoinCluster:
 
 
 @dataclass(frozen=True)
+class EvacuateNode:
+    """All guests leave a node for good; asked on another member, before the node is taken out of the cluster."""
+
+    node: str
+    targets: list[str]  # the members that stay
+    stack_tag: str  # HA rules with this mark let go of the node
+
+
+@dataclass(frozen=True)
+class NodeGone:
+    """A node is to be off for good: what a member still sees of it."""
+
+    node: str
+    node_id: int
+    addresses: list[str]  # of its links, and for management
+
+
+@dataclass(frozen=True)
+class RemoveMember:
+    """A node that is off leaves the cluster's list, with all that is left of it; asked on a working member."""
+
+    node: str
+    addresses: list[str]  # of its links, and for management
+
+
+@dataclass(frozen=True)
+class ResetNode:
+    """A machine that left its cluster is stand-alone again; the caller has seen that no working member lists it."""
+
+    cluster: str
+
+
+@dataclass(frozen=True)
+class ReleaseMember:
+    """The entry of a lost node goes from the cluster's list, and nothing else of it; asked on a working member."""
+
+    node: str
+    node_id: int
+
+
+@dataclass(frozen=True)
+class CorosyncConfig:
+    """The next corosync.conf of a live cluster, whole, and what it was made from: another one is not overwritten."""
+
+    text: str
+    replaces: str  # SHA-256 of the former text
+    restarts: list[str] = field(default_factory=list)  # the members whose corosync takes it only by a restart
+
+
+@dataclass(frozen=True)
+class CorosyncRestart:
+    """Corosync and what depends on it start anew, where that is still wanted."""
+
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Step `witness`: a server for QDevices runs here, and has signed what the cluster's members ask for.
+
+    Step `witness --remove`: what was made for this cluster is gone, and what was installed, unless others use it.
+    """
+
+    cluster: str
+    requests: dict[str, str] = field(default_factory=dict)  # by member, base64 of DER (PKCS #10)
+
+
+@dataclass(frozen=True)
+class WitnessReport:
+    """What the members need of it."""
+
+    authority: str  # its own certificate authority, PEM
+    certificates: dict[str, str]  # by member, base64 of DER
+
+
+@dataclass(frozen=True)
+class QDevice:
+    """Step `qdevice`: this member can connect to the QDevice's server, and does; `qdevice --remove`: it does no more."""
+
+    cluster: str
+    authority: str = ""  # as of WitnessReport
+    certificate: str | None = None
+    serve: bool = False  # the daemon that connects runs
+
+
+@dataclass(frozen=True)
+class QDeviceReport:
+    """What a member asks to be signed; None when it has its certificate."""
+
+    request: str | None
+
+
+@dataclass(frozen=True)
 class ApiUser:
     """The user for day-to-day work, made on the seed with its role, and no other one, on `/`."""
 
@@ -260,6 +353,66 @@ class Storage:
     export: str
     contents: list[str]
     adopt: bool = False  # one of that name, server and export without a mark is this stack's, too
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """The HA manager gives a node no guests, and takes away those that it has; or that is over. Any working member is asked."""
+
+    node: str
+    enabled: bool
+    timeout_s: int  # for the HA manager to take it up; guests have their own time
+
+
+@dataclass(frozen=True)
+class GuestMove:
+    """A guest ("vm:100", "ct:101") and the node that it goes to."""
+
+    sid: str
+    target: str
+
+
+@dataclass(frozen=True)
+class MoveGuests:
+    """Running guests that are not under HA leave this node: VMs live, containers by a restart."""
+
+    node: str
+    moves: list[GuestMove]
+
+
+@dataclass(frozen=True)
+class RebootNode:
+    """A member without running guests reboots, unless it did so since that boot id was read."""
+
+    node: str
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class UpgradeNode:
+    """All packages of a member are upgraded within its major version; without `apply` it is only found out which."""
+
+    node: str
+    pve_major: int
+    apply: bool
+    lists_max_age_s: float  # package lists that are older are fetched first
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another machine that a node tries to reach: on its management address, and on its links."""
+
+    name: str
+    address: str
+    links: list[ClusterLink] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Step `diagnosis`: all that one machine shows of itself and of its neighbours."""
+
+    neighbours: list[Neighbour]
+    links: list[ClusterLink] = field(default_factory=list)  # its own
 
 
 @dataclass(frozen=True)
@@ -294,6 +447,9 @@ class Membership:
     nodes: list[ConfNode] = field(default_factory=list)
     priorities: dict[int, int] = field(default_factory=dict)  # of links, by number
     transport: str = KNET
+    totem: dict[str, str] = field(default_factory=dict)  # the values of that section of corosync.conf
+    device: Device | None = None  # the QDevice that is configured
+    device_state: str | None = None  # of the connection to its server: "Connected"; None where nothing connects to it
     quorate: bool = False
     quorum: Quorum | None = None  # None: corosync does not run
     links: list[PeerLink] = field(default_factory=list)
@@ -324,6 +480,24 @@ class MembershipReport(Membership):
     pve_version: str = ""
     time: float = 0.0  # of the node's clock, when it was asked
     authorized_keys: list[str] = field(default_factory=list)  # fingerprints, as `ssh-keygen -l` prints them
+
+
+@dataclass(frozen=True)
+class NodeTraces:
+    """Step `node-gone`: what shows that the node is on, in words; nothing when it is off."""
+
+    seen: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CorosyncReport(Membership):
+    """Step `corosync-state`: the above, and how far the configuration has come on this node."""
+
+    text: str = ""  # of the cluster's corosync.conf
+    local_version: int = 0  # of this node's copy
+    running_version: int | None = None  # None: corosync does not run
+    addresses: dict[int, str] = field(default_factory=dict)  # of this node, which its corosync uses, by link
+    restarts: list[str] = field(default_factory=list)  # the members whose corosync has yet to be restarted
 
 
 @dataclass(frozen=True)
@@ -384,6 +558,167 @@ class Health(Membership):
     time: float = 0.0
     ha: Ha | None = None
     running_guests: list[GuestStatus] | None = None
+
+
+@dataclass(frozen=True)
+class RunningGuest:
+    """A guest that runs on a node, and what decides where else it can."""
+
+    sid: str
+    name: str
+    managed: bool  # by HA
+    obstacles: list[str] = field(default_factory=list)  # why it cannot leave, in words
+    nodes: list[str] | None = None  # the only ones that have its storages and that its HA rule allows; None: any
+
+
+@dataclass(frozen=True)
+class RunningGuests:
+    """Step `running-guests`: those of one node."""
+
+    node: str
+    guests: list[RunningGuest]
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """Step `upgrade-node`: what is still to be done."""
+
+    pve_version: str
+    packages: list[str]
+    kernel_running: str
+    kernel_newest: str | None
+    boot_id: str
+
+    @property
+    def reboots(self) -> bool:
+        """Whether a newer kernel is installed than the one that runs."""
+        return self.kernel_newest is not None and self.kernel_newest != self.kernel_running
+
+
+@dataclass(frozen=True)
+class ConfFile:
+    """A corosync.conf as it lies on one machine."""
+
+    digest: str  # SHA-256 of its text
+    version: int = 0  # its config_version
+    cluster: str | None = None
+    nodes: list[ConfNode] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # why corosync would not take it
+    device: Device | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A file system that a node cannot work without."""
+
+    path: str
+    total_mib: int
+    free_mib: int
+    free_inodes: int | None = None  # None: it makes them as they are needed
+
+
+@dataclass(frozen=True)
+class Datastore:
+    """A storage, as the machine sees it."""
+
+    type: str  # as Proxmox VE names it: "dir", "lvmthin", "nfs", …
+    status: str  # "active", "inactive", "disabled"
+    free_mib: int = 0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The certificate of a node's API."""
+
+    path: str
+    fingerprint: str | None = None  # SHA-256; None: it cannot be read
+    ends: float | None = None  # seconds since 1970
+    authority_ends: float | None = None  # of the cluster's own
+    signed: bool | None = None  # by the cluster's authority; None for one that users brought
+    served: str | None = None  # fingerprint of what the API presents; None: it does not answer
+
+
+@dataclass(frozen=True)
+class HaFiles:
+    """What the HA manager and its agents have written last; ages in seconds, by this node's clock."""
+
+    resources: int = 0
+    master: str | None = None
+    master_age_s: float | None = None
+    agent_ages_s: dict[str, float] = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)  # guest -> state
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network interface that has an address."""
+
+    name: str
+    addresses: list[str]  # without prefix
+    mtu: int
+    up: bool  # with carrier
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Whether a neighbour answers a ping."""
+
+    name: str
+    link: int | None  # None: on its management address
+    address: str
+    small: bool
+    large: bool | None = None  # packets of the interface's own size; None: not tried
+
+
+@dataclass(frozen=True)
+class DiagnosisReport:
+    """Step `diagnosis`: all that one machine shows; what could not be found out is None or empty.
+
+    Attributes:
+        node: its name.
+        resolves: the addresses that its name has there.
+        version: of Proxmox VE; empty: not installed.
+        time: of its clock, when it was asked.
+        cores, memory_mib: of the machine.
+        pve: "mounted", "absent", or "hangs".
+        pve_writable: by the mode of /etc/pve, which pmxcfs takes away without quorum; nothing is written.
+        pmxcfs: "" when it does not run, "local" when it was started with -l, else "cluster".
+        authkey: SHA-256 of corosync's key; None: there is none.
+        local, shared: corosync.conf in /etc/corosync and in /etc/pve.
+        loaded: the config_version that the running corosync has taken.
+        quorum, links: what corosync says; None, empty: it does not run.
+        services: the state of each unit, as systemd names it.
+        online: the nodes whose pmxcfs this one sees, itself included.
+        certified: the nodes that have a certificate in /etc/pve/nodes: the last thing that a join makes.
+        storages: by name.
+    """
+
+    node: str
+    resolves: list[str] = field(default_factory=list)
+    version: str = ""
+    time: float = 0.0
+    cores: int = 0
+    memory_mib: int = 0
+    pve: str = "absent"
+    pve_writable: bool = False
+    pmxcfs: str = ""
+    authkey: str | None = None
+    local: ConfFile | None = None
+    shared: ConfFile | None = None
+    loaded: int | None = None
+    quorum: Quorum | None = None
+    links: list[PeerLink] = field(default_factory=list)
+    services: dict[str, str] = field(default_factory=dict)
+    online: list[str] = field(default_factory=list)
+    certified: list[str] = field(default_factory=list)
+    guests: int = 0
+    spaces: list[Space] = field(default_factory=list)
+    certificate: Certificate | None = None
+    watchdog: Watchdog | None = None
+    ha: HaFiles | None = None
+    storages: dict[str, Datastore] = field(default_factory=dict)
+    cards: list[Card] = field(default_factory=list)
+    reached: list[Reached] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

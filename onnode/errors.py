@@ -176,8 +176,8 @@ ON_NODE_CODES: dict[str, Code] = {
         "correct the link's interface in the configuration, or remove the address there",
     ),
     "link-address-of-member": Code(
-        "The network of a cluster member differs from the configuration. It is not changed while the node is a member.",
-        "put the old addresses and MTU back into the configuration; or, where they were changed by hand, on the machine",
+        "A link's address is to have another prefix while corosync uses it.",
+        "put the old prefix back into the configuration; or give the link another address with the new prefix",
     ),
     "link-address": Code(
         "An address of a node, on a link or a further network, is not up.",
@@ -220,8 +220,18 @@ ON_NODE_CODES: dict[str, Code] = {
         "The installer's first-boot script did not end in time.", "`systemctl status 'proxmox-first-boot*'` on the node"
     ),
     "guests-running": Code(
-        "The node must reboot into its newest kernel before it joins, but guests run on it.",
-        "stop these guests, or set maintenance.reboot to false in the configuration, then run the same command again",
+        "The node must reboot, but guests run on it: before it joins, or after it was drained.",
+        "stop or move these guests, or, for a node that has yet to join, set maintenance.reboot to false in the configuration; "
+        "then run the same command again",
+    ),
+    "other-major": Code(
+        "The repositories of a node bring another major version of Proxmox VE: some of its source lists name another Debian release.",
+        "put the release that the node runs into the files of /etc/apt/sources.list.d; to change the major version, follow Proxmox's "
+        'own page "Upgrade from 8 to 9", one node after another (`make drain` first), then set pveMajor',
+    ),
+    "upgrade-removes": Code(
+        "An upgrade would remove Proxmox VE from a node: its repositories do not belong together, or one of Proxmox' is missing.",
+        "`apt-get -s dist-upgrade` on the node shows why; put its source lists right, then run the same command again",
     ),
     "reboot-missing": Code(
         "The node was asked to reboot, and did not.", "reboot the node, then run the same command again"
@@ -245,11 +255,24 @@ ON_NODE_CODES: dict[str, Code] = {
         "correct cluster.name in the configuration, or take the node out of its cluster",
     ),
     "member-differs": Code(
-        "A member's id, votes, links or priorities differ from the configuration. They are never changed on a live cluster.",
-        "put the values that were observed into the configuration",
+        "A member's id, votes or links differ from the configuration at a moment at which nothing changes them any more: somebody "
+        "else may have changed them during the run.",
+        "run the same command again: it plans from what is live; put another id into the configuration",
     ),
     "create-failed": Code(
         "`pvecm create` made no cluster.", "resolve the error that it printed, then run the same command again"
+    ),
+    "corosync-changed": Code(
+        "Somebody else changed the cluster's corosync.conf while a change of it was made. Theirs stays.",
+        "compare /etc/pve/corosync.conf with the copies in /var/lib/nested-pve-ha-corosync on the members; then run the same command again",
+    ),
+    "corosync-invalid": Code(
+        "The next corosync.conf would not be valid; the present one stays.",
+        "resolve what the message names in /etc/pve/corosync.conf or in the stack file, then run the same command again",
+    ),
+    "corosync-write-failed": Code(
+        "The cluster's corosync.conf cannot be replaced.",
+        "`pvecm status` and `systemctl status pve-cluster` on the member; then run the same command again",
     ),
     "no-quorum": Code(
         "The node is not in a quorate cluster.",
@@ -286,17 +309,17 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "cluster-disagrees": Code(
         "The node is set up as a member, but the cluster does not list it.",
-        'separate the node as in pvecm\'s manual, section "Separate a Node Without Reinstalling", then run the same command again',
+        "`make reset STACK=NAME NODE=MACHINE` makes it stand-alone, if it left the cluster; then run the same command again",
     ),
     "join-failed": Code(
         "`pvecm add` did not join the node.", "resolve the error that it printed, then run the same command again"
     ),
     "join-password": Code(
-        "The seed refused the root password.",
-        "correct the root password in the configuration (`pulumi config set --secret`)",
+        "Each member that was asked to let a node in refused the root password.",
+        "correct credentials.rootPassword (`pulumi config set --secret`): it must be that of a member, best of all",
     ),
     "join-fingerprint": Code(
-        "The seed's certificate changed while a node was about to join.",
+        "A member's certificate changed while a node was about to join through it.",
         "run the same command again; it reads the new fingerprint",
     ),
     "join-locked": Code(
@@ -310,11 +333,49 @@ ON_NODE_CODES: dict[str, Code] = {
         "The cluster lists the node already.", "run the same command again; it checks the node and continues from there"
     ),
     "seed-unreachable": Code(
-        "The joining node does not reach the seed's API.", "check the network between the two nodes, TCP port 8006"
+        "The joining node does not reach the API of the member that is to let it in.",
+        "check the network between the two nodes, TCP port 8006",
     ),
     "seed-not-quorate": Code(
-        "The seed is not quorate: its /etc/pve is read-only, and no node can join.",
-        "bring the missing members up; only if they are gone for good: `pvecm expected 1` on the seed",
+        "The member that is to let a node in is not quorate: its /etc/pve is read-only.",
+        "bring the missing members up; only if they are gone for good: `pvecm expected 1` on that member",
+    ),
+    "guest-cannot-leave": Code(
+        "A member was left out of the stack file, and guests on it cannot go to another member: their disks are on storage of that "
+        "node alone, they use its hardware, no other node may have them, or the node is off. Nothing was moved.",
+        "move the disks to shared storage (`qm disk move`, of a container `pct move-volume`), or move the guest by backup and restore; "
+        "where the node is off for good and the disks are shared, `mv /etc/pve/nodes/OLD/qemu-server/VMID.conf "
+        "/etc/pve/nodes/NEW/qemu-server/` (of a container: lxc) on a member; then run the same command again; to keep the member, describe it "
+        "again",
+    ),
+    "guest-did-not-leave": Code(
+        "A guest did not leave the node that is to be removed. The guests that left before are where they went.",
+        "look at the guest's task log on its node, resolve the error, then run the same command again",
+    ),
+    "node-still-there": Code(
+        "A node that is to be removed is not off, or another machine answers at its address. A node that is removed while it is on can "
+        "break the cluster.",
+        "power it off for good, then run the same command again; where another machine has the address, free it first",
+    ),
+    "member-itself": Code(
+        "A member was asked to remove itself from the cluster.", "run the same command again: it asks another member"
+    ),
+    "member-id-twice": Code(
+        "The cluster's configuration holds a node id twice. `pvecm delnode` goes by the id, so it would throw out the healthy node.",
+        "follow node-id-twice first, then run the same command again",
+    ),
+    "member-has-guests": Code(
+        "A node that is to be removed still has configurations of guests in /etc/pve/nodes. They would be lost.",
+        "move each to a member that reaches its disks: `mv /etc/pve/nodes/OLD/qemu-server/VMID.conf /etc/pve/nodes/NEW/qemu-server/` "
+        "(of a container: lxc), then run the same command again",
+    ),
+    "remove-failed": Code(
+        "`pvecm delnode` did not take a node off the list.",
+        "resolve the error that it printed, then run the same command again",
+    ),
+    "node-votes": Code(
+        "A node that is to be reset votes in a cluster.",
+        "leave it out of the stack file and run `make up`, which takes it out of the cluster; then reset it",
     ),
     "reset-failed": Code(
         "A half-joined node could not be made stand-alone again.", "`systemctl status pve-cluster` on the node"
@@ -351,6 +412,20 @@ ON_NODE_CODES: dict[str, Code] = {
     "api-user-narrowed": Code(
         "A rule on a deeper path takes rights away from the API user, so calls there would be refused.",
         "remove the named rule with the command in the message, or leave what it concerns out of the stack file",
+    ),
+    "maintenance-not-taken": Code(
+        "The HA manager did not take up, or did not end, the maintenance of a node.",
+        "`ha-manager status` on a member: the master must be active, and the agent (LRM) of that node must report; "
+        "`systemctl restart pve-ha-lrm` there, then run the same command again",
+    ),
+    "guests-remain": Code(
+        "HA leaves guests on a node in maintenance: no other node may have them, or their migration fails. They go on running.",
+        "`ha-manager rules list` shows where they may run, `journalctl -u pve-ha-crm` on the HA master what fails; put that right and run "
+        "the same command again, or `make undrain NODE=…`",
+    ),
+    "migration-failed": Code(
+        "A guest that is not under HA could not be moved to another node. It goes on running where it was.",
+        "read the task's log (shown), or move the guest yourself, then run the same command again",
     ),
     # -- packages
     "repository-unauthorized": Code(

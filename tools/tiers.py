@@ -27,7 +27,8 @@ ROUNDS: tuple[dict[str, int], ...] = (
     {"go-test": 1},
     {"unit": 4},
     {"test-standins": 9, "test-worlds": 9},
-    {"test-job": 15, "test-toolchain": 15},
+    {"test-job": 17, "test-toolchain": 17},
+    {"test-changes": 10},
 )
 JUNIT = Path(".nested-pve/tests")
 SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")

@@ -56,8 +56,13 @@ def clear_damaged(backend: Path, stack: str, record: run_record.Record | None) -
     return damaged
 
 
+def directory(backend: Path, stack: str) -> Path:
+    """Where the engine keeps the locks of a stack."""
+    return backend / "locks" / "organization" / PROJECT / stack
+
+
 def _paths(backend: Path, stack: str) -> list[Path]:
-    return sorted((backend / "locks" / "organization" / PROJECT / stack).glob("*.json"))
+    return sorted(directory(backend, stack).glob("*.json"))
 
 
 def _lock(path: Path) -> Lock | None:

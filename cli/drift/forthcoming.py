@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cli.drift import judge, look, questions, shipped
+from cli.drift import judge, look, questions
 from cli.engine.failures import Failure, resource_name
-from cluster.transport import members
+from cluster.transport import members, shipped
 from cluster.transport.nodes import NodeStepError
 from components.recorded import LOCAL_STEP, STEPS
 from onnode.contract import Look, LookStep

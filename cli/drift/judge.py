@@ -9,7 +9,7 @@ from cli.drift import guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
-from cluster.contract import ClusterCreation, Container, JoinNode, Template
+from cluster.contract import Container, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.guests import changes
 from cluster.steps import container, template
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 NETWORK = "node-network"
+IDENTITY, CHANGE, QDEVICE = "identity", "change-cluster", "set-qdevice"
 
 
 def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
@@ -106,17 +107,23 @@ def _step(one: StepLook, machine: str) -> Iterator[Drift]:
 
 
 def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:
-    """Nodes that are no longer members: their join, or the creation of the cluster, runs again."""
-    for urn, (_, wanted) in asked.here.items():
+    """Nodes that are no longer members: their join runs again; before it the cluster lets go of one that was installed anew."""
+    told = {name: answer.membership for name, answer in answers.items() if answer.membership is not None}
+    working = [one for one in told.values() if one.works]
+    has_qdevice = any(step == QDEVICE for step, _ in asked.here.values())
+    again = {IDENTITY, *((CHANGE, QDEVICE) if has_qdevice else ())}  # a QDevice is removed before a node joins
+    for urn, (step, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
-            name = wanted.joiner.name
-        elif isinstance(wanted, ClusterCreation):
-            name = wanted.seed
+            names = [wanted.joiner.name]
+        elif step in again:
+            names = [
+                name for name, one in told.items() if one.state == "absent" and any(o.listed(name) for o in working)
+            ]
         else:
             continue
-        told = answers[name].membership if name in answers else None
-        if told is not None and told.state in ("absent", "half"):
-            yield Drift(urn, name, "it is no member of a cluster", MEMBERSHIP)
+        for name in names:
+            if name in told and told[name].state in ("absent", "half"):
+                yield Drift(urn, name, "it is no member of a cluster", MEMBERSHIP)
 
 
 def parse_files(text: str) -> dict[str, str]:

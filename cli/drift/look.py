@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cli.drift import images, intact_images, judge, power, questions, shipped, whose
+from cli.drift import images, intact_images, judge, power, questions, whose
 from cluster.reports import read
-from cluster.transport import members
+from cluster.transport import members, shipped
 from components.site import Site
 from onnode.contract import Look, LookReport, LookStep, MembershipReport
 from onnode.errors import StepError

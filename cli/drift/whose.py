@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 UNTOUCHED = "`make up` leaves it alone, and only takes it out of the state"
 FORGOTTEN = "`make up` only takes it out of the state, and it stays as it is"
 DESCRIBE = "to keep it, put it back into the stack file; otherwise `make up`"
-NODE = "put its node back into the stack file; how a node goes: docs/recovery.md#member-removed"
+NODE = (
+    "to keep it, put its node back into the stack file; otherwise `make up` takes the node out of the cluster, and {}"
+)
 STORAGE = "storage"
 _HA = (marks.RESOURCE, marks.RULE, marks.GROUP)
 _GOES = {
@@ -163,7 +165,7 @@ def _shown(inventory: Inventory, each: RecordedThing, thing: Thing | None, *, lo
     if entry.get("retainOnDelete"):
         return what, FORGOTTEN
     if each.kind == marks.VM and each.place != CLUSTER:
-        return what, NODE
+        return what, NODE.format(_GOES[marks.VM])
     return what, f"{DESCRIBE} {_GOES[each.kind]}"
 
 

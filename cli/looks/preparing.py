@@ -11,9 +11,9 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from cli.drift import power, shipped
+from cli.drift import power
 from cluster.errors import AdminError
-from cluster.transport import members
+from cluster.transport import members, shipped
 from components.site import Site
 from config.model import NestedNode
 from onnode.contract import ApiUser, VmPower

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from cli.report.known import DERIVED, IDENTITY_CHANGED, KNOWN, MACS, PRIORITY, Mark
+from cli.report.known import ANY_PRIORITY, DERIVED, IN_THE_CLUSTER, KNOWN, MACS, PRIORITY, Mark
 from cli.report.values import by_identity, leaves, shown
+from cli.report.way import way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,14 +48,13 @@ KINDS = ("nodes", "guests")
 INSIDE = {"bridges": "bridge"}
 NUMBERED = ("guests", "templates")
 STILL_TAKEN = "new things are made before old ones go: take another vmid, or remove the old one in a run of its own"
-NO_REMOVAL = "this program removes no member; a node that never joined can go: docs/recovery.md#member-removed"
-FOR_GOOD = "a join cannot be undone"
+LEAVES = "its guests move first, then it is powered off and taken out of the cluster"
 PROTECTED = "its VM is protected against that: docs/recovery.md#node-protected"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """The differences between two designs, as the Design component carries them or more, by place."""
-    found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new)]
+    found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new), *_no_way(old, new)]
     return sorted(found, key=lambda change: (_rank(change.place), change.place))
 
 
@@ -70,7 +70,8 @@ def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
         yield from _joined(after[name], new, votes)
         votes += int(after[name]["votes"])
     for name in sorted(before.keys() - after.keys()):
-        yield Change(f"node {name}", f"leaves cluster {old['cluster']['name']}", NO_REMOVAL, Mark.REFUSED)
+        yield _left(before[name], old, votes)
+        votes -= int(before[name]["votes"])
 
 
 def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> Iterator[Change]:
@@ -84,9 +85,26 @@ def _joined(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> I
     text = f"joins cluster {design['cluster']['name']}: votes {votes} → {together}, {majority} needed"
     # A join counts from its start: until it is complete, the other members must be quorate without it.
     if votes >= majority:
-        yield Change(place, text, f"the cluster stays quorate, members are not restarted; {FOR_GOOD}")
+        yield Change(place, text, "the cluster stays quorate, members are not restarted")
     else:
-        yield Change(place, text, f"until it has joined, the others have no majority; {FOR_GOOD}", Mark.QUORUM)
+        yield Change(place, text, "until it has joined, the others have no majority", Mark.QUORUM)
+
+
+def _left(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> Change:
+    """A node that is described no more. Nodes leave one after another: `votes` are those before it."""
+    place, remain = f"node {node['name']}", votes - int(node["votes"])
+    text = f"leaves cluster {design['cluster']['name']}: votes {votes} → {remain}, {remain // 2 + 1} needed"
+    if node["kind"] != "nested":
+        return Change(place, text, f"{LEAVES}; it stays off", Mark.LEAVES)
+    if design["protectNodes"]:
+        return Change(place, text, PROTECTED, Mark.REFUSED)
+    return Change(place, text, f"{LEAVES}; its VM is destroyed last", Mark.LEAVES)
+
+
+def _no_way(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Why a running cluster cannot be changed so."""
+    if (why := way(old, new).refusal) is not None:
+        yield Change("cluster", f"{why.what}: {why.observed}", f"{why.fix}: docs/recovery.md#{why.code}", Mark.REFUSED)
 
 
 def _room(node: Mapping[str, Any], design: Mapping[str, Any]) -> str:
@@ -148,11 +166,10 @@ def numbered(guest: Mapping[str, Any]) -> str:
 
 def _links(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     before, after = by_identity(old["cluster"]["links"]), by_identity(new["cluster"]["links"])
-    effect, mark = IDENTITY_CHANGED
     for number in sorted(after.keys() - before.keys()):
-        yield Change("cluster", f"gets link {number} ({after[number]['subnet']})", effect, mark)
+        yield Change("cluster", f"gets link {number} ({after[number]['subnet']})", IN_THE_CLUSTER)
     for number in sorted(before.keys() - after.keys()):
-        yield Change("cluster", f"loses link {number} ({before[number]['subnet']})", effect, mark)
+        yield Change("cluster", f"loses link {number} ({before[number]['subnet']})", IN_THE_CLUSTER, Mark.QUORUM)
 
 
 def _values(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -217,7 +234,7 @@ def _value(path: str, before: Any, after: Any, kind: str, *, protected: bool) ->
     if _matches(by_kind, MACS) and None in (before, after):
         text = f"{'gets' if before is None else 'loses'} a network card on {words['last']}"
     if _matches(path, PRIORITY) and after is None:
-        mark = Mark.NONE  # without a described priority, any is accepted
+        effect = ANY_PRIORITY
     if mark is Mark.REPLACE and protected:
         effect, mark = PROTECTED, Mark.REFUSED
     place = f"{PLACES[part]} {name}" if part in PLACES else "cluster" if path.startswith("cluster.") else "stack"

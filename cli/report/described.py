@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.report.values import by_identity, identified
 from components.policed import policed_design
+from config import topology
 from config.model import ExistingNode
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
     """
     written = config.model_dump(mode="json", by_alias=True)
     cluster = written["cluster"]
-    cluster["links"] = [{"number": number} | link for number, link in enumerate(cluster["links"])]
+    numbers = topology.link_numbers(config)
+    cluster["links"] = [link | {"number": number} for number, link in zip(numbers, cluster["links"], strict=True)]
     cluster |= cluster.pop("options")
     del cluster["onDestroy"]  # which the facts call keepsGuests
     for node, one in zip(config.nodes, written["nodes"], strict=True):

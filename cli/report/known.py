@@ -14,6 +14,7 @@ class Mark(StrEnum):
     REFUSED = "`up` refuses"
     QUORUM = "can cost the quorum"
     REPLACE = "replaces a node"
+    LEAVES = "takes a node out of the cluster"
     RESTART = "restarts or stops a guest"
     DATA = "destroys data"
     LEFT = "leaves something behind"
@@ -26,6 +27,7 @@ OF_ITSELF = {
     ("guest", Mark.RESTART): "is restarted or stopped",
     ("guest", Mark.DATA): "loses its data",
     ("node", Mark.REPLACE): "is replaced",
+    ("node", Mark.LEAVES): "leaves for good",
 }
 
 
@@ -35,6 +37,9 @@ def risk(place: str, mark: Mark) -> str:
 
 
 IDENTITY_CHANGED = ("an existing cluster keeps it: docs/recovery.md#identity-changed", Mark.REFUSED)
+OTHER_CLUSTER = ("an existing cluster keeps it: docs/recovery.md#other-cluster", Mark.REFUSED)
+ANY_PRIORITY = "without a described priority, any is accepted"
+IN_THE_CLUSTER = "changed in the live cluster, without a restart"
 GUEST_DIFFERS = ("a container is never replaced: docs/recovery.md#guest-differs", Mark.REFUSED)
 ANEW = "it is replaced; the disks of the old one are lost, if that is still this stack's"
 SECOND_ONE = "a second one is made; the old one stays, and is no longer managed"
@@ -56,7 +61,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("nested[*].vmid", "vmid", "its VM is replaced; a member is lost with it", Mark.REPLACE),
     ("nested[*].host", "outer host", "a new VM is made there; a member is lost with the old one", Mark.REPLACE),
     (MACS, "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
-    ("nodes[*].votes", "votes", *IDENTITY_CHANGED),
+    ("nodes[*].votes", "votes", IN_THE_CLUSTER, Mark.NONE),
     ("nodes[*].nodeId", "Corosync number", *IDENTITY_CHANGED),
     ("nodes[*].address", "management address", "an installed node is not changed: change it there first", Mark.QUORUM),
     ("nodes[*].kind", "kind", "its VM is made or destroyed", Mark.REPLACE),
@@ -71,10 +76,12 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("cluster.api.endpoint", "api.endpoint", SENT, Mark.TRUST),
     ("cluster.api.tls", "api.tls", "how the certificate of the API is checked", Mark.TRUST),
     ("maintenance.uri", "package source of the nodes", "packages come from there", Mark.TRUST),
-    ("cluster.name", "name", *IDENTITY_CHANGED),
-    ("cluster.seed", "seed", *IDENTITY_CHANGED),
-    ("cluster.links[*].addresses.*", "address", *IDENTITY_CHANGED),
-    (PRIORITY, "priority", "an existing cluster keeps its own: docs/recovery.md#member-differs", Mark.REFUSED),
+    ("cluster.name", "name", *OTHER_CLUSTER),
+    ("cluster.seed", "seed", "it only says which node creates the cluster", Mark.NONE),
+    ("cluster.links[*].addresses.*", "address", "the link is out of use meanwhile, on all nodes", Mark.QUORUM),
+    (PRIORITY, "priority", IN_THE_CLUSTER, Mark.NONE),
+    ("cluster.totem.linkMode", "link mode", "corosync is restarted for it, node by node", Mark.QUORUM),
+    ("cluster.totem.*", "setting of corosync", IN_THE_CLUSTER, Mark.NONE),
     ("cluster.links[*].subnet", "subnet", "", Mark.NONE),
     ("cluster.migrationNetwork", "migration network", "the next live migrations use it", Mark.NONE),
     ("cluster.haShutdownPolicy", "HA shutdown policy", "holds from the next shutdown of a node on", Mark.NONE),

@@ -31,7 +31,7 @@ def render(report: Report) -> str:
     parts = [[f"<!-- nested-pve-ha:{report.stack} -->", *_head(report), *_first(report), *_failures(report)]]
     if not report.is_gone:
         parts += [
-            [*_changes(report), *_policies(report)],
+            [*_changes(report), *_steps(report), *_policies(report)],
             [*_topology(report)],
             [*_operations(report)],
             [*_details(report)],
@@ -93,6 +93,13 @@ def _changes(report: Report) -> Iterator[str]:
         cells = " | ".join(map(_text, (change.place, change.text, change.effect)))
         yield f"| {cells} | {sign}{risk(change.place, change.mark)} |"
     yield from _more(len(report.changes))
+
+
+def _steps(report: Report) -> Iterator[str]:
+    if report.steps and not report.refusals:
+        yield "### What the cluster goes through, one after another\n"
+        yield from (f"{number}. {_text(step)}" for number, step in enumerate(report.steps, start=1))
+        yield "\n`make up` looks at all nodes, and plans again.\n"
 
 
 def _more(count: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cli.report.changes import Change, changes
 from cli.report.known import Mark
 from cli.report.plan import MANDATORY, Plan
+from cli.report.way import way
 from components.recorded import GUEST, NODE, STORAGES, VM_TYPE
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 REPLACES = ("create-replacement", "delete")
 # Changes with these marks cover the loss that the engine's operation shows: it needs no second line.
-MARKED = (Mark.REPLACE, Mark.REFUSED, Mark.DATA, Mark.RESTART)
+MARKED = (Mark.REPLACE, Mark.LEAVES, Mark.REFUSED, Mark.DATA, Mark.RESTART)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Report:
         places = {change.place for change in found if change.mark in MARKED}
         lost = [_loss(operation) for operation in self.plan.operations] if self.applied else []
         return found + [change for change in lost if change and change.place not in places]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What a running cluster goes through, one after another."""
+        return way(self.before, self.designed).steps if self.before and self.designed else ()
 
     @property
     def risks(self) -> list[Change]:

@@ -22,3 +22,13 @@ def changes(plan: Plan, known: Evidence) -> list[Change]:
 def line(change: Change) -> str:
     """One change."""
     return f"! {change.mark.value}: {change.sentence}" if change.mark is not Mark.NONE else f"  {change.sentence}"
+
+
+def steps(plan: Plan) -> list[str]:
+    """What a running cluster goes through, a line for each transition."""
+    found = Report("", plan, plan.recorded, "").steps
+    return (
+        ["  in the cluster, one after another:", *(f"    {number}. {step}" for number, step in enumerate(found, 1))]
+        if found
+        else []
+    )

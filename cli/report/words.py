@@ -16,13 +16,14 @@ PLACES = {
     recorded.HOST: "outer host {}",
     recorded.NODE: "node {}",
     recorded.CLUSTER: "cluster",
+    recorded.WITNESS: "witness {}",
     recorded.GUEST_TEMPLATE: "template {}",
     recorded.GUEST: "guest {}",
 }
 # Steps by the last word of their command, resources by their type; in the order in which things happen.
 WORDS = {
     recorded.PROVIDER_TYPE: "API access",
-    "identity": "check whether a cluster exists already, and whether it is the described one",
+    "identity": "check whether a cluster exists already, and whether it can become the described one",
     recorded.VM_TYPE: "virtual machine",
     "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
@@ -44,8 +45,12 @@ WORDS = {
     "prepare-node": "repository, upgrade with a reboot where it needs one",
     "verify-node": "check from inside: virtualization, version, clock, addresses",
     "link-preflight": "try every link between every two nodes",
+    "change-cluster": "votes, links and settings of the live cluster",
     "create-cluster": "create the cluster on the seed",
     "join-node": "join {joiner} to the cluster",
+    "remove-members": "take out the nodes that are not described any more",
+    "witness": "server for the QDevice",
+    "set-qdevice": "connect every member to the QDevice's server, and see its vote",
     "verify-cluster": "check members, votes and links from every side",
     "api-user": "API user for daily work",
     recorded.OPTIONS_TYPE: "datacenter options",
@@ -62,6 +67,7 @@ WORDS = {
 UNDONE = {
     "claim": "remove the note that it belongs to the stack",
     "storage": "take the storage out of the cluster; what lies on it stays",
+    "witness": "take the server away, unless members or other clusters still use it",
     "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
     "arm-network": "arm the network guard: it undoes the bridge's removal, if that cuts the host off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cli.console import out
 from cli.looks import dead_nodes, first_look, settling
+from cluster.rolling import MAINTENANCE
 
 if TYPE_CHECKING:
     from cli.looks.first_look import FirstLook
@@ -31,3 +33,10 @@ def let_guests_settle(loaded: LoadedStack, seen: FirstLook) -> None:
     """Wait until guests stay where they are: the refresh asks for each at the node that had it a moment ago."""
     dead_nodes.wait_for_recovery(loaded.description, loaded.state)
     settling.wait(loaded.description, loaded.state, seen.cluster)
+
+
+def tell_maintenance(seen: FirstLook) -> None:
+    """Say which nodes are in maintenance: what a run makes for them, HA takes away at once."""
+    states = next((look.motion.seen for look in seen.cluster.looks if look.cluster), {})
+    for name in sorted(name for name, state in states.items() if state == MAINTENANCE):
+        out.print(f"  {name} is in maintenance: HA gives it no guests until `make undrain NODE={name}`", markup=False)

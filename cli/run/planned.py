@@ -21,9 +21,10 @@ def show(loaded: LoadedStack, events: Sequence[Event]) -> list[Change]:
     from cli.report import fate, plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
 
     known = fate.evidence(loaded.state, loaded.looks.get(CLUSTER))
-    changes = terminal.changes(plan.read(events), known)
-    for change in changes:
-        out.print(f"  {terminal.line(change)}", markup=False, soft_wrap=True)
+    previewed = plan.read(events)
+    changes = terminal.changes(previewed, known)
+    for line in (*map(terminal.line, changes), *terminal.steps(previewed)):
+        out.print(f"  {line}", markup=False, soft_wrap=True)
     return changes
 
 

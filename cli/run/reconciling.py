@@ -8,7 +8,7 @@ from cli.console import out
 from cli.engine.failures import resource_name
 from cli.looks import first_look, image_check, withdrawal
 from cli.run import engine_runs, outdated_record
-from cli.state import adoption, belongings, logins, moved_vms, ownership, vanished
+from cli.state import adoption, belongings, logins, moved_vms, ownership, protection, vanished
 from cluster import marks
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from cli.run.loaded import LoadedStack
     from cli.state.belongings import DescribedThing, RecordedThing
     from cluster.marks import Thing
+
+REPLACED = (
+    "its VM is gone from its host; the cluster is quorate without it, so its entry there is released, and the node is installed "
+    "and joins again"
+)
 
 
 def with_machines(loaded: LoadedStack, *, acting: bool = True) -> LoadedStack:
@@ -27,9 +32,11 @@ def with_machines(loaded: LoadedStack, *, acting: bool = True) -> LoadedStack:
         acting: what is superfluous on the machines is taken away there.
 
     Raises:
-        AdminError: as :func:`cli.state.ownership.compare`; state-lost, member-vm-missing, vm-moved, image-unreadable.
+        AdminError: as :func:`cli.state.ownership.compare`; node-protected, state-lost, member-vm-missing, vm-moved,
+            image-unreadable.
     """
     loaded = _followed(loaded)
+    loaded = loaded.recording(protection.released(loaded.description, loaded.state))
     found = findings(loaded)
     if acting:
         withdrawal.withdraw(loaded.description, found.withdraw)
@@ -117,9 +124,13 @@ def _without_vanished(loaded: LoadedStack) -> LoadedStack:
     gone = vanished.vanished_nodes(loaded.description, loaded.state, loaded.looks)
     if not gone:
         return loaded
-    vanished.refuse_members(loaded.description, loaded.state, [node for node, _ in gone])
-    loaded = loaded.recording(vanished.forget(loaded.state, [urn for _, urn in gone]))
-    out.print(
-        f"  the VM is gone from its host, and the node is installed again: {', '.join(node.name for node, _ in gone)}"
-    )
+    nodes = [node for node, _ in gone]
+    vanished.refuse_members(loaded.description, loaded.state, nodes, loaded.looks)
+    lost = {node.name for node in nodes if vanished.is_member(loaded.state, node)}
+    forgotten = vanished.forget(loaded.state, [urn for _, urn in gone])
+    loaded = loaded.recording(vanished.released(forgotten, lost) if lost else forgotten)
+    new = ", ".join(node.name for node in nodes if node.name not in lost)
+    lines = [f"  the VM is gone from its host, and the node is installed again: {new}"] if new else []
+    for line in [*lines, *(f"  {name}: {REPLACED}" for name in sorted(lost))]:
+        out.print(line, markup=False, soft_wrap=True)
     return loaded

@@ -3,7 +3,8 @@
 Storages were resources of the provider, and are steps now. The engine would delete such a storage from under all guests; so the
 record is rewritten, and the storage itself is not touched. Steps on the control machine were started by another command,
 which does not exist any more: what they made could not be removed. They were given more than they need, in the order of the
-stack file: with today's input each would run again.
+stack file or the seed first: with today's input each would run again. The seed had no step of its own by which it joins, and what
+lives in the cluster was recorded as going with the seed's VM.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
+from cluster import formation
 from components.recorded import ADMIN, LOCAL_STEP, NFS_TYPE
 from onnode.system.pve import stack_tag
 
@@ -24,6 +26,7 @@ OLD_ADMIN = ".venv/bin/python -m admin step"
 VERIFY = "-verify"  # a cluster's step that knows its members, and has the secrets of a step that only looks
 # These steps only reach the nodes; they were also given the nodes' ids, votes and links.
 REACHING = ("api-user", "storage", "template", "container", "ha-ready", "verify-guest")
+CREATION, JOIN = "cluster-create", "cluster-join-"  # names of resources
 MACHINE = ("name", "address", "host_key")
 
 
@@ -72,10 +75,13 @@ def with_todays_steps(exported: State) -> State:
     for values in parts:
         values |= {key: _todays(values[key]) for key in ("create", "delete") if values.get(key)}
     given = [(values, found) for values in parts if (found := _given(values)) is not None]
+    members = _members(given)
     if any(_is_old(_step(values), found) for values, found in given):
-        members = _members(given)
         for values, found in given:
             values["stdin"] = json.dumps(_todays_input(_step(values), found, members))
+    if members:
+        _let_the_seed_join(changed, members)
+        _let_no_node_take_the_cluster_along(changed)
     return changed
 
 
@@ -95,16 +101,51 @@ def _given(values: State) -> State | None:
 
 
 def _is_old(step: str, given: State) -> bool:
-    return step in REACHING and any(machine.keys() != set(MACHINE) for machine in given.get("members", []))
+    seed_counts = step == "identity" and "seed" in given
+    return seed_counts or (
+        step in REACHING and any(machine.keys() != set(MACHINE) for machine in given.get("members", []))
+    )
 
 
 def _members(steps: Iterable[tuple[State, State]]) -> dict[str, State]:
-    """The nodes of the cluster by name, in the order in which steps are given them: the seed, then by id."""
-    given = next((found for values, found in steps if _step(values) == "identity"), None)
-    if given is None:
-        return {}
-    ordered = sorted(given["members"], key=lambda member: (member["name"] != given["seed"], member["node_id"]))
-    return {member["name"]: member for member in ordered}
+    """The nodes of the cluster by name, in the order of their ids, as an earlier version recorded them; empty otherwise."""
+    given = next((found for values, found in steps if _step(values) == "identity" and "seed" in found), None)
+    members = sorted(given["members"], key=lambda member: member["node_id"]) if given else []
+    return {member["name"]: member for member in members}
+
+
+def _let_the_seed_join(changed: State, members: Mapping[str, State]) -> None:
+    """Record for the seed what a join of another node is recorded as, once it has created the cluster."""
+    resources = _resources(changed)
+    names = {resource["urn"].rpartition("::")[2]: place for place, resource in enumerate(resources)}
+    sibling = next((resources[place] for name, place in names.items() if name.startswith(JOIN)), None)
+    missing = [name for name in members if f"{JOIN}{name}" not in names]
+    if sibling is None or CREATION not in names or len(missing) != 1:
+        return  # a cluster that is not complete: its step looks, and finds the seed to be a member
+    [seed] = missing
+    record = copy.deepcopy(sibling)
+    given = json.loads(record["inputs"]["stdin"])
+    wanted = json.dumps(
+        given | {"joiner": members[seed], "present": formation.given_to_join(list(members.values()), members[seed])}
+    )
+    printed = json.dumps({"changed": False, "facts": {"cluster": given["cluster"], "member": seed}}, sort_keys=True)
+    record["urn"] = f"{record['urn'].rpartition('::')[0]}::{JOIN}{seed}"
+    record["id"] = f"{record.get('id', '')}-{seed}"
+    record["inputs"]["stdin"] = wanted
+    record["outputs"] = {**(record.get("outputs") or {}), "stdin": wanted, "stdout": printed, "stderr": ""}
+    record["dependencies"] = [resources[names[CREATION]]["urn"]]
+    record.pop("propertyDependencies", None)
+    resources.insert(names[CREATION] + 1, record)
+
+
+def _let_no_node_take_the_cluster_along(changed: State) -> None:
+    """What lives in the cluster goes with the cluster itself."""
+    resources = _resources(changed)
+    created = next((one for one in resources if one["urn"].rpartition("::")[2] == CREATION), None)
+    for resource in resources:
+        inside = created is not None and resource.get("parent") == created.get("parent")
+        if created is not None and inside and resource.get("deletedWith"):
+            resource["deletedWith"] = created["urn"]
 
 
 def _todays_input(step: str, given: State, members: Mapping[str, State]) -> State:
@@ -116,8 +157,8 @@ def _todays_input(step: str, given: State, members: Mapping[str, State]) -> Stat
         wanted["members"] = _reached(wanted["members"])
     if step == "join-node" and given["joiner"]["name"] in members:
         told = {member["name"]: member for member in given["present"]}
-        earlier = list(members)[: list(members).index(given["joiner"]["name"])]
-        wanted["present"] = [told.get(name, members[name]) for name in earlier]
+        present = formation.given_to_join(list(members.values()), members[given["joiner"]["name"]])
+        wanted["present"] = [told.get(member["name"], member) for member in present]
     if members and members.keys() == given.get("watchdogs", {}).keys():
         wanted["watchdogs"] = {name: given["watchdogs"][name] for name in members}
     return wanted

@@ -47,7 +47,7 @@ def follow(description: Description, state: State, looks: Mapping[str, Sequence[
             for values in (entry.get("inputs"), entry.get("outputs")):
                 if values:
                     values["nodeName"] = node.host
-        elif there is not None or vanished.is_member(description, state, node):
+        elif there is not None or vanished.is_member(state, node):
             raise _refused(node, entry, there, looks)
     if moved:
         followed["deployment"]["resources"] = in_order(followed["deployment"]["resources"])

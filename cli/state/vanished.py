@@ -1,27 +1,35 @@
 """Recorded VMs that are gone from their outer host, because somebody destroyed them by hand.
 
-The engine would make the VM again, and believe that all is still done inside. If the node was not a member yet, what was done
-inside is forgotten with the VM, and is done again. A member is more than its VM, and is refused.
+The engine would make the VM again, and believe that all is still done inside. So what was done inside is forgotten with the VM,
+and is done again. A member is more than its VM: its entry in the cluster is released before, by the identity step, which is
+marked so that it runs. Without quorum nobody could release it, and the run is refused.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING, Any
 
+from cli.state.belongings import CLUSTER
 from cli.state.outer_vms import nested_nodes, recorded
 from cluster import marks
 from cluster.errors import AdminError
 from components.recorded import REMOVE_BRIDGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cli.description import Description
     from cluster.marks import Look
     from config.model import NestedNode
 
 State = dict[str, Any]
+
+CREATION, JOIN, IDENTITY = "cluster-create", "cluster-join-", "design-identity"  # names of resources
+CHANGE, QDEVICE = "cluster-change", "cluster-qdevice"
+# The program never gives an `update`: the engine sees a difference, and runs the step. Marks of what drifted begin otherwise.
+LOST = "lost: "
 
 
 def vanished_nodes(
@@ -40,27 +48,62 @@ def vanished_nodes(
     ]
 
 
-def is_member(description: Description, state: State, node: NestedNode) -> bool:
+def is_member(state: State, node: NestedNode) -> bool:
     """Whether a node is recorded as a member of the cluster; pure."""
-    names = {resource["urn"].rsplit("::", 1)[1] for resource in state["deployment"].get("resources") or []}
-    seed = node.name == description.config.cluster.seed
-    return ("cluster-create" if seed else f"cluster-join-{node.name}") in names
+    return any(_is_membership(resource, {node.name}) for resource in state["deployment"].get("resources") or [])
 
 
-def refuse_members(description: Description, state: State, nodes: Sequence[NestedNode]) -> None:
-    """Refuse if a node without its VM was a member already; pure.
+def _is_membership(resource: State, names: Collection[str]) -> bool:
+    """Whether a resource is the step by which one of these nodes joined, or created the cluster."""
+    name = resource["urn"].rsplit("::", 1)[1]
+    if name == CREATION:
+        return json.loads((resource.get("inputs") or {}).get("stdin") or "{}").get("seed") in names
+    return name in {f"{JOIN}{node}" for node in names}
+
+
+def refuse_members(
+    description: Description, state: State, nodes: Sequence[NestedNode], looks: Mapping[str, Sequence[Look]]
+) -> None:
+    """Refuse if a node without its VM was a member, and no quorate member is left to release its entry; pure.
 
     Raises:
         AdminError: member-vm-missing.
     """
-    lost = [node for node in nodes if is_member(description, state, node)]
-    if lost:
+    lost = [node for node in nodes if is_member(state, node)]
+    cluster = description.config.cluster.name
+    if lost and not any(look.quorate and look.cluster == cluster for look in looks.get(CLUSTER, ())):
+        names = ", ".join(node.name for node in lost)
         raise AdminError(
             "member-vm-missing",
-            "the VM of a cluster member is gone",
+            "the VM of a cluster member is gone, and the cluster is not quorate without it",
             observed=", ".join(f"no VM {node.vmid} ({node.name}) on {node.host}" for node in lost),
-            expected="every member has its VM",
+            expected="a quorate member that can release the entry of the lost one",
+            fix=(
+                f"start the other members; if {names} cannot come back, and the others have no quorum: on one of them "
+                f"`pvecm expected 1`, then `pvecm delnode NAME` for each of {names}; then run the same command again"
+            ),
         )
+
+
+def released(state: State, nodes: Collection[str]) -> State:
+    """The state in which these nodes are to join anew, and the cluster is to let go of their old entries first; pure.
+
+    Args:
+        state: what is recorded.
+        nodes: the names of nodes whose VM is gone.
+    """
+    resources = state["deployment"].get("resources") or []
+    joins = [one["urn"] for one in resources if one["urn"].rsplit("::", 1)[1] in {f"{JOIN}{name}" for name in nodes}]
+    changed = forget(state, joins)
+    names = {one["urn"].rsplit("::", 1)[1] for one in resources}
+    # A QDevice is removed before a node joins, and set up again after.
+    again = {IDENTITY, *((CHANGE, QDEVICE) if QDEVICE in names else ())}
+    for resource in changed["deployment"]["resources"]:
+        if resource["urn"].rsplit("::", 1)[1] in again:
+            for part in ("inputs", "outputs"):
+                if isinstance(resource.get(part), dict):
+                    resource[part]["update"] = f"{LOST}{', '.join(sorted(nodes))}"
+    return changed
 
 
 def forget(state: State, urns: Iterable[str]) -> State:

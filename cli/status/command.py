@@ -14,7 +14,7 @@ from cli.state import changeover, outer_vms, site_instance
 from cli.status import table
 from cli.status.look import CONNECT_S, look
 from cli.status.model import Wanted, WantedGuest
-from cli.status.verdict import behind_ones_back, beneath, findings, passing, under_silence, without_taken
+from cli.status.verdict import asked_for, behind_ones_back, beneath, findings, passing, under_silence, without_taken
 from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
@@ -72,10 +72,11 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
             out.print(f"  not as described yet ({first}); looking again for up to {patience_s:g} s", markup=False)
             announced = True
         time.sleep(LOOK_AGAIN_S)
+    notes = passing(differing) + asked_for(wanted, seen)
     if as_json:
-        out.print_json(data=table.as_json(seen, found, passing(differing)))
+        out.print_json(data=table.as_json(seen, found, notes))
     else:
-        table.show(out, wanted, seen, found, passing(differing))
+        table.show(out, wanted, seen, found, notes)
     if found:
         count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
         raise AdminError("not-as-described", f"the cluster of stack {stack} is not as described", observed=count)
@@ -128,4 +129,5 @@ def wanted_of(described: Description) -> Wanted:
     members = Site(config, described.credentials, described.stack).members
     storages = sorted(storage.name for storage in config.storages)
     servers = {storage.name: storage.server for storage in config.storages if isinstance(storage, NfsStorage)}
-    return Wanted(described.stack, config.cluster.name, config.pve_major, members, storages, guests, servers)
+    device = topology.device(config)
+    return Wanted(described.stack, config.cluster.name, config.pve_major, members, storages, guests, servers, device)

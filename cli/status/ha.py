@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cluster.contract import Member
     from onnode.contract import Ha, HaService, Health
 
+MAINTENANCE = "maintenance mode"
 HA_DEAD = "old timestamp"
 LATER = "wait a few minutes, then `make status` again; if it stays so, journalctl -u pve-ha-crm on the HA master"
 
@@ -34,6 +35,18 @@ def ha_findings(wanted: Wanted, health: Health, seen: NodeStatuses) -> list[Find
             and _should_run_agent(member, health, seen)
         ]
     return found + [finding for guest in wanted.guests for finding in _guest(guest, health, ha, seen)]
+
+
+def in_maintenance(wanted: Wanted, health: Health) -> list[Finding]:
+    """The nodes that HA gives no guests, since somebody asked for that: no fault."""
+    agents = health.ha.lrm if health.ha else {}
+    return [
+        Finding(
+            member.name, "is in maintenance: HA gives it no guests", f"to end that: make undrain NODE={member.name}"
+        )
+        for member in wanted.members
+        if agents.get(member.name) == MAINTENANCE
+    ]
 
 
 def _should_run_agent(member: Member, health: Health, seen: NodeStatuses) -> bool:

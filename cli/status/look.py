@@ -7,10 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cli.drift import shipped
 from cluster import proxmox_ve
 from cluster.reports import read
-from cluster.transport import certificates, members
+from cluster.transport import certificates, members, shipped
 from onnode.contract import Health
 from onnode.errors import StepError
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from cli.status.look import NodeStatus
     from cluster.contract import Member
+    from onnode.cluster.corosync import Device
     from onnode.contract import Health
 
 # Errors of a node that does not answer at all; a node that refuses a key, for example, is up.
@@ -37,6 +38,7 @@ class Wanted:
     storages: list[str]
     guests: list[WantedGuest]
     servers: dict[str, IPv4Address] = field(default_factory=dict)
+    device: Device | None = None  # the QDevice that the cluster is to have
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,9 @@ def _sum(wanted: Wanted, nodes: dict[str, NodeStatus], found: Sequence[Finding])
     ha = view.health.ha if view else None
     count = f"{len(wanted.guests)} guest{'s' if len(wanted.guests) > 1 else ''}"
     guests = f", {count} under HA (master {ha.master})" if wanted.guests and ha else ""
+    witness = f" (QDevice {wanted.device.host} included)" if wanted.device else ""
     return (
-        f"cluster {wanted.cluster} is as described: {len(wanted.members)} members, quorate with {votes}, "
+        f"cluster {wanted.cluster} is as described: {len(wanted.members)} members, quorate with {votes}{witness}, "
         f"{links} link{'s' if links > 1 else ''} between every pair{guests}"
     )
 

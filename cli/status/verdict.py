@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, OFF, PASSING, SILENT, UNDESCRIBED
 from cli.drift.model import ADDRESS_DOWN
-from cli.status.ha import ha_findings
+from cli.status.ha import ha_findings, in_maintenance
 from cli.status.links import broken_links
 from cli.status.model import NO_ANSWER, Finding, joined, votes_in
 from cluster import formation
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from cli.status.look import NodeStatus, NodeStatuses
     from cli.status.model import Wanted
     from cluster.contract import Member
+    from onnode.cluster.corosync import Device
     from onnode.contract import Health
 
 UP = "make up"
 AS_IT_IS = "put these priorities into the stack file: nothing changes them on a running cluster"
 # Commands that take a stack; the Makefile's default stack need not be named.
-MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down)\b")
+MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down|drain|undrain|reboot|upgrade)\b")
 DEFAULT_STACK = "dev"
 ADDRESS = re.compile(r"\d+(?:\.\d+){3}/\d+")
 SERVICES = ("corosync", "pve-cluster", "pveproxy")
@@ -82,6 +83,13 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
 def passing(drifted: Iterable[Drift]) -> list[Finding]:
     """What passes by itself: it gets a line, and is no finding."""
     return [Finding(one.where, one.what, one.next) for one in drifted if one.kind == PASSING]
+
+
+def asked_for(wanted: Wanted, seen: NodeStatuses) -> list[Finding]:
+    """What somebody wanted so for a while: it gets a line, and is no finding, either."""
+    view = quorate_view({name: look for name, look in seen.items() if not isinstance(look, StepError)})
+    found = in_maintenance(wanted, view.health) if view else []
+    return [replace(one, next=_of_stack(wanted.stack, one.next)) for one in found]
 
 
 def under_silence(seen: NodeStatuses, hosts: Mapping[str, str]) -> list[str]:
@@ -206,13 +214,14 @@ def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus], o
         Finding(
             "cluster",
             f"{node.name} is a member, and not in the stack file",
-            f"add {node.name} to nodes in the stack file; "
-            "to remove it from the cluster, follow docs/recovery.md#member-unknown",
+            f"to keep it, add {node.name} to nodes in the stack file; otherwise `make up`, which takes out a node that this stack "
+            "described before, and refuses any other: docs/recovery.md#member-unknown",
         )
         for node in health.nodes
         if node.name not in described and not doubled  # removing one of the two would remove the other, too
     ]
     found += [] if doubled else _votes(wanted, health, seen)
+    found += _qdevice(wanted, nodes, health)
     found += _priorities(wanted, view)
     return found + (ha_findings(wanted, health, seen) if wanted.guests else [])
 
@@ -261,11 +270,12 @@ def _votes(wanted: Wanted, health: Health, seen: NodeStatuses) -> list[Finding]:
     """Votes that differ for no other known reason: a node that is off, or not described, has a finding of its own."""
     if health.quorum is None:
         return []
-    quorum, votes = health.quorum, corosync.expected_votes(health.nodes)
+    quorum, votes = health.quorum, corosync.expected_votes(health.nodes, health.device)
     found = []
     if quorum.expected != votes:
-        what = f"expected votes are {quorum.expected}, its members have {votes}"
-        found.append(Finding("cluster", what, f"pvecm status on a member; without a QDevice: pvecm expected {votes}"))
+        owners = "its members and the QDevice" if health.device else "its members"
+        what = f"expected votes are {quorum.expected}, {owners} have {votes}"
+        found.append(Finding("cluster", what, f"pvecm status on a member; then pvecm expected {votes}"))
     return found + [
         Finding(
             "cluster",
@@ -275,6 +285,31 @@ def _votes(wanted: Wanted, health: Health, seen: NodeStatuses) -> list[Finding]:
         for member in wanted.members
         if health.listed(member.name) and not votes_in(health, member.name) and _is_unexplained(wanted, member, seen)
     ]
+
+
+def _qdevice(wanted: Wanted, nodes: dict[str, NodeStatus], health: Health) -> list[Finding]:
+    """The QDevice is the described one, and every member is connected to it and sees its vote."""
+    if health.device != wanted.device:
+        now, then = (shown_device(one) for one in (health.device, wanted.device))
+        return [Finding("cluster", f"the cluster has {now}; described is {then}", UP)]
+    return [
+        Finding(member.name, problem.removeprefix(f"{member.name} "), _reconnect(member, health))
+        for member in joined(wanted, nodes)
+        for problem in formation.device_problems(nodes[member.name].health)
+    ]
+
+
+def shown_device(device: Device | None) -> str:
+    """A QDevice, for people."""
+    return f"a QDevice at {device.host} ({device.algorithm}, tls {device.tls})" if device else "no QDevice"
+
+
+def _reconnect(member: Member, health: Health) -> str:
+    server = health.device.host if health.device else ""
+    return (
+        f"ssh root@{server} systemctl status corosync-qnetd; then ssh root@{member.address} corosync-qdevice-tool -s; "
+        "TCP port 5403 must be open between them"
+    )
 
 
 def _is_unexplained(wanted: Wanted, member: Member, seen: NodeStatuses) -> bool:

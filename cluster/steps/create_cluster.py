@@ -1,4 +1,4 @@
-"""create-cluster: on the seed, unless a member reports that the described cluster exists (F6)."""
+"""create-cluster: on the seed, unless a node reports that the described cluster exists (F6). Nobody else is the seed's business."""
 
 from __future__ import annotations
 
@@ -29,13 +29,11 @@ async def bring_about(desired: ClusterCreation, call: Call) -> Outcome:
         adopted = formation.cluster_to_adopt(desired.cluster, desired.seed, desired.members, answers)
         if adopted is not None:
             note(f"cluster {desired.cluster} exists; {adopted} is a member")
-            if not formation.is_stopped(answers[desired.seed]):
-                return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
-        # No join starts the seed's corosync: it is the one node that does not join.
+            return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
         seed = members.connected(opened, desired.seed)
         bound_s = 2 * desired.timeout_s + MARGIN_S
         result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=bound_s)
-    return Outcome(result.changed, {"cluster": desired.cluster, "adopted": adopted is not None})
+    return Outcome(result.changed, {"cluster": desired.cluster, "adopted": False})
 
 
 def on_seed(desired: ClusterCreation) -> CreateCluster:

@@ -26,7 +26,7 @@ async def bring_about(desired: FurtherDevices, call: Call) -> Outcome:
     """Look on a machine that knows the VM, and refuse.
 
     Raises:
-        AdminError: device-not-described, command-failed.
+        AdminError: device-not-described, cards-moved, command-failed.
         StepError: why no machine answered.
     """
 
@@ -50,12 +50,19 @@ async def bring_about(desired: FurtherDevices, call: Call) -> Outcome:
 
 
 def refuse_further(desired: FurtherDevices, config: str) -> None:
-    """Refuse the update while there are others; pure.
+    """Refuse the update while there are others, or while one of ours would change its place; pure.
 
     Raises:
-        AdminError: device-not-described.
+        AdminError: device-not-described, cards-moved.
     """
     live, vmid, where = parse_guest_config(config).values, desired.vmid, desired.where
+    if moved := further_devices.moved(desired.cards or [], live):
+        raise AdminError(
+            "cards-moved",
+            f"network cards of VM {vmid} would change their places while it runs; nothing was changed",
+            observed=", ".join(f"{key} would become net{number}" for key, number in sorted(moved.items())),
+            expected="each card keeps its place",
+        )
     cards = {} if desired.cards is None else further_devices.cards(desired.cards, live, desired.ours)
     disks = further_devices.disks(desired.disks, live) if desired.disks else {}
     if not cards and not disks:

@@ -10,9 +10,12 @@ from cluster.errors import AdminError
 from cluster.transport import members, ssh
 from cluster.transport.nodes import run_step
 from onnode.contract import JoinCluster
+from onnode.errors import StepError
 from onnode.step import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cluster.call import Call
     from cluster.contract import JoinNode
     from onnode.contract import MembershipReport
@@ -31,13 +34,14 @@ async def bring_about(desired: JoinNode, call: Call) -> Outcome:
     async with members.connections(everyone, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, members.membership)
         members.raise_first([answers[desired.joiner.name]])
-        seen = members.answered(answers)
-        joiner = seen.pop(desired.joiner.name)
+        present = {member.name: answers[member.name] for member in desired.present}
+        joiner, seen = members.answered(answers)[desired.joiner.name], members.answered(present)
         changed = False
         if not formation.is_joined(desired.cluster, joiner, seen):
-            members.raise_first(answers.values())
-            changed = await _join(desired, call, opened, joiner, seen)
-        reached = {name: connection for name, connection in opened.items() if isinstance(connection, ssh.Connection)}
+            changed = await _join(desired, call, opened, joiner, present)
+        # Not from nodes that have not joined yet, nor from members whose corosync does not run.
+        looking = {name for name, look in seen.items() if look.state == "member" and look.quorum} | {joiner.node}
+        reached = {name: members.connected(opened, name) for name in opened if name in looking}
         await verification.until_as_described(
             desired.cluster,
             [member for member in everyone if member.name in reached],
@@ -53,30 +57,44 @@ async def _join(
     call: Call,
     opened: members.Opened,
     joiner: MembershipReport,
-    present: dict[str, MembershipReport],
+    present: Mapping[str, MembershipReport | StepError],
 ) -> bool:
     keys = [ssh.fingerprint(key.public_data) for key in ssh.client_keys(call.secrets.ssh_private_key)]
     plan = formation.plan_join(desired.cluster, [*desired.present, desired.joiner], joiner, present, keys)
     if call.secrets.root_password is None:
-        raise AdminError("bad-call", "a join needs the root password of the seed", observed="none given")
+        raise AdminError("bad-call", "a join needs the root password of the nodes", observed="none given")
     if plan.votes is not None:
-        await _lower_expected_votes(members.connected(opened, plan.sponsor), joiner.node, plan.votes)
-    sponsor = next(member for member in desired.present if member.name == plan.sponsor)
-    wanted = JoinCluster(
-        cluster=desired.cluster,
-        node=desired.joiner.name,
-        node_id=desired.joiner.node_id,
-        votes=desired.joiner.votes,
-        seed_address=sponsor.address,
-        seed_fingerprint=present[plan.sponsor].api_fingerprint or "",
-        root_password=call.secrets.root_password,
-        links=desired.joiner.links,
-        timeout_s=desired.timeout_s,
-        listed=plan.listed,
-    )
-    joining = members.connected(opened, desired.joiner.name)
-    result = await run_step(joining, "join-cluster", wanted, timeout_s=2 * desired.timeout_s + MARGIN_S)
-    return result.changed
+        await _lower_expected_votes(members.connected(opened, plan.sponsors[0]), joiner.node, plan.votes)
+    certificates = {name: look.api_fingerprint for name, look in members.answered(present).items()}
+
+    async def through(name: str) -> bool:
+        sponsor = next(member for member in desired.present if member.name == name)
+        wanted = JoinCluster(
+            cluster=desired.cluster,
+            node=desired.joiner.name,
+            node_id=desired.joiner.node_id,
+            votes=desired.joiner.votes,
+            seed_address=sponsor.address,
+            seed_fingerprint=certificates[name] or "",
+            root_password=call.secrets.root_password or "",
+            links=desired.joiner.links,
+            timeout_s=desired.timeout_s,
+            listed=plan.listed,
+        )
+        joining = members.connected(opened, desired.joiner.name)
+        result = await run_step(joining, "join-cluster", wanted, timeout_s=2 * desired.timeout_s + MARGIN_S)
+        return result.changed
+
+    *others, last = plan.sponsors
+    for name in others:
+        try:
+            return await through(name)
+        except StepError as error:
+            # Nothing was changed. Root's password is each node's own, and perhaps only one has the configured one.
+            if error.code != "join-password":
+                raise
+            note(f"{name} refuses the root password; the next member is asked")
+    return await through(last)
 
 
 async def _lower_expected_votes(sponsor: ssh.Connection, joiner: str, votes: int) -> None:

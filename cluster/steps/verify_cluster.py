@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import verification
+from cluster import formation, verification
 from cluster.errors import AdminError
 from cluster.transport import members, pins
 from onnode.step import Outcome
@@ -28,6 +28,7 @@ async def bring_about(desired: VerifyCluster, call: Call) -> Outcome:
     for member in desired.members:
         # Just compared with what each API presents: the steps that use the API need not look again.
         pins.remember(member, seen[member.name].api_fingerprint or "")
+    formation.refuse_further_members(seen.values(), desired.members)
     for name, look in seen.items():
         expected = look.quorum.expected if look.quorum else 0
         if expected != desired.expected_votes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.image import packages, workshop
+from lab.image import packages, root_image, workshop
 from lab.programs import run
 from lab.shape import DEBIAN_MIRROR
 
@@ -132,6 +132,9 @@ def _build_archive(settings: Settings, archive: Archive) -> None:
     pool.mkdir(parents=True, exist_ok=True)
     for package in archive.packages:
         shutil.copy(deb_path(settings, package), pool)
+    if archive.site == DEBIAN_MIRROR and archive.packages:
+        for file in (workshop.path(settings) / root_image.FETCHED_PLACE).iterdir():
+            shutil.copy(file, pool)
     for number, component in enumerate(archive.components):
         directory = root / "dists" / archive.suite / component / "binary-amd64"
         directory.mkdir(parents=True)

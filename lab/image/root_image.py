@@ -52,13 +52,20 @@ PACKAGES = (
     "tzdata",
     "zstd",
 )
+# What programs install later, for real: fetched with what they need, and offered by the lab's own repository.
+FETCHED = ("corosync-qdevice", "corosync-qnetd")
+FETCHED_PLACE = "srv/debian-packages"
+FETCH_HOOK = (
+    'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes --no-install-recommends --download-only install '
+    f'{" ".join(FETCHED)} && mkdir -p "$1/{FETCHED_PLACE}" && mv "$1"/var/cache/apt/archives/*.deb "$1/{FETCHED_PLACE}"'
+)
 # Bump when what this module does to the image changes; the package list is part of the key by itself.
 RECIPE = 1
 
 
 def cache_key() -> str:
     """The name under which an image made from these inputs is cached."""
-    return hashlib.sha256("\n".join((str(RECIPE), SUITE, *PACKAGES)).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join((str(RECIPE), SUITE, *PACKAGES, FETCH_HOOK)).encode()).hexdigest()[:16]
 
 
 def mirrors() -> list[str]:
@@ -118,6 +125,7 @@ def ensure(cache: Path, owner: tuple[int, int], say: Callable[[str], None]) -> P
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         "--dpkgopt=force-unsafe-io",
+        f"--customize-hook={FETCH_HOOK}",
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc/ssh/ssh_host_*',
         '--customize-hook=rm -f "$1/etc/corosync/corosync.conf" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
         SUITE,

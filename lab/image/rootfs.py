@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lab.image import workshop
 from lab.programs import run
 from lab.settings import NODE_FILES
+from lab.shape import DEBIAN
 
 if TYPE_CHECKING:
     from lab.settings import Settings
@@ -134,6 +135,13 @@ def apply_system(root: Path, system: System) -> None:
     write(root / "etc/ssh/sshd_config.d/10-proxmox.conf", "PermitRootLogin yes\nUseDNS no\n")
 
 
+def forget_proxmox_sources(root: Path) -> None:
+    """Leave apt only Debian's own repositories."""
+    for file in (root / "etc/apt/sources.list.d").iterdir():
+        if file.name != "debian.sources":
+            file.unlink()
+
+
 def _set_root_password(root: Path, password_hash: str) -> None:
     shadow = root / "etc/shadow"
     lines = shadow.read_text().splitlines()
@@ -150,7 +158,7 @@ def refresh_stand_ins(root: Path, kind: Kind) -> None:
         _link(root / place / program, NODE_MOUNT / "install" / program)
     _link(system / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     _link(system / "sysinit.target.wants" / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
-    if kind == "server":
+    if kind in DEBIAN:
         _link(system / "corosync.service", Path("/dev/null"))
         return
     for file in sorted((NODE_FILES / "bin").glob("*")):

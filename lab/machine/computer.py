@@ -209,6 +209,19 @@ class Computer:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
+    async def replug(self, nics: Sequence[Nic]) -> None:
+        """Take out and put in cards while the machine is on, as hotplug does; it has these from now on."""
+        before, self.nics = self.nics, nics
+        if self.container is None:
+            return
+        self.container.nics = nics
+        for nic in before:
+            if nic not in nics:
+                await network.unplug(nic)
+        for nic in nics:
+            if nic not in before:
+                await network.plug(nic, self.name, connected=nic.name not in self.cut)
+
     async def set_cable(self, selector: str, *, connected: bool) -> None:
         """Cut or mend cables by role, card or bridge name; they stay so over reboots.
 

@@ -19,6 +19,8 @@ from lab.machine.hardware import Hardware
 from lab.shape import Nic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.asking import Message
     from lab.machine.vm_config import VmCard, VmConfig, VmDrive
     from lab.options import Options
@@ -69,6 +71,10 @@ class VirtualMachine:
             switch=self.hypervisor.machine.name,
             role=ROLES.get(bridge, bridge),
         )
+
+    async def plug(self, cards: Sequence[VmCard]) -> None:
+        """Have these cards from now on."""
+        await self.machine.replug(tuple(self._nic(card) for card in cards if card.bridge))
 
     async def check(self) -> None:
         """Refuse what `qm start` and QEMU refuse.
@@ -202,6 +208,7 @@ class Hypervisor:
             "vm.stop": self._stop,
             "vm.reset": self._reset,
             "vm.reboot": self._reboot,
+            "vm.plug": self._plug,
             "vm.status": self._status,
             "vm.list": self._list,
             "vm.destroy": self._destroy,
@@ -245,6 +252,12 @@ class Hypervisor:
 
     async def _reboot(self, message: Message) -> Message:
         self._running(message).machine.reboot()
+        return {}
+
+    async def _plug(self, message: Message) -> Message:
+        vm = self._running(message)
+        config = vm_config.parse(vm.vmid, {key: str(value) for key, value in message["config"].items()})
+        await vm.plug(config.cards)
         return {}
 
     async def _status(self, message: Message) -> Message:

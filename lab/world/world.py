@@ -19,7 +19,7 @@ from lab.machine.hardware import Hardware
 from lab.machine.hypervisor import Hypervisor
 from lab.programs import run_async
 from lab.services import download_server, name_server, storage_server
-from lab.shape import DOMAIN, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
+from lab.shape import DEBIAN, DOMAIN, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +105,7 @@ class World:
 
     async def _wait_until_up(self, spec: MachineSpec) -> None:
         await wait_for_port(spec.address, SSH_PORT)
-        if spec.kind != "server":
+        if spec.kind not in DEBIAN:
             await wait_for_port(spec.address, API_PORT)
 
     def _lab_machine(self, spec: MachineSpec) -> Computer:
@@ -136,6 +136,8 @@ class World:
             credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
             # Proxmox's cluster tools read this one, whatever sshd presents.
             credentials.write_host_key(root, "rsa", credentials.new_rsa(f"root@{spec.name}"))
+            if spec.kind in DEBIAN:
+                rootfs.forget_proxmox_sources(root)
             if spec.kind == "server":
                 storage_server.install(self.settings, root)
 

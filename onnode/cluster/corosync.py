@@ -17,7 +17,11 @@ KNET = "knet"  # what corosync 3 uses by default, and the only transport with mo
 SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
 RING = re.compile(r"ring(\d+)_addr")
 MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)
+# The QDevice votes as node 0; while it casts no vote, what it would have follows in brackets (corosync-quorumtool.c).
+DEVICE = re.compile(r"^\s*0x0+\s+(\d+)\s+\S+(?:\s+\(votes \d+\))?\s*$", re.MULTILINE)
+DEVICE_STATE = re.compile(r"^State:\s*(.+?)\s*$", re.MULTILINE)
 LOCAL_LINK = re.compile(r"^LINK ID\s+(\d+)")
+LOCAL_ADDRESS = re.compile(r"^\s+addr\s*=\s*(\S+)")
 LOCAL_STATE = re.compile(r"^\s+nodeid:\s*(\d+):\s*(\S+)")
 
 
@@ -40,6 +44,16 @@ class ConfNode:
 
 
 @dataclass(frozen=True)
+class Device:
+    """The QDevice of corosync.conf: a server outside of the cluster whose decision gives votes (corosync-qdevice(8))."""
+
+    host: str
+    votes: int | None = None  # None: one less than the nodes have
+    algorithm: str = "ffsplit"
+    tls: str = "on"
+
+
+@dataclass(frozen=True)
 class Conf:
     """What matters in corosync.conf."""
 
@@ -48,6 +62,8 @@ class Conf:
     nodes: list[ConfNode] = field(default_factory=list)
     priorities: dict[int, int] = field(default_factory=dict)  # link number -> priority; the higher one wins
     transport: str = KNET
+    totem: dict[str, str] = field(default_factory=dict)  # all values of that section
+    device: Device | None = None
 
     def node(self, name: str) -> ConfNode | None:
         """The node of that name, if it is a member."""
@@ -73,11 +89,20 @@ class Quorum:
     total: int
     needed: int
     members: list[Voter] = field(default_factory=list)
+    device: int | None = None  # votes that the QDevice casts at this moment; None: this node has none
 
 
-def expected_votes(nodes: Iterable[HasVotes]) -> int:
-    """The votes that a cluster of these nodes expects; without a QDevice there are no others (votequorum(5))."""
-    return sum(node.votes for node in nodes)
+def expected_votes(nodes: Iterable[HasVotes], device: Device | None = None) -> int:
+    """The votes that a cluster of these nodes expects: theirs and the QDevice's (votequorum(5))."""
+    votes = sum(node.votes for node in nodes)
+    return votes + device_votes(votes, device)
+
+
+def device_votes(votes: int, device: Device | None) -> int:
+    """What the QDevice of a cluster gives whose nodes have so many votes (corosync-qdevice(8))."""
+    if device is None:
+        return 0
+    return votes - 1 if device.votes is None else device.votes
 
 
 def silent(nodes: list[ConfNode], quorum: Quorum | None) -> list[ConfNode]:
@@ -131,6 +156,21 @@ def parse_conf(text: str) -> Conf | None:
             if "knet_link_priority" in values
         },
         totem.get("transport", KNET),
+        totem,
+        _device(sections),
+    )
+
+
+def _device(sections: list[tuple[tuple[str, ...], dict[str, str]]]) -> Device | None:
+    values = dict(sections)
+    if (device := values.get(("quorum", "device"))) is None:
+        return None
+    net = values.get(("quorum", "device", "net"), {})
+    return Device(
+        net.get("host", ""),
+        _number(device["votes"]) if "votes" in device else None,
+        net.get("algorithm", "ffsplit"),
+        net.get("tls", "on"),
     )
 
 
@@ -200,9 +240,16 @@ def parse_quorum(text: str) -> Quorum | None:
         [
             Voter(int(row[1], 16), int(row[2]), row[4], row[5] is not None)
             for row in MEMBER.finditer(text)
-            if int(row[1], 16)  # a quorum device votes as node 0
+            if int(row[1], 16)  # the QDevice votes as node 0
         ],
+        int(row[1]) if (row := DEVICE.search(text)) else None,
     )
+
+
+def parse_device_state(text: str) -> str | None:
+    """Read `corosync-qdevice-tool -s`: "Connected" and others; None if corosync-qdevice does not run."""
+    found = DEVICE_STATE.search(text)
+    return found[1] if found else None
 
 
 def parse_links(text: str) -> list[PeerLink]:
@@ -215,3 +262,21 @@ def parse_links(text: str) -> list[PeerLink]:
         elif (state := LOCAL_STATE.match(line)) and state[2] != "localhost":
             links.append(PeerLink(int(state[1]), number, state[2] == "connected"))
     return links
+
+
+def parse_addresses(text: str) -> dict[int, str]:
+    """Read `corosync-cfgtool -s`: the address that this node's corosync uses on each link."""
+    addresses = {}
+    number = 0
+    for line in text.splitlines():
+        if link := LOCAL_LINK.match(line):
+            number = int(link[1])
+        elif address := LOCAL_ADDRESS.match(line):
+            addresses[number] = address[1]
+    return addresses
+
+
+def parse_version(text: str) -> int | None:
+    """Read `corosync-cmapctl -g totem.config_version`: the version that runs; None if corosync does not run."""
+    _, _, value = text.partition("=")
+    return int(value) if value.strip().isdecimal() else None

@@ -51,6 +51,7 @@ class NodeState:
     quorum: corosync.Quorum | None = None
     links: list[corosync.PeerLink] = field(default_factory=list)
     guests: list[int] = field(default_factory=list)
+    device_state: str | None = None  # of the connection to the QDevice's server
 
     @property
     def conf(self) -> corosync.Conf | None:
@@ -123,9 +124,10 @@ def observe(machine: ThisMachine, _desired: object = None) -> NodeState:
     node = hostname(machine)
     mounted = pve_mounted(machine)
     quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
+    local = _conf(machine, LOCAL_CONF)
     return NodeState(
         node,
-        _conf(machine, LOCAL_CONF),
+        local,
         _conf(machine, PVE_CONF) if mounted else None,
         machine.exists(AUTHKEY),
         mounted,
@@ -134,6 +136,7 @@ def observe(machine: ThisMachine, _desired: object = None) -> NodeState:
         quorum,
         links(machine) if quorum else [],
         guests(machine, node) if mounted else [],
+        device_state(machine) if local and local.device else None,
     )
 
 
@@ -167,6 +170,11 @@ def links(machine: ThisMachine) -> list[corosync.PeerLink]:
     return corosync.parse_links(machine.run(["corosync-cfgtool", "-s"], timeout_s=LOOK_S).out)
 
 
+def device_state(machine: ThisMachine) -> str | None:
+    """How this node is connected to the QDevice's server, in corosync's word; None if its daemon does not run."""
+    return corosync.parse_device_state(machine.run(["corosync-qdevice-tool", "-s"], timeout_s=LOOK_S).out)
+
+
 def guests(machine: ThisMachine, node: str) -> list[int]:
     """The guests that are configured on this node."""
     names = [name for kind in ("qemu-server", "lxc") for name in machine.names(f"/etc/pve/nodes/{node}/{kind}")]
@@ -185,6 +193,9 @@ def told(seen: NodeState) -> Membership:
         nodes=conf.nodes if conf else [],
         priorities=conf.priorities if conf else {},
         transport=conf.transport if conf else corosync.KNET,
+        totem=conf.totem if conf else {},
+        device=conf.device if conf else None,
+        device_state=seen.device_state,
         quorate=seen.quorate,
         quorum=seen.quorum,
         links=seen.links,

@@ -39,7 +39,8 @@ def to_stand_alone(machine: ThisMachine) -> None:
     if not machine.wait_for(lambda: membership.pve_mounted(machine), SERVICE_S):
         raise StepError("reset-failed", "pmxcfs does not come up stand-alone", observed="/etc/pve is not mounted")
     machine.check(["pvecm", "updatecerts", "--force"], timeout_s=SERVICE_S)
-    machine.check(["systemctl", "reload-or-restart", "pvedaemon", "pveproxy"], timeout_s=SERVICE_S)
+    # Not a reload: without quorum, pveproxy may still be starting.
+    machine.check(["systemctl", "restart", "pvedaemon", "pveproxy"], timeout_s=SERVICE_S)
     machine.check(["systemctl", "start", "pve-ha-crm", "pve-ha-lrm"], timeout_s=SERVICE_S)
 
 

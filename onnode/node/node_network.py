@@ -2,6 +2,9 @@
 
 The described value is all that changes in a file. Before anything does, the network's dead man's switch is armed;
 whoever asked for this step must log in anew and confirm (`confirm-network`), or the change is put back.
+
+On a member, a new address is put beside the one that its corosync uses. That one goes when this step runs again after corosync has
+let go of it, and only if this step wrote it.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ class Observed:
     files: dict[str, str] = field(default_factory=dict)
     live: list[network.Interface] = field(default_factory=list)
     ours: dict[str, str] = field(default_factory=dict)  # interface -> the address that this step wrote for it
+    former: dict[str, list[str]] = field(default_factory=dict)  # interface -> those that it wrote before
     guard: str = "none"
 
 
@@ -50,6 +54,7 @@ def observe(machine: ThisMachine, _desired: NodeNetwork) -> Observed:
         interfaces_file.files(machine),
         network.interfaces(machine),
         originals.addresses(machine),
+        originals.former_addresses(machine),
         network_guard.state(machine),
     )
 
@@ -71,9 +76,13 @@ def decide(observed: Observed, desired: NodeNetwork) -> list[Action]:
             continue
         _refuse_unfit(observed, desired, wanted, found)
         texts = interfaces_file.ensure_static(
-            texts, found.name, wanted.address, wanted.mtu, observed.ours.get(found.name)
+            texts, found.name, wanted.address, wanted.mtu, _gives_way(observed, found.name)
         )
         reload = reload or LIVE in lacking
+    leftovers = _leftovers(observed, desired)
+    for name, address in leftovers:
+        texts = interfaces_file.without_address(texts, name, address)
+        reload = reload or any(address in live.addresses for live in observed.live if live.name == name)
     changed = {path: text for path, text in texts.items() if text != observed.files.get(path)}
     if not changed and not reload:
         return []
@@ -81,6 +90,40 @@ def decide(observed: Observed, desired: NodeNetwork) -> list[Action]:
         Action("arm", ", ".join(f"{wanted.address}" for wanted in desired.interfaces)),
         *(Action("write", path, text) for path, text in changed.items()),
         *([Action("reload", "ifreload -a")] if reload else []),
+        *(Action("forget", f"{address} on {name}") for name, address in leftovers),
+    ]
+
+
+def _gives_way(observed: Observed, name: str) -> str | None:
+    """The address that this step wrote for an interface, unless corosync uses it."""
+    address = observed.ours.get(name)
+    return None if address is None or _is_used(observed, address) else address
+
+
+def _is_used(observed: Observed, address: str) -> bool:
+    return address.partition("/")[0] in observed.cluster
+
+
+def _leftovers(observed: Observed, desired: NodeNetwork) -> list[tuple[str, str]]:
+    """What this step wrote earlier, stands in the files still, and nobody wants any more: interface and address."""
+    wanted = {found.address for found in desired.interfaces}
+    written = [
+        *((name, address) for name, addresses in observed.former.items() for address in addresses),
+        *observed.ours.items(),
+    ]
+    there = {
+        (stanza.name, address)
+        for stanza in interfaces_file.stanzas(observed.files)
+        if stanza.family == "inet"
+        for address in stanza.addresses
+    }
+    return [
+        (name, address)
+        for name, address in written
+        if (name, address) in there
+        and address not in wanted
+        and address.partition("/")[0] != desired.address
+        and not _is_used(observed, address)
     ]
 
 
@@ -137,9 +180,14 @@ def _bare(found: network.Interface) -> list[str]:
 
 
 def _refuse_unfit(observed: Observed, desired: NodeNetwork, wanted: LinkInterface, found: network.Interface) -> None:
-    """Refuse to change what is not a link's own."""
-    if observed.member and not _restores(observed, wanted, found):
-        raise _member_link(wanted, found)
+    """Refuse to change what is not a link's own, or what corosync uses at this moment."""
+    if other := _other_prefix(observed, wanted, found):
+        raise StepError(
+            "link-address-of-member",
+            "the prefix of an address that corosync uses is not changed",
+            observed=f"{found.name}: {other}",
+            expected=wanted.address,
+        )
     own = [stanza for stanza in interfaces_file.stanzas(observed.files) if stanza.name == found.name]
     carried = [*_bare(found), *(address.partition("/")[0] for stanza in own for address in stanza.addresses)]
     if desired.address in carried:
@@ -168,23 +216,11 @@ def _refuse_unfit(observed: Observed, desired: NodeNetwork, wanted: LinkInterfac
             )
 
 
-def _restores(observed: Observed, wanted: LinkInterface, found: network.Interface) -> bool:
-    """Whether a member gets back what it had: the address that its cluster knows or this step wrote, its MTU.
-
-    An MTU that is another one live and in the files may as well be a new wish, and that waits.
-    """
-    own = [stanza for stanza in interfaces_file.stanzas(observed.files) if stanza.name == found.name]
-    known = wanted.address.partition("/")[0] in observed.cluster or observed.ours.get(found.name) == wanted.address
-    return known and wanted.mtu in (found.mtu, _configured_mtu(own))
-
-
-def _member_link(wanted: LinkInterface, found: network.Interface) -> StepError:
-    return StepError(
-        "link-address-of-member",
-        "the network of a cluster member is never changed",
-        observed=f"{found.name}: {', '.join(found.addresses) or 'no address'}, MTU {found.mtu}",
-        expected=f"{wanted.address}, MTU {wanted.mtu}, now and in {interfaces_file.FILE}",
-    )
+def _other_prefix(observed: Observed, wanted: LinkInterface, found: network.Interface) -> str | None:
+    """The wanted address as it is up under another prefix, while corosync uses it."""
+    bare = wanted.address.partition("/")[0]
+    there = [address for address in found.addresses if address.partition("/")[0] == bare and address != wanted.address]
+    return next(iter(there), None) if _is_used(observed, wanted.address) else None
 
 
 def act(machine: ThisMachine, desired: NodeNetwork, action: Action) -> None:
@@ -194,6 +230,9 @@ def act(machine: ThisMachine, desired: NodeNetwork, action: Action) -> None:
     elif action.do == "write":
         _remember_ours(machine, desired)
         originals.replace_file(machine, action.what, action.text)
+    elif action.do == "forget":
+        address, _, name = action.what.partition(" on ")
+        originals.forget_address(machine, name, address)
     else:
         _reload(machine, desired)
 

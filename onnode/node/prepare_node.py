@@ -82,7 +82,7 @@ def observe(machine: ThisMachine, desired: PrepareNode) -> Observed:
         sources,
         kernel.observe(machine),
         bool(busy.strip()),
-        packages.parse_upgradable(plan),
+        sorted(packages.parse_plan(plan).installed),
         [] if member else pve.running_guests(machine),  # a member is not rebooted, whatever runs on it
     )
 

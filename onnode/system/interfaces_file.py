@@ -102,6 +102,24 @@ def ensure_static(texts: dict[str, str], name: str, address: str, mtu: int, ours
     return placed
 
 
+def without_address(texts: dict[str, str], name: str, address: str) -> dict[str, str]:
+    """The files without that address of that interface; a stanza that has no other one is `manual` then."""
+    return {path: _without_address(text, name, address) for path, text in texts.items()}
+
+
+def _without_address(text: str, name: str, address: str) -> str:
+    lines = _lines(text)
+    gone: set[int] = set()
+    for block in (block for block in _blocks(lines) if _is(block, name)):
+        mask = _mask(lines, block)
+        options = _options(lines, block, "address")
+        own = {at for at in options if _cidr(_words(lines[at])[1], mask) == address}
+        gone |= own
+        if own and len(own) == len(options):
+            lines[block.header] = re.sub(r"\bstatic\b", "manual", lines[block.header])
+    return "".join(line for at, line in enumerate(lines) if at not in gone)
+
+
 def comes_up(texts: dict[str, str], name: str) -> bool:
     """Whether the interface comes up at boot."""
     return any(_brings_up(line, name) for text in texts.values() for line in _lines(text))

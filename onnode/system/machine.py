@@ -7,6 +7,7 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import ssl
 import stat
 import subprocess
@@ -29,6 +30,7 @@ PVE_READ_S = 10.0
 PVE_READ_ATTEMPTS = 20
 PVE_READ_PAUSE_S = 0.02
 API_S = 10.0
+CONNECT_S = 3.0
 API_PORT = 8006
 API_AGAIN_S = 0.3
 OLD_WORKERS_S = 7.0  # so long, and some more, they answer after a reload of pveproxy
@@ -238,6 +240,18 @@ class ThisMachine:
                     expected="pveproxy",
                 )
             self.sleep(API_AGAIN_S)
+
+    # -- other machines ---------------------------------------------------------------------------------------------
+
+    def is_at(self, address: str, port: int) -> bool:
+        """Whether a machine has that address: it answers a connection, or refuses it."""
+        try:
+            with socket.create_connection((address, port), timeout=CONNECT_S):
+                return True
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
 
     # -- files -----------------------------------------------------------------------------------------------------
 

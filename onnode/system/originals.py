@@ -27,7 +27,15 @@ def load(machine: ThisMachine) -> dict[str, Any]:
         StepError: journal-damaged.
     """
     text = machine.read(PATH)
-    empty: dict[str, Any] = {"stacks": {}, "files": {}, "packages": [], "kvm": {}, "directories": [], "addresses": {}}
+    empty: dict[str, Any] = {
+        "stacks": {},
+        "files": {},
+        "packages": [],
+        "kvm": {},
+        "directories": [],
+        "addresses": {},
+        "former_addresses": {},
+    }
     if text is None:
         return empty
     try:
@@ -89,8 +97,28 @@ def remember_directory(machine: ThisMachine, path: str) -> None:
 def remember_address(machine: ThisMachine, interface: str, address: str) -> None:
     """Remember an address that was not there and is about to be written for an interface."""
     journal = load(machine)
+    former = journal["addresses"].get(interface)
+    if former not in (None, address):
+        journal["former_addresses"].setdefault(interface, []).append(former)
     journal["addresses"][interface] = address
     save(machine, journal)
+
+
+def forget_address(machine: ThisMachine, interface: str, address: str) -> None:
+    """An address that this product wrote is gone: whoever writes it again owns it."""
+    journal = load(machine)
+    former = [one for one in journal["former_addresses"].pop(interface, []) if one != address]
+    if former:
+        journal["former_addresses"][interface] = former
+    if journal["addresses"].get(interface) == address:
+        del journal["addresses"][interface]
+    save(machine, journal)
+
+
+def former_addresses(machine: ThisMachine) -> dict[str, list[str]]:
+    """The addresses that this product wrote before the present ones, by interface; not all of them have gone yet."""
+    former: dict[str, list[str]] = load(machine)["former_addresses"]
+    return former
 
 
 def addresses(machine: ThisMachine) -> dict[str, str]:

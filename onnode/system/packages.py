@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from onnode.errors import StepError
@@ -66,9 +67,32 @@ def parse_installed(text: str) -> list[str]:
     return sorted({row[0] for row in rows if row[1:] == ["installed"]})
 
 
-def parse_upgradable(text: str) -> list[str]:
-    """Read `apt-get -s dist-upgrade`: the packages that it would install or upgrade."""
-    return sorted({line.split()[1] for line in text.splitlines() if line.startswith("Inst ")})
+@dataclass(frozen=True)
+class Plan:
+    """What an upgrade would do.
+
+    Attributes:
+        installed: packages that it upgrades or newly installs, with the version that they get.
+        removed: packages that it removes.
+    """
+
+    installed: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+def parse_plan(text: str) -> Plan:
+    """Read `apt-get -s dist-upgrade`: "Inst NAME [OLD] (NEW REPOSITORY…)", without the old version for a new package."""
+    rows = re.findall(r"^Inst (\S+) (?:\[[^\]]*\] )?\((\S+)", text, re.MULTILINE)
+    return Plan(dict(rows), parse_removed(text))
+
+
+def plan(machine: ThisMachine) -> Plan:
+    """Ask apt what a dist-upgrade would do.
+
+    Raises:
+        StepError: as :func:`apt`.
+    """
+    return parse_plan(apt(machine, "-s", "dist-upgrade"))
 
 
 def parse_removed(text: str) -> list[str]:

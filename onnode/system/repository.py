@@ -64,25 +64,42 @@ def parse_suite(os_release: str) -> str:
 
 def observe(machine: ThisMachine, desired: Repository) -> Observed:
     """Read the source lists and ask dpkg."""
-    names = [name for name in machine.names(DIRECTORY) if name.endswith((".list", ".sources"))]
-    paths = [LIST, *(f"{DIRECTORY}/{name}" for name in names)]
-    files = {path: text for path in paths if (text := machine.read(path)) is not None}
+    files = _files(machine)
     suite = parse_suite(machine.read("/etc/os-release") or "")
     keyrings = [path for pattern in KEYRINGS if machine.exists(path := pattern.format(suite=suite))]
+    age = lists_age_s(machine)
     return Observed(
         suite,
         keyrings[0] if keyrings else None,
         files,
         packages.installed(machine, *desired.packages) if desired.packages else [],
         packages.unfinished(machine),
-        *_updated(machine, files),
+        age is not None,
+        age is not None and age < FRESH_S,
     )
 
 
-def _updated(machine: ThisMachine, files: dict[str, str]) -> tuple[bool, bool]:
+def _files(machine: ThisMachine) -> dict[str, str]:
+    """The source lists, by path."""
+    names = [name for name in machine.names(DIRECTORY) if name.endswith((".list", ".sources"))]
+    paths = [LIST, *(f"{DIRECTORY}/{name}" for name in names)]
+    return {path: text for path in paths if (text := machine.read(path)) is not None}
+
+
+def lists_age_s(machine: ThisMachine) -> float | None:
+    """How long ago this program fetched package lists from exactly the present sources; None if it never did."""
     digest, _, when = (machine.read(STAMP) or "").partition(" ")
-    proven = digest == _digest(files)
-    return proven, proven and abs(machine.time() - float(when)) < FRESH_S
+    return abs(machine.time() - float(when)) if digest == _digest(_files(machine)) else None
+
+
+def update(machine: ThisMachine) -> None:
+    """Fetch the package lists.
+
+    Raises:
+        StepError: as :func:`onnode.system.packages.apt`.
+    """
+    packages.apt(machine, "update")
+    machine.write(STAMP, f"{_digest(_files(machine))} {machine.time():.0f}")
 
 
 def _digest(files: dict[str, str]) -> str:
@@ -168,8 +185,7 @@ def act(machine: ThisMachine, desired: Repository, action: Action) -> None:
     elif action.do == "finish":
         packages.finish(machine)
     elif action.do == "update":
-        packages.apt(machine, "update")
-        machine.write(STAMP, f"{_digest(observe(machine, desired).files)} {machine.time():.0f}")
+        update(machine)
     else:
         names = action.what.split()
         install = ("install", "--no-install-recommends", *names)

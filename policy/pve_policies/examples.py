@@ -100,6 +100,7 @@ CLUSTER: dict[str, Any] = {
     "migrationNetwork": "10.30.1.0/24",
     "haShutdownPolicy": "migrate",
 }
+WITNESS = {"name": "witness", "address": "192.168.0.106"}
 GUEST: dict[str, Any] = {
     "name": "vm01",
     "kind": "vm",
@@ -160,6 +161,15 @@ def of_nodes(*nodes: Props, about: str = "nodes") -> Example:
     votes = sum(node["votes"] for node in nodes)
     whole = SOUND | {"nodes": list(nodes), "cluster": CLUSTER | {"votes": votes, "links": links(nodes)}}
     return Example(DESIGN, {about: whole[about]}, whole)
+
+
+def with_qdevice(count: int, **qdevice: object) -> Example:
+    """The sound design with so many nodes and a QDevice, which is set up, and has a vote, while their number is even."""
+    nodes = [nested(number) for number in range(1, count + 1)]
+    whole = of_nodes(*nodes).props
+    setting = {"algorithm": "ffsplit", "tls": "on", **qdevice}
+    cluster = whole["cluster"] | {"votes": count + (count + 1) % 2, "qdevice": setting}
+    return Example(DESIGN, {"cluster": cluster}, whole)
 
 
 def of_machines(*nodes: Props) -> Example:

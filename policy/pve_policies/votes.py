@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pulumi_policy import EnforcementLevel
 
-from .examples import NODES, of_nodes
+from .examples import NODES, WITNESS, of_nodes, with_qdevice
 from .resources import DESIGN
 from .rule import Rule, number
 
@@ -50,7 +50,7 @@ EVEN_VOTES = Rule(
     demands="A cluster has an odd number of votes.",
     protects="When the cluster is cut in halves, neither half has the quorum. Four votes survive no more failures than three.",
     source="Proxmox VE cluster manager, Corosync external vote support",
-    fix="Add a node. Before the cluster exists, you can also leave one out.",
+    fix="Add a node, leave one out, or describe a QDevice under qdevice in nested-pve-ha:cluster.",
     judges={DESIGN: _even},
     bad=of_nodes(NODES[0], NODES[1], NODES[2] | {"votes": 2}, about="cluster"),
     good=of_nodes(*NODES, about="cluster"),
@@ -81,4 +81,44 @@ BALANCED_VOTES = Rule(
     good=of_nodes(*NODES),
 )
 
-RULES = (HA_VOTES, EVEN_VOTES, BALANCED_VOTES)
+
+def _shares_a_fate(design: Subject) -> Iterator[str]:
+    cluster = design.props["cluster"]
+    host = cluster.get("qdevice", {}).get("host")
+    carried = [node["name"] for node in design.props["nodes"] if host is not None and node.get("host") == host]
+    if carried:
+        yield f"the QDevice of cluster {cluster['name']} is on {host}, which carries {', '.join(carried)}: they fail together"
+
+
+INDEPENDENT_WITNESS = Rule(
+    id="qdevice-independent",
+    level=EnforcementLevel.MANDATORY,
+    demands="The QDevice's server is no outer host that carries nodes of the cluster.",
+    protects="When that host fails, its nodes' votes and the QDevice's are lost together: a node elsewhere has no majority.",
+    source="Proxmox VE cluster manager, Corosync external vote support",
+    fix="Name another Debian machine under qdevice.machine in nested-pve-ha:cluster.",
+    judges={DESIGN: _shares_a_fate},
+    bad=with_qdevice(4, host="virtual"),
+    good=with_qdevice(4, machine=WITNESS),
+)
+
+
+def _idle(design: Subject) -> Iterator[str]:
+    cluster, nodes = design.props["cluster"], design.props["nodes"]
+    if cluster.get("qdevice") and len(nodes) % 2:
+        yield f"cluster {cluster['name']} has {number(len(nodes))} nodes, so its QDevice is not set up"
+
+
+EVEN_NODES_FOR_QDEVICE = Rule(
+    id="qdevice-for-even-nodes",
+    level=EnforcementLevel.ADVISORY,
+    demands="A QDevice is described for an even number of nodes.",
+    protects="With an odd number it would not let more nodes fail, and Proxmox VE sets up none: the witness stands idle.",
+    source="F20",
+    fix="Take qdevice out of nested-pve-ha:cluster, or add a node.",
+    judges={DESIGN: _idle},
+    bad=with_qdevice(3, machine=WITNESS),
+    good=with_qdevice(4, machine=WITNESS),
+)
+
+RULES = (HA_VOTES, EVEN_VOTES, BALANCED_VOTES, INDEPENDENT_WITNESS, EVEN_NODES_FOR_QDEVICE)

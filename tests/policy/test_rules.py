@@ -26,10 +26,12 @@ from policy.pve_policies.examples import (
     SHARED,
     SOUND,
     TEMPLATE,
+    WITNESS,
     design,
     existing,
     link,
     nested,
+    with_qdevice,
 )
 from policy.pve_policies.rule import Example
 from tests.support.judging import judged
@@ -148,6 +150,8 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("corosync-link-quiet", cluster(links=[link(0, "192.168.0.0/16", 99), LINKS[1]]), "overlaps the management network, where guests send as well"),
     ("ha-three-votes", cluster(votes=2), "guests under HA and 2 votes"),
     ("even-votes-without-qdevice", cluster(votes=4), "has 4 votes and no QDevice"),
+    ("qdevice-independent", with_qdevice(4, host="virtual"), "the QDevice of cluster proxmox is on virtual, which carries proxmox01, proxmox02, proxmox03, proxmox04"),
+    ("qdevice-for-even-nodes", with_qdevice(3, machine=WITNESS), "has 3 nodes, so its QDevice is not set up"),
     ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 3}, *NODES[1:]], cluster=CLUSTER | {"votes": 5}), "proxmox01 has 3 of 5 votes"),
     ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 2}, NODES[1]]), "proxmox01 has 2 of 3 votes: without it there is no quorum, and HA needs a third node"),
     ("no-node-decides-alone", design(nodes=[NODES[0] | {"votes": 3}]), "proxmox01 has 3 of 3 votes"),

@@ -41,9 +41,15 @@ def _cluster(cluster: Mapping[str, Any], *, keeps: bool) -> dict[str, Any]:
         **{key: cluster[key] for key in ("name", "seed", "latencyMaxMs")},
         "links": [{key: link[key] for key in ("subnet", "priority") if key in link} for link in cluster["links"]],
         "api": {**cluster["api"], "endpoint": "https://pve.lab.internal:8006"},
+        **({"qdevice": _qdevice(cluster["qdevice"])} if "qdevice" in cluster else {}),
         "options": {key: cluster[key] for key in ("migrationNetwork", "haShutdownPolicy") if key in cluster},
         "onDestroy": "keep" if keeps else "remove-guests",
     }
+
+
+def _qdevice(qdevice: Mapping[str, Any]) -> dict[str, Any]:
+    machine = qdevice.get("machine")
+    return {**qdevice, **({"machine": machine | {"hostKey": host_key(machine["name"])}} if machine else {})}
 
 
 def _outer_host(host: Mapping[str, Any], design: Mapping[str, Any]) -> dict[str, Any]:

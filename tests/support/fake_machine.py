@@ -25,19 +25,29 @@ QUIETLY = (
 # What may stand for a value of a call.
 VALUES = {
     "address": r"\d+\.\d+\.\d+\.\d+",
+    "archive": r"[\w-]+\.tar\.gz",
+    "cidr": r"\d+\.\d+\.\d+\.\d+/\d+",
+    "file": r"umask 077; (cat|mkdir) .+",
     "flag": r"[NY01]",
     "backup": r"/\S+/var/lib/pve-cluster/backup/config-\d{8}T\d{6}\.db",
+    "digest": r"[0-9a-f]{64}",
     "hex": r"[0-9A-F]{2}(:[0-9A-F]{2})+",
     "key": r"ecdsa|ed25519|rsa",
     "links": r"--link\d [\d.]+(,priority=\d+)?( --link\d [\d.]+(,priority=\d+)?)*",
     "list": r"[\w.]+(,[\w.]+)*",
+    "guest": r"(vm|ct):\d+",
+    "job": r"\d+-\d+",
+    "kind": r"qemu|lxc",
     "n": r"\d+",
     "name": r"[A-Za-z][\w.-]*",
     "packages": r"[a-z][a-z0-9.+*-]*( [a-z][a-z0-9.+*-]*)*",
     "path": r"/\S+",
+    "placement": r"[\w-]+(:\d+)?(,[\w-]+(:\d+)?)*",
+    "paths": r"/\S*( /\S*)*",
     "probe": r"exec 9>/run/.+ && flock 9 .+",
+    "replace": r"lock=/etc/pve/priv/lock/file-corosync_conf\n.+",
     "s": r"\d+(\.\d+)?",
-    "unit": r"(pve[a-z-]*|corosync|watchdog-mux|nfs-server\.service|ssh\.(service|socket)|nested-pve-ha-[\w@.-]+)",
+    "unit": r"(pve[a-z-]*|corosync(-q(device|netd))?|watchdog-mux|nfs-server\.service|ssh\.(service|socket)|nested-pve-ha-[\w@.-]+)",
     "user": r"\w+@\w+",
     "volume": r"[\w-]+:\w+/[\w.-]+",
 }
@@ -92,6 +102,7 @@ class FakeMachine(ThisMachine):
         self.notes: list[str] = []
         self.seconds = 1_000_000.0
         self.certificate: str | None = None
+        self.there: set[str] = set()  # addresses at which a machine is
         self.logins: dict[str, str] = {}
 
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
@@ -131,6 +142,10 @@ class FakeMachine(ThisMachine):
     def served_certificate(self, port: int) -> str | None:
         assert port == 8006
         return self.certificate
+
+    def is_at(self, address: str, port: int) -> bool:
+        assert port == 22
+        return address in self.there
 
     def can_log_in(self, user: str, password: str, is_own: Callable[[str | None], bool]) -> bool:
         assert is_own(self.certificate)

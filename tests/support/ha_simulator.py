@@ -285,6 +285,9 @@ class SimulatedNode:
         self._require_quorum()
         self.world.lrm_status[self.node] = copy.deepcopy(dict(status))
 
+    def has_commands(self) -> bool:
+        return bool(self.world.commands)
+
     def take_commands(self) -> list[str]:
         self._require_quorum()
         taken, self.world.commands = self.world.commands, []

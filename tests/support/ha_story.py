@@ -99,6 +99,8 @@ def _ask(world: World, arguments: list[str]) -> None:
             world.commands.append(" ".join(arguments))
         case ["crm-command", "stop", _, _]:
             world.commands.append(" ".join(arguments[1:]))
+        case ["crm-command", "node-maintenance", "enable" | "disable" as how, node]:
+            world.commands.append(f"{how}-node-maintenance {node}")
         case ["set", sid, "--state", state]:
             world.resources[sid] = dataclasses.replace(world.resources[sid], state=Request(state))
         case ["remove", sid]:

@@ -60,10 +60,14 @@ echo '{}'
 
 
 MACHINES = """
-identity = step("design-identity", "identity", {"cluster": "c", "seed": "b", "members": [B, A]})
-reached = [{key: member[key] for key in ("name", "address", "host_key")} for member in (B, A)]
+identity = step("design-identity", "identity", {"cluster": "c", "seed": "b", "members": [A, B]})
+reached = [{key: member[key] for key in ("name", "address", "host_key")} for member in (A, B)]
 step("vm01-verify-guest", "verify-guest", {"members": reached, "sid": "vm:200"}, identity)
-step("cluster-join-a", "join-node", {"joiner": A, "present": [B]}, identity)
+create = step("cluster-create", "create-cluster", {"cluster": "c", "seed": "b", "members": [A, B]}, identity)
+join = step("cluster-join-a", "join-node", {"cluster": "c", "joiner": A, "present": [B]}, create)
+"""
+SEED = """
+step("cluster-join-b", "join-node", {"cluster": "c", "joiner": B, "present": [A]}, join)
 """
 MEMBERS = """
 A, B = (
@@ -84,16 +88,18 @@ def steps_log(workspace: Workspace) -> Path:
 
 def test_no_step_runs_again_for_being_given_less(workspace: Workspace) -> None:
     log = steps_log(workspace)
-    today = STEPS + MEMBERS + MACHINES
-    # In the order of the stack file, and whole members.
-    before = today.replace("[B, A]", "[A, B]").replace(
-        "for member in (B, A)]", "for member in (B, A)]; reached = [B, A]"
+    today = STEPS + MEMBERS + MACHINES + SEED
+    # The seed first, and whole members; the seed itself had no step by which it joins.
+    machines = MACHINES.replace("[A, B]", "[B, A]").replace(
+        "for member in (A, B)]", "for member in (B, A)]; reached = [B, A]"
     )
+    before = STEPS + MEMBERS + machines
     first = workspace.up(before)
     assert first.code == 0, first.output
     log.unlink()
     planned = workspace.preview(today)
     assert planned.steps()["vm01-verify-guest"] == ["update"], "why the record is rewritten"
+    assert planned.steps()["cluster-join-b"] == ["create"]
 
     workspace.import_state(changeover.with_todays_steps(workspace.export()))
     second = workspace.up(today)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from components.package import SOURCE
+from cluster.transport.shipped import SOURCE
 from tests.support.program import ROOT
 
 if TYPE_CHECKING:

@@ -55,17 +55,17 @@ def test_link_priorities_are_as_configured(cluster: LabProject) -> None:
     assert priorities == {"20": "0", "10": "1"}
 
 
-def test_another_priority_is_refused_before_anything_is_done(cluster: LabProject) -> None:
+def test_another_id_is_refused_before_anything_is_done(cluster: LabProject) -> None:
     def conf() -> str:
         return cluster.ssh(NODES["proxmox01"], "cat /etc/pve/corosync.conf").output
 
     before = conf()
     values = cluster.configuration()
-    values["cluster"]["links"][1]["priority"] = 5
+    values["nodes"][1]["nodeId"] = 9
     cluster.configure(values)
-    text = refusal(cluster.admin("up"), "member-differs")
-    assert "link1 10" in text
-    assert "link1 5" in text
+    text = refusal(cluster.admin("up"), "identity-changed")
+    assert "proxmox02 has id 2" in text
+    assert "proxmox02 with id 9" in text
     assert conf() == before
 
 

@@ -17,9 +17,10 @@ LAYERS = (
     ("state",),
     ("drift",),
     ("looks",),
-    ("report", "status", "first_secrets"),
+    ("report", "status", "doctor", "first_secrets"),
     ("run",),
-    ("up", "preview", "down", "shell", "recovery"),
+    ("rolling",),
+    ("up", "preview", "down", "shell", "replace", "reset", "recovery"),
     ("main",),
     ("__main__",),
 )

@@ -22,7 +22,20 @@ try:
 finally:
     print(json.dumps(sorted(sys.modules)))
 """
-COMMANDS = (("up", "--yes"), ("adopt", "--yes"), ("preview",), ("preview", "--look"), ("down", "--yes"), ("status",))
+COMMANDS = (
+    ("up", "--yes"),
+    ("adopt", "--yes"),
+    ("preview",),
+    ("preview", "--look"),
+    ("down", "--yes"),
+    ("status",),
+    ("reset", "--node", "pve3", "--yes"),
+    ("replace", "--node", "pve3", "--yes"),
+    ("drain", "--node", "proxmox01"),
+    ("undrain", "--node", "proxmox01"),
+    ("reboot", "--yes"),
+    ("upgrade", "--yes"),
+)
 
 
 def called(root: Path, *arguments: str) -> tuple[int, str, set[str]]:

@@ -18,7 +18,19 @@ from cluster.errors import AdminError
 from cluster.transport import certificates, pins, ssh
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.contract import ApiUser, ArmNetwork, CreateCluster, JoinCluster, LinkPreflight, NodeNetwork, Storage, parse
+from onnode.contract import (
+    ApiUser,
+    ArmNetwork,
+    CreateCluster,
+    EvacuateNode,
+    JoinCluster,
+    LinkPreflight,
+    NodeGone,
+    NodeNetwork,
+    RemoveMember,
+    Storage,
+    parse,
+)
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.worlds import joined, member, stand_alone
 
@@ -80,6 +92,7 @@ class LiveNodes:
         acts: everything but looks, in order.
         shown: the certificate that the API of each node presents; of a node that is not in it, the one that it reports.
         errors: how a step ends instead, by its name.
+        refusals: the same, once for each.
         breaks: how the connection ends during a step, by its name: once for each.
         facts: what a step reports, by its name; those that are named here have changed something.
         commands: what a command prints that is no step, by its beginning.
@@ -93,6 +106,7 @@ class LiveNodes:
         self.acts: list[Act] = []
         self.shown: dict[str, str | None] = {}
         self.errors: dict[str, StepError] = {}
+        self.refusals: dict[str, list[StepError]] = {}
         self.breaks: dict[str, list[AdminError]] = {}
         self.facts: dict[str, dict[str, Any]] = {}
         self.commands: dict[str, Callable[[str], Completed]] = {}
@@ -141,7 +155,8 @@ class LiveNodes:
         self.acts.append(Act(node, step, wanted, timeout_s))
         if breaks := self.breaks.get(step):
             raise breaks.pop(0)
-        if error := self.errors.get(step):
+        refusals = self.refusals.get(step)
+        if error := refusals.pop(0) if refusals else self.errors.get(step):
             return Completed(1, "", f"{error.render()}\n")
         if step in self.facts:
             return _result(changed=True, facts=self.facts[step])
@@ -154,6 +169,8 @@ class LiveNodes:
         elif isinstance(wanted, JoinCluster):
             sponsor = next(name for name in self.reports if member(int(name[-1])).address == wanted.seed_address)
             self.form(*self._numbers(sponsor), int(node[-1]))
+        elif isinstance(wanted, RemoveMember):
+            self.form(*(number for number in self._numbers(node) if f"proxmox0{number}" != wanted.node))
         elif isinstance(wanted, ApiUser):
             return sum(act.what == "api-user" for act in self.acts) == 1
         return self.reports != before
@@ -179,6 +196,9 @@ _INPUTS: dict[str, Any] = {
     "join-cluster": JoinCluster,
     "link-preflight": LinkPreflight,
     "api-user": ApiUser,
+    "evacuate-node": EvacuateNode,
+    "node-gone": NodeGone,
+    "remove-member": RemoveMember,
     "storage": Storage,
     "storage --remove": Storage,
     "node-network": NodeNetwork,

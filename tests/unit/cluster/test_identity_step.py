@@ -1,4 +1,4 @@
-"""The first step of a run, on nodes that answer: what a live cluster cannot change is refused before any node is touched."""
+"""The first step of a run, on nodes that answer: what a live cluster cannot become is refused before any node is touched."""
 
 from __future__ import annotations
 
@@ -10,36 +10,44 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster.call import Call
-from cluster.contract import Identity
+from cluster.contract import ClusterChange
 from cluster.errors import AdminError
 from cluster.steps import identity
 from cluster.transport.ssh import Completed
 from onnode.errors import StepError
-from tests.unit.cluster.live_nodes import CALL, DOWN
-from tests.unit.cluster.worlds import CLUSTER, joined, listed, members
+from tests.unit.cluster.live_nodes import CALL, DOWN, fresh
+from tests.unit.cluster.worlds import CLUSTER, joined, listed, member, members, quorum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cluster.contract import Member
     from onnode.contract import MembershipReport
     from onnode.step import Outcome
     from tests.unit.cluster.live_nodes import LiveNodes
 
-IDENTITY = Identity(CLUSTER, "proxmox01", members(3))
-FACTS = {
-    "cluster": CLUSTER,
-    "seed": "proxmox01",
-    "members": {
-        f"proxmox0{n}": {"node_id": n, "votes": 1, "links": {"0": f"10.10.1.{184 + n}", "1": f"10.20.1.{184 + n}"}}
-        for n in (1, 2, 3)
-    },
+IDENTITY = ClusterChange(CLUSTER, "dev", members(3), {}, {}, 60)
+KNOWN = {
+    f"proxmox0{n}": {
+        "address": f"192.168.0.{184 + n}",
+        "host_key": "ssh-ed25519 AAAA",
+        "node_id": n,
+        "votes": 1,
+        "links": {"0": f"10.10.1.{184 + n}", "1": f"10.20.1.{184 + n}"},
+        "housing": None,
+    }
+    for n in (1, 2, 3, 4)
 }
+FACTS = {"cluster": CLUSTER, "members": {name: KNOWN[name] for name in ("proxmox01", "proxmox02", "proxmox03")}}
 
 
 @pytest.fixture(autouse=True)
 def files(nodes: LiveNodes) -> None:
-    """Each node shows its name, and the cluster's configuration if it has one."""
-    nodes.commands["hostname"] = lambda node: Completed(0, f"{node}.lab.internal\n{conf(nodes.reports[node])}", "")
+    """Each node shows its name, the cluster's configuration if it has one, and what corosync's tools print."""
+    nodes.reports["proxmox04"] = fresh(4)
+    nodes.commands["hostname"] = lambda node: Completed(
+        0, f"{node}.lab.internal\n{conf(nodes.reports[node])}#quorum\n{tools(nodes.reports[node])}", ""
+    )
 
 
 def conf(report: MembershipReport) -> str:
@@ -59,6 +67,27 @@ def conf(report: MembershipReport) -> str:
     return (
         f"nodelist {{\n{entries}}}\ntotem {{\n  cluster_name: {report.cluster}\n"
         f"  config_version: {report.config_version}\n  transport: {report.transport}\n{interfaces}}}\n"
+    )
+
+
+def tools(report: MembershipReport) -> str:
+    """The quorum and the links, as corosync's tools print them."""
+    quorum = report.quorum
+    if quorum is None:
+        return "#links\n"
+    voters = "".join(f"0x{voter.id:08x}          {voter.votes} {voter.address}\n" for voter in quorum.members)
+    links = "".join(
+        f"LINK ID {number} udp\n\tstatus:\n"
+        + "".join(
+            f"\t\tnodeid:          {link.node_id}:\t{'connected' if link.connected else 'disconnected'}\n"
+            for link in report.links
+            if link.link == number
+        )
+        for number in sorted({link.link for link in report.links})
+    )
+    return (
+        f"Quorate:          {'Yes' if quorum.quorate else 'No'}\nExpected votes:   {quorum.expected}\n"
+        f"Total votes:      {quorum.total}\nQuorum:           {quorum.needed}\n\n{voters}#links\n{links}"
     )
 
 
@@ -101,24 +130,15 @@ def of_an_old_release(nodes: LiveNodes) -> None:
 
 
 def with_another_id(nodes: LiveNodes) -> None:
-    nodes.change(3, nodes=[listed(1), listed(2), dataclasses.replace(listed(3), id=7)])
-
-
-def with_another_address(nodes: LiveNodes) -> None:
-    moved = dataclasses.replace(listed(2), links={0: "10.99.1.186", 1: "10.20.1.186"})
-    nodes.change(1, nodes=[listed(1), moved, listed(3)])
+    nodes.change(1, nodes=[listed(1), listed(2), dataclasses.replace(listed(3), id=7)], config_version=9)
 
 
 def with_one_more(nodes: LiveNodes) -> None:
-    nodes.change(1, nodes=[listed(1), listed(2), listed(3), listed(4)])
+    nodes.change(1, nodes=[listed(1), listed(2), listed(3), listed(4)], config_version=9)
 
 
 def with_an_id_twice(nodes: LiveNodes) -> None:
-    nodes.change(1, nodes=[listed(1), listed(2), dataclasses.replace(listed(3), id=2)])
-
-
-def with_other_priorities(nodes: LiveNodes) -> None:
-    nodes.change(1, priorities={0: 10, 1: 20})
+    nodes.change(1, nodes=[listed(1), listed(2), dataclasses.replace(listed(3), id=2)], config_version=9)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +146,12 @@ def with_other_priorities(nodes: LiveNodes) -> None:
     [
         (elsewhere, "other-cluster", "proxmox02 is in office"),
         (of_an_old_release, "corosync-transport", "proxmox03 has transport udpu"),
-        (with_another_id, "member-differs", "proxmox03: id 7"),
-        (with_another_address, "member-differs", "link0 10.99.1.186"),
+        (with_another_id, "identity-changed", "proxmox03 has id 7"),
         (with_one_more, "member-unknown", "proxmox04"),
         (with_an_id_twice, "node-id-twice", "id 2: proxmox02 and proxmox03"),
-        (with_other_priorities, "member-differs", "link0 10, link1 20"),
     ],
 )
-def test_a_live_cluster_that_differs_is_refused_and_only_read(
+def test_a_live_cluster_that_cannot_become_the_described_one_is_refused_and_only_read(
     nodes: LiveNodes, world: Callable[[LiveNodes], None], code: str, shown: str
 ) -> None:
     nodes.form(1, 2, 3)
@@ -145,24 +163,64 @@ def test_a_live_cluster_that_differs_is_refused_and_only_read(
     assert {command for _, command in nodes.done} == {identity._READ}
 
 
+def with_more_votes(count: int) -> list[Member]:
+    return [dataclasses.replace(member(1), votes=count), *members(3)[1:]]
+
+
+def at_another_address(*numbers: int) -> list[Member]:
+    """The third node has other addresses on those links."""
+    links = [
+        dataclasses.replace(link, address=f"10.{link.number + 1}0.1.99") if link.number in numbers else link
+        for link in member(3).links
+    ]
+    return [*members(2), dataclasses.replace(member(3), links=links)]
+
+
 @pytest.mark.parametrize(
-    ("changes", "code", "shown"),
+    ("described", "told"),
     [
-        ({"cluster": "office"}, "identity-changed", "cluster name office"),
-        ({"seed": "proxmox02"}, "identity-changed", "seed proxmox02"),
-        ({"members": members(2)}, "member-removed", "not described any more: proxmox03"),
+        (members(4), "proxmox04 joins; meanwhile the cluster survives the loss of 0 nodes"),
+        (members(2), "proxmox03 leaves for good; meanwhile the cluster survives the loss of 0 nodes"),
+        (with_more_votes(2), "other votes: proxmox01 2; meanwhile the cluster survives the loss of 0 nodes"),
         (
-            {"members": [*members(2), dataclasses.replace(members(3)[2], node_id=9)]},
-            "identity-changed",
-            "proxmox03: id 9",
+            at_another_address(1),
+            "link 1 gets another address on proxmox03, and is out of use until then; meanwhile the cluster survives",
         ),
     ],
 )
-def test_a_change_of_what_was_described_before_is_refused_once_it_is_live(
+def test_what_is_to_be_done_is_told_with_its_risk(
+    nodes: LiveNodes, capsys: pytest.CaptureFixture[str], described: list[Member], told: str
+) -> None:
+    nodes.form(1, 2, 3)
+    outcome = bring_about(FACTS, members=described)
+    assert outcome.facts["members"].keys() == {*FACTS["members"], *(one.name for one in described)}
+    assert f"to be done: {told}" in capsys.readouterr().err
+    assert {command for _, command in nodes.done} == {identity._READ}, "it only reads"
+
+
+def test_nothing_is_told_when_nothing_is_to_be_done(nodes: LiveNodes, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes.form(1, 2, 3)
+    bring_about(FACTS)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "shown"),
+    [
+        ({"cluster": "office"}, "other-cluster", "proxmox01 is in proxmox"),
+        ({"members": at_another_address(0, 1)}, "link-last", "link 0 changes, link 1 changes"),
+        (
+            {"members": [*members(2), dataclasses.replace(members(3)[2], node_id=9)]},
+            "identity-changed",
+            "proxmox03 has id 3",
+        ),
+    ],
+)
+def test_what_cannot_be_can_still_be_described_until_it_is_live(
     nodes: LiveNodes, changes: dict[str, Any], code: str, shown: str
 ) -> None:
     before = bring_about().facts
-    assert bring_about(previous=before, **changes).facts != FACTS, "nothing is live yet, so it can change"
+    bring_about(previous=before, **changes)
     nodes.form(1, 2, 3)
     with pytest.raises(AdminError) as refused:
         bring_about(previous=before, **changes)
@@ -170,10 +228,37 @@ def test_a_change_of_what_was_described_before_is_refused_once_it_is_live(
     assert shown in refused.value.observed
 
 
-def test_a_silent_node_may_be_the_member_that_was_left_out(nodes: LiveNodes) -> None:
-    before = bring_about().facts
-    nodes.silent["proxmox02"] = DOWN
+def test_a_member_that_this_stack_never_described_is_not_removed(nodes: LiveNodes) -> None:
+    nodes.form(1, 2, 3)
+    nothing_known = bring_about(previous=None, members=members(3))
+    assert nothing_known.facts == FACTS
     with pytest.raises(AdminError) as refused:
-        bring_about(previous=before, members=members(2))
-    assert refused.value.code == "member-removed"
-    assert "proxmox02 cannot be reached to see whether there is a cluster" in refused.value.observed
+        bring_about(previous=None, members=members(2))
+    assert refused.value.code == "member-unknown"
+
+
+def test_a_node_that_left_the_file_is_known_as_long_as_the_cluster_lists_it(nodes: LiveNodes) -> None:
+    nodes.form(1, 2, 3)
+    assert bring_about(FACTS, members=members(2)).facts == FACTS
+    nodes.form(1, 2)
+    assert "proxmox03" not in bring_about(FACTS, members=members(2)).facts["members"]
+
+
+def test_a_described_node_that_is_down_is_waited_for_and_not_refused(
+    nodes: LiveNodes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run brings up what is off: two of three would not be quorate during a fourth one's join."""
+    nodes.form(1, 2, 3)
+    for number in (1, 2):
+        nodes.change(number, quorum=quorum([1, 2], expected=3))
+    nodes.silent["proxmox03"] = DOWN
+    bring_about(FACTS, members=members(4))
+    assert "proxmox04 joins" in capsys.readouterr().err
+
+
+def test_a_join_that_was_cut_off_goes_on(nodes: LiveNodes, capsys: pytest.CaptureFixture[str]) -> None:
+    """The cluster lists the second node, which was not told: no machine was lost, and there is no quorum to remove it."""
+    nodes.form(1)
+    nodes.change(1, nodes=[listed(1), listed(2)], quorate=False, quorum=quorum([1], expected=2), config_version=2)
+    bring_about(FACTS, members=members(2))
+    assert capsys.readouterr().err == ""

@@ -70,6 +70,63 @@ def test_the_joiner_is_told_how_to_get_in(nodes: LiveNodes) -> None:
     )
 
 
+SEED = JoinNode(CLUSTER, member(1), [member(2), member(3)], 180)
+
+
+def test_who_created_the_cluster_has_joined_it_while_nobody_else_has(nodes: LiveNodes) -> None:
+    nodes.form(1)
+    assert (bring_about(SEED).changed, nodes.acts) == (False, [])
+
+
+def test_a_seed_that_was_installed_anew_joins_through_the_first_member_that_works(nodes: LiveNodes) -> None:
+    nodes.form(2, 3)
+    nodes.change(2, pve_writable=False, state="half")
+    assert bring_about(SEED).changed
+    assert [(act.node, act.wanted.seed_address) for act in nodes.acts] == [("proxmox01", member(3).address)]
+
+
+def test_the_next_member_is_asked_where_one_has_another_root_password(nodes: LiveNodes) -> None:
+    """Nothing was changed by the first try. If all refuse it, that is said."""
+    nodes.form(1, 2)
+    refuses = AdminError("join-password", "`pvecm add` did not join proxmox03", observed="401")
+    nodes.refusals["join-cluster"] = [refuses]
+    assert bring_about(THIRD).changed
+    assert [act.wanted.seed_address for act in nodes.acts] == [member(1).address, member(2).address]
+
+
+def test_if_all_members_have_another_root_password_it_is_said(nodes: LiveNodes) -> None:
+    nodes.form(1, 2)
+    nodes.errors["join-cluster"] = AdminError("join-password", "`pvecm add` did not join proxmox03", observed="401")
+    with pytest.raises(StepError) as failed:
+        bring_about(THIRD)
+    assert (failed.value.code, len(nodes.acts)) == ("join-password", 2)
+
+
+def test_a_member_that_is_off_holds_up_no_replacement(nodes: LiveNodes) -> None:
+    """Node 1 is off, node 2 was lost and released: three of four vote, and three of five are needed while it joins."""
+    nodes.form(1, 3, 4, 5)
+    nodes.silent["proxmox01"] = DOWN
+    for number in (3, 4, 5):
+        nodes.change(number, quorum=quorum([3, 4, 5], expected=4))
+    wanted = JoinNode(CLUSTER, member(2), [member(1), member(3)], 180)
+    assert bring_about(wanted).changed
+    assert [(act.node, act.wanted.seed_address) for act in nodes.acts] == [("proxmox02", member(3).address)]
+
+
+def test_a_join_that_would_take_the_quorum_meanwhile_is_refused(nodes: LiveNodes) -> None:
+    """Two of three vote; from its start, a fourth node makes that three of four."""
+    nodes.form(1, 2, 3)
+    nodes.silent["proxmox03"] = DOWN
+    for number in (1, 2):
+        nodes.change(number, quorum=quorum([1, 2], expected=3))
+    nodes.reports["proxmox04"] = fresh(4)
+    wanted = JoinNode(CLUSTER, member(4), members(3), 180)
+    with pytest.raises(AdminError) as refused:
+        bring_about(wanted)
+    assert (refused.value.code, nodes.acts) == ("member-not-working", [])
+    assert "proxmox03" in refused.value.observed
+
+
 def test_the_node_gives_up_before_the_connection_does(nodes: LiveNodes, tmp_path: Path) -> None:
     """Only the step on the node can say why. It may wait for the command, and then as long again for the quorum."""
     nodes.form(1)

@@ -24,11 +24,11 @@ def test_the_newest_list_tells_who_is_adopted() -> None:
     assert formation.cluster_to_adopt(CLUSTER, "proxmox01", members(3), answers) == "proxmox02"
 
 
-def test_a_member_that_only_the_newest_list_has_is_not_overlooked() -> None:
-    new = joined(2, 1, 2, 9, nodes=[listed(1), listed(2), listed(9)], config_version=3)
+def test_an_id_that_only_the_newest_list_has_twice_is_not_overlooked() -> None:
+    new = joined(2, 1, 2, 9, nodes=[listed(1), listed(2), replace(listed(9), id=2)], config_version=3)
     with pytest.raises(AdminError) as refused:
         formation.cluster_to_adopt(CLUSTER, "proxmox01", members(3), {"proxmox01": OLD, "proxmox02": new})
-    assert (refused.value.code, refused.value.observed) == ("member-unknown", "proxmox09")
+    assert (refused.value.code, refused.value.observed) == ("node-id-twice", "id 2: proxmox02 and proxmox09")
 
 
 def test_the_list_of_the_quorate_side_counts_before_a_newer_one() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster import verification
+from cluster import formation, verification
 from cluster.contract import VerifyCluster
+from cluster.errors import AdminError
 from cluster.steps import verify_cluster
 from cluster.transport import pins
 from onnode.errors import StepError
@@ -139,3 +140,11 @@ def test_a_cluster_that_counts_other_votes_than_described_is_refused(nodes: Live
     error = refused.value
     assert (error.code, error.observed, error.expected) == (REFUSED, "3", str(described))
     assert nodes.acts == []
+
+
+def test_a_node_that_is_listed_and_not_described_is_named() -> None:
+    """Without a vote it changes no expected votes, and the engine would destroy its VM next."""
+    with pytest.raises(AdminError) as refused:
+        formation.refuse_further_members([joined(1, 1, 2, 3, 4)], members(3))
+    assert (refused.value.code, refused.value.observed) == ("member-unknown", "proxmox04")
+    formation.refuse_further_members([joined(1, 1, 2, 3)], members(3))

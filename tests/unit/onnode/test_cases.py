@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from components.package import SOURCE
+from cluster.transport.shipped import SOURCE
 from onnode import contract
 from onnode.cluster import admission, storage
 from onnode.errors import StepError
@@ -88,6 +88,8 @@ def plain(value: object) -> object:
         return dataclasses.asdict(value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 

@@ -110,7 +110,8 @@ def clusters(draw: st.DrawFn) -> tuple[str, corosync.Conf]:
         f"nodelist {{\n{''.join(blocks)}}}\n\ntotem {{\n{indent}cluster_name: lab\n{indent}config_version: {version}\n"
         f"{''.join(interfaces)}{indent}version: 2\n}}\n"
     )
-    return text, corosync.Conf("lab", version, nodes, priorities)
+    totem = {"cluster_name": "lab", "config_version": str(version), "version": "2"}
+    return text, corosync.Conf("lab", version, nodes, priorities, totem=totem)
 
 
 @given(clusters())

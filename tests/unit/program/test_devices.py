@@ -91,6 +91,16 @@ def test_what_an_update_of_the_cards_would_take_away(case: str) -> None:
     assert [part.split()[2] for part in str(refused.value.observed).split("; ")] == lost
 
 
+def test_no_card_of_a_running_node_changes_its_place() -> None:
+    """Proxmox VE would take it out for that, with the storage or a link behind it."""
+    there = live(NET0, NET1)
+    further_devices.refuse_further(wanted(*NODE, (OWN, "vmbr2"), disks={}), there)
+    with pytest.raises(AdminError) as refused:
+        further_devices.refuse_further(wanted(NODE[0], (OWN, "vmbr2"), NODE[1], disks={}), there)
+    assert refused.value.code == "cards-moved"
+    assert refused.value.observed == "net1 would become net2"
+
+
 def test_the_refusal_names_the_card_and_the_commands_that_take_it_away_and_put_it_back() -> None:
     with pytest.raises(AdminError) as refused:
         further_devices.refuse_further(wanted(*NODE, (OWN, "vmbr2"), disks={}), live(NET0, NET1, f"net2: {OF_USER}"))

@@ -12,6 +12,7 @@ import pytest
 from pvelab.install import answer_file as installer
 from pydantic import ValidationError
 
+from cluster.transport import shipped
 from components import answer_file, first_boot, package
 from config import host_keys, root_password
 from config.load import validate
@@ -151,7 +152,7 @@ def copied(target: Path) -> set[Path]:
 
 def test_the_package_that_is_copied_is_the_code_and_nothing_else(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "staged" / "onnode"
-    shutil.copytree(package.SOURCE, source)
+    shutil.copytree(shipped.SOURCE, source)
     (source / "__pycache__").mkdir(exist_ok=True)
     (source / "__pycache__" / "x.pyc").write_bytes(b"")
     assert package.stage(source, target) == str(target)

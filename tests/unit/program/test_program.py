@@ -218,7 +218,7 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
 def test_no_step_has_triggers_and_only_these_remember(dev: Recording) -> None:
     assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
     remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
-    assert remembering == ["design-identity", "cluster-storage-shared"]
+    assert remembering == ["design-identity", "cluster-change", "cluster-removal", "cluster-storage-shared"]
 
 
 def test_the_hosts_originals_are_written_down_before_anything_changes(dev: Recording) -> None:
@@ -359,7 +359,6 @@ def test_the_host_key_of_a_node_is_pinned_before_it_exists(dev: Recording) -> No
 def test_what_lives_inside_a_vm_goes_with_it(dev: Recording) -> None:
     for role in ("install", "package", "prepare", "verify"):
         assert dev[f"proxmox02-{role}"].deleted_with == dev["proxmox02-vm"].urn
-    assert dev["cluster-storage-shared"].deleted_with == dev["proxmox01-vm"].urn
     assert dev["virtual-journal"].deleted_with == ""
 
 
@@ -375,23 +374,49 @@ def test_node_vms_are_protected_unless_the_stack_says_otherwise(dev: Recording, 
 
 def test_joins_are_strictly_one_after_another(tmp_path: Path) -> None:
     recording = changed(tmp_path, add_fourth_node)
-    order = ["cluster-preflight", "cluster-create", *(f"cluster-join-proxmox0{n}" for n in (2, 3, 4)), "cluster-verify"]
+    order = [
+        "cluster-preflight",
+        "cluster-create",
+        *(f"cluster-join-proxmox0{n}" for n in (1, 2, 3, 4)),
+        "cluster-verify",
+    ]
     for earlier, later in itertools.pairwise(order):
         assert recording.follows(later, earlier)
         assert not recording.follows(earlier, later)
     assert recording.follows("cluster-preflight", "proxmox04-verify")
 
 
-def test_the_seed_need_not_be_the_first_node(tmp_path: Path) -> None:
+def test_another_seed_is_a_matter_of_the_creation_alone(dev: Recording, tmp_path: Path) -> None:
+    """It only says who creates: nothing is made, replaced or taken out, and no other step is given anything else."""
+
     def other_seed(config: dict[str, Any]) -> None:
         config["cluster"]["seed"] = "proxmox02"
 
-    recording = changed(tmp_path, other_seed)
-    assert "cluster-join-proxmox02" not in recording.names
-    assert [member["name"] for member in recording["cluster-join-proxmox03"].stdin["present"]] == [
-        "proxmox02",
-        "proxmox01",
-    ]
+    other = changed(tmp_path, other_seed)
+    assert other.resources.keys() == dev.resources.keys()
+    custom = [resource for resource in other.resources.values() if resource.custom]
+    assert [one.name for one in custom if one.inputs != dev.resources[one.urn].inputs] == ["cluster-create"]
+    assert other["cluster-create"].stdin["seed"] == "proxmox02"
+
+
+def test_a_join_is_given_the_nodes_through_which_it_may_come(tmp_path: Path) -> None:
+    recording = changed(tmp_path, add_fourth_node)
+    present = {n: recording[f"cluster-join-proxmox0{n}"].stdin["present"] for n in (1, 2, 3, 4)}
+    assert {n: [int(member["name"][-1]) for member in given] for n, given in present.items()} == {
+        1: [2, 3, 4],
+        2: [1, 3],
+        3: [1, 2],
+        4: [1, 2, 3],
+    }
+
+
+def test_what_lives_in_the_cluster_goes_with_the_cluster_and_with_no_node(
+    dev: Recording, recordings: dict[str, Recording]
+) -> None:
+    """A lost seed would take the records of storages with it."""
+    created = dev["cluster-create"].urn
+    assert {dev[name].deleted_with for name in ("cluster-storage-shared", "cluster-options")} == {created}
+    assert {one.deleted_with for one in recordings["physical"].resources.values()} == {""}
 
 
 def add_fourth_node(config: dict[str, Any]) -> None:
@@ -415,10 +440,13 @@ def test_a_fourth_node_runs_no_earlier_join_again(add: Change, dev: Recording, t
         if resource.custom and urn in dev.resources and dev.resources[urn].inputs != resource.inputs
     }
     assert differing >= {"cluster-create", "cluster-verify"}  # they look at all members
-    assert not [name for name in differing if "-join-" in name or name.startswith("proxmox0")]
+    assert {name for name in differing if "-join-" in name} == {"cluster-join-proxmox01"}, (
+        "any may have created the cluster"
+    )
+    assert not [name for name in differing if name.startswith("proxmox0")]
     new = {resource.name for urn, resource in four.resources.items() if urn not in dev.resources}
     assert {"proxmox04-vm", "cluster-join-proxmox04"} <= new
-    for name in ("cluster-join-proxmox02", "cluster-join-proxmox03"):
+    for name in ("cluster-join-proxmox01", "cluster-join-proxmox02", "cluster-join-proxmox03"):
         assert (four[name].parent, four[name].dependencies) == (dev[name].parent, dev[name].dependencies)
 
 
@@ -445,7 +473,11 @@ def test_a_changed_link_or_vote_touches_only_steps_that_form_or_compare_the_clus
         "design-identity",
         "proxmox03-network",
         "cluster-preflight",
+        "cluster-change",
         "cluster-create",
+        "cluster-removal",
+        "cluster-join-proxmox01",
+        "cluster-join-proxmox02",
         "cluster-join-proxmox03",
         "cluster-verify",
     }
@@ -457,6 +489,7 @@ def test_a_join_is_given_the_root_password_and_nothing_else_is(dev: Recording) -
         for step in dev.of_type(LOCAL)
     }
     assert {name for name, keys in given.items() if "root_password" in keys} == {
+        "cluster-join-proxmox01",
         "cluster-join-proxmox02",
         "cluster-join-proxmox03",
     }
@@ -596,7 +629,7 @@ def test_wrong_configuration_ends_the_run_before_anything_is_registered(tmp_path
 
 
 def test_the_program_is_only_wiring() -> None:
-    assert len((ROOT / "__main__.py").read_text().splitlines()) <= 60
+    assert len((ROOT / "__main__.py").read_text().splitlines()) <= 65
 
 
 def test_no_component_reads_configuration_or_exports() -> None:

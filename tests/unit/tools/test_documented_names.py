@@ -124,7 +124,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
 
 def test_the_sections_that_messages_name_are_there() -> None:
     named = set(SECTION.findall(source()))
-    assert {"docs/recovery.md#member-removed", "docs/config.md#credentials"} <= named
+    assert {"docs/recovery.md#node-protected", "docs/config.md#credentials"} <= named
     for name in sorted(named):
         page, _, section = name.partition("#")
         assert section in anchors(ROOT / page), name

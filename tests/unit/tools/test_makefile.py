@@ -39,7 +39,7 @@ NO_NAMES = {
 
 
 def make(directory: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
-    variables = ("STACK", "BASE", "OUTPUT", "YES", "DO")
+    variables = ("STACK", "BASE", "OUTPUT", "YES", "DO", "NODE")
     environment = {name: value for name, value in os.environ.items() if name not in variables}
     environment = {name: value for name, value in environment.items() if not name.startswith("MAKE")} | given
     command = ["make", "--file", str(ROOT / "Makefile"), *arguments]
@@ -90,6 +90,25 @@ def test_a_stack_name_reaches_the_command(checkout: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert f"-m cli up --stack {name} --yes\n" in done.stdout
     assert make(checkout, "status", f"STACK={name}").stdout.split() == ["-m", "cli", "status", "--stack", name]
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "words"),
+    [
+        ("drain", ["NODE=pve1"], ["--node", "pve1"]),
+        ("undrain", ["NODE=pve1; touch touched"], ["--node", "pve1; touch touched"]),
+        ("drain", [], ["--node", ""]),
+        ("reboot", ["NODE=$(shell touch touched)", "YES=1"], ["--node", "$(shell touch touched)", "--yes"]),
+        ("reboot", [], []),
+        ("upgrade", ["YES=1"], ["--yes"]),
+    ],
+)
+def test_a_node_reaches_the_command_as_it_is_written(
+    checkout: Path, target: str, given: list[str], words: list[str]
+) -> None:
+    done = make(checkout, target, "STACK=home", *given)
+    assert done.stdout.splitlines() == ["-m", "cli", target, "--stack", "home", *words], done.stderr
+    assert not (checkout / "touched").exists()
 
 
 def test_what_is_for_eval_is_alone_on_standard_output(checkout: Path) -> None:

@@ -78,7 +78,7 @@ def table(said: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("fails", "failed", "reached"),
     [
-        ("nothing", None, 7),
+        ("nothing", None, len(ALL)),
         ("-m mypy", "lint", 1),
         (" tests/unit ", "unit", 3),
         (" tests/toolchain ", "test-toolchain", 7),
@@ -94,7 +94,7 @@ def test_the_first_tier_that_fails_is_the_last_and_make_fails(
     rows = table(said)
     assert [row[1] for row in rows] == ALL
     ended = ["failed" if goal == failed else "passed" for goal in ALL[:reached]]
-    assert [" ".join(row[2:-4]) for row in rows] == [*ended, *["did not run"] * (7 - reached)]
+    assert [" ".join(row[2:-4]) for row in rows] == [*ended, *["did not run"] * (len(ALL) - reached)]
     for row in rows[:reached]:
         counts = (
             ["-"] * 3 if row[1] in ("lint", "go-test") else ["4", "1", "2"] if row[1] == failed else ["5", "0", "2"]
@@ -102,7 +102,7 @@ def test_the_first_tier_that_fails_is_the_last_and_make_fails(
         assert row[-4:-1] == counts
         assert row[1] in ("lint", "go-test") or row[-1] == "1:05"
     for number, goal in enumerate(ALL, 1):
-        assert (f"tier {number} of 7: make {goal}, about " in said) == (number <= reached)
+        assert (f"tier {number} of {len(ALL)}: make {goal}, about " in said) == (number <= reached)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -6,9 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pvelab import cfs
 from pvelab.cli import options
 from pvelab.cli.tool import Command, main, report, write
-from pvelab.errors import PveError
+from pvelab.errors import PveError, die
 from pvelab.ha import requests, resource_operations, status
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ _RESOURCE = f"{_RESOURCES}/{{sid}}"
 _RULES = "/cluster/ha/rules"
 _GROUPS = "/cluster/ha/groups"
 _CURRENT = "/cluster/ha/status/current"
-_STOP = ["crm-command", "stop"]
 _HIDDEN = ("digest", "errors", "rule", "sid", "type")
 
 
@@ -78,6 +78,21 @@ def stop(arguments: Sequence[str]) -> int:
     return 0
 
 
+def set_maintenance(arguments: Sequence[str], how: str) -> int:
+    """`crm-command node-maintenance enable|disable`, which the API does not have, either."""
+    usage = f"ha-manager crm-command node-maintenance {how} <node>"
+    try:
+        node = options.parse(arguments, ("node",), {})["node"]
+        if node not in cfs.members():
+            raise die(f"no such cluster node '{node}'")
+        requests.queue(f"{how}-node-maintenance {node}")
+    except options.OptionError as error:
+        options.usage_failure(str(error), usage)
+    except PveError as error:
+        return report(error, usage)
+    return 0
+
+
 def full_status() -> int:
     """`status --verbose`: the usual lines, then everything that CRM and LRMs published."""
     code = main("ha-manager", COMMANDS, ["status"])
@@ -88,8 +103,11 @@ def full_status() -> int:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    if given[:2] == _STOP:
-        sys.exit(stop(given[2:]))
-    if given[:1] == ["status"] and set(given[1:]) & {"--verbose", "-verbose", "-v"}:
-        sys.exit(full_status())
+    match given:
+        case ["crm-command", "stop", *arguments]:
+            sys.exit(stop(arguments))
+        case ["crm-command", "node-maintenance", "enable" | "disable" as how, *arguments]:
+            sys.exit(set_maintenance(arguments, how))
+        case ["status", *flags] if set(flags) & {"--verbose", "-verbose", "-v"}:
+            sys.exit(full_status())
     sys.exit(main("ha-manager", COMMANDS, given))

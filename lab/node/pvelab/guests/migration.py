@@ -10,6 +10,7 @@ from pvelab.api import remote
 from pvelab.errors import PveError, die, parameter_error
 from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
+from pvelab.guests.qemu.startup import MEMORY
 from pvelab.storage import config as storage_config
 from pvelab.storage import layout
 
@@ -71,7 +72,12 @@ def _phases(guest: Guest, target: str, log: Log) -> None:
         if running and guest.kind == "qemu":
             log(f"starting VM {guest.vmid} on remote node '{target}'")
             path = f"/nodes/{target}/qemu/{guest.vmid}/status/start"
-            upid = remote.call(target, "POST", path, {"migratedfrom": guest.node, "skiplock": 1})
+            upid = remote.call(
+                target,
+                "POST",
+                path,
+                {"migratedfrom": guest.node, "skiplock": 1, "stateuri": f"{MEMORY}{state.booted(guest)}"},
+            )
             remote.wait(target, upid, START_TIMEOUT_S)
         elif running:
             log("shutdown CT " + str(guest.vmid))

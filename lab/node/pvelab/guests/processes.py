@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,19 @@ STARTED_S = 10.0
 
 @dataclass(frozen=True)
 class Running:
-    """A running guest: its process, when that started in clock ticks since boot, and in seconds since 1970."""
+    """A running guest.
+
+    Attributes:
+        pid: of its process on this node.
+        ticks: when that started, in clock ticks since the node's boot.
+        since: the same in seconds since 1970.
+        booted: since when the guest itself is up, in seconds since 1970: a live migration does not change it.
+    """
 
     pid: int
     ticks: int
     since: float
+    booted: float
 
 
 def _state_file(guest: Guest) -> Path:
@@ -59,8 +67,17 @@ def _in_unit(guest: Guest, command: list[str]) -> list[str]:
     return [*scope, "--", *command]
 
 
-def start(guest: Guest, title: str, disks: list[Path]) -> Running:
-    """Start the guest's process; `title` is its command line, `disks` the files it keeps open."""
+def start(guest: Guest, title: str, disks: list[Path], booted: float | None = None) -> Running:
+    """Start the guest's process.
+
+    Args:
+        guest: which.
+        title: its command line.
+        disks: the files that it keeps open.
+        booted: of a guest that goes on here: since when it is up. The process finds it in its environment, as GUEST_BOOTED.
+    """
+    began = time.time()
+    booted = booted or began
     # sleep is all a guest does here; the name it shows is what `ps` and the administrator look for.
     command = _in_unit(guest, ["/bin/bash", "-c", 'exec -a "$0" sleep infinity', title])
     with ExitStack() as stack:
@@ -73,12 +90,13 @@ def start(guest: Guest, title: str, disks: list[Path]) -> Running:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
+            env={**os.environ, "GUEST_BOOTED": str(booted)},
         )
     _wait_started(process, title)
-    running = Running(process.pid, process_start(process.pid) or 0, time.time())
+    running = Running(process.pid, process_start(process.pid) or 0, began, booted)
     file = _state_file(guest)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"pid": running.pid, "ticks": running.ticks, "since": running.since}))
+    file.write_text(json.dumps(asdict(running)))
     path(f"{_RUN[guest.kind]}/{guest.vmid}.pid").write_text(f"{running.pid}\n")
     return running
 

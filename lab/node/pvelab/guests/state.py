@@ -41,12 +41,24 @@ def _volume_files(options: dict[str, str]) -> dict[str, str]:
     return {volume: str(layout.parse(volume).file) for volume in volumes}
 
 
-def start(guest: Guest, title: str, disks: list[Path], options: dict[str, str]) -> None:
-    """Bring the guest up."""
+def start(guest: Guest, title: str, disks: list[Path], options: dict[str, str], *, booted: float | None = None) -> None:
+    """Bring the guest up; `booted` is since when one that goes on here is up."""
     if _is_lab_machine(guest):
         _ask("vm.start", vmid=guest.vmid, config=options, volumes=_volume_files(options))
     else:
-        processes.start(guest, title, disks)
+        processes.start(guest, title, disks, booted)
+
+
+def plug(guest: Guest, options: dict[str, str]) -> None:
+    """Let a running guest have the network cards that are configured now."""
+    if _is_lab_machine(guest):
+        _ask("vm.plug", vmid=guest.vmid, config=options)
+
+
+def booted(guest: Guest) -> float | None:
+    """Since when a guest of this node is up, as it sees that itself, in seconds since 1970; None if it does not run."""
+    found = processes.find(guest)
+    return found.booted if found else None
 
 
 def stop(guest: Guest) -> None:

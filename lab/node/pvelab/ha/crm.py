@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pvelab.ha.locked_watchdog import LockedWatchdog
 from pvelab.ha.manager import Manager
-from pvelab.ha.model import awaits_fencing, services_of
+from pvelab.ha.model import awaits_fencing, in_maintenance, services_of
 
 if TYPE_CHECKING:
     from pvelab.ha.environment import Environment
@@ -72,10 +72,17 @@ class Crm:
         """Work needs quorum, a node that is not about to be fenced, and something to manage."""
         if not self._environment.quorate():
             return False
-        services = services_of(self._environment.read_manager_status())
+        status = self._environment.read_manager_status()
+        services = services_of(status)
         if awaits_fencing(services, self._environment.node):
             return False
-        return bool(self._environment.resources() or services)
+        return bool(self._environment.resources() or services or self._has_maintenance_to_manage(status))
+
+    def _has_maintenance_to_manage(self, status: dict[str, Any]) -> bool:
+        """Whether a command waits, or a node is to leave maintenance, while there is no service."""
+        states = status.get("node_status", {})
+        over = any(state == "maintenance" and not in_maintenance(status, node) for node, state in states.items())
+        return over or self._environment.has_commands()
 
     def _act_as_master(self) -> bool:
         started = self._environment.clock()

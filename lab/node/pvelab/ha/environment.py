@@ -75,6 +75,9 @@ class Environment(Protocol):
     def write_lrm_status(self, status: Mapping[str, Any]) -> None:
         """Publish this node's LRM's state and results."""
 
+    def has_commands(self) -> bool:
+        """Whether users queued commands."""
+
     def take_commands(self) -> list[str]:
         """The commands that users queued, which are thereby taken off the queue."""
 

@@ -7,7 +7,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from pvelab.ha.locked_watchdog import LockedWatchdog
-from pvelab.ha.model import CommandResult, Service, State, awaits_fencing, services_of
+from pvelab.ha.model import CommandResult, Service, State, awaits_fencing, in_maintenance, services_of
 
 if TYPE_CHECKING:
     from pvelab.ha.environment import Environment, Worker
@@ -50,6 +50,7 @@ class Lrm:
         self._environment = environment
         self._lock = LockedWatchdog(environment, environment.acquire_agent_lock)
         self._mode = "active"
+        self._requested = False  # maintenance, by an administrator; else it is by the shutdown policy
         self._services: dict[str, Service] = {}
         self._jobs: dict[str, _Job] = {}
         self._results: dict[str, dict[str, Any]] = {}
@@ -69,14 +70,16 @@ class Lrm:
         if node_stops:
             self._environment.log(f"got shutdown request with shutdown policy '{policy}'")
         kind = "reboot" if starts_again else "shutdown"
-        if node_stops and policy != "migrate":
+        # Maintenance that an administrator asked for outlasts the reboot, whatever the policy.
+        maintained = policy == "migrate" or self._mode == "maintenance"
+        if node_stops and not maintained:
             for sid, service in self._services.items():
                 if service.node == self._environment.node:
                     self._queue(_Job(sid, None, State.REQUEST_STOP, None))
         if not node_stops:
-            self._mode = "restart"
+            self._mode = "maintenance" if self._requested else "restart"
             self._environment.log("restart LRM, freeze all services")
-        elif policy == "migrate":
+        elif maintained:
             self._mode = "maintenance"
             self._environment.log(f"{kind} LRM, doing maintenance, removing this node from active list")
         elif freezes:
@@ -118,10 +121,19 @@ class Lrm:
 
     def _read_services(self) -> bool:
         try:
-            self._services = services_of(self._environment.read_manager_status())
+            status = self._environment.read_manager_status()
         except (OSError, ValueError) as error:
             self._environment.log(f"updating service status from manager failed: {error}")
             return False
+        self._services = services_of(status)
+        if self._shutdown:
+            return True
+        requested = in_maintenance(status, self._environment.node)
+        if requested:
+            self._mode = "maintenance"
+        elif self._requested:
+            self._mode = "active"
+        self._requested = requested
         return True
 
     def _active_services(self) -> list[str]:
@@ -143,6 +155,8 @@ class Lrm:
                 self._set(LrmState.LOST_LOCK)
             elif self._mode == "maintenance" and self.state is LrmState.ACTIVE:
                 self._set(LrmState.MAINTENANCE)
+            elif self._mode != "maintenance" and self.state is LrmState.MAINTENANCE:
+                self._set(LrmState.ACTIVE)
             return
         wanted = self.state is LrmState.LOST_LOCK or self._active_services()
         if wanted and not fence_me and self._environment.quorate() and self._lock.acquire():

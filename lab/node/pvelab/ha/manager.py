@@ -28,6 +28,8 @@ class Manager:
         status = environment.read_manager_status()
         self._nodes = NodeStatus(environment, status.get("node_status", {}))
         self._services = services_of(status)
+        # By node: what administrators asked for; its agent reads it.
+        self._requests: dict[str, dict[str, int]] = status.get("node_request", {})
         self._resources: dict[str, Resource] = {}
         self._results: dict[str, int] = {}
 
@@ -50,6 +52,7 @@ class Manager:
             {
                 "master_node": self._environment.node,
                 "node_status": self._nodes.states,
+                "node_request": self._requests,
                 "service_status": {sid: service.document() for sid, service in self._services.items()},
                 "timestamp": self._environment.timestamp(),
             }
@@ -88,8 +91,26 @@ class Manager:
                 case ["stop", sid, timeout]:
                     self._environment.log(f"got crm command: {text}")
                     self._services[sid].command = ("stop", timeout)
+                case ["enable-node-maintenance", node]:
+                    self._begin_maintenance(text, node)
+                case ["disable-node-maintenance", node]:
+                    self._finish_maintenance(node)
                 case _:
                     self._environment.log(f"unable to parse crm command: {text}")
+
+    def _begin_maintenance(self, text: str, node: str) -> None:
+        if self._nodes.is_in_maintenance(node):
+            self._environment.log(f"ignoring crm command - node {node} is already in maintenance state")
+        elif self._nodes.is_online(node):
+            self._requests.setdefault(node, {})["maintenance"] = 1
+        else:
+            self._environment.log(f"crm command error - node not online: {text}")
+
+    def _finish_maintenance(self, node: str) -> None:
+        if not self._nodes.is_in_maintenance(node):
+            state = self._nodes.states.get(node, "unknown")
+            self._environment.log(f"clearing maintenance of node {node} requested, but it's in state {state}")
+        self._requests.get(node, {}).pop("maintenance", None)
 
     def _take_move(self, text: str, verb: str, sid: str, node: str) -> None:
         """Note a move that a user asks for; what must stay with the service moves, too."""

@@ -130,6 +130,11 @@ def services_of(manager_status: Mapping[str, Any]) -> dict[str, Service]:
     return {sid: Service.from_document(entry) for sid, entry in manager_status.get("service_status", {}).items()}
 
 
+def in_maintenance(manager_status: Mapping[str, Any], node: str) -> bool:
+    """Whether an administrator asked for maintenance of this node."""
+    return bool(manager_status.get("node_request", {}).get(node, {}).get("maintenance"))
+
+
 def awaits_fencing(services: Mapping[str, Service], node: str) -> bool:
     """Whether the CRM wants this node fenced: its agents must not go on."""
     return any(service.node == node and service.state is State.FENCE for service in services.values())

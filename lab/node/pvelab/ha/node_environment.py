@@ -91,6 +91,10 @@ class NodeEnvironment:
         """To this node's directory."""
         status_files.write(status_files.lrm(self.node), status)
 
+    def has_commands(self) -> bool:
+        """By a look at the queue."""
+        return bool(cfs.read(requests.COMMANDS))
+
     def take_commands(self) -> list[str]:
         """From the queue; while it is locked they wait for the next round."""
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.drift import guest_locks, images, intact_images, judge, look, power, provided, questions, record, shipped
+from cli.drift import guest_locks, images, intact_images, judge, look, power, provided, questions, record
 from cli.drift.comparing import Difference
 from cli.drift.kinds import (
     ADDED_CARD,
@@ -38,6 +38,7 @@ from cli.run import drifted
 from cli.status.model import Finding
 from cli.status.verdict import behind_ones_back, passing
 from cluster.contract import Machine
+from cluster.transport import shipped
 from cluster.transport.ssh import Completed
 from components.recorded import (
     ADMIN,

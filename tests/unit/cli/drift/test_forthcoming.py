@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cli import preview
-from cli.drift import forthcoming, shipped
+from cli.drift import forthcoming
 from cli.looks import first_look
 from cli.run import engine_runs
 from cli.run import planned as shown_plan
 from cli.run.engine_runs import RunError
 from cli.run.loaded import LoadedStack
-from cluster.transport import members
+from cluster.transport import members, shipped
 from cluster.transport.nodes import StepResult
 from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, REMOTE_STEP
 from onnode import look as on_node

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.drift import judge, provided
+from cli.drift import judge, provided, questions
 from cli.drift.kinds import MEMBERSHIP, PROVIDED, STEP
 from cli.drift.look import Answer
 from cli.status.verdict import behind_ones_back, findings
 from components.recorded import VM_TYPE
 from onnode.contract import HaService, Membership, Watchdog
-from tests.unit.cli.drift.test_drift import FILES, VM_FILE, WORKING, planned, provided_resource, said
+from tests.unit.cli.drift.test_drift import (
+    FILES,
+    MEMBERS,
+    STATE,
+    VM_FILE,
+    WORKING,
+    here,
+    planned,
+    provided_resource,
+    said,
+)
 from tests.unit.cli.status.test_status import (
     CUT,
     HA,
@@ -112,6 +122,27 @@ def test_a_node_that_is_no_member_makes_its_join_run_again(state: str) -> None:
     answers = {"proxmox02": Answer(membership=Membership("proxmox02", state))}
     found = judge.drift(planned(), answers, None, ["virtual"])
     assert [(one.name, one.kind) for one in found] == [("cluster-join", MEMBERSHIP)]
+
+
+@pytest.mark.parametrize(
+    ("quorate", "expected"),
+    [(True, [("cluster-join", "proxmox02"), ("identity", "proxmox02")]), (False, [("cluster-join", "proxmox02")])],
+)
+def test_a_node_that_was_installed_anew_is_told_apart_from_a_join_that_was_cut_off(
+    quorate: bool,  # noqa: FBT001 - a case
+    expected: list[tuple[str, str]],
+) -> None:
+    """A cluster that works without it lets go of the old entry; without quorum only a join by force brings it back."""
+    change = {"cluster": "c", "stack": "dev", "members": MEMBERS, "housing": {}, "totem": {}, "timeout_s": 9}
+    resources = [*STATE["deployment"]["resources"], here("identity", "identity", change)]
+    asked = questions.of({"deployment": {"resources": resources}}, ["proxmox01", "proxmox02"], "secret")
+    lists = Membership("proxmox01", "member", quorate=quorate, nodes=[listed(1), listed(2)])
+    answers = {
+        "proxmox01": Answer(membership=lists),
+        "proxmox02": Answer(membership=Membership("proxmox02", "absent")),
+    }
+    found = judge.drift(asked, answers, None, ["virtual"])
+    assert [(one.name, one.where) for one in found if one.kind == MEMBERSHIP] == expected
 
 
 def test_what_a_step_would_do_about_a_leftover_is_told_and_done_by_up() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli import up
-from cli.drift import power, shipped
+from cli.drift import power
 from cli.drift.kinds import STEP
 from cli.drift.model import Drift
 from cli.looks import first_look, preparing
@@ -19,7 +19,7 @@ from cli.run.loaded import LoadedStack
 from cli.state.belongings import CLUSTER
 from cluster import marks
 from cluster.errors import AdminError
-from cluster.transport import members
+from cluster.transport import members, shipped
 from cluster.transport.nodes import StepResult
 from onnode.contract import ApiUser, VmPower
 from onnode.errors import StepError

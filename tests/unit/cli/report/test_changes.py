@@ -22,16 +22,18 @@ GUEST = {**stack_file("dev")["guests"][0], "name": "vm02", "vmid": 201}
 TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"nodes.1.memoryMib": 1024}, "node proxmox02", "memory in MiB 2048 → 1024", "next stopped and started", Mark.NONE),
     ({"nodes.1.cores": 2}, "node proxmox02", "processors 4 → 2", "next stopped and started", Mark.NONE),
-    ({"nodes.1.links.1": "10.20.1.196"}, "node proxmox02", "link 1 address 10.20.1.186 → 10.20.1.196", "identity-changed", Mark.REFUSED),
-    ({"nodes.1.votes": 2}, "node proxmox02", "votes 1 → 2", "identity-changed", Mark.REFUSED),
+    ({"nodes.1.links.1": "10.20.1.196"}, "node proxmox02", "link 1 address 10.20.1.186 → 10.20.1.196", "out of use meanwhile", Mark.QUORUM),
+    ({"nodes.1.votes": 2}, "node proxmox02", "votes 1 → 2", "in the live cluster", Mark.NONE),
     ({"nodes.1.vmid": 111}, "node proxmox02", "vmid 102 → 111", "is replaced", Mark.REPLACE),
     ({"nodes.1.address": "192.168.0.196"}, "node proxmox02", "management address 192.168.0.186 → 192.168.0.196", "change it there first", Mark.QUORUM),
     ({"nodes.1.macs": {"vmbr1": "BC:24:11:00:00:01"}}, "node proxmox02", "MAC address on vmbr1", "matched by MAC", Mark.QUORUM),
     ({"nodes.1.networks": ["10.30.1.196"]}, "node proxmox02", "further addresses 10.30.1.186 → 10.30.1.196", "reloaded", Mark.RESTART),
-    ({"cluster.seed": "proxmox02"}, "cluster", "seed proxmox01 → proxmox02", "identity-changed", Mark.REFUSED),
-    ({"cluster.name": "other"}, "cluster", "name proxmox → other", "identity-changed", Mark.REFUSED),
-    ({"cluster.links.1.priority": 5}, "cluster", "link 1 priority 10 → 5", "member-differs", Mark.REFUSED),
-    ({"cluster.links.1.priority": None}, "cluster", "link 1 priority 10 → none", "member-differs", Mark.NONE),
+    ({"cluster.seed": "proxmox02"}, "cluster", "seed proxmox01 → proxmox02", "creates the cluster", Mark.NONE),
+    ({"cluster.name": "other"}, "cluster", "name proxmox → other", "other-cluster", Mark.REFUSED),
+    ({"cluster.links.1.priority": 5}, "cluster", "link 1 priority 10 → 5", "in the live cluster", Mark.NONE),
+    ({"cluster.links.1.priority": None}, "cluster", "link 1 priority 10 → none", "any is accepted", Mark.NONE),
+    ({"cluster.totem": {"tokenMs": 4000}}, "cluster", "setting of corosync none → 4000", "in the live cluster", Mark.NONE),
+    ({"cluster.totem": {"linkMode": "active"}}, "cluster", "link mode none → active", "node by node", Mark.QUORUM),
     ({"cluster.options.migrationNetwork": None}, "cluster", "migration network 10.30.1.0/24 → none", "next live migrations", Mark.NONE),
     ({"cluster.options.haShutdownPolicy": "freeze"}, "cluster", "HA shutdown policy migrate → freeze", "next shutdown", Mark.NONE),
     ({"cluster.api.user": "ops@pve"}, "cluster", "API user pulumi@pve → ops@pve", "the old one stays", Mark.NONE),
@@ -164,7 +166,7 @@ def test_a_new_node_is_installed_and_joins_while_the_cluster_stays_quorate() -> 
     assert joined == Change(
         "node proxmox04",
         "joins cluster proxmox: votes 3 → 4, 3 needed",
-        "the cluster stays quorate, members are not restarted; a join cannot be undone",
+        "the cluster stays quorate, members are not restarted",
     )
     assert {one.place for one in room} == {"outer host virtual"}
 
@@ -188,12 +190,37 @@ def test_an_existing_node_only_joins() -> None:
     assert "votes 2 → 3, 2 needed" in joined.text
 
 
-def test_a_node_left_out_is_refused_and_nothing_else_is_told_of_it() -> None:
-    config = stack_file("dev")
+def without_the_third(stack: str, **changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401 - values as they are
+    before = facts(change(stack_file(stack), changed))
+    config = change(stack_file(stack), changed)
     del config["nodes"][2], config["guests"]
-    found = [one for one in changes(BEFORE, facts(config)) if one.place == "node proxmox03"]
-    assert [one.mark for one in found] == [Mark.REFUSED]
-    assert "member-removed" in found[0].effect
+    return before, facts(config)
+
+
+@pytest.mark.parametrize(
+    ("stack", "name", "end"), [("dev", "proxmox03", "its VM is destroyed last"), ("physical", "pve3", "it stays off")]
+)
+def test_a_node_left_out_leaves_for_good(stack: str, name: str, end: str) -> None:
+    (found,) = [one for one in changes(*without_the_third(stack)) if one.place == f"node {name}"]
+    assert (found.text.partition(": ")[2], found.mark) == ("votes 3 → 2, 2 needed", Mark.LEAVES)
+    assert found.effect == f"its guests move first, then it is powered off and taken out of the cluster; {end}"
+
+
+def test_a_node_left_out_whose_vm_is_protected_is_refused() -> None:
+    (found,) = [one for one in changes(*without_the_third("dev", protectNodes=True)) if one.place == "node proxmox03"]
+    assert (found.mark, "node-protected" in found.effect) == (Mark.REFUSED, True)
+
+
+def test_nodes_leave_one_after_another_when_all_others_have_joined() -> None:
+    before = facts(stack_file("dev"))
+    after = facts(change(stack_file("dev"), {"nodes.+": NODE4, **ROOM}))
+    del after["nodes"][1:3]
+    told = {one.place: one.text.partition(": ")[2] for one in changes(before, after) if "cluster proxmox" in one.text}
+    assert told == {
+        "node proxmox04": "votes 3 → 4, 3 needed",
+        "node proxmox02": "votes 4 → 3, 2 needed",
+        "node proxmox03": "votes 3 → 2, 2 needed",
+    }
 
 
 @pytest.mark.parametrize(
@@ -216,16 +243,16 @@ def test_a_guest_left_out_is_destroyed_or_forgotten(kept: str | None, keeps: str
     assert found.mark is mark
 
 
-def test_links_that_come_or_go_are_refused() -> None:
+def test_links_come_and_go() -> None:
     config = stack_file("dev")
     config["cluster"]["links"].pop()
     for node in config["nodes"]:
         node["links"].pop()
         node["networks"].append("10.20.1." + node["address"].rsplit(".", 1)[1])
     gone = [one for one in changes(BEFORE, facts(config)) if one.place == "cluster"]
-    assert [(one.text, one.mark) for one in gone] == [("loses link 1 (10.20.1.0/24)", Mark.REFUSED)]
+    assert [(one.text, one.mark) for one in gone] == [("loses link 1 (10.20.1.0/24)", Mark.QUORUM)]
     came = [one for one in changes(facts(config), BEFORE) if one.place == "cluster"]
-    assert [(one.text, one.mark) for one in came] == [("gets link 1 (10.20.1.0/24)", Mark.REFUSED)]
+    assert [(one.text, one.mark) for one in came] == [("gets link 1 (10.20.1.0/24)", Mark.NONE)]
 
 
 def test_a_network_card_that_comes_or_goes_is_told_as_such() -> None:

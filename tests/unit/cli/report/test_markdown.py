@@ -187,7 +187,7 @@ def test_where_up_would_refuse_nothing_is_said_to_be_done() -> None:
     new = copy.deepcopy(FACTS)
     begun = step("create", VM, "vm01-vm", recorded.GUEST, of="vm01")
     assert "What would be done" in render(report(designed(FACTS, new), begun))
-    new["nodes"][1]["votes"] = 2
+    new["nodes"][1]["nodeId"] = 9
     text = render(report(designed(FACTS, new), begun))
     assert "What would be done" not in text
     assert "+ create proxmoxve:index/vmLegacy:VmLegacy vm01-vm" in text  # the engine's plan is still there to read
@@ -350,8 +350,44 @@ def test_a_guest_that_goes_is_a_loss_though_no_design_knows_it() -> None:
 def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     new = copy.deepcopy(FACTS)
     new["nodes"][1]["memoryMib"], new["nodes"][1]["votes"] = 4096, 2
-    told = [terminal.line(one) for one in terminal.changes(read([designed(FACTS, new)]), Evidence(frozenset()))]
-    assert told == [
-        "! `up` refuses: node proxmox02: votes 1 → 2 (an existing cluster keeps it: docs/recovery.md#identity-changed)",
+    plan = read([designed(FACTS, new)])
+    assert [terminal.line(one) for one in terminal.changes(plan, Evidence(frozenset()))] == [
+        "  node proxmox02: votes 1 → 2 (changed in the live cluster, without a restart)",
         "  node proxmox02: memory in MiB 2048 → 4096 (takes effect when its VM is next stopped and started)",
     ]
+    assert terminal.steps(plan) == [
+        "  in the cluster, one after another:",
+        "    1. other votes: proxmox02 2; meanwhile the cluster survives the loss of 0 nodes",
+    ]
+
+
+def test_before_asking_nothing_is_said_of_a_cluster_that_stays_as_it_is() -> None:
+    assert terminal.steps(read([designed(FACTS, copy.deepcopy(FACTS))])) == []
+
+
+def test_what_the_cluster_goes_through_is_listed_in_its_order() -> None:
+    new = copy.deepcopy(FACTS)
+    del new["nodes"][2]
+    for link in new["cluster"]["links"]:
+        del link["addresses"]["proxmox03"]
+    new["cluster"]["links"][1]["priority"] = 30
+    text = render(report(designed(FACTS, new)))
+    assert "`make up` would refuse" not in text
+    assert (
+        "### What the cluster goes through, one after another\n\n"
+        "1. link 1 gets priority 30; meanwhile the cluster survives the loss of 1 node\n"
+        "2. proxmox03 leaves for good; meanwhile the cluster survives the loss of 0 nodes\n"
+    ) in text
+
+
+def test_why_a_cluster_cannot_be_changed_so_stands_at_the_top() -> None:
+    new = copy.deepcopy(FACTS)
+    for link in new["cluster"]["links"]:
+        link["addresses"]["proxmox02"] = link["addresses"]["proxmox02"].replace(".186", ".196")
+    text = render(report(designed(FACTS, new)))
+    verdict = text.splitlines()[3]
+    assert "`make up` would refuse this" in verdict
+    assert "no link would connect proxmox01 and proxmox02 while the links change" in verdict
+    assert "leave link 0 as it is in this run" in verdict
+    assert "docs/recovery.md#link-last" in verdict
+    assert "What the cluster goes through" not in text

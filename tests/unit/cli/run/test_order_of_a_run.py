@@ -240,10 +240,10 @@ def test_a_run_that_failed_leaves_the_design_of_before(order: Order) -> None:
     before, after = with_design({"memory": 1}), with_design({"memory": 2})
     order.loaded, order.engine.state = replace(order.loaded, state=before), before
     order.leaves = after
-    order.fails["up"] = RunError([Failure("member-removed", "", "it leaves")])
+    order.fails["up"] = RunError([Failure("plan-loses-quorum", "", "it leaves")])
     with pytest.raises(RunError) as failed:
         up.up("dev", yes=True)
-    assert failed.value.code == "member-removed"
+    assert failed.value.code == "plan-loses-quorum"
     assert order.engine.state == before
 
 
@@ -332,19 +332,29 @@ def test_what_planned_steps_would_refuse_is_said_after_the_plan_was_shown(
 def test_a_preview_refuses_what_up_would_refuse_once_all_is_shown(
     order: Order, capsys: pytest.CaptureFixture[str], *, looking: bool
 ) -> None:
-    fewer = copy.deepcopy(FACTS)
-    del fewer["nodes"][2]
-    order.events = [designed(FACTS, fewer)]
+    another = copy.deepcopy(FACTS)
+    another["nodes"][2]["nodeId"] = 9
+    order.events = [designed(FACTS, another)]
     with pytest.raises(AdminError) as refused:
         preview.preview("dev", look=looking)
     assert refused.value.code == "change-refused"
-    assert "node proxmox03: leaves cluster" in refused.value.observed
+    assert "node proxmox03: Corosync number 3 → 9" in refused.value.observed
     said = capsys.readouterr().out
     assert "! `up` refuses: node proxmox03" in said
     assert "planned: " in said
     order.events = [designed(FACTS, FACTS)]
     order.founds = [QUIET]
     preview.preview("dev", look=looking)
+
+
+def test_a_preview_shows_what_the_cluster_goes_through(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    fewer = copy.deepcopy(FACTS)
+    del fewer["nodes"][2]
+    order.events = [designed(FACTS, fewer)]
+    preview.preview("dev", look=False)
+    said = capsys.readouterr().out
+    assert "! takes a node out of the cluster: node proxmox03: leaves cluster proxmox: votes 3 → 2, 2 needed" in said
+    assert "1. proxmox03 leaves for good; meanwhile the cluster survives the loss of 0 nodes" in said
 
 
 # -- down --------------------------------------------------------------------------------------------------------------

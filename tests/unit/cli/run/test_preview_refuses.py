@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 FOREIGN = INTERFACES.replace("#stack-dev", "#mine")
 ALIVE = {HOST: [look(guest(101, OURS))]}
 NODE_VM = entry(VM_TYPE, {"vmId": 101, "nodeName": HOST}, "virtual-api", "proxmox01-vm")
-CREATED = {"urn": "urn:pulumi:dev::p::command:local:Command::cluster-create", "type": "command:local:Command"}
+JOINED = {"urn": "urn:pulumi:dev::p::command:local:Command::cluster-join-proxmox01", "type": "command:local:Command"}
 BRIDGE = entry(BRIDGE_TYPE, {"nodeName": HOST, "name": "vmbr1"}, "virtual-api", "virtual-vmbr1")
 NOTHING: dict[str, Any] = {"deployment": {}}
 
@@ -87,7 +87,7 @@ def previewed(monkeypatch: pytest.MonkeyPatch, dev: Description, engine: Engine,
         ("foreign-bridge", state(), {HOST: [look({"etc/network/interfaces": FOREIGN})]}),
         ("vm-moved", state(NODE_VM), {HOST: [look(guest(101, OURS, "elsewhere"))]}),
         ("state-lost", NOTHING, ALIVE),
-        ("member-vm-missing", state(NODE_VM, CREATED), {HOST: [look({})]}),
+        ("member-vm-missing", state(NODE_VM, JOINED), {HOST: [look({})]}),
     ],
 )
 def test_it_refuses_with_the_same_words_and_records_nothing(
@@ -147,6 +147,6 @@ def test_a_bridge_that_was_never_brought_up_is_not_taken_back(
 def test_a_host_that_does_not_answer_has_not_lost_its_vms(
     monkeypatch: pytest.MonkeyPatch, dev: Description, copies: list[Engine]
 ) -> None:
-    previewed(monkeypatch, dev, Engine(state(NODE_VM, CREATED)), {})
-    assert copies[0].state == state(NODE_VM, CREATED)
+    previewed(monkeypatch, dev, Engine(state(NODE_VM, JOINED)), {})
+    assert copies[0].state == state(NODE_VM, JOINED)
     assert ownership.compare(dev, state(NODE_VM), {}) == ownership.Findings()

@@ -128,14 +128,19 @@ def test_steps_are_started_as_today_and_nothing_else_of_them_changes() -> None:
     assert changeover.with_todays_steps({"deployment": {}}) == {"deployment": {}}
 
 
+NEW_STEPS = ("cluster-change", "cluster-removal")
+
+
 def as_recorded_before(recording: Recording, order: list[str]) -> dict[str, Any]:
-    """The state of the version before: every step was told all of its members, in the order of the stack file."""
-    seed = recording["design-identity"].stdin["seed"]
-    members = {member["name"]: member for member in recording["design-identity"].stdin["members"]}
+    """The state of the version before: every step was told all of its members, the seed first; the seed itself did not join."""
+    change, seed = recording["design-identity"].stdin, recording["cluster-create"].stdin["seed"]
+    members = {member["name"]: member for member in change["members"]}
     ordered = [members[name] for name in sorted(order, key=lambda name: name != seed)]
 
     def before(given: dict[str, Any]) -> dict[str, Any]:
         found = dict(given)
+        if "housing" in given:
+            return {"cluster": given["cluster"], "seed": seed, "members": ordered}
         if "members" in given:
             found["members"] = ordered
         if {machine["name"] for machine in given.get("machines", [])} == members.keys():
@@ -146,7 +151,14 @@ def as_recorded_before(recording: Recording, order: list[str]) -> dict[str, Any]
             found["watchdogs"] = {name: given["watchdogs"][name] for name in order}
         return found
 
-    return state_of(recording, lambda stdin: json.dumps(before(json.loads(stdin))))
+    state = state_of(recording, lambda stdin: json.dumps(before(json.loads(stdin))))
+    absent = (*NEW_STEPS, f"cluster-join-{seed}")
+    resources = [one for one in state["deployment"]["resources"] if not one["urn"].endswith(absent)]
+    created, vm = recording["cluster-create"].urn, recording[f"{seed}-vm"].urn
+    for one in resources:
+        if one.get("deletedWith") == created:
+            one["deletedWith"] = vm
+    return {"deployment": {"resources": resources}}
 
 
 def state_of(recording: Recording, text: Callable[[str], str] = str) -> dict[str, Any]:
@@ -155,26 +167,51 @@ def state_of(recording: Recording, text: Callable[[str], str] = str) -> dict[str
         inputs = dict(resource.inputs)
         if resource.type == "command:local:Command":
             inputs["stdin"] = text(inputs["stdin"])
-        resources.append({"urn": resource.urn, "type": resource.type, "inputs": inputs, "outputs": {**inputs, "id": 1}})
+        record = {"urn": resource.urn, "type": resource.type, "parent": resource.parent, "inputs": inputs}
+        within = {"deletedWith": resource.deleted_with} if resource.deleted_with else {}
+        resources.append({**record, "outputs": {**inputs, "id": 1}, **within})
     return {"deployment": {"resources": resources}}
 
 
+def by_name(state: dict[str, Any]) -> dict[str, Any]:
+    """What the engine compares of each resource."""
+    return {
+        one["urn"].rpartition("::")[2]: (one["inputs"], one.get("deletedWith"))
+        for one in state["deployment"]["resources"]
+        if not one["urn"].endswith((*NEW_STEPS, "design-identity"))
+    }
+
+
 def test_no_step_runs_again_for_what_it_is_given_today(tmp_path: Path) -> None:
-    """Steps that only reach the nodes were told their votes and links, and all of them in the stack file's order."""
+    """Only what is new runs: two steps, and the identity step, which has to learn how the nodes are reached."""
     one, two, three = stack_file("dev")["nodes"]
     shuffled = [three, NODE4, one, two]
     wanted = change(stack_file("dev"), {**ROOM, "nodes": shuffled, "cluster.seed": "proxmox02"})
     recording = run(wanted, tmp_path)
-    today, before = state_of(recording), as_recorded_before(recording, [node["name"] for node in shuffled])
-    differing = [
-        old["urn"].rpartition("::")[2]
-        for old, new in zip(before["deployment"]["resources"], today["deployment"]["resources"], strict=True)
-        if old != new
-    ]
+    today, before = by_name(state_of(recording)), as_recorded_before(recording, [node["name"] for node in shuffled])
+    differing = {name for name, found in by_name(before).items() if found != today[name]}
     guests = ["debian-template-template", "vm01-ha-ready", "vm01-verify-guest", "ct01-container"]
-    cluster = ["create", "join-proxmox01", "join-proxmox03", "certificate", "api-user", "storage-shared"]
-    assert {*guests, *(f"cluster-{step}" for step in cluster)} <= set(differing)
-    assert changeover.with_todays_steps(before) == today
+    cluster = ["create", "join-proxmox03", "join-proxmox04", "certificate", "api-user", "storage-shared", "options"]
+    assert {*guests, *(f"cluster-{step}" for step in cluster)} <= differing
+    changed = changeover.with_todays_steps(before)
+    assert by_name(changed) == today
+    assert changeover.with_todays_steps(changed) == changed
+
+
+def test_the_seed_of_an_earlier_version_is_recorded_as_joined_after_it_created_the_cluster(tmp_path: Path) -> None:
+    recording = run(stack_file("dev"), tmp_path)
+    before = as_recorded_before(recording, ["proxmox01", "proxmox02", "proxmox03"])
+    names = [one["urn"].rpartition("::")[2] for one in before["deployment"]["resources"]]
+    changed = changeover.with_todays_steps(before)["deployment"]["resources"]
+    record = next(one for one in changed if one["urn"].endswith("::cluster-join-proxmox01"))
+    assert changed[changed.index(record) - 1]["urn"] == recording["cluster-create"].urn
+    assert record["dependencies"] == [recording["cluster-create"].urn]
+    assert json.loads(record["outputs"]["stdout"])["facts"] == {"cluster": "proxmox", "member": "proxmox01"}
+    assert "cluster-join-proxmox01" not in names
+    # Of a cluster that was not complete, nothing is claimed.
+    half = [one for one in before["deployment"]["resources"] if not one["urn"].endswith("::cluster-join-proxmox03")]
+    kept = changeover.with_todays_steps({"deployment": {"resources": half}})["deployment"]["resources"]
+    assert not [one for one in kept if one["urn"].endswith("::cluster-join-proxmox01")]
 
 
 def test_a_node_that_came_since_is_no_reason_to_rewrite_what_todays_version_recorded(tmp_path: Path) -> None:

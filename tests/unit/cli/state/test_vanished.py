@@ -1,12 +1,16 @@
-"""VMs that were destroyed by hand: the node is installed anew before it is a member, and refused afterwards."""
+"""VMs that were destroyed by hand: the node is installed anew; a member only where the cluster is quorate without it."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli.drift import record
 from cli.state import vanished
+from cli.state.belongings import CLUSTER
+from cli.state.outer_vms import nested_nodes
 from cluster import marks
 from cluster.errors import AdminError
 from cluster.marks import Look, Thing
@@ -84,11 +88,56 @@ def test_what_lived_in_the_vm_is_forgotten_with_it_and_nothing_else() -> None:
     assert kept[-1]["propertyDependencies"] == {"stdin": [elsewhere["urn"]]}
 
 
+def membership(name: str, seed: str = "proxmox01") -> dict[str, Any]:
+    inputs = {"stdin": json.dumps({"cluster": "proxmox", "seed": seed})}
+    return {**step(name), "inputs": inputs, "outputs": dict(inputs)}
+
+
+def of_cluster(*, quorate: bool = True, cluster: str = "proxmox") -> dict[str, list[Look]]:
+    return {CLUSTER: [Look("proxmox02", "proxmox02", quorate, (), cluster)]}
+
+
+NOBODY: dict[str, list[Look]] = {}
+
+
 @pytest.mark.parametrize(("name", "made"), [("proxmox01", "cluster-create"), ("proxmox03", "cluster-join-proxmox03")])
-def test_a_member_is_refused(dev: Description, name: str, made: str) -> None:
+@pytest.mark.parametrize("looks", [NOBODY, of_cluster(quorate=False), of_cluster(cluster="")])
+def test_a_member_is_refused_where_no_quorate_member_can_let_go_of_it(
+    dev: Description, name: str, made: str, looks: dict[str, list[Look]]
+) -> None:
     node = next(node for node, _ in vanished.vanished_nodes(dev, state(), on_host()) if node.name == name)
-    vanished.refuse_members(dev, state(step("cluster-preflight")), [node])
+    vanished.refuse_members(dev, state(membership("cluster-preflight")), [node], looks)
     with pytest.raises(AdminError) as caught:
-        vanished.refuse_members(dev, state(step(made)), [node])
+        vanished.refuse_members(dev, state(membership(made)), [node], looks)
     assert caught.value.code == "member-vm-missing"
     assert name in caught.value.observed
+    assert f"`pvecm delnode NAME` for each of {name}" in caught.value.fix
+    vanished.refuse_members(dev, state(membership(made)), [node], of_cluster())
+
+
+def test_who_created_the_cluster_is_no_member_under_another_name(dev: Description) -> None:
+    node = nested_nodes(dev)[0]
+    assert vanished.is_member(state(membership("cluster-create")), node)
+    assert not vanished.is_member(state(membership("cluster-create", "proxmox02")), node)
+
+
+def test_a_lost_member_joins_anew_and_the_identity_step_runs_before() -> None:
+    """What the identity step remembers stays: it is not made anew, but run again."""
+    identity = {**membership("design-identity"), "outputs": {"stdout": "facts"}}
+    joins = [membership(f"cluster-join-proxmox0{n}") for n in (1, 2, 3)]
+    later = step("cluster-verify", after=(joins[1]["urn"], joins[2]["urn"]))
+    before = state(identity, *joins, later)
+    found = vanished.released(before, ["proxmox02"])["deployment"]["resources"]
+    assert [entry["urn"].rsplit("::")[-1] for entry in found][3:] == [
+        "design-identity",
+        "cluster-join-proxmox01",
+        "cluster-join-proxmox03",
+        "cluster-verify",
+    ]
+    assert found[3]["inputs"] == {**identity["inputs"], "update": "lost: proxmox02"}
+    assert found[3]["outputs"] == {"stdout": "facts", "update": "lost: proxmox02"}
+    assert found[-1]["dependencies"] == [joins[2]["urn"]]
+    kept = record.marked({"deployment": {"resources": found}}, [])["deployment"]["resources"][3]
+    assert kept["inputs"]["update"] == "lost: proxmox02", (
+        "marks of drift that is gone are taken away, and this one stays"
+    )

@@ -16,8 +16,9 @@ from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.status import table
 from cli.status.look import NodeStatus, NodeStatuses
 from cli.status.model import Finding, Wanted, WantedGuest
-from cli.status.verdict import behind_ones_back, findings
+from cli.status.verdict import asked_for, behind_ones_back, findings
 from cluster.errors import AdminError
+from onnode.cluster.corosync import Device
 from onnode.contract import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
 from tests.unit.cluster.worlds import CLUSTER, cut, joined, listed, members, quorum, stand_alone, up
 
@@ -183,13 +184,42 @@ def without_corosync() -> NodeStatuses:
     return rest | {"proxmox03": stopped}
 
 
+DEVICE = Device("192.168.0.106", 1)
+WITH_DEVICE = replace(WANTED, device=DEVICE)
+
+
+def witnessed(casts: int | None, state: str | None = "Connected", device: Device | None = DEVICE) -> NodeStatuses:
+    """With a QDevice: the votes that it casts, and how node 2 is connected to it."""
+    votes = replace(quorum([1, 2, 3], expected=4), device=casts)
+    seen = everywhere(device=device, device_state="Connected", quorum=votes)
+    return seen | {"proxmox02": node(2, device=device, device_state=state, quorum=votes)}
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted", "found"),
+    [
+        (witnessed(1), WITH_DEVICE, []),
+        (witnessed(1), WANTED, [("cluster", "the cluster has a QDevice at 192.168.0.106 (ffsplit, tls on); described is no QDevice")]),
+        (world(), WITH_DEVICE, [("cluster", "the cluster has no QDevice; described is a QDevice at 192.168.0.106 (ffsplit, tls on)")]),
+        (witnessed(1, state="Connect failed"), WITH_DEVICE, [("proxmox02", "is not connected to the QDevice's server at 192.168.0.106 (Connect failed)")]),
+        (witnessed(1, state=None), WITH_DEVICE, [("proxmox02", "is not connected to the QDevice's server at 192.168.0.106: corosync-qdevice does not run")]),
+        (witnessed(0), WITH_DEVICE, [(f"proxmox0{n}", "sees no vote of the QDevice at 192.168.0.106") for n in (1, 2, 3)]),
+    ],
+)  # fmt: skip
+def test_a_qdevice_is_the_described_one_and_casts_its_vote(
+    seen: NodeStatuses, wanted: Wanted, found: list[tuple[str, str]]
+) -> None:
+    assert [(one.where, one.what) for one in findings(wanted, seen)] == found
+    assert all(one.next for one in findings(wanted, seen))
+
+
 FOUR = [listed(n) for n in (1, 2, 3, 4)]
 ONLY_ONCE: list[tuple[str, NodeStatuses, list[tuple[str, str, str]]]] = [
     ("nobody answers", NOBODY, [(f"proxmox0{n}", "cannot be reached", "power the machine on") for n in (1, 2, 3)]),
     ("nobody is a member yet", {f"proxmox0{n}": absent(n) for n in (1, 2, 3)}, [(f"proxmox0{n}", "stand-alone", "make up") for n in (1, 2, 3)]),
     ("HA unknown", everywhere(ha=None), [("cluster", "does not report", "pvesh get /cluster/ha/status/current on proxmox01")]),
     ("one is off", without_node_3(node="proxmox01"), [("proxmox03", "cannot be reached", "power the machine on")]),
-    ("one member more", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3, 4], expected=4)), [("cluster", "proxmox04 is a member, and not in the stack file", "add proxmox04 to nodes in the stack file; to remove it from the cluster, follow docs/recovery.md#member-unknown")]),
+    ("one member more", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3, 4], expected=4)), [("cluster", "proxmox04 is a member, and not in the stack file", "to keep it, add proxmox04 to nodes in the stack file; otherwise `make up`")]),
     ("one member more, off", everywhere(nodes=FOUR, quorum=quorum([1, 2, 3], expected=4)), [("cluster", "proxmox04 is a member, and not in the stack file", "docs/recovery.md#member-unknown")]),
     ("a vote less for no known reason", everywhere(quorum=quorum([1, 2], expected=3)), [("cluster", "2 of 3 votes: that of proxmox03 is missing", "ssh root@192.168.0.187 pvecm status")]),
     ("an agent stopped", world(proxmox02=node(2, services=without("pve-ha-lrm")), proxmox01=node(1, ha=ha(lrm={**HA.lrm, "proxmox02": "old timestamp - dead?"}))), [("proxmox02", "pve-ha-lrm does not run", "restart pve-ha-lrm")]),
@@ -384,3 +414,13 @@ def test_what_passes_is_shown_and_told_to_programs_and_all_is_as_described() -> 
     document = table.as_json(world(), [], [note])
     assert document["as_described"] is True
     assert document["passing"] == [{"where": "cluster", "what": note.what, "next": "wait"}]
+
+
+def test_maintenance_is_told_and_is_no_finding() -> None:
+    drained = replace(HA, lrm={**HA.lrm, "proxmox03": "maintenance mode"})
+    seen = world(**{f"proxmox0{number}": node(number, ha=drained) for number in (1, 2, 3)})
+    assert findings(WANTED, seen) == []
+    (note,) = asked_for(replace(WANTED, stack="home"), seen)
+    assert (note.where, note.what) == ("proxmox03", "is in maintenance: HA gives it no guests")
+    assert note.next == "to end that: make undrain STACK=home NODE=proxmox03"
+    assert asked_for(WANTED, world()) == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pvelab.api import routes
 from pvelab.api.context import Context
+from pvelab.cli import ha_manager
 from pvelab.errors import PveError
 from pvelab.ha import configuration, requests, resource_operations, rule_operations, status
 from pvelab.ha.model import Request
@@ -165,3 +166,21 @@ def test_agents_see_and_change_what_users_configured(pve: Path) -> None:
     assert environment.shutdown_policy() == "conditional"
     (pve / "datacenter.cfg").write_text("ha: shutdown_policy=freeze\nmigration: type=insecure\n")
     assert environment.shutdown_policy() == "freeze"
+
+
+def test_maintenance_is_queued_for_a_node_that_exists(pve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ha_manager.set_maintenance(["pve9"], "enable") == 255
+    assert capsys.readouterr().err == "no such cluster node 'pve9'\n"
+    assert requests.take() == []
+    assert ha_manager.set_maintenance(["pve2"], "enable") == 0
+    assert ha_manager.set_maintenance(["pve2"], "disable") == 0
+    assert requests.take() == ["enable-node-maintenance pve2", "disable-node-maintenance pve2"]
+    with pytest.raises(SystemExit):
+        ha_manager.set_maintenance([], "enable")
+    assert "400 not enough arguments" in capsys.readouterr().err
+    (pve / "nodes/pve1/lrm_status").write_text(
+        json.dumps({"state": "active", "mode": "maintenance", "timestamp": int(time.time())})
+    )
+    (pve / "ha/manager_status").write_text(json.dumps({"node_status": {"pve1": "maintenance"}}))
+    shown = next(entry for entry in status.current() if entry["type"] == "lrm")
+    assert shown["status"].startswith("pve1 (maintenance mode, ")

@@ -41,7 +41,8 @@ def start(ctx: Context) -> str:
     if source:
         here = Guest(vmid, "qemu", ctx.node)
         there = Guest(vmid, "qemu", source)
-        return ctx.start_task("qmstart", str(vmid), lambda log: startup.bring_up_incoming(there, here, log))
+        memory = ctx.params.get("stateuri", "")
+        return ctx.start_task("qmstart", str(vmid), lambda log: startup.bring_up_incoming(there, here, log, memory))
     return power_tasks.start(ctx, _guest(ctx))
 
 

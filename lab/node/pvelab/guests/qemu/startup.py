@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pvelab.guests.registry import Guest
     from pvelab.tasks import Log
 
+MEMORY = "memory:"
 _QEMU_FAILED = "start failed: QEMU exited with code 1"
 
 
@@ -51,24 +52,25 @@ def _title(guest: Guest, options: dict[str, str]) -> str:
     return f"/usr/bin/kvm -id {guest.vmid} -name {name},debug-threads=on -smp {options.get('cores', '1')}"
 
 
-def bring_up(guest: Guest, config: Config, log: Log) -> None:
-    """Start a virtual machine if the node has what it needs."""
+def bring_up(guest: Guest, config: Config, log: Log, *, booted: float | None = None) -> None:
+    """Start a virtual machine if the node has what it needs; `booted` is since when one that goes on here is up."""
     _check_virtualization(config.options, log)
     files = volumes.files("qemu", config.options)
     _check_memory(config, log)
     _check_bridges(config.options, log)
-    state.start(guest, _title(guest, config.options), files, config.options)
+    state.start(guest, _title(guest, config.options), files, config.options, booted=booted)
 
 
-def bring_up_incoming(guest: Guest, here: Guest, log: Log) -> None:
+def bring_up_incoming(guest: Guest, here: Guest, log: Log, stateuri: str) -> None:
     """Start a migrating machine on this node while its configuration is still at its source.
 
     Args:
         guest: the machine where its configuration is.
         here: the same machine as of this node.
         log: takes the messages.
+        stateuri: where its memory comes from. Here it holds no more than since when it is up.
     """
     config = conf.load(guest)
     if state.is_running(here):
         raise die(f"{here.label} already running")
-    bring_up(here, config, log)
+    bring_up(here, config, log, booted=float(stateuri.removeprefix(MEMORY)) if stateuri else None)

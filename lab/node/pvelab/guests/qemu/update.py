@@ -43,11 +43,15 @@ def _hotplugs(config: Config, feature: str) -> bool:
     return wanted == "1" or feature in parameters.split(wanted)
 
 
+def _is_card(key: str) -> bool:
+    return re.fullmatch(r"net\d+", key) is not None
+
+
 def _hotpluggable(config: Config, key: str) -> bool:
     """Whether a running machine can get or lose this without a restart."""
     if key in _AT_ONCE or key.startswith("unused"):
         return True
-    if re.fullmatch(r"net\d+", key):
+    if _is_card(key):
         return _hotplugs(config, "network")
     return bool(re.fullmatch(r"(scsi|virtio)\d+", key)) and _hotplugs(config, "disk")
 
@@ -128,6 +132,8 @@ def _apply(guest: Guest, params: dict[str, Any], wanted: dict[str, str]) -> None
     for key, value in wanted.items():
         _set(config, key, value, running=running)
     conf.save(guest, config)
+    if running and any(_is_card(key) for key in (*wanted, *parameters.split(params.get("delete")))):
+        state.plug(guest, config.options)
 
 
 def _check_request(ctx: Context, wanted: dict[str, str]) -> None:

@@ -12,15 +12,16 @@ import io
 import json
 import shlex
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.transport.nodes import StepResult, result_of, show
-from components import package
 from onnode.contract import document
 
 if TYPE_CHECKING:
     from cluster.transport.ssh import Connection
 
+SOURCE = Path(__file__).resolve().parents[2] / "onnode"
 _START = """\
 import base64, os, sys
 package = os.memfd_create("nested-pve-ha")
@@ -32,18 +33,23 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def files(source: Path = SOURCE) -> dict[str, bytes]:
+    """The package's code, by its path within the package."""
+    return {path.relative_to(source).as_posix(): path.read_bytes() for path in sorted(source.rglob("*.py"))}
+
+
 @functools.cache
 def _packed() -> str:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in package.files().items():
+        for name, content in files().items():
             archive.writestr(f"onnode/{name}", content)
     return base64.b64encode(packed.getvalue()).decode()
 
 
 def digests() -> dict[str, str]:
     """The package's files, each with its SHA-256."""
-    return {name: hashlib.sha256(content).hexdigest() for name, content in package.files().items()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files().items()}
 
 
 async def run(

@@ -1,0 +1,129 @@
+"""`reset`: an existing machine that left its cluster is stand-alone again, without a new installation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from cli import description
+from cli.console import out, stage
+from cli.engine import engine, environment
+from cli.run import confirmation
+from cluster import claims
+from cluster.errors import AdminError
+from cluster.planning import known
+from cluster.reports import read
+from cluster.transport import members, shipped
+from components.recorded import ADMIN
+from components.site import Site
+from config.model import ExistingNode
+from onnode.contract import MembershipReport, ResetNode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cli.description import Description
+    from cluster.contract import Machine
+    from cluster.transport.ssh import Connection
+
+STEP_S = 600.0
+LOOK_S = 60.0
+REMOVAL = f"{ADMIN} remove-members"
+
+
+def reset(stack: str, node: str, *, yes: bool) -> None:
+    """Make a machine stand-alone.
+
+    Args:
+        stack: the one whose cluster it left.
+        node: its name.
+        yes: ask nobody.
+
+    Raises:
+        AdminError: node-unknown, cluster-not-visible, still-a-member, not-confirmed.
+        StepError: why the machine did not answer, and what the step on it refuses.
+    """
+    env = environment.for_engine()
+    environment.put_back_state(env, stack)
+    described = description.read(stack, env)
+    machine = machine_of(described, engine.Engine(stack, env).export(), node)
+    if not yes:
+        confirmation.confirm(f"Take {node} out of its cluster's configuration for good? Its own files stay.")
+    with stage(f"Reset of {node}"):
+        changed = asyncio.run(_reset(described, machine))
+        out.print(f"  {node} is stand-alone{'' if changed else ' already'}")
+
+
+def machine_of(described: Description, state: Mapping[str, Any] | None, node: str) -> Machine:
+    """How the machine is reached: as it is described, or as it was remembered when it left. Pure.
+
+    Raises:
+        AdminError: node-unknown.
+    """
+    site = Site(described.config, described.credentials, described.stack)
+    own = next((one for one in described.config.nodes if one.name == node and isinstance(one, ExistingNode)), None)
+    if own is not None:
+        return site.machine(own)
+    departed = known.known(_facts(state), "departed")
+    machine = departed[node].machine if node in departed else None
+    if machine is None:
+        names = sorted({*departed, *(one.name for one in described.config.nodes if isinstance(one, ExistingNode))})
+        raise AdminError(
+            "node-unknown",
+            f"no machine {node} can be reset",
+            observed=f"existing machines that are described or left: {', '.join(names) or 'none'}",
+            expected="one of them",
+        )
+    return machine
+
+
+def _facts(state: Mapping[str, Any] | None) -> dict[str, Any]:
+    resources = ((state or {}).get("deployment") or {}).get("resources") or []
+    steps = [one for one in resources if (one.get("inputs") or {}).get("create") == REMOVAL]
+    printed = [str(one["outputs"].get("stdout", "")).strip().splitlines() for one in steps if one.get("outputs")]
+    facts: dict[str, Any] = json.loads(printed[0][-1])["facts"] if printed and printed[0] else {}
+    return facts
+
+
+async def _reset(described: Description, machine: Machine) -> bool:
+    cluster = described.config.cluster.name
+    site = Site(described.config, described.credentials, described.stack)
+    others = [one for one in site.machines if one.name != machine.name]
+    key = described.credentials.ssh_private_key.get_secret_value()
+    async with members.connections([machine, *others], key) as opened:
+        itself = members.connected(opened, machine.name)
+        answers = await members.ask({one.name: opened[one.name] for one in others}, _membership)
+        refuse_member(machine.name, members.answered(answers))
+        done = await shipped.run(itself, "reset-node", ResetNode(cluster), timeout_s=STEP_S, quiet=False)
+        if machine.name not in {node.name for node in described.config.nodes}:
+            await itself.run(claims.leave(described.stack), timeout_s=LOOK_S)
+    return done.changed
+
+
+async def _membership(connection: Connection) -> MembershipReport:
+    result = await shipped.run(connection, "membership", None, timeout_s=LOOK_S)
+    return read(MembershipReport, connection.machine.name, result.facts)
+
+
+def refuse_member(node: str, seen: Mapping[str, MembershipReport]) -> None:
+    """Refuse a machine that the cluster lists, or of which nobody can say so; pure.
+
+    Raises:
+        AdminError: cluster-not-visible, still-a-member.
+    """
+    working = {name: look for name, look in seen.items() if look.works}
+    if not working:
+        raise AdminError(
+            "cluster-not-visible",
+            f"no working member can say whether {node} left the cluster",
+            observed=f"answering: {', '.join(sorted(seen)) or 'none'}",
+            expected="a quorate member that answers",
+        )
+    if listing := sorted(name for name, look in seen.items() if look.listed(node)):
+        raise AdminError(
+            "still-a-member",
+            f"{node} is a member of the cluster",
+            observed=f"{', '.join(listing)} list it",
+            expected="a node that left",
+        )

@@ -1,0 +1,112 @@
+"""release-member: the entry of a lost node goes, so that the node can join anew. Asked on a working member.
+
+The caller has seen from all members that the node is lost. What the node had in /etc/pve stays, guests' configurations above all: it
+gets them back when it has joined. `pvecm delnode` goes by the node's id, so it is not called while that id is there twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onnode.cluster import corosync, membership
+from onnode.contract import ReleaseMember
+from onnode.errors import StepError
+from onnode.step import Action, Step
+from onnode.system.machine import tail
+
+if TYPE_CHECKING:
+    from onnode.system.machine import ThisMachine
+
+DELETE_S = 60.0
+LOOK_S = 15.0
+SETTLE_S = 30.0  # until corosync has read the configuration again
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The list of nodes and the vote, as this member sees them."""
+
+    here: str
+    conf: corosync.Conf | None
+    quorum: corosync.Quorum | None
+
+
+def observe(machine: ThisMachine, _desired: ReleaseMember) -> Observed:
+    """Look at the list and at the vote."""
+    return Observed(
+        membership.hostname(machine),
+        corosync.parse_conf(machine.read(membership.PVE_CONF) or ""),
+        corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out),
+    )
+
+
+def decide(observed: Observed, desired: ReleaseMember) -> list[Action]:
+    """Take it off the list, unless it votes.
+
+    Raises:
+        StepError: no-quorum, member-id-twice, node-still-there.
+    """
+    conf, quorum = observed.conf, observed.quorum
+    if conf is None or quorum is None or not quorum.quorate:
+        votes = corosync.votes(conf.nodes if conf else [], quorum)
+        raise StepError(
+            "no-quorum", f"{observed.here} cannot change the cluster", observed=votes, expected="a quorate member"
+        )
+    listed = conf.node(desired.node)
+    if listed is None:
+        return []
+    if doubled := corosync.doubled_ids(conf.nodes):
+        raise StepError(
+            "member-id-twice",
+            "the cluster's configuration holds a node id twice, and a member is removed by its id",
+            observed="; ".join(doubled),
+            expected="an id of its own for each node",
+        )
+    if desired.node_id in {voter.id for voter in quorum.members} or listed.id != desired.node_id:
+        raise StepError(
+            "node-still-there",
+            f"{desired.node} is no lost node, so its entry stays",
+            observed=f"{observed.here} lists it with id {listed.id}; {corosync.votes(conf.nodes, quorum)}",
+            expected=f"a node with id {desired.node_id} that does not vote",
+        )
+    return [Action("release", desired.node)]
+
+
+def act(machine: ThisMachine, _desired: ReleaseMember, action: Action) -> None:
+    """Run `pvecm delnode`, whose exit code proves nothing, and wait until corosync expects the votes no more.
+
+    Raises:
+        StepError: remove-failed.
+    """
+    said = machine.run(["pvecm", "delnode", action.what], timeout_s=DELETE_S)
+    machine.note(tail(said.text))
+    if not machine.wait_for(lambda: _is_off_the_list(machine, action.what), SETTLE_S):
+        raise StepError(
+            "remove-failed",
+            f"`pvecm delnode {action.what}` did not take it off the list",
+            observed=tail(said.text),
+            expected=f"a list without {action.what}, and no vote of it expected",
+        )
+
+
+def _is_off_the_list(machine: ThisMachine, node: str) -> bool:
+    conf = corosync.parse_conf(machine.read(membership.PVE_CONF) or "")
+    quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
+    if conf is None or quorum is None:
+        return False
+    return conf.node(node) is None and quorum.expected == corosync.expected_votes(conf.nodes, conf.device)
+
+
+def facts(observed: Observed, desired: ReleaseMember) -> dict[str, Any]:
+    """Which node, and which are listed."""
+    nodes = observed.conf.nodes if observed.conf else []
+    return {"released": desired.node, "nodes": sorted(node.name for node in nodes)}
+
+
+def unchanged(_observed: Observed, desired: ReleaseMember) -> str:
+    """Say what was found."""
+    return f"the cluster does not list {desired.node}"
+
+
+STEP = Step(ReleaseMember, observe, decide, act, facts, unchanged)

@@ -1,0 +1,160 @@
+"""reset-node: a machine that left its cluster is a clean stand-alone node again, without a new installation.
+
+It still has the cluster's configuration and key. So before anything else it is cut off from the cluster: corosync stops, and
+its link addresses are taken down, until it is stand-alone. The caller has seen that no working member lists it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from onnode.cluster import admission, membership, reset, way_in
+from onnode.contract import ResetNode
+from onnode.errors import StepError
+from onnode.step import Action, Step
+from onnode.system import network
+
+if TYPE_CHECKING:
+    from onnode.system.machine import ThisMachine
+
+SERVICE_S = 120.0
+FILES_S = 60.0
+CUT_OFF = "/run/nested-pve-ha.cut-off"  # while it is there, link addresses are down; a reboot brings them up, too
+NODES = "/etc/pve/nodes"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The node.
+
+    Attributes:
+        member: as `membership` sees it.
+        ends: the interface of each of its link addresses that is up, by that address with its prefix.
+        cut_off: whether this step took link addresses down.
+        others: nodes of the old cluster in /etc/pve/nodes.
+        way_in: whether the second way in is still open.
+    """
+
+    member: membership.NodeState
+    ends: dict[str, str] = field(default_factory=dict)
+    cut_off: bool = False
+    others: list[str] = field(default_factory=list)
+    way_in: bool = False
+
+
+def observe(machine: ThisMachine, _desired: ResetNode) -> Observed:
+    """Look at the node and its addresses."""
+    member = membership.observe(machine)
+    names = machine.names(NODES) if member.pve_mounted else []
+    return Observed(
+        member,
+        _ends(machine, member),
+        machine.exists(CUT_OFF),
+        [name for name in names if name != member.node],
+        way_in.is_open(machine),
+    )
+
+
+def _ends(machine: ThisMachine, member: membership.NodeState) -> dict[str, str]:
+    """The link addresses that can be taken down: not those of the interface over which the machine is managed."""
+    listed = member.conf.node(member.node) if member.conf else None
+    own = set(listed.links.values()) if listed else set()
+    managed = set(network.resolve(machine, member.node))
+    live = [(found.name, found.addresses) for found in network.interfaces(machine)]
+    return {
+        address: name
+        for name, addresses in live
+        for address in addresses
+        if _bare(address) in own and not managed & set(map(_bare, addresses))
+    }
+
+
+def _bare(address: str) -> str:
+    return address.partition("/")[0]
+
+
+def decide(observed: Observed, desired: ResetNode) -> list[Action]:
+    """Cut it off, make it stand-alone, take away what is left of the others, and connect it again.
+
+    Raises:
+        StepError: other-cluster, node-has-guests, node-votes.
+    """
+    member = observed.member
+    if member.state != "absent":
+        _refuse(member, desired)
+        # Once it is cut off, nothing but a reboot brings the addresses back.
+        if observed.ends or member.quorum is not None or not observed.cut_off:
+            return [Action("cut-off", member.node)]
+        return [Action("reset", member.node)]
+    left = [Action("remove-directory", f"{NODES}/{name}") for name in observed.others]
+    if left:
+        return left
+    actions = [Action("connect", member.node)] if observed.cut_off else []
+    return [*actions, *([Action("close-way-in")] if observed.way_in else [])]
+
+
+def _refuse(member: membership.NodeState, desired: ResetNode) -> None:
+    if member.conf is not None and member.conf.cluster != desired.cluster:
+        raise StepError(
+            "other-cluster",
+            f"{member.node} belongs to another cluster",
+            observed=f"cluster {member.conf.cluster}",
+            expected=f"cluster {desired.cluster}, or none",
+        )
+    if member.guests:
+        raise StepError(
+            "node-has-guests",
+            f"{member.node} has guests, and a reset would lose their configuration",
+            observed=f"guests {', '.join(map(str, member.guests))}",
+            expected="no guests",
+        )
+    if admission.voters(member) > 1:
+        raise StepError(
+            "node-votes",
+            f"{member.node} votes in a cluster, so it is not reset",
+            observed=f"it votes with {admission.voters(member) - 1} other nodes",
+            expected="a node that left its cluster",
+        )
+
+
+def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:
+    """Do one of them.
+
+    Raises:
+        StepError: reset-failed, or that of a failing command.
+    """
+    if action.do == "cut-off":
+        _cut_off(machine, desired)
+    elif action.do == "reset":
+        way_in.open_up(machine)
+        reset.to_stand_alone(machine)
+    elif action.do == "remove-directory":
+        machine.check(["rm", "-rf", "--", action.what], timeout_s=FILES_S)
+    elif action.do == "connect":
+        machine.check(["ifreload", "-a"], timeout_s=SERVICE_S)
+        machine.remove(CUT_OFF)
+    else:
+        way_in.close(machine)
+
+
+def _cut_off(machine: ThisMachine, desired: ResetNode) -> None:
+    """Corosync first: it would put nothing back, but it must not see its links fail one after another."""
+    machine.check(["systemctl", "stop", "pve-ha-lrm", "pve-ha-crm", "corosync"], timeout_s=SERVICE_S)
+    machine.write(CUT_OFF, "")
+    for address, interface in observe(machine, desired).ends.items():
+        machine.note(f"link address {address} of {interface} is taken down")
+        machine.check(["ip", "addr", "del", address, "dev", interface])
+
+
+def facts(observed: Observed, _desired: ResetNode) -> dict[str, Any]:
+    """The node's state."""
+    return {"node": observed.member.node, "state": observed.member.state}
+
+
+def unchanged(observed: Observed, _desired: ResetNode) -> str:
+    """Say what was found."""
+    return f"{observed.member.node} is stand-alone"
+
+
+STEP = Step(ResetNode, observe, decide, act, facts, unchanged)

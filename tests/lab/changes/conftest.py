@@ -1,0 +1,38 @@
+"""A lab of its own for what changes a live cluster: stack dev with a fourth node, which has the guests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bad_world import succeeded
+from tests.support.fourth_node import FOURTH, nodes_of_guests, with_four
+from tests.support.lab_project import LabProject
+from tests.support.program import stack_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def lab_of_changes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+    """A running lab and a copy of the project; nothing deployed yet."""
+    directory = tmp_path_factory.mktemp("changes")
+    project = LabProject(directory / "project", directory / "lab")
+    try:
+        succeeded(project.lab("up"))
+        yield project
+    finally:
+        project.lab("down")
+
+
+@pytest.fixture
+def four(lab_of_changes: LabProject) -> LabProject:
+    """Four members, guests under HA on the fourth, whatever ran before."""
+    project, wanted = lab_of_changes, with_four(stack_file("dev"))
+    if project.deployed != wanted or project.configuration() != wanted:
+        project.configure(wanted)
+        succeeded(project.admin("up"))
+    assert project.eventually(lambda: nodes_of_guests(project) == {FOURTH}, 180)
+    return project

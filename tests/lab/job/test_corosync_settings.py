@@ -1,0 +1,198 @@
+"""Votes, priorities, links and settings of the live cluster become others, with the real corosync, while its guests run."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.lab.job.test_cluster import NODES, boot_ids
+from tests.lab.job.test_growth import processes
+from tests.support.bad_world import succeeded
+from tests.support.processes import end_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.lab_project import LabProject
+
+CONF = "cat /etc/pve/corosync.conf"
+# Once in 0.2 s: whether this node is quorate. It goes on until its file is gone.
+WATCH = """\
+touch /run/watched; while [ -e /run/watched ]; do
+  corosync-quorumtool -s 2>&1 | grep -E '^Quorate: ' || echo 'Quorate: unknown'; sleep 0.2
+done > /run/watch.log 2>&1 &
+"""
+
+
+@contextmanager
+def quorum_is_kept(cluster: LabProject) -> Iterator[None]:
+    """Every node is quorate at each look meanwhile, no guest starts anew, and no node."""
+    before = boot_ids(cluster), processes(cluster)
+    for address in NODES.values():
+        succeeded(cluster.ssh(address, f"nohup sh -c '{WATCH.replace(chr(39), chr(34))}' >/dev/null 2>&1"))
+    try:
+        yield
+    finally:
+        seen = {
+            name: cluster.ssh(address, "rm /run/watched; cat /run/watch.log").output for name, address in NODES.items()
+        }
+    for name, text in seen.items():
+        words = {line.split()[-1] for line in text.splitlines()}
+        assert words == {"Yes"}, f"{name}: {text}"
+        assert len(text.splitlines()) > 10, f"{name} was not looked at: {text}"
+    assert (boot_ids(cluster), processes(cluster)) == before
+
+
+def changed(cluster: LabProject, change: Callable[[dict[str, Any]], None]) -> str:
+    """Describe something else, and get there."""
+    values = cluster.configuration()
+    change(values)
+    cluster.configure(values)
+    return succeeded(cluster.admin("up")).output  # which ends with a look at all nodes
+
+
+def nothing_is_left_to_do(cluster: LabProject) -> None:
+    version = on(cluster, "proxmox01", "grep config_version /etc/pve/corosync.conf")
+    assert "0 changes" in succeeded(cluster.admin("up")).output
+    assert on(cluster, "proxmox01", "grep config_version /etc/pve/corosync.conf") == version
+
+
+def on(cluster: LabProject, name: str, command: str) -> str:
+    return succeeded(cluster.ssh(NODES[name], command)).output
+
+
+def links(cluster: LabProject) -> set[str]:
+    """What corosync of each node uses: "0 10.10.1.185->10.10.1.186"; only connected ones."""
+    shown = "".join(on(cluster, name, "corosync-cfgtool -n") for name in NODES)
+    return {f"{row[1]} {row[2]}" for row in re.finditer(r"LINK: (\d) udp \((\S+)\) enabled connected", shown)}
+
+
+def test_votes_become_others_and_come_back(cluster: LabProject) -> None:
+    def votes(number: int) -> Callable[[dict[str, Any]], None]:
+        return lambda values: values["nodes"][0].update(votes=number)
+
+    levels = cluster.directory / "Pulumi.dev.policy.json"
+    kept = levels.read_text()
+    levels.write_text(json.dumps({**json.loads(kept), "no-node-decides-alone": "disabled"}))
+    before = on(cluster, "proxmox01", CONF)
+    with quorum_is_kept(cluster):
+        changed(cluster, votes(2))
+        for name in NODES:
+            assert re.search(r"^Expected votes:\s+4", on(cluster, name, "pvecm status"), re.MULTILINE)
+        nothing_is_left_to_do(cluster)
+        changed(cluster, votes(1))
+    levels.write_text(kept)
+    after = on(cluster, "proxmox01", CONF)
+    assert re.sub(r"config_version: \d+", "", after) == re.sub(r"config_version: \d+", "", before)
+
+
+def test_priorities_and_settings_become_others_without_a_restart(cluster: LabProject) -> None:
+    started = on(cluster, "proxmox02", "systemctl show -p ActiveEnterTimestampMonotonic corosync")
+
+    def other(values: dict[str, Any]) -> None:
+        first, second = values["cluster"]["links"]
+        first["priority"], second["priority"] = second["priority"], first["priority"]
+        values["cluster"]["totem"] = {"tokenMs": 4000}
+
+    with quorum_is_kept(cluster):
+        changed(cluster, other)
+    for name in NODES:
+        text = on(cluster, name, "cat /etc/corosync/corosync.conf; corosync-cmapctl -g runtime.config.totem.token")
+        assert dict(re.findall(r"knet_link_priority: (\d+)\s+linknumber: (\d)", text)) == {"10": "0", "20": "1"}
+        # Proxmox VE's coefficient adds 125 ms for the third node.
+        assert "runtime.config.totem.token (u32) = 4125" in text
+    assert on(cluster, "proxmox02", "systemctl show -p ActiveEnterTimestampMonotonic corosync") == started
+
+
+def test_the_addresses_of_a_link_become_others_on_all_nodes(cluster: LabProject) -> None:
+    def moved(values: dict[str, Any]) -> None:
+        for number, node in enumerate(values["nodes"], start=1):
+            node["links"][1] = f"10.20.1.9{number}"
+
+    before = {node["name"]: node["links"][1] for node in cluster.configuration()["nodes"]}
+    with quorum_is_kept(cluster):
+        changed(cluster, moved)
+        nothing_is_left_to_do(cluster)
+    assert {"1 10.20.1.91->10.20.1.92", "1 10.20.1.93->10.20.1.91", "1 10.20.1.92->10.20.1.93"} <= links(cluster)
+    for name, former in before.items():
+        interfaces = on(cluster, name, "cat /etc/network/interfaces; ip -br addr")
+        assert "10.20.1.9" in interfaces
+        assert former not in interfaces
+
+
+def test_a_link_comes_to_a_live_cluster_and_goes_again(cluster: LabProject) -> None:
+    def added(values: dict[str, Any]) -> None:
+        values["outerHosts"][0]["bridges"].append({"name": "vmbr4", "address": "10.40.1.1/24"})
+        values["cluster"]["links"].append({"subnet": "10.40.1.0/24", "priority": 5})
+        for number, node in enumerate(values["nodes"], start=1):
+            node["links"].append(f"10.40.1.9{number}")
+
+    def taken(values: dict[str, Any]) -> None:
+        values["outerHosts"][0]["bridges"].pop()
+        values["cluster"]["links"].pop()
+        for node in values["nodes"]:
+            node["links"].pop()
+
+    with quorum_is_kept(cluster):
+        changed(cluster, added)
+        assert {"2 10.40.1.91->10.40.1.92", "2 10.40.1.93->10.40.1.91"} <= links(cluster)
+        changed(cluster, taken)
+        assert {one[0] for one in links(cluster)} == {"0", "1"}
+    for name in NODES:
+        assert "10.40.1" not in on(cluster, name, "cat /etc/network/interfaces; ip -br addr")
+
+
+def test_a_change_that_does_not_work_is_undone(cluster: LabProject) -> None:
+    """The preflight proves the addresses; then the world cuts the link, before corosync uses them."""
+    before = links(cluster)
+    _describe(cluster, 8, timeoutS=30)
+    run = cluster.start_admin("up")
+    assert cluster.eventually(lambda: _is_out_of_use(cluster), 120)
+    succeeded(cluster.lab("link", "cut", "proxmox02", "1"))
+    output, _ = run.communicate(timeout=300)
+    try:
+        assert run.returncode != 0
+        assert "error[change-undone]" in output
+        assert "link 1 from proxmox01 to proxmox02 is not connected" in output
+        assert "10.20.1.8" not in on(cluster, "proxmox01", CONF)
+    finally:
+        succeeded(cluster.lab("link", "restore", "proxmox02", "1"))
+    assert cluster.eventually(lambda: links(cluster) == before, 60), links(cluster)
+    succeeded(cluster.admin("up"))  # the same command again, in a world that is well
+    assert "1 10.20.1.81->10.20.1.82" in links(cluster)
+
+
+def _describe(cluster: LabProject, tens: int, **more: Any) -> None:  # noqa: ANN401 - values of the stack file
+    """Other addresses for link 1."""
+    values = cluster.configuration()
+    values["cluster"].update(more)
+    for number, node in enumerate(values["nodes"], start=1):
+        node["links"][1] = f"10.20.1.{tens}{number}"
+    cluster.configure(values)
+
+
+def _is_out_of_use(cluster: LabProject) -> bool:
+    return "ring1_addr" not in on(cluster, "proxmox01", CONF)
+
+
+def test_killed_in_the_middle_and_run_again(cluster: LabProject) -> None:
+    _killed_at(cluster, 6, lambda: _is_out_of_use(cluster))
+    _killed_at(cluster, 7, lambda: "10.20.1.7" in on(cluster, "proxmox01", CONF))
+    nothing_is_left_to_do(cluster)
+
+
+def _killed_at(cluster: LabProject, tens: int, is_there: Callable[[], bool]) -> None:
+    """A change of link 1's addresses is killed at that moment; the next run ends it."""
+    _describe(cluster, tens)
+    run = cluster.start_admin("up")
+    try:
+        assert cluster.eventually(is_there, 120)
+    finally:
+        end_all(run.pid)
+        run.wait()
+    with quorum_is_kept(cluster):
+        succeeded(cluster.admin("up"))
+    assert f"1 10.20.1.{tens}1->10.20.1.{tens}2" in links(cluster)
+    assert f"10.20.1.{tens}1" in on(cluster, "proxmox01", "ip -br addr")

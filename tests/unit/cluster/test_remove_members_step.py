@@ -1,0 +1,266 @@
+"""The step that removes members, on nodes that answer: in which order it acts, what it refuses, how it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster import marks, proxmox_ve, removal
+from cluster.call import Call
+from cluster.contract import ClusterChange, Housing, Machine
+from cluster.errors import AdminError
+from cluster.marks import Look, Thing
+from cluster.planning import known
+from cluster.steps import remove_members
+from cluster.transport.ssh import Completed
+from onnode.errors import StepError
+from tests.unit.cluster.live_nodes import CALL, DOWN
+from tests.unit.cluster.worlds import CLUSTER, joined, member, members, quorum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onnode.step import Outcome
+    from tests.unit.cluster.live_nodes import LiveNodes
+
+HOST = Machine("virtual", "192.168.0.180", "ssh-ed25519 AAAA")
+HOUSING = {f"proxmox0{n}": Housing(HOST, 100 + n) for n in (1, 2, 3, 4)}
+THREE = ClusterChange(CLUSTER, "dev", members(3), {name: HOUSING[name] for name in list(HOUSING)[:3]}, {}, 0)
+FOUR = ClusterChange(CLUSTER, "dev", members(4), HOUSING, {}, 0)
+BEFORE = known.facts(FOUR, None, [])
+VM = Thing(marks.VM, "104", "virtual", ours=True, shown="VM 104 (proxmox04)")
+DONE = Completed(0, "", "")
+LOOKS = ["proxmox01", "proxmox02", "proxmox03"]
+
+
+class World:
+    """Four members, of which three are described; the VM of the fourth on its host."""
+
+    def __init__(self, nodes: LiveNodes) -> None:
+        self.nodes = nodes
+        self.status = "running"
+        self.is_deaf = False  # does not shut down
+        self.vm: Thing | None = VM
+        nodes.form(1, 2, 3, 4)
+        nodes.facts |= {"evacuate-node": {"node": "proxmox04", "named_by": []}, "node-gone": {"seen": []}}
+        nodes.commands |= {
+            "systemctl poweroff": self.shut_down,
+            "cat /etc/corosync/corosync.conf": lambda _node: DONE,
+            "pvesh get /nodes/virtual/qemu/104": lambda _node: Completed(0, json.dumps({"status": self.status}), ""),
+            "pvesh create /nodes/virtual/qemu/104/status/stop": self.stop,
+        }
+
+    def shut_down(self, node: str) -> Completed:
+        assert node == "proxmox04"
+        self.status = self.status if self.is_deaf else "stopped"
+        return DONE
+
+    def stop(self, _node: str) -> Completed:
+        self.status = "stopped"
+        return DONE
+
+    async def look(self, connection: Any, stack: str) -> Look:  # noqa: ANN401 - a double
+        assert (connection.machine.name, stack) == ("virtual", "dev")
+        return Look("virtual", "virtual", quorate=True, things=(self.vm,) if self.vm else ())
+
+
+@pytest.fixture
+def world(nodes: LiveNodes, monkeypatch: pytest.MonkeyPatch) -> World:
+    found = World(nodes)
+    monkeypatch.setattr(proxmox_ve, "look", found.look)
+    for limit in ("SHUTDOWN_S", "STOP_S", "GONE_S", "POLL_S"):
+        monkeypatch.setattr(removal, limit, 0.01)
+    return found
+
+
+def bring_about(desired: ClusterChange = THREE, previous: dict[str, Any] | None = BEFORE) -> Outcome:
+    call = Call(CALL.secrets, previous)
+    return asyncio.run(remove_members.bring_about(desired, call))
+
+
+def test_guests_go_first_then_the_power_then_the_entry(nodes: LiveNodes, world: World) -> None:
+    assert world.status == "running"
+    outcome = bring_about()
+    assert outcome.changed
+    assert list(outcome.facts["members"]) == ["proxmox01", "proxmox02", "proxmox03"]
+    order = [(node, what.partition(" --output")[0]) for node, what in nodes.done]
+    assert order == [
+        ("proxmox01", "evacuate-node"),
+        ("proxmox04", "systemctl poweroff"),
+        ("virtual", "pvesh get /nodes/virtual/qemu/104/status/current"),
+        *((name, "node-gone") for name in LOOKS),
+        ("proxmox01", "remove-member"),
+    ]
+    wanted = {act.what: act.wanted for act in nodes.acts}
+    assert (wanted["evacuate-node"].targets, wanted["evacuate-node"].stack_tag) == (LOOKS, "stack-dev")
+    assert wanted["node-gone"].addresses == ["10.10.1.188", "10.20.1.188", "192.168.0.188"]
+    assert wanted["remove-member"].addresses == ["10.10.1.188", "10.20.1.188", "192.168.0.188"]
+    nodes.acts.clear()
+    assert not bring_about(previous=outcome.facts).changed
+    assert nodes.acts == []
+
+
+def test_nothing_is_done_while_all_members_are_described(nodes: LiveNodes, world: World) -> None:
+    assert not bring_about(FOUR).changed
+    assert (nodes.acts, world.status) == ([], "running")
+
+
+def test_what_others_made_is_named_and_left(nodes: LiveNodes, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes.facts["evacuate-node"]["named_by"] = ["HA rule theirs"]
+    assert world.vm is VM
+    bring_about()
+    assert "HA rule theirs names proxmox04, was not made by this stack, and stays as it is" in capsys.readouterr().err
+
+
+def test_a_vm_that_does_not_shut_down_is_switched_off(nodes: LiveNodes, world: World) -> None:
+    world.is_deaf = True
+    bring_about()
+    assert ("virtual", "pvesh create /nodes/virtual/qemu/104/status/stop") in nodes.done
+    assert world.status == "stopped"
+
+
+def test_a_node_that_is_off_already_is_removed_all_the_same(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = DOWN
+    world.status = "stopped"
+    assert bring_about().changed
+    assert "systemctl poweroff" not in {what for _, what in nodes.done}
+
+
+def test_a_vm_that_is_gone_already_is_no_obstacle(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = DOWN
+    world.vm = None
+    assert bring_about().changed
+    assert not [what for _, what in nodes.done if what.startswith("pvesh")]
+
+
+def test_an_existing_machine_is_powered_off(nodes: LiveNodes, world: World) -> None:
+    three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
+    assert bring_about(three, known.facts(four, None, [])).changed
+    assert world.status == "stopped"
+    assert "virtual" not in {node for node, _ in nodes.done}
+
+
+def foreign_vm(_nodes: LiveNodes, world: World) -> None:
+    world.vm = dataclasses.replace(VM, ours=False)
+
+
+def still_there(nodes: LiveNodes, _world: World) -> None:
+    nodes.facts["node-gone"] = {"seen": ["it votes", "10.10.1.188 answers ping"]}
+
+
+def one_that_stays_is_silent(nodes: LiveNodes, _world: World) -> None:
+    nodes.silent["proxmox02"] = DOWN
+
+
+def guest_stuck(nodes: LiveNodes, _world: World) -> None:
+    nodes.errors["evacuate-node"] = StepError("guest-cannot-leave", "nothing was moved", observed="vm:100")
+
+
+def key_refused(nodes: LiveNodes, _world: World) -> None:
+    nodes.silent["proxmox04"] = AdminError("host-key-mismatch", "it is another machine")
+
+
+def vm_runs_on(nodes: LiveNodes, world: World) -> None:
+    world.is_deaf = True
+    nodes.commands["pvesh create /nodes/virtual/qemu/104/status/stop"] = lambda _node: DONE
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "observed"),
+    [
+        (foreign_vm, "foreign-vmid", "VM 104 (proxmox04)"),
+        (still_there, "node-still-there", "proxmox01: it votes, 10.10.1.188 answers ping; proxmox02: it votes"),
+        (one_that_stays_is_silent, "host-unreachable", "no answer"),
+        (guest_stuck, "guest-cannot-leave", ""),
+        (key_refused, "host-key-mismatch", ""),
+        (vm_runs_on, "node-still-there", "VM 104 on virtual: running"),
+    ],
+)
+def test_what_is_not_proven_off_stays_on_the_list(
+    nodes: LiveNodes, world: World, spoil: Callable[[LiveNodes, World], None], code: str, observed: str
+) -> None:
+    spoil(nodes, world)
+    with pytest.raises(StepError) as refused:
+        bring_about()
+    assert refused.value.code == code
+    assert observed in refused.value.observed
+    assert "remove-member" not in {what for _, what in nodes.done}
+    assert nodes.reports["proxmox01"].listed("proxmox04")
+
+
+@pytest.mark.parametrize("spoil", [one_that_stays_is_silent, guest_stuck])
+def test_before_its_guests_have_left_a_node_keeps_its_power(
+    nodes: LiveNodes, world: World, spoil: Callable[[LiveNodes, World], None]
+) -> None:
+    spoil(nodes, world)
+    with pytest.raises(StepError):
+        bring_about()
+    assert world.status == "running"
+
+
+def test_a_node_that_was_described_by_an_earlier_version_only_is_refused(nodes: LiveNodes, world: World) -> None:
+    old = {"members": {"proxmox04": {"node_id": 4, "votes": 1, "links": {"0": "10.10.1.188"}}}}
+    with pytest.raises(AdminError) as refused:
+        bring_about(previous=old)
+    assert refused.value.code == "member-forgotten"
+    assert (nodes.acts, world.status) == ([], "running")
+
+
+def test_what_is_left_of_a_node_that_is_off_the_list_goes(nodes: LiveNodes, world: World) -> None:
+    """As after a run that was killed between the two."""
+    nodes.form(1, 2, 3)
+    nodes.silent["proxmox04"] = DOWN
+    nodes.facts["remove-member"] = {"removed": "proxmox04", "nodes": []}
+    outcome = bring_about()
+    assert outcome.changed
+    assert list(outcome.facts["members"]) == ["proxmox01", "proxmox02", "proxmox03"]
+    assert nodes.done == [("proxmox01", "remove-member")]
+    assert world.status == "running", "nobody was asked about it"
+
+
+def conf(cluster: str) -> Completed:
+    node = "nodelist {\n  node {\n    name: proxmox04\n    nodeid: 4\n    ring0_addr: 10.10.1.188\n  }\n}\n"
+    return Completed(0, f"{node}totem {{\n  cluster_name: {cluster}\n  config_version: 3\n}}\n", "")
+
+
+def test_a_node_that_was_taken_off_the_list_by_hand_while_it_was_on_is_powered_off(
+    nodes: LiveNodes, world: World
+) -> None:
+    nodes.form(1, 2, 3)
+    nodes.commands["cat /etc/corosync/corosync.conf"] = lambda _node: conf(CLUSTER)
+    bring_about()
+    assert world.status == "stopped"
+    assert [what for _, what in nodes.done][-4:] == ["node-gone"] * 3 + ["remove-member"]
+
+
+@pytest.mark.parametrize("found", [DONE, conf("other")])
+def test_one_that_left_and_was_reset_by_hand_keeps_its_power(nodes: LiveNodes, world: World, found: Completed) -> None:
+    nodes.form(1, 2, 3)
+    nodes.commands["cat /etc/corosync/corosync.conf"] = lambda _node: found
+    bring_about()
+    assert world.status == "running"
+    assert nodes.done[-1] == ("proxmox01", "remove-member")
+
+
+def test_a_cluster_that_is_not_well_afterwards_is_told(nodes: LiveNodes, world: World) -> None:
+    def unwell(_looks: int) -> None:
+        if "remove-member" in {what for _, what in nodes.done}:
+            nodes.reports["proxmox02"] = joined(2, 1, 2, 3, quorum=quorum([1, 2, 3], expected=4))
+
+    nodes.after = unwell
+    assert world.status == "running"
+    with pytest.raises(AdminError) as refused:
+        bring_about()
+    assert refused.value.code == "cluster-not-as-described"
+    assert "proxmox02 expects 4 votes, not 3" in refused.value.observed
+
+
+def test_addresses_of_a_node_are_remembered() -> None:
+    remembered = known.known(BEFORE)["proxmox04"]
+    assert remembered.machine == Machine("proxmox04", member(4).address, member(4).host_key)
+    assert remembered.addresses == ("10.10.1.188", "10.20.1.188", "192.168.0.188")
+    assert remembered.housing == HOUSING["proxmox04"]
