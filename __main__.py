@@ -1,6 +1,10 @@
 """The program: configuration in, components out. Nothing is decided here."""
 
+import gc
 import os
+
+# Imports make much that stays; looking through it again and again for garbage takes a tenth of a preview.
+gc.set_threshold(100_000)
 
 import pulumi
 

@@ -61,6 +61,7 @@ def _measured(rounds: int, deployments: int, *, cold: bool) -> Report:
         machine=here,
         load=load,
         previews=[*previews.pairs, *noops.previews],
+        stages=previews.stages,
         pack=previews.pack,
         noops=noops.ups,
         looks=noops.looks,

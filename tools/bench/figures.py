@@ -48,6 +48,19 @@ class Pack(_Figures):
         return median(one - other for one, other in zip(measured, self.without, strict=True))
 
 
+class Stages(_Figures):
+    """Runs by turns of programs that each do a part of what a preview of stack dev does."""
+
+    empty: list[float]
+    imports: list[float]  # imports what ours imports, and does nothing
+    registrations: list[float]  # registers the resources of ours with ready inputs and without an order
+    ours: list[float]
+
+    def added(self, measured: list[float], to: list[float]) -> float:
+        """The median of the differences of runs that belong together."""
+        return median(one - other for one, other in zip(measured, to, strict=True))
+
+
 class Peak(_Figures):
     """The most memory that the processes of one run held."""
 
@@ -91,6 +104,7 @@ class Previews(_Figures):
     """Figures from before anything is deployed."""
 
     pairs: list[Pair]
+    stages: Stages
     pack: Pack
     memory: Peak
 
@@ -118,6 +132,7 @@ class Report(_Figures):
     machine: Machine
     load: float  # average over the minute before the start, in processes
     previews: list[Pair]
+    stages: Stages | None = None
     pack: Pack | None = None  # runs of before it was measured have none
     noops: list[Pair]
     looks: Looks | None = None

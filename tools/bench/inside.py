@@ -24,11 +24,12 @@ from config.paths import ROOT
 from tools.bench import memory
 from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError
-from tools.bench.figures import Deployment, Link, Looks, Noops, Pack, Peak, Previews
+from tools.bench.figures import Deployment, Link, Looks, Noops, Pack, Peak, Previews, Stages
 from tools.bench.logins import accepted
 from tools.bench.many_nodes import KEY
 from tools.bench.timing import Command, by_turns, pair
 from tools.bench.workspace import EMPTY, IDLE_PACK, MANY, MANY_NODES, STACK
+from tools.bench.yardsticks import IMPORTS, REGISTRATIONS, keep_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,13 +90,29 @@ def previews(rounds: Rounds) -> None:
         for what, program, goal in subjects
         for how, options in MODES.items()
     ]
+    stages = _stages(empty, dev, rounds)
     without, idle, ours = by_turns([many.pulumi("preview", *pack).seconds for pack in ((), IDLE, PACK)], rounds)
     with memory.sampled(os.getpid()) as peaks:
         many.pulumi("preview", *PACK).seconds()
     pack = Pack(without=without, idle=idle, ours=ours)
     _print(
-        Previews(pairs=pairs, pack=pack, memory=_peak(f"preview of {MANY_NODES} nodes, with the policy pack", peaks))
+        Previews(
+            pairs=pairs,
+            stages=stages,
+            pack=pack,
+            memory=_peak(f"preview of {MANY_NODES} nodes, with the policy pack", peaks),
+        )
     )
+
+
+def _stages(empty: Program, dev: Program, rounds: int) -> Stages:
+    programs = [Program(ROOT.parent / name, STACK, empty.environment) for name in (IMPORTS, REGISTRATIONS)]
+    keep_steps(ROOT.parent, dev.pulumi("preview", "--json").output())
+    for program in programs:
+        program.create()
+    subjects = [program.pulumi("preview").seconds for program in (empty, *programs, dev)]
+    took = by_turns(subjects, rounds)
+    return Stages(empty=took[0], imports=took[1], registrations=took[2], ours=took[3])
 
 
 @app.command()

@@ -34,21 +34,29 @@ class Command:
             BenchError: it failed.
         """
         began = time.perf_counter()
+        self.output()
+        return time.perf_counter() - began
+
+    def output(self) -> str:
+        """What it prints.
+
+        Raises:
+            BenchError: it failed.
+        """
         done = subprocess.run(
             self.words,
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             timeout=LIMIT_S,
             check=False,
         )
-        took = time.perf_counter() - began
         if done.returncode != 0:
-            raise BenchError(f"{' '.join(self.words)} failed with {done.returncode}:\n{done.stdout[-SHOWN:]}")
-        return took
+            said = f"{done.stdout[-SHOWN:]}\n{done.stderr[-SHOWN:]}"
+            raise BenchError(f"{' '.join(self.words)} failed with {done.returncode}:\n{said}")
+        return done.stdout
 
 
 def by_turns(commands: Sequence[Callable[[], float]], rounds: int) -> list[list[float]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tools.bench import yardsticks
 from tools.bench.errors import BenchError
 from tools.bench.many_nodes import with_nodes
 
@@ -149,3 +150,4 @@ def _write_programs(workspace: Workspace) -> None:
     idle.mkdir()
     (idle / "PulumiPolicy.yaml").write_text(IDLE_PROJECT)
     (idle / "__main__.py").write_text(IDLE_PROGRAM)
+    yardsticks.write(workspace.directory, workspace.project)

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from tools.bench import page
-from tools.bench.figures import ColdBuild, Deployment, Link, Looks, Machine, Pack, Pair, Peak, Report
+from tools.bench.figures import ColdBuild, Deployment, Link, Looks, Machine, Pack, Pair, Peak, Report, Stages
 from tools.bench.logins import count
 
 TODAY = dt.date(2026, 3, 2)
@@ -34,6 +34,7 @@ def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
             Pair(name="dev", goal=2, empty=[1, 1], measured=[1.9, 1.9]),
             Pair(name="many", goal=4, empty=[1, 1], measured=[4.5, 4.5]),
         ],
+        stages=Stages(empty=[1, 1], imports=[1.25, 1.25], registrations=[1.5, 1.5], ours=[2, 3]),
         pack=Pack(without=[4], idle=[5.5], ours=[5.9]),
         noops=[Pair(name="dev", goal=3, empty=[1], measured=[3])],
         looks=Looks(without=[3, 4], looking=[6, 7]),
@@ -66,6 +67,17 @@ def test_a_goal_is_met_up_to_its_value_and_missed_beyond() -> None:
     assert row(text, "virtual")[-1] == "met"
     assert row(text, "look at all machines")[2:] == ["3.00 s", "≤ 3 s", "met"]
     assert row(text, "create and two joins")[1:] == ["8.0 s", "10.0 s", "1.25", "≤ 1.3", "met"]
+
+
+def test_the_parts_of_a_preview_add_up() -> None:
+    text = page.text(report())
+    assert row(text, "imports: the providers' SDKs, the configuration's model, the components")[1] == "0.25 s"
+    assert row(text, "the same resources with ready inputs: plugins start, each is checked and compared")[1] == "0.50 s"
+    assert (
+        row(text, "the rest: the configuration is read, inputs are computed, resources wait for one another")[1]
+        == "0.75 s"
+    )
+    assert "takes 1.50 times an empty program" in text
 
 
 def test_the_deployment_shown_is_the_median_one() -> None:
