@@ -18,6 +18,8 @@ from onnode.system import interfaces_file, packages, processor, pve, repository,
 # Under load one example may take seconds; how long they take is not what is tested.
 settings.register_profile("any-speed", deadline=None)
 settings.load_profile("any-speed")
+# For tests that each class of the contract has: together they see some two thousand cases.
+OF_EACH_KIND = settings(max_examples=25)
 
 LINES = st.lists(
     st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", codec="utf-8"))
@@ -221,6 +223,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("kind", CONTRACT)
+@OF_EACH_KIND
 @given(data=st.dictionaries(st.text(), JSON) | JSON)
 def test_any_other_json_is_a_named_refusal(kind: type[Any], data: Any) -> None:  # noqa: ANN401
     assume(data != {})  # where every field has a default, an empty object is a whole one
