@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from cli.drift import guest_locks, installations, provided
+from cli.drift import configuration, guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from cli.drift.look import Answer
     from cli.drift.questions import Questions
-    from onnode.contract import StepLook
+    from onnode.contract import Membership, StepLook
 
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 NETWORK = "node-network"
-IDENTITY, CHANGE, QDEVICE = "identity", "change-cluster", "set-qdevice"
+IDENTITY, QDEVICE = "identity", "set-qdevice"
 
 
 def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
@@ -53,6 +53,7 @@ def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, 
     found += _members(asked, answers)
     found += installations.differ(asked, {name: answers[name].files for name in hosts if name in answers})
     if trusted and speaker is not None:
+        found += configuration.differs(asked.here, _reports(answers))
         found += _guests(asked, answers[speaker].files)
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
     of_cluster = answers[speaker].files if trusted and speaker is not None else None
@@ -108,10 +109,13 @@ def _step(one: StepLook, machine: str) -> Iterator[Drift]:
 
 def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]:
     """Nodes that are no longer members: their join runs again; before it the cluster lets go of one that was installed anew."""
-    told = {name: answer.membership for name, answer in answers.items() if answer.membership is not None}
+    told = _reports(answers)
     working = [one for one in told.values() if one.works]
     has_qdevice = any(step == QDEVICE for step, _ in asked.here.values())
-    again = {IDENTITY, *((CHANGE, QDEVICE) if has_qdevice else ())}  # a QDevice is removed before a node joins
+    again = {
+        IDENTITY,
+        *((configuration.CHANGE, QDEVICE) if has_qdevice else ()),
+    }  # a QDevice is removed before a node joins
     for urn, (step, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):
             names = [wanted.joiner.name]
@@ -124,6 +128,10 @@ def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]
         for name in names:
             if name in told and told[name].state in ("absent", "half"):
                 yield Drift(urn, name, "it is no member of a cluster", MEMBERSHIP)
+
+
+def _reports(answers: Mapping[str, Answer]) -> dict[str, Membership]:
+    return {name: answer.membership for name, answer in answers.items() if answer.membership is not None}
 
 
 def parse_files(text: str) -> dict[str, str]:

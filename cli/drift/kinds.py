@@ -2,6 +2,7 @@
 
 STEP = "step"  # its step, run again
 MEMBERSHIP = "membership"  # the step that makes a node a member
+CONFIGURATION = "configuration"  # the step that changes the cluster's corosync.conf
 PACKAGE = "package"  # the resource that copies the on-node package
 OFF = "off"  # a nested node without power: it is started before the engine
 PROVIDED = "provided"  # the provider: the refresh of `up` sees it

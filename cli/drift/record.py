@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from cli.drift.kinds import MEMBERSHIP, OFF, PACKAGE, REMADE, STEP
+from cli.drift.kinds import CONFIGURATION, MEMBERSHIP, OFF, PACKAGE, REMADE, STEP
 from cli.state.vanished import forget
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
-AGAIN = (STEP, MEMBERSHIP, PACKAGE, OFF)
+AGAIN = (STEP, MEMBERSHIP, CONFIGURATION, PACKAGE, OFF)
 MARK = "drifted: "
 ALTERED = "-altered"  # put at the end of the hash of the copied package
 

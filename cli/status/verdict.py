@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
-from cli.drift.kinds import ADDED, BY_HAND, FOREIGN, MEMBERSHIP, OFF, PASSING, SILENT, UNDESCRIBED
+from cli.drift.kinds import ADDED, BY_HAND, CONFIGURATION, FOREIGN, MEMBERSHIP, OFF, PASSING, SILENT, UNDESCRIBED
 from cli.drift.model import ADDRESS_DOWN
 from cli.status.ha import ha_findings, in_maintenance
 from cli.status.links import broken_links
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onnode.contract import Health
 
 UP = "make up"
-AS_IT_IS = "put these priorities into the stack file: nothing changes them on a running cluster"
+AS_DESCRIBED = "make up, which puts the described values back; to keep these, put them into the stack file first"
 # Commands that take a stack; the Makefile's default stack need not be named.
 MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down|drain|undrain|reboot|upgrade)\b")
 DEFAULT_STACK = "dev"
@@ -73,7 +73,7 @@ def behind_ones_back(stack: str, drifted: Iterable[Drift], found: Sequence[Findi
         Finding(one.where, one.what, _of_stack(stack, one.next if one.kind in (*BY_HAND, SILENT, UNDESCRIBED) else UP))
         for one in drifted
         if one.kind not in (*ADDED, PASSING)
-        and not (one.kind in (MEMBERSHIP, OFF, SILENT) and one.where in named)
+        and not (one.kind in (MEMBERSHIP, CONFIGURATION, OFF, SILENT) and one.where in named)
         and not (
             one.code == ADDRESS_DOWN and any(one.where == other.where and one.what in other.what for other in found)
         )
@@ -206,9 +206,7 @@ def _cluster(wanted: Wanted, seen: NodeStatuses, nodes: dict[str, NodeStatus], o
             found.append(Finding("cluster", f"{member.name} is not a member", UP))
         elif listed != formation.described(member):
             now, then = formation.shown(listed), formation.shown(formation.described(member))
-            found.append(
-                Finding("cluster", f"{now}; the stack file has {then}", "put these values into the stack file")
-            )
+            found.append(Finding("cluster", f"{now}; the stack file has {then}", AS_DESCRIBED))
     described = {member.name for member in wanted.members}
     found += [
         Finding(
@@ -323,7 +321,9 @@ def _is_unexplained(wanted: Wanted, member: Member, seen: NodeStatuses) -> bool:
 def _priorities(wanted: Wanted, view: NodeStatus) -> list[Finding]:
     described = {link.number: link.priority for link in wanted.members[0].links if link.priority is not None}
     return [
-        Finding("cluster", f"link {number} has priority {view.health.priorities.get(number)}, not {priority}", AS_IT_IS)
+        Finding(
+            "cluster", f"link {number} has priority {view.health.priorities.get(number)}, not {priority}", AS_DESCRIBED
+        )
         for number, priority in described.items()
         if view.health.priorities.get(number) != priority
     ]

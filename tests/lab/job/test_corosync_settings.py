@@ -106,6 +106,32 @@ def test_priorities_and_settings_become_others_without_a_restart(cluster: LabPro
     assert on(cluster, "proxmox02", "systemctl show -p ActiveEnterTimestampMonotonic corosync") == started
 
 
+BY_HAND = """\
+cp /etc/pve/corosync.conf /root/corosync.conf
+version=$(sed -n 's/^ *config_version: //p' /root/corosync.conf)
+sed -i "s/config_version: $version/config_version: $((version + 1))/; s/knet_link_priority: .*/knet_link_priority: 77/" \\
+  /root/corosync.conf
+cp /root/corosync.conf /etc/pve/corosync.conf
+"""
+
+
+def test_an_edit_by_hand_is_seen_and_put_back(cluster: LabProject) -> None:
+    def priorities(name: str) -> list[str]:
+        return re.findall(r"knet_link_priority: (\d+)", on(cluster, name, "cat /etc/corosync/corosync.conf"))
+
+    before = priorities("proxmox02")
+    on(cluster, "proxmox01", BY_HAND)
+    assert cluster.eventually(lambda: set(priorities("proxmox02")) == {"77"}, 30)
+    seen = cluster.admin("status")
+    assert seen.code == 1
+    assert "link 0 has priority 77" in seen.output
+    with quorum_is_kept(cluster):
+        put_back = succeeded(cluster.admin("up"))
+    assert "corosync.conf is not as described" in put_back.output
+    assert priorities("proxmox02") == before
+    nothing_is_left_to_do(cluster)
+
+
 def test_the_addresses_of_a_link_become_others_on_all_nodes(cluster: LabProject) -> None:
     def moved(values: dict[str, Any]) -> None:
         for number, node in enumerate(values["nodes"], start=1):
