@@ -44,7 +44,7 @@ class Observed:
     files: dict[str, str] = field(default_factory=dict)
     installed: list[str] = field(default_factory=list)
     unfinished: bool = False
-    proven: bool = False  # apt could fetch since this program last changed a source list; what others add is their affair
+    proven: bool = False  # apt could fetch since this program last changed a source list; others' changes do not count
     fresh: bool = False  # apt fetched not long ago, from exactly these source lists
 
     def of(self, path: str) -> list[sources.Source]:
