@@ -18,7 +18,7 @@ from cluster.transport.nodes import run_step
 from cluster.waiting import until_async
 from onnode.cluster.corosync import parse_conf
 from onnode.cluster.membership import LOCAL_CONF
-from onnode.contract import EvacuateNode, NodeGone, NodeTraces, RemoveMember
+from onnode.contract import EvacuateNode, KeepMembers, NodeGone, NodeTraces, RemoveMember
 from onnode.errors import StepError
 from onnode.system.pve import stack_tag
 
@@ -90,7 +90,7 @@ async def remove(one: Leaving, now: Situation, desired: ClusterChange, private_k
     staying = {member.name: members.connected(now.opened, member.name) for member in desired.members}
     sponsor = await members.first_working(staying)
     note(f"{name} leaves cluster {desired.cluster}: its guests go first")
-    wanted = EvacuateNode(name, sorted(staying), stack_tag(desired.stack))
+    wanted = EvacuateNode(name, sorted(staying), stack_tag(desired.stack), desired.timeout_s)
     left = await run_step(sponsor, "evacuate-node", wanted, timeout_s=EVACUATION_S)
     for named in left.facts["named_by"]:
         note(f"{named} names {name}, was not made by this stack, and stays as it is")
@@ -99,6 +99,25 @@ async def remove(one: Leaving, now: Situation, desired: ClusterChange, private_k
     await run_step(sponsor, "remove-member", RemoveMember(name, one.addresses), timeout_s=STEP_S)
     note(f"{name} is off the list; looking at the others")
     await verification.until_as_described(desired.cluster, desired.members, staying, timeout_s=desired.timeout_s)
+
+
+async def take_back(now: Situation, desired: ClusterChange) -> bool:
+    """Undo what an earlier run began of a removal, for members that are described again; returns whether anything was.
+
+    Without a working member nothing is: those that call say so, if they need one.
+
+    Raises:
+        StepError: those of the on-node step.
+    """
+    working = next((name for name, report in now.reports.items() if report.works), None)
+    if working is None:
+        return False
+    sponsor = members.connected(now.opened, working)
+    wanted = KeepMembers(sorted(member.name for member in desired.members), stack_tag(desired.stack))
+    taken_back = (await run_step(sponsor, "keep-members", wanted, timeout_s=STEP_S, quiet=True)).changed
+    if taken_back:
+        note("a removal was begun and taken back: HA gives that node guests again")
+    return taken_back
 
 
 async def clear(name: str, now: Situation, desired: ClusterChange, private_key: str) -> bool:

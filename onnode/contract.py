@@ -247,6 +247,15 @@ class EvacuateNode:
     node: str
     targets: list[str]  # the members that stay
     stack_tag: str  # HA rules with this mark let go of the node
+    timeout_s: int  # for the HA manager to take the node out of use; guests have their own time
+
+
+@dataclass(frozen=True)
+class KeepMembers:
+    """Nodes that stay: what a removal of them began before it was taken back is undone; asked on a working member."""
+
+    nodes: list[str]
+    stack_tag: str
 
 
 @dataclass(frozen=True)

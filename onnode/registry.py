@@ -30,6 +30,7 @@ STEPS = {
     "join-cluster": "onnode.cluster.join_cluster",
     "release-member": "onnode.cluster.release_member",
     "evacuate-node": "onnode.cluster.evacuate_node",
+    "keep-members": "onnode.cluster.keep_members",
     "node-gone": "onnode.cluster.node_gone",
     "remove-member": "onnode.cluster.remove_member",
     "reset-node": "onnode.cluster.reset_node",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from cluster import changing, network_change, qdevice
+from cluster import changing, network_change, qdevice, removal
 from cluster.call import note
 from cluster.corosync_change import CorosyncChange
 from cluster.planning import known, words
@@ -34,6 +34,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         facts = known.facts(desired, call.previous, now.listed)
         if now.newest is None:
             return Outcome(changed=False, facts=facts)
+        kept = await removal.take_back(now, desired)
         own = [planned.transition for planned in now.plan if isinstance(planned.transition, OWN)]
         async with _all_members(now, call) as opened:
             released = await qdevice.release(now.plan, opened, desired.timeout_s)
@@ -43,7 +44,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
                 note(f"  {words.done(transition)}")
                 await change.run(transition, words.done(transition))
             settled = [await _settle(one, desired, call) for one in opened.values() if isinstance(one, ssh.Connection)]
-        return Outcome(released or restarted or bool(own) or any(settled), facts)
+        return Outcome(kept or released or restarted or bool(own) or any(settled), facts)
 
 
 async def _settle(connection: ssh.Connection, desired: ClusterChange, call: Call) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MANAGER_STATUS = "/etc/pve/ha/manager_status"
 AGENT_STATUS = "/etc/pve/nodes/{node}/lrm_status"
 MAINTENANCE = "maintenance"
+OLD_S = 30  # what the HA manager itself takes for too old (PVE/API2/HA/Status.pm)
 _AT_REST = ("started", "stopped", "error", "freeze")
 _RUNS_NOTHING = ("stopped", "error")
 
@@ -27,6 +28,7 @@ class NodeInHa:
         state: `online`, `maintenance` and others; empty if the HA manager knows no such node.
         requested: an administrator asked for maintenance.
         mode: that of its agent: `active`, `maintenance` and others.
+        silent: its agent reports no more, while the HA manager works.
         guests: those that the HA manager has there and that may run: "vm:100 (started)".
         moving: the guests of the whole cluster that the HA manager moves, starts or stops: "vm:100 (migrate)".
     """
@@ -34,6 +36,7 @@ class NodeInHa:
     state: str = ""
     requested: bool = False
     mode: str = ""
+    silent: bool = False
     guests: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
 
@@ -46,6 +49,7 @@ def parse_node(manager: str, agent: str, node: str) -> NodeInHa:
         status.get("node_status", {}).get(node, ""),
         bool(status.get("node_request", {}).get(node, {}).get(MAINTENANCE)),
         own.get("mode", ""),
+        int(status.get("timestamp", 0)) - int(own.get("timestamp", 0)) > OLD_S,
         [_shown(sid, one) for sid, one in services if _is_there(one, node)],
         [_shown(sid, one) for sid, one in services if _moves(one)],
     )

@@ -16,11 +16,14 @@ from onnode.errors import StepError
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onnode.system.machine import ThisMachine
 
 GUESTS_S = 3600.0  # a live migration copies a guest's whole memory
 STALLS_S = 60.0  # six rounds of the HA manager: a guest that it has not begun to move by then, it never will
 POLL_S = 1.0
+WITHDRAW_S = 60  # six rounds again
 ONLINE = "online"
 
 
@@ -38,14 +41,15 @@ def observe(machine: ThisMachine, desired: Maintenance) -> Observed:
 
 def decide(observed: Observed, desired: Maintenance) -> list[Action]:
     """First the node's state, then its guests."""
-    if not _is_taken_up(observed.ha, desired):
+    if not is_taken_up(observed.ha, enabled=desired.enabled):
         return [Action("enable" if desired.enabled else "disable", f"maintenance of {desired.node}")]
     waited = _waited_for(observed.ha, desired)
     return [Action("wait", f"until HA has moved {', '.join(waited)}")] if waited else []
 
 
-def _is_taken_up(ha: ha_manager.NodeInHa, desired: Maintenance) -> bool:
-    if desired.enabled:
+def is_taken_up(ha: ha_manager.NodeInHa, *, enabled: bool) -> bool:
+    """Whether the HA manager and the node's agent have done what was asked for."""
+    if enabled:
         return ha.requested and ha.state == MAINTENANCE
     return not ha.requested and MAINTENANCE not in (ha.state, ha.mode)
 
@@ -63,15 +67,45 @@ def act(machine: ThisMachine, desired: Maintenance, action: Action) -> None:
     if action.do == "wait":
         _wait_for_guests(machine, desired)
         return
-    if ha_manager.observe(machine, desired.node).requested != desired.enabled:
-        machine.check(["ha-manager", "crm-command", "node-maintenance", action.do, desired.node])
-    if not machine.wait_for(
-        lambda: _is_taken_up(ha_manager.observe(machine, desired.node), desired), desired.timeout_s
-    ):
+    ask(machine, desired.node, enabled=desired.enabled)
+    await_taken_up(
+        machine, desired, lambda: is_taken_up(ha_manager.observe(machine, desired.node), enabled=desired.enabled)
+    )
+
+
+def withdraw(machine: ThisMachine, node: str) -> None:
+    """End what was asked for, and see that; HA gives a node guests again once it sees its agent, and one that is off later.
+
+    Raises:
+        StepError: maintenance-not-taken, command-failed.
+    """
+    ask(machine, node, enabled=False)
+    ended = Maintenance(node, enabled=False, timeout_s=WITHDRAW_S)
+    await_taken_up(machine, ended, lambda: not ha_manager.observe(machine, node).requested)
+
+
+def ask(machine: ThisMachine, node: str, *, enabled: bool) -> None:
+    """Give the HA manager the command, unless it has taken it up already.
+
+    Raises:
+        StepError: command-failed.
+    """
+    if ha_manager.observe(machine, node).requested != enabled:
+        verb = "enable" if enabled else "disable"
+        machine.check(["ha-manager", "crm-command", "node-maintenance", verb, node])
+
+
+def await_taken_up(machine: ThisMachine, desired: Maintenance, is_seen: Callable[[], bool]) -> None:
+    """Wait until what was asked for is seen.
+
+    Raises:
+        StepError: maintenance-not-taken.
+    """
+    if not machine.wait_for(is_seen, desired.timeout_s):
         seen = ha_manager.observe(machine, desired.node)
         raise StepError(
             "maintenance-not-taken",
-            f"the HA manager did not {action.do} maintenance of {desired.node}",
+            f"the HA manager did not {'enable' if desired.enabled else 'disable'} maintenance of {desired.node}",
             observed=f"after {desired.timeout_s} s it has the node in state {seen.state or 'unknown'}, "
             f"and the node's agent is in mode {seen.mode or 'unknown'}",
             expected=f"state {MAINTENANCE if desired.enabled else ONLINE}",

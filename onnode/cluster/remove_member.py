@@ -1,6 +1,8 @@
 """remove-member: a node that is off leaves the cluster's list, and what is left of it goes. Asked on a working member.
 
 The caller has seen that the node is off. `pvecm delnode` goes by the node's id, so it is not called while that id is there twice.
+HA maintenance of the node ends before that: HA keeps the request for ever, takes back none for a node that it does not know, and
+would have the next node of that name in maintenance from its first minute (PVE/HA/Manager.pm, CLI/ha_manager.pm).
 Whatever is removed from /etc/pve is kept on this member first, in :data:`KEPT`.
 """
 
@@ -10,10 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import corosync, membership
+from onnode.cluster import corosync, ha_manager, maintenance, membership
+from onnode.cluster.evacuate_node import LEAVING
 from onnode.contract import RemoveMember
 from onnode.errors import StepError
 from onnode.step import Action, Step
+from onnode.system import marks
 from onnode.system.machine import tail
 from onnode.system.pve import parse_sections
 
@@ -43,6 +47,8 @@ class Observed:
         quorum: as this member sees it.
         guests: configured on the node.
         jobs: replication jobs to it.
+        maintained: whether HA was asked to have it in maintenance.
+        marked: whether a removal has marked it.
         directory: whether it has one in /etc/pve/nodes.
         keys: how many lines of the cluster's authorized_keys are its own.
         hosts: the same for the cluster's known_hosts.
@@ -53,6 +59,8 @@ class Observed:
     quorum: corosync.Quorum | None = None
     guests: list[int] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
+    maintained: bool = False
+    marked: bool = False
     directory: bool = False
     keys: int = 0
     hosts: int = 0
@@ -67,6 +75,8 @@ def observe(machine: ThisMachine, desired: RemoveMember) -> Observed:
         _quorum(machine),
         membership.guests(machine, desired.node),
         [job.id for job in jobs if job.values.get("target") == desired.node],
+        ha_manager.observe(machine, desired.node).requested,
+        marks.owner(machine, LEAVING, desired.node) is not None,
         desired.node in machine.names(NODES),
         len(_own_keys(machine.read(KEYS) or "", desired)),
         len(_own_hosts(machine.read(HOSTS) or "", desired)),
@@ -87,7 +97,7 @@ def _own_hosts(text: str, desired: RemoveMember) -> list[str]:
 
 
 def decide(observed: Observed, desired: RemoveMember) -> list[Action]:
-    """Jobs first, as they cannot be removed later; then the list; then what is left.
+    """Jobs and maintenance first, as they cannot be removed later; then the list; then what is left.
 
     Raises:
         StepError: member-itself, no-quorum, node-still-there, member-id-twice, member-has-guests.
@@ -96,11 +106,14 @@ def decide(observed: Observed, desired: RemoveMember) -> list[Action]:
     _refuse(observed, desired)
     if observed.jobs:
         return [Action("remove-replication", job) for job in observed.jobs]
+    if listed is not None and observed.maintained:
+        return [Action("end-maintenance", desired.node)]
     if listed is not None:
         return [Action("remove-member", desired.node)]
     actions = [Action("remove-directory", f"{NODES}/{desired.node}")] if observed.directory else []
     actions += [Action("remove-keys", KEYS)] if observed.keys else []
-    return [*actions, *([Action("remove-hosts", HOSTS)] if observed.hosts else [])]
+    actions += [Action("remove-hosts", HOSTS)] if observed.hosts else []
+    return [*actions, *([Action("remove-mark", desired.node)] if observed.marked else [])]
 
 
 def _refuse(observed: Observed, desired: RemoveMember) -> None:
@@ -147,8 +160,12 @@ def act(machine: ThisMachine, desired: RemoveMember, action: Action) -> None:
     if action.do == "remove-replication":
         # Without force Proxmox VE would first clean up on the node, which is off.
         machine.run(["pvesh", "delete", f"/cluster/replication/{action.what}", "--force", "1"], timeout_s=DELETE_S)
+    elif action.do == "end-maintenance":
+        maintenance.withdraw(machine, desired.node)
     elif action.do == "remove-member":
         _delete(machine, desired.node)
+    elif action.do == "remove-mark":
+        marks.take_away(machine, LEAVING, desired.node)
     elif action.do == "remove-directory":
         _set_aside(machine, desired)
         machine.check(["rm", "-rf", "--", action.what], timeout_s=FILES_S)

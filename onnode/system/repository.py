@@ -44,8 +44,8 @@ class Observed:
     files: dict[str, str] = field(default_factory=dict)
     installed: list[str] = field(default_factory=list)
     unfinished: bool = False
-    proven: bool = False  # apt could fetch from exactly these source lists
-    fresh: bool = False  # and did so not long ago
+    proven: bool = False  # apt could fetch since this program last changed a source list; others' changes do not count
+    fresh: bool = False  # apt fetched not long ago, from exactly these source lists
 
     def of(self, path: str) -> list[sources.Source]:
         """The enabled repositories of one file."""
@@ -74,7 +74,7 @@ def observe(machine: ThisMachine, desired: Repository) -> Observed:
         files,
         packages.installed(machine, *desired.packages) if desired.packages else [],
         packages.unfinished(machine),
-        age is not None,
+        machine.exists(STAMP),
         age is not None and age < FRESH_S,
     )
 
@@ -181,6 +181,7 @@ def act(machine: ThisMachine, desired: Repository, action: Action) -> None:
     """Edit a source list, or call apt-get."""
     if action.text:
         _try_out(machine, desired, action)
+        machine.remove(STAMP)
         originals.replace_file(machine, action.what, action.text)
     elif action.do == "finish":
         packages.finish(machine)

@@ -53,6 +53,14 @@ def three_are_left(project: LabProject) -> None:
         tool, vmid = ("qm", "200") if sid.startswith("vm") else ("pct", "300")
         assert "running" in shell(project, NODES[entry["node"]], f"{tool} status {vmid}")
     assert vms(project) == {"101", "102", "103"}
+    assert not is_in_maintenance(project)
+    assert "leaving" not in shell(project, NODES["proxmox01"], "ls /etc/pve/nested-pve-ha")
+
+
+def is_in_maintenance(project: LabProject) -> bool:
+    """Whether HA was asked to have the fourth node in maintenance."""
+    status = json.loads(shell(project, NODES["proxmox01"], "cat /etc/pve/ha/manager_status"))
+    return bool(status.get("node_request", {}).get(FOURTH, {}).get("maintenance"))
 
 
 def nothing_is_left_to_do(project: LabProject) -> None:
@@ -69,8 +77,9 @@ def test_a_guest_that_cannot_go_is_named_and_nothing_is_moved(four: LabProject) 
         text = refusal(four.admin("up"), "guest-cannot-leave")
     finally:
         four.ssh(ADDRESS4, "qm destroy 900 --purge")
-    assert "vm:900 (stays): it has scsi0 on local-lvm, which no other node has" in text
+    assert "vm:900 (stays): scsi0 is on local-lvm, which is not shared" in text
     assert nodes_of_guests(four) == {FOURTH}
+    assert not is_in_maintenance(four)
     assert four.ssh(ADDRESS4, "pvecm status").output.count("\n0x0000000") == 4
     assert "104" in vms(four)
 
@@ -92,8 +101,27 @@ def test_a_removal_that_is_killed_goes_on(four: LabProject) -> None:
         end_all(run.pid)
         run.wait()
     assert "104" in vms(four)
+    assert is_in_maintenance(four)
     succeeded(four.admin("up"))
     three_are_left(four)
+    nothing_is_left_to_do(four)
+
+
+def test_a_removal_that_is_taken_back_leaves_the_node_in_use(four: LabProject) -> None:
+    wanted = four.configuration()
+    four.configure(THREE)
+    run = four.start_admin("up")
+    try:
+        assert four.eventually(lambda: is_in_maintenance(four), 180)
+    finally:
+        end_all(run.pid)
+        run.wait()
+    assert "leaving" in shell(four, NODES["proxmox01"], "ls /etc/pve/nested-pve-ha")
+    four.configure(wanted)
+    succeeded(four.admin("up"))
+    assert not is_in_maintenance(four)
+    assert "leaving" not in shell(four, NODES["proxmox01"], "ls /etc/pve/nested-pve-ha")
+    assert four.eventually(lambda: nodes_of_guests(four) == {FOURTH}, 120)
     nothing_is_left_to_do(four)
 
 

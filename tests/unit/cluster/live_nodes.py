@@ -24,6 +24,7 @@ from onnode.contract import (
     CreateCluster,
     EvacuateNode,
     JoinCluster,
+    KeepMembers,
     LinkPreflight,
     NodeGone,
     NodeNetwork,
@@ -112,6 +113,8 @@ class LiveNodes:
         self.commands: dict[str, Callable[[str], Completed]] = {}
         self.links: dict[str, Any] = HEALTHY_LINKS
         self.looks = 0
+        self.kept: list[KeepMembers] = []
+        self.is_leaving = False  # whether a removal was begun of a node that stays
         self.after: Callable[[int], None] = lambda _looks: None
         monkeypatch.setattr(ssh, "connect", self.connect)
         monkeypatch.setattr(certificates, "presented", self.presented)
@@ -147,6 +150,10 @@ class LiveNodes:
             facts = dataclasses.asdict(self.reports[node])
             self.after(self.looks)
             return _result(changed=False, facts=facts)
+        if step == "keep-members":
+            self.kept.append(parse(KeepMembers, json.loads(stdin)))
+            was_leaving, self.is_leaving = self.is_leaving, False
+            return _result(changed=was_leaving, facts={"nodes": self.kept[-1].nodes})
         if not step:
             self.acts.append(Act(node, command, None, timeout_s))
             answer = next(answer for beginning, answer in self.commands.items() if command.startswith(beginning))

@@ -22,7 +22,7 @@ from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
 from onnode.cluster.corosync import PeerLink, Quorum, Voter, parse_conf
 from onnode.cluster.corosync_file import with_version
-from onnode.contract import CorosyncConfig, CorosyncReport
+from onnode.contract import CorosyncConfig, CorosyncReport, KeepMembers
 from onnode.system.originals import fingerprint
 from tests.unit.cluster.live_nodes import CALL, DOWN, Act, LiveNodes
 from tests.unit.cluster.worlds import CLUSTER, joined, members
@@ -203,6 +203,13 @@ def ends(text: str) -> dict[int, set[str]]:
 def test_a_cluster_as_described_is_left_alone(corosync: Corosync) -> None:
     assert not bring_about(wanted()).changed
     assert corosync.done == []
+
+
+def test_a_removal_that_was_taken_back_ends(corosync: Corosync) -> None:
+    corosync.is_leaving = True
+    assert bring_about(wanted()).changed
+    assert not bring_about(wanted()).changed
+    assert corosync.kept == [KeepMembers(["proxmox01", "proxmox02", "proxmox03"], "stack-dev")] * 2
 
 
 def test_each_change_is_one_version_that_is_seen_before_the_next(corosync: Corosync) -> None:

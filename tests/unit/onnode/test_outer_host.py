@@ -243,6 +243,28 @@ class TestRepository:
         run(machine, repository.STEP, NO_SUBSCRIPTION)
         assert machine.ran("apt-get")[-1].endswith(" update")
 
+    def test_a_failed_update_is_not_forgotten_though_an_earlier_one_went_well(
+        self, machine: FakeMachine, apt: Apt
+    ) -> None:
+        run(machine, repository.STEP, NO_SUBSCRIPTION)
+        machine.write(ENTERPRISE, ENTERPRISE_TEXT)
+        apt.broken = ["E: Failed to fetch"]
+        with pytest.raises(StepError):
+            run(machine, repository.STEP, NO_SUBSCRIPTION)
+        assert run(machine, repository.STEP, NO_SUBSCRIPTION).changed
+
+    def test_a_source_that_others_add_or_take_away_is_no_difference(self, machine: FakeMachine, apt: Apt) -> None:
+        run(machine, repository.STEP, NO_SUBSCRIPTION)
+        machine.write("/etc/apt/sources.list.d/theirs.list", "deb http://theirs.lab.internal/ ./\n")
+        assert not run(machine, repository.STEP, NO_SUBSCRIPTION).changed
+        apt.available.append("xorriso")
+        wanted = Repository(NO_SUBSCRIPTION.mode, NO_SUBSCRIPTION.uri, ["dnsmasq-base", "xorriso"])
+        run(machine, repository.STEP, wanted)
+        asked = [command.split()[-1] for command in machine.ran("apt-get")]
+        assert asked[-3:] == ["update", "xorriso", "xorriso"], "what is installed comes from the sources of the moment"
+        machine.remove("/etc/apt/sources.list.d/theirs.list")
+        assert not run(machine, repository.STEP, wanted).changed
+
     def test_what_a_killed_dpkg_left_is_finished_first(self, machine: FakeMachine, apt: Apt) -> None:
         apt.half = True
         run(machine, repository.STEP, NO_SUBSCRIPTION)

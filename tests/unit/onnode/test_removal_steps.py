@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode.cluster import evacuate_node, node_gone, remove_member, reset_node
-from onnode.contract import EvacuateNode, NodeGone, RemoveMember, ResetNode
+from onnode.cluster import evacuate_node, keep_members, maintenance, node_gone, remove_member, reset_node
+from onnode.contract import EvacuateNode, KeepMembers, NodeGone, RemoveMember, ResetNode
 from onnode.errors import StepError
 from onnode.system.machine import Result
 from tests.support.onnode_worlds import run, twice
@@ -44,8 +44,51 @@ Quorum:           2
     Nodeid      Votes Name
 {rows}
 """
-EVACUATE = EvacuateNode("pve4", ["pve1", "pve2", "pve3"], "stack-dev")
+EVACUATE = EvacuateNode("pve4", ["pve1", "pve2", "pve3"], "stack-dev", 120)
 REMOVE = RemoveMember("pve4", ["10.10.1.104", "192.168.0.104"])
+
+
+MARK = "/etc/pve/nested-pve-ha/leaving-pve4"
+
+
+class HaManager:
+    """Whether it has pve4 in maintenance, and what it publishes; its rounds take no time."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self.machine = machine
+        self.requested = False
+        self.is_deaf = False
+        self.services: dict[str, Any] = {}
+        self.publish()
+        machine.programs |= {"mkdir": lambda *_: 0, "dd": self.dd, "rm": self.rm}
+
+    def publish(self) -> None:
+        state = "maintenance" if self.requested else "online"
+        status = {
+            "node_status": {"pve4": state},
+            "node_request": {"pve4": {"maintenance": 1} if self.requested else {}},
+            "service_status": self.services,
+            "timestamp": 1000,
+        }
+        mode = "maintenance" if self.requested else "active"
+        self.machine.write("/etc/pve/ha/manager_status", json.dumps(status) + "\0\0")
+        self.machine.write("/etc/pve/nodes/pve4/lrm_status", json.dumps({"mode": mode, "timestamp": 1000}))
+
+    def ask(self, verb: str, node: str) -> str:
+        assert node == "pve4"
+        if not self.is_deaf:
+            self.requested = verb == "enable"
+        self.publish()
+        return ""
+
+    def dd(self, arguments: list[str], stdin: str) -> int:
+        self.machine.write(arguments[0].removeprefix("of="), stdin)
+        return 0
+
+    def rm(self, arguments: list[str], _stdin: str) -> int:
+        assert arguments[:-1] == ["-f", "--"]
+        self.machine.remove(arguments[-1])
+        return 0
 
 
 class Guests:
@@ -57,6 +100,7 @@ class Guests:
         self.delay = 0  # looks at HA's status until a move has ended
         self.refusal = ""
         self.asked: list[tuple[str, str]] = []
+        self.ha = HaManager(machine)
         machine.write("/etc/pve/storage.cfg", STORAGES)
         machine.write("/etc/pve/.members", json.dumps({"nodelist": {"pve4": {"id": 4, "online": 1}}}))
         machine.programs |= {"pvesh": self.pvesh, "ha-manager": self.ha_manager}
@@ -72,7 +116,8 @@ class Guests:
         self.machine.write("/etc/pve/ha/resources.cfg", f"{text}{kind}: {number}\n{options}\n")
 
     def status(self, sid: str, **values: Any) -> None:  # noqa: ANN401 - as in the file
-        self.machine.write("/etc/pve/ha/manager_status", json.dumps({"service_status": {sid: values}}) + "\0\0")
+        self.ha.services[sid] = values
+        self.ha.publish()
 
     def where(self, vmid: int) -> str:
         (found,) = self.machine.path("/etc/pve/nodes").glob(f"*/*/{vmid}.conf")
@@ -93,6 +138,8 @@ class Guests:
         return ""
 
     def ha_manager(self, arguments: list[str], _stdin: str) -> str:
+        if arguments[:2] == ["crm-command", "node-maintenance"]:
+            return self.ha.ask(*arguments[2:])
         if arguments[0] == "crm-command":
             self.asked.append((arguments[2], arguments[3]))
             if not self.refusal:
@@ -124,6 +171,7 @@ def test_each_guest_goes_in_its_own_way(machine: FakeMachine, guests: Guests) ->
     outcome = twice(machine, evacuate_node.STEP, EVACUATE)
     assert outcome.facts == {"node": "pve4", "named_by": ["storage san"]}
     assert guests.asked == [("ct:103", guests.where(103))]
+    assert (guests.ha.requested, machine.read(MARK)) == (True, "stack-dev\n")
     assert guests.where(101) == "pve1"  # where its storage is
     assert {guests.where(number) for number in (100, 102, 104)} <= {"pve1", "pve2", "pve3"}
 
@@ -143,16 +191,19 @@ def test_the_ways_of_moving_without_ha(machine: FakeMachine, guests: Guests) -> 
 @pytest.mark.parametrize(
     ("text", "bound"),
     [
-        ("scsi0: local-lvm:vm-100-disk-0,size=4G", "scsi0 on local-lvm"),
-        ("ide2: local:iso/debian.iso,media=cdrom", "ide2 on local"),
-        ("ide2: cdrom,media=cdrom", "ide2 on cdrom"),
-        ("scsi1: /dev/sdb", "scsi1 on /dev/sdb"),
-        ("unused0: local-lvm:vm-100-disk-1", "unused0 on local-lvm"),
-        ("scsi0: gone:vm-100-disk-0", "scsi0 on gone"),
-        ("scsi0: shared:1/x\n\n[before]\nscsi0: local-lvm:vm-100-disk-0", "scsi0 on local-lvm"),
-        ("scsi0: shared:1/x\n\n[before]\nvmstate: local-lvm:vm-100-state", "vmstate on local-lvm"),
-        ("hostpci0: 0000:01:00", "hostpci0"),
-        ("usb0: host=1234:5678", "usb0"),
+        ("scsi0: local-lvm:vm-100-disk-0,size=4G", "scsi0 is on local-lvm, which is not shared"),
+        ("ide2: local:iso/debian.iso,media=cdrom", "ide2 is on local, which is not shared"),
+        ("ide2: cdrom,media=cdrom", "ide2 is the node's own (cdrom)"),
+        ("scsi1: /dev/sdb", "scsi1 is the node's own (/dev/sdb)"),
+        ("unused0: local-lvm:vm-100-disk-1", "unused0 is on local-lvm, which is not shared"),
+        ("scsi0: gone:vm-100-disk-0", "scsi0 is on gone, which is not shared"),
+        ("scsi0: shared:1/x\n\n[before]\nscsi0: local-lvm:vm-100-disk-0", "scsi0 is on local-lvm, which is not shared"),
+        (
+            "scsi0: shared:1/x\n\n[before]\nvmstate: local-lvm:vm-100-state",
+            "vmstate is on local-lvm, which is not shared",
+        ),
+        ("hostpci0: 0000:01:00", "hostpci0 is a device of the node"),
+        ("usb0: host=1234:5678", "usb0 is a device of the node"),
     ],
 )
 def test_what_ties_a_guest_to_its_node(machine: FakeMachine, guests: Guests, text: str, bound: str) -> None:
@@ -161,9 +212,10 @@ def test_what_ties_a_guest_to_its_node(machine: FakeMachine, guests: Guests, tex
         run(machine, evacuate_node.STEP, EVACUATE)
     assert (refused.value.code, refused.value.observed) == (
         "guest-cannot-leave",
-        f"vm:100 (web): it has {bound}, which no other node has",
+        f"vm:100 (web): {bound}",
     )
     assert guests.where(100) == "pve4"
+    assert not guests.ha.requested
 
 
 @pytest.mark.parametrize(
@@ -241,7 +293,8 @@ def test_a_guest_that_ha_leaves_where_it_is_is_not_waited_for_long(machine: Fake
         "guest-did-not-leave",
         "ignored; HA has it in state started",
     )
-    assert evacuate_node.IDLE_S <= machine.seconds - begun < evacuate_node.IDLE_S + 10
+    assert [sid for sid, _ in guests.asked] == ["vm:100", "vm:100"], "once more, before it is given up"
+    assert 2 * evacuate_node.IDLE_S <= machine.seconds - begun < 2 * evacuate_node.IDLE_S + 10
 
 
 @pytest.mark.parametrize("status", [{"state": "migrate"}, {"state": "started", "cmd": ["migrate", "pve2"]}])
@@ -254,6 +307,78 @@ def test_a_guest_that_ha_is_moving_is_waited_for(machine: FakeMachine, guests: G
     with pytest.raises(StepError):
         run(machine, evacuate_node.STEP, EVACUATE)
     assert machine.seconds - begun >= evacuate_node.MOVE_S
+
+
+def test_ha_is_told_where_its_guests_go_with_the_maintenance_before_any_is_waited_for(
+    machine: FakeMachine, guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (100, 101):
+        guests.put("qemu-server", number, "")
+        guests.under_ha(f"vm:{number}")
+    began: list[list[str]] = []
+    monkeypatch.setattr(machine, "sleep", lambda _by: began.append(machine.ran("ha-manager")))
+    run(machine, evacuate_node.STEP, EVACUATE)
+    commands = [one.split()[1:] for one in machine.ran("ha-manager")]
+    assert [words[1:3] for words in commands] == [
+        ["node-maintenance", "enable"],
+        ["migrate", "vm:100"],
+        ["migrate", "vm:101"],
+    ]
+    assert not began
+
+
+@pytest.mark.parametrize("has_guest", [True, False])
+def test_a_node_that_was_in_maintenance_before_is_not_marked(
+    machine: FakeMachine, guests: Guests, *, has_guest: bool
+) -> None:
+    guests.under_ha("vm:900")
+    guests.ha.ask("enable", "pve4")
+    if has_guest:
+        guests.put("qemu-server", 100, "")
+    assert run(machine, evacuate_node.STEP, EVACUATE).changed == has_guest
+    assert machine.read(MARK) is None
+    run(machine, keep_members.STEP, KEEP)
+    assert guests.ha.requested, "somebody else wanted that"
+
+
+def test_without_ha_nothing_comes_back_and_nothing_is_asked_of_it(machine: FakeMachine, guests: Guests) -> None:
+    guests.put("qemu-server", 100, "")
+    run(machine, evacuate_node.STEP, EVACUATE)
+    assert (machine.ran("ha-manager"), guests.ha.requested) == ([], False)
+
+
+def test_an_ha_manager_that_takes_nothing_up_is_named(machine: FakeMachine, guests: Guests) -> None:
+    guests.under_ha("vm:900")
+    guests.ha.is_deaf = True
+    begun = machine.seconds
+    with pytest.raises(StepError) as failed:
+        run(machine, evacuate_node.STEP, EVACUATE)
+    assert failed.value.code == "maintenance-not-taken"
+    assert machine.seconds - begun <= EVACUATE.timeout_s + 10
+
+
+KEEP = KeepMembers(["pve1", "pve4"], "stack-dev")
+
+
+def test_a_removal_that_was_taken_back_leaves_nothing(machine: FakeMachine, guests: Guests) -> None:
+    guests.under_ha("vm:900")
+    run(machine, evacuate_node.STEP, EVACUATE)
+    assert guests.ha.requested
+    assert not run(machine, keep_members.STEP, KeepMembers(["pve4"], "stack-other")).changed
+    twice(machine, keep_members.STEP, KEEP)
+    assert (guests.ha.requested, machine.read(MARK)) == (False, None)
+
+
+def test_what_ha_does_not_take_back_stays_marked(machine: FakeMachine, guests: Guests) -> None:
+    guests.under_ha("vm:900")
+    run(machine, evacuate_node.STEP, EVACUATE)
+    guests.ha.is_deaf = True
+    begun = machine.seconds
+    with pytest.raises(StepError) as failed:
+        run(machine, keep_members.STEP, KEEP)
+    assert failed.value.code == "maintenance-not-taken"
+    assert machine.read(MARK) == "stack-dev\n"
+    assert machine.seconds - begun <= maintenance.WITHDRAW_S + 2
 
 
 def after(machine: FakeMachine, seconds: float, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,6 +450,7 @@ class Cluster:
         self.machine = machine
         self.is_deaf = False
         self.archives: dict[str, list[str]] = {}
+        self.ha = HaManager(machine)
         self.lists(1, 2, 3, 4)
         machine.write("/proc/sys/kernel/hostname", "pve1.lab.internal\n")
         machine.write("/etc/pve/nodes/pve4/pve-ssl.pem", "PEM")
@@ -334,6 +460,7 @@ class Cluster:
         machine.write("/etc/pve/replication.cfg", "local: 100-0\n\ttarget pve4\n\nlocal: 101-0\n\ttarget pve2\n")
         machine.programs |= {
             "corosync-quorumtool": lambda *_: quorum(1, 2, 3, votes=len(self.listed)),
+            "ha-manager": lambda arguments, _stdin: self.ha.ask(*arguments[2:]),
             "pvecm": self.pvecm,
             "pvesh": self.pvesh,
             "rm": self.rm,
@@ -349,6 +476,7 @@ class Cluster:
     def pvecm(self, arguments: list[str], _stdin: str) -> str:
         assert arguments == ["delnode", "pve4"]
         assert not self.jobs(), "they cannot be removed later"
+        assert not self.ha.requested, "HA takes nothing back for a node that it does not know"
         if not self.is_deaf:
             self.lists(1, 2, 3)
         return "Killing node 4\n"
@@ -361,7 +489,9 @@ class Cluster:
         self.machine.write("/etc/pve/replication.cfg", "local: 101-0\n\ttarget pve2\n")
         return ""
 
-    def rm(self, arguments: list[str], _stdin: str) -> int:
+    def rm(self, arguments: list[str], stdin: str) -> int:
+        if arguments[0] == "-f":
+            return self.ha.rm(arguments, stdin)
         assert arguments == ["-rf", "--", "/etc/pve/nodes/pve4"]
         assert self.archives, "nothing was kept of it"
         shutil.rmtree(self.machine.path("/etc/pve/nodes/pve4"))
@@ -385,7 +515,27 @@ def test_a_node_that_is_off_leaves_with_all_that_is_its_own(machine: FakeMachine
     assert machine.read("/etc/pve/priv/known_hosts") == "pve1 ssh-rsa AAAA1\npve4,nas ssh-rsa AAAA4\n"
     ((archive, files),) = cluster.archives.items()
     assert archive.startswith("/var/lib/nested-pve-ha/removed/pve4-")
-    assert files == ["pve-ssl.pem"]
+    assert files == ["lrm_status", "pve-ssl.pem"]
+    assert machine.ran("ha-manager") == []
+
+
+def test_maintenance_ends_before_the_node_is_off_the_list(machine: FakeMachine) -> None:
+    cluster = Cluster(machine)
+    cluster.ha.ask("enable", "pve4")
+    machine.write(MARK, "stack-dev\n")
+    twice(machine, remove_member.STEP, REMOVE)
+    assert cluster.listed == (1, 2, 3)
+    assert machine.read(MARK) is None
+
+
+def test_a_node_whose_maintenance_does_not_end_stays_on_the_list(machine: FakeMachine) -> None:
+    cluster = Cluster(machine)
+    cluster.ha.ask("enable", "pve4")
+    cluster.ha.is_deaf = True
+    with pytest.raises(StepError) as failed:
+        run(machine, remove_member.STEP, REMOVE)
+    assert failed.value.code == "maintenance-not-taken"
+    assert cluster.listed == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("step", ["replication", "delnode", "directory", "keys"])

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode.cluster import maintenance, move_guests, running_guests
-from onnode.cluster.running_guests import parse_settings
+from onnode.cluster import guest_places, maintenance, move_guests, running_guests
 from onnode.contract import GuestMove, Maintenance, MoveGuests, RebootNode, UpgradeNode
 from onnode.errors import StepError
 from onnode.node import reboot_node, upgrade_node
 from onnode.system import kernel, repository
 from onnode.system.machine import Result
-from onnode.system.pve import parse_guest_config
 from tests.support.onnode_worlds import Systemd, run, twice
 
 if TYPE_CHECKING:
@@ -109,7 +107,7 @@ def test_a_guest_that_stays_is_named_and_nobody_waits_for_it_long(
     assert machine.seconds - began < DRAIN.timeout_s
 
 
-STORAGES = "dir: local\n\tpath /var/lib/vz\n\nnfs: shared\n\tserver s\n\nnfs: two\n\tserver s\n\tnodes pve1,pve2\n\nlvm: san\n\tshared 1\n"
+STORAGES = "dir: local\n\tpath /var/lib/vz\n\nnfs: shared\n\tserver s\n\nnfs: two\n\tserver s\n\tnodes pve1,pve2\n\nlvm: san\n\tshared 1\n\nnfs: off\n\tserver s\n\tdisable 1\n"
 RESOURCES = "vm: 100\n\tstate started\n\nvm: 101\n\tstate ignored\n\nct: 102\n\tgroup pair\n"
 RULES = (
     "node-affinity: home\n\tresources vm:100,vm:101\n\tnodes pve2:2,pve3\n\tstrict 1\n\n"
@@ -117,10 +115,11 @@ RULES = (
     "node-affinity: loose\n\tresources ct:102\n\tnodes pve9\n"
 )
 GROUPS = "group: pair\n\tnodes pve1:1,pve2\n\trestricted 1\n"
-SETTINGS = parse_settings(STORAGES, RESOURCES, RULES, GROUPS)
+SETTINGS = guest_places.parse(STORAGES, RESOURCES, RULES, GROUPS)
 GUESTS: list[tuple[str, str, bool, list[str], list[str] | None]] = [
     ("vm:103", "name: a\nscsi0: shared:103/vm-103-disk-0.qcow2,size=1G\nide2: none,media=cdrom\nserial0: socket\nusb0: spice\n", False, [], None),
-    ("vm:103", "scsi0: san:vm-103-disk-0\n[old]\nscsi0: local:1/a\n", False, [], None),
+    ("vm:103", "scsi0: san:vm-103-disk-0\n[old]\nscsi0: local:1/a\n", False, ["scsi0 is on local, which is not shared"], None),
+    ("vm:103", "scsi0: off:103/a\n", False, ["scsi0 is on off, which is switched off"], None),
     ("vm:103", "scsi0: two:103/a\n", False, [], ["pve1", "pve2"]),
     ("vm:103", "scsi0: local:103/a\nunused0: gone:103/b\n", False, ["scsi0 is on local, which is not shared", "unused0 is on gone, which is not shared"], None),
     ("vm:103", "ide2: cdrom,media=cdrom\n", False, ["ide2 is the node's own (cdrom)"], None),
@@ -140,8 +139,8 @@ def test_what_ties_a_guest_to_its_node(
     obstacles: list[str],
     nodes: list[str] | None,
 ) -> None:
-    found = running_guests.guest(sid, parse_guest_config(text), SETTINGS)
-    assert (found.managed, found.obstacles, found.nodes) == (managed, obstacles, nodes)
+    found = guest_places.judge(sid, text, SETTINGS)
+    assert (SETTINGS.is_managed(sid), found.obstacles, found.nodes) == (managed, obstacles, nodes)
 
 
 class Guests:
