@@ -29,6 +29,7 @@ from onnode.contract import (
     NodeNetwork,
     RemoveMember,
     Storage,
+    Witness,
     parse,
 )
 from tests.support.program import PRIVATE_KEY
@@ -203,6 +204,7 @@ _INPUTS: dict[str, Any] = {
     "storage --remove": Storage,
     "node-network": NodeNetwork,
     "arm-network": ArmNetwork,
+    "witness --remove": Witness,
 }
 
 
