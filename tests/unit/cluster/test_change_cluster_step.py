@@ -23,6 +23,7 @@ from cluster.transport.ssh import Completed
 from onnode.cluster.corosync import PeerLink, Quorum, Voter, parse_conf
 from onnode.cluster.corosync_file import with_version
 from onnode.contract import CorosyncConfig, CorosyncReport
+from onnode.errors import StepError
 from onnode.system.originals import fingerprint
 from tests.unit.cluster.live_nodes import CALL, DOWN, Act, LiveNodes
 from tests.unit.cluster.worlds import CLUSTER, joined, members
@@ -266,6 +267,16 @@ def test_nothing_is_changed_while_a_member_is_away(corosync: Corosync) -> None:
     assert error.code == "change-not-ready"
     assert "proxmox03 does not answer (host-unreachable)" in error.observed
     assert len(corosync.written) == 1
+
+
+def test_nothing_is_changed_while_somebody_edits_the_configuration(corosync: Corosync) -> None:
+    corosync.change(2, edited=True)
+    with pytest.raises(StepError) as refused:
+        bring_about(wanted(votes=2))
+    assert refused.value.code == "corosync-edited"
+    assert len(corosync.written) == 1
+    corosync.change(2, edited=False)
+    assert bring_about(wanted(votes=2)).changed
 
 
 def test_a_link_that_was_broken_before_holds_up_no_other_change(corosync: Corosync) -> None:
