@@ -10,6 +10,7 @@ import pytest
 from cluster.contract import Machine, WitnessRemoval
 from cluster.errors import AdminError
 from cluster.steps import remove_witness
+from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
 from onnode.contract import Witness
 from onnode.errors import StepError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from onnode.step import Outcome
 
 SERVER = Machine("witness", "192.168.0.106", "ssh-ed25519 BBBB")
-LOOK, STEP = f"test -e {remove_witness.PACKAGE}", "witness --remove"
+LOOK, STEP = f"test -e {PACKAGE}", "witness --remove"
 
 
 @pytest.fixture
