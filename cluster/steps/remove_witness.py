@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.call import note
+from cluster.call import tell
 from cluster.transport import members
 from cluster.transport.nodes import PACKAGE, run_step
 from onnode.cluster import witness
@@ -33,7 +33,7 @@ async def remove(desired: WitnessRemoval, call: Call) -> Outcome:
     async with members.connections([desired.machine], call.secrets.ssh_private_key) as opened:
         connection = opened[name]
         if isinstance(connection, StepError):
-            note(f"{witness.UNIT} and {witness.DIRECTORY} stay on {name}: {connection.what} ({connection.observed})")
+            tell(f"{witness.UNIT} and {witness.DIRECTORY} stay on {name}: {connection.what} ({connection.observed})")
             return Outcome(changed=False, facts={"kept": True})
         # The step removes the package of steps at last: a run that was killed right after that asks once more.
         if (await connection.run(f"test -e {PACKAGE}", timeout_s=LOOK_S)).exit_code != 0:

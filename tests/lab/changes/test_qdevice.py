@@ -123,7 +123,7 @@ def test_a_witness_that_is_dead_for_good_is_told_and_can_be_left_out(project: La
     values["guests"] = []  # two votes are too few for them
     project.configure(values)
     left_out = succeeded(project.admin("up"))
-    assert "corosync-qnetd and /var/lib/nested-pve-ha-witness stay on witness" in left_out.output
+    assert "! corosync-qnetd and /var/lib/nested-pve-ha-witness stay on witness" in left_out.output
     is_gone(project, *BOTH)
 
 
@@ -143,6 +143,7 @@ def test_a_node_that_is_lost_leaves_its_guests_to_the_other_and_is_replaced(proj
     assert project.ssh(FIRST, "cat /proc/sys/kernel/random/boot_id").output == booted, "it was not fenced itself"
 
 
+@pytest.mark.destroys
 def test_it_goes_before_a_third_node_joins_and_then_from_the_witness(project: LabProject) -> None:
     values = project.configuration()
     values["nodes"].append(stack_file("dev")["nodes"][2])

@@ -60,7 +60,7 @@ def test_one_that_is_dead_or_installed_anew_is_told_and_holds_up_nothing(
     assert not remove().changed
     assert nodes.acts == []
     told = capsys.readouterr().err
-    assert f"corosync-qnetd and /var/lib/nested-pve-ha-witness stay on witness: {why.what}" in told
+    assert f"! corosync-qnetd and /var/lib/nested-pve-ha-witness stay on witness: {why.what}" in told
     assert why.observed in told
 
 
