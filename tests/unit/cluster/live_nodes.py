@@ -27,6 +27,7 @@ from onnode.contract import (
     LinkPreflight,
     NodeGone,
     NodeNetwork,
+    QDevice,
     RemoveMember,
     Storage,
     Witness,
@@ -205,6 +206,7 @@ _INPUTS: dict[str, Any] = {
     "node-network": NodeNetwork,
     "arm-network": ArmNetwork,
     "witness --remove": Witness,
+    "qdevice --remove": QDevice,
 }
 
 

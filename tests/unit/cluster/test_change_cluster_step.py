@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster import corosync_change, proxmox_ve
+from cluster.call import Call
 from cluster.contract import ClusterChange, Member
 from cluster.corosync_change import CorosyncChange
 from cluster.errors import AdminError
@@ -204,6 +205,14 @@ def ends(text: str) -> dict[int, set[str]]:
 def test_a_cluster_as_described_is_left_alone(corosync: Corosync) -> None:
     assert not bring_about(wanted()).changed
     assert corosync.done == []
+
+
+def test_what_an_earlier_run_left_of_a_qdevice_goes_where_this_stack_had_described_one(corosync: Corosync) -> None:
+    corosync.facts["qdevice --remove"] = {}
+    before = {"cluster": CLUSTER, "members": {}, "witnesses": ["192.168.0.106"]}
+    outcome = asyncio.run(change_cluster.bring_about(wanted(), Call(CALL.secrets, before)))
+    assert (outcome.changed, outcome.facts["witnesses"]) == (True, ["192.168.0.106"])
+    assert corosync.done == [(f"proxmox0{number}", "qdevice --remove") for number in NUMBERS]
 
 
 def test_each_change_is_one_version_that_is_seen_before_the_next(corosync: Corosync) -> None:
