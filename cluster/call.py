@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnode.step import Outcome
 
 PREVIOUS_VARIABLE = "PULUMI_COMMAND_STDOUT"
+LASTING = "! "  # how lines begin that stay
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ def note(text: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{bounded(text)}\n")
         sys.stderr.flush()
+
+
+def tell(text: str) -> None:
+    """What people must know when the run is over: it stays on the screen, where progress goes."""
+    note(f"{LASTING}{text}")
 
 
 def unexpected(error: Exception) -> AdminError:

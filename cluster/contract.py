@@ -211,6 +211,14 @@ class QDeviceSetting:
 
 
 @dataclass(frozen=True)
+class WitnessRemoval:
+    """Step ``remove-witness``, when it goes: what was made on the QDevice's server for this cluster is gone, if it answers."""
+
+    cluster: str
+    machine: Machine
+
+
+@dataclass(frozen=True)
 class VerifyCluster:
     """Step ``verify-cluster``: membership, votes, every link connected, /etc/pve writable, :8006 answering."""
 
@@ -351,6 +359,7 @@ STEPS: dict[str, type[Any]] = {
     "create-cluster": ClusterCreation,
     "join-node": JoinNode,
     "set-qdevice": QDeviceSetting,
+    "remove-witness": WitnessRemoval,
     "verify-cluster": VerifyCluster,
     "check-certificate": CheckCertificate,
     "api-user": ClusterApiUser,

@@ -13,6 +13,7 @@ from cluster.reports import read
 from cluster.transport import members
 from cluster.transport.nodes import run_step
 from cluster.waiting import until_async
+from onnode.cluster import membership
 from onnode.contract import CorosyncConfig, CorosyncReport, CorosyncRestart
 from onnode.errors import StepError
 from onnode.system.originals import fingerprint
@@ -58,9 +59,10 @@ class CorosyncChange:
 
         Raises:
             AdminError: change-not-ready, change-undone, change-stuck.
-            StepError: those of the step `edit-corosync`, before anything was changed.
+            StepError: corosync-edited, and the others of the step `edit-corosync`, before anything was changed.
         """
         answers = await self._ready(words)
+        membership.refuse_edited(members.answered(answers).values())
         former = _working(answers)
         target = rewriting.rewritten(former.text, transition)
         links = rewriting.touched(former.text, target)

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 
 from cluster import formation
 from cluster.errors import AdminError
-from cluster.planning.model import RemoveQDevice
+from cluster.planning.model import RemoveQDevice, SetQDevice
 from cluster.reports import read
 from cluster.transport import members
 from cluster.transport.nodes import run_step
 from cluster.waiting import until_async
-from onnode.cluster import corosync, corosync_file
+from onnode.cluster import corosync, corosync_file, membership
 from onnode.contract import CorosyncConfig, CorosyncReport, QDevice, QDeviceReport, Witness, WitnessReport
 from onnode.system.originals import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from cluster.contract import QDeviceSetting
+    from cluster.contract import ClusterChange, QDeviceSetting
     from cluster.planning.model import Planned
     from cluster.transport.members import Opened
+    from cluster.transport.nodes import StepResult
     from cluster.transport.ssh import Connection
     from onnode.cluster.corosync import Device
     from onnode.contract import MembershipReport
@@ -52,39 +53,64 @@ def refuse_unknown(plan: Iterable[Planned], described: Collection[str]) -> None:
     )
 
 
-async def release(plan: Iterable[Planned], opened: Opened, timeout_s: float) -> bool:
-    """Remove the QDevice, where the plan says so.
+async def release(
+    plan: Iterable[Planned], opened: Opened, described: ClusterChange, witnesses: Collection[str]
+) -> bool:
+    """Remove the QDevice, where the plan says so, or what is left on the members of one that a run began to remove.
 
     Args:
         plan: what is to be done.
         opened: the connections to all nodes that the cluster lists.
-        timeout_s: until all members expect their own votes only.
+        described: the cluster as it is to be.
+        witnesses: the servers that this stack describes, or described: daemons and keys of others are left alone.
+
+    Returns:
+        Whether anything was changed.
 
     Raises:
         StepError: as :func:`remove`.
     """
-    if not any(isinstance(planned.transition, RemoveQDevice) for planned in plan):
+    kinds = {type(planned.transition) for planned in plan}
+    if RemoveQDevice not in kinds and (SetQDevice in kinds or not witnesses):
         return False
     reports = members.answered(await members.ask(opened, members.membership))
-    await remove({name: members.connected(opened, name) for name in reports}, reports, timeout_s)
-    return True
+    reached = {name: members.connected(opened, name) for name in reports}
+    if RemoveQDevice in kinds:
+        await remove(reached, reports, described.timeout_s, returns=described.witness is not None)
+        return True
+    return not any(look.device for look in reports.values()) and await _disconnect(reached)
 
 
-async def remove(reached: Members, reports: Mapping[str, MembershipReport], timeout_s: float) -> None:
+async def remove(reached: Members, reports: Mapping[str, MembershipReport], timeout_s: float, *, returns: bool) -> None:
     """First out of the configuration, so that nobody counts its vote; then the daemons and certificates.
 
     Args:
         reached: the connections to the members that answer.
         reports: what these said.
         timeout_s: until they all expect their own votes only.
+        returns: a QDevice is still described: what others wrote into its section is kept for then.
 
     Raises:
-        StepError: member-not-working, qdevice-not-as-described, those of the on-node steps.
+        StepError: corosync-edited, member-not-working, qdevice-not-as-described, those of the on-node steps.
     """
-    await _configure(reached, reports, None)
+    await _configure(reached, reports, None, returns=returns)
     await _until(reached, lambda look: _problems(look, None), timeout_s)
-    for connection in reached.values():
-        await run_step(connection, "qdevice --remove", QDevice(""), timeout_s=STEP_S)
+    await _disconnect(reached)
+
+
+async def _disconnect(reached: Members) -> bool:
+    """No member has a daemon that connects, or a key; returns whether any had."""
+    left = await _on_each(reached, "qdevice --remove", dict.fromkeys(reached, QDevice("")))
+    return any(result.changed for result in left.values())
+
+
+async def _on_each(reached: Members, step: str, wanted: Mapping[str, QDevice]) -> dict[str, StepResult]:
+    """Run a step on these members at the same time."""
+
+    async def run(connection: Connection) -> StepResult:
+        return await run_step(connection, step, wanted[connection.machine.name], timeout_s=INSTALL_S)
+
+    return members.all_answered(await members.ask({name: reached[name] for name in wanted}, run, waiting=""))
 
 
 async def set_up(reached: Members, server: Connection, desired: QDeviceSetting) -> bool:
@@ -99,22 +125,22 @@ async def set_up(reached: Members, server: Connection, desired: QDeviceSetting) 
         Whether anything was changed.
 
     Raises:
-        StepError: member-not-working, qdevice-not-as-described, those of the on-node steps.
+        StepError: corosync-edited, member-not-working, qdevice-not-as-described, those of the on-node steps.
     """
     reports = members.all_answered(await members.ask(reached, members.membership))
     _refuse_silent(desired, reports)
     live = _newest(reports).device
-    if live is not None and live != desired.device:
-        await remove(reached, reports, desired.timeout_s)
-    authority, changed = await _certify(reached, server, desired.cluster)
     if live != desired.device:
-        await _configure(reached, reports, desired.device)
-        changed = True
+        membership.refuse_edited(reports.values())
+    if live is not None and live != desired.device:
+        await remove(reached, reports, desired.timeout_s, returns=True)
+    authority, changed = await _certify(reached, server, desired.cluster)
+    changed |= await _configure(reached, reports, desired.device)
     # The daemon ends with an error where the running corosync has not read of it yet.
     await _until(reached, lambda look: _unread(look, desired.device), desired.timeout_s)
     serving = QDevice(desired.cluster, authority, serve=True)
-    for connection in reached.values():
-        changed |= (await run_step(connection, "qdevice", serving, timeout_s=STEP_S)).changed
+    served = await _on_each(reached, "qdevice", dict.fromkeys(reached, serving))
+    changed |= any(result.changed for result in served.values())
     await _until(reached, lambda look: _problems(look, desired.device), desired.timeout_s)
     return changed
 
@@ -141,24 +167,21 @@ async def _certify(reached: Members, server: Connection, cluster: str) -> tuple[
     """Give every member without one a certificate; the witness' own, and whether anything was changed."""
     result = await run_step(server, "witness", Witness(cluster), timeout_s=INSTALL_S)
     authority = read(WitnessReport, server.machine.name, result.facts).authority
-    changed, requests = result.changed, {}
-    for name, connection in reached.items():
-        asked = await run_step(connection, "qdevice", QDevice(cluster, authority), timeout_s=INSTALL_S)
-        changed |= asked.changed
-        if request := read(QDeviceReport, name, asked.facts).request:
-            requests[name] = request
+    asked = await _on_each(reached, "qdevice", dict.fromkeys(reached, QDevice(cluster, authority)))
+    reported = {name: read(QDeviceReport, name, answer.facts).request for name, answer in asked.items()}
+    requests = {name: request for name, request in reported.items() if request}
     if not requests:
-        return authority, changed
+        return authority, result.changed or any(answer.changed for answer in asked.values())
     result = await run_step(server, "witness", Witness(cluster, requests), timeout_s=STEP_S)
     signed = read(WitnessReport, server.machine.name, result.facts).certificates
-    for name in requests:
-        wanted = QDevice(cluster, authority, signed[name])
-        await run_step(reached[name], "qdevice", wanted, timeout_s=STEP_S)
+    await _on_each(reached, "qdevice", {name: QDevice(cluster, authority, signed[name]) for name in requests})
     return authority, True
 
 
-async def _configure(reached: Members, reports: Mapping[str, MembershipReport], device: Device | None) -> None:
-    """Let corosync.conf have this QDevice, or none, through a member that works."""
+async def _configure(
+    reached: Members, reports: Mapping[str, MembershipReport], device: Device | None, *, returns: bool = False
+) -> bool:
+    """Let corosync.conf have this QDevice, or none, through a member that works; returns whether anything was changed."""
     working = [name for name, look in reports.items() if look.works and name in reached]
     if not working:
         raise AdminError(
@@ -170,10 +193,15 @@ async def _configure(reached: Members, reports: Mapping[str, MembershipReport], 
     connection = reached[working[0]]
     result = await run_step(connection, "corosync-state", timeout_s=STEP_S, quiet=True)
     state = read(CorosyncReport, working[0], result.facts)
-    if state.device == device:
-        return
-    text = corosync_file.with_version(corosync_file.with_device(state.text, device), (state.config_version or 0) + 1)
-    await run_step(connection, "edit-corosync", CorosyncConfig(text, fingerprint(state.text)), timeout_s=STEP_S)
+    text, kept = state.text, ""
+    if state.device != device:
+        kept = corosync_file.device_settings(text) if returns else ""
+        text = corosync_file.with_device(text, device, state.kept)
+        text = corosync_file.with_version(text, (state.config_version or 0) + 1)
+    elif device is None or not state.kept:
+        return False
+    wanted = CorosyncConfig(text, fingerprint(state.text), kept=kept)
+    return (await run_step(connection, "edit-corosync", wanted, timeout_s=STEP_S)).changed
 
 
 async def _until(reached: Members, problems: Callable[[MembershipReport], list[str]], timeout_s: float) -> None:

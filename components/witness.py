@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from cluster.contract import WitnessRemoval
 from components import steps
 from components.recorded import WITNESS
 from config.model import OuterHost
@@ -58,16 +59,18 @@ class Witness(pulumi.ComponentResource):
             if isinstance(server, OuterHost)
             else [steps.copy_package(f"{name}-package", self.machine, site, steps.after(self, *args.after))]
         )
-        wanted = contract.Witness(site.config.cluster.name)
+        cluster = site.config.cluster.name
+        # It is removed from the control machine, where one that is lost for good is told and passed over.
+        removal = steps.at_removal(
+            f"{name}-removal",
+            "remove-witness",
+            WitnessRemoval(cluster, self.machine),
+            site.ssh_secrets,
+            steps.after(self, *before),
+        )
+        wanted = contract.Witness(cluster)
+        opts = steps.after(self, removal)
         self.ready: list[pulumi.Resource] = [
-            steps.on_machine(
-                f"{name}-server",
-                self.machine,
-                "witness",
-                wanted,
-                steps.after(self, *before),
-                site=site,
-                delete="witness --remove",
-            )
+            steps.on_machine(f"{name}-server", self.machine, "witness", wanted, opts, site=site)
         ]
         self.register_outputs(props)

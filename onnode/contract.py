@@ -297,6 +297,7 @@ class CorosyncConfig:
     text: str
     replaces: str  # SHA-256 of the former text
     restarts: list[str] = field(default_factory=list)  # the members whose corosync takes it only by a restart
+    kept: str | None = None  # others' settings of a QDevice's section that goes; "": forget them; None: as they are
 
 
 @dataclass(frozen=True)
@@ -459,6 +460,7 @@ class Membership:
     totem: dict[str, str] = field(default_factory=dict)  # the values of that section of corosync.conf
     device: Device | None = None  # the QDevice that is configured
     device_state: str | None = None  # of the connection to its server: "Connected"; None where nothing connects to it
+    edited: bool = False  # somebody's next corosync.conf lies beside it
     quorate: bool = False
     quorum: Quorum | None = None  # None: corosync does not run
     links: list[PeerLink] = field(default_factory=list)
@@ -507,6 +509,7 @@ class CorosyncReport(Membership):
     running_version: int | None = None  # None: corosync does not run
     addresses: dict[int, str] = field(default_factory=dict)  # of this node, which its corosync uses, by link
     restarts: list[str] = field(default_factory=list)  # the members whose corosync has yet to be restarted
+    kept: str = ""  # others' settings of a QDevice's section that is gone for a while
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,12 @@ ON_NODE_CODES: dict[str, Code] = {
         "Somebody else changed the cluster's corosync.conf while a change of it was made. Theirs stays.",
         "compare /etc/pve/corosync.conf with the copies in /var/lib/nested-pve-ha-corosync on the members; then run the same command again",
     ),
+    "corosync-edited": Code(
+        "Beside the cluster's corosync.conf lies /etc/pve/corosync.conf.new, which this program does not write: somebody is about to replace "
+        "the configuration, or a `pvecm` was cut off.",
+        "on a member: `diff /etc/pve/corosync.conf /etc/pve/corosync.conf.new`; move the new one into place, or remove it; then run the "
+        "same command again",
+    ),
     "corosync-invalid": Code(
         "The next corosync.conf would not be valid; the present one stays.",
         "resolve what the message names in /etc/pve/corosync.conf or in the stack file, then run the same command again",

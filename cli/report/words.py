@@ -49,6 +49,7 @@ WORDS = {
     "create-cluster": "create the cluster on the seed",
     "join-node": "join {joiner} to the cluster",
     "remove-members": "take out the nodes that are not described any more",
+    "remove-witness": "",  # does something when it goes
     "witness": "server for the QDevice",
     "set-qdevice": "connect every member to the QDevice's server, and see its vote",
     "verify-cluster": "check members, votes and links from every side",
@@ -67,7 +68,7 @@ WORDS = {
 UNDONE = {
     "claim": "remove the note that it belongs to the stack",
     "storage": "take the storage out of the cluster; what lies on it stays",
-    "witness": "take the server away, unless members or other clusters still use it",
+    "remove-witness": "take the server away, unless members or other clusters still use it",
     "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
     "arm-network": "arm the network guard: it undoes the bridge's removal, if that cuts the host off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",

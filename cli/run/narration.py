@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cli.console import out
 from cli.engine.failures import resource_name
+from cluster.call import LASTING
 from components.recorded import STEPS, VM_TYPE
 
 if TYPE_CHECKING:
@@ -128,10 +129,15 @@ class Narrator:
         out.print(f"  ✗ failed   {name:{NAME_WIDTH}} {took}".rstrip(), markup=False)
 
     def _hear(self, diagnostic: dict[str, Any]) -> None:
+        if not diagnostic.get("severity", "").startswith("info"):
+            return
+        lines = diagnostic["message"].strip().splitlines()
+        for line in lines:
+            if line.startswith(LASTING):
+                out.print(f"  {line}", markup=False, soft_wrap=True)
         running = self._running.get(diagnostic.get("urn", ""))
-        if running is not None and diagnostic.get("severity", "").startswith("info"):
-            lines = diagnostic["message"].strip().splitlines()
-            running.message = lines[-1] if lines else running.message
+        if running is not None and lines:
+            running.message = lines[-1]
 
     def _now(self) -> Group:
         """The resources that are being worked on, the longest first."""

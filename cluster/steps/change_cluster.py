@@ -37,7 +37,8 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         kept = await removal.take_back(now, desired)
         own = [planned.transition for planned in now.plan if isinstance(planned.transition, OWN)]
         async with _all_members(now, call) as opened:
-            released = await qdevice.release(now.plan, opened, desired.timeout_s)
+            witnesses = known.described_witnesses(desired, call.previous)
+            released = await qdevice.release(now.plan, opened, desired, witnesses)
             change = CorosyncChange(opened, desired.stack, desired.timeout_s)
             restarted = await change.restart()
             for transition in own:

@@ -10,6 +10,7 @@ from cluster.planning import known, live, words
 from cluster.planning.model import RemoveMember, ReplaceMember
 from cluster.planning.plan import plan
 from cluster.transport import members
+from onnode.cluster import membership
 from onnode.cluster.corosync import KNET, parse_conf, parse_links, parse_quorum, resolved
 from onnode.contract import Membership
 from onnode.errors import StepError
@@ -33,6 +34,7 @@ echo "$conf" | sed -n 's/^ *ring[0-9]*_addr: *//p' | sort -u | while read -r nam
   echo "#resolved $name $(getent ahostsv4 "$name" | head -n1 | cut -d' ' -f1)"
 done
 [ ! -e /etc/corosync/authkey ] || echo "#authkey"
+[ ! -e /etc/pve/corosync.conf.new ] || echo "#edited"
 echo "#quorum"
 timeout 5 corosync-quorumtool -siH 2>/dev/null
 echo "#links"
@@ -46,7 +48,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
 
     Raises:
         AdminError: corosync-transport, host-key-mismatch, qdevice-unknown, and those of :func:`cluster.planning.plan.plan`.
-        StepError: those of :func:`cluster.replacing.release`.
+        StepError: corosync-edited, and those of :func:`cluster.replacing.release`.
     """
     key, before = call.secrets.ssh_private_key, known.known(call.previous)
     async with members.connections(desired.members, key, timeout_s=CONNECT_S) as opened:
@@ -64,6 +66,8 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         gone = await replacing.without_machine(desired, before, key, seen, newest)
         planned = plan(before, now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
         qdevice.refuse_unknown(planned, known.described_witnesses(desired, call.previous))
+        if planned:
+            membership.refuse_edited(seen.values())  # every transition writes corosync.conf, those by `pvecm` as well
         for step in planned:
             note(f"to be done: {words.sentence(step)}")
         lost = await replacing.release(_without_vote(planned, newest), desired, before, key, seen)
@@ -103,6 +107,7 @@ async def _look(connection: Connection) -> Membership:
         quorate=quorum is not None and quorum.quorate,
         quorum=quorum,
         links=parse_links(links),
+        edited="\n#edited" in text,
     )
 
 

@@ -163,24 +163,57 @@ def _away(link: int) -> str:
     return f"# link {link} is changed: "
 
 
-def with_device(text: str, device: corosync.Device | None) -> str:
-    """With this QDevice in section `quorum`, as `pvecm qdevice setup` writes it, or with none."""
+def with_device(text: str, device: corosync.Device | None, kept: str = "") -> str:
+    """With this QDevice in section `quorum`, as `pvecm qdevice setup` writes it, or with none.
+
+    Args:
+        text: the configuration.
+        device: the QDevice.
+        kept: as :func:`device_settings` gave it, where the section is gone since.
+    """
     root = _read(text)
     quorum = _one(root, "quorum")
+    found = quorum.sections("device") or (_read(kept).sections("device") if device else [])
     quorum.items = [item for item in quorum.items if not (isinstance(item, _Section) and item.name == "device")]
     if device is not None:
-        quorum.items.insert(0, _device(device, quorum.indent))
+        quorum.items.insert(0, _device(device, found[0] if found else None, quorum.indent))
     return root.text()
 
 
-def _device(device: corosync.Device, outer: str) -> _Section:
+def device_settings(text: str) -> str:
+    """What others wrote into the QDevice's section, such as its heuristics: the section without this program's values; or empty."""
+    found = _one(_read(text), "quorum").sections("device")
+    if not found:
+        return ""
+    foreign = _foreign(found[0])
+    return foreign.text().strip() if foreign.items else ""
+
+
+def _device(device: corosync.Device, former: _Section | None, outer: str) -> _Section:
+    """The section anew, then what others wrote into the former one."""
     inner = f"{outer}{INDENT}"
     values = {"algorithm": device.algorithm, "host": device.host, "tls": device.tls}
-    net = _Section(
-        "net", f"{inner}net {{\n", [f"{inner}{INDENT}{key}: {value}\n" for key, value in values.items()], f"{inner}}}\n"
-    )
+    lines: list[str | _Section] = [f"{inner}{INDENT}{key}: {value}\n" for key, value in values.items()]
+    net = _Section("net", f"{inner}net {{\n", lines, f"{inner}}}\n")
     votes = [f"{inner}votes: {device.votes}\n"] if device.votes is not None else []
-    return _Section("device", f"{outer}device {{\n", [f"{inner}model: net\n", net, *votes], f"{outer}}}\n")
+    foreign = _foreign(former).items if former else []
+    for item in foreign:
+        if isinstance(item, _Section) and item.name == "net":
+            net.items += item.items
+    others = [item for item in foreign if not (isinstance(item, _Section) and item.name == "net")]
+    return _Section("device", f"{outer}device {{\n", [f"{inner}model: net\n", net, *votes, *others], f"{outer}}}\n")
+
+
+def _foreign(device: _Section) -> _Section:
+    """A QDevice's section without what this program writes."""
+    for key in ("model", "votes"):
+        device.drop(key)
+    for net in device.sections("net"):
+        for key in ("algorithm", "host", "tls"):
+            net.drop(key)
+        if not net.items:
+            device.items.remove(net)
+    return device
 
 
 def _one(root: _Section, name: str) -> _Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import corosync, corosync_restarts, membership
+from onnode.cluster import corosync, corosync_restarts, device_settings, membership
 from onnode.contract import CorosyncReport, document
 from onnode.step import Step, act_never, decide_nothing
 
@@ -25,6 +25,7 @@ def observe(machine: ThisMachine, _desired: object = None) -> CorosyncReport:
         running_version=corosync.parse_version(version.out) if version.code == 0 else None,
         addresses=corosync.parse_addresses(links),
         restarts=corosync_restarts.wanted(machine) if seen.pve_mounted else [],
+        kept=device_settings.kept(machine) if seen.pve_mounted else "",
     )
 
 

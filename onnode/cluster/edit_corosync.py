@@ -2,6 +2,8 @@
 
 A copy beside it is written and moved into place, under the lock that `pvecm` takes, and only while it still replaces what it was made
 from. Each member's pmxcfs then writes its own copy, and lets its corosync read that.
+
+The copy has a name of its own. So `corosync.conf.new` is always somebody else's, and one that a killed run left is written over.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import admission, corosync, corosync_file, corosync_restarts, membership
+from onnode.cluster import admission, corosync, corosync_file, corosync_restarts, device_settings, membership
 from onnode.contract import CorosyncConfig
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -19,9 +21,9 @@ from onnode.system.machine import tail
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
-NEW = f"{membership.PVE_CONF}.new"
+COPY = f"{membership.PVE_CONF}.nested-pve-ha"  # pmxcfs goes by the name after the move (dcdb.c)
 BACKUPS = "/var/lib/nested-pve-ha-corosync"  # stays when the package is removed meanwhile
-CHANGED = 3
+CHANGED, EDITED = 3, 4
 WRITE_S = 40.0
 # By a program of its own: a hung pmxcfs blocks whoever writes there. `touch` to time 0 asks pmxcfs to drop a lock that nobody renewed.
 REPLACE = f"""\
@@ -33,9 +35,10 @@ until mkdir "$lock" 2>/dev/null; do
   tries=$((tries + 1)); [ "$tries" -lt 20 ] || {{ echo "$lock is held by somebody else" >&2; exit 1; }}
   sleep 1
 done
-trap 'rm -f {NEW}; rmdir "$lock"' EXIT
-cat > {NEW} && echo "$1  {membership.PVE_CONF}" | sha256sum --check --status || exit {CHANGED}
-mv {NEW} {membership.PVE_CONF}
+trap 'rm -f {COPY}; rmdir "$lock"' EXIT
+[ ! -e {membership.NEXT_CONF} ] || exit {EDITED}
+cat > {COPY} && echo "$1  {membership.PVE_CONF}" | sha256sum --check --status || exit {CHANGED}
+mv {COPY} {membership.PVE_CONF}
 """
 
 
@@ -46,6 +49,7 @@ class Observed:
     member: membership.NodeState
     text: str = ""
     restarts: list[str] = field(default_factory=list)  # noted already
+    kept: str = ""  # of a QDevice's section
 
 
 def observe(machine: ThisMachine, _desired: CorosyncConfig) -> Observed:
@@ -53,19 +57,22 @@ def observe(machine: ThisMachine, _desired: CorosyncConfig) -> Observed:
     member = membership.observe(machine)
     if not member.pve_mounted:
         return Observed(member)
-    return Observed(member, machine.read(membership.PVE_CONF) or "", corosync_restarts.wanted(machine))
+    text, restarts = machine.read(membership.PVE_CONF) or "", corosync_restarts.wanted(machine)
+    return Observed(member, text, restarts, device_settings.kept(machine))
 
 
 def decide(observed: Observed, desired: CorosyncConfig) -> list[Action]:
-    """Note who must restart corosync, then replace the file.
+    """Note who must restart corosync, and what is to come back, then replace the file; forget what has come back.
 
     Raises:
-        StepError: no-quorum, corosync-changed, corosync-invalid.
+        StepError: no-quorum, corosync-edited, corosync-changed, corosync-invalid.
     """
+    keep = [Action("keep", "others' settings of the QDevice", desired.kept)] if desired.kept else []
     if observed.text == desired.text:
-        return []
+        return [Action("forget", "others' settings of the QDevice")] if desired.kept == "" and observed.kept else []
     if not (observed.member.quorate and observed.member.pve_writable):
         raise admission.no_quorum(observed.member, 0)
+    membership.refuse_edited([membership.told(observed.member)])
     if originals.fingerprint(observed.text) != desired.replaces:
         raise _changed(f"version {_version(observed.text)}")
     if problems := [*_version_problems(observed.text, desired.text), *corosync_file.problems(desired.text)]:
@@ -78,6 +85,7 @@ def decide(observed: Observed, desired: CorosyncConfig) -> list[Action]:
     noted = sorted({*observed.restarts, *desired.restarts})
     return [
         *([Action("note", f"restart of corosync on {', '.join(noted)}", " ".join(noted))] if desired.restarts else []),
+        *(keep if desired.kept != observed.kept else []),
         Action("replace", f"{membership.PVE_CONF} by version {_version(desired.text)}", desired.text),
     ]
 
@@ -105,10 +113,12 @@ def act(machine: ThisMachine, desired: CorosyncConfig, action: Action) -> None:
     """Do one thing.
 
     Raises:
-        StepError: corosync-changed, corosync-write-failed, mark-failed.
+        StepError: corosync-edited, corosync-changed, corosync-write-failed, mark-failed.
     """
     if action.do == "note":
         corosync_restarts.note(machine, action.text.split())
+    elif action.do in ("keep", "forget"):
+        device_settings.keep(machine, action.text)
     else:
         _back_up(machine)
         _replace(machine, desired)
@@ -126,6 +136,8 @@ def _replace(machine: ThisMachine, desired: CorosyncConfig) -> None:
     result = machine.run(script, stdin=desired.text, timeout_s=WRITE_S)
     if result.code == CHANGED:
         raise _changed("its content is another one than a moment ago")
+    if result.code == EDITED:
+        membership.refuse_edited([membership.told(membership.observe(machine))])
     if result.code != 0:
         raise StepError(
             "corosync-write-failed",

@@ -16,15 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync
 from onnode.contract import Membership, MembershipReport, document
+from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from onnode.system.machine import ThisMachine
 
 LOCAL_CONF = "/etc/corosync/corosync.conf"
 AUTHKEY = "/etc/corosync/authkey"
 PVE_CONF = "/etc/pve/corosync.conf"
+# Where people, and `pvecm`, write the next one (pvecm.adoc, "Edit corosync.conf"). This program never does: one there is somebody's.
+NEXT_CONF = f"{PVE_CONF}.new"
 # /etc/pve is shared and all nodes may be asked at once: a file per node. So may one node be: one look after the other,
 # else one removes the file while the other touches it, which fails as if /etc/pve were read-only.
 TAKES_WRITES = """\
@@ -52,6 +57,7 @@ class NodeState:
     links: list[corosync.PeerLink] = field(default_factory=list)
     guests: list[int] = field(default_factory=list)
     device_state: str | None = None  # of the connection to the QDevice's server
+    edited: bool = False  # somebody's next corosync.conf is there
 
     @property
     def conf(self) -> corosync.Conf | None:
@@ -137,6 +143,7 @@ def observe(machine: ThisMachine, _desired: object = None) -> NodeState:
         links(machine) if quorum else [],
         guests(machine, node) if mounted else [],
         device_state(machine) if local and local.device else None,
+        mounted and machine.exists(NEXT_CONF),
     )
 
 
@@ -181,6 +188,21 @@ def guests(machine: ThisMachine, node: str) -> list[int]:
     return sorted(int(name.removesuffix(".conf")) for name in names if name.endswith(".conf") and name[:-5].isdigit())
 
 
+def refuse_edited(seen: Iterable[Membership]) -> None:
+    """Refuse to change a corosync.conf that somebody else is about to replace: the later one of two loses what the other changed.
+
+    Raises:
+        StepError: corosync-edited.
+    """
+    if editors := sorted(look.node for look in seen if look.edited):
+        raise StepError(
+            "corosync-edited",
+            "somebody is about to replace the cluster's corosync.conf; nothing was changed",
+            observed=f"{NEXT_CONF}, seen on {', '.join(editors)}",
+            expected="no such file",
+        )
+
+
 def told(seen: NodeState) -> Membership:
     """What a node reports about its cluster."""
     conf = seen.conf
@@ -196,6 +218,7 @@ def told(seen: NodeState) -> Membership:
         totem=conf.totem if conf else {},
         device=conf.device if conf else None,
         device_state=seen.device_state,
+        edited=seen.edited,
         quorate=seen.quorate,
         quorum=seen.quorum,
         links=seen.links,

@@ -28,8 +28,10 @@ from onnode.contract import (
     LinkPreflight,
     NodeGone,
     NodeNetwork,
+    QDevice,
     RemoveMember,
     Storage,
+    Witness,
     parse,
 )
 from tests.support.program import PRIVATE_KEY
@@ -210,6 +212,8 @@ _INPUTS: dict[str, Any] = {
     "storage --remove": Storage,
     "node-network": NodeNetwork,
     "arm-network": ArmNetwork,
+    "witness --remove": Witness,
+    "qdevice --remove": QDevice,
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster import corosync_change, proxmox_ve
+from cluster.call import Call
 from cluster.contract import ClusterChange, Member
 from cluster.corosync_change import CorosyncChange
 from cluster.errors import AdminError
@@ -23,6 +24,7 @@ from cluster.transport.ssh import Completed
 from onnode.cluster.corosync import PeerLink, Quorum, Voter, parse_conf
 from onnode.cluster.corosync_file import with_version
 from onnode.contract import CorosyncConfig, CorosyncReport, KeepMembers
+from onnode.errors import StepError
 from onnode.system.originals import fingerprint
 from tests.unit.cluster.live_nodes import CALL, DOWN, Act, LiveNodes
 from tests.unit.cluster.worlds import CLUSTER, joined, members
@@ -212,6 +214,14 @@ def test_a_removal_that_was_taken_back_ends(corosync: Corosync) -> None:
     assert corosync.kept == [KeepMembers(["proxmox01", "proxmox02", "proxmox03"], "stack-dev")] * 2
 
 
+def test_what_an_earlier_run_left_of_a_qdevice_goes_where_this_stack_had_described_one(corosync: Corosync) -> None:
+    corosync.facts["qdevice --remove"] = {}
+    before = {"cluster": CLUSTER, "members": {}, "witnesses": ["192.168.0.106"]}
+    outcome = asyncio.run(change_cluster.bring_about(wanted(), Call(CALL.secrets, before)))
+    assert (outcome.changed, outcome.facts["witnesses"]) == (True, ["192.168.0.106"])
+    assert corosync.done == [(f"proxmox0{number}", "qdevice --remove") for number in NUMBERS]
+
+
 def test_each_change_is_one_version_that_is_seen_before_the_next(corosync: Corosync) -> None:
     assert bring_about(wanted(votes=2, priority=7, totem={"token": "5000"})).changed
     confs = [parse_conf(text) for text in corosync.written]
@@ -273,6 +283,16 @@ def test_nothing_is_changed_while_a_member_is_away(corosync: Corosync) -> None:
     assert error.code == "change-not-ready"
     assert "proxmox03 does not answer (host-unreachable)" in error.observed
     assert len(corosync.written) == 1
+
+
+def test_nothing_is_changed_while_somebody_edits_the_configuration(corosync: Corosync) -> None:
+    corosync.change(2, edited=True)
+    with pytest.raises(StepError) as refused:
+        bring_about(wanted(votes=2))
+    assert refused.value.code == "corosync-edited"
+    assert len(corosync.written) == 1
+    corosync.change(2, edited=False)
+    assert bring_about(wanted(votes=2)).changed
 
 
 def test_a_link_that_was_broken_before_holds_up_no_other_change(corosync: Corosync) -> None:

@@ -67,6 +67,7 @@ def conf(report: MembershipReport) -> str:
     return (
         f"nodelist {{\n{entries}}}\ntotem {{\n  cluster_name: {report.cluster}\n"
         f"  config_version: {report.config_version}\n  transport: {report.transport}\n{interfaces}}}\n"
+        + ("#edited\n" if report.edited else "")
     )
 
 
@@ -161,6 +162,19 @@ def test_a_live_cluster_that_cannot_become_the_described_one_is_refused_and_only
     assert refused.value.code == code
     assert shown in refused.value.observed
     assert {command for _, command in nodes.done} == {identity._READ}
+
+
+def test_a_configuration_that_somebody_edits_is_not_changed_and_one_as_described_is_no_matter(nodes: LiveNodes) -> None:
+    nodes.form(1, 2, 3)
+    nodes.change(2, edited=True)
+    assert bring_about().facts == FACTS
+    with pytest.raises(StepError) as refused:
+        bring_about(members=with_more_votes(2))
+    assert refused.value.code == "corosync-edited"
+    assert refused.value.observed == "/etc/pve/corosync.conf.new, seen on proxmox02"
+    assert {command for _, command in nodes.done} == {identity._READ}
+    nodes.change(2, edited=False)
+    bring_about(members=with_more_votes(2))
 
 
 def with_more_votes(count: int) -> list[Member]:

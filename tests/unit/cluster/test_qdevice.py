@@ -13,7 +13,7 @@ from cluster import qdevice
 from cluster.contract import ClusterChange, Machine, QDeviceSetting
 from cluster.errors import AdminError
 from cluster.planning import known
-from cluster.planning.model import Planned, RemoveQDevice
+from cluster.planning.model import Planned, RemoveQDevice, SetQDevice
 from cluster.steps import set_qdevice
 from cluster.transport import members as transport
 from cluster.transport.nodes import PACKAGE
@@ -21,6 +21,7 @@ from cluster.transport.ssh import Completed
 from onnode.cluster import corosync, corosync_file
 from onnode.cluster.corosync import Device
 from onnode.contract import CorosyncReport, QDevice, Witness
+from onnode.errors import StepError
 from onnode.system.originals import fingerprint
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.live_nodes import CALL, DOWN, LiveNodes
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SERVER = Machine("witness", "192.168.0.106", "ssh-ed25519 BBBB")
 DEVICE = Device(SERVER.address, 1, "ffsplit", "on")
 SETTING = QDeviceSetting(CLUSTER, members(2), SERVER, DEVICE, 5)
+CHANGE = ClusterChange(CLUSTER, "dev", members(2), {}, {}, 5, witness=SERVER.address)
 CONF = """\
 nodelist {
   node {
@@ -60,6 +62,7 @@ class Witnessed(LiveNodes):
 
     Attributes:
         conf: the cluster's corosync.conf.
+        kept: others' settings of the QDevice's section, while that is away.
         certified: the members that have a certificate.
         serving: the members whose daemon runs.
         casts: whether the server answers.
@@ -70,6 +73,7 @@ class Witnessed(LiveNodes):
         super().__init__(monkeypatch, directory)
         monkeypatch.setattr(qdevice, "POLL_S", 0.0)
         self.conf = CONF
+        self.kept = ""
         self.certified: set[str] = set()
         self.serving: set[str] = set()
         self.casts = True
@@ -115,20 +119,22 @@ class Witnessed(LiveNodes):
 
     def _leave(self, node: str, _wanted: dict[str, Any]) -> tuple[bool, Any]:
         assert "device" not in self.conf, "nobody counts its vote any more"
+        there = node in self.serving | self.certified
         self.serving.discard(node)
         self.certified.discard(node)
         self._look_again()
-        return True, {}
+        return there, {}
 
     def _state(self, node: str, _wanted: dict[str, Any]) -> tuple[bool, Any]:
         report = {**vars(self.reports[node])}
         for name in ("pve_version", "time", "authorized_keys"):
             del report[name]
-        return False, dataclasses.asdict(CorosyncReport(**report, text=self.conf))
+        return False, dataclasses.asdict(CorosyncReport(**report, text=self.conf, kept=self.kept))
 
     def _edit(self, _node: str, wanted: dict[str, Any]) -> tuple[bool, Any]:
         assert wanted["replaces"] == fingerprint(self.conf)
         assert corosync_file.problems(wanted["text"]) == []
+        self.kept = self.kept if wanted["kept"] is None else wanted["kept"]
         self.conf = wanted["text"]
         self._look_again()
         return True, {}
@@ -230,17 +236,17 @@ def test_one_that_somebody_else_set_up_is_not_removed() -> None:
 
 
 def test_what_was_described_once_is_remembered_until_it_is_gone() -> None:
-    change = ClusterChange(CLUSTER, "dev", members(2), {}, {}, 5, witness=SERVER.address)
-    first = known.facts(change, None, [])
+    first = known.facts(CHANGE, None, [])
     assert first["witnesses"] == [SERVER.address]
-    assert known.facts(dataclasses.replace(change, witness=None), first, [])["witnesses"] == [SERVER.address]
-    assert "witnesses" not in known.facts(dataclasses.replace(change, witness=None), None, [])
+    assert known.facts(dataclasses.replace(CHANGE, witness=None), first, [])["witnesses"] == [SERVER.address]
+    assert "witnesses" not in known.facts(dataclasses.replace(CHANGE, witness=None), None, [])
 
 
-def release(plan: list[Planned]) -> bool:
+def release(plan: list[Planned], witness: str | None = SERVER.address, ours: list[str] | None = None) -> bool:
     async def run() -> bool:
         async with transport.connections(members(2), PRIVATE_KEY) as opened:
-            return await qdevice.release(plan, opened, 5)
+            described = dataclasses.replace(CHANGE, witness=witness)
+            return await qdevice.release(plan, opened, described, [SERVER.address] if ours is None else ours)
 
     return asyncio.run(run())
 
@@ -253,6 +259,60 @@ def test_it_is_removed_where_the_plan_says_so_and_nowhere_else(nodes: Witnessed)
     assert release([Planned(RemoveQDevice(SERVER.address), 0)])
     assert corosync_file.with_version(nodes.conf, 2) == CONF
     assert (nodes.serving, nodes.certified) == (set(), set())
+
+
+def test_what_a_run_left_that_was_killed_after_the_configuration_is_removed(nodes: Witnessed) -> None:
+    """The configuration has no QDevice any more, so no plan removes one."""
+    bring_about()
+    nodes.conf = corosync_file.with_device(nodes.conf, None)
+    nodes._look_again()
+    nodes.log.clear()
+    assert not release([], ours=[]), "nobody else's is touched"
+    assert not release([Planned(SetQDevice(SERVER.address), 0)]), "it is about to be used"
+    assert (nodes.log, nodes.serving) == ([], {"proxmox01", "proxmox02"})
+    assert release([], witness=None)
+    assert (nodes.serving, nodes.certified) == (set(), set())
+    assert nodes.log == ["proxmox01: qdevice --remove", "proxmox02: qdevice --remove"]
+    assert not release([], witness=None)
+
+
+def foreign(nodes: Witnessed) -> None:
+    """Somebody has written more into the QDevice's section."""
+    nodes.conf = nodes.conf.replace("      tls:", "      connect_timeout: 9000\n      tls:")
+    assert "connect_timeout" in nodes.conf
+
+
+def test_what_others_wrote_into_its_section_comes_back_with_it(nodes: Witnessed) -> None:
+    bring_about()
+    foreign(nodes)
+    bring_about(device=dataclasses.replace(DEVICE, tls="required"))
+    assert "connect_timeout: 9000" in nodes.conf
+    assert nodes.kept == ""
+    release([Planned(RemoveQDevice(SERVER.address), 0)])
+    assert "connect_timeout" not in nodes.conf
+    assert "connect_timeout: 9000" in nodes.kept
+    bring_about()
+    assert "connect_timeout: 9000" in nodes.conf
+    assert nodes.kept == ""
+
+
+def test_it_goes_with_a_qdevice_that_is_described_no_more(nodes: Witnessed) -> None:
+    bring_about()
+    foreign(nodes)
+    release([Planned(RemoveQDevice(SERVER.address), 0)], witness=None)
+    assert (nodes.kept, "connect_timeout" in nodes.conf) == ("", False)
+
+
+def test_nothing_is_begun_while_somebody_edits_the_configuration(nodes: Witnessed) -> None:
+    nodes.change(2, edited=True)
+    with pytest.raises(StepError) as refused:
+        bring_about()
+    assert (refused.value.code, nodes.log, nodes.conf) == ("corosync-edited", [], CONF)
+    assert "/etc/pve/corosync.conf.new, seen on proxmox02" in refused.value.observed
+    nodes.change(2, edited=False)
+    bring_about()
+    nodes.change(2, edited=True)
+    assert not bring_about().changed, "nothing is to be written"
 
 
 def test_a_silent_member_does_not_keep_it(nodes: Witnessed) -> None:

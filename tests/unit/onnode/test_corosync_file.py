@@ -163,3 +163,54 @@ def test_a_configuration_that_would_not_work_is_told(text: str, problem: str) ->
 
 def test_there_is_nothing_wrong_with_a_good_one() -> None:
     assert corosync_file.problems(CONF) == []
+
+
+DEVICE = corosync.Device("192.168.0.106", 1)
+OTHER = corosync.Device("192.168.0.107", None, "lms", "required")
+FOREIGN = """\
+  device {
+    model: net
+    net {
+      algorithm: ffsplit
+      host: 192.168.0.106
+      tls: on
+      connect_timeout: 9000
+    }
+    votes: 1
+    # the switch of the other site
+    heuristics {
+      mode: on
+      exec_ping: /usr/bin/ping -q -c 1 10.0.0.1
+    }
+    sync_timeout: 40000
+  }
+"""
+WITNESSED = CONF.replace("quorum {\n", f"quorum {{\n{FOREIGN}")
+
+
+def test_a_qdevice_comes_and_goes_without_a_trace() -> None:
+    there = corosync_file.with_device(CONF, DEVICE)
+    assert changed_lines(CONF, there)[0] == []
+    assert corosync_file.device_settings(there) == corosync_file.device_settings(CONF) == ""
+    assert corosync_file.with_device(there, None) == CONF
+
+
+def test_what_others_wrote_into_the_qdevices_section_stays() -> None:
+    conf = corosync.parse_conf(WITNESSED)
+    assert conf
+    assert conf.device == DEVICE
+    changed = corosync_file.with_device(WITNESSED, OTHER)
+    assert changed_lines(WITNESSED, changed) == (
+        ["algorithm: ffsplit", "host: 192.168.0.106", "tls: on", "votes: 1"],
+        ["algorithm: lms", "host: 192.168.0.107", "tls: required"],
+    )
+    assert corosync_file.with_device(changed, DEVICE) == WITNESSED
+
+
+def test_it_comes_back_after_the_section_was_gone_for_a_while() -> None:
+    kept, without = corosync_file.device_settings(WITNESSED), corosync_file.with_device(WITNESSED, None)
+    assert without == CONF
+    assert "ffsplit" not in kept
+    back = corosync_file.with_device(without, DEVICE, kept)
+    assert back == WITNESSED
+    assert corosync_file.with_device(without, None, kept) == CONF

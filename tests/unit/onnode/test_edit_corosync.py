@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from tests.support.fake_machine import FakeMachine
 
 FILE = "/etc/pve/corosync.conf"
+NEXT = "/etc/pve/corosync.conf.new"
 LOCK = "/etc/pve/priv/lock/file-corosync_conf"
 QUORATE = "Quorate:          Yes\nExpected votes:   2\nTotal votes:      2\nQuorum:           2\n"
-NEXT = with_version(with_votes(CONF, {"pve1": 2}), 8)
-WANTED = CorosyncConfig(NEXT, fingerprint(CONF))
+WANTED_TEXT = with_version(with_votes(CONF, {"pve1": 2}), 8)
+WANTED = CorosyncConfig(WANTED_TEXT, fingerprint(CONF))
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def left(machine: FakeMachine) -> list[str]:
 def test_it_is_replaced_and_the_former_one_kept(member: FakeMachine) -> None:
     before = left(member)
     assert twice(member, edit_corosync.STEP, WANTED).facts == {"version": 8}
-    assert member.read(FILE) == NEXT
+    assert member.read(FILE) == WANTED_TEXT
     assert member.read("/var/lib/nested-pve-ha-corosync/corosync.conf.7") == CONF
     assert left(member) == before
 
@@ -86,8 +87,33 @@ def test_what_changes_between_the_look_and_the_move_stays(member: FakeMachine) -
         edit_corosync.act(member, WANTED, action)
     assert refused.value.code == "corosync-changed"
     assert member.read(FILE) == other
-    assert not member.exists(edit_corosync.NEW)
+    assert not member.exists(edit_corosync.COPY)
     assert not member.exists(LOCK)
+
+
+def test_a_next_one_that_somebody_wrote_is_never_written_over(member: FakeMachine) -> None:
+    theirs = with_version(CONF, 9)
+    observed = edit_corosync.observe(member, WANTED)
+    (action,) = edit_corosync.decide(observed, WANTED)
+    member.write(NEXT, theirs)
+    with pytest.raises(StepError) as refused:
+        edit_corosync.act(member, WANTED, action)
+    assert refused.value.code == "corosync-edited"
+    with pytest.raises(StepError) as refused:
+        run(member, edit_corosync.STEP, WANTED)
+    assert refused.value.code == "corosync-edited"
+    assert (member.read(FILE), member.read(NEXT)) == (CONF, theirs)
+    assert not member.exists(LOCK)
+    member.remove(NEXT)
+    assert run(member, edit_corosync.STEP, WANTED).changed
+
+
+def test_what_a_killed_run_left_is_written_over(member: FakeMachine) -> None:
+    member.write(edit_corosync.COPY, CONF[:40])
+    assert edit_corosync.COPY != NEXT
+    assert run(member, edit_corosync.STEP, WANTED).changed
+    assert member.read(FILE) == WANTED_TEXT
+    assert not member.exists(edit_corosync.COPY)
 
 
 def test_somebody_else_who_changes_it_is_waited_for_and_not_forever(member: FakeMachine) -> None:

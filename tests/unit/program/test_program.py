@@ -29,6 +29,7 @@ from tests.support.program import (
     Resource,
     change,
     credentials,
+    host_key,
     is_secret,
     open_text,
     plain,
@@ -700,3 +701,18 @@ def test_a_bridge_goes_with_what_arms_removes_and_confirms_when_nobody_uses_it_a
         assert "create" not in removal.inputs, "nothing is armed when nothing is removed"
         assert removal.stdin["change"] == f"removal of bridge vmbr{number} of stack-test"
         assert removal.stdin["ownership"]["name"] == f"vmbr{number}", "looked at before it goes"
+
+
+def test_a_witness_is_removed_from_the_control_machine_which_passes_over_a_dead_one(tmp_path: Path) -> None:
+    def witnessed(config: dict[str, Any]) -> None:
+        machine = {"name": "witness", "address": "192.168.0.106", "hostKey": host_key("witness")}
+        config["cluster"]["qdevice"] = {"machine": machine}
+
+    recording = changed(tmp_path, witnessed, "twonode")
+    server, removal = recording["witness-witness-server"], recording["witness-witness-removal"]
+    assert "delete" not in server.inputs, "the plugin dials a dead machine, and fails"
+    assert removal.inputs["delete"] == ".venv/bin/python -m cluster remove-witness --delete"
+    assert parse(ADMIN_STEPS["remove-witness"], removal.stdin).machine.address == "192.168.0.106"
+    # The server's step goes first, then this; the package of steps is there until then.
+    assert recording.follows(server.name, removal.name)
+    assert recording.follows(removal.name, "witness-witness-package")

@@ -37,7 +37,7 @@ from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.run import drifted
 from cli.status.model import Finding
 from cli.status.verdict import behind_ones_back, passing
-from cluster.contract import Machine
+from cluster.contract import ClusterChange, Machine, QDeviceSetting
 from cluster.transport import shipped
 from cluster.transport.ssh import Completed
 from components.recorded import (
@@ -53,9 +53,10 @@ from components.recorded import (
     RULE_TYPE,
     VM_TYPE,
 )
+from onnode.cluster.corosync import Device
 from onnode.contract import Membership, Refusal, StepLook, document
 from tests.unit.cluster.test_guests import CONTAINER, TEMPLATE
-from tests.unit.cluster.worlds import members
+from tests.unit.cluster.worlds import listed, members
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,6 +215,31 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
         ("ct01-container", STEP): ("cluster", "a: /etc/pve/lxc/300.conf: memory 600", ""),
         ("template", STEP): ("cluster", "debian-template (9000) is gone", ""),
     }
+
+
+@pytest.mark.parametrize("qdevice", [True, False])
+def test_under_a_qdevice_a_node_that_was_installed_anew_has_it_removed_and_set_up_again(*, qdevice: bool) -> None:
+    """The number of nodes never changes under a QDevice; without one, votes and links are no matter of a join."""
+    change = ClusterChange("c", "dev", members(2), {}, {}, 9)
+    setting = QDeviceSetting("c", members(2), Machine("witness", "192.168.0.106", "key"), Device("192.168.0.106", 1), 9)
+    steps = [
+        here("design-identity", "identity", document(change)),
+        here("cluster-change", "change-cluster", document(change)),
+        here("cluster-join", "join-node", {"cluster": "c", "joiner": MEMBERS[1], "present": [], "timeout_s": 9}),
+        *([here("cluster-qdevice", "set-qdevice", document(setting))] if qdevice else []),
+        here("cluster-api-user", "api-user", {"members": MACHINES, "api": API, "stack_tag": "t", "role": "r"}),
+    ]
+    asked = questions.of({"deployment": {"resources": steps}}, ["proxmox01", "proxmox02"], "secret")
+    working = replace(WORKING, nodes=[listed(1), listed(2)])
+    answers = {
+        "proxmox01": Answer(membership=working),
+        "proxmox02": Answer(membership=Membership("proxmox02", "absent")),
+    }
+    found = judge.drift(asked, answers, "proxmox01", [])
+    again = {"design-identity", "cluster-join", *(("cluster-change", "cluster-qdevice") if qdevice else ())}
+    assert {(one.name, one.where, one.kind) for one in found} == {(name, "proxmox02", MEMBERSHIP) for name in again}
+    answers["proxmox02"] = Answer(membership=replace(working, node="proxmox02"))
+    assert judge.drift(asked, answers, "proxmox01", []) == []
 
 
 def test_a_missing_address_that_the_networks_step_sets_is_drift_once() -> None:

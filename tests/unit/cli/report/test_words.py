@@ -35,6 +35,11 @@ TOLD: list[tuple[Operation, list[str]]] = [
     (Operation("update", "n-package", COPY, NODE), ["copy this program's steps there, again"]),
     (step("create-replacement", "container"), ["make the container, anew"]),
     (step("create-replacement", "delete-guard"), []),
+    (step("create", "remove-witness"), []),
+    (
+        step("delete", "remove-witness", undoes=True),
+        ["take the server away, unless members or other clusters still use it"],
+    ),
     (Operation("delete", "vm01-vm", VM, ("vm01", recorded.GUEST)), ["remove virtual machine vm01-vm"]),
     (Operation("delete", "vm01-vm", VM, ("vm01", recorded.GUEST), stays=True), ["forget virtual machine vm01-vm, which stays"]),
 ]  # fmt: skip

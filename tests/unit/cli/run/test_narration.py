@@ -122,3 +122,15 @@ def test_a_step_that_did_not_say_what_it_did_is_not_taken_for_a_look(
     run = events("create", "step", LOCAL)
     run[1]["resOutputsEvent"]["metadata"]["new"]["outputs"]["stdout"] = stdout
     assert told(capsys, run) == ["+ create step"]
+
+
+def test_a_line_that_people_must_know_stays_and_progress_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    first, *after = events("delete", "witness-removal", LOCAL)
+
+    def said(message: str, severity: str = "info#err") -> dict[str, Any]:
+        return {"diagnosticEvent": {"urn": "urn::witness-removal", "message": message, "severity": severity}}
+
+    with Narrator() as narrator:
+        for event in (first, said("at work\n"), said("! it stays there\n"), said("! no news\n", "debug"), *after):
+            narrator(event)
+    assert [line.split(maxsplit=1)[0] for line in capsys.readouterr().out.splitlines()] == ["!", "-"]

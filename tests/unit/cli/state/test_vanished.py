@@ -141,3 +141,17 @@ def test_a_lost_member_joins_anew_and_the_identity_step_runs_before() -> None:
     assert kept["inputs"]["update"] == "lost: proxmox02", (
         "marks of drift that is gone are taken away, and this one stays"
     )
+
+
+@pytest.mark.parametrize("qdevice", [True, False])
+def test_under_a_qdevice_a_lost_member_has_it_removed_before_it_joins_anew_and_set_up_after(*, qdevice: bool) -> None:
+    """Their inputs do not change, so the engine would not run these steps."""
+    names = ["design-identity", "cluster-change", "cluster-settings", "cluster-verify"]
+    steps = [membership(name) for name in [*names, *(["cluster-qdevice"] if qdevice else [])]]
+    joins = [membership(f"cluster-join-proxmox0{n}") for n in (1, 2)]
+    found = vanished.released(state(*steps, *joins), ["proxmox02"])["deployment"]["resources"]
+    assert "cluster-join-proxmox02" not in {entry["urn"].rsplit("::")[-1] for entry in found}
+    again = {"design-identity", *(("cluster-change", "cluster-qdevice") if qdevice else ())}
+    for part in ("inputs", "outputs"):
+        marked = {entry["urn"].rsplit("::")[-1]: entry.get(part, {}).get("update") for entry in found}
+        assert {name: update for name, update in marked.items() if update} == dict.fromkeys(again, "lost: proxmox02")
