@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster.planning import known, live
 from cluster.planning.plan import plan
@@ -29,13 +29,15 @@ class Situation:
         opened: the connections to the described nodes.
         reports: what those report that answer, by name.
         newest: the report whose configuration counts; None while there is no cluster.
-        known: the nodes that earlier runs described, by name.
+        remembered: what is known of earlier runs, as :mod:`cluster.planning.known` has it.
+        known: the nodes that they described, by name.
         plan: the transitions that are left.
     """
 
     opened: Opened
     reports: dict[str, MembershipReport]
     newest: Membership | None
+    remembered: dict[str, Any]
     known: dict[str, KnownMember]
     plan: list[Planned]
 
@@ -53,7 +55,8 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
         AdminError: as :func:`cluster.planning.plan.plan`.
         StepError: why a node did not answer, when no other one is in a cluster.
     """
-    before = known.known(call.previous)
+    remembered = known.together(call.previous, call.known)
+    before = known.known(remembered)
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, members.membership)
         reports = members.answered(answers)
@@ -65,4 +68,4 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
             if newest
             else []
         )
-        yield Situation(opened, reports, newest, before, planned)
+        yield Situation(opened, reports, newest, remembered, before, planned)

@@ -1,6 +1,8 @@
 """What a run remembers of the nodes that it described: enough to reach one, and to remove it, when it is described no more.
 
 It is kept as facts of the steps that plan: ``{"members": {name: {"address", "host_key", "node_id", "votes", "links", "housing"}}}``.
+The step ``identity`` runs first, and so it alone remembers what every run described: a run that fails ends before the later steps.
+They are given its facts beside their own (:func:`together`).
 The step that removes members also keeps ``departed``, in the same form: existing machines that left.
 Facts of earlier versions have neither address nor housing: such a node is known by name.
 """
@@ -37,6 +39,17 @@ class KnownMember:
 def known(previous: Mapping[str, Any] | None, part: str = "members") -> dict[str, KnownMember]:
     """The nodes that earlier runs described, by name; or those that departed."""
     return {name: _member(name, given) for name, given in (previous or {}).get(part, {}).items()}
+
+
+def together(own: Mapping[str, Any] | None, identity: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a later step knows: what the step `identity` remembers, which is newer, and what it remembers itself."""
+    mine, theirs = own or {}, identity or {}
+    witnesses = sorted({*mine.get("witnesses", []), *theirs.get("witnesses", [])})
+    return {
+        **mine,
+        "members": {**mine.get("members", {}), **theirs.get("members", {})},
+        **({"witnesses": witnesses} if witnesses else {}),
+    }
 
 
 def _member(name: str, given: Mapping[str, Any]) -> KnownMember:

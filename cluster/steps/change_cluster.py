@@ -31,7 +31,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         AdminError: as :func:`cluster.changing.situation`, and :class:`CorosyncChange`.
     """
     async with changing.situation(desired, call) as now:
-        facts = known.facts(desired, call.previous, now.listed)
+        facts = known.facts(desired, now.remembered, now.listed)
         if now.newest is None:
             return Outcome(changed=False, facts=facts)
         own = [planned.transition for planned in now.plan if isinstance(planned.transition, OWN)]

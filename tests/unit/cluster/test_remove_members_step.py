@@ -77,8 +77,12 @@ def world(nodes: LiveNodes, monkeypatch: pytest.MonkeyPatch) -> World:
     return found
 
 
-def bring_about(desired: ClusterChange = THREE, previous: dict[str, Any] | None = BEFORE) -> Outcome:
-    call = Call(CALL.secrets, previous)
+def bring_about(
+    desired: ClusterChange = THREE,
+    previous: dict[str, Any] | None = BEFORE,
+    identity: dict[str, Any] | None = None,
+) -> Outcome:
+    call = Call(CALL.secrets, previous, identity)
     return asyncio.run(remove_members.bring_about(desired, call))
 
 
@@ -208,6 +212,42 @@ def test_a_node_that_was_described_by_an_earlier_version_only_is_refused(nodes: 
         bring_about(previous=old)
     assert refused.value.code == "member-forgotten"
     assert (nodes.acts, world.status) == ([], "running")
+
+
+NEVER_MET = known.facts(THREE, None, [])
+
+
+@pytest.mark.parametrize("own", [NEVER_MET, None])
+def test_a_node_that_joined_in_a_run_which_then_failed_is_known_to_the_first_step(
+    nodes: LiveNodes, world: World, own: dict[str, Any] | None
+) -> None:
+    """So it is to a step that runs for the first time, in a stack that an earlier version made."""
+    with pytest.raises(AdminError) as refused:
+        bring_about(previous=own)
+    assert (refused.value.code, refused.value.observed) == ("member-unknown", "proxmox04")
+    assert (nodes.acts, world.status) == ([], "running")
+    outcome = bring_about(previous=own, identity=BEFORE)
+    assert nodes.reports["proxmox01"].listed("proxmox04") is None
+    assert list(outcome.facts["members"]) == ["proxmox01", "proxmox02", "proxmox03"]
+
+
+def test_what_is_left_of_a_node_goes_that_only_the_first_step_met(nodes: LiveNodes, world: World) -> None:
+    """It was off, and its entry was released before any node was touched."""
+    nodes.form(1, 2, 3)
+    nodes.silent["proxmox04"] = DOWN
+    bring_about(previous=NEVER_MET)
+    assert nodes.done == []
+    bring_about(previous=NEVER_MET, identity=BEFORE)
+    assert nodes.done == [("proxmox01", "remove-member")]
+    assert world.status == "running"
+
+
+def test_an_existing_machine_that_only_the_first_step_met_can_be_reset(nodes: LiveNodes, world: World) -> None:
+    three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
+    outcome = bring_about(three, known.facts(three, None, []), known.facts(four, None, []))
+    assert world.status == "stopped"
+    assert list(outcome.facts["departed"]) == ["proxmox04"]
+    assert nodes.reports["proxmox01"].listed("proxmox04") is None
 
 
 def test_what_is_left_of_a_node_that_is_off_the_list_goes(nodes: LiveNodes, world: World) -> None:
