@@ -64,7 +64,7 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
         if newest is None:
             members.raise_first(answers.values())  # a cluster that nobody could tell of is not one that is not there
         planned = (
-            plan(before, live.shape(newest), live.seen(newest, reports, lost=()), live.wanted(desired))
+            plan(known.ends(before), live.shape(newest), live.seen(newest, reports, lost=()), live.wanted(desired))
             if newest
             else []
         )

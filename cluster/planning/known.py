@@ -9,7 +9,7 @@ Facts of earlier versions have neither address nor housing: such a node is known
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cluster.contract import Housing, Machine
@@ -28,12 +28,17 @@ class KnownMember:
     Attributes:
         machine: how it is reached; None where an earlier version recorded the node.
         housing: its VM; None for an existing machine.
-        addresses: of its links, and for management.
+        links: its addresses on links, by number.
     """
 
     machine: Machine | None
     housing: Housing | None
-    addresses: tuple[str, ...] = ()
+    links: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of its links, and for management."""
+        return (*self.links.values(), *([self.machine.address] if self.machine else []))
 
 
 def known(previous: Mapping[str, Any] | None, part: str = "members") -> dict[str, KnownMember]:
@@ -57,8 +62,13 @@ def _member(name: str, given: Mapping[str, Any]) -> KnownMember:
     return KnownMember(
         Machine(name, given["address"], given["host_key"]) if "address" in given else None,
         parse(Housing, housing) if housing else None,
-        (*given.get("links", {}).values(), *([given["address"]] if "address" in given else [])),
+        {int(number): address for number, address in given.get("links", {}).items()},
     )
+
+
+def ends(members: Mapping[str, KnownMember]) -> dict[str, Mapping[int, str]]:
+    """Their addresses on links, as the planner takes them."""
+    return {name: one.links for name, one in members.items()}
 
 
 def facts(desired: ClusterChange, previous: Mapping[str, Any] | None, listed: Collection[str]) -> dict[str, Any]:

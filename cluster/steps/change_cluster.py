@@ -37,7 +37,8 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         own = [planned.transition for planned in now.plan if isinstance(planned.transition, OWN)]
         async with _all_members(now, call) as opened:
             released = await qdevice.release(now.plan, opened, desired.timeout_s)
-            change = CorosyncChange(opened, desired.stack, desired.timeout_s)
+            leaving = now.listed - {member.name for member in desired.members}
+            change = CorosyncChange(opened, desired.stack, desired.timeout_s, frozenset(leaving))
             restarted = await change.restart()
             for transition in own:
                 note(f"  {words.done(transition)}")

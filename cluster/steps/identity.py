@@ -62,7 +62,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
     if newest is not None:
         now, wanted = live.shape(newest), live.wanted(desired)
         gone = await replacing.without_machine(desired, before, key, seen, newest)
-        planned = plan(before, now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
+        planned = plan(known.ends(before), now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
         qdevice.refuse_unknown(planned, known.described_witnesses(desired, call.previous))
         for step in planned:
             if isinstance(step.transition, RemoveMember):

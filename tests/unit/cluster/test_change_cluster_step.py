@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cluster import corosync_change, proxmox_ve
+from cluster.call import Call
 from cluster.contract import ClusterChange, Member
 from cluster.corosync_change import CorosyncChange
 from cluster.errors import AdminError
 from cluster.marks import Look
 from cluster.motion import Motion
-from cluster.planning import gate
+from cluster.planning import gate, known
 from cluster.planning.model import ChangeLinkAddress
 from cluster.steps import change_cluster
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.cluster.corosync import PeerLink, Quorum, Voter, parse_conf
-from onnode.cluster.corosync_file import with_version
+from onnode.cluster.corosync import ConfNode, PeerLink, Quorum, Voter, parse_conf
+from onnode.cluster.corosync_file import with_version, without_addresses
 from onnode.contract import CorosyncConfig, CorosyncReport
 from onnode.system.originals import fingerprint
 from tests.unit.cluster.live_nodes import CALL, DOWN, Act, LiveNodes
@@ -58,6 +59,7 @@ class Corosync(LiveNodes):
         text: the cluster's corosync.conf.
         written: all that were in force, in order.
         cut: links that connect nobody, with the configuration from which on: text that must be in it.
+        elsewhere: a node that link 1 connects with nobody, while it has this address there.
         stubborn: a node whose corosync stays with the version that it runs.
         noted: the members that have yet to restart.
     """
@@ -67,6 +69,7 @@ class Corosync(LiveNodes):
         self.text = conf_text(members(3))
         self.written = [self.text]
         self.cut: Callable[[str, int], bool] = lambda _text, _link: False
+        self.elsewhere = ("", "")
         self.stubborn: tuple[str, int] | None = None
         self.noted: list[str] = []
         self.edited: Callable[[], None] = lambda: None
@@ -93,7 +96,7 @@ class Corosync(LiveNodes):
                 members=[Voter(one.id, one.votes, "") for one in conf.nodes if one.name not in self.silent],
             ),
             "links": [
-                PeerLink(peer.id, link, connected=not self.cut(self.text, link))
+                PeerLink(peer.id, link, connected=not self.cut(self.text, link) and not self._is_off(node, peer, link))
                 for peer in conf.nodes
                 for link in peer.links
                 if peer.name != node
@@ -107,6 +110,10 @@ class Corosync(LiveNodes):
             addresses=own.links,
             restarts=self.noted,
         )
+
+    def _is_off(self, node: str, peer: ConfNode, link: int) -> bool:
+        name, address = self.elsewhere
+        return link == 1 and name in (node, peer.name) and address in self.text
 
     def run(self, node: str, command: str, stdin: str, timeout_s: float) -> Completed:
         _, _, step = command.partition(f"python3 {PACKAGE} ")
@@ -179,13 +186,13 @@ def wanted(
     return ClusterChange(CLUSTER, "dev", described, {}, totem or {}, timeout_s=1)
 
 
-def bring_about(desired: ClusterChange) -> Outcome:
-    return asyncio.run(change_cluster.bring_about(desired, CALL))
+def bring_about(desired: ClusterChange, call: Call = CALL) -> Outcome:
+    return asyncio.run(change_cluster.bring_about(desired, call))
 
 
-def refused(desired: ClusterChange) -> AdminError:
+def refused(desired: ClusterChange, call: Call = CALL) -> AdminError:
     with pytest.raises(AdminError) as error:
-        bring_about(desired)
+        bring_about(desired, call)
     return error.value
 
 
@@ -224,6 +231,60 @@ def test_a_link_is_out_of_use_before_it_gets_other_addresses(corosync: Corosync)
         {"10.21.1.185", "10.21.1.186", "10.21.1.187"},
     ]
     assert all(ends(text)[0] == first for text in corosync.written)
+
+
+def without_third(desired: ClusterChange) -> ClusterChange:
+    return dataclasses.replace(desired, members=desired.members[:2])
+
+
+def half_done(corosync: Corosync) -> None:
+    """As after a run that was killed between the two stages of a change of link 1."""
+    corosync.text = with_version(without_addresses(corosync.text, 1), 4)
+
+
+REMEMBERED = known.facts(wanted(), None, [])
+IDENTITY = Call(CALL.secrets, None, REMEMBERED)
+
+
+def test_a_link_that_was_cut_off_half_way_is_finished_while_a_node_is_listed_that_leaves(corosync: Corosync) -> None:
+    half_done(corosync)
+    assert bring_about(without_third(wanted(second="10.21.1")), IDENTITY).changed
+    assert ends(corosync.text)[1] == {"10.21.1.185", "10.21.1.186", "10.20.1.187"}
+    assert not bring_about(without_third(wanted(second="10.21.1")), IDENTITY).changed
+
+
+def test_without_a_remembered_end_of_the_node_that_leaves_it_is_refused(corosync: Corosync) -> None:
+    half_done(corosync)
+    one_link = [dataclasses.replace(one, links=one.links[:1]) for one in wanted().members]
+    never_on_it = known.facts(dataclasses.replace(wanted(), members=one_link), None, [])
+    error = refused(without_third(wanted()), Call(CALL.secrets, None, never_on_it))
+    assert error.code == "link-while-leaving"
+    assert error.fix.startswith("leave link 1 out of cluster.links in this run")
+    assert corosync.done == []
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_link_to_a_node_that_leaves_may_end(corosync: Corosync, *, cut_off: bool) -> None:
+    """The others get a link in another network, where that node has no address. It votes by the other link."""
+    corosync.elsewhere = ("proxmox03", "10.21.1")
+    if cut_off:
+        half_done(corosync)
+    assert bring_about(without_third(wanted(second="10.21.1")), IDENTITY).changed
+    assert ends(corosync.text)[1] == {"10.21.1.185", "10.21.1.186", "10.20.1.187"}
+
+
+def test_a_link_to_a_node_that_stays_may_not(corosync: Corosync) -> None:
+    corosync.elsewhere = ("proxmox03", "10.21.1")
+    error = refused(wanted(second="10.21.1"), IDENTITY)
+    assert error.code == "change-undone"
+    assert "link 1 from proxmox01 to proxmox03 is not connected" in error.observed
+
+
+def test_a_node_that_leaves_has_to_vote_all_the_same(corosync: Corosync) -> None:
+    corosync.edited = lambda: setattr(corosync, "stubborn", ("proxmox03", 3))
+    error = refused(without_third(wanted(second="10.21.1")), IDENTITY)
+    assert error.code == "change-stuck"
+    assert "corosync of proxmox03 runs version 3" in error.observed
 
 
 def test_what_does_not_work_goes_back_by_the_same_way(corosync: Corosync) -> None:
