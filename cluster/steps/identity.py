@@ -45,7 +45,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
     """Plan the way from what every node that answers reports to what is described, and release the entries of lost members.
 
     Raises:
-        AdminError: corosync-transport, host-key-mismatch, qdevice-unknown, member-forgotten, and those of :func:`cluster.planning.plan.plan`.
+        AdminError: corosync-transport, host-key-mismatch, qdevice-unknown, member-forgotten, vm-changed, and those of :func:`cluster.planning.plan.plan`.
         StepError: those of :func:`cluster.replacing.release`.
     """
     key, before = call.secrets.ssh_private_key, known.known(call.previous)
@@ -61,6 +61,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
     lost: list[str] = []
     if newest is not None:
         now, wanted = live.shape(newest), live.wanted(desired)
+        replacing.refuse_other_vm(desired, before, newest)
         gone = await replacing.without_machine(desired, before, key, seen, newest)
         planned = plan(known.ends(before), now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
         qdevice.refuse_unknown(planned, known.described_witnesses(desired, call.previous))

@@ -174,7 +174,7 @@ def cut_off(draw: Any) -> User:  # noqa: ANN401 - hypothesis' own
     A cluster whose votes are all one node's is left out: no other node can join it, for its vote counts before it is cast.
     """
     world, planned = draw(ways())
-    assume(sum(node.votes > 0 for node in world.live.nodes.values()) == len(world.live.nodes))
+    assume(all(node.votes for shape in (world.live, world.wanted) for node in shape.nodes.values()))
     at_moment = draw(st.integers(0, len(planned)))
     shape, seen = moments(world, planned)[at_moment]
     step = planned[at_moment].transition if at_moment < len(planned) else None

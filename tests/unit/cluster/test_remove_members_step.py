@@ -165,7 +165,8 @@ def guest_stuck(nodes: LiveNodes, _world: World) -> None:
 
 
 def key_refused(nodes: LiveNodes, _world: World) -> None:
-    nodes.silent["proxmox04"] = AdminError("host-key-mismatch", "it is another machine")
+    """As after a new installation."""
+    nodes.silent["proxmox04"] = AdminError("host-key-mismatch", "it is another machine", observed="another key")
 
 
 def vm_runs_on(nodes: LiveNodes, world: World) -> None:
@@ -180,7 +181,7 @@ def vm_runs_on(nodes: LiveNodes, world: World) -> None:
         (still_there, "node-still-there", "proxmox01: it votes, 10.10.1.188 answers ping; proxmox02: it votes"),
         (one_that_stays_is_silent, "host-unreachable", "no answer"),
         (guest_stuck, "guest-cannot-leave", ""),
-        (key_refused, "host-key-mismatch", ""),
+        (key_refused, "node-still-there", "another key"),
         (vm_runs_on, "node-still-there", "VM 104 on virtual: running"),
     ],
 )
