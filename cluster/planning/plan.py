@@ -271,6 +271,19 @@ def _works(live: Shape, seen: Seen, wanted: Shape) -> bool:
     return not any(_loses_quorum(shape, step) for shape, _, step in _walk(live, seen, wanted))
 
 
+def _in_two_runs(live: Shape, seen: Seen, wanted: Shape) -> str:
+    """Nodes join in one run, and others leave in the next; empty where that does not keep the quorum either."""
+    leavers = {name: node for name, node in live.nodes.items() if name not in wanted.nodes and name not in seen.lost}
+    joiners = {name: node for name, node in wanted.nodes.items() if name not in live.nodes}
+    modest = {name: replace(node, votes=1) for name, node in joiners.items()}
+    if joiners and leavers:
+        for votes, joining in (("", joiners), (" with 1 vote each", modest)):
+            if _works(live, seen, replace(wanted, nodes={**wanted.nodes, **leavers, **joining})):
+                names = ", ".join(sorted(joiners))
+                return f"add {names}{votes} in this run, and leave {', '.join(sorted(leavers))} out in the next one"
+    return ""
+
+
 def _way(live: Shape, seen: Seen, wanted: Shape) -> str:
     """The smallest change with which the whole plan keeps its quorum."""
     silent = live.nodes.keys() - seen.voting - seen.lost
@@ -285,9 +298,4 @@ def _way(live: Shape, seen: Seen, wanted: Shape) -> str:
             there = node.name in seen.voting or node.name not in live.nodes
             if there and _works(live, seen, _with_votes(wanted, node.name, node.votes + more)):
                 return f"give {node.name} {node.votes + more} votes in the same change (`votes` under nodes)"
-    leavers = {name: node for name, node in live.nodes.items() if name not in wanted.nodes and name not in seen.lost}
-    joiners = sorted(wanted.nodes.keys() - live.nodes.keys())
-    if joiners and leavers and _works(live, seen, replace(wanted, nodes={**wanted.nodes, **leavers})):
-        names = f"{', '.join(joiners)} in this run, and leave {', '.join(sorted(leavers))} out in the next one"
-        return f"add {names}"
-    return "bring back the nodes that are down, or add a node first"
+    return _in_two_runs(live, seen, wanted) or "bring back the nodes that are down, or add a node first"

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from cluster.call import Call
     from cluster.contract import ClusterCreation
 
-MARGIN_S = 120.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run
+MARGIN_S = (
+    120.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run
+)
 
 
 async def bring_about(desired: ClusterCreation, call: Call) -> Outcome:

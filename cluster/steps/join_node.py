@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from cluster.contract import JoinNode
     from onnode.contract import MembershipReport
 
-MARGIN_S = 180.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run
+MARGIN_S = (
+    180.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run
+)
 EXPECTED_S = 20.0
 
 

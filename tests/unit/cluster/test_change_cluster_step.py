@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster import corosync_change, proxmox_ve
+from cluster import changing, corosync_change, proxmox_ve
 from cluster.call import Call
 from cluster.contract import ClusterChange, Member
 from cluster.corosync_change import CorosyncChange
@@ -157,15 +157,18 @@ def at_rest(monkeypatch: pytest.MonkeyPatch) -> list[Motion]:
     async def look(connection: Connection, stack: str) -> Look:
         assert stack == "dev"
         name = connection.machine.name
-        return Look(name, name, quorate=True, things=(), motion=shown.pop(0) if len(shown) > 1 else shown[0])
+        motion = shown.pop(0) if len(shown) > 1 else shown[0]
+        return Look(name, name, quorate=True, things=(), cluster=CLUSTER, motion=motion)
 
     monkeypatch.setattr(proxmox_ve, "look", look)
     return shown
 
 
 @pytest.fixture
-def corosync(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Corosync:
+def corosync(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at_rest: list[Motion]) -> Corosync:
+    assert at_rest == [HA]
     monkeypatch.setattr(corosync_change, "POLL_S", 0)
+    monkeypatch.setattr(changing, "POLL_S", 0.01)
     return Corosync(monkeypatch, tmp_path)
 
 
@@ -335,7 +338,6 @@ def test_a_link_that_was_broken_before_holds_up_no_other_change(corosync: Corosy
     assert len(corosync.written) == 2
 
 
-@pytest.mark.usefixtures("at_rest")
 def test_what_only_a_restart_takes_restarts_one_node_after_another(corosync: Corosync) -> None:
     bring_about(wanted(totem={"link_mode": "active"}))
     assert [node for node, step in corosync.done if step == "restart-corosync"] == [
@@ -346,7 +348,6 @@ def test_what_only_a_restart_takes_restarts_one_node_after_another(corosync: Cor
     assert corosync.noted == []
 
 
-@pytest.mark.usefixtures("at_rest")
 def test_restarts_that_an_earlier_run_left_are_done(corosync: Corosync) -> None:
     corosync.noted = ["proxmox02"]
     assert bring_about(wanted()).changed
@@ -363,6 +364,70 @@ def test_no_corosync_is_restarted_while_ha_moves_a_guest(corosync: Corosync, at_
     assert corosync.done == []
     at_rest[:] = [moving, moving, moving, HA]
     assert bring_about(wanted()).changed
+
+
+def saving(*running: str) -> Motion:
+    return dataclasses.replace(HA, backups=frozenset(running))
+
+
+MOVING = dataclasses.replace(HA, services={"vm:200": {"state": "migrate", "node": "proxmox01", "target": "proxmox02"}})
+
+
+@pytest.mark.parametrize(
+    ("going_on", "told"),
+    [
+        (saving("a backup of guest 100 runs on proxmox02"), "a backup of guest 100 runs on proxmox02"),
+        (MOVING, "vm:200: HA is moving it from proxmox01 to proxmox02 (state migrate)"),
+        (
+            dataclasses.replace(HA, migrating={"vm:101": "proxmox03"}, running=frozenset({"vm:101"})),
+            "vm:101 is locked for a migration on proxmox03",
+        ),
+    ],
+    ids=["backup", "HA", "migration"],
+)
+def test_links_change_when_what_goes_on_has_ended(
+    corosync: Corosync, at_rest: list[Motion], capsys: pytest.CaptureFixture[str], going_on: Motion, told: str
+) -> None:
+    at_rest[:] = [going_on]
+    error = refused(wanted(second="10.21.1"))
+    assert (error.code, error.observed) == ("cluster-busy", told)
+    assert corosync.done == []
+    capsys.readouterr()
+    at_rest[:] = [going_on] * 5 + [HA]
+    assert bring_about(wanted(second="10.21.1")).changed
+    said = capsys.readouterr().err
+    assert said.count(f"waiting, before the cluster is changed: {told}\n") == 1
+
+
+@pytest.mark.parametrize("going_on", [MOVING, saving("a backup runs on proxmox02")])
+def test_what_disturbs_nothing_waits_for_nothing(corosync: Corosync, at_rest: list[Motion], going_on: Motion) -> None:
+    at_rest[:] = [going_on]
+    assert bring_about(wanted(votes=2, priority=7)).changed
+    assert corosync.done
+
+
+def test_a_lock_that_a_failed_migration_left_holds_up_nothing(corosync: Corosync, at_rest: list[Motion]) -> None:
+    left_behind = dataclasses.replace(HA, migrating={"vm:101": "proxmox03"}, online=frozenset({"proxmox01"}))
+    at_rest[:] = [left_behind]
+    assert bring_about(wanted(second="10.21.1")).changed
+    assert ends(corosync.text)[1] == {"10.21.1.185", "10.21.1.186", "10.21.1.187"}
+    at_rest[:] = [dataclasses.replace(left_behind, online=frozenset({"proxmox01", "proxmox09"}))]
+    error = refused(wanted())
+    assert error.code == "cluster-busy", "a member that was not asked may run it"
+    assert "not every member reported whether it runs one" in error.observed
+
+
+def test_without_a_member_that_can_tell_nothing_is_changed(corosync: Corosync, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(connection: Connection, _stack: str) -> Look:
+        return Look(connection.machine.name, connection.machine.name, quorate=False, things=(), cluster=CLUSTER)
+
+    monkeypatch.setattr(proxmox_ve, "look", look)
+    error = refused(wanted(second="10.21.1"))
+    assert (error.code, error.observed) == ("cluster-busy", "no quorate member answers")
+    corosync.noted = ["proxmox02"]
+    error = refused(wanted())
+    assert (error.code, error.observed) == ("change-not-ready", "no quorate member answers")
+    assert corosync.done == []
 
 
 def test_nodes_without_a_cluster_are_left_alone(nodes: LiveNodes) -> None:
@@ -396,7 +461,6 @@ def test_a_link_is_not_taken_out_while_the_other_one_is_broken(corosync: Corosyn
     assert len(corosync.written) == 1
 
 
-@pytest.mark.usefixtures("at_rest")
 def test_a_restart_that_is_wanted_of_a_node_that_left_is_no_matter(corosync: Corosync) -> None:
     corosync.noted = ["proxmox02", "proxmox09"]
     assert bring_about(wanted()).changed

@@ -22,7 +22,7 @@ KEPT = re.compile(r"leave link (\d+) as it is in this run")
 WITHOUT = re.compile(r"leave link (\d+) out of cluster\.links in this run")
 LATER = re.compile(r"leave (.+) out, `make up`, and describe (\S+) then")
 OWN = re.compile(r"give (\S+) a name, an id and link addresses of its own")
-ADDED = re.compile(r"add .+ in this run, and leave (.+) out in the next one")
+ADDED = re.compile(r"add (.+?)( with 1 vote each)? in this run, and leave (.+) out in the next one")
 CONNECT = re.compile(r"bring link (\d+) between (\S+) and (\S+) back")
 ADDRESS = re.compile(r"give (\S+) (?:the|another) address")
 TAKEN = re.compile(r"(\S+) cannot have (\S+) on link (\d+)")
@@ -84,8 +84,10 @@ class User:
             own = replace(node, links={link: f"10.98.{link}.{node.id}" for link in node.links})
             self._write(_with(wanted, own), for_now=False)
         elif found := ADDED.search(fix):
-            kept = {name: node for name, node in self.live.nodes.items() if name in found[1].split(", ")}
-            both = replace(wanted, nodes={**wanted.nodes, **kept})
+            kept = {name: node for name, node in self.live.nodes.items() if name in found[3].split(", ")}
+            new = {name: wanted.nodes[name] for name in found[1].split(", ")}
+            new = {name: replace(node, votes=1) if found[2] else node for name, node in new.items()}
+            both = replace(wanted, nodes={**wanted.nodes, **kept, **new})
             self._write(self._with_links(both, _links(wanted)), for_now=True)
         elif found := LATER.search(fix):
             others = {name: node for name, node in wanted.nodes.items() if name != found[2]}

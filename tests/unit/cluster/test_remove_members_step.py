@@ -14,6 +14,7 @@ from cluster.call import Call
 from cluster.contract import ClusterChange, Housing, Machine
 from cluster.errors import AdminError
 from cluster.marks import Look, Thing
+from cluster.motion import Motion
 from cluster.planning import known
 from cluster.steps import remove_members
 from cluster.transport.ssh import Completed
@@ -45,6 +46,8 @@ class World:
         self.status = "running"
         self.is_deaf = False  # does not shut down
         self.vm: Thing | None = VM
+        self.motion = Motion()  # what goes on in the cluster
+        self.asked: list[str] = []  # about that
         nodes.form(1, 2, 3, 4)
         nodes.facts |= {"evacuate-node": {"node": "proxmox04", "named_by": []}, "node-gone": {"seen": []}}
         nodes.commands |= {
@@ -64,7 +67,11 @@ class World:
         return DONE
 
     async def look(self, connection: Any, stack: str) -> Look:  # noqa: ANN401 - a double
-        assert (connection.machine.name, stack) == ("virtual", "dev")
+        assert stack == "dev"
+        name = connection.machine.name
+        if name != "virtual":
+            self.asked.append(name)
+            return Look(name, name, quorate=True, things=(), cluster=CLUSTER, motion=self.motion)
         return Look("virtual", "virtual", quorate=True, things=(self.vm,) if self.vm else ())
 
 
@@ -141,11 +148,65 @@ def test_a_vm_that_is_gone_already_is_no_obstacle(nodes: LiveNodes, world: World
     assert not [what for _, what in nodes.done if what.startswith("pvesh")]
 
 
+def test_the_node_that_leaves_is_asked_what_it_runs_too(nodes: LiveNodes, world: World) -> None:
+    bring_about()
+    assert sorted(world.asked) == sorted(nodes.reports)
+
+
+def test_what_a_node_that_is_off_still_has_under_ha_holds_up_nothing(nodes: LiveNodes, world: World) -> None:
+    """HA recovers it when the node is removed, and that is waited for."""
+    nodes.silent["proxmox04"] = DOWN
+    world.status = "stopped"
+    services = {"vm:200": {"state": "recovery", "node": "proxmox04"}}
+    world.motion = Motion(offline=frozenset({"proxmox04"}), services=services)
+    assert bring_about().changed
+    world.motion = dataclasses.replace(world.motion, offline=frozenset())
+    nodes.form(1, 2, 3, 4)
+    with pytest.raises(AdminError) as refused:
+        bring_about()
+    assert refused.value.code == "cluster-busy"
+
+
+def test_a_vm_whose_number_is_another_nodes_by_now_is_left_alone(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = DOWN
+    others = dataclasses.replace(THREE, housing={**THREE.housing, "proxmox03": HOUSING["proxmox04"]})
+    assert bring_about(others).changed
+    assert world.status == "running"
+    assert "virtual" not in {node for node, _ in nodes.done}
+    nodes.form(1, 2, 3, 4)
+    assert bring_about().changed
+    assert world.status == "stopped", "its own"
+
+
+NO_KEYS = AdminError("ssh-auth-failed", "it has no /etc/pve, and so no keys")
+
+
+def test_the_vm_of_a_node_without_keys_is_switched_off(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = NO_KEYS
+    assert bring_about().changed
+    assert ("virtual", "pvesh create /nodes/virtual/qemu/104/status/stop") in nodes.done
+    assert world.status == "stopped"
+
+
+def test_an_existing_machine_without_keys_cannot_be_powered_off(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = NO_KEYS
+    three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
+    with pytest.raises(AdminError) as refused:
+        bring_about(three, known.facts(four, None, []))
+    assert refused.value.code == "ssh-auth-failed"
+    assert world.status == "running"
+    assert nodes.reports["proxmox01"].listed("proxmox04")
+
+
 def test_an_existing_machine_is_powered_off(nodes: LiveNodes, world: World) -> None:
     three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
     assert bring_about(three, known.facts(four, None, [])).changed
     assert world.status == "stopped"
     assert "virtual" not in {node for node, _ in nodes.done}
+
+
+def busy(_nodes: LiveNodes, world: World) -> None:
+    world.motion = Motion(backups=frozenset({"a backup runs on proxmox04"}))
 
 
 def foreign_vm(_nodes: LiveNodes, world: World) -> None:
@@ -177,6 +238,7 @@ def vm_runs_on(nodes: LiveNodes, world: World) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "observed"),
     [
+        (busy, "cluster-busy", "a backup runs on proxmox04"),
         (foreign_vm, "foreign-vmid", "VM 104 (proxmox04)"),
         (still_there, "node-still-there", "proxmox01: it votes, 10.10.1.188 answers ping; proxmox02: it votes"),
         (one_that_stays_is_silent, "host-unreachable", "no answer"),
@@ -197,7 +259,7 @@ def test_what_is_not_proven_off_stays_on_the_list(
     assert nodes.reports["proxmox01"].listed("proxmox04")
 
 
-@pytest.mark.parametrize("spoil", [one_that_stays_is_silent, guest_stuck])
+@pytest.mark.parametrize("spoil", [one_that_stays_is_silent, guest_stuck, busy])
 def test_before_its_guests_have_left_a_node_keeps_its_power(
     nodes: LiveNodes, world: World, spoil: Callable[[LiveNodes, World], None]
 ) -> None:

@@ -216,6 +216,23 @@ def test_a_machine_that_was_installed_anew_is_no_trace_of_the_lost_one(others: O
     assert others.released() == [ReleaseMember("proxmox02", 2)]
 
 
+def test_a_member_whose_configuration_is_empty_was_not_installed_anew(others: Others) -> None:
+    """Its disk was full, or the power went: it has the cluster's key still, and finds its way back."""
+    del others.nodes.silent["proxmox02"]
+    others.nodes.reports["proxmox02"] = fresh(2)
+    others.vms.add(102)
+    answer = others.nodes.commands["hostname"]
+
+    def empty(node: str) -> Completed:
+        return Completed(0, f"{node}\n\n#authkey\n#quorum\n#links\n", "") if node == "proxmox02" else answer(node)
+
+    others.nodes.commands["hostname"] = empty
+    assert not bring_about().changed
+    assert others.done == []
+    others.nodes.commands["hostname"] = answer
+    assert bring_about().changed, "one that has no key is another one"
+
+
 def test_two_of_five_are_released_one_after_another(others: Others) -> None:
     nodes = others.nodes
     nodes.form(1, 2, 3, 4, 5)
