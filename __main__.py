@@ -53,7 +53,7 @@ nodes = {
     )
     for node in config.nodes
 }
-cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, nodes, witness))
+cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, design.known, nodes, witness))
 ready = [*cluster.ready, *shared_storages.make("cluster-storage", site, cluster)]
 templates = {one.name: GuestTemplate(one.name, GuestTemplateArgs(site, one, ready)) for one in config.templates}
 guests: list[HaGuest] = []

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cluster.contract import SECRETS_VARIABLE, STEPS, Secrets
+from cluster.contract import KNOWN_VARIABLE, SECRETS_VARIABLE, STEPS, Secrets
 from cluster.errors import AdminError
 from onnode.contract import parse
 from onnode.errors import StepError
@@ -30,6 +30,7 @@ class Call:
 
     secrets: Secrets
     previous: dict[str, Any] | None = None  # facts of the run before, where the engine remembers them
+    known: dict[str, Any] | None = None  # facts of the step `identity`, where they are given
 
 
 def call(argv: list[str]) -> int:
@@ -53,7 +54,7 @@ def _run(name: str, *, delete: bool) -> Outcome:
         raise AdminError("bad-call", f"there is no step {name!r}", observed=name, expected=", ".join(STEPS))
     try:
         desired = parse(STEPS[name], json.load(sys.stdin))
-        call = Call(_secrets(), _previous())
+        call = Call(_secrets(), _facts(PREVIOUS_VARIABLE), _facts(KNOWN_VARIABLE))
     except ValueError as error:
         raise AdminError("bad-call", f"the input of step {name} is invalid", observed=str(error)) from None
     # Only the step that runs is loaded: a run of the program starts two dozen of them.
@@ -72,8 +73,9 @@ def _secrets() -> Secrets:
         raise ValueError(f"{SECRETS_VARIABLE} does not hold the secrets as JSON") from None  # and is never quoted
 
 
-def _previous() -> dict[str, Any] | None:
-    lines = os.environ.get(PREVIOUS_VARIABLE, "").strip().splitlines()
+def _facts(variable: str) -> dict[str, Any] | None:
+    """Of what a step printed."""
+    lines = os.environ.get(variable, "").strip().splitlines()
     return json.loads(lines[-1])["facts"] if lines else None
 
 

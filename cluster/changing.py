@@ -1,17 +1,24 @@
-"""What the steps that change a live cluster begin with: a look at all nodes, and the plan of the whole way."""
+"""What the steps that change a live cluster begin with: a look at all nodes, and the plan of the whole way.
+
+Where that way disturbs what goes on, such as a backup, its end is waited for.
+"""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from cluster import motion, proxmox_ve
+from cluster.call import note
 from cluster.planning import known, live
 from cluster.planning.plan import plan
+from cluster.planning.refusals import DISTURBS
 from cluster.transport import members
+from cluster.waiting import until_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from cluster.call import Call
     from cluster.contract import ClusterChange
@@ -19,6 +26,10 @@ if TYPE_CHECKING:
     from cluster.planning.model import Planned
     from cluster.transport.members import Opened
     from onnode.contract import Membership, MembershipReport
+
+
+CONNECT_S = 2.0  # a node that leaves may be off already
+POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -29,13 +40,15 @@ class Situation:
         opened: the connections to the described nodes.
         reports: what those report that answer, by name.
         newest: the report whose configuration counts; None while there is no cluster.
-        known: the nodes that earlier runs described, by name.
+        remembered: what is known of earlier runs, as :mod:`cluster.planning.known` has it.
+        known: the nodes that they described, by name.
         plan: the transitions that are left.
     """
 
     opened: Opened
     reports: dict[str, MembershipReport]
     newest: Membership | None
+    remembered: dict[str, Any]
     known: dict[str, KnownMember]
     plan: list[Planned]
 
@@ -53,16 +66,40 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
         AdminError: as :func:`cluster.planning.plan.plan`.
         StepError: why a node did not answer, when no other one is in a cluster.
     """
-    before = known.known(call.previous)
+    remembered = known.together(call.previous, call.known)
+    before = known.known(remembered)
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, members.membership)
         reports = members.answered(answers)
         newest = live.newest(reports.values())
         if newest is None:
             members.raise_first(answers.values())  # a cluster that nobody could tell of is not one that is not there
-        planned = (
-            plan(before, live.shape(newest), live.seen(newest, reports, lost=()), live.wanted(desired))
-            if newest
-            else []
+        planned: list[Planned] = []
+        if newest is not None:
+            now, seen, wanted = live.shape(newest), live.seen(newest, reports, lost=()), live.wanted(desired)
+            planned = plan(known.ends(before), now, seen, wanted)
+            if any(isinstance(step.transition, DISTURBS) for step in planned):
+                leaving = {name: one for name, one in before.items() if name in now.nodes.keys() - wanted.nodes.keys()}
+                busy = await _busy(opened, leaving, desired, call)
+                planned = plan(known.ends(before), now, replace(seen, busy=tuple(busy)), wanted)
+        yield Situation(opened, reports, newest, remembered, before, planned)
+
+
+async def _busy(opened: Opened, leaving: Mapping[str, KnownMember], desired: ClusterChange, call: Call) -> list[str]:
+    """What goes on in the cluster, and did not end in time."""
+    machines = [one.machine for one in leaving.values() if one.machine]
+
+    async def look() -> list[str]:
+        async with members.connections(machines, call.secrets.ssh_private_key, timeout_s=CONNECT_S) as further:
+            asked = await members.ask({**opened, **further}, lambda one: proxmox_ve.look(one, desired.stack))
+        looks = members.answered(asked)
+        found = motion.going_on(
+            {name: one.motion for name, one in looks.items() if one.quorate and one.cluster}, leaving
         )
-        yield Situation(opened, reports, newest, before, planned)
+        if found and found != told:
+            note(f"waiting, before the cluster is changed: {'; '.join(found)}")
+            told[:] = found
+        return found
+
+    told: list[str] = []
+    return await until_async(look, lambda found: not found, timeout_s=desired.timeout_s, poll_s=POLL_S)

@@ -4,7 +4,8 @@ The program runs ``.venv/bin/python -m cluster NAME`` as a local command with on
 standard input (:func:`onnode.contract.document` and :func:`onnode.contract.parse` are the two directions). Secrets are
 not part of them: they are in the environment variable ``NESTED_PVE_SECRETS`` (:class:`Secrets`). Progress goes to
 standard error; the last line of standard output is ``{"changed": bool, "facts": {...}}``. When a step runs again,
-``PULUMI_COMMAND_STDOUT`` holds what the previous run printed.
+``PULUMI_COMMAND_STDOUT`` holds what the previous run printed. The steps that change a cluster are also given what the step
+``identity`` printed, in ``NESTED_PVE_KNOWN``: it ran first, and knows nodes that they may never have met.
 
 A step that makes something (``storage``, ``template``, ``container``) is called as ``python -m cluster NAME --delete`` with the same
 input to remove it, and removes only what carries ``stack_tag``. Units are part of the names.
@@ -19,6 +20,7 @@ from onnode.cluster.corosync import Device  # noqa: TC001 - its parse reads the 
 from onnode.contract import ClusterLink, NodeNetwork, Storage  # noqa: TC001 - as above
 
 SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
+KNOWN_VARIABLE = "NESTED_PVE_KNOWN"
 
 
 @dataclass(frozen=True)

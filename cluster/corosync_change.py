@@ -48,11 +48,13 @@ class CorosyncChange:
         opened: connections to all of its members.
         stack: who asks.
         timeout_s: for each configuration to come into force.
+        leaving: those of the members that leave after this.
     """
 
     opened: Opened
     stack: str
     timeout_s: float
+    leaving: frozenset[str] = frozenset()
 
     async def run(self, transition: Rewriting, words: str) -> None:
         """Run one transition.
@@ -138,7 +140,7 @@ class CorosyncChange:
             if not any(report.works for report in reports.values()):
                 return answers, ["no member is quorate"]
             conf = rewriting.parsed(_working(answers).text)
-            return answers, gate.amiss(conf, answers, but=gate.broken(conf, answers))
+            return answers, gate.amiss(conf, answers, but=gate.broken(conf, answers), leaving=self.leaving)
 
         answers, amiss = await until_async(look, lambda looked: not looked[1], timeout_s=self.timeout_s, poll_s=POLL_S)
         if amiss:
@@ -185,7 +187,8 @@ class CorosyncChange:
 
         async def look() -> list[str]:
             answers = await self._look()
-            return gate.amiss(conf, answers, but=gate.broken(conf, answers) if but is None else but)
+            accepted = gate.broken(conf, answers) if but is None else but
+            return gate.amiss(conf, answers, but=accepted, leaving=self.leaving)
 
         return await until_async(look, lambda found: not found, timeout_s=self.timeout_s, poll_s=POLL_S)
 

@@ -59,6 +59,11 @@ CODES: dict[str, Code] = {
         "Votes, links or settings of the cluster are to change, and a member that stays would not hear of it.",
         "bring the named member up, then run the same command again; a lost one is replaced by `make up`",
     ),
+    "vm-changed": Code(
+        "A member of the live cluster is described with another number of its VM, or as another kind of node. Its VM would be made anew "
+        "or destroyed while it is a member.",
+        "put `vmid` or `kind` back; to change it, leave the node out, `make up`, and describe it again",
+    ),
     "cluster-busy": Code(
         "Something is going on in the cluster that a change would disturb: a migration, a backup, or HA moving a guest.",
         "wait until it has ended, then run the same command again",

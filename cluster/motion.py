@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from onnode.system.pve import parse_guest_config
@@ -55,6 +55,7 @@ class Motion:
         services: by guest ("vm:200"), HA's record of it.
         migrating: by guest, the node on which its configuration is locked for a migration.
         running: the guests whose migrations run on that member itself.
+        backups: those that run on that member itself, in words.
         managed: when the HA manager reported all this.
     """
 
@@ -66,6 +67,7 @@ class Motion:
     migrating: dict[str, str] = field(default_factory=dict)
     running: frozenset[str] = frozenset()
     managed: int = 0
+    backups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,16 @@ class Unrest:
     patience_s: float
 
 
-def read(files: Mapping[str, str], members: str, running: Collection[str] = ()) -> Motion:
+def read(
+    files: Mapping[str, str], members: str, running: Collection[str] = (), backups: Collection[str] = ()
+) -> Motion:
     """Read the files of a member.
 
     Args:
         files: by path.
         members: the text of /etc/pve/.members.
         running: the guests whose migrations run there.
+        backups: those that run there, in words.
     """
     manager = _document(files.get("etc/pve/ha/manager_status", ""))
     listed = _document(members).get("nodelist") or {}
@@ -97,6 +102,7 @@ def read(files: Mapping[str, str], members: str, running: Collection[str] = ()) 
         dict(_migrating(files)),
         frozenset(running),
         int(manager.get("timestamp", 0)),
+        frozenset(backups),
     )
 
 
@@ -137,6 +143,28 @@ def unrest(
     managed = any(sid in motion.services for sid in guests)
     backs = [(name, _on_its_way_back(motion, name, managed=managed)) for name in sorted(answering)]
     return found + [Unrest(f"{name} {why}", BACK_S) for name, why in backs if why]
+
+
+def going_on(motions: Mapping[str, Motion], leaving: Collection[str]) -> list[str]:
+    """What a change of the cluster would disturb, in words: guests between two states, migrations and backups.
+
+    What a node still has that leaves and is off already holds up nothing: HA takes it elsewhere when that node is removed.
+
+    Args:
+        motions: what each quorate member shows.
+        leaving: nodes that are described no more.
+    """
+    speaker = next(iter(motions.values()), None)
+    if speaker is None:
+        return ["no quorate member answers"]
+    complete = speaker.online <= motions.keys()
+    running = frozenset[str]().union(*(one.running for one in motions.values())) if complete else None
+    off = set(leaving) & speaker.offline
+    # A lock that a migration left behind when it failed is nothing that goes on.
+    locked = {sid: node for sid, node in speaker.migrating.items() if running is None or sid in running}
+    guests = {sid for sid, service in speaker.services.items() if service.get("node") not in off}
+    found = unrest(replace(speaker, migrating=locked), guests | locked.keys(), (), running)
+    return sorted({*(one.what for one in found), *(what for one in motions.values() for what in one.backups)})
 
 
 def _locked(sid: str, node: str, running: Collection[str] | None) -> Unrest:

@@ -81,8 +81,12 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         cluster(about),
         stacks(files.get("var/lib/nested-pve-ha/journal.json", "{}")),
         files.get(claims.FILE[1:], "").strip(),
-        motion.read(files, about, migrations.running(tasks.decode(errors="replace"))),
+        _motion(files, about, tasks.decode(errors="replace")),
     )
+
+
+def _motion(files: Mapping[str, str], about: str, tasks: str) -> motion.Motion:
+    return motion.read(files, about, migrations.running(tasks), migrations.backups(tasks))
 
 
 def refuse_silent(looks: Mapping[str, Look]) -> None:

@@ -157,12 +157,19 @@ async def _still_configured(machine: Machine, cluster: str, private_key: str) ->
 
 
 async def _power_off(one: Leaving, stack: str, others: Collection[Housing], private_key: str) -> None:
-    """Let it shut down; its VM is seen stopped, unless that number is another node's by now."""
+    """Let it shut down; its VM is seen stopped, unless that number is another node's by now.
+
+    Raises:
+        AdminError: foreign-vmid, node-still-there.
+        StepError: why it could not be powered off.
+    """
     try:
         async with ssh.connect(one.machine, private_key, timeout_s=CONNECT_S) as connection:
             note(f"{one.node.name} is powered off")
             await connection.run("systemctl poweroff", timeout_s=COMMAND_S)
     except StepError as error:
+        if error.code == "host-key-mismatch":
+            raise _another_machine(one, error) from None
         # It went down before the command's end was reported, or is off already: whether it is off is seen below. One without
         # /etc/pve has no keys (F10): its VM is switched off.
         passed = ("host-unreachable", "ssh-timeout", *(("ssh-auth-failed",) if one.housing else ()))
@@ -171,6 +178,19 @@ async def _power_off(one: Leaving, stack: str, others: Collection[Housing], priv
     if one.housing is not None and one.housing not in others:
         async with ssh.connect(one.housing.host, private_key) as host:
             await _stop_vm(one, host, one.housing.vmid, stack)
+
+
+def _another_machine(one: Leaving, error: StepError) -> AdminError:
+    """Installed anew, or another one at its address: it is not ours to power off, and hides whether the member is off."""
+    name, address = one.node.name, one.machine.address
+    return AdminError(
+        "node-still-there",
+        f"another machine is at the address of {name}, so nobody can see that {name} is off",
+        observed=error.observed,
+        expected=f"no answer at {address}, or {name} as it was described last",
+        fix=f"power off what is at {address}, and run the same command again; if that is {name}, installed anew: you may as well "
+        f"describe {name} again, with its new host key, and it takes the old one's place",
+    )
 
 
 async def _stop_vm(one: Leaving, host: Connection, vmid: int, stack: str) -> None:

@@ -24,7 +24,7 @@ from onnode.contract import Health, NodeGone, NodeTraces, ReleaseMember
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cluster.contract import ClusterChange, Machine
+    from cluster.contract import ClusterChange, Housing, Machine
     from cluster.planning.known import KnownMember
     from cluster.transport.ssh import Connection
     from onnode.cluster.corosync import ConfNode
@@ -36,6 +36,37 @@ RELEASE_S = 180.0
 RECOVERY_S = 300.0
 RECOVERY_POLL_S = 5.0
 AT_REST = ("error", "recovery", "stopped", "disabled", "ignored")  # states of HA in which nothing is to be waited for
+
+
+def refuse_other_vm(desired: ClusterChange, known: Mapping[str, KnownMember], newest: Membership) -> None:
+    """Refuse a listed node whose VM would be replaced: nobody would have taken it out of the cluster before. Pure.
+
+    Another outer host is no other VM: it may have been migrated there.
+
+    Raises:
+        AdminError: vm-changed.
+    """
+    described = {member.name for member in desired.members}
+    former = {
+        name: one.housing for name, one in known.items() if one.machine and newest.listed(name) and name in described
+    }
+    changed = {
+        name: before
+        for name, before in sorted(former.items())
+        if (before.vmid if before else None) != (vm.vmid if (vm := desired.housing.get(name)) else None)
+    }
+    if changed:
+        raise AdminError(
+            "vm-changed",
+            "a member keeps its VM as long as the cluster lists it",
+            observed="; ".join(f"{name} is {_home(desired.housing.get(name))} in the stack file" for name in changed),
+            expected="; ".join(f"{name} is {_home(before)}" for name, before in changed.items()),
+            fix=f"put it back; or leave {', '.join(changed)} out, `make up`, and describe it again as it is to be",
+        )
+
+
+def _home(housing: Housing | None) -> str:
+    return f"VM {housing.vmid}" if housing else "an existing machine"
 
 
 async def without_machine(

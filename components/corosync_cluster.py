@@ -37,11 +37,13 @@ class CorosyncClusterArgs:
 
     Attributes:
         site: the stack.
+        known: all nodes that were ever described, as the step `identity` printed them.
         nodes: the prepared nodes by name.
         witness: where the QDevice's server is; None without a QDevice.
     """
 
     site: Site
+    known: pulumi.Output[str]
     nodes: Mapping[str, NestedPveNode]
     witness: Witness | None = None
 
@@ -59,7 +61,7 @@ class CorosyncCluster(pulumi.ComponentResource):
         props = policed_cluster(args.site.config)
         super().__init__(CLUSTER, name, props, opts)
         self._logical, self._site, self._nodes = name, args.site, args.nodes
-        self._cluster, self._witness = args.site.config.cluster, args.witness
+        self._cluster, self._witness, self._known = args.site.config.cluster, args.witness, args.known
         verified = self._form()
         trusted = self._trusted(verified)
         self.user = self._api_user(*trusted)
@@ -75,7 +77,9 @@ class CorosyncCluster(pulumi.ComponentResource):
 
     def _change(self, role: str, step: str, *dependencies: pulumi.Resource) -> pulumi.Resource:
         name, opts = f"{self._logical}-{role}", steps.after(self, *dependencies)
-        return steps.at_administrator(name, step, self._site.change, self._site.ssh_secrets, opts, remembers=True)
+        return steps.at_administrator(
+            name, step, self._site.change, self._site.ssh_secrets, opts, remembers=True, knows=self._known
+        )
 
     def _form(self) -> pulumi.Resource:
         members, cluster = self._site.members, self._cluster

@@ -25,6 +25,7 @@ class Design(pulumi.ComponentResource):
 
     Attributes:
         identity: the step after which nodes may be touched.
+        known: what it printed: it alone knows all nodes that were ever described.
     """
 
     def __init__(
@@ -40,4 +41,5 @@ class Design(pulumi.ComponentResource):
             steps.after(self),
             remembers=True,
         )
+        self.known: pulumi.Output[str] = self.identity.stdout
         self.register_outputs(facts)

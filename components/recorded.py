@@ -28,6 +28,7 @@ PROVIDER_TYPE = "pulumi:providers:proxmoxve"
 LOCAL_STEP = "command:local:Command"
 REMOTE_STEP = "command:remote:Command"
 STEPS = (LOCAL_STEP, REMOTE_STEP)
+TOLD = "environment"  # of a step: what it is told beside its input, which is secret, or what another step remembers
 PACKAGE_TYPE = "command:remote:CopyToRemote"
 
 INSTANCE = "siteInstance"  # property of the design: in which instance of its site the stack was made

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi_command import local, remote
 
-from cluster.contract import SECRETS_VARIABLE
+from cluster.contract import KNOWN_VARIABLE, SECRETS_VARIABLE
 from components.recorded import ADMIN, ON_NODE, REMOTE_DIRECTORY
 from onnode.contract import document
 
@@ -103,6 +103,7 @@ def at_administrator(  # noqa: PLR0913 - what a step is made of
     *,
     removes: bool = False,
     remembers: bool = False,
+    knows: pulumi.Output[str] | None = None,
 ) -> local.Command:
     """Run a step on the control machine, where it can look at several machines.
 
@@ -114,13 +115,14 @@ def at_administrator(  # noqa: PLR0913 - what a step is made of
         opts: parent and dependencies.
         removes: on deletion, run the step with `--delete`.
         remembers: an update is shown what the run before printed.
+        knows: what another step printed, which it is shown, too.
     """
     return local.Command(
         name,
         create=f"{ADMIN} {step}",
         delete=f"{ADMIN} {step} --delete" if removes else None,
         stdin=json.dumps(document(desired)),
-        environment={SECRETS_VARIABLE: secrets},
+        environment={SECRETS_VARIABLE: secrets} | ({} if knows is None else {KNOWN_VARIABLE: knows}),
         logging=local.Logging.STDERR,
         add_previous_output_in_env=remembers,
         opts=opts,

@@ -331,6 +331,10 @@ ON_NODE_CODES: dict[str, Code] = {
     "join-locked": Code(
         "Another change of the cluster holds its lock.", "wait two minutes, then run the same command again"
     ),
+    "join-running": Code(
+        "An earlier run that was killed began `pvecm add` or `pvecm create` on the node, and it still runs there. No second one is begun.",
+        "on the node, `pgrep -af pvecm` shows it; wait for its end, or `kill` it, and run the same command again",
+    ),
     "join-links": Code(
         "The cluster refused the node's links.",
         "give the node the same link numbers as the members, with addresses of its own",

@@ -37,6 +37,7 @@ def risk(place: str, mark: Mark) -> str:
 
 
 IDENTITY_CHANGED = ("an existing cluster keeps it: docs/recovery.md#identity-changed", Mark.REFUSED)
+VM_CHANGED = ("a member keeps it: docs/recovery.md#vm-changed", Mark.REFUSED)
 OTHER_CLUSTER = ("an existing cluster keeps it: docs/recovery.md#other-cluster", Mark.REFUSED)
 ANY_PRIORITY = "without a described priority, any is accepted"
 IN_THE_CLUSTER = "changed in the live cluster, without a restart"
@@ -58,13 +59,13 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("nested[*].cores", "processors", AT_START, Mark.NONE),
     ("nested[*].cpuType", "CPU type", AT_START, Mark.NONE),
     ("nested[*].diskGib", "disk in GiB", "Proxmox VE only enlarges disks; the file system inside stays as it is", Mark.NONE),
-    ("nested[*].vmid", "vmid", "its VM is replaced; a member is lost with it", Mark.REPLACE),
+    ("nested[*].vmid", "vmid", *VM_CHANGED),
     ("nested[*].host", "outer host", "a new VM is made there; a member is lost with the old one", Mark.REPLACE),
     (MACS, "MAC address on {last}", f"{AT_START}; its links are matched by MAC inside", Mark.QUORUM),
     ("nodes[*].votes", "votes", IN_THE_CLUSTER, Mark.NONE),
     ("nodes[*].nodeId", "Corosync number", *IDENTITY_CHANGED),
     ("nodes[*].address", "management address", "an installed node is not changed: change it there first", Mark.QUORUM),
-    ("nodes[*].kind", "kind", "its VM is made or destroyed", Mark.REPLACE),
+    ("nodes[*].kind", "kind", *VM_CHANGED),
     ("nodes[*].watchdog", "watchdog", "compared with the node, never set (watchdog-differs)", Mark.NONE),
     ("nodes[*].networks", "further addresses", "its interfaces are reloaded; storage on that network stalls", Mark.RESTART),
     ("nodes[*].hostKey", "SSH host key", HOLDER, Mark.TRUST),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cli.engine.failures import NOISE, resource_name
-from components.recorded import DESIGN, OURS, STEPS
+from components.recorded import DESIGN, OURS, STEPS, TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -145,7 +145,7 @@ def _operation(metadata: Mapping[str, Any]) -> Operation:
     kind = parent.split("::")[2].rsplit("$", maxsplit=1)[-1] if parent else ""
     component = (resource_name(parent), kind) if kind.startswith(OURS) else ("", "")
     old, new = _inputs(metadata, "old"), _inputs(metadata, "new")
-    named = tuple(metadata.get("diffs") or ())
+    named = tuple(name for name in metadata.get("diffs") or () if metadata["type"] not in STEPS or name != TOLD)
     # The provider also names outputs that may change, such as addresses; these depend on what it last saw running.
     given = tuple(name for name in named if name in old or name in new)
     return Operation(

@@ -42,7 +42,7 @@ def way(old: Mapping[str, Any], new: Mapping[str, Any]) -> Way:
     """From one design to another."""
     live = _shape(old)
     try:
-        planned = plan(live.nodes, live, _all_well(live), _shape(new))
+        planned = plan({name: node.links for name, node in live.nodes.items()}, live, _all_well(live), _shape(new))
     except AdminError as error:
         return Way(refusal=None if error.code in SHOWN_ELSEWHERE else error)
     return Way(tuple(map(words.sentence, planned)))

@@ -16,7 +16,7 @@ from rich.text import Text
 from cli.console import out
 from cli.engine.failures import resource_name
 from cluster.call import LASTING
-from components.recorded import STEPS, VM_TYPE
+from components.recorded import STEPS, TOLD, VM_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,7 +152,7 @@ class Narrator:
 
 def remark(kind: str, differs: list[str]) -> str:
     """What an update does, in words, if the names of the changed properties would mislead; pure."""
-    if kind in STEPS and differs == ["stdin"]:
+    if kind in STEPS and set(differs) <= {"stdin", TOLD}:
         return LOOKS_AGAIN
     names = ", ".join(differs)
     if kind == VM_TYPE and AT_START & set(differs):

@@ -17,7 +17,11 @@ Broken = frozenset[tuple[str, str, int]]  # from, to, link
 
 
 def amiss(
-    conf: Conf, answers: Mapping[str, CorosyncReport | StepError], *, but: Collection[tuple[str, str, int]] = ()
+    conf: Conf,
+    answers: Mapping[str, CorosyncReport | StepError],
+    *,
+    but: Collection[tuple[str, str, int]] = (),
+    leaving: Collection[str] = (),
 ) -> list[str]:
     """What is not as the configuration wants it, in the eyes of each of its nodes.
 
@@ -25,6 +29,8 @@ def amiss(
         conf: what is to be in force.
         answers: of its nodes, by name; each has to be there.
         but: connections that need not work: from, to, link.
+        leaving: nodes that leave the cluster after this change, and so keep their old ends of links. They have to vote, on whatever
+            link.
     """
     found: list[str] = []
     for node in conf.nodes:
@@ -34,7 +40,9 @@ def amiss(
             continue
         problems = [*_version(conf, look), *_votes(conf, look)]
         # What it says of links is of use only when it runs that configuration.
-        found += problems or [*_addresses(look), *(_broken_words(conf, look, but))]
+        if not problems and node.name not in leaving:
+            problems = [*_addresses(look), *_broken_words(conf, look, but, leaving)]
+        found += problems
     return found
 
 
@@ -101,11 +109,13 @@ def _shown(links: Mapping[int, str]) -> str:
     return ", ".join(f"link {link} {address}" for link, address in sorted(links.items())) or "no link"
 
 
-def _broken_words(conf: Conf, look: CorosyncReport, but: Collection[tuple[str, str, int]]) -> Iterable[str]:
+def _broken_words(
+    conf: Conf, look: CorosyncReport, but: Collection[tuple[str, str, int]], leaving: Collection[str]
+) -> Iterable[str]:
     return [
         f"link {link} from {look.node} to {peer.name} is not connected"
         for peer, link in _silent(conf, look)
-        if (look.node, peer.name, link) not in but
+        if (look.node, peer.name, link) not in but and peer.name not in leaving
     ]
 
 

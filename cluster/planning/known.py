@@ -1,13 +1,15 @@
 """What a run remembers of the nodes that it described: enough to reach one, and to remove it, when it is described no more.
 
 It is kept as facts of the steps that plan: ``{"members": {name: {"address", "host_key", "node_id", "votes", "links", "housing"}}}``.
+The step ``identity`` runs first, and so it alone remembers what every run described: a run that fails ends before the later steps.
+They are given its facts beside their own (:func:`together`).
 The step that removes members also keeps ``departed``, in the same form: existing machines that left.
 Facts of earlier versions have neither address nor housing: such a node is known by name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cluster.contract import Housing, Machine
@@ -26,12 +28,17 @@ class KnownMember:
     Attributes:
         machine: how it is reached; None where an earlier version recorded the node.
         housing: its VM; None for an existing machine.
-        addresses: of its links, and for management.
+        links: its addresses on links, by number.
     """
 
     machine: Machine | None
     housing: Housing | None
-    addresses: tuple[str, ...] = ()
+    links: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of its links, and for management."""
+        return (*self.links.values(), *([self.machine.address] if self.machine else []))
 
 
 def known(previous: Mapping[str, Any] | None, part: str = "members") -> dict[str, KnownMember]:
@@ -39,13 +46,29 @@ def known(previous: Mapping[str, Any] | None, part: str = "members") -> dict[str
     return {name: _member(name, given) for name, given in (previous or {}).get(part, {}).items()}
 
 
+def together(own: Mapping[str, Any] | None, identity: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a later step knows: what the step `identity` remembers, which is newer, and what it remembers itself."""
+    mine, theirs = own or {}, identity or {}
+    witnesses = sorted({*mine.get("witnesses", []), *theirs.get("witnesses", [])})
+    return {
+        **mine,
+        "members": {**mine.get("members", {}), **theirs.get("members", {})},
+        **({"witnesses": witnesses} if witnesses else {}),
+    }
+
+
 def _member(name: str, given: Mapping[str, Any]) -> KnownMember:
     housing = given.get("housing")
     return KnownMember(
         Machine(name, given["address"], given["host_key"]) if "address" in given else None,
         parse(Housing, housing) if housing else None,
-        (*given.get("links", {}).values(), *([given["address"]] if "address" in given else [])),
+        {int(number): address for number, address in given.get("links", {}).items()},
     )
+
+
+def ends(members: Mapping[str, KnownMember]) -> dict[str, Mapping[int, str]]:
+    """Their addresses on links, as the planner takes them."""
+    return {name: one.links for name, one in members.items()}
 
 
 def facts(desired: ClusterChange, previous: Mapping[str, Any] | None, listed: Collection[str]) -> dict[str, Any]:

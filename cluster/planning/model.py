@@ -22,6 +22,7 @@ class Shape:
         totem: settings of corosync's section `totem` by name. What is to be has only those that are described.
         witness: the address of the QDevice's server.
         witness_votes: what the QDevice gives; None: one less than the nodes have.
+        former: of what is to be: the addresses on links, by number, of nodes that were described before, by name.
     """
 
     cluster: str
@@ -30,6 +31,7 @@ class Shape:
     totem: Mapping[str, str] = field(default_factory=dict)
     witness: str | None = None
     witness_votes: int | None = 1
+    former: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from onnode.cluster.corosync import ConfNode
 
 
-def plan(recorded: Iterable[str], live: Shape, seen: Seen, wanted: Shape) -> list[Planned]:
+def plan(recorded: Mapping[str, Mapping[int, str]], live: Shape, seen: Seen, wanted: Shape) -> list[Planned]:
     """The transitions from a live cluster to the described one, in the order in which they are to run.
 
     Args:
-        recorded: the names of the nodes that this stack described before: only these are ever removed.
+        recorded: the nodes that this stack described before, by name, with their addresses on links: only these are ever removed.
         live: the cluster as its newest configuration lists it.
         seen: how its members do.
         wanted: the described cluster.
@@ -51,11 +51,12 @@ def plan(recorded: Iterable[str], live: Shape, seen: Seen, wanted: Shape) -> lis
     refusals.doubled(live)
     refusals.foreign(recorded, live, wanted)
     refusals.member_as_witness(live, wanted)
+    wanted = replace(wanted, former=recorded)
     planned: list[Planned] = []
     for shape, now, step in _walk(live, seen, wanted):
         refusals.disturbed(step.transition, now)
         refusals.silent(step.transition, shape, now, wanted)
-        refusals.link_while_leaving(step.transition, live, shape, wanted)
+        refusals.link_while_leaving(step.transition, shape, wanted)
         refusals.taken(step.transition, shape, after(shape, step.transition, wanted), wanted)
         if _loses_quorum(shape, step):
             votes = _votes(*_worst(shape, now, step.transition, wanted))
@@ -189,7 +190,8 @@ def _links(shape: Shape, stay: Mapping[str, ConfNode], wanted: Shape) -> Iterato
     has = set[int]().union(*(node.links for node in shape.nodes.values()))
     wants = set[int]().union(*(node.links for node in wanted.nodes.values()))
     for link in sorted(wants - has) if stay else ():
-        yield AddLink(link, {name: wanted.nodes[name].links[link] for name in stay if link in wanted.nodes[name].links})
+        ends = {name: wanted.nodes[name].links[link] for name in stay if link in wanted.nodes[name].links}
+        yield AddLink(link, ends | _former_ends(shape, wanted, link, ends))
     for link in sorted(wants & has):
         changed = {
             name: wanted.nodes[name].links[link]
@@ -198,6 +200,17 @@ def _links(shape: Shape, stay: Mapping[str, ConfNode], wanted: Shape) -> Iterato
         }
         yield from [ChangeLinkAddress(link, changed)] if changed else []
     yield from (RemoveLink(link) for link in sorted(has - wants))
+
+
+def _former_ends(shape: Shape, wanted: Shape, link: int, ends: Mapping[str, str]) -> dict[str, str]:
+    """The ends of a link on nodes that leave: where a change of it was cut off between its two stages, no node has one.
+
+    Corosync wants one for each listed node. It is of use no more, and so it must not stand in anybody's way.
+    """
+    used = {*ends.values(), *(address for node in shape.nodes.values() for address in node.links.values())}
+    leavers = shape.nodes.keys() - wanted.nodes.keys()
+    had = {name: wanted.former[name][link] for name in leavers if link in wanted.former.get(name, {})}
+    return {name: address for name, address in sorted(had.items()) if address not in used}
 
 
 # -- quorum ------------------------------------------------------------------------------------------------------------
@@ -258,6 +271,19 @@ def _works(live: Shape, seen: Seen, wanted: Shape) -> bool:
     return not any(_loses_quorum(shape, step) for shape, _, step in _walk(live, seen, wanted))
 
 
+def _in_two_runs(live: Shape, seen: Seen, wanted: Shape) -> str:
+    """Nodes join in one run, and others leave in the next; empty where that does not keep the quorum either."""
+    leavers = {name: node for name, node in live.nodes.items() if name not in wanted.nodes and name not in seen.lost}
+    joiners = {name: node for name, node in wanted.nodes.items() if name not in live.nodes}
+    modest = {name: replace(node, votes=1) for name, node in joiners.items()}
+    if joiners and leavers:
+        for votes, joining in (("", joiners), (" with 1 vote each", modest)):
+            if _works(live, seen, replace(wanted, nodes={**wanted.nodes, **leavers, **joining})):
+                names = ", ".join(sorted(joiners))
+                return f"add {names}{votes} in this run, and leave {', '.join(sorted(leavers))} out in the next one"
+    return ""
+
+
 def _way(live: Shape, seen: Seen, wanted: Shape) -> str:
     """The smallest change with which the whole plan keeps its quorum."""
     silent = live.nodes.keys() - seen.voting - seen.lost
@@ -267,8 +293,9 @@ def _way(live: Shape, seen: Seen, wanted: Shape) -> str:
     for joiner in nodes:
         if joiner.name not in live.nodes and _works(live, seen, _with_votes(wanted, joiner.name, 1)):
             return f"describe {joiner.name} with 1 vote; give it more in another run, when it has joined"
-    for more in range(1, len(live.nodes) + 1):
+    for more in range(1, sum(node.votes for node in live.nodes.values()) + 2):
         for node in nodes:
-            if node.name in seen.voting and _works(live, seen, _with_votes(wanted, node.name, node.votes + more)):
+            there = node.name in seen.voting or node.name not in live.nodes
+            if there and _works(live, seen, _with_votes(wanted, node.name, node.votes + more)):
                 return f"give {node.name} {node.votes + more} votes in the same change (`votes` under nodes)"
-    return "bring back the nodes that are down, or add a node first"
+    return _in_two_runs(live, seen, wanted) or "bring back the nodes that are down, or add a node first"

@@ -128,24 +128,26 @@ def silent(transition: Transition, shape: Shape, seen: Seen, wanted: Shape) -> N
         )
 
 
-def link_while_leaving(transition: Transition, live: Shape, shape: Shape, wanted: Shape) -> None:
+def link_while_leaving(transition: Transition, shape: Shape, wanted: Shape) -> None:
     """Refuse a new link while a node is listed that has no address on it: Corosync takes no such configuration.
 
     Raises:
         AdminError: link-while-leaving.
     """
-    leavers = sorted(live.nodes.keys() - wanted.nodes.keys())
-    has = set[int]().union(*(node.links for node in shape.nodes.values()))
-    new = {transition.link} if isinstance(transition, AddLink) else set[int]()
-    if isinstance(transition, AddMember):
-        new = wanted.nodes[transition.name].links.keys() - has
+    leavers = sorted(shape.nodes.keys() - wanted.nodes.keys())
+    new = set[int]()
+    if isinstance(transition, AddLink):
+        leavers = [name for name in leavers if name not in transition.addresses]
+        new = {transition.link}
+    elif isinstance(transition, AddMember):
+        new = wanted.nodes[transition.name].links.keys() - _links(shape)
     if leavers and new:
         raise AdminError(
             "link-while-leaving",
             f"link {min(new)} cannot be added in the run in which a node leaves",
             observed=f"{', '.join(leavers)} would be listed without an address on link {min(new)}",
             expected="an address on each link for every listed node",
-            fix=f"leave {', '.join(leavers)} out, `make up`, and add the link then",
+            fix=f"leave link {min(new)} out of cluster.links in this run, and the other links as they are; add it in the next one",
         )
 
 
@@ -188,7 +190,11 @@ def _identity_taken(joiner: ConfNode, clashes: Mapping[str, list[str]], wanted: 
             f"{joiner.name} is to have {one}, which {name} has" for name, what in clashes.items() for one in what
         ),
         expected="a name, an id and link addresses of its own for each node",
-        fix=f"leave {', '.join(leavers)} out, `make up`, and describe {joiner.name} then" if leavers else "",
+        fix=(
+            f"leave {', '.join(leavers)} out, `make up`, and describe {joiner.name} then"
+            if leavers and len(wanted.nodes) > 1
+            else f"give {joiner.name} a name, an id and link addresses of its own"
+        ),
     )
 
 
@@ -249,7 +255,7 @@ def no_link_stays(live: Shape, seen: Seen, wanted: Shape, changing: Collection[i
                 fix=(
                     f"bring link {min(rest)} between {one} and {other} back, then run the same command again"
                     if (rest := shared - set(changing))
-                    else _kept_instead(shared, set[int]().union(*broken.values()))
+                    else _kept_instead(shared, set[int]().union(*broken.values()), _links(live), _links(wanted))
                 ),
             )
 
@@ -265,10 +271,15 @@ def _states(shared: Iterable[int], changing: Collection[int], broken: Collection
     return ", ".join(f"link {link} {state}" for link, state in states.items() if link in {*changing, *broken})
 
 
-def _kept_instead(shared: Collection[int], broken: Collection[int]) -> str:
-    if len(shared) == 1:
+def _links(shape: Shape) -> set[int]:
+    return set[int]().union(*(node.links for node in shape.nodes.values()))
+
+
+def _kept_instead(shared: Collection[int], broken: Collection[int], has: set[int], wants: set[int]) -> str:
+    """Which link can stay for now: one that goes, or else the others would change in turn for ever."""
+    if len(shared) == 1 and wants <= has:
         return "add a link to cluster.links and run `make up`; then change this one"
-    link = min(shared, key=lambda number: (number in broken, number))
+    link = min(shared, key=lambda number: (number in broken, number in wants, number))
     return f"leave link {link} as it is in this run, and change it in the next one"
 
 

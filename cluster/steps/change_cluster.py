@@ -31,15 +31,16 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         AdminError: as :func:`cluster.changing.situation`, and :class:`CorosyncChange`.
     """
     async with changing.situation(desired, call) as now:
-        facts = known.facts(desired, call.previous, now.listed)
+        facts = known.facts(desired, now.remembered, now.listed)
         if now.newest is None:
             return Outcome(changed=False, facts=facts)
         kept = await removal.take_back(now, desired)
         own = [planned.transition for planned in now.plan if isinstance(planned.transition, OWN)]
         async with _all_members(now, call) as opened:
-            witnesses = known.described_witnesses(desired, call.previous)
+            witnesses = known.described_witnesses(desired, now.remembered)
             released = await qdevice.release(now.plan, opened, desired, witnesses)
-            change = CorosyncChange(opened, desired.stack, desired.timeout_s)
+            leaving = now.listed - {member.name for member in desired.members}
+            change = CorosyncChange(opened, desired.stack, desired.timeout_s, frozenset(leaving))
             restarted = await change.restart()
             for transition in own:
                 note(f"  {words.done(transition)}")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from cluster.call import Call
     from cluster.contract import ClusterCreation
 
-MARGIN_S = 120.0  # the step's own waits, beyond the time for the command and as long again for the quorum
+MARGIN_S = (
+    120.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run
+)
 
 
 async def bring_about(desired: ClusterCreation, call: Call) -> Outcome:
@@ -31,7 +33,7 @@ async def bring_about(desired: ClusterCreation, call: Call) -> Outcome:
             note(f"cluster {desired.cluster} exists; {adopted} is a member")
             return Outcome(changed=False, facts={"cluster": desired.cluster, "adopted": True})
         seed = members.connected(opened, desired.seed)
-        bound_s = 2 * desired.timeout_s + MARGIN_S
+        bound_s = 4 * desired.timeout_s + MARGIN_S
         result = await run_step(seed, "create-cluster", on_seed(desired), timeout_s=bound_s)
     return Outcome(result.changed, {"cluster": desired.cluster, "adopted": False})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import formation, qdevice, replacing
+from cluster import formation, qdevice, removal, replacing
 from cluster.call import note
 from cluster.planning import known, live, words
 from cluster.planning.model import RemoveMember, ReplaceMember
@@ -47,7 +47,7 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
     """Plan the way from what every node that answers reports to what is described, and release the entries of lost members.
 
     Raises:
-        AdminError: corosync-transport, host-key-mismatch, qdevice-unknown, and those of :func:`cluster.planning.plan.plan`.
+        AdminError: corosync-transport, host-key-mismatch, qdevice-unknown, member-forgotten, vm-changed, and those of :func:`cluster.planning.plan.plan`.
         StepError: corosync-edited, and those of :func:`cluster.replacing.release`.
     """
     key, before = call.secrets.ssh_private_key, known.known(call.previous)
@@ -63,11 +63,15 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
     lost: list[str] = []
     if newest is not None:
         now, wanted = live.shape(newest), live.wanted(desired)
+        replacing.refuse_other_vm(desired, before, newest)
         gone = await replacing.without_machine(desired, before, key, seen, newest)
-        planned = plan(before, now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
+        planned = plan(known.ends(before), now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
         qdevice.refuse_unknown(planned, known.described_witnesses(desired, call.previous))
         if planned:
             membership.refuse_edited(seen.values())  # every transition writes corosync.conf, those by `pvecm` as well
+        for step in planned:
+            if isinstance(step.transition, RemoveMember):
+                removal.leaving(now.nodes[step.transition.name], before)
         for step in planned:
             note(f"to be done: {words.sentence(step)}")
         lost = await replacing.release(_without_vote(planned, newest), desired, before, key, seen)

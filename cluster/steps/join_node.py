@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from cluster.contract import JoinNode
     from onnode.contract import MembershipReport
 
-MARGIN_S = 180.0  # the step's own waits, beyond the time for the command and as long again for the quorum
+MARGIN_S = (
+    180.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run
+)
 EXPECTED_S = 20.0
 
 
@@ -82,7 +84,7 @@ async def _join(
             listed=plan.listed,
         )
         joining = members.connected(opened, desired.joiner.name)
-        result = await run_step(joining, "join-cluster", wanted, timeout_s=2 * desired.timeout_s + MARGIN_S)
+        result = await run_step(joining, "join-cluster", wanted, timeout_s=4 * desired.timeout_s + MARGIN_S)
         return result.changed
 
     *others, last = plan.sponsors

@@ -30,8 +30,8 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
             await removal.remove(one, now, desired, key)
         left_over = _left_over(desired, now)
         cleared = [await removal.clear(name, now, desired, key) for name in left_over]
-    remembered = known.facts(desired, call.previous, now.listed - set(names))
-    departed = known.departed(desired, call.previous, {*names, *left_over})
+    remembered = known.facts(desired, now.remembered, now.listed - set(names))
+    departed = known.departed(desired, now.remembered, {*names, *left_over})
     return Outcome(changed=bool(going) or any(cleared), facts={**remembered, "departed": departed})
 
 

@@ -6,6 +6,8 @@ every wait ends.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 SERVICE_S = 60.0
 API_PORT = 8006
 LINKS_S = 30.0
+PVECM = re.compile(r"(?:^|\W)pvecm\0(add|create)\0")  # in a command line of /proc, whatever interprets it
 OLD_WORKERS_S = 15.0  # they live for 5 s after a reload; a busy machine is slower
 
 
@@ -45,6 +48,42 @@ def observe(machine: ThisMachine) -> Candidate:
         membership.fingerprint(machine.served_certificate(API_PORT)),
         way_in.is_open(machine),
     )
+
+
+def wait_for_pvecm(machine: ThisMachine, timeout_s: float) -> None:
+    """Wait for a `pvecm add` or `pvecm create` that runs already: it lives on when the step that began it is killed.
+
+    Until it has ended, nothing here shows what becomes of the node; and a second one beside it would spoil the first.
+
+    Args:
+        machine: this node.
+        timeout_s: for its end, and again for the quorum of the member that it made.
+
+    Raises:
+        StepError: join-running.
+    """
+    if not (running := _pvecm(machine)):
+        return
+    machine.note(f"waiting for the end of {running}, which an earlier run began")
+    if not machine.wait_for(lambda: not _pvecm(machine), timeout_s):
+        raise StepError(
+            "join-running",
+            "an earlier run's `pvecm` still runs on this node",
+            observed=f"{_pvecm(machine)}, for more than {timeout_s:g} s",
+            expected="its end",
+            fix="on the node: `pgrep -af pvecm` shows it; wait for its end, or `kill` it, and run the same command again",
+        )
+    # As after one of our own; without a cluster it failed, and is begun again.
+    machine.wait_for(lambda: (member := membership.observe(machine)).conf is None or member.quorate, timeout_s)
+
+
+def _pvecm(machine: ThisMachine) -> str:
+    """The first `pvecm add` or `pvecm create` among the processes, for messages; empty without one."""
+    for pid in filter(str.isdigit, machine.names("/proc")):
+        with contextlib.suppress(ProcessLookupError):  # it ended at this moment
+            if found := PVECM.search(machine.read(f"/proc/{pid}/cmdline") or ""):
+                return f"`pvecm {found[1]}` (process {pid})"
+    return ""
 
 
 def refuse_unready(observed: Candidate, node: str, links: list[ClusterLink]) -> None:

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
 
-def observe(machine: ThisMachine, _desired: CreateCluster) -> Candidate:
-    """Look at this node."""
+def observe(machine: ThisMachine, desired: CreateCluster) -> Candidate:
+    """Look at this node, when no earlier run's `pvecm` is at work on it.
+
+    Raises:
+        StepError: join-running.
+    """
+    admission.wait_for_pvecm(machine, desired.timeout_s)
     return admission.observe(machine)
 
 

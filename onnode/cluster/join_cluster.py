@@ -42,8 +42,13 @@ COMPLAINTS = (
 )
 
 
-def observe(machine: ThisMachine, _desired: JoinCluster) -> Candidate:
-    """Look at this node."""
+def observe(machine: ThisMachine, desired: JoinCluster) -> Candidate:
+    """Look at this node, when no earlier run's `pvecm` is at work on it.
+
+    Raises:
+        StepError: join-running.
+    """
+    admission.wait_for_pvecm(machine, desired.timeout_s)
     return admission.observe(machine)
 
 

@@ -3,16 +3,15 @@
 The caller has seen that the node is off. `pvecm delnode` goes by the node's id, so it is not called while that id is there twice.
 HA maintenance of the node ends before that: HA keeps the request for ever, takes back none for a node that it does not know, and
 would have the next node of that name in maintenance from its first minute (PVE/HA/Manager.pm, CLI/ha_manager.pm).
-Whatever is removed from /etc/pve is kept on this member first, in :data:`KEPT`.
+Whatever is removed from /etc/pve is kept on this member first (:mod:`onnode.cluster.set_aside`).
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import corosync, ha_manager, maintenance, membership
+from onnode.cluster import corosync, ha_manager, maintenance, membership, set_aside
 from onnode.cluster.evacuate_node import LEAVING
 from onnode.contract import RemoveMember
 from onnode.errors import StepError
@@ -24,7 +23,6 @@ from onnode.system.pve import parse_sections
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
-KEPT = "/var/lib/nested-pve-ha/removed"
 NODES = "/etc/pve/nodes"
 KEYS = "/etc/pve/priv/authorized_keys"
 HOSTS = "/etc/pve/priv/known_hosts"
@@ -34,7 +32,6 @@ LOOK_S = 15.0
 SETTLE_S = 30.0  # until corosync has read the configuration again
 # The rest comes on standard input; a file in /etc/pve is put in place whole.
 REPLACE = 'umask 077; cat > "$1.nested-pve-ha-new" && mv "$1.nested-pve-ha-new" "$1"'
-SET_ASIDE = 'umask 077; mkdir -p "$1" && cd /etc/pve && exec tar -czf "$1/$2" --ignore-failed-read -- "nodes/$3" priv/authorized_keys priv/known_hosts'
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def act(machine: ThisMachine, desired: RemoveMember, action: Action) -> None:
     elif action.do == "remove-mark":
         marks.take_away(machine, LEAVING, desired.node)
     elif action.do == "remove-directory":
-        _set_aside(machine, desired)
+        set_aside.keep(machine, desired.node)
         machine.check(["rm", "-rf", "--", action.what], timeout_s=FILES_S)
     else:
         own = _own_keys if action.do == "remove-keys" else _own_hosts
@@ -202,13 +199,6 @@ def _conf(machine: ThisMachine) -> corosync.Conf | None:
 
 def _quorum(machine: ThisMachine) -> corosync.Quorum | None:
     return corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
-
-
-def _set_aside(machine: ThisMachine, desired: RemoveMember) -> None:
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(machine.time()))
-    file = f"{desired.node}-{stamp}.tar.gz"
-    machine.check(["sh", "-c", SET_ASIDE, "sh", KEPT, file, desired.node], timeout_s=FILES_S)
-    machine.note(f"what /etc/pve had of {desired.node} is kept in {KEPT}/{file}")
 
 
 def _drop(machine: ThisMachine, path: str, own: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 It still has the cluster's configuration and key. So before anything else it is cut off from the cluster: corosync stops, and
 its link addresses are taken down, until it is stand-alone. The caller has seen that no working member lists it.
+The directories of other nodes are kept first (:mod:`onnode.cluster.set_aside`): those of a machine that was stand-alone before may
+have been put there by hand.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import admission, membership, reset, way_in
+from onnode.cluster import admission, membership, reset, set_aside, way_in
 from onnode.contract import ResetNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -130,6 +132,7 @@ def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:
         way_in.open_up(machine)
         reset.to_stand_alone(machine)
     elif action.do == "remove-directory":
+        set_aside.keep(machine, action.what.removeprefix(f"{NODES}/"))
         machine.check(["rm", "-rf", "--", action.what], timeout_s=FILES_S)
     elif action.do == "connect":
         machine.check(["ifreload", "-a"], timeout_s=SERVICE_S)

@@ -208,7 +208,8 @@ class _Echo(mocks.Mocks):
     """Every resource comes to be as it was asked for."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        return f"{args.name}-id", dict(args.inputs)
+        printed = {"stdout": f"printed by {args.name}"} if args.typ == "command:local:Command" else {}
+        return f"{args.name}-id", dict(args.inputs) | printed
 
     def call(self, args: mocks.MockCallArgs) -> NoReturn:
         raise AssertionError(f"the program calls {args.token}: a preview must touch nothing")

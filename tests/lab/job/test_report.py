@@ -25,7 +25,7 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "raise-memory": ({"nodes.1.memoryMib": 3072, "guests.0.memoryMib": 768}, 0),
     "add-a-node": ({"nodes.+": NODE4, **ROOM}, 0),
     "change-a-ring-address": ({"nodes.1.links.1": "10.20.1.196"}, 0),
-    "another-vmid": ({"nodes.2.vmid": 113}, 0),
+    "another-vmid": ({"nodes.2.vmid": 113}, 1),
     "break-a-rule": ({"nodes.1.cpuType": "kvm64"}, 1),
 }
 

@@ -13,7 +13,7 @@ import pytest
 
 from cluster import call
 from cluster.call import Call
-from cluster.contract import SECRETS_VARIABLE, Claim, Machine, Secrets
+from cluster.contract import KNOWN_VARIABLE, SECRETS_VARIABLE, Claim, Machine, Secrets
 from cluster.errors import AdminError
 from cluster.steps import claim
 from onnode.step import Outcome
@@ -77,7 +77,16 @@ def test_the_facts_of_the_run_before_are_known(
 ) -> None:
     monkeypatch.setenv(call.PREVIOUS_VARIABLE, recorded)
     assert call.call(["claim"]) == 0
-    assert given[0][2].previous == previous
+    assert (given[0][2].previous, given[0][2].known) == (previous, None)
+
+
+def test_the_facts_of_the_step_that_knows_all_nodes_are_told_apart(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(call.PREVIOUS_VARIABLE, '{"changed": true, "facts": {"own": 1}}\n')
+    monkeypatch.setenv(KNOWN_VARIABLE, '{"changed": true, "facts": {"members": {}}}\n')
+    assert call.call(["claim"]) == 0
+    assert (given[0][2].previous, given[0][2].known) == ({"own": 1}, {"members": {}})
 
 
 def failed(capsys: pytest.CaptureFixture[str], *argv: str) -> str:

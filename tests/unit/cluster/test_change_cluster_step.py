@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster import corosync_change, proxmox_ve
+from cluster import changing, corosync_change, proxmox_ve
 from cluster.call import Call
 from cluster.contract import ClusterChange, Member
 from cluster.corosync_change import CorosyncChange
 from cluster.errors import AdminError
 from cluster.marks import Look
 from cluster.motion import Motion
-from cluster.planning import gate
+from cluster.planning import gate, known
 from cluster.planning.model import ChangeLinkAddress
 from cluster.steps import change_cluster
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.cluster.corosync import PeerLink, Quorum, Voter, parse_conf
-from onnode.cluster.corosync_file import with_version
+from onnode.cluster.corosync import ConfNode, PeerLink, Quorum, Voter, parse_conf
+from onnode.cluster.corosync_file import with_version, without_addresses
 from onnode.contract import CorosyncConfig, CorosyncReport, KeepMembers
 from onnode.errors import StepError
 from onnode.system.originals import fingerprint
@@ -60,6 +60,7 @@ class Corosync(LiveNodes):
         text: the cluster's corosync.conf.
         written: all that were in force, in order.
         cut: links that connect nobody, with the configuration from which on: text that must be in it.
+        elsewhere: a node that link 1 connects with nobody, while it has this address there.
         stubborn: a node whose corosync stays with the version that it runs.
         noted: the members that have yet to restart.
     """
@@ -69,6 +70,7 @@ class Corosync(LiveNodes):
         self.text = conf_text(members(3))
         self.written = [self.text]
         self.cut: Callable[[str, int], bool] = lambda _text, _link: False
+        self.elsewhere = ("", "")
         self.stubborn: tuple[str, int] | None = None
         self.noted: list[str] = []
         self.edited: Callable[[], None] = lambda: None
@@ -95,7 +97,7 @@ class Corosync(LiveNodes):
                 members=[Voter(one.id, one.votes, "") for one in conf.nodes if one.name not in self.silent],
             ),
             "links": [
-                PeerLink(peer.id, link, connected=not self.cut(self.text, link))
+                PeerLink(peer.id, link, connected=not self.cut(self.text, link) and not self._is_off(node, peer, link))
                 for peer in conf.nodes
                 for link in peer.links
                 if peer.name != node
@@ -109,6 +111,10 @@ class Corosync(LiveNodes):
             addresses=own.links,
             restarts=self.noted,
         )
+
+    def _is_off(self, node: str, peer: ConfNode, link: int) -> bool:
+        name, address = self.elsewhere
+        return link == 1 and name in (node, peer.name) and address in self.text
 
     def run(self, node: str, command: str, stdin: str, timeout_s: float) -> Completed:
         _, _, step = command.partition(f"python3 {PACKAGE} ")
@@ -152,15 +158,18 @@ def at_rest(monkeypatch: pytest.MonkeyPatch) -> list[Motion]:
     async def look(connection: Connection, stack: str) -> Look:
         assert stack == "dev"
         name = connection.machine.name
-        return Look(name, name, quorate=True, things=(), motion=shown.pop(0) if len(shown) > 1 else shown[0])
+        motion = shown.pop(0) if len(shown) > 1 else shown[0]
+        return Look(name, name, quorate=True, things=(), cluster=CLUSTER, motion=motion)
 
     monkeypatch.setattr(proxmox_ve, "look", look)
     return shown
 
 
 @pytest.fixture
-def corosync(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Corosync:
+def corosync(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at_rest: list[Motion]) -> Corosync:
+    assert at_rest == [HA]
     monkeypatch.setattr(corosync_change, "POLL_S", 0)
+    monkeypatch.setattr(changing, "POLL_S", 0.01)
     return Corosync(monkeypatch, tmp_path)
 
 
@@ -181,13 +190,13 @@ def wanted(
     return ClusterChange(CLUSTER, "dev", described, {}, totem or {}, timeout_s=1)
 
 
-def bring_about(desired: ClusterChange) -> Outcome:
-    return asyncio.run(change_cluster.bring_about(desired, CALL))
+def bring_about(desired: ClusterChange, call: Call = CALL) -> Outcome:
+    return asyncio.run(change_cluster.bring_about(desired, call))
 
 
-def refused(desired: ClusterChange) -> AdminError:
+def refused(desired: ClusterChange, call: Call = CALL) -> AdminError:
     with pytest.raises(AdminError) as error:
-        bring_about(desired)
+        bring_about(desired, call)
     return error.value
 
 
@@ -241,6 +250,60 @@ def test_a_link_is_out_of_use_before_it_gets_other_addresses(corosync: Corosync)
         {"10.21.1.185", "10.21.1.186", "10.21.1.187"},
     ]
     assert all(ends(text)[0] == first for text in corosync.written)
+
+
+def without_third(desired: ClusterChange) -> ClusterChange:
+    return dataclasses.replace(desired, members=desired.members[:2])
+
+
+def half_done(corosync: Corosync) -> None:
+    """As after a run that was killed between the two stages of a change of link 1."""
+    corosync.text = with_version(without_addresses(corosync.text, 1), 4)
+
+
+REMEMBERED = known.facts(wanted(), None, [])
+IDENTITY = Call(CALL.secrets, None, REMEMBERED)
+
+
+def test_a_link_that_was_cut_off_half_way_is_finished_while_a_node_is_listed_that_leaves(corosync: Corosync) -> None:
+    half_done(corosync)
+    assert bring_about(without_third(wanted(second="10.21.1")), IDENTITY).changed
+    assert ends(corosync.text)[1] == {"10.21.1.185", "10.21.1.186", "10.20.1.187"}
+    assert not bring_about(without_third(wanted(second="10.21.1")), IDENTITY).changed
+
+
+def test_without_a_remembered_end_of_the_node_that_leaves_it_is_refused(corosync: Corosync) -> None:
+    half_done(corosync)
+    one_link = [dataclasses.replace(one, links=one.links[:1]) for one in wanted().members]
+    never_on_it = known.facts(dataclasses.replace(wanted(), members=one_link), None, [])
+    error = refused(without_third(wanted()), Call(CALL.secrets, None, never_on_it))
+    assert error.code == "link-while-leaving"
+    assert error.fix.startswith("leave link 1 out of cluster.links in this run")
+    assert corosync.done == []
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_link_to_a_node_that_leaves_may_end(corosync: Corosync, *, cut_off: bool) -> None:
+    """The others get a link in another network, where that node has no address. It votes by the other link."""
+    corosync.elsewhere = ("proxmox03", "10.21.1")
+    if cut_off:
+        half_done(corosync)
+    assert bring_about(without_third(wanted(second="10.21.1")), IDENTITY).changed
+    assert ends(corosync.text)[1] == {"10.21.1.185", "10.21.1.186", "10.20.1.187"}
+
+
+def test_a_link_to_a_node_that_stays_may_not(corosync: Corosync) -> None:
+    corosync.elsewhere = ("proxmox03", "10.21.1")
+    error = refused(wanted(second="10.21.1"), IDENTITY)
+    assert error.code == "change-undone"
+    assert "link 1 from proxmox01 to proxmox03 is not connected" in error.observed
+
+
+def test_a_node_that_leaves_has_to_vote_all_the_same(corosync: Corosync) -> None:
+    corosync.edited = lambda: setattr(corosync, "stubborn", ("proxmox03", 3))
+    error = refused(without_third(wanted(second="10.21.1")), IDENTITY)
+    assert error.code == "change-stuck"
+    assert "corosync of proxmox03 runs version 3" in error.observed
 
 
 def test_what_does_not_work_goes_back_by_the_same_way(corosync: Corosync) -> None:
@@ -301,7 +364,6 @@ def test_a_link_that_was_broken_before_holds_up_no_other_change(corosync: Corosy
     assert len(corosync.written) == 2
 
 
-@pytest.mark.usefixtures("at_rest")
 def test_what_only_a_restart_takes_restarts_one_node_after_another(corosync: Corosync) -> None:
     bring_about(wanted(totem={"link_mode": "active"}))
     assert [node for node, step in corosync.done if step == "restart-corosync"] == [
@@ -312,7 +374,6 @@ def test_what_only_a_restart_takes_restarts_one_node_after_another(corosync: Cor
     assert corosync.noted == []
 
 
-@pytest.mark.usefixtures("at_rest")
 def test_restarts_that_an_earlier_run_left_are_done(corosync: Corosync) -> None:
     corosync.noted = ["proxmox02"]
     assert bring_about(wanted()).changed
@@ -329,6 +390,70 @@ def test_no_corosync_is_restarted_while_ha_moves_a_guest(corosync: Corosync, at_
     assert corosync.done == []
     at_rest[:] = [moving, moving, moving, HA]
     assert bring_about(wanted()).changed
+
+
+def saving(*running: str) -> Motion:
+    return dataclasses.replace(HA, backups=frozenset(running))
+
+
+MOVING = dataclasses.replace(HA, services={"vm:200": {"state": "migrate", "node": "proxmox01", "target": "proxmox02"}})
+
+
+@pytest.mark.parametrize(
+    ("going_on", "told"),
+    [
+        (saving("a backup of guest 100 runs on proxmox02"), "a backup of guest 100 runs on proxmox02"),
+        (MOVING, "vm:200: HA is moving it from proxmox01 to proxmox02 (state migrate)"),
+        (
+            dataclasses.replace(HA, migrating={"vm:101": "proxmox03"}, running=frozenset({"vm:101"})),
+            "vm:101 is locked for a migration on proxmox03",
+        ),
+    ],
+    ids=["backup", "HA", "migration"],
+)
+def test_links_change_when_what_goes_on_has_ended(
+    corosync: Corosync, at_rest: list[Motion], capsys: pytest.CaptureFixture[str], going_on: Motion, told: str
+) -> None:
+    at_rest[:] = [going_on]
+    error = refused(wanted(second="10.21.1"))
+    assert (error.code, error.observed) == ("cluster-busy", told)
+    assert corosync.done == []
+    capsys.readouterr()
+    at_rest[:] = [going_on] * 5 + [HA]
+    assert bring_about(wanted(second="10.21.1")).changed
+    said = capsys.readouterr().err
+    assert said.count(f"waiting, before the cluster is changed: {told}\n") == 1
+
+
+@pytest.mark.parametrize("going_on", [MOVING, saving("a backup runs on proxmox02")])
+def test_what_disturbs_nothing_waits_for_nothing(corosync: Corosync, at_rest: list[Motion], going_on: Motion) -> None:
+    at_rest[:] = [going_on]
+    assert bring_about(wanted(votes=2, priority=7)).changed
+    assert corosync.done
+
+
+def test_a_lock_that_a_failed_migration_left_holds_up_nothing(corosync: Corosync, at_rest: list[Motion]) -> None:
+    left_behind = dataclasses.replace(HA, migrating={"vm:101": "proxmox03"}, online=frozenset({"proxmox01"}))
+    at_rest[:] = [left_behind]
+    assert bring_about(wanted(second="10.21.1")).changed
+    assert ends(corosync.text)[1] == {"10.21.1.185", "10.21.1.186", "10.21.1.187"}
+    at_rest[:] = [dataclasses.replace(left_behind, online=frozenset({"proxmox01", "proxmox09"}))]
+    error = refused(wanted())
+    assert error.code == "cluster-busy", "a member that was not asked may run it"
+    assert "not every member reported whether it runs one" in error.observed
+
+
+def test_without_a_member_that_can_tell_nothing_is_changed(corosync: Corosync, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(connection: Connection, _stack: str) -> Look:
+        return Look(connection.machine.name, connection.machine.name, quorate=False, things=(), cluster=CLUSTER)
+
+    monkeypatch.setattr(proxmox_ve, "look", look)
+    error = refused(wanted(second="10.21.1"))
+    assert (error.code, error.observed) == ("cluster-busy", "no quorate member answers")
+    corosync.noted = ["proxmox02"]
+    error = refused(wanted())
+    assert (error.code, error.observed) == ("change-not-ready", "no quorate member answers")
+    assert corosync.done == []
 
 
 def test_nodes_without_a_cluster_are_left_alone(nodes: LiveNodes) -> None:
@@ -362,7 +487,6 @@ def test_a_link_is_not_taken_out_while_the_other_one_is_broken(corosync: Corosyn
     assert len(corosync.written) == 1
 
 
-@pytest.mark.usefixtures("at_rest")
 def test_a_restart_that_is_wanted_of_a_node_that_left_is_no_matter(corosync: Corosync) -> None:
     corosync.noted = ["proxmox02", "proxmox09"]
     assert bring_about(wanted()).changed

@@ -251,6 +251,18 @@ def test_a_member_that_this_stack_never_described_is_not_removed(nodes: LiveNode
     assert refused.value.code == "member-unknown"
 
 
+def test_a_member_of_which_only_the_name_is_known_is_not_removed(nodes: LiveNodes) -> None:
+    """An earlier version remembered no more. The last step would refuse it, when all others have run."""
+    nodes.form(1, 2, 3)
+    old = {**FACTS, "members": {name: {"node_id": 1, "votes": 1, "links": {}} for name in FACTS["members"]}}
+    with pytest.raises(AdminError) as refused:
+        bring_about(old, members=members(2))
+    assert refused.value.code == "member-forgotten"
+    assert {command for _, command in nodes.done} == {identity._READ}, "it only reads"
+    once_more = bring_about(old).facts
+    assert bring_about(once_more, members=members(2)).facts == FACTS
+
+
 def test_a_node_that_left_the_file_is_known_as_long_as_the_cluster_lists_it(nodes: LiveNodes) -> None:
     nodes.form(1, 2, 3)
     assert bring_about(FACTS, members=members(2)).facts == FACTS

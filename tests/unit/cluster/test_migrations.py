@@ -33,18 +33,21 @@ def test_a_task_counts_while_its_process_lives(tmp_path: Path, shell: str) -> No
         f"{upid('qmigrate', '201', own, start + 1)} 0",  # another process has its number by now
         f"{upid('qmigrate', '202', 2**22 + 1, start)} 0",  # no such process
         f"{upid('vzdump', '203', own, start)} 0",
+        f"{upid('vzdump', '', own, start)} 0",
+        f"{upid('vzdump', '205', own, start + 1)} 0",
         f"{upid('qmigrate', '204', 1, 1)} 1 6927A0C0 migration aborted",
     ]
     (tmp_path / "var/log/pve/tasks").mkdir(parents=True)
     (tmp_path / "var/log/pve/tasks/active").write_text("".join(f"{line}\n" for line in listed))
     done = subprocess.run([shell, "-c", migrations.READ], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert migrations.running(done.stdout) == {"vm:200", "ct:300"}
+    assert migrations.backups(done.stdout) == {"a backup of guest 203 runs on pve1", "a backup runs on pve1"}
     assert done.stderr == ""
 
 
 def test_a_machine_without_tasks_runs_none(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", migrations.READ], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert migrations.running(done.stdout) == frozenset()
+    assert migrations.running(done.stdout) == migrations.backups(done.stdout) == frozenset()
 
 
 def test_a_member_is_asked_with_all_else() -> None:

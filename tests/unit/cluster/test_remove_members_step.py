@@ -14,6 +14,7 @@ from cluster.call import Call
 from cluster.contract import ClusterChange, Housing, Machine
 from cluster.errors import AdminError
 from cluster.marks import Look, Thing
+from cluster.motion import Motion
 from cluster.planning import known
 from cluster.steps import remove_members
 from cluster.transport.ssh import Completed
@@ -45,6 +46,8 @@ class World:
         self.status = "running"
         self.is_deaf = False  # does not shut down
         self.vm: Thing | None = VM
+        self.motion = Motion()  # what goes on in the cluster
+        self.asked: list[str] = []  # about that
         nodes.form(1, 2, 3, 4)
         nodes.facts |= {"evacuate-node": {"node": "proxmox04", "named_by": []}, "node-gone": {"seen": []}}
         nodes.commands |= {
@@ -64,7 +67,11 @@ class World:
         return DONE
 
     async def look(self, connection: Any, stack: str) -> Look:  # noqa: ANN401 - a double
-        assert (connection.machine.name, stack) == ("virtual", "dev")
+        assert stack == "dev"
+        name = connection.machine.name
+        if name != "virtual":
+            self.asked.append(name)
+            return Look(name, name, quorate=True, things=(), cluster=CLUSTER, motion=self.motion)
         return Look("virtual", "virtual", quorate=True, things=(self.vm,) if self.vm else ())
 
 
@@ -77,8 +84,12 @@ def world(nodes: LiveNodes, monkeypatch: pytest.MonkeyPatch) -> World:
     return found
 
 
-def bring_about(desired: ClusterChange = THREE, previous: dict[str, Any] | None = BEFORE) -> Outcome:
-    call = Call(CALL.secrets, previous)
+def bring_about(
+    desired: ClusterChange = THREE,
+    previous: dict[str, Any] | None = BEFORE,
+    identity: dict[str, Any] | None = None,
+) -> Outcome:
+    call = Call(CALL.secrets, previous, identity)
     return asyncio.run(remove_members.bring_about(desired, call))
 
 
@@ -137,11 +148,65 @@ def test_a_vm_that_is_gone_already_is_no_obstacle(nodes: LiveNodes, world: World
     assert not [what for _, what in nodes.done if what.startswith("pvesh")]
 
 
+def test_the_node_that_leaves_is_asked_what_it_runs_too(nodes: LiveNodes, world: World) -> None:
+    bring_about()
+    assert sorted(world.asked) == sorted(nodes.reports)
+
+
+def test_what_a_node_that_is_off_still_has_under_ha_holds_up_nothing(nodes: LiveNodes, world: World) -> None:
+    """HA recovers it when the node is removed, and that is waited for."""
+    nodes.silent["proxmox04"] = DOWN
+    world.status = "stopped"
+    services = {"vm:200": {"state": "recovery", "node": "proxmox04"}}
+    world.motion = Motion(offline=frozenset({"proxmox04"}), services=services)
+    assert bring_about().changed
+    world.motion = dataclasses.replace(world.motion, offline=frozenset())
+    nodes.form(1, 2, 3, 4)
+    with pytest.raises(AdminError) as refused:
+        bring_about()
+    assert refused.value.code == "cluster-busy"
+
+
+def test_a_vm_whose_number_is_another_nodes_by_now_is_left_alone(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = DOWN
+    others = dataclasses.replace(THREE, housing={**THREE.housing, "proxmox03": HOUSING["proxmox04"]})
+    assert bring_about(others).changed
+    assert world.status == "running"
+    assert "virtual" not in {node for node, _ in nodes.done}
+    nodes.form(1, 2, 3, 4)
+    assert bring_about().changed
+    assert world.status == "stopped", "its own"
+
+
+NO_KEYS = AdminError("ssh-auth-failed", "it has no /etc/pve, and so no keys")
+
+
+def test_the_vm_of_a_node_without_keys_is_switched_off(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = NO_KEYS
+    assert bring_about().changed
+    assert ("virtual", "pvesh create /nodes/virtual/qemu/104/status/stop") in nodes.done
+    assert world.status == "stopped"
+
+
+def test_an_existing_machine_without_keys_cannot_be_powered_off(nodes: LiveNodes, world: World) -> None:
+    nodes.silent["proxmox04"] = NO_KEYS
+    three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
+    with pytest.raises(AdminError) as refused:
+        bring_about(three, known.facts(four, None, []))
+    assert refused.value.code == "ssh-auth-failed"
+    assert world.status == "running"
+    assert nodes.reports["proxmox01"].listed("proxmox04")
+
+
 def test_an_existing_machine_is_powered_off(nodes: LiveNodes, world: World) -> None:
     three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
     assert bring_about(three, known.facts(four, None, [])).changed
     assert world.status == "stopped"
     assert "virtual" not in {node for node, _ in nodes.done}
+
+
+def busy(_nodes: LiveNodes, world: World) -> None:
+    world.motion = Motion(backups=frozenset({"a backup runs on proxmox04"}))
 
 
 def foreign_vm(_nodes: LiveNodes, world: World) -> None:
@@ -161,7 +226,8 @@ def guest_stuck(nodes: LiveNodes, _world: World) -> None:
 
 
 def key_refused(nodes: LiveNodes, _world: World) -> None:
-    nodes.silent["proxmox04"] = AdminError("host-key-mismatch", "it is another machine")
+    """As after a new installation."""
+    nodes.silent["proxmox04"] = AdminError("host-key-mismatch", "it is another machine", observed="another key")
 
 
 def vm_runs_on(nodes: LiveNodes, world: World) -> None:
@@ -172,11 +238,12 @@ def vm_runs_on(nodes: LiveNodes, world: World) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "observed"),
     [
+        (busy, "cluster-busy", "a backup runs on proxmox04"),
         (foreign_vm, "foreign-vmid", "VM 104 (proxmox04)"),
         (still_there, "node-still-there", "proxmox01: it votes, 10.10.1.188 answers ping; proxmox02: it votes"),
         (one_that_stays_is_silent, "host-unreachable", "no answer"),
         (guest_stuck, "guest-cannot-leave", ""),
-        (key_refused, "host-key-mismatch", ""),
+        (key_refused, "node-still-there", "another key"),
         (vm_runs_on, "node-still-there", "VM 104 on virtual: running"),
     ],
 )
@@ -192,7 +259,7 @@ def test_what_is_not_proven_off_stays_on_the_list(
     assert nodes.reports["proxmox01"].listed("proxmox04")
 
 
-@pytest.mark.parametrize("spoil", [one_that_stays_is_silent, guest_stuck])
+@pytest.mark.parametrize("spoil", [one_that_stays_is_silent, guest_stuck, busy])
 def test_before_its_guests_have_left_a_node_keeps_its_power(
     nodes: LiveNodes, world: World, spoil: Callable[[LiveNodes, World], None]
 ) -> None:
@@ -208,6 +275,42 @@ def test_a_node_that_was_described_by_an_earlier_version_only_is_refused(nodes: 
         bring_about(previous=old)
     assert refused.value.code == "member-forgotten"
     assert (nodes.acts, world.status) == ([], "running")
+
+
+NEVER_MET = known.facts(THREE, None, [])
+
+
+@pytest.mark.parametrize("own", [NEVER_MET, None])
+def test_a_node_that_joined_in_a_run_which_then_failed_is_known_to_the_first_step(
+    nodes: LiveNodes, world: World, own: dict[str, Any] | None
+) -> None:
+    """So it is to a step that runs for the first time, in a stack that an earlier version made."""
+    with pytest.raises(AdminError) as refused:
+        bring_about(previous=own)
+    assert (refused.value.code, refused.value.observed) == ("member-unknown", "proxmox04")
+    assert (nodes.acts, world.status) == ([], "running")
+    outcome = bring_about(previous=own, identity=BEFORE)
+    assert nodes.reports["proxmox01"].listed("proxmox04") is None
+    assert list(outcome.facts["members"]) == ["proxmox01", "proxmox02", "proxmox03"]
+
+
+def test_what_is_left_of_a_node_goes_that_only_the_first_step_met(nodes: LiveNodes, world: World) -> None:
+    """It was off, and its entry was released before any node was touched."""
+    nodes.form(1, 2, 3)
+    nodes.silent["proxmox04"] = DOWN
+    bring_about(previous=NEVER_MET)
+    assert nodes.done == []
+    bring_about(previous=NEVER_MET, identity=BEFORE)
+    assert nodes.done == [("proxmox01", "remove-member")]
+    assert world.status == "running"
+
+
+def test_an_existing_machine_that_only_the_first_step_met_can_be_reset(nodes: LiveNodes, world: World) -> None:
+    three, four = (dataclasses.replace(one, housing={}) for one in (THREE, FOUR))
+    outcome = bring_about(three, known.facts(three, None, []), known.facts(four, None, []))
+    assert world.status == "stopped"
+    assert list(outcome.facts["departed"]) == ["proxmox04"]
+    assert nodes.reports["proxmox01"].listed("proxmox04") is None
 
 
 def test_what_is_left_of_a_node_that_is_off_the_list_goes(nodes: LiveNodes, world: World) -> None:

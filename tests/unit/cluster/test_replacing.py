@@ -13,6 +13,7 @@ from cluster.call import Call
 from cluster.contract import Housing, Machine
 from cluster.errors import AdminError
 from cluster.marks import Look, Thing
+from cluster.planning import known
 from cluster.steps import identity
 from cluster.transport import shipped
 from cluster.transport.nodes import StepResult
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 HOST = Machine("virtual", "192.168.0.180", "ssh-ed25519 AAAA")
 NESTED = dataclasses.replace(IDENTITY, housing={f"proxmox0{n}": Housing(HOST, 100 + n) for n in (1, 2, 3)})
+KNOWN_VMS = known.facts(NESTED, None, [])
 NOTHING_LEFT = "ls: cannot access\n"
 
 
@@ -93,8 +95,8 @@ def others(nodes: LiveNodes, monkeypatch: pytest.MonkeyPatch) -> Others:
     return found
 
 
-def bring_about(**changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
-    return asyncio.run(identity.bring_about(dataclasses.replace(NESTED, **changes), Call(CALL.secrets, FACTS)))
+def bring_about(previous: dict[str, Any] = KNOWN_VMS, **changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
+    return asyncio.run(identity.bring_about(dataclasses.replace(NESTED, **changes), Call(CALL.secrets, previous)))
 
 
 def test_a_member_without_its_vm_is_released_when_all_others_see_nothing_of_it(
@@ -110,6 +112,42 @@ def test_a_member_without_its_vm_is_released_when_all_others_see_nothing_of_it(
     assert outcome.changed
     assert set(outcome.facts["members"]) == {"proxmox01", "proxmox02", "proxmox03"}
     assert "proxmox02 is lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("housing", "observed", "expected"),
+    [
+        ({"proxmox03": Housing(HOST, 113)}, "proxmox03 is VM 113 in the stack file", "proxmox03 is VM 103"),
+        ({"proxmox02": Housing(HOST, 112)}, "proxmox02 is VM 112 in the stack file", "proxmox02 is VM 102"),
+        ({"proxmox03": None}, "proxmox03 is an existing machine in the stack file", "proxmox03 is VM 103"),
+    ],
+    ids=["a member", "one that is lost", "another kind"],
+)
+def test_a_listed_node_keeps_its_vm(
+    others: Others, housing: dict[str, Housing | None], observed: str, expected: str
+) -> None:
+    """The engine would make another one, and destroy the member."""
+    described = {name: one for name, one in {**NESTED.housing, **housing}.items() if one}
+    with pytest.raises(AdminError) as refused:
+        bring_about(housing=described)
+    assert (refused.value.code, refused.value.observed, refused.value.expected) == ("vm-changed", observed, expected)
+    assert others.done == []
+    assert bring_about().changed, "as it was"
+
+
+def test_a_node_that_has_yet_to_join_may_get_another_vm(others: Others) -> None:
+    four = dataclasses.replace(NESTED, members=members(4), housing={**NESTED.housing, "proxmox04": Housing(HOST, 104)})
+    others.nodes.silent["proxmox04"] = DOWN
+    housing = {**NESTED.housing, "proxmox04": Housing(HOST, 114)}
+    assert bring_about(known.facts(four, None, []), members=members(4), housing=housing).changed
+
+
+def test_a_vm_that_is_not_on_another_host_by_now_is_not_lost(others: Others) -> None:
+    """Somebody may be about to migrate it."""
+    elsewhere = Housing(dataclasses.replace(HOST, name="virtual2"), 102)
+    moved = {**NESTED.housing, "proxmox02": elsewhere}
+    assert not bring_about(housing=moved).changed
+    assert others.done == []
 
 
 def its_vm_is_there(others: Others) -> None:
@@ -144,7 +182,7 @@ def test_a_silent_member_that_is_not_known_to_be_lost_stays(others: Others, worl
 
 
 def test_an_existing_machine_that_is_silent_stays(others: Others) -> None:
-    assert not bring_about(housing={}).changed
+    assert not bring_about(FACTS, housing={}).changed
     assert others.done == []
 
 
@@ -176,6 +214,23 @@ def test_a_machine_that_was_installed_anew_is_no_trace_of_the_lost_one(others: O
         (name, "node-gone", NodeGone("proxmox02", 2, [])) for name in ("proxmox01", "proxmox03")
     ]
     assert others.released() == [ReleaseMember("proxmox02", 2)]
+
+
+def test_a_member_whose_configuration_is_empty_was_not_installed_anew(others: Others) -> None:
+    """Its disk was full, or the power went: it has the cluster's key still, and finds its way back."""
+    del others.nodes.silent["proxmox02"]
+    others.nodes.reports["proxmox02"] = fresh(2)
+    others.vms.add(102)
+    answer = others.nodes.commands["hostname"]
+
+    def empty(node: str) -> Completed:
+        return Completed(0, f"{node}\n\n#authkey\n#quorum\n#links\n", "") if node == "proxmox02" else answer(node)
+
+    others.nodes.commands["hostname"] = empty
+    assert not bring_about().changed
+    assert others.done == []
+    others.nodes.commands["hostname"] = answer
+    assert bring_about().changed, "one that has no key is another one"
 
 
 def test_two_of_five_are_released_one_after_another(others: Others) -> None:

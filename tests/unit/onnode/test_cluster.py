@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -339,6 +339,61 @@ class TestJoinCluster:
         again = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
         assert not again.changed
         assert machine.notes[-1] == "unchanged: proxmox02 is a quorate member of cluster proxmox, all links connected"
+
+    @pytest.mark.parametrize("seen_as", ["absent", "half"])
+    def test_a_join_that_an_earlier_run_began_is_waited_for_and_no_second_one_begun(
+        self, machine: FakeMachine, joiner: Joiner, monkeypatch: pytest.MonkeyPatch, seen_as: str
+    ) -> None:
+        """Its step was killed, and `pvecm add` runs on. Meanwhile the node looks like one that has yet to join, or was left half way."""
+        if seen_as == "half":
+            machine.write(AUTHKEY, "key")
+        machine.write("/proc/771/cmdline", "/usr/bin/perl\0-T\0/usr/bin/pvecm\0add\x00192.168.0.185\0")
+
+        def it_ends(_seconds: float) -> None:
+            machine.remove("/proc/771/cmdline")
+            machine.remove(AUTHKEY)
+            joiner.add()
+
+        monkeypatch.setattr(machine, "sleep", it_ends)
+        outcome = run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=False))
+        assert outcome.facts["state"] == "member"
+        assert machine.ran("pvecm add") == []
+        assert "waiting for the end of `pvecm add` (process 771)" in machine.notes[0]
+
+    def test_one_that_failed_is_begun_again(
+        self, machine: FakeMachine, joiner: Joiner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine.write("/proc/771/cmdline", "python3\0-m\0tools.pvecm\0add\x00192.168.0.185\0")
+        sleep = machine.sleep
+
+        def it_ends(seconds: float) -> None:
+            machine.remove("/proc/771/cmdline")
+            sleep(seconds)
+
+        monkeypatch.setattr(machine, "sleep", it_ends)
+        assert run(machine, join_cluster.STEP, JOIN).facts["quorate"]
+        assert len(machine.ran("pvecm add")) == 1
+        assert joiner.quorate
+
+    @pytest.mark.parametrize("step", [(join_cluster.STEP, JOIN), (create_cluster.STEP, CREATE)])
+    @pytest.mark.usefixtures("joiner")
+    def test_one_that_does_not_end_is_named(
+        self,
+        machine: FakeMachine,
+        step: tuple[Any, Any],
+    ) -> None:
+        machine.write("/proc/771/cmdline", "/usr/bin/perl\0-T\0/usr/bin/pvecm\0create\0proxmox\0")
+        with pytest.raises(StepError) as refused:
+            run(machine, *step)
+        assert refused.value.code == "join-running"
+        assert "`pvecm create` (process 771), for more than" in refused.value.observed
+        assert machine.ran("pvecm") == []
+
+    @pytest.mark.parametrize("other", ["pvecm\0status\0", "vi\0pvecm add\0", "/opt/mypvecm\0add\0"])
+    @pytest.mark.usefixtures("joiner")
+    def test_other_programs_hold_up_no_join(self, machine: FakeMachine, other: str) -> None:
+        machine.write("/proc/771/cmdline", other)
+        assert run(machine, join_cluster.STEP, JOIN).changed
 
     @pytest.mark.usefixtures("joiner")
     def test_the_password_is_nowhere_but_on_standard_input(self, machine: FakeMachine) -> None:

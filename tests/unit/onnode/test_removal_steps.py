@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode.cluster import evacuate_node, keep_members, maintenance, node_gone, remove_member, reset_node
+from onnode.cluster import evacuate_node, keep_members, maintenance, node_gone, remove_member, reset_node, set_aside
 from onnode.contract import EvacuateNode, KeepMembers, NodeGone, RemoveMember, ResetNode
 from onnode.errors import StepError
 from onnode.system.machine import Result
@@ -501,7 +501,7 @@ class Cluster:
         if arguments[1] == remove_member.REPLACE:
             self.machine.write(arguments[3], stdin)
         else:
-            assert arguments[1] == remove_member.SET_ASIDE
+            assert arguments[1] == set_aside.PACK
             self.archives[f"{arguments[3]}/{arguments[4]}"] = self.machine.names("/etc/pve/nodes/pve4")
         return 0
 
@@ -599,7 +599,7 @@ class Left:
         self.corosync = True
         self.was_cut_off = False
         self.meanwhile: list[str] = []  # what eth2 had while the node was changed
-        self.mounted = True
+        self.archives: dict[str, list[str]] = {}
         machine.write("/proc/sys/kernel/hostname", "pve4\n")
         for path in ("/etc/pve/corosync.conf", "/etc/corosync/corosync.conf"):
             machine.write(path, CONF.format(second=second))
@@ -618,7 +618,7 @@ class Left:
             "ip": self.ip,
             "pvecm": lambda *_: 0,
             "rm": self.rm,
-            "sh": lambda *_: 0,
+            "sh": self.sh,
             "stat": lambda *_: 0,
             "systemctl": self.systemctl,
             "systemd-run": lambda *_: 0,
@@ -643,6 +643,11 @@ class Left:
     def systemctl(self, arguments: list[str], _stdin: str) -> int:
         if arguments[0] == "stop" and "corosync" in arguments:
             self.corosync = False
+        return 0
+
+    def sh(self, arguments: list[str], _stdin: str) -> int:
+        if arguments[1] == set_aside.PACK:
+            self.archives[f"{arguments[3]}/{arguments[4]}"] = self.machine.names(f"/etc/pve/nodes/{arguments[5]}")
         return 0
 
     def rm(self, arguments: list[str], _stdin: str) -> int:
@@ -670,6 +675,32 @@ def test_a_node_is_reset_while_it_cannot_reach_the_cluster(machine: FakeMachine,
     assert machine.names("/etc/pve/nodes") == ["pve4"]
     assert machine.names("/etc/corosync") == []
     assert not machine.exists(reset_node.CUT_OFF)
+
+
+def test_of_a_machine_that_is_stand_alone_already_other_nodes_files_are_kept(machine: FakeMachine) -> None:
+    left = Left(machine)
+    for path in ("/etc/pve/corosync.conf", "/etc/corosync/corosync.conf", "/etc/corosync/authkey"):
+        machine.remove(path)
+    left.corosync = False
+    machine.write("/etc/pve/nodes/pve9/qemu-server/900.conf", "name: theirs\n")
+    twice(machine, reset_node.STEP, RESET)
+    assert machine.names("/etc/pve/nodes") == ["pve4"]
+    kept = {archive.rpartition("-")[0]: files for archive, files in left.archives.items()}
+    assert kept == {
+        "/var/lib/nested-pve-ha/removed/pve1": ["pve-ssl.pem"],
+        "/var/lib/nested-pve-ha/removed/pve9": ["qemu-server"],
+    }
+    said = "\n".join(machine.notes)
+    assert "what /etc/pve had of pve9 is kept in /var/lib/nested-pve-ha/removed/pve9-" in said
+
+
+def test_nothing_is_removed_of_which_no_copy_can_be_kept(machine: FakeMachine) -> None:
+    Left(machine)
+    machine.programs["sh"] = lambda arguments, _stdin: int(arguments[1] == set_aside.PACK)
+    with pytest.raises(StepError) as refused:
+        run(machine, reset_node.STEP, RESET)
+    assert refused.value.code == "command-failed"
+    assert machine.names("/etc/pve/nodes") == ["pve1", "pve4"]
 
 
 def test_a_reset_that_was_cut_off_before_its_end_brings_the_addresses_back(machine: FakeMachine) -> None:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from cluster.contract import STEPS as ADMIN_STEPS
-from cluster.contract import Secrets
+from cluster.contract import ClusterChange, Secrets
 from components import recorded
 from onnode.contract import parse
 from onnode.registry import STEPS as ON_NODE_STEPS
@@ -220,6 +220,21 @@ def test_no_step_has_triggers_and_only_these_remember(dev: Recording) -> None:
     assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
     remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
     assert remembering == ["design-identity", "cluster-change", "cluster-removal", "cluster-storage-shared"]
+
+
+def test_steps_that_plan_are_shown_what_the_first_one_remembers(recording: Recording) -> None:
+    """A run that fails ends before they have met a node that joined in it."""
+    knowing = [step.name for step in recording.of_type(LOCAL) if "NESTED_PVE_KNOWN" in step.inputs["environment"]]
+    planning = [
+        step.name
+        for step in recording.of_type(LOCAL)
+        if ADMIN_STEPS.get(str(step.inputs.get("create")).rpartition(" ")[2]) is ClusterChange
+    ]
+    assert planning[0] == "design-identity"
+    assert knowing == planning[1:]
+    assert len(knowing) >= 2
+    for name in knowing:
+        assert plain(recording[name].inputs["environment"])["NESTED_PVE_KNOWN"] == "printed by design-identity"
 
 
 def test_the_hosts_originals_are_written_down_before_anything_changes(dev: Recording) -> None:

@@ -24,7 +24,7 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"nodes.1.cores": 2}, "node proxmox02", "processors 4 → 2", "next stopped and started", Mark.NONE),
     ({"nodes.1.links.1": "10.20.1.196"}, "node proxmox02", "link 1 address 10.20.1.186 → 10.20.1.196", "out of use meanwhile", Mark.QUORUM),
     ({"nodes.1.votes": 2}, "node proxmox02", "votes 1 → 2", "in the live cluster", Mark.NONE),
-    ({"nodes.1.vmid": 111}, "node proxmox02", "vmid 102 → 111", "is replaced", Mark.REPLACE),
+    ({"nodes.1.vmid": 111}, "node proxmox02", "vmid 102 → 111", "vm-changed", Mark.REFUSED),
     ({"nodes.1.address": "192.168.0.196"}, "node proxmox02", "management address 192.168.0.186 → 192.168.0.196", "change it there first", Mark.QUORUM),
     ({"nodes.1.macs": {"vmbr1": "BC:24:11:00:00:01"}}, "node proxmox02", "MAC address on vmbr1", "matched by MAC", Mark.QUORUM),
     ({"nodes.1.networks": ["10.30.1.196"]}, "node proxmox02", "further addresses 10.30.1.186 → 10.30.1.196", "reloaded", Mark.RESTART),
@@ -100,7 +100,7 @@ ALTERED: list[tuple[str, dict[str, Any], str, str, Mark]] = [
     ("dev", {"guests.0.storage": "fast"}, "guest vm01", "storage shared → fast", Mark.NONE),
     ("dev", {"guests.1.storage": "fast"}, "guest ct01", "storage shared → fast", Mark.REFUSED),
     ("dev", {"guests.0.kind": "container"}, "guest vm01", "kind vm → container", Mark.DATA),
-    ("dev", {"nodes.1.kind": "existing"}, "node proxmox02", "kind nested → existing", Mark.REPLACE),
+    ("dev", {"nodes.1.kind": "existing"}, "node proxmox02", "kind nested → existing", Mark.REFUSED),
     ("dev", {"plainSecrets": ["x:password"]}, "stack", "plain secrets in the stack file none → x:password", Mark.NONE),
     ("dev", {"pveMajor": 8}, "stack", "Proxmox VE's major version 9 → 8", Mark.NONE),
     ("physical", {"nodes.0.memoryMib": 4096}, "node pve1", "memory in MiB none → 4096", Mark.NONE),
@@ -268,7 +268,7 @@ def test_a_network_card_that_comes_or_goes_is_told_as_such() -> None:
 
 def test_what_follows_from_a_known_host_protection_is_refused() -> None:
     before = change(BEFORE, {"protectNodes": True})
-    (found,) = changes(before, change(before, {"nodes.1.vmid": 111}))
+    (found,) = changes(before, change(before, {"nodes.1.host": "other"}))
     assert (found.mark, "node-protected" in found.effect) == (Mark.REFUSED, True)
 
 

@@ -241,15 +241,16 @@ def test_a_steps_wanted_state_is_compared_key_by_key() -> None:
         "n-prepare",
         recorded.NODE,
         of="n",
-        diffs=["stdin"],
-        old=command | old,
-        new=command | new,
+        diffs=["environment", "stdin"],
+        old=command | old | {"environment": {"NESTED_PVE_KNOWN": "old"}},
+        new=command | new | {"environment": {"NESTED_PVE_KNOWN": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}},
     )
     text = render(report(designed(), changed))
     assert "- **node n**: look again, and change only what is not as described (prepare-node)" in text
     assert "    stdin.links[0].x: u → v\n" in text
     assert "    stdin.links[1]: new\n" in text
     assert "stdin.a" not in text
+    assert "04da6b54" not in text, "what it is told beside its input is not known before the run, and is no wish"
 
 
 def test_what_came_from_outside_is_no_markup() -> None:

@@ -16,6 +16,8 @@ from components.recorded import VM_TYPE
     ("kind", "differs", "told"),
     [
         ("command:local:Command", ["stdin"], "looks again, and changes only what is not as described"),
+        ("command:local:Command", ["environment", "stdin"], "looks again, and changes only what is not as described"),
+        ("command:local:Command", ["environment"], "looks again, and changes only what is not as described"),
         ("command:remote:Command", ["stdin"], "looks again, and changes only what is not as described"),
         ("command:remote:Command", ["create", "stdin"], "create, stdin"),
         (VM_TYPE, ["memory"], "memory (takes effect when the machine is next stopped and started)"),
