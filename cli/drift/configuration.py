@@ -41,9 +41,10 @@ def _mending(wanted: ClusterChange, reports: Mapping[str, Membership]) -> list[s
     newest = live.newest(reports.values())
     if newest is None:
         return []
-    seen = live.seen(newest, reports, lost=())
+    seen, described = live.seen(newest, reports, lost=()), live.wanted(wanted)
+    recorded = {name: node.links for name, node in described.nodes.items()}
     try:
-        steps = plan([member.name for member in wanted.members], live.shape(newest), seen, live.wanted(wanted))
+        steps = plan(recorded, live.shape(newest), seen, described)
     except AdminError:
         return []
     return [words.done(step.transition) for step in steps if isinstance(step.transition, OWN)]

@@ -115,7 +115,7 @@ class LiveNodes:
         self.commands: dict[str, Callable[[str], Completed]] = {}
         self.links: dict[str, Any] = HEALTHY_LINKS
         self.looks = 0
-        self.kept: list[KeepMembers] = []
+        self.staying: list[KeepMembers] = []
         self.is_leaving = False  # whether a removal was begun of a node that stays
         self.after: Callable[[int], None] = lambda _looks: None
         monkeypatch.setattr(ssh, "connect", self.connect)
@@ -153,9 +153,9 @@ class LiveNodes:
             self.after(self.looks)
             return _result(changed=False, facts=facts)
         if step == "keep-members":
-            self.kept.append(parse(KeepMembers, json.loads(stdin)))
+            self.staying.append(parse(KeepMembers, json.loads(stdin)))
             was_leaving, self.is_leaving = self.is_leaving, False
-            return _result(changed=was_leaving, facts={"nodes": self.kept[-1].nodes})
+            return _result(changed=was_leaving, facts={"nodes": self.staying[-1].nodes})
         if not step:
             self.acts.append(Act(node, command, None, timeout_s))
             answer = next(answer for beginning, answer in self.commands.items() if command.startswith(beginning))

@@ -220,7 +220,7 @@ def test_a_removal_that_was_taken_back_ends(corosync: Corosync) -> None:
     corosync.is_leaving = True
     assert bring_about(wanted()).changed
     assert not bring_about(wanted()).changed
-    assert corosync.kept == [KeepMembers(["proxmox01", "proxmox02", "proxmox03"], "stack-dev")] * 2
+    assert corosync.staying == [KeepMembers(["proxmox01", "proxmox02", "proxmox03"], "stack-dev")] * 2
 
 
 def test_what_an_earlier_run_left_of_a_qdevice_goes_where_this_stack_had_described_one(corosync: Corosync) -> None:
