@@ -3,8 +3,7 @@
 import gc
 import os
 
-# Imports make much that stays; looking through it again and again for garbage takes a tenth of a preview.
-gc.set_threshold(100_000)
+gc.set_threshold(100_000)  # to look through what imports make for garbage takes a tenth of a preview
 
 import pulumi
 
