@@ -78,7 +78,12 @@ async def release(
     if RemoveQDevice in kinds:
         await remove(reached, reports, described.timeout_s, returns=described.witness is not None)
         return True
-    return not any(look.device for look in reports.values()) and await _disconnect(reached)
+    if any(look.device for look in reports.values()):
+        return False
+    changed = await _disconnect(reached)
+    if described.witness is None and any(look.works for look in reports.values()):
+        changed |= await _configure(reached, reports, None)  # it does not come back
+    return changed
 
 
 async def remove(reached: Members, reports: Mapping[str, MembershipReport], timeout_s: float, *, returns: bool) -> None:
@@ -198,7 +203,7 @@ async def _configure(
         kept = corosync_file.device_settings(text) if returns else ""
         text = corosync_file.with_device(text, device, state.kept)
         text = corosync_file.with_version(text, (state.config_version or 0) + 1)
-    elif device is None or not state.kept:
+    elif returns or not state.kept:
         return False
     wanted = CorosyncConfig(text, fingerprint(state.text), kept=kept)
     return (await run_step(connection, "edit-corosync", wanted, timeout_s=STEP_S)).changed
