@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cluster import formation, qdevice
 from cluster.planning import known, live
 from cluster.planning.plan import plan
 from cluster.transport import members
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from cluster.call import Call
     from cluster.contract import ClusterChange
@@ -66,3 +67,36 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
             else []
         )
         yield Situation(opened, reports, newest, before, planned)
+
+
+def refuse_others(desired: ClusterChange, seen: Mapping[str, Membership]) -> None:
+    """Refuse nodes of another cluster, and a cluster whose links are none of corosync's today; pure.
+
+    Raises:
+        AdminError: other-cluster, corosync-transport.
+    """
+    formation.refuse_other_cluster(desired.cluster, seen.values())
+    formation.refuse_other_transport(seen.values())
+
+
+def foreseen(
+    desired: ClusterChange, previous: Mapping[str, Any] | None, seen: Mapping[str, Membership], gone: Iterable[str]
+) -> list[Planned]:
+    """The whole way, if each described node works by the time it is needed; nothing while there is no cluster. Pure.
+
+    Args:
+        desired: the described cluster.
+        previous: facts of the run before.
+        seen: what each node reports that answers, by name.
+        gone: nodes whose VM is not on its outer host any more.
+
+    Raises:
+        AdminError: qdevice-unknown, and as :func:`cluster.planning.plan.plan`.
+    """
+    newest = live.newest(seen.values())
+    if newest is None:
+        return []
+    now, wanted = live.shape(newest), live.wanted(desired)
+    planned = plan(known.known(previous), now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
+    qdevice.refuse_unknown(planned, known.described_witnesses(desired, previous))
+    return planned
