@@ -99,7 +99,7 @@ class Live:
         if name not in now.nodes:
             return f"{name} is no member", "it joins" if described else ""
         if name not in recorded.nodes:
-            return f"{name} is a member already", "" if described else "it leaves"
+            return (f"{name} is a member already", "") if described else (f"{name} is still a member", "it leaves")
         if any(step.transition == ReplaceMember(name) for step in self.planned):
             why = "its VM is gone" if name in self.gone else "it was installed anew"
             return f"{name} is lost, since {why}", "its entry is released, and it joins again"
