@@ -12,6 +12,7 @@ from cli.drift import forthcoming, record
 from cli.drift.scratch import scratch
 from cli.engine import engine, environment
 from cli.looks import devices_at_risk, trust
+from cli.report import live
 from cli.report.known import Mark
 from cli.run import drifted, engine_runs, looking, outdated_record, planned, reconciling
 from cli.run.engine_runs import RunError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cli.engine.engine import Event
     from cli.looks.first_look import FirstLook
     from cli.report.changes import Change
+    from cli.report.live import Live
 
 UNRECORDED = (
     "  nothing is recorded of stack {stack} here, so everything is planned as new. That is right for a stack that was never "
@@ -84,16 +86,24 @@ def _loaded(stack: str, *, look: bool) -> LoadedStack:
     return LoadedStack(described, runner, state or EMPTY)
 
 
-def show(loaded: LoadedStack, *arguments: str) -> list[Event]:
+def show(loaded: LoadedStack, refresh: Sequence[str] = (), cluster: Live | None = None) -> list[Event]:
     """Run the engine's preview and show it; its events.
+
+    Args:
+        loaded: the stack.
+        refresh: arguments with which the engine refreshes.
+        cluster: the live one, if somebody looked at it: the plan begins there.
 
     Raises:
         RunError: the preview failed, or a rule refuses the plan; AdminError: change-refused.
+        StepError: what the run would say of the live cluster.
     """
     with stage("Preview"):
-        run = engine_runs.judged(loaded, "preview", *arguments)
-        changes = planned.show(loaded, run.events)
+        run = engine_runs.judged(loaded, "preview", *refresh)
+        changes = planned.show(loaded, run.events, cluster)
         out.print(f"  planned: {summary(run.events)}")
+        if cluster is not None:
+            cluster.refuse(run.events)
         _refuse(changes)
     return run.events
 
@@ -131,7 +141,7 @@ def show_drift(loaded: LoadedStack) -> None:
         with stage("State as a run would record it"):
             loaded = reconciling.with_machines(replace(loaded, engine=copied).exported(), acting=False)
         loaded, refresh = drifted.refreshed(loaded, found) if refreshes else (loaded, ())
-        events = show(loaded, *refresh)
+        events = show(loaded, refresh, live.of(loaded.description, loaded.state, seen))
     refuse_planned(loaded, events, seen)
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 from cli import description
 from cli.console import out, stage
 from cli.engine import engine, environment
 from cli.run import confirmation
+from cli.state import remembered
 from cluster import claims
 from cluster.errors import AdminError
 from cluster.planning import known
 from cluster.reports import read
 from cluster.transport import members, shipped
-from components.recorded import ADMIN
 from components.site import Site
 from config.model import ExistingNode
 from onnode.contract import MembershipReport, ResetNode
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 STEP_S = 600.0
 LOOK_S = 60.0
-REMOVAL = f"{ADMIN} remove-members"
 
 
 def reset(stack: str, node: str, *, yes: bool) -> None:
@@ -65,7 +63,7 @@ def machine_of(described: Description, state: Mapping[str, Any] | None, node: st
     own = next((one for one in described.config.nodes if one.name == node and isinstance(one, ExistingNode)), None)
     if own is not None:
         return site.machine(own)
-    departed = known.known(_facts(state), "departed")
+    departed = known.known(remembered.facts(state, "remove-members"), "departed")
     machine = departed[node].machine if node in departed else None
     if machine is None:
         names = sorted({*departed, *(one.name for one in described.config.nodes if isinstance(one, ExistingNode))})
@@ -76,14 +74,6 @@ def machine_of(described: Description, state: Mapping[str, Any] | None, node: st
             expected="one of them",
         )
     return machine
-
-
-def _facts(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    resources = ((state or {}).get("deployment") or {}).get("resources") or []
-    steps = [one for one in resources if (one.get("inputs") or {}).get("create") == REMOVAL]
-    printed = [str(one["outputs"].get("stdout", "")).strip().splitlines() for one in steps if one.get("outputs")]
-    facts: dict[str, Any] = json.loads(printed[0][-1])["facts"] if printed and printed[0] else {}
-    return facts
 
 
 async def _reset(described: Description, machine: Machine) -> bool:

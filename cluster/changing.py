@@ -9,16 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cluster import motion, proxmox_ve
+from cluster import formation, motion, proxmox_ve, qdevice, removal, replacing
 from cluster.call import note
 from cluster.planning import known, live
+from cluster.planning.model import RemoveMember
 from cluster.planning.plan import plan
 from cluster.planning.refusals import DISTURBS
 from cluster.transport import members
 from cluster.waiting import until_async
+from onnode.cluster import membership
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from cluster.call import Call
     from cluster.contract import ClusterChange
@@ -103,3 +105,43 @@ async def _busy(opened: Opened, leaving: Mapping[str, KnownMember], desired: Clu
 
     told: list[str] = []
     return await until_async(look, lambda found: not found, timeout_s=desired.timeout_s, poll_s=POLL_S)
+
+
+def refuse_others(desired: ClusterChange, seen: Mapping[str, Membership]) -> None:
+    """Refuse nodes of another cluster, and a cluster whose links are none of corosync's today; pure.
+
+    Raises:
+        AdminError: other-cluster, corosync-transport.
+    """
+    formation.refuse_other_cluster(desired.cluster, seen.values())
+    formation.refuse_other_transport(seen.values())
+
+
+def foreseen(
+    desired: ClusterChange, previous: Mapping[str, Any] | None, seen: Mapping[str, Membership], gone: Iterable[str]
+) -> list[Planned]:
+    """The whole way, if each described node works by the time it is needed; nothing while there is no cluster. Pure.
+
+    Args:
+        desired: the described cluster.
+        previous: facts of the run before.
+        seen: what each node reports that answers, by name.
+        gone: nodes whose VM is not on its outer host any more.
+
+    Raises:
+        AdminError: qdevice-unknown, member-forgotten, vm-changed, and as :func:`cluster.planning.plan.plan`.
+        StepError: corosync-edited.
+    """
+    newest = live.newest(seen.values())
+    if newest is None:
+        return []
+    now, wanted, before = live.shape(newest), live.wanted(desired), known.known(previous)
+    replacing.refuse_other_vm(desired, before, newest)
+    planned = plan(known.ends(before), now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
+    qdevice.refuse_unknown(planned, known.described_witnesses(desired, previous))
+    if planned:
+        membership.refuse_edited(seen.values())  # every transition writes corosync.conf, those by `pvecm` as well
+    for step in planned:
+        if isinstance(step.transition, RemoveMember):
+            removal.leaving(now.nodes[step.transition.name], before)
+    return planned

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cluster.contract import ClusterChange, Housing, Machine
+    from cluster.marks import Look
     from cluster.planning.known import KnownMember
     from cluster.transport.ssh import Connection
     from onnode.cluster.corosync import ConfNode
@@ -87,19 +88,36 @@ async def without_machine(
         seen: what each node reports that answers.
         newest: the report whose configuration counts.
     """
-    silent = [member.name for member in desired.members if member.name not in seen and _is_idle(newest, member.name)]
-    vms = {name: desired.housing[name] for name in silent if newest.quorate and name in desired.housing}
-    vms = {name: vm for name, vm in vms.items() if name not in known or known[name].housing in (None, vm)}
-    hosts = {vm.host.name: vm.host for vm in vms.values()}
+    hosts = {vm.host.name: vm.host for vm in _sought(desired, known, seen, newest).values()}
     async with members.connections(hosts.values(), key) as opened:
         answers = await members.ask(opened, lambda connection: proxmox_ve.look(connection, desired.stack))
-    looks = {name: look for name, look in members.answered(answers).items() if look.quorate}
+    return not_there(desired, known, seen, newest, members.answered(answers))
+
+
+def not_there(
+    desired: ClusterChange,
+    known: Mapping[str, KnownMember],
+    seen: Mapping[str, Membership],
+    newest: Membership,
+    looks: Mapping[str, Look],
+) -> set[str]:
+    """The same, from looks at outer hosts by their names; pure."""
+    listing = {name: look.things for name, look in looks.items() if look.quorate}
     return {
         name
-        for name, vm in vms.items()
-        if vm.host.name in looks
-        and not any(marks.same(thing, marks.VM, str(vm.vmid)) for thing in looks[vm.host.name].things)
+        for name, vm in _sought(desired, known, seen, newest).items()
+        if vm.host.name in listing
+        and not any(marks.same(thing, marks.VM, str(vm.vmid)) for thing in listing[vm.host.name])
     }
+
+
+def _sought(
+    desired: ClusterChange, known: Mapping[str, KnownMember], seen: Mapping[str, Membership], newest: Membership
+) -> dict[str, Housing]:
+    """The VMs of the silent members."""
+    silent = [member.name for member in desired.members if member.name not in seen and _is_idle(newest, member.name)]
+    vms = {name: desired.housing[name] for name in silent if newest.quorate and name in desired.housing}
+    return {name: vm for name, vm in vms.items() if name not in known or known[name].housing in (None, vm)}
 
 
 def _is_idle(newest: Membership, name: str) -> bool:

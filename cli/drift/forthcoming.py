@@ -163,7 +163,7 @@ async def _ask(
         name = connection.machine.name
         steps = [*there.get(name, [])]
         if name in speaking:
-            steps += [LookStep(look.MEMBERSHIP, look.MEMBERSHIP, "null"), *cluster]
+            steps += [look.ITSELF, *cluster]
         found = await shipped.run(connection, "look", Look(steps, {}), timeout_s=look.LOOK_S)
         return look.answer(name, found.facts, {})
 

@@ -27,6 +27,7 @@ LOOK_S = 60.0
 READ_S = 20.0
 IMAGES_S = 300.0  # one that was touched is read whole
 MEMBERSHIP = "membership"
+ITSELF = LookStep(MEMBERSHIP, MEMBERSHIP, "null")
 # The files in which Proxmox VE keeps what the provider made, and the notes on installed nodes.
 _FILES = """\
 for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
@@ -69,8 +70,21 @@ def machines(description: Description) -> tuple[list[Machine], list[Machine]]:
     return [site.machine(host) for host in description.config.outer_hosts], site.machines
 
 
-async def over(opened: members.Opened, description: Description, state: questions.State) -> list[Drift]:
-    """Look at everything that is recorded, over these connections; returns what drifted.
+@dataclass(frozen=True)
+class Found:
+    """What the look found.
+
+    Attributes:
+        drifted: what differs from how its resource made it.
+        memberships: what nodes say of their cluster, by name; also those of which nothing is recorded.
+    """
+
+    drifted: list[Drift] = field(default_factory=list)
+    memberships: dict[str, Membership] = field(default_factory=dict)
+
+
+async def over(opened: members.Opened, description: Description, state: questions.State) -> Found:
+    """Look at everything that is recorded, over these connections.
 
     A machine that does not answer is named; the others are looked at all the same.
     """
@@ -87,7 +101,7 @@ async def over(opened: members.Opened, description: Description, state: question
 
     async def ask(connection: Connection) -> Answer:
         name = connection.machine.name
-        steps = [*asked.there[name], *([] if name in outer else [LookStep(MEMBERSHIP, MEMBERSHIP, "null")])]
+        steps = [*asked.there[name], *([] if name in outer else [ITSELF])]
         steps += power.questions(description, asked, name, silent)
         steps += asked.cluster if name == speaker else []
         files = _FILES if name == speaker or name in outer else ""
@@ -99,7 +113,8 @@ async def over(opened: members.Opened, description: Description, state: question
             intact_images.remember(connection.machine, good)
         return told
 
-    answers = await members.ask(there, ask)
+    new = {node.name: opened[node.name] for node in nodes if node.name in opened and node.name not in there}
+    answers, of_new = await asyncio.gather(members.ask(there, ask), members.ask(new, _ask_itself))
     works = [name for name in (node.name for node in nodes) if _works(answers.get(name))]
     if works and speaker not in works:
         speaker = works[0]
@@ -110,7 +125,8 @@ async def over(opened: members.Opened, description: Description, state: question
     found = whose.explained(whose.Inventory(description, state, asked, files), found)
     again = {one.urn for one in found}
     unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
-    return [*judge.silent(unexplained), *found]
+    told = {name: one.membership for name, one in {**answered, **_answered(of_new)}.items() if one.membership}
+    return Found([*judge.silent(unexplained), *found], told)
 
 
 def _works(answer: Answer | StepError | None) -> bool:
@@ -119,6 +135,10 @@ def _works(answer: Answer | StepError | None) -> bool:
 
 def _answered(answers: Mapping[str, Answer | StepError]) -> dict[str, Answer]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
+
+
+async def _ask_itself(connection: Connection) -> Answer:
+    return await _ask(connection, Look([ITSELF], {}), "", "")
 
 
 async def _ask(connection: Connection, wanted: Look, files: str, looked: str) -> Answer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cli.drift import judge
@@ -21,13 +21,15 @@ from cluster.transport import members
 from config.model import NestedNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cli.description import Description
     from cli.drift.model import Drift
     from cluster.contract import Machine
     from cluster.marks import Look
     from cluster.transport.members import Opened
+    from onnode.contract import Membership
+    from onnode.errors import StepError
 
 CONNECT_S = 5.0
 
@@ -42,6 +44,8 @@ class FirstLook:
         drifted: what differs from how its resource made it.
         answering: the nodes that answer.
         silent: the machines that did not answer, without nodes that are known to be off.
+        memberships: what nodes say of their cluster, by name.
+        unreached: why nobody could log in to a node, by name.
     """
 
     looks: dict[str, list[Look]]
@@ -49,6 +53,8 @@ class FirstLook:
     drifted: list[Drift]
     answering: frozenset[str] = frozenset()
     silent: Sequence[Drift] = ()
+    memberships: Mapping[str, Membership] = field(default_factory=dict)
+    unreached: Mapping[str, StepError] = field(default_factory=dict)
 
     @property
     def cluster(self) -> settling.ClusterView:
@@ -106,15 +112,17 @@ async def _look(described: Description, state: dict[str, Any], *, drifted: bool,
             trust.over(opened, described),
             drift.over(opened, described, state) if drifted else _nothing(),
         )
-    off = {resource_name(one.urn) for one in found if one.kind == OFF}
+    off = {resource_name(one.urn) for one in found.drifted if one.kind == OFF}
     silent = [one for one in judge.silent(opened) if f"{one.where}-install" not in off]
     looks |= {CLUSTER: cluster} if cluster else {}
-    return FirstLook(looks, trusted, found, settling.answering(of_nodes), silent)
+    return FirstLook(
+        looks, trusted, found.drifted, settling.answering(of_nodes), silent, found.memberships, members.failed(of_nodes)
+    )
 
 
 def _named(machines: Iterable[Machine], names: set[str]) -> list[Machine]:
     return [machine for machine in machines if machine.name in names]
 
 
-async def _nothing() -> list[Drift]:
-    return []
+async def _nothing() -> drift.Found:
+    return drift.Found()

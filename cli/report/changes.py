@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.report.known import ANY_PRIORITY, DERIVED, IN_THE_CLUSTER, KNOWN, MACS, PRIORITY, Mark
 from cli.report.values import by_identity, leaves, shown
-from cli.report.way import way
+from cli.report.way import Way, way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,12 +49,20 @@ INSIDE = {"bridges": "bridge"}
 NUMBERED = ("guests", "templates")
 STILL_TAKEN = "new things are made before old ones go: take another vmid, or remove the old one in a run of its own"
 LEAVES = "its guests move first, then it is powered off and taken out of the cluster"
+ANOTHER_FIRST = "name a node that stays in its ha.nodes in a run before"
 PROTECTED = "its VM is protected against that: docs/recovery.md#node-protected"
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """The differences between two designs, as the Design component carries them or more, by place."""
-    found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new), *_no_way(old, new)]
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], found_way: Way | None = None) -> list[Change]:
+    """The differences between two designs, as the Design component carries them or more, by place.
+
+    Args:
+        old: one design.
+        new: the other.
+        found_way: how a running cluster gets there, if somebody looked at it.
+    """
+    found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new)]
+    found += _on_the_way(found_way or way(old, new))
     return sorted(found, key=lambda change: (_rank(change.place), change.place))
 
 
@@ -101,10 +109,12 @@ def _left(node: Mapping[str, Any], design: Mapping[str, Any], votes: int) -> Cha
     return Change(place, text, f"{LEAVES}; its VM is destroyed last", Mark.LEAVES)
 
 
-def _no_way(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    """Why a running cluster cannot be changed so."""
-    if (why := way(old, new).refusal) is not None:
+def _on_the_way(found: Way) -> Iterator[Change]:
+    """Why a running cluster cannot be changed so, or what that does to its guests meanwhile."""
+    if (why := found.refusal) is not None:
         yield Change("cluster", f"{why.what}: {why.observed}", f"{why.fix}: docs/recovery.md#{why.code}", Mark.REFUSED)
+    for one in found.bound:
+        yield Change(f"guest {one.guest}", one.text, ANOTHER_FIRST, Mark.BOUND)
 
 
 def _room(node: Mapping[str, Any], design: Mapping[str, Any]) -> str:

@@ -20,12 +20,14 @@ class Mark(StrEnum):
     LEFT = "leaves something behind"
     RULE = "changes what is refused"
     TRUST = "changes whom we trust"
+    BOUND = "leaves HA no choice"
 
 
 # What happens to the place itself; the marks' own texts are about other things.
 OF_ITSELF = {
     ("guest", Mark.RESTART): "is restarted or stopped",
     ("guest", Mark.DATA): "loses its data",
+    ("guest", Mark.BOUND): "is not highly available meanwhile",
     ("node", Mark.REPLACE): "is replaced",
     ("node", Mark.LEAVES): "leaves for good",
 }

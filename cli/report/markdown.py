@@ -96,9 +96,10 @@ def _changes(report: Report) -> Iterator[str]:
 
 
 def _steps(report: Report) -> Iterator[str]:
-    if report.steps and not report.refusals:
+    if report.way.steps and not report.refusals:
         yield "### What the cluster goes through, one after another\n"
-        yield from (f"{number}. {_text(step)}" for number, step in enumerate(report.steps, start=1))
+        yield from (f"{number}. {_text(step)}" for number, step in enumerate(report.way.steps, start=1))
+        yield from ("", *(f"- advice: {_text(line)}" for line in report.way.advice)) if report.way.advice else ()
         yield "\n`make up` looks at all nodes, and plans again.\n"
 
 

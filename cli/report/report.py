@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cli.report.changes import Change, changes
 from cli.report.known import Mark
 from cli.report.plan import MANDATORY, Plan
-from cli.report.way import way
+from cli.report.way import Way, way
 from components.recorded import GUEST, NODE, STORAGES, VM_TYPE
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Report:
         after: the described design, if stack files are compared; otherwise the previewed one counts.
         levels: rules that are not as shipped.
         is_gone: the stack file was deleted.
+        live_way: how the cluster gets there, if somebody looked at it; otherwise that is planned from the designs.
     """
 
     stack: str
@@ -46,6 +47,7 @@ class Report:
     after: Mapping[str, Any] | None = None
     levels: Sequence[Level] = ()
     is_gone: bool = False
+    live_way: Way | None = None
 
     @property
     def designed(self) -> Mapping[str, Any] | None:
@@ -60,16 +62,16 @@ class Report:
     @cached_property
     def changes(self) -> list[Change]:
         """What differs between the designs, and what is lost for other reasons."""
-        found = changes(self.before, self.designed) if self.before and self.designed else []
+        found = changes(self.before, self.designed, self.way) if self.before and self.designed else []
         found += [_level_set(level) for level in self.levels if level.is_changed]
         places = {change.place for change in found if change.mark in MARKED}
         lost = [_loss(operation) for operation in self.plan.operations] if self.applied else []
         return found + [change for change in lost if change and change.place not in places]
 
-    @property
-    def steps(self) -> tuple[str, ...]:
+    @cached_property
+    def way(self) -> Way:
         """What a running cluster goes through, one after another."""
-        return way(self.before, self.designed).steps if self.before and self.designed else ()
+        return self.live_way or (way(self.before, self.designed) if self.before and self.designed else Way())
 
     @property
     def risks(self) -> list[Change]:

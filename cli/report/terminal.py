@@ -9,14 +9,17 @@ from cli.report.known import Mark
 from cli.report.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cli.report.changes import Change
     from cli.report.fate import Evidence
     from cli.report.plan import Plan
+    from cli.report.way import Way
 
 
-def changes(plan: Plan, known: Evidence) -> list[Change]:
+def changes(plan: Plan, known: Evidence, live: Way | None = None) -> list[Change]:
     """The changes, with what becomes of guests; of a stack of which no design is recorded, only what is lost."""
-    return fate.with_fates(Report("", plan, plan.recorded, "").changes, plan.recorded, known)
+    return fate.with_fates(_report(plan, live).changes, plan.recorded, known)
 
 
 def line(change: Change) -> str:
@@ -24,11 +27,26 @@ def line(change: Change) -> str:
     return f"! {change.mark.value}: {change.sentence}" if change.mark is not Mark.NONE else f"  {change.sentence}"
 
 
-def steps(plan: Plan) -> list[str]:
-    """What a running cluster goes through, a line for each transition."""
-    found = Report("", plan, plan.recorded, "").steps
-    return (
-        ["  in the cluster, one after another:", *(f"    {number}. {step}" for number, step in enumerate(found, 1))]
-        if found
-        else []
-    )
+def differences(found: Sequence[str], *, acting: bool) -> list[str]:
+    """What the live cluster has otherwise than it is recorded.
+
+    Args:
+        found: a sentence for each.
+        acting: a step of the plan looks at the cluster, and goes on from there.
+    """
+    title = "  the live cluster is not as recorded, and the run begins with what it shows:"
+    if not acting:
+        title = "  the live cluster is not as recorded; no step of this plan looks at that, and `make up` leaves it:"
+    return [title, *(f"    {one}" for one in found)] if found else []
+
+
+def steps(plan: Plan, live: Way | None = None) -> list[str]:
+    """What a running cluster goes through, a line for each transition, and advice on that."""
+    way = _report(plan, live).way
+    numbered = [f"    {number}. {step}" for number, step in enumerate(way.steps, 1)]
+    title = ["  in the cluster, one after another:"] if numbered else []
+    return [*title, *numbered, *(f"    advice: {line}" for line in way.advice)]
+
+
+def _report(plan: Plan, live: Way | None) -> Report:
+    return Report("", plan, plan.recorded, "", live_way=live)

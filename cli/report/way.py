@@ -1,6 +1,6 @@
-"""How a running cluster gets from one design to another, planned from the stack files alone: all nodes are taken to be well. Pure.
+"""How a running cluster gets from one design to another, and what is unwise on that way. Pure.
 
-`up` plans again from what it sees.
+From stack files alone, all nodes are taken to be well. `up` plans again from what it sees.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cli.report import unwise
 from cli.report.values import shown
 from cluster.errors import AdminError
 from cluster.planning import words
@@ -16,7 +17,11 @@ from cluster.planning.plan import plan
 from onnode.cluster.corosync import ConfNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from cli.report.unwise import Bound
+    from cluster.planning.model import Planned
+    from onnode.errors import StepError
 
 # A changed name or id is refused where the value itself is shown.
 SHOWN_ELSEWHERE = ("other-cluster", "identity-changed")
@@ -32,27 +37,53 @@ class Way:
     Attributes:
         steps: what is done, in this order, each with its risk.
         refusal: why there is no way.
+        advice: what to think of before.
+        bound: guests that have no choice of nodes meanwhile.
     """
 
     steps: tuple[str, ...] = ()
-    refusal: AdminError | None = None
+    refusal: StepError | None = None
+    advice: tuple[str, ...] = ()
+    bound: tuple[Bound, ...] = ()
 
 
 def way(old: Mapping[str, Any], new: Mapping[str, Any]) -> Way:
     """From one design to another."""
-    live = _shape(old)
+    live, wanted = shape(old), shape(new)
     try:
-        planned = plan({name: node.links for name, node in live.nodes.items()}, live, _all_well(live), _shape(new))
+        recorded = {name: node.links for name, node in live.nodes.items()}
+        planned = plan(recorded, live, _all_well(live), wanted)
     except AdminError as error:
         return Way(refusal=None if error.code in SHOWN_ELSEWHERE else error)
-    return Way(tuple(map(words.sentence, planned)))
+    return judged(planned, live, wanted, old["guests"], new["guests"])
+
+
+def judged(
+    planned: Sequence[Planned],
+    live: Shape,
+    wanted: Shape,
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+) -> Way:
+    """A plan in words, with what is unwise about it.
+
+    Args:
+        planned: the transitions.
+        live: the cluster before.
+        wanted: the described cluster.
+        before: the guests as they are recorded.
+        after: the guests as they are described.
+    """
+    bound = unwise.bound(planned, live, wanted, before, after)
+    return Way(tuple(map(words.sentence, planned)), advice=tuple(unwise.advice(planned, before)), bound=tuple(bound))
 
 
 def _all_well(live: Shape) -> Seen:
     return Seen(frozenset(live.nodes), witness=live.witness is not None)
 
 
-def _shape(design: Mapping[str, Any]) -> Shape:
+def shape(design: Mapping[str, Any]) -> Shape:
+    """The cluster of a design."""
     cluster = design["cluster"]
     links = {int(link["number"]): link for link in cluster["links"]}
     nodes = {

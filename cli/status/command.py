@@ -102,7 +102,7 @@ async def _look(
         unasked = [host for host in hosts if host.name in names and host.name not in opened]
         async with members.connections(unasked, key, timeout_s=CONNECT_S) as more:
             answers = {**opened, **more}
-    return seen, found, {name: one for name in names if isinstance(one := answers[name], StepError)}
+    return seen, found.drifted, {name: one for name in names if isinstance(one := answers[name], StepError)}
 
 
 def nested(described: Description) -> dict[str, str]:
@@ -110,8 +110,8 @@ def nested(described: Description) -> dict[str, str]:
     return {node.name: node.host for node in outer_vms.nested_nodes(described)}
 
 
-async def _nothing() -> list[Drift]:
-    return []
+async def _nothing() -> drift.Found:
+    return drift.Found()
 
 
 def wanted_of(described: Description) -> Wanted:

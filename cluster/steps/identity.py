@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import formation, qdevice, removal, replacing
+from cluster import changing, replacing
 from cluster.call import note
 from cluster.planning import known, live, words
 from cluster.planning.model import RemoveMember, ReplaceMember
-from cluster.planning.plan import plan
 from cluster.transport import members
-from onnode.cluster import membership
 from onnode.cluster.corosync import KNET, parse_conf, parse_links, parse_quorum, resolved
 from onnode.contract import Membership
 from onnode.errors import StepError
@@ -47,8 +45,8 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
     """Plan the way from what every node that answers reports to what is described, and release the entries of lost members.
 
     Raises:
-        AdminError: corosync-transport, host-key-mismatch, qdevice-unknown, member-forgotten, vm-changed, and those of :func:`cluster.planning.plan.plan`.
-        StepError: corosync-edited, and those of :func:`cluster.replacing.release`.
+        AdminError: host-key-mismatch, and those of :func:`cluster.changing.refuse_others` and :func:`cluster.changing.foreseen`.
+        StepError: those of :func:`cluster.changing.foreseen` and :func:`cluster.replacing.release`.
     """
     key, before = call.secrets.ssh_private_key, known.known(call.previous)
     async with members.connections(desired.members, key, timeout_s=CONNECT_S) as opened:
@@ -57,21 +55,12 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         if isinstance(answer, StepError) and answer.code != "host-unreachable":
             raise answer
     seen = members.answered(answers)
-    formation.refuse_other_cluster(desired.cluster, seen.values())
-    formation.refuse_other_transport(seen.values())
+    changing.refuse_others(desired, seen)
     newest = live.newest(seen.values())
     lost: list[str] = []
     if newest is not None:
-        now, wanted = live.shape(newest), live.wanted(desired)
-        replacing.refuse_other_vm(desired, before, newest)
         gone = await replacing.without_machine(desired, before, key, seen, newest)
-        planned = plan(known.ends(before), now, live.at_best(live.seen(newest, seen, gone), now, wanted), wanted)
-        qdevice.refuse_unknown(planned, known.described_witnesses(desired, call.previous))
-        if planned:
-            membership.refuse_edited(seen.values())  # every transition writes corosync.conf, those by `pvecm` as well
-        for step in planned:
-            if isinstance(step.transition, RemoveMember):
-                removal.leaving(now.nodes[step.transition.name], before)
+        planned = changing.foreseen(desired, call.previous, seen, gone)
         for step in planned:
             note(f"to be done: {words.sentence(step)}")
         lost = await replacing.release(_without_vote(planned, newest), desired, before, key, seen)

@@ -104,6 +104,11 @@ def answered(answers: Mapping[str, T | StepError]) -> dict[str, T]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, StepError)}
 
 
+def failed(answers: Mapping[str, T | StepError]) -> dict[str, StepError]:
+    """Only the errors."""
+    return {name: answer for name, answer in answers.items() if isinstance(answer, StepError)}
+
+
 def all_answered(answers: Mapping[str, T | StepError]) -> dict[str, T]:
     """All answers; raises the first error there is instead."""
     raise_first(answers.values())

@@ -85,8 +85,13 @@ def others(booted: dict[str, str], *lost: str) -> dict[str, str]:
 def test_a_lost_member_is_installed_and_joins_again_in_one_run(three: LabProject) -> None:
     booted = boot_ids(three)
     lose(three, 102)
+    first = NODES["proxmox01"]
+    assert three.eventually(lambda: re.search(r"Total votes:\s+2\b", shell(three, first, "pvecm status")) is not None)
     previewed = succeeded(three.admin("preview", "--look"))
     assert "proxmox02: its VM is gone from its host" in previewed.output
+    assert "proxmox02 is lost, since its VM is gone: its entry is released, and it joins again" in previewed.output
+    assert "1. the entry of proxmox02, which is lost, goes, so that it can join anew;" in previewed.output
+    assert "2. proxmox02 joins;" in previewed.output
     assert vms(three) == {"101", "103"}
     replaced = succeeded(three.admin("up"))
     assert "proxmox02: its VM is gone from its host" in replaced.output

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.lab.job.test_cluster import NODES, boot_ids
 from tests.lab.job.test_growth import processes
-from tests.support.bad_world import succeeded
+from tests.support.bad_world import refusal, succeeded
 from tests.support.processes import end_all
 
 if TYPE_CHECKING:
@@ -125,6 +125,11 @@ def test_an_edit_by_hand_is_seen_and_put_back(cluster: LabProject) -> None:
     seen = cluster.admin("status")
     assert seen.code == 1
     assert "link 0 has priority 77" in seen.output
+    assert "priority 77" not in succeeded(cluster.admin("preview")).output
+    looked = succeeded(cluster.admin("preview", "--look")).output
+    for number, priority in enumerate(before):
+        assert f"link {number} has priority 77, not {priority}" in looked
+        assert f"link {number} gets priority {priority}" in looked
     with quorum_is_kept(cluster):
         put_back = succeeded(cluster.admin("up"))
     assert "corosync.conf is not as described" in put_back.output
@@ -168,6 +173,25 @@ def test_a_link_comes_to_a_live_cluster_and_goes_again(cluster: LabProject) -> N
         assert {one[0] for one in links(cluster)} == {"0", "1"}
     for name in NODES:
         assert "10.40.1" not in on(cluster, name, "cat /etc/network/interfaces; ip -br addr")
+
+
+def test_a_preview_that_looks_ends_where_the_live_cluster_refuses_the_run(cluster: LabProject) -> None:
+    """Link 0 gets another address, while link 1 is cut between two nodes: they would lose each other."""
+    kept, before = cluster.configuration(), on(cluster, "proxmox01", CONF)
+    succeeded(cluster.lab("link", "cut", "proxmox01", "1"))
+    try:
+        assert cluster.eventually(lambda: "disconnected" in on(cluster, "proxmox01", "corosync-cfgtool -s"))
+        values = cluster.configuration()
+        values["nodes"][1]["links"][0] = "10.10.1.196"
+        cluster.configure(values)
+        assert "10.10.1.196" in succeeded(cluster.admin("preview")).output
+        looked = refusal(cluster.admin("preview", "--look"), "link-last")
+        assert "bring link 1 between proxmox01 and proxmox02 back" in looked
+        assert refusal(cluster.admin("up"), "link-last") == looked
+    finally:
+        cluster.configure(kept)
+        succeeded(cluster.lab("link", "restore", "proxmox01", "1"))
+    assert on(cluster, "proxmox01", CONF) == before
 
 
 def test_a_change_that_does_not_work_is_undone(cluster: LabProject) -> None:

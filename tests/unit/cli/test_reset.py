@@ -10,6 +10,7 @@ import pytest
 from cli import reset
 from cluster.contract import Machine
 from cluster.errors import AdminError
+from components.recorded import ADMIN
 from tests.unit.cluster.worlds import joined, stand_alone
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ LEFT: dict[str, Any] = {"address": "192.168.0.109", "host_key": "ssh-ed25519 AAA
 
 def state(stdout: str) -> dict[str, Any]:
     other = {"inputs": {"create": "true"}, "outputs": {"stdout": "{}"}}
-    return {"deployment": {"resources": [other, {"inputs": {"create": reset.REMOVAL}, "outputs": {"stdout": stdout}}]}}
+    removal = {"inputs": {"create": f"{ADMIN} remove-members"}, "outputs": {"stdout": stdout}}
+    return {"deployment": {"resources": [other, removal]}}
 
 
 def printed(**departed: Any) -> str:  # noqa: ANN401 - JSON

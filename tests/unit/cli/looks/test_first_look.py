@@ -137,6 +137,8 @@ def test_each_machine_is_logged_in_to_once_and_asked_everything(machines: Machin
     assert len(found.looks[CLUSTER]) == len(NODES)
     assert found.trusted[surroundings.ENDPOINT]
     assert {one.where for one in found.drifted} == {HOST, *NODES}
+    assert found.memberships.keys() == set(NODES)
+    assert found.unreached == {}
 
 
 def test_a_node_that_nothing_records_is_asked_when_its_host_has_it(machines: Machines, dev: Description) -> None:
@@ -144,6 +146,7 @@ def test_a_node_that_nothing_records_is_asked_when_its_host_has_it(machines: Mac
     found = first_look.look(dev, EMPTY)
     assert sorted(machines.logins) == [NODES[1], HOST]
     assert [seen.machine for seen in found.looks[CLUSTER]] == [NODES[1]]
+    assert {name: one.state for name, one in found.memberships.items()} == {NODES[1]: "member"}
 
 
 @pytest.mark.parametrize("how", ["off", "hung"])
@@ -157,6 +160,10 @@ def test_a_machine_that_does_not_tell_is_named_and_hides_nothing_of_the_others(
     assert [one.where for one in silent] == [NODES[0]]
     assert NODES[0] in silent[0].what
     assert silent[0].next
+    assert found.memberships.keys() == set(NODES[1:])
+    assert {name: one.code for name, one in found.unreached.items()} == (
+        {NODES[0]: "host-unreachable"} if how == "off" else {}
+    )
     assert found.drifted_of(EMPTY) == silent, "what is not recorded any more did not drift; a silent machine is told"
 
 

@@ -359,6 +359,7 @@ def test_before_asking_the_same_changes_are_told_in_lines() -> None:
     assert terminal.steps(plan) == [
         "  in the cluster, one after another:",
         "    1. other votes: proxmox02 2; meanwhile the cluster survives the loss of 0 nodes",
+        "    advice: step 1: if a node fails meanwhile, the quorum is lost and all guests under HA stop; begin when all nodes are well",
     ]
 
 
@@ -378,7 +379,23 @@ def test_what_the_cluster_goes_through_is_listed_in_its_order() -> None:
         "### What the cluster goes through, one after another\n\n"
         "1. link 1 gets priority 30; meanwhile the cluster survives the loss of 1 node\n"
         "2. proxmox03 leaves for good; meanwhile the cluster survives the loss of 0 nodes\n"
+        "\n- advice: step 2: if a node fails meanwhile, the quorum is lost and all guests under HA stop; begin when all nodes are well\n"
     ) in text
+
+
+def test_a_guest_without_a_choice_of_nodes_meanwhile_is_a_risk() -> None:
+    """Each of the two designs is right for itself, and no rule sees both."""
+    old, new = copy.deepcopy(FACTS), copy.deepcopy(FACTS)
+    old["guests"][0]["ha"] |= {"strict": True, "nodes": ["proxmox02", "proxmox03"]}
+    new["guests"][0]["ha"] |= {"strict": True, "nodes": ["proxmox01", "proxmox02"]}
+    assert "is not highly available meanwhile" not in render(report(designed(old, new)))
+    del new["nodes"][2]
+    for link in new["cluster"]["links"]:
+        del link["addresses"]["proxmox03"]
+    text = render(report(designed(old, new)))
+    assert "`make up` would refuse" not in text
+    name = old["guests"][0]["name"]
+    assert f"- **guest {name}** is not highly available meanwhile: may run on proxmox02 only" in text
 
 
 def test_why_a_cluster_cannot_be_changed_so_stands_at_the_top() -> None:

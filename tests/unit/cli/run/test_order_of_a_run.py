@@ -25,10 +25,11 @@ from cli.state import logins, ownership, site_instance
 from cli.state.belongings import CLUSTER
 from cluster import guests_inside
 from cluster.errors import AdminError
-from components.recorded import DESIGN
+from components.recorded import ADMIN, DESIGN, LOCAL_STEP
 from tests.unit.cli.looks.test_settling import INSTALL, POWER, RECORDED, Runs
-from tests.unit.cli.report.test_markdown import FACTS, designed
+from tests.unit.cli.report.test_markdown import FACTS, designed, step
 from tests.unit.cli.run.test_comparison import Engine
+from tests.unit.cluster.worlds import joined, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -355,6 +356,65 @@ def test_a_preview_shows_what_the_cluster_goes_through(order: Order, capsys: pyt
     said = capsys.readouterr().out
     assert "! takes a node out of the cluster: node proxmox03: leaves cluster proxmox: votes 3 → 2, 2 needed" in said
     assert "1. proxmox03 leaves for good; meanwhile the cluster survives the loss of 0 nodes" in said
+
+
+def told(**second: Any) -> first_look.FirstLook:  # noqa: ANN401 - fields as they are
+    """A look at a cluster in which the second node has these values."""
+    nodes = [listed(1), replace(listed(2), **second), listed(3)]
+    memberships = {f"proxmox0{n}": joined(n, 1, 2, 3, nodes=nodes) for n in (1, 2, 3)}
+    return first_look.FirstLook({CLUSTER: []}, {}, [], memberships=memberships)
+
+
+ASKED = step("update", LOCAL_STEP, "design-identity", new={"create": f"{ADMIN} identity"})
+CHANGED = "link 1 of proxmox02 has 10.20.1.99, not 10.20.1.186"
+
+
+@pytest.mark.parametrize(
+    ("events", "title", "planned"),
+    [
+        ([designed(FACTS, FACTS), ASKED], "and the run begins with what it shows", True),
+        ([designed(FACTS, FACTS)], "no step of this plan looks at that", False),
+    ],
+)
+def test_a_preview_that_looks_plans_from_the_live_cluster_what_a_step_of_the_run_would(
+    order: Order, capsys: pytest.CaptureFixture[str], events: list[Any], title: str, *, planned: bool
+) -> None:
+    order.events, order.founds = events, [told(links={0: "10.10.1.186", 1: "10.20.1.99"})]
+    preview.preview("dev", look=True)
+    said = capsys.readouterr().out
+    assert title in said
+    assert CHANGED in said
+    assert ("1. link 1 gets another address on proxmox02" in said) is planned
+    preview.preview("dev")
+    assert CHANGED not in capsys.readouterr().out
+
+
+def test_what_the_live_cluster_refuses_comes_before_what_only_the_record_refuses(
+    order: Order, capsys: pytest.CaptureFixture[str]
+) -> None:
+    another = copy.deepcopy(FACTS)
+    another["nodes"][2]["nodeId"] = 9
+    order.events, order.founds = [designed(another, FACTS), ASKED], [told(id=7)]
+    with pytest.raises(AdminError) as refused:
+        preview.preview("dev", look=True)
+    assert (refused.value.code, refused.value.observed) == ("identity-changed", "proxmox02 has id 7")
+    assert "planned: " in capsys.readouterr().out
+    with pytest.raises(AdminError) as unlooked:
+        preview.preview("dev")
+    assert unlooked.value.code == "change-refused"
+
+
+def test_what_the_live_cluster_allows_is_not_refused_for_an_outdated_record(order: Order) -> None:
+    """Two links change, by the record; an earlier run, which did not end, has changed one of them."""
+    before = copy.deepcopy(FACTS)
+    for link in before["cluster"]["links"]:
+        link["addresses"]["proxmox02"] = link["addresses"]["proxmox02"].replace(".186", ".196")
+    order.events, order.founds = [designed(before, FACTS), ASKED], [told(links={0: "10.10.1.186", 1: "10.20.1.196"})]
+    preview.preview("dev", look=True)
+    with pytest.raises(AdminError) as refused:
+        preview.preview("dev")
+    assert refused.value.code == "change-refused"
+    assert "no link would connect" in refused.value.observed
 
 
 # -- down --------------------------------------------------------------------------------------------------------------
