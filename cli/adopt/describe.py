@@ -337,5 +337,5 @@ def _guests(first: Inventory, stack: str, *, every: bool) -> list[str]:
 
 def _why(tags: Sequence[str], stack: str) -> str:
     if pve.owned(tags, stack):
-        return "it has this stack's mark; describe it as it was, since what it was cloned from is written nowhere"
+        return "it has this stack's mark; describe it as it was"
     return "this program did not make it, and would refuse to take it over"

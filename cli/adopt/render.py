@@ -21,7 +21,11 @@ HEAD = """\
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts in quotes wherever the engine would read something else without them."""
+    """Lists are indented, and texts in quotes wherever the engine would read something else without them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's
+        del indentless
+        super().increase_indent(flow, indentless=False)
 
     def ignore_aliases(self, data: object) -> bool:
         del data

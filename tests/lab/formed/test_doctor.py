@@ -1,4 +1,4 @@
-"""`doctor` on a cluster of three nodes that people broke by the very commands that people use.
+"""`doctor` on a cluster of three nodes that people broke by the very commands that people use; and `adopt`, which describes it.
 
 Each mess is named first, and nothing beside it that only follows from it; the look leaves nothing behind; and where the advice is
 a command, that very command mends it.
@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.lab.conftest import eventually
 from tests.lab.proxmox import NUMBERS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.lab.formed.conftest import Formed
     from tests.lab.proxmox import Proxmox
+    from tests.support.lab_project import Run
 
 WITHIN_S = 90.0
 # Files with their sizes and times, and which start of each service runs. What HA writes every few seconds is left out.
@@ -120,6 +122,42 @@ def test_a_healthy_cluster_is_left_as_it_is(doctor: Doctor) -> None:
     doctor.nodes.sh(2, "touch /root/a-file-of-somebodys")  # the comparison would see it
     assert traces(doctor.nodes) != before
     doctor.nodes.sh(2, "rm /root/a-file-of-somebodys")
+
+
+def test_a_stack_file_is_written_of_the_cluster_and_describes_it_as_it_is(doctor: Doctor) -> None:
+    """It is as if nobody had described it: another name of a stack, and what that stack's preview would change."""
+    nodes, project = doctor.nodes, doctor.project
+
+    def adopt(fingerprint: str) -> Run:
+        words = ("--stack", "found", "--endpoint", "https://192.168.0.101:8006", "--fingerprint", fingerprint)
+        return project.run(project.command(".venv/bin/python", "-m", "cli", "adopt", *words))
+
+    file = project.directory / "Pulumi.found.yaml"
+    before = traces(nodes)
+    unconfirmed = adopt("")
+    assert "error[adopt-unconfirmed]" in unconfirmed.output
+    assert not file.exists()
+    keys = nodes.console(1, "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done")
+    (shown,) = [word for word in keys.split() if word.startswith("SHA256:") and word in unconfirmed.output]
+    done = adopt(shown)
+    assert done.code == 0, done.output
+    assert traces(nodes) == before
+
+    document = yaml.safe_load(file.read_text())["config"]
+    described = {key.removeprefix("nested-pve-ha:"): value for key, value in document.items()}
+    own = project.configuration()
+    assert [(node["name"], node["nodeId"], node["address"], node["links"]) for node in described["nodes"]] == [
+        (node["name"], node["nodeId"], node["address"], node["links"]) for node in own["nodes"]
+    ]
+    assert described["cluster"]["name"] == "proxmox"
+    assert described["cluster"]["links"] == own["cluster"]["links"]
+    assert {"kind": "external", "name": "local", "shared": False} in described["storages"]
+
+    preview = project.run(project.command(".venv/bin/python", "-m", "cli", "preview", "--stack", "found", "--look"))
+    assert preview.code == 0, preview.output
+    assert "NOTHING YET" in preview.output, preview.output
+    assert traces(nodes) == before
+    assert "error[adopt-exists]" in adopt(shown).output
 
 
 @pytest.mark.parametrize(
