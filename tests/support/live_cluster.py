@@ -89,7 +89,7 @@ def live(config: Config, **first: Any) -> Found:  # noqa: ANN401 - fields of Inv
             quorum(whole),
             addresses,
             {one.name: host_key(one.name) for one in config.nodes},
-            witness and host_key(witness.name),
+            host_key(witness.name) if witness else None,
             _interfaces(config, node),
             str(config.management_network.gateway),
             [str(config.management_network.dns)],

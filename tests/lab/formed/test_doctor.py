@@ -32,6 +32,13 @@ find /etc/pve -type f 2>/dev/null | grep -v -e /lock/ -e _status | sort
 cat /etc/pve/corosync.conf 2>/dev/null
 systemctl show -p Id,ActiveState,InvocationID corosync pve-cluster pvedaemon pveproxy pve-ha-crm pve-ha-lrm watchdog-mux
 """
+# What the first run on an adopted cluster is to leave as it is: configuration, members, their network and packages, and who runs since when.
+OF_THE_CLUSTER = """
+cat /etc/pve/corosync.conf /etc/corosync/corosync.conf /etc/hosts /etc/network/interfaces /etc/network/interfaces.d/*
+sha256sum /etc/corosync/authkey /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null
+cat /etc/pve/storage.cfg /proc/sys/kernel/random/boot_id; ls /etc/pve/nodes; dpkg -l | sha256sum
+systemctl show -p Id,ActiveState,InvocationID corosync pve-cluster
+"""
 RESET = """
 cd /root; systemctl stop pve-ha-lrm pve-ha-crm pve-cluster corosync
 pmxcfs -l; rm -f /etc/pve/corosync.conf; rm -f /etc/corosync/authkey /etc/corosync/corosync.conf
@@ -128,9 +135,11 @@ def test_a_stack_file_is_written_of_the_cluster_and_describes_it_as_it_is(doctor
     """It is as if nobody had described it: another name of a stack, and what that stack's preview would change."""
     nodes, project = doctor.nodes, doctor.project
 
+    def cli(command: str, *words: str) -> Run:
+        return project.run(project.command(".venv/bin/python", "-m", "cli", command, "--stack", "found", *words))
+
     def adopt(fingerprint: str) -> Run:
-        words = ("--stack", "found", "--endpoint", "https://192.168.0.101:8006", "--fingerprint", fingerprint)
-        return project.run(project.command(".venv/bin/python", "-m", "cli", "adopt", *words))
+        return cli("adopt", "--endpoint", "https://192.168.0.101:8006", "--fingerprint", fingerprint)
 
     file = project.directory / "Pulumi.found.yaml"
     before = traces(nodes)
@@ -153,11 +162,21 @@ def test_a_stack_file_is_written_of_the_cluster_and_describes_it_as_it_is(doctor
     assert described["cluster"]["links"] == own["cluster"]["links"]
     assert {"kind": "external", "name": "local", "shared": False} in described["storages"]
 
-    preview = project.run(project.command(".venv/bin/python", "-m", "cli", "preview", "--stack", "found", "--look"))
+    preview = cli("preview", "--look")
     assert preview.code == 0, preview.output
-    assert "NOTHING YET" in preview.output, preview.output
     assert traces(nodes) == before
     assert "error[adopt-exists]" in adopt(shown).output
+
+    of_the_cluster = [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS]
+    try:
+        run = cli("up", "--yes")
+        assert run.code == 0, run.output
+        assert [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS] == of_the_cluster
+        assert "cluster proxmox is as described: 3 members, quorate with 3 of 3 votes" in run.output
+    finally:
+        gone = cli("down", "--yes")
+    assert gone.code == 0, gone.output
+    assert [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS] == of_the_cluster
 
 
 @pytest.mark.parametrize(

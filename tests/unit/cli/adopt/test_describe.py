@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import asyncssh
 import pytest
 import yaml
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from config import Config
 
 FILES = sorted(ROOT.glob("Pulumi.*.yaml"))
-PRIVATE_KEY = live_cluster.asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+PRIVATE_KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
 CREDENTIALS = Credentials.model_validate(
     {"sshPrivateKey": PRIVATE_KEY, "rootPassword": "long enough", "apiPassword": "long enough"}
 )
@@ -403,7 +404,7 @@ def test_guests_are_left_out_by_name() -> None:
     _, counted, _ = adopted(found)
     assert counted == ["3 guests, 2 HA resources, 1 HA rule or group: GUESTS=1 names each, and why"]
     read, named, text = adopted(found, guests=True)
-    assert read.guests == read.templates == ()
+    assert (read.guests, read.templates) == ((), ())
     assert named == [
         "guest vm:100 web on pve1, under HA as stopped: this program did not make it, and would refuse to take it over",
         "guest ct:101 dns on pve2, under HA as started: it has this stack's mark; describe it as it was",

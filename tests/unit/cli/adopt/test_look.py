@@ -11,7 +11,7 @@ import pytest
 from cli.adopt import look
 from cluster.contract import Machine
 from cluster.errors import AdminError
-from cluster.transport import endpoint, members, shipped, ssh
+from cluster.transport import certificates, endpoint, members, shipped, ssh
 from cluster.transport.certificates import Held
 from cluster.transport.nodes import StepResult
 from onnode.contract import document
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from cli.adopt.found import Found
-    from cluster.transport import certificates
     from onnode.errors import StepError
 
 URL = "https://192.168.0.101:8006"
@@ -48,7 +47,7 @@ class World:
         monkeypatch.setattr(members, "connections", self.connections)
         monkeypatch.setattr(members, "ask", self.ask)
         monkeypatch.setattr(shipped, "run", self.run)
-        monkeypatch.setattr(look.certificates, "all_held", self.held)
+        monkeypatch.setattr(certificates, "all_held", self.held)
         monkeypatch.setattr(endpoint, "who", self.who)
 
     async def presented(self, address: str) -> str | None:
@@ -72,7 +71,7 @@ class World:
         name = connection.machine.name if connection.machine.name in self.found.members else self.found.first
         return StepResult(changed=False, facts=document(self.found.members[name]))
 
-    async def held(self, connection: Connection) -> certificates.Held:
+    async def held(self, connection: Connection) -> Held:
         return Held(f"of {connection.machine.address}", None)
 
     async def who(self, _url: str, own: Mapping[str, Held]) -> str:
