@@ -26,7 +26,7 @@ ENDPOINT = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?/?")
 STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 ADDED = (
     "on each node: the program's own steps in /var/lib/nested-pve-ha, with a note of which stack has the node",
-    "in the cluster: the user pulumi@pve with a role of its own, and notes in /etc/pve/nested-pve-ha",
+    "in the cluster: the user pulumi@pve, with a role of its own",
     "on a QDevice's server: what is missing there of corosync-qnetd",
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.adopt.found import whole
 from cluster.errors import AdminError
+from config import topology
 from onnode.cluster import corosync
 from onnode.system import network, pve
 
@@ -296,6 +297,14 @@ def _refuse_device(live: _Live, device: Device) -> None:
         live.obstacles.append(
             f"there is a QDevice beside {len(live.nodes)} nodes, and this program has one beside an even number only"
         )
+    if device.votes != (wanted := topology.device_votes(device.algorithm)):
+        live.obstacles.append(
+            f"corosync.conf gives the QDevice ({device.algorithm}) {_votes(device.votes)}, and this program {_votes(wanted)}"
+        )
+
+
+def _votes(number: int | None) -> str:
+    return "no number of votes" if number is None else f"votes: {number}"
 
 
 # -- what guests use ---------------------------------------------------------------------------------------------------

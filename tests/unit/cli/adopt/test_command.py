@@ -55,7 +55,7 @@ def test_only_the_stack_file_is_written(root: Path, capsys: pytest.CaptureFixtur
     assert load(read(root / "Pulumi.home.yaml").settings).cluster.name == "office"
     said = capsys.readouterr().out
     assert "wrote Pulumi.home.yaml; the cluster was only looked at" in said
-    assert "the user pulumi@pve with a role of its own" in said
+    assert "the user pulumi@pve, with a role of its own" in said
     assert "make preview STACK=home LOOK=1" in said
 
 

@@ -319,6 +319,11 @@ REFUSALS = {
         "adopt-not-describable",
         "a QDevice beside 3 nodes",
     ),
+    "a QDevice with other votes": (
+        with_conf(live_cluster.live(SHAPES["a QDevice"]), device=Device("192.168.0.9", 3, "lms")),
+        "adopt-not-describable",
+        "corosync.conf gives the QDevice (lms) votes: 3, and this program no number of votes",
+    ),
     "no gateway": (first_says(FOUND, gateway=None), "adopt-not-describable", "pve1 has no default gateway"),
     "no domain": (first_says(FOUND, domain=""), "adopt-not-describable", "pve1 has no domain"),
     "two versions": (first_says(FOUND, pve_major=8), "adopt-not-describable", "the members run Proxmox VE 8 and 9"),
