@@ -11,7 +11,9 @@ override BASE := $(value BASE)
 override OUTPUT := $(value OUTPUT)
 override DO := $(value DO)
 override NODE := $(value NODE)
-export BASE OUTPUT DO NODE
+override ENDPOINT := $(value ENDPOINT)
+override FINGERPRINT := $(value FINGERPRINT)
+export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -91,9 +93,10 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches no host; LOOK=1 looks at them for what drifted
 	@$(ADMIN) preview --stack $(STACK) $(if $(LOOK),--look)
 
-adopt: toolchain $(if $(IN_LAB),lab) ## Record what is there by its marks, where the state is lost; then as `make up`
-	@$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes)
-	@$(NEXT)
+# Of a cluster that nobody has described, only a stack file is written: that takes no engine.
+adopt: $(if $(ENDPOINT),venv,toolchain $(if $(IN_LAB),lab)) ## Record again what is there, where the state is lost; ENDPOINT=https://… writes the stack file of a live cluster
+	@$(if $(ENDPOINT),$(ATTENDED) $(PY) -m cli adopt --stack $(STACK) --endpoint "$$ENDPOINT" --fingerprint "$$FINGERPRINT" $(if $(GUESTS),--guests),$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes))
+	@$(if $(ENDPOINT),,$(NEXT))
 
 replace: toolchain $(if $(IN_LAB),lab) ## Wait for an existing machine that is installed again, and let it join, NODE=name
 	@$(ADMIN) replace --stack $(STACK) --node "$$NODE" $(if $(IN_LAB)$(YES),--yes)

@@ -41,8 +41,20 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
 
 
 @app.command()
-def adopt(*, stack: Stack = "dev", yes: Yes = False) -> None:
+def adopt(
+    *,
+    stack: Stack = "dev",
+    endpoint: Annotated[str, typer.Option(help="Of a live cluster's API: only write the stack file of it.")] = "",
+    fingerprint: Annotated[str, typer.Option(help="With it: of the SSH host key of the machine there.")] = "",
+    guests: Annotated[bool, typer.Option("--guests", help="With it: name every guest.")] = False,
+    yes: Yes = False,
+) -> None:
     """Record everything that carries the stack's mark, when its state is lost; then do what `up` does."""
+    if endpoint:
+        from cli.adopt.command import adopt as write_stack_file  # noqa: PLC0415
+
+        write_stack_file(stack, endpoint, fingerprint, guests=guests)
+        return
     _refuse_bad(stack)
     from cli.up import up as bring_up  # noqa: PLC0415
 

@@ -152,6 +152,36 @@ CODES: dict[str, Code] = {
         "on the witness: `systemctl status corosync-qnetd` and `corosync-qnetd-tool -l`; on a member: `corosync-qdevice-tool -s`; "
         "TCP port 5403 of the witness must be open to every member; then run the same command again",
     ),
+    # -- a stack file of a live cluster
+    "adopt-exists": Code(
+        "There is a stack file of that name already, and `make adopt ENDPOINT=` overwrites none.",
+        "give another STACK=name, or move the file away",
+    ),
+    "adopt-unconfirmed": Code(
+        "`make adopt ENDPOINT=` found a machine whose SSH host key nobody has confirmed. Nobody has logged in there.",
+        "on the console of the machine: `for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done`; if the shown fingerprint is "
+        "among them, run the same command with FINGERPRINT=SHA256:…",
+    ),
+    "adopt-no-cluster": Code(
+        "A stand-alone node is in no cluster that could be described.",
+        "copy Pulumi.physical.yaml and describe the node there; `make up` makes the cluster on it",
+    ),
+    "adopt-no-quorum": Code(
+        "A cluster without quorum does not know whether its configuration is the newest one.",
+        "bring members back until `pvecm status` shows Quorate: Yes, then run the same command again",
+    ),
+    "adopt-node-missing": Code(
+        "A listed member is off or cut off, so its interfaces and host key cannot be read.",
+        "start it, or take it out of the cluster for good (`pvecm delnode NAME`, only while it is off); then run the same command again",
+    ),
+    "adopt-key-missing": Code(
+        "The cluster's own list lacks the SSH host key of a member. A key that anybody may present is not taken instead.",
+        "on that member: `pvecm updatecerts`, then run the same command again",
+    ),
+    "adopt-not-describable": Code(
+        "The live cluster has something that a stack file cannot describe. No file was written.",
+        "change that on the cluster, or go on without this program; docs/adopting.md says what can be described",
+    ),
     # -- rolling work
     "not-settled": Code(
         "The cluster is not well enough to go on without a node: a node, a vote or a link is missing, or HA moves guests.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -32,6 +32,9 @@ SEED_HEX_DIGITS_MIN = 32
 STACK_KEY = f"{NAMESPACE}:{CREDENTIALS_KEY}"
 
 
+K = TypeVar("K", bound="SshKey")
+
+
 class NoCredentialsError(ConfigError):
     """No credentials are configured."""
 
@@ -53,22 +56,31 @@ class NodeCredentials(_Model):
     host_key: SshPublicKey | None = None
 
 
-class Credentials(_Model):
-    """All secrets of one stack."""
+class SshKey(_Model):
+    """The key that opens root on all machines; what else stands beside it does not matter."""
+
+    model_config = ConfigDict(extra="ignore")
 
     ssh_private_key: SecretStr
-    ssh_public_key: str | None = None
-    root_password: SecretStr
-    api_password: SecretStr
-    host_key_seed: SecretStr | None = None
-    outer_hosts: dict[str, HostCredentials] = Field(default_factory=dict)
-    nodes: dict[str, NodeCredentials] = Field(default_factory=dict)
 
     @field_validator("ssh_private_key")
     @classmethod
     def _readable(cls, value: SecretStr) -> SecretStr:
         _public_line(value)
         return value
+
+
+class Credentials(SshKey):
+    """All secrets of one stack."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ssh_public_key: str | None = None
+    root_password: SecretStr
+    api_password: SecretStr
+    host_key_seed: SecretStr | None = None
+    outer_hosts: dict[str, HostCredentials] = Field(default_factory=dict)
+    nodes: dict[str, NodeCredentials] = Field(default_factory=dict)
 
     @property
     def public_key(self) -> str:
@@ -113,10 +125,22 @@ def load(
     """
     refuse_plain(settings, secret_keys)
     document = settings[STACK_KEY] if STACK_KEY in settings else _read_file(environment, stack)
-    credentials = _parse(document)
+    credentials = _parse(document, Credentials)
     if problems := list(_missing(config, credentials)):
         raise ConfigError(problems)
     return credentials
+
+
+def ssh_key(environment: Mapping[str, str]) -> SshKey:
+    """The SSH key of the file that the environment names, where there is no stack file yet.
+
+    Raises:
+        ConfigError: it is missing (NoCredentialsError), readable by others, or malformed; never quotes a value.
+    """
+    if not environment.get(FILE_VARIABLE):
+        fix = f'set {FILE_VARIABLE} to a JSON file of mode 600 with {{"sshPrivateKey": "…"}}: see docs/config.md#credentials'
+        raise NoCredentialsError([Problem(CREDENTIALS_KEY, f"{FILE_VARIABLE} is not set", fix)])
+    return _parse(_read_file(environment, ""), SshKey)
 
 
 def refuse_plain(settings: Mapping[str, str], secret_keys: Collection[str]) -> None:
@@ -152,9 +176,9 @@ def _read_file(environment: Mapping[str, str], stack: str) -> str:
     return text
 
 
-def _parse(document: str) -> Credentials:
+def _parse(document: str, kind: type[K]) -> K:
     try:
-        return Credentials.model_validate(_parts(document))
+        return kind.model_validate(_parts(document))
     except ValidationError as error:
         errors: list[Any] = error.errors(include_input=False)
         for item in errors:

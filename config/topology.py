@@ -78,9 +78,12 @@ def device(config: Config) -> Device | None:
     qdevice, server = config.cluster.qdevice, witness(config)
     if qdevice is None or server is None or len(config.nodes) % 2:
         return None
-    # With lms the number of votes follows that of the nodes' (corosync-qdevice(8)).
-    votes = 1 if qdevice.algorithm == "ffsplit" else None
-    return Device(str(server.address), votes, qdevice.algorithm, qdevice.tls)
+    return Device(str(server.address), device_votes(qdevice.algorithm), qdevice.algorithm, qdevice.tls)
+
+
+def device_votes(algorithm: str) -> int | None:
+    """The votes that corosync.conf gives a QDevice; None with lms, where they follow those of the nodes (corosync-qdevice(8))."""
+    return 1 if algorithm == "ffsplit" else None
 
 
 def host_of(config: Config, node: NestedNode) -> OuterHost | None:

@@ -52,6 +52,7 @@ STEPS = {
     "look": "onnode.look",
     "cluster-health": "onnode.cluster.cluster_health",
     "diagnosis": "onnode.cluster.diagnosis",
+    "inventory": "onnode.cluster.inventory",
 }
 
 

@@ -117,6 +117,16 @@ async def _lines(stream: asyncssh.SSHReader[str], on_line: Callable[[str], None]
     return "".join(lines)
 
 
+async def presented(address: str, *, port: int = PORT) -> str | None:
+    """The host key that a machine presents, type and key; None without an answer. Nothing is sent that is worth anything."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            key = await asyncssh.get_server_host_key(address, port, config=None)
+    except (OSError, TimeoutError, asyncssh.Error):
+        return None
+    return key.export_public_key().decode().strip() if key else None
+
+
 @asynccontextmanager
 async def connect(
     machine: Machine, private_key: str, *, port: int = PORT, timeout_s: float = CONNECT_TIMEOUT_S
@@ -230,6 +240,11 @@ def _refused(machine: Machine, keys: Sequence[asyncssh.SSHKeyPair]) -> AdminErro
         expected="a key that is in the machine's authorized_keys",
         fix=f"ssh-copy-id {USER}@{machine.address} with the right key, or correct credentials.sshPrivateKey",
     )
+
+
+def fingerprint_of(host_key: str) -> str:
+    """A host key's fingerprint, from its type and key."""
+    return fingerprint(asyncssh.import_public_key(host_key).public_data)
 
 
 def fingerprint(public_data: bytes) -> str:

@@ -186,7 +186,7 @@ def observe(machine: ThisMachine, desired: Diagnose) -> DiagnosisReport:
             version=version() or "",
             time=now,
             cores=len(CPUS.findall(machine.read("/proc/cpuinfo") or "")),
-            memory_mib=_memory_mib(machine),
+            memory_mib=memory_mib(machine),
             pve=pve_state,
             pve_writable=writable() or False,
             pmxcfs=pmxcfs() or "",
@@ -338,7 +338,8 @@ def _digest(machine: ThisMachine, path: str) -> str | None:
     return None if text is None else hashlib.sha256(text.encode(*UTF_8)).hexdigest()
 
 
-def _memory_mib(machine: ThisMachine) -> int:
+def memory_mib(machine: ThisMachine) -> int:
+    """The machine's memory in MiB; 0 if it is not to be found out."""
     found = MEMORY.search(machine.read("/proc/meminfo") or "")
     return int(found[1]) // 1024 if found else 0
 

@@ -1,4 +1,4 @@
-"""`doctor` on a cluster of three nodes that people broke by the very commands that people use.
+"""`doctor` on a cluster of three nodes that people broke by the very commands that people use; and `adopt`, which describes it.
 
 Each mess is named first, and nothing beside it that only follows from it; the look leaves nothing behind; and where the advice is
 a command, that very command mends it.
@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.lab.conftest import eventually
 from tests.lab.proxmox import NUMBERS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.lab.formed.conftest import Formed
     from tests.lab.proxmox import Proxmox
+    from tests.support.lab_project import Run
 
 WITHIN_S = 90.0
 # Files with their sizes and times, and which start of each service runs. What HA writes every few seconds is left out.
@@ -29,6 +31,13 @@ find /etc /root /usr/local /var/lib/corosync /var/lib/nested-pve-ha -xdev -type 
 find /etc/pve -type f 2>/dev/null | grep -v -e /lock/ -e _status | sort
 cat /etc/pve/corosync.conf 2>/dev/null
 systemctl show -p Id,ActiveState,InvocationID corosync pve-cluster pvedaemon pveproxy pve-ha-crm pve-ha-lrm watchdog-mux
+"""
+# What the first run on an adopted cluster is to leave as it is: configuration, members, their network and packages, and who runs since when.
+OF_THE_CLUSTER = """
+cat /etc/pve/corosync.conf /etc/corosync/corosync.conf /etc/hosts /etc/network/interfaces /etc/network/interfaces.d/*
+sha256sum /etc/corosync/authkey /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null
+cat /etc/pve/storage.cfg /proc/sys/kernel/random/boot_id; ls /etc/pve/nodes; dpkg -l | sha256sum
+systemctl show -p Id,ActiveState,InvocationID corosync pve-cluster
 """
 RESET = """
 cd /root; systemctl stop pve-ha-lrm pve-ha-crm pve-cluster corosync
@@ -120,6 +129,54 @@ def test_a_healthy_cluster_is_left_as_it_is(doctor: Doctor) -> None:
     doctor.nodes.sh(2, "touch /root/a-file-of-somebodys")  # the comparison would see it
     assert traces(doctor.nodes) != before
     doctor.nodes.sh(2, "rm /root/a-file-of-somebodys")
+
+
+def test_a_stack_file_is_written_of_the_cluster_and_describes_it_as_it_is(doctor: Doctor) -> None:
+    """It is as if nobody had described it: another name of a stack, and what that stack's preview would change."""
+    nodes, project = doctor.nodes, doctor.project
+
+    def cli(command: str, *words: str) -> Run:
+        return project.run(project.command(".venv/bin/python", "-m", "cli", command, "--stack", "found", *words))
+
+    def adopt(fingerprint: str) -> Run:
+        return cli("adopt", "--endpoint", "https://192.168.0.101:8006", "--fingerprint", fingerprint)
+
+    file = project.directory / "Pulumi.found.yaml"
+    before = traces(nodes)
+    unconfirmed = adopt("")
+    assert "error[adopt-unconfirmed]" in unconfirmed.output
+    assert not file.exists()
+    keys = nodes.console(1, "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done")
+    (shown,) = [word for word in keys.split() if word.startswith("SHA256:") and word in unconfirmed.output]
+    done = adopt(shown)
+    assert done.code == 0, done.output
+    assert traces(nodes) == before
+
+    document = yaml.safe_load(file.read_text())["config"]
+    described = {key.removeprefix("nested-pve-ha:"): value for key, value in document.items()}
+    own = project.configuration()
+    assert [(node["name"], node["nodeId"], node["address"], node["links"]) for node in described["nodes"]] == [
+        (node["name"], node["nodeId"], node["address"], node["links"]) for node in own["nodes"]
+    ]
+    assert described["cluster"]["name"] == "proxmox"
+    assert described["cluster"]["links"] == own["cluster"]["links"]
+    assert {"kind": "external", "name": "local", "shared": False} in described["storages"]
+
+    preview = cli("preview", "--look")
+    assert preview.code == 0, preview.output
+    assert traces(nodes) == before
+    assert "error[adopt-exists]" in adopt(shown).output
+
+    of_the_cluster = [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS]
+    try:
+        run = cli("up", "--yes")
+        assert run.code == 0, run.output
+        assert [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS] == of_the_cluster
+        assert "cluster proxmox is as described: 3 members, quorate with 3 of 3 votes" in run.output
+    finally:
+        gone = cli("down", "--yes")
+    assert gone.code == 0, gone.output
+    assert [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS] == of_the_cluster
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ LAYERS = (
     ("report", "status", "doctor", "first_secrets"),
     ("run",),
     ("rolling",),
-    ("up", "preview", "down", "shell", "replace", "reset", "recovery"),
+    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt"),
     ("main",),
     ("__main__",),
 )

@@ -72,6 +72,17 @@ def test_a_live_status_that_fails_has_a_name(
         assert "\n  next: " in said
 
 
+def test_with_an_endpoint_a_stack_file_is_written_and_no_run_begins(
+    monkeypatch: pytest.MonkeyPatch, ended: Callable[..., tuple[int, str, str]]
+) -> None:
+    called = []
+    monkeypatch.setattr("cli.adopt.command.adopt", lambda *words, guests: called.append((*words, guests)))
+    monkeypatch.setattr("cli.up.up", differs)
+    given = ("--stack", "home", "--endpoint", "https://pve1:8006", "--fingerprint", "SHA256:x", "--guests")
+    assert ended("adopt", *given)[0] == 0
+    assert called == [("home", "https://pve1:8006", "SHA256:x", True)]
+
+
 def test_another_end_has_its_own_code(ended: Callable[..., tuple[int, str, str]]) -> None:
     assert ended("--help")[0] == 0
     code, _, said = ended("no-such-command")

@@ -67,6 +67,19 @@ def test_a_command_gets_its_input_and_its_output_and_exit_code_come_back(sshd: S
     assert done == ssh.Completed(3, "wanted state", "warned\n")
 
 
+def test_the_host_key_that_is_presented_is_seen_without_a_login(sshd: Sshd) -> None:
+    presented = asyncio.run(ssh.presented("127.0.0.1", port=sshd.port))
+    assert presented == " ".join(sshd.host_key.split()[:2])
+    assert ssh.fingerprint_of(presented) == ssh.fingerprint(asyncssh.import_public_key(sshd.host_key).public_data)
+    assert sshd.logins() == 0
+    assert run(sshd, "true").exit_code == 0
+    assert sshd.logins() == 1  # the log would show one
+
+
+def test_where_nobody_answers_no_host_key_is_presented() -> None:
+    assert asyncio.run(ssh.presented("127.0.0.1", port=free_port())) is None
+
+
 def test_stderr_arrives_while_the_command_still_runs(sshd: Sshd) -> None:
     seen: list[str] = []
 

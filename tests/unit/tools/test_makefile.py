@@ -39,7 +39,7 @@ NO_NAMES = {
 
 
 def make(directory: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
-    variables = ("STACK", "BASE", "OUTPUT", "YES", "DO", "NODE")
+    variables = ("STACK", "BASE", "OUTPUT", "YES", "DO", "NODE", "ENDPOINT", "FINGERPRINT", "GUESTS")
     environment = {name: value for name, value in os.environ.items() if name not in variables}
     environment = {name: value for name, value in environment.items() if not name.startswith("MAKE")} | given
     command = ["make", "--file", str(ROOT / "Makefile"), *arguments]
@@ -109,6 +109,21 @@ def test_a_node_reaches_the_command_as_it_is_written(
     done = make(checkout, target, "STACK=home", *given)
     assert done.stdout.splitlines() == ["-m", "cli", target, "--stack", "home", *words], done.stderr
     assert not (checkout / "touched").exists()
+
+
+@pytest.mark.parametrize("stack", ["home", "dev"])
+def test_a_cluster_that_nobody_has_described_is_looked_at_without_engine_and_lab(checkout: Path, stack: str) -> None:
+    given = ["ENDPOINT=https://$(shell touch touched)", "FINGERPRINT=SHA256:a`touch touched`", "GUESTS=1"]
+    done = make(checkout, "adopt", f"STACK={stack}", *given)
+    words = ["--endpoint", "https://$(shell touch touched)", "--fingerprint", "SHA256:a`touch touched`", "--guests"]
+    assert done.stdout.splitlines() == ["-m", "cli", "adopt", "--stack", stack, *words], done.stderr
+    assert not (checkout / "touched").exists()
+
+
+def test_without_an_endpoint_it_is_a_lost_state_that_is_recorded_again(checkout: Path) -> None:
+    done = make(checkout, "--dry-run", "adopt", "STACK=home", "YES=1")
+    assert "-m cli adopt --stack home --yes\n" in done.stdout
+    assert "toolchain install" in done.stdout
 
 
 def test_what_is_for_eval_is_alone_on_standard_output(checkout: Path) -> None:
