@@ -24,9 +24,14 @@ def line(change: Change) -> str:
     return f"! {change.mark.value}: {change.sentence}" if change.mark is not Mark.NONE else f"  {change.sentence}"
 
 
+def transitions(plan: Plan) -> list[str]:
+    """What a running cluster goes through, in this order."""
+    return list(Report("", plan, plan.recorded, "").steps)
+
+
 def steps(plan: Plan) -> list[str]:
     """What a running cluster goes through, a line for each transition."""
-    found = Report("", plan, plan.recorded, "").steps
+    found = transitions(plan)
     return (
         ["  in the cluster, one after another:", *(f"    {number}. {step}" for number, step in enumerate(found, 1))]
         if found

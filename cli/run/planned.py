@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli import chronicle
 from cli.console import out
 from cli.engine.failures import resource_name
 from cli.state.belongings import CLUSTER
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 
 def show(loaded: LoadedStack, events: Sequence[Event]) -> list[Change]:
     """Print the changes, with what is known of guests that go; returns them."""
-    from cli.report import fate, plan, terminal  # noqa: PLC0415 - slow to load, and a run that changes nothing needs it not
+    # Slow to load, and a run that changes nothing needs it not.
+    from cli.report import fate, plan, terminal  # noqa: PLC0415
 
     known = fate.evidence(loaded.state, loaded.looks.get(CLUSTER))
     previewed = plan.read(events)
     changes = terminal.changes(previewed, known)
     for line in (*map(terminal.line, changes), *terminal.steps(previewed)):
         out.print(f"  {line}", markup=False, soft_wrap=True)
+    kept = chronicle.current()
+    kept.changes = [chronicle.Remark(one.place, one.text, one.effect) for one in changes]
+    kept.transitions = terminal.transitions(previewed)
     return changes
 
 
