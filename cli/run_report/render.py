@@ -113,7 +113,7 @@ def _markdown(report: Document) -> Iterator[str]:
         for failure in report["end"]["failures"]:
             yield f"{FENCE}text\n{failure['text'].replace(FENCE, '')}\n{FENCE}\n"
         yield f"Next: {_text(report['end']['next'])}\n"
-    yield from _list("What changed in the design", _remarks(report["changes"]))
+    yield from _list("What was to change", _remarks(report["changes"]))
     yield from _list("What the cluster was to go through", report["transitions"], numbered=True)
     yield from _list("What had drifted", _remarks(report["drifted"]))
     yield from _list("What was done to the nodes", _remarks(report["acts"]))

@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_costs_a_warning_and_leaves_no_half(
             monkeypatch.setattr(stream, "write", write, raising=False)
         return stream
 
-    monkeypatch.setattr(writing.os, "fdopen", full)
+    monkeypatch.setattr(os, "fdopen", full)
     with leaving.report("dev", "up"):
         change(chronicle.current())
     assert len(files(directory)) == left

@@ -209,7 +209,9 @@ def drawn(nodes: int, links: int, *, hosts: int = 1) -> picture.Picture:
 def test_everything_lies_within_and_no_node_on_another(nodes: int, links: int, hosts: int) -> None:
     found = drawn(nodes, links, hosts=hosts)
     assert len(found.dots) == nodes * links
-    for x, y in [(one.x, one.y) for one in (*found.dots, *found.words, *found.boxes)]:
+    places = [(dot.x, dot.y) for dot in found.dots]
+    places += [(words.x, words.y) for words in found.words] + [(box.x, box.y) for box in found.boxes]
+    for x, y in places:
         assert 0 <= x < found.width
         assert 0 <= y < found.height
     rows = sorted((box.y, box.y + box.height) for box in found.boxes if box.kind.startswith("node"))
