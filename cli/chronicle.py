@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 PREVIEW = "preview"
+NOTHING_DONE = ("same", "refresh", "read")  # operations of the engine
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ class Chronicle:
     passing: list[Remark] = field(default_factory=list)
     before: Seen | None = None
     after: Seen | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done, and not only looked at."""
+        begun = (event.get("resourcePreEvent") for run in self.runs for _, event in run.events)
+        return bool(self.acts) or any(one["metadata"]["op"] not in NOTHING_DONE for one in begun if one)
 
     def run(self, operation: str) -> EngineRun:
         """A run of the engine begins; a preview does nothing, and is not kept."""

@@ -13,7 +13,6 @@ import typer
 
 from cli import chronicle
 from cli.console import err, out
-from cli.run_report import masking, model, render, writing
 from cluster.call import unexpected
 from cluster.errors import AdminError
 from onnode.errors import StepError
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.chronicle import Chronicle
+
+
+BY_HAND = ("not-confirmed", "run-interrupted")
 
 
 @contextmanager
@@ -46,7 +48,8 @@ def _named(error: BaseException) -> StepError:
 
 
 def _leave(kept: Chronicle, stack: str, command: str, error: StepError | None) -> None:
-    if not model.is_worth_it(kept, error):
+    # A run that changed nothing is no news, and neither is what a person ended before it changed anything.
+    if not kept.changed and (error is None or error.code in BY_HAND):
         return
     try:
         file = written(kept, stack, command, error)
@@ -64,6 +67,9 @@ def written(kept: Chronicle, stack: str, command: str, error: StepError | None) 
     Raises:
         OSError: why it cannot be written.
     """
+    # Slow to load, and a run that changes nothing needs it not.
+    from cli.run_report import masking, model, render, writing  # noqa: PLC0415
+
     document = model.document(kept, stack, command, error, time.time())
     shown = masking.masked(document, kept.secrets | masking.of_environment({**kept.environment, **os.environ}))
     texts = {

@@ -32,21 +32,8 @@ VERSION = 1
 DESTROY = "destroy"
 # They are no work on a resource of today's design: an old one's removal comes long after its successor was made.
 NO_SPAN = ("refresh", "read", "replace", "delete-replaced")
-NOTHING_DONE = ("same", *NO_SPAN)
 FAILED, UNFINISHED = "failed", "not finished"
-BY_HAND = ("not-confirmed", "run-interrupted")
 PATH_MIN_S = 0.05
-
-
-def is_worth_it(kept: Chronicle, error: StepError | None) -> bool:
-    """Whether a run leaves a report: it changed something, or failed. What a person ended before that is neither."""
-    changed = bool(kept.acts) or any(_changes(run) for run in kept.runs)
-    return changed or (error is not None and error.code not in BY_HAND)
-
-
-def _changes(run: EngineRun) -> bool:
-    begun = (event.get("resourcePreEvent", {}).get("metadata", {}).get("op") for _, event in run.events)
-    return any(op is not None and op not in NOTHING_DONE for op in begun)
 
 
 def document(kept: Chronicle, stack: str, command: str, error: StepError | None, ended: float) -> Document:
