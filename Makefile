@@ -84,8 +84,13 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	@$(SUDO) find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +  # root's as well, who runs the lab
 	@for stack in $(LAB_STACKS); do \
 	    find .nested-pve/state .nested-pve/rolling \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
+	@for stack in $(LAB_STACKS); do find .nested-pve/reports -regextype posix-extended \
+	    -regex ".nested-pve/reports/\.?[0-9]{8}T[0-9]{6}Z-$$stack-[a-z]+(\.[0-9]+)?\.(md|json|html)(\.new)?" -delete 2>/dev/null || true; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
-	    echo "kept .nested-pve/state: the state of your own stacks"; else rm -rf .nested-pve; fi
+	    echo "kept .nested-pve/state: the state of your own stacks"; \
+	elif ls .nested-pve/reports/*.html >/dev/null 2>&1; then \
+	    echo "kept .nested-pve/reports: the reports of your own stacks"; find .nested-pve -mindepth 1 -maxdepth 1 ! -name reports -exec rm -rf {} +; \
+	else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
 ##@ Daily work (STACK=name; YES=1 answers the question before a change)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from cli import chronicle
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,6 +29,14 @@ def stage(name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        out.print(f"✗ {name} failed after {time.monotonic() - started:.1f} s", markup=False)
+        took = _ended(name, started, failed=True)
+        out.print(f"✗ {name} failed after {took:.1f} s", markup=False)
         raise
-    out.print(f"✓ {name} ({time.monotonic() - started:.1f} s)", markup=False)
+    out.print(f"✓ {name} ({_ended(name, started):.1f} s)", markup=False)
+
+
+def _ended(name: str, started: float, *, failed: bool = False) -> float:
+    """Enter a stage in the chronicle; returns the seconds that it took."""
+    took = time.monotonic() - started
+    chronicle.current().stages.append(chronicle.Stage(name, took, failed))
+    return took

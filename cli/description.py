@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cli import chronicle
 from cli.backend import namesakes
 from cli.engine.environment import BACKEND_VARIABLE
 from cluster.errors import AdminError
@@ -42,9 +43,14 @@ def read(stack: str, environment: dict[str, str]) -> Description:
     """
     file = stack_file(stack)
     settings, secret_keys = _settings(stack, file, environment)
+    kept = chronicle.current()
+    kept.environment = environment
+    kept.secrets.update(settings[key] for key in secret_keys)
     try:
-        config = load(settings)
-        return Description(stack, config, credentials.load(config, settings, secret_keys, os.environ, stack=stack))
+        kept.config = config = load(settings)
+        secrets = credentials.load(config, settings, secret_keys, os.environ, stack=stack)
+        kept.secrets.update(secrets.texts)
+        return Description(stack, config, secrets)
     except credentials.NoCredentialsError as error:
         raise NoCredentialsError(str(error), config) from None
     except ConfigError as error:

@@ -17,6 +17,8 @@ from onnode.errors import StepError
 from tools import attended
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from cli.drift.model import Drift
 
 Stack = Annotated[str, typer.Option(help="Which stack.")]
@@ -35,9 +37,10 @@ def up(*, stack: Stack = "dev", yes: Yes = False) -> None:
     _refuse_bad(stack)
     from cli.up import up as bring_up  # noqa: PLC0415 - each command loads only what it needs
 
-    done = bring_up(stack, yes=yes)
-    # A run that changed nothing has just looked at everything. The status repeats what the run does not put right.
-    _look(stack, patience_s=SETTLE_S if done.changed else 0, drifted=None if done.changed else done.left)
+    with _report_of("up", stack):
+        done = bring_up(stack, yes=yes)
+        # A run that changed nothing has just looked at everything. The status repeats what the run does not put right.
+        _look(stack, patience_s=SETTLE_S if done.changed else 0, drifted=None if done.changed else done.left)
 
 
 @app.command()
@@ -58,8 +61,9 @@ def adopt(
     _refuse_bad(stack)
     from cli.up import up as bring_up  # noqa: PLC0415
 
-    bring_up(stack, yes=yes, adopting=True)
-    _look(stack, patience_s=SETTLE_S, drifted=None)
+    with _report_of("adopt", stack):
+        bring_up(stack, yes=yes, adopting=True)
+        _look(stack, patience_s=SETTLE_S, drifted=None)
 
 
 @app.command()
@@ -71,15 +75,22 @@ def replace(
     from cli.replace import wait_for  # noqa: PLC0415
     from cli.up import up as bring_up  # noqa: PLC0415
 
-    wait_for(stack, node)
-    bring_up(stack, yes=yes)
-    _look(stack, patience_s=SETTLE_S, drifted=None)
+    with _report_of("replace", stack):
+        wait_for(stack, node)
+        bring_up(stack, yes=yes)
+        _look(stack, patience_s=SETTLE_S, drifted=None)
 
 
 def _refuse_bad(stack: str) -> None:
     from cli import description  # noqa: PLC0415
 
     description.refuse_bad(stack)
+
+
+def _report_of(command: str, stack: str) -> AbstractContextManager[None]:
+    from cli.run_report import leaving  # noqa: PLC0415
+
+    return leaving.report(stack, command)
 
 
 def _look(stack: str, *, patience_s: float, drifted: list[Drift] | None) -> None:
@@ -164,7 +175,8 @@ def reboot(*, stack: Stack = "dev", node: Node = "", yes: Yes = False) -> None:
     _refuse_bad(stack)
     from cli.rolling import commands  # noqa: PLC0415
 
-    commands.reboot(stack, node or None, yes=yes)
+    with _report_of("reboot", stack):
+        commands.reboot(stack, node or None, yes=yes)
 
 
 @app.command()
@@ -173,7 +185,8 @@ def upgrade(*, stack: Stack = "dev", node: Node = "", yes: Yes = False) -> None:
     _refuse_bad(stack)
     from cli.rolling import commands  # noqa: PLC0415
 
-    commands.upgrade(stack, node or None, yes=yes)
+    with _report_of("upgrade", stack):
+        commands.upgrade(stack, node or None, yes=yes)
 
 
 @app.command()
@@ -193,7 +206,8 @@ def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
     _refuse_bad(stack)
     from cli.down import down as take_down  # noqa: PLC0415
 
-    take_down(stack, yes=yes)
+    with _report_of("down", stack):
+        take_down(stack, yes=yes)
 
 
 @app.command()

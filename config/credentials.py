@@ -87,6 +87,13 @@ class Credentials(SshKey):
         """The public line of the SSH key, without comment."""
         return _public_line(self.ssh_private_key)
 
+    @property
+    def texts(self) -> set[str]:
+        """Every secret, in clear: what must not appear in anything that is written."""
+        single = (self.ssh_private_key, self.root_password, self.api_password, self.host_key_seed)
+        hosts = (host.password for host in self.outer_hosts.values())
+        return {secret.get_secret_value() for secret in (*single, *hosts) if secret is not None}
+
     def host_key_of(self, name: str) -> str | None:
         """The SSH host key that a machine must present, if it is among the credentials."""
         machine = self.outer_hosts.get(name) or self.nodes.get(name)

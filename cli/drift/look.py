@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cli import chronicle
 from cli.drift import images, intact_images, judge, power, questions, whose
 from cluster.reports import read
 from cluster.transport import members, shipped
@@ -120,6 +121,7 @@ async def over(opened: members.Opened, description: Description, state: question
         speaker = works[0]
         answers |= await members.ask({speaker: there[speaker]}, ask)
     answered = _answered(answers)
+    chronicle.current().looked(_cluster_seen(nodes, opened, answers))
     found = [*power.off(description, asked, answered), *judge.drift(asked, answered, speaker, outer)]
     files = judge.places(answered, speaker, outer)
     found = whose.explained(whose.Inventory(description, state, asked, files), found)
@@ -127,6 +129,20 @@ async def over(opened: members.Opened, description: Description, state: question
     unexplained = {name: answer for name, answer in answers.items() if asked.installations.get(name) not in again}
     told = {name: one.membership for name, one in {**answered, **_answered(of_new)}.items() if one.membership}
     return Found([*judge.silent(unexplained), *found], told)
+
+
+def _cluster_seen(
+    nodes: list[Machine], opened: members.Opened, answers: Mapping[str, Answer | StepError]
+) -> dict[str, Membership | StepError]:
+    """What the nodes say of their cluster; those that cannot tell are left out, and those that nobody asked."""
+    found: dict[str, Membership | StepError] = {}
+    for node in nodes:
+        told = answers.get(node.name, opened.get(node.name))
+        if isinstance(told, StepError):
+            found[node.name] = told
+        elif isinstance(told, Answer) and told.membership is not None:
+            found[node.name] = told.membership
+    return found
 
 
 def _works(answer: Answer | StepError | None) -> bool:

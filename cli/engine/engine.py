@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli import chronicle
 from cli.backend import locks, run_record
 from cli.engine import supervisor
 from cli.engine.environment import file_backend
@@ -93,6 +94,8 @@ class Engine:
             return None
         _refuse_failed(done, "stack export", self.stack)
         deployment: dict[str, Any] = json.loads(done.stdout)
+        if not in_clear:
+            chronicle.current().state = deployment
         return deployment
 
     def replace_state(self, seen: dict[str, Any], deployment: dict[str, Any]) -> None:

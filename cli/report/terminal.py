@@ -40,6 +40,11 @@ def differences(found: Sequence[str], *, acting: bool) -> list[str]:
     return [title, *(f"    {one}" for one in found)] if found else []
 
 
+def transitions(plan: Plan, live: Way | None = None) -> list[str]:
+    """What a running cluster goes through, in this order."""
+    return list(_report(plan, live).way.steps)
+
+
 def steps(plan: Plan, live: Way | None = None) -> list[str]:
     """What a running cluster goes through, a line for each transition, and advice on that."""
     way = _report(plan, live).way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli import chronicle
 from cli.console import out
 from cluster import rolling
 from cluster.errors import AdminError
@@ -45,6 +46,7 @@ async def drain(session: Session, view: View, name: str) -> None:
     if moves:
         out.print(f"  {name}: moving {', '.join(f'{one.sid} to {one.target}' for one in moves)}", markup=False)
         await session.run(name, "move-guests", MoveGuests(name, moves), timeout_s=GUESTS_S * len(moves))
+        _note(name, f"moved {', '.join(f'{one.sid} to {one.target}' for one in moves)}")
     await _maintain(session, view, name, enabled=True)
 
 
@@ -63,6 +65,12 @@ async def _maintain(session: Session, view: View, name: str, *, enabled: bool) -
     result = await session.run(speaker, "maintenance", wanted, timeout_s=session.patience_s + GUESTS_S)
     how = "in maintenance, without running guests" if enabled else "out of maintenance"
     out.print(f"  {name} is {how}{'' if result.changed else ' already'}", markup=False)
+    if result.changed:
+        _note(name, "put into maintenance, guests moved away" if enabled else "taken out of maintenance")
+
+
+def _note(name: str, what: str) -> None:
+    chronicle.current().acts.append(chronicle.Remark(name, what))
 
 
 async def reboot(session: Session, name: str, boot_id: str) -> None:
@@ -92,6 +100,7 @@ async def reboot(session: Session, name: str, boot_id: str) -> None:
             expected="an answer under a new boot id",
         )
     out.print(f"  {name} has rebooted", markup=False)
+    _note(name, "rebooted")
 
 
 async def upgrade(session: Session, name: str, *, apply: bool) -> Upgrade:
@@ -103,4 +112,6 @@ async def upgrade(session: Session, name: str, *, apply: bool) -> Upgrade:
     major = session.described.config.pve_major
     wanted = UpgradeNode(name, major, apply, FRESH_S if apply else LOOK_FRESH_S)
     result = await session.run(name, "upgrade-node", wanted, timeout_s=UPGRADE_S, quiet=not apply)
+    if apply and result.changed:
+        _note(name, "packages upgraded")
     return read(Upgrade, name, result.facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from cli import chronicle
 from cli.console import out, stage
 from cli.rolling import acts, progress, session
 from cli.run import confirmation
@@ -115,6 +116,7 @@ def upgrade(stack: str, node: str | None, *, yes: bool) -> None:
             view = asyncio.run(_well(held, done, node))
             plans = asyncio.run(_plans(held, [member.name for member in wanted]))
             _show(plans)
+            _note(plans)
             names = [name for name, plan in plans.items() if plan.packages or plan.reboots or done.drained == name]
             asyncio.run(_look_ahead(held, view, names))
         if not names:
@@ -140,6 +142,13 @@ async def _plans(held: Session, names: Sequence[str]) -> dict[str, Upgrade]:
 def _show(plans: dict[str, Upgrade]) -> None:
     for name, plan in plans.items():
         out.print(f"  {name}: Proxmox VE {plan.pve_version}, {describe(plan)}", markup=False, soft_wrap=True)
+
+
+def _note(plans: dict[str, Upgrade]) -> None:
+    """For the report: the reason of what is done next."""
+    chronicle.current().changes = [
+        chronicle.Remark(name, describe(plan), f"Proxmox VE {plan.pve_version} before") for name, plan in plans.items()
+    ]
 
 
 def describe(plan: Upgrade) -> str:

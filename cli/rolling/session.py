@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli import description
+from cli import chronicle, description
 from cli.backend.held import held
 from cli.console import out
 from cli.engine import environment
@@ -73,6 +73,7 @@ class Session:
             seen, looks = await asyncio.gather(
                 members.ask(opened, _health), members.ask(opened, self._motion, waiting="")
             )
+        chronicle.current().looked(seen)
         quorate = {name: look.motion for name, look in members.answered(looks).items() if look.quorate and look.cluster}
         return rolling.View(self.described.config.cluster.name, self.members, seen, quorate)
 

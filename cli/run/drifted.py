@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli import chronicle
 from cli.console import out, stage
 from cli.drift import record
 from cli.drift.kinds import ADDED, BY_HAND, BY_REFRESH, PASSING, REMADE, SILENT, UNDESCRIBED
@@ -28,6 +29,7 @@ def show(found: Sequence[Drift]) -> None:
     for one in found:
         kind = _SHOWN.get(one.kind, "drifted")
         step = f"; {one.next}" if one.kind == UNDESCRIBED else ""
+        chronicle.current().drifted.append(chronicle.Remark(one.where, one.what, kind))
         out.print(f"  {kind}: {one.where}: {one.what}{step}", markup=False, soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli import chronicle
 from cli.console import out
 from cli.engine import failures, policies
 from cli.run.narration import Narrator
@@ -65,9 +66,11 @@ def run(
     Raises:
         RunError: the run failed.
     """
+    kept = chronicle.current().run(operation)
     with Narrator(loaded.adopting) as narrator:
 
         def follow(event: Event) -> None:
+            kept.hear(event)
             if not quiet:
                 narrator(event)
             if on_event is not None:

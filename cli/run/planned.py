@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli import chronicle
 from cli.console import out
 from cli.engine.failures import resource_name
 from cli.state.belongings import CLUSTER
@@ -37,6 +38,9 @@ def show(loaded: LoadedStack, events: Sequence[Event], live: Live | None = None)
     told = terminal.differences(differences, acting=asked)
     for line in (*map(terminal.line, changes), *told, *terminal.steps(previewed, way)):
         out.print(f"  {line}", markup=False, soft_wrap=True)
+    kept = chronicle.current()
+    kept.changes = [chronicle.Remark(one.place, one.text, one.effect) for one in changes]
+    kept.transitions = terminal.transitions(previewed, way)
     return changes
 
 

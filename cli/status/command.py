@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from cli import description
+from cli import chronicle, description
 from cli.console import out
 from cli.drift import look as drift
 from cli.engine import engine, environment
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cli.drift.model import Drift
     from cli.drift.questions import State
     from cli.status.look import NodeStatuses
+    from cli.status.model import Finding
 
 
 LOOK_AGAIN_S = 2.0
@@ -73,6 +74,7 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
             announced = True
         time.sleep(LOOK_AGAIN_S)
     notes = passing(differing) + asked_for(wanted, seen)
+    _note(seen, found, notes)
     if as_json:
         out.print_json(data=table.as_json(seen, found, notes))
     else:
@@ -80,6 +82,14 @@ def status(stack: str, *, as_json: bool, patience_s: float = 0, drifted: Sequenc
     if found:
         count = f"{len(found)} finding{'s' if len(found) > 1 else ''}"
         raise AdminError("not-as-described", f"the cluster of stack {stack} is not as described", observed=count)
+
+
+def _note(seen: NodeStatuses, found: Sequence[Finding], notes: Sequence[Finding]) -> None:
+    """For the report of the run that ends with this look."""
+    kept = chronicle.current()
+    kept.looked({name: one if isinstance(one, StepError) else one.health for name, one in seen.items()})
+    kept.findings = [chronicle.Remark(one.where, one.what, one.next) for one in found]
+    kept.passing = [chronicle.Remark(one.where, one.what, one.next) for one in notes]
 
 
 async def _look(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
+from cli.engine.critical_path import critical_path, dependencies, spans
 from cli.engine.engine import Engine, Event
 from cli.engine.environment import for_engine
 from cli.engine.failures import resource_name
@@ -22,7 +23,6 @@ from cli.run.engine_runs import REFRESH
 from cli.shell import environment_of
 from config.paths import ROOT
 from tools.bench import memory
-from tools.bench.critical_path import critical_path, dependencies, spans
 from tools.bench.errors import BenchError
 from tools.bench.figures import Deployment, Link, Looks, Noops, Pack, Peak, Previews, Stages
 from tools.bench.logins import accepted

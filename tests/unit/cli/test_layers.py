@@ -10,6 +10,7 @@ import pytest
 CLI = Path(__file__).resolve().parents[3] / "cli"
 # Parts that stand in one line may not import each other.
 LAYERS = (
+    ("chronicle",),
     ("console",),
     ("backend",),
     ("engine",),
@@ -20,7 +21,7 @@ LAYERS = (
     ("report", "status", "doctor", "first_secrets"),
     ("run",),
     ("rolling",),
-    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt"),
+    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt", "run_report"),
     ("main",),
     ("__main__",),
 )

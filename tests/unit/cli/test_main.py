@@ -7,20 +7,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import description, main
+from cli import chronicle, description, main
+from cli.rolling import commands
+from cli.run_report import writing
 from cli.status import command as status_command
+from cli.up import Result
 from cluster.errors import AdminError
 from tools import attended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 COMMANDS = ("up", "adopt", "preview", "status", "down")
 
 
 @pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
     """Calls a command; gives its exit code, and what it said on standard output and on standard error."""
+
+    monkeypatch.setattr(writing, "DIRECTORY", tmp_path)
 
     def called(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(attended, "interrupt_once", lambda: None)
@@ -88,3 +96,43 @@ def test_another_end_has_its_own_code(ended: Callable[..., tuple[int, str, str]]
     code, _, said = ended("no-such-command")
     assert code == 2
     assert "interrupted" not in said
+
+
+def acts(*_: object, **__: object) -> Result:
+    chronicle.current().acts.append(chronicle.Remark("proxmox01", "something was done"))
+    return Result(changed=False, left=[])
+
+
+@pytest.mark.parametrize(
+    ("words", "leaves"),
+    [
+        (("up",), True),
+        (("adopt",), True),
+        (("replace", "--node", "pve3"), True),
+        (("down",), True),
+        (("reboot",), True),
+        (("upgrade",), True),
+        (("drain", "--node", "pve3"), False),
+        (("status",), False),
+    ],
+)
+def test_commands_that_change_much_leave_a_report_and_the_end_says_where(
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    ended: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    *,
+    leaves: bool,
+) -> None:
+    monkeypatch.setattr(description, "refuse_bad", lambda _stack: None)
+    monkeypatch.setattr("cli.replace.wait_for", lambda *_: None)
+    for name in ("cli.up.up", "cli.down.down"):
+        monkeypatch.setattr(name, acts)
+    for command in ("reboot", "upgrade", "drain"):
+        monkeypatch.setattr(commands, command, acts)
+    monkeypatch.setattr(status_command, "status", acts)
+    code, said, _ = ended(*words)
+    assert code == 0
+    found = sorted(path.name.partition("-")[2] for path in tmp_path.iterdir())
+    assert found == ([f"dev-{words[0]}.{one}" for one in ("html", "json", "md")] if leaves else [])
+    assert said.rstrip().endswith("(and .md, .json)") is leaves

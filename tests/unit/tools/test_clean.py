@@ -17,16 +17,26 @@ from toolchain.locking import exclusive
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_nothing_that_git_ignores_is_left_and_nothing_else_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stacks", [(), ("home", "dev-2", "my-dev", "dev-up", "up-dev")], ids=["lab", "own stacks"])
+def test_nothing_that_git_ignores_is_left_and_nothing_else_goes(tmp_path: Path, stacks: tuple[str, ...]) -> None:
+    """Of own stacks, whose state may be kept elsewhere, the reports stay."""
+
     def files() -> set[str]:
         return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
 
-    kept = (".gitignore", "cli/main.py", "Pulumi.home.yaml")
+    kept = [".gitignore", "cli/main.py", "Pulumi.home.yaml"]
+    reports = {
+        stack: [f".nested-pve/reports/20261128T173059Z-{stack}-up{end}" for end in (".md", ".json", ".html", ".2.html")]
+        for stack in ("dev", "twonode", *stacks)
+    }
+    for stack in stacks:
+        kept += reports[stack]
     made = (".venv/x", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x", ".coverage", ".nested-pve/logs/x")
-    for name in (*kept, *made, "__pycache__/x.pyc", "cli/__pycache__/x.pyc", "lab/a b/__pycache__/x.pyc"):
+    own = [name for names in reports.values() for name in names]
+    for name in (*kept, *made, *own, "__pycache__/x.pyc", "cli/__pycache__/x.pyc", "lab/a b/__pycache__/x.pyc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert files() > {*kept, *made}
+    assert files() > {*kept, *made, *own}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", "--file", str(ROOT / "Makefile"), "SUDO=", "clean"]
     subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)

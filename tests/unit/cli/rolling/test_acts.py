@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli import chronicle
 from cli.rolling import acts, session
 from cluster.errors import AdminError
 from cluster.transport.nodes import StepResult
@@ -151,3 +152,22 @@ def test_what_does_not_pass_by_itself_is_refused_at_once() -> None:
     with pytest.raises(AdminError) as unknown:
         held.member("proxmox09")
     assert unknown.value.expected == ", ".join(NAMES)
+
+
+def test_what_is_done_to_a_node_is_entered_in_the_chronicle() -> None:
+    held = Session(view(), boots=["b2"])
+    held.there.append(RunningGuest("vm:900", "own", managed=False))
+    with chronicle.kept() as kept:
+        asyncio.run(acts.drain(held, view(), "proxmox02"))
+        asyncio.run(acts.upgrade(held, "proxmox02", apply=False))
+        asyncio.run(acts.upgrade(held, "proxmox02", apply=True))
+        asyncio.run(acts.reboot(held, "proxmox02", "b1"))
+        asyncio.run(acts.undrain(held, view(), "proxmox02"))
+    assert {one.where for one in kept.acts} == {"proxmox02"}
+    assert [one.what for one in kept.acts] == [
+        "moved vm:900 to proxmox03",
+        "put into maintenance, guests moved away",
+        "packages upgraded",
+        "rebooted",
+        "taken out of maintenance",
+    ]

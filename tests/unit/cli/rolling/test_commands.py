@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli import chronicle
+from cli.chronicle import Remark
 from cli.rolling import acts, commands, progress, session
 from cli.run import confirmation
 from cluster import rolling
@@ -242,3 +244,14 @@ def test_progress_is_forgotten_after_a_day_and_when_it_cannot_be_read(
 )  # fmt: skip
 def test_what_an_upgrade_does_in_words(plan: Upgrade, words: str) -> None:
     assert commands.describe(plan) == words
+
+
+def test_why_nodes_are_upgraded_is_entered_in_the_chronicle(held: Held) -> None:
+    held.plans["proxmox03"] = DONE
+    with chronicle.kept() as kept:
+        commands.upgrade("dev", None, yes=True)
+    assert kept.changes == [
+        *(Remark(name, "1 package (pve-manager)", "Proxmox VE 9.1.1 before") for name in NAMES[:2]),
+        Remark("proxmox03", "nothing to upgrade", "Proxmox VE 9.1.1 before"),
+    ]
+    assert [one.name for one in kept.stages] == ["What an upgrade would do", "proxmox01", "proxmox02"]

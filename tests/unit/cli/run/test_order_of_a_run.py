@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import description, down, preview, up
+from cli import chronicle, description, down, preview, up
 from cli.drift import forthcoming, record, whose
 from cli.drift.kinds import ADDED_CARD, LOCKED, REFUSED, SILENT, UNDESCRIBED
 from cli.drift.model import Drift
@@ -25,7 +25,9 @@ from cli.state import logins, ownership, site_instance
 from cli.state.belongings import CLUSTER
 from cluster import guests_inside
 from cluster.errors import AdminError
+from cluster.marks import Look
 from components.recorded import ADMIN, DESIGN, LOCAL_STEP
+from onnode.contract import Membership
 from tests.unit.cli.looks.test_settling import INSTALL, POWER, RECORDED, Runs
 from tests.unit.cli.report.test_markdown import FACTS, designed, step
 from tests.unit.cli.run.test_comparison import Engine
@@ -224,6 +226,18 @@ def test_up_names_what_only_a_person_puts_right(order: Order) -> None:
     order.founds = [first_look.FirstLook({CLUSTER: []}, {}, list(drifted.values()))]
     left = up.up("dev", yes=True).left
     assert left == [drifted[REFUSED], drifted[LOCKED], drifted[SILENT]]
+
+
+def test_what_drifted_and_what_changes_is_entered_in_the_chronicle(order: Order) -> None:
+    fewer = copy.deepcopy(FACTS)
+    del fewer["nodes"][2]
+    order.events = [designed(FACTS, fewer)]
+    order.founds = [first_look.FirstLook({CLUSTER: []}, {}, [Drift(INSTALL, "virtual", "it is gone")])]
+    with chronicle.kept() as kept:
+        up.up("dev", yes=False)
+    assert kept.drifted == [chronicle.Remark("virtual", "it is gone", "drifted")]
+    assert [one.where for one in kept.changes if "leaves cluster" in one.what] == ["node proxmox03"]
+    assert kept.transitions == ["proxmox03 leaves for good; meanwhile the cluster survives the loss of 0 nodes"]
 
 
 @pytest.mark.parametrize(("code", "again"), [("foreign-vmid", ["look", "lost"]), ("task-failed", [])])
@@ -443,6 +457,21 @@ def test_down_names_what_goes_and_asks(order: Order, capsys: pytest.CaptureFixtu
     down.down("dev", yes=False)
     assert order.done == [*BEFORE_DESTROY, "asked: Destroy", "destroy refresh"]
     assert "destroyed with its disks: VM 200 (vm01) on proxmox01" in capsys.readouterr().out
+
+
+def test_what_goes_is_entered_in_the_chronicle(order: Order) -> None:
+    member, alone = (
+        Look("proxmox01", "proxmox01", quorate=True, things=(), cluster="proxmox"),
+        Look("proxmox02", "pve", quorate=True, things=()),
+    )
+    order.founds = [first_look.FirstLook({CLUSTER: [member, alone]}, {}, [])]
+    with chronicle.kept() as kept:
+        down.down("dev", yes=True)
+    assert kept.changes == [chronicle.Remark("stack", "destroyed with its disks: VM 200 (vm01) on proxmox01")]
+    assert kept.before == {
+        "proxmox01": Membership("proxmox01", "member", cluster="proxmox", quorate=True),
+        "proxmox02": Membership("pve", "absent", quorate=True),
+    }
 
 
 def test_down_destroys_nothing_when_the_answer_is_no(order: Order) -> None:

@@ -64,3 +64,8 @@ def critical_path(work: Mapping[str, Span], waits_for: Mapping[str, set[str]]) -
         earlier = [span for span in needed if span.end < chain[-1].end]
         current = max(earlier, key=lambda span: span.end, default=None)
     return chain[::-1]
+
+
+def inverted(waits_for: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The same for a destroy, in which each resource waits until those are gone that need it."""
+    return {urn: {other for other, needs in waits_for.items() if urn in needs} for urn in waits_for}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.bench.critical_path import Span, critical_path, dependencies, spans
+from cli.engine.critical_path import Span, critical_path, dependencies, spans
 
 
 def work(**times: tuple[float, float]) -> dict[str, Span]:
