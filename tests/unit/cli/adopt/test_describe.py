@@ -133,7 +133,7 @@ def plans(config: Config, found: Found) -> list[Any]:
     )
     wanted = planning.wanted(Site(config, CREDENTIALS, "home").change)
     seen = Seen(frozenset(node.name for node in listed.nodes), witness=listed.device is not None)
-    return plan([], planning.shape(membership), seen, wanted)
+    return plan({}, planning.shape(membership), seen, wanted)
 
 
 SHAPES = {
