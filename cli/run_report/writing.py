@@ -49,15 +49,20 @@ def write(moment: str, stack: str, command: str, texts: Mapping[str, str]) -> Pa
 
 def _make_directory() -> None:
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    DIRECTORY.chmod(PRIVATE_DIRECTORY)
-    _give_to_invoker(DIRECTORY)
+    # Never what a link leads to: under sudo that could be anything.
+    descriptor = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, PRIVATE_DIRECTORY)
+        _give_to_invoker(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _give_to_invoker(path: Path) -> None:
+def _give_to_invoker(descriptor: int) -> None:
     """Under sudo, too, it belongs to the person who called."""
     if os.geteuid() == 0:
         person = Invoker.current()
-        os.chown(path, person.uid, person.gid, follow_symlinks=False)
+        os.fchown(descriptor, person.uid, person.gid)
 
 
 def _free(name: str) -> str:
@@ -73,7 +78,7 @@ def _write(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
             stream.write(text)
-        _give_to_invoker(beside)
+            _give_to_invoker(stream.fileno())
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

@@ -91,7 +91,7 @@ def what_was_destroyed_is_reported(report: dict[str, Any]) -> None:
     assert report["end"]["ok"], report["end"]
     assert report["before"]["quorate"]
     assert report["after"] is None
-    assert any("VM 200" in one["what"] for one in report["changes"]), report["changes"]
+    assert any("VM 101" in one["what"] for one in report["changes"]), report["changes"]
     assert {row["done"] for row in report["operations"]} == {"deleted"}
     path = [one["resource"] for one in report["critical_path"]]
     assert path, "the chain of a destroy goes from the guests to the host"

@@ -105,7 +105,11 @@ def test_the_others_are_trusted_by_what_the_confirmed_one_has_of_them(world: Wor
     }
 
 
-@pytest.mark.parametrize("confirmed", ["", "SHA256:of another", ssh.fingerprint_of(live_cluster.host_key("pve2"))])
+@pytest.mark.parametrize(
+    "confirmed",
+    ["", "SHA256:of another", ssh.fingerprint_of(live_cluster.host_key("pve2"))],
+    ids=["none", "no fingerprint", "that of another member"],
+)
 def test_nobody_logs_in_where_no_fingerprint_is_confirmed(world: World, confirmed: str) -> None:
     error = refused(world, confirmed=confirmed)
     assert error.code == "adopt-unconfirmed"

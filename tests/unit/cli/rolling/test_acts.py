@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,15 @@ import pytest
 from cli import chronicle
 from cli.rolling import acts, session
 from cluster.errors import AdminError
+from cluster.transport import members
 from cluster.transport.nodes import StepResult
 from onnode.contract import GuestMove, Maintenance, MoveGuests, RebootNode, RunningGuest, RunningGuests, UpgradeNode
 from tests.unit.cluster.test_rolling import DRAINED, MOTION, NAMES, SILENT, view
 from tests.unit.cluster.worlds import member
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from cluster.rolling import View
 
 CONFIG = SimpleNamespace(pve_major=9, cluster=SimpleNamespace(timeout_s=3, name="proxmox"))
@@ -171,3 +175,25 @@ def test_what_is_done_to_a_node_is_entered_in_the_chronicle() -> None:
         "rebooted",
         "taken out of maintenance",
     ]
+
+
+def test_each_look_at_the_cluster_is_entered_in_the_chronicle(monkeypatch: pytest.MonkeyPatch) -> None:
+    described: Any = SimpleNamespace(config=CONFIG, stack="dev")
+    answers: list[dict[str, Any]] = [{"proxmox01": SILENT}, {}, {"proxmox01": SILENT, "proxmox02": SILENT}, {}]
+
+    @asynccontextmanager
+    async def connections(*_: object, **__: object) -> AsyncIterator[dict[str, Any]]:
+        yield {}
+
+    async def ask(*_: object, **__: object) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return answers.pop(0)
+
+    monkeypatch.setattr(members, "connections", connections)
+    monkeypatch.setattr(members, "ask", ask)
+    held = session.Session(described, [member(1)], "")
+    with chronicle.kept() as kept:
+        asyncio.run(held.look())
+        asyncio.run(held.look())
+    assert kept.before == {"proxmox01": SILENT}
+    assert kept.after == {"proxmox01": SILENT, "proxmox02": SILENT}

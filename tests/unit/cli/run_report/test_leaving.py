@@ -17,6 +17,7 @@ from cli.chronicle import Remark
 from cli.run_report import leaving, render, writing
 from cluster.errors import AdminError
 from tests.unit.cli.run_report.told import begun, changed, ended, engine_run
+from tools.invoker import Invoker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,12 +129,21 @@ def test_only_the_person_reads_it(directory: Path, umask: int) -> None:
 
 
 def test_under_sudo_it_belongs_to_who_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[tuple[Path, int, int]] = []
-    monkeypatch.setenv("SUDO_UID", "0")
+    person = Invoker(1234, 5678, "somebody", Path("/home/somebody"))
+    given: list[tuple[str, int, int]] = []
+
+    def fchown(descriptor: int, uid: int, gid: int) -> None:
+        given.append((Path(f"/proc/self/fd/{descriptor}").readlink().name.rpartition(".")[2], uid, gid))
+
+    monkeypatch.setattr(Invoker, "current", lambda: person)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "chown", lambda path, uid, gid, **_: given.append((Path(path), uid, gid)))
+    monkeypatch.setattr(os, "fchown", fchown)
     leaving.written(changed(), "dev", "up", None)
-    assert [(path.suffix or path.name, uid) for path, uid, _ in given] == [("reports", 0), *[(".new", 0)] * 3]
+    assert given == [("reports", 1234, 5678), *[("new", 1234, 5678)] * 3]
+    given.clear()
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    leaving.written(changed(), "dev", "up", None)
+    assert given == [], "it is theirs already"
 
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
@@ -187,6 +197,15 @@ def test_a_mistake_in_the_report_costs_a_warning(
     with leaving.report("dev", "up"):
         change(chronicle.current())
     assert capsys.readouterr().err == "warning: the run's report cannot be written: ZeroDivisionError()\n"
+
+
+def test_a_directory_that_is_a_link_is_left_alone(directory: Path, tmp_path: Path) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir(mode=0o755)
+    directory.parent.mkdir()
+    directory.symlink_to(elsewhere)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+        leaving.written(changed(), "dev", "up", None)
+    assert (files(elsewhere), stat.S_IMODE(elsewhere.stat().st_mode)) == ([], 0o755)
 
 
 def test_a_link_in_its_place_is_replaced_and_not_followed(directory: Path, tmp_path: Path) -> None:
