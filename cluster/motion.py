@@ -149,6 +149,7 @@ def going_on(motions: Mapping[str, Motion], leaving: Collection[str]) -> list[st
     """What a change of the cluster would disturb, in words: guests between two states, migrations and backups.
 
     What a node still has that leaves and is off already holds up nothing: HA takes it elsewhere when that node is removed.
+    Neither does a guest in `recovery` that no node may have: nobody could wait for the end of that.
 
     Args:
         motions: what each quorate member shows.
@@ -162,7 +163,12 @@ def going_on(motions: Mapping[str, Motion], leaving: Collection[str]) -> list[st
     off = set(leaving) & speaker.offline
     # A lock that a migration left behind when it failed is nothing that goes on.
     locked = {sid: node for sid, node in speaker.migrating.items() if running is None or sid in running}
-    guests = {sid for sid, service in speaker.services.items() if service.get("node") not in off}
+    guests = {
+        sid
+        for sid, service in speaker.services.items()
+        if service.get("node") not in off
+        and not (service.get("state") == "recovery" and service.get("node") in speaker.offline)
+    }
     found = unrest(replace(speaker, migrating=locked), guests | locked.keys(), (), running)
     return sorted({*(one.what for one in found), *(what for one in motions.values() for what in one.backups)})
 
@@ -180,8 +186,10 @@ def _locked(sid: str, node: str, running: Collection[str] | None) -> Unrest:
 
 
 def _moves(service: Mapping[str, Any] | None) -> bool:
-    """Whether HA moves, starts or stops it, or was asked to."""
-    return service is not None and (service.get("state") in ON_ITS_WAY or bool(service.get("cmd")))
+    """Whether HA moves, starts or stops it, or was asked to; in state `error` it does nothing, whatever it was asked."""
+    if service is None or service.get("state") == "error":
+        return False
+    return service.get("state") in ON_ITS_WAY or bool(service.get("cmd"))
 
 
 def _service(sid: str, service: Mapping[str, Any]) -> str:

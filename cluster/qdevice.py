@@ -36,13 +36,13 @@ Members = dict[str, "Connection"]
 
 
 def refuse_unknown(plan: Iterable[Planned], described: Collection[str]) -> None:
-    """Refuse to remove a QDevice that this stack never described: somebody may count on its vote.
+    """Refuse to remove a QDevice that this stack never described, whatever others it had: somebody may count on its vote.
 
     Raises:
         AdminError: qdevice-unknown.
     """
     goes = [one.transition.witness for one in plan if isinstance(one.transition, RemoveQDevice)]
-    if described or not goes:
+    if not goes or goes[0] in described:
         return
     raise AdminError(
         "qdevice-unknown",

@@ -8,6 +8,7 @@ from cli.drift.kinds import CONFIGURATION
 from cli.drift.model import Drift
 from cluster.errors import AdminError
 from cluster.planning import live, words
+from cluster.planning.model import SetQDevice
 from cluster.planning.plan import plan
 from cluster.planning.rewriting import OWN
 
@@ -16,28 +17,37 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cluster.contract import ClusterChange
+    from cluster.planning.model import Transition
     from onnode.contract import Membership
 
-CHANGE = "change-cluster"
+CHANGE, QDEVICE = "change-cluster", "set-qdevice"
 
 
 def differs(asked: Mapping[str, tuple[str, Any]], reports: Mapping[str, Membership]) -> Iterator[Drift]:
-    """Votes, links and settings that are not the described ones: the first step that changes them runs again.
+    """Votes, links, settings and a QDevice that are not the described ones: the steps that change them run again.
+
+    Only what these steps can do by themselves counts: members that come or go, and a QDevice that goes, have findings of their own.
 
     Args:
         asked: steps on the control machine, by URN, with their name and input, in the order of the state.
         reports: what the nodes that answered say of their cluster, by name.
     """
-    first = next(((urn, wanted) for urn, (step, wanted) in asked.items() if step == CHANGE), None)
-    if first is None:
+    urns = {step: urn for urn, (step, _) in reversed(asked.items())}  # the first of each
+    if CHANGE not in urns:
         return
-    urn, wanted = first
-    if mending := _mending(wanted, reports):
-        yield Drift(urn, "cluster", f"corosync.conf is not as described: {'; '.join(mending)}", CONFIGURATION)
+    transitions = _mending(asked[urns[CHANGE]][1], reports)
+    own = [words.done(one) for one in transitions if isinstance(one, OWN)]
+    witness = [words.done(one) for one in transitions if isinstance(one, SetQDevice)]
+    if len(own) + len(witness) < len(transitions):
+        return
+    for step, mending in ((CHANGE, own), (QDEVICE, witness)):
+        if mending and step in urns:
+            what = f"corosync.conf is not as described: {'; '.join(mending)}"
+            yield Drift(urns[step], "cluster", what, CONFIGURATION)
 
 
-def _mending(wanted: ClusterChange, reports: Mapping[str, Membership]) -> list[str]:
-    """What the step would do, in words; nothing where it would refuse: that has findings of its own."""
+def _mending(wanted: ClusterChange, reports: Mapping[str, Membership]) -> list[Transition]:
+    """What puts it right; nothing where the steps would refuse: that has findings of its own."""
     newest = live.newest(reports.values())
     if newest is None:
         return []
@@ -47,4 +57,4 @@ def _mending(wanted: ClusterChange, reports: Mapping[str, Membership]) -> list[s
         steps = plan(recorded, live.shape(newest), seen, described)
     except AdminError:
         return []
-    return [words.done(step.transition) for step in steps if isinstance(step.transition, OWN)]
+    return [step.transition for step in steps]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 NETWORK = "node-network"
-IDENTITY, QDEVICE = "identity", "set-qdevice"
+IDENTITY = "identity"
 
 
 def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
@@ -111,10 +111,10 @@ def _members(asked: Questions, answers: Mapping[str, Answer]) -> Iterator[Drift]
     """Nodes that are no longer members: their join runs again; before it the cluster lets go of one that was installed anew."""
     told = _reports(answers)
     working = [one for one in told.values() if one.works]
-    has_qdevice = any(step == QDEVICE for step, _ in asked.here.values())
+    has_qdevice = any(step == configuration.QDEVICE for step, _ in asked.here.values())
     again = {
         IDENTITY,
-        *((configuration.CHANGE, QDEVICE) if has_qdevice else ()),
+        *((configuration.CHANGE, configuration.QDEVICE) if has_qdevice else ()),
     }  # a QDevice is removed before a node joins
     for urn, (step, wanted) in asked.here.items():
         if isinstance(wanted, JoinNode):

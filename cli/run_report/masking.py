@@ -36,9 +36,9 @@ def of_environment(environment: Mapping[str, str]) -> set[str]:
     return {
         value
         for name, value in environment.items()
-        if SECRET_NAME.search(name)
+        if (SECRET_NAME.search(name) or name.endswith("_KEY"))
         and not name.endswith("_FILE")
-        and not value.startswith("/")
+        and not (name.endswith("CREDENTIALS") and value.startswith("/"))
         and value.lower() not in ("true", "false")
     }
 

@@ -31,6 +31,9 @@ UP = "make up"
 AS_DESCRIBED = "make up, which puts the described values back; to keep these, put them into the stack file first"
 # Commands that take a stack; the Makefile's default stack need not be named.
 MAKE = re.compile(r"\bmake (?:up|preview|status|shell|down|drain|undrain|reboot|upgrade)\b")
+UNDESCRIBED_DEVICE = (
+    "describe it under cluster.qdevice in the stack file; or `pvecm qdevice remove` on a member, then make up"
+)
 DEFAULT_STACK = "dev"
 ADDRESS = re.compile(r"\d+(?:\.\d+){3}/\d+")
 SERVICES = ("corosync", "pve-cluster", "pveproxy")
@@ -289,7 +292,8 @@ def _qdevice(wanted: Wanted, nodes: dict[str, NodeStatus], health: Health) -> li
     """The QDevice is the described one, and every member is connected to it and sees its vote."""
     if health.device != wanted.device:
         now, then = (shown_device(one) for one in (health.device, wanted.device))
-        return [Finding("cluster", f"the cluster has {now}; described is {then}", UP)]
+        step = UP if health.device is None else UNDESCRIBED_DEVICE
+        return [Finding("cluster", f"the cluster has {now}; described is {then}", step)]
     return [
         Finding(member.name, problem.removeprefix(f"{member.name} "), _reconnect(member, health))
         for member in joined(wanted, nodes)

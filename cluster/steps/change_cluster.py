@@ -34,10 +34,11 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         facts = known.facts(desired, now.remembered, now.listed)
         if now.newest is None:
             return Outcome(changed=False, facts=facts)
+        witnesses = known.described_witnesses(desired, now.remembered)
+        qdevice.refuse_unknown(now.plan, witnesses)
         kept = await removal.take_back(now, desired)
         own = [planned.transition for planned in now.plan if isinstance(planned.transition, OWN)]
         async with _all_members(now, call) as opened:
-            witnesses = known.described_witnesses(desired, now.remembered)
             released = await qdevice.release(now.plan, opened, desired, witnesses)
             leaving = now.listed - {member.name for member in desired.members}
             change = CorosyncChange(opened, desired.stack, desired.timeout_s, frozenset(leaving))

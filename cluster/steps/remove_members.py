@@ -26,13 +26,15 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
         listed = {node.name: node for node in now.newest.nodes} if now.newest else {}
         names = [step.transition.name for step in now.plan if isinstance(step.transition, RemoveMember)]
         going = [removal.leaving(listed[name], now.known) for name in names]
+        # One that was off the list, and has joined again only now.
+        kept = await removal.take_back(now, desired)
         for one in going:
             await removal.remove(one, now, desired, key)
         left_over = _left_over(desired, now)
         cleared = [await removal.clear(name, now, desired, key) for name in left_over]
     remembered = known.facts(desired, now.remembered, now.listed - set(names))
     departed = known.departed(desired, now.remembered, {*names, *left_over})
-    return Outcome(changed=bool(going) or any(cleared), facts={**remembered, "departed": departed})
+    return Outcome(changed=kept or bool(going) or any(cleared), facts={**remembered, "departed": departed})
 
 
 def _left_over(desired: ClusterChange, now: Situation) -> list[str]:

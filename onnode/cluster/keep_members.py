@@ -1,6 +1,7 @@
 """keep-members: nodes stay that were to be removed, so that what the removal began ends: they get guests again.
 
-Asked of any working member. A node that somebody else has put into HA maintenance has no mark, and stays in it.
+Asked of any working member. A node that somebody else has put into HA maintenance has no mark, and stays in it. So does one that
+is off the cluster's list, until it has joined again: HA takes no such command for a node that it does not know.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import ha_manager, maintenance
+from onnode.cluster import corosync, ha_manager, maintenance, membership
 from onnode.cluster.evacuate_node import LEAVING
 from onnode.contract import KeepMembers
 from onnode.step import Action, Step
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Observed:
-    """The nodes that a removal of this stack has marked, and whether HA is asked to have each in maintenance."""
+    """The listed nodes that a removal of this stack has marked, and whether HA is asked to have each in maintenance."""
 
     marked: dict[str, bool] = field(default_factory=dict)
 
 
 def observe(machine: ThisMachine, desired: KeepMembers) -> Observed:
     """Read the marks, and what HA publishes."""
-    marked = [name for name in desired.nodes if marks.owner(machine, LEAVING, name) == desired.stack_tag]
+    conf = corosync.parse_conf(machine.read(membership.PVE_CONF) or "")
+    listed = [name for name in desired.nodes if conf is not None and conf.node(name) is not None]
+    marked = [name for name in listed if marks.owner(machine, LEAVING, name) == desired.stack_tag]
     return Observed({name: ha_manager.observe(machine, name).requested for name in marked})
 
 

@@ -1,7 +1,8 @@
 """release-member: the entry of a lost node goes, so that the node can join anew. Asked on a working member.
 
 The caller has seen from all members that the node is lost. What the node had in /etc/pve stays, guests' configurations above all: it
-gets them back when it has joined. `pvecm delnode` goes by the node's id, so it is not called while that id is there twice.
+gets them back when it has joined. HA maintenance of it ends first: HA keeps the request for ever, and the next node of that name
+would begin in it. `pvecm delnode` goes by the node's id, so it is not called while that id is there twice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import corosync, membership
+from onnode.cluster import corosync, ha_manager, maintenance, membership
 from onnode.contract import ReleaseMember
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -30,14 +31,16 @@ class Observed:
     here: str
     conf: corosync.Conf | None
     quorum: corosync.Quorum | None
+    maintained: bool = False  # HA is asked to have it in maintenance
 
 
-def observe(machine: ThisMachine, _desired: ReleaseMember) -> Observed:
-    """Look at the list and at the vote."""
+def observe(machine: ThisMachine, desired: ReleaseMember) -> Observed:
+    """Look at the list, at the vote and at HA."""
     return Observed(
         membership.hostname(machine),
         corosync.parse_conf(machine.read(membership.PVE_CONF) or ""),
         corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out),
+        ha_manager.observe(machine, desired.node).requested,
     )
 
 
@@ -70,15 +73,18 @@ def decide(observed: Observed, desired: ReleaseMember) -> list[Action]:
             observed=f"{observed.here} lists it with id {listed.id}; {corosync.votes(conf.nodes, quorum)}",
             expected=f"a node with id {desired.node_id} that does not vote",
         )
-    return [Action("release", desired.node)]
+    return [Action("end-maintenance" if observed.maintained else "release", desired.node)]
 
 
 def act(machine: ThisMachine, _desired: ReleaseMember, action: Action) -> None:
     """Run `pvecm delnode`, whose exit code proves nothing, and wait until corosync expects the votes no more.
 
     Raises:
-        StepError: remove-failed.
+        StepError: remove-failed, maintenance-not-taken, command-failed.
     """
+    if action.do == "end-maintenance":
+        maintenance.withdraw(machine, action.what)
+        return
     said = machine.run(["pvecm", "delnode", action.what], timeout_s=DELETE_S)
     machine.note(tail(said.text))
     if not machine.wait_for(lambda: _is_off_the_list(machine, action.what), SETTLE_S):

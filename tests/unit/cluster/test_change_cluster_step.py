@@ -432,6 +432,23 @@ def test_what_disturbs_nothing_waits_for_nothing(corosync: Corosync, at_rest: li
     assert corosync.done
 
 
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"state": "error", "node": "proxmox01", "cmd": ["migrate", "proxmox02"]},
+        {"state": "recovery", "node": "proxmox09"},
+    ],
+)
+def test_what_never_ends_by_itself_holds_up_nothing(
+    corosync: Corosync, at_rest: list[Motion], service: dict[str, object]
+) -> None:
+    at_rest[:] = [dataclasses.replace(HA, services={"vm:200": service}, offline=frozenset({"proxmox09"}))]
+    assert bring_about(wanted(second="10.21.1")).changed
+    assert corosync.done
+    at_rest[:] = [dataclasses.replace(HA, services={"vm:200": {**service, "state": "migrate", "node": "proxmox01"}})]
+    assert refused(wanted(second="10.22.1")).code == "cluster-busy"
+
+
 def test_a_lock_that_a_failed_migration_left_holds_up_nothing(corosync: Corosync, at_rest: list[Motion]) -> None:
     left_behind = dataclasses.replace(HA, migrating={"vm:101": "proxmox03"}, online=frozenset({"proxmox01"}))
     at_rest[:] = [left_behind]

@@ -231,6 +231,8 @@ def test_one_that_somebody_else_set_up_is_not_removed() -> None:
         qdevice.refuse_unknown(goes, [])
     assert refused.value.code == "qdevice-unknown"
     assert SERVER.address in refused.value.observed
+    with pytest.raises(AdminError):
+        qdevice.refuse_unknown(goes, ["192.168.0.99"])  # another one was described
     qdevice.refuse_unknown(goes, [SERVER.address])
     qdevice.refuse_unknown([], [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,24 @@ def test_it_is_off_the_list_and_its_guests_stay_configured(machine: FakeMachine)
     outcome = twice(machine, release_member.STEP, WANTED)
     assert outcome == Outcome(changed=True, facts={"released": "pve3", "nodes": ["pve1", "pve2"]})
     assert machine.read(KEPT) == "name: web\n"
+
+
+def test_the_next_node_of_that_name_does_not_begin_in_maintenance(machine: FakeMachine) -> None:
+    """HA keeps the request for ever, and takes back none for a node that the cluster does not list."""
+    cluster = Cluster(machine)
+    status = "/etc/pve/ha/manager_status"
+    machine.write(status, json.dumps({"node_request": {"pve3": {"maintenance": 1}}}))
+
+    def ha_manager(arguments: list[str], _stdin: str) -> str:
+        assert arguments == ["crm-command", "node-maintenance", "disable", "pve3"]
+        assert 3 in cluster.listed
+        machine.write(status, json.dumps({"node_request": {"pve3": {}}}))
+        return ""
+
+    machine.programs["ha-manager"] = ha_manager
+    twice(machine, release_member.STEP, WANTED)
+    assert json.loads(machine.read(status) or "") == {"node_request": {"pve3": {}}}
+    assert cluster.listed == (1, 2)
 
 
 def test_what_did_not_happen_is_not_taken_for_done(machine: FakeMachine) -> None:

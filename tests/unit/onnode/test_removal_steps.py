@@ -49,6 +49,7 @@ REMOVE = RemoveMember("pve4", ["10.10.1.104", "192.168.0.104"])
 
 
 MARK = "/etc/pve/nested-pve-ha/leaving-pve4"
+LISTED = "/etc/pve/corosync.conf"
 
 
 class HaManager:
@@ -76,6 +77,8 @@ class HaManager:
 
     def ask(self, verb: str, node: str) -> str:
         assert node == "pve4"
+        if f"name: {node}\n" not in (self.machine.read("/etc/pve/corosync.conf") or ""):
+            raise AssertionError("no such cluster node")
         if not self.is_deaf:
             self.requested = verb == "enable"
         self.publish()
@@ -102,6 +105,9 @@ class Guests:
         self.asked: list[tuple[str, str]] = []
         self.ha = HaManager(machine)
         machine.write("/etc/pve/storage.cfg", STORAGES)
+        machine.write(
+            LISTED, "nodelist {\n  node {\n    name: pve4\n    nodeid: 4\n  }\n}\ntotem {\n  cluster_name: home\n}\n"
+        )
         machine.write("/etc/pve/.members", json.dumps({"nodelist": {"pve4": {"id": 4, "online": 1}}}))
         machine.programs |= {"pvesh": self.pvesh, "ha-manager": self.ha_manager}
 
@@ -365,6 +371,18 @@ def test_a_removal_that_was_taken_back_leaves_nothing(machine: FakeMachine, gues
     run(machine, evacuate_node.STEP, EVACUATE)
     assert guests.ha.requested
     assert not run(machine, keep_members.STEP, KeepMembers(["pve4"], "stack-other")).changed
+    twice(machine, keep_members.STEP, KEEP)
+    assert (guests.ha.requested, machine.read(MARK)) == (False, None)
+
+
+def test_one_that_is_off_the_list_is_kept_when_it_has_joined_again(machine: FakeMachine, guests: Guests) -> None:
+    guests.under_ha("vm:900")
+    run(machine, evacuate_node.STEP, EVACUATE)
+    listed = machine.read(LISTED) or ""
+    machine.write(LISTED, listed.replace("name: pve4", "name: pve3"))
+    assert not run(machine, keep_members.STEP, KEEP).changed
+    assert machine.read(MARK) == "stack-dev\n"
+    machine.write(LISTED, listed)
     twice(machine, keep_members.STEP, KEEP)
     assert (guests.ha.requested, machine.read(MARK)) == (False, None)
 

@@ -10,6 +10,7 @@ import pytest
 from cli.drift import configuration, record
 from cli.drift.kinds import CONFIGURATION
 from cluster.contract import ClusterChange
+from onnode.cluster.corosync import Device
 from tests.unit.cluster.worlds import CLUSTER, joined, listed, members
 
 if TYPE_CHECKING:
@@ -82,3 +83,28 @@ def test_its_step_runs_again() -> None:
     assert "link 1 gets priority 10" in marked["deployment"]["resources"][0]["inputs"]["update"]
     unmarked = record.marked(state, configuration.differs(ASKED, world()))
     assert "update" not in unmarked["deployment"]["resources"][0]["inputs"]
+
+
+WITNESS = replace(WANTED, witness="192.168.0.106", members=members(2))
+WITNESSED = {"urn::change": ("change-cluster", WITNESS), "urn::qdevice": ("set-qdevice", None)}
+
+
+def two(**changes: object) -> dict[str, Membership]:
+    both = {f"proxmox0{number}": joined(number, 1, 2, totem=SETTINGS) for number in (1, 2)}
+    return {name: replace(one, **changes) for name, one in both.items()}  # type: ignore[arg-type]
+
+
+def test_a_qdevice_that_somebody_removed_is_set_up_again() -> None:
+    found = configuration.differs(WITNESSED, two())
+    assert [(one.urn, one.what) for one in found] == [
+        ("urn::qdevice", "corosync.conf is not as described: the QDevice on 192.168.0.106 gets a vote")
+    ]
+    there = Device("192.168.0.106", tls="on")
+    assert list(configuration.differs(WITNESSED, two(device=there))) == []
+
+
+def test_nothing_runs_by_itself_that_would_remove_a_qdevice() -> None:
+    """It may be somebody else's; and who is asked on the way is the step that plans all of it."""
+    other = Device("192.168.0.99", tls="on")
+    assert list(configuration.differs(WITNESSED, two(device=other, priorities={0: 1, 1: 1}))) == []
+    assert list(configuration.differs(WITNESSED, two(priorities={0: 1, 1: 1}))) != []

@@ -163,9 +163,12 @@ def test_a_switch_and_a_files_name_are_no_secrets() -> None:
         "A_TOKEN": "true",
         "PULUMI_CONFIG_PASSPHRASE_FILE": "own/file",
         "PATH": "/usr/bin",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/etc/google.json",
         "API_PASSWORD": "x-y-z",
+        "AWS_SECRET_ACCESS_KEY": "/abc+DEF",
+        "AZURE_STORAGE_KEY": "/ghi==",
     }
-    assert masking.of_environment(environment) == {"x-y-z"}
+    assert masking.of_environment(environment) == {"x-y-z", "/abc+DEF", "/ghi=="}
 
 
 def test_the_stacks_secrets_are_known_once_its_description_is_read(
