@@ -32,7 +32,7 @@ def differs(asked: Mapping[str, tuple[str, Any]], reports: Mapping[str, Membersh
         asked: steps on the control machine, by URN, with their name and input, in the order of the state.
         reports: what the nodes that answered say of their cluster, by name.
     """
-    urns = {step: urn for urn, (step, _) in reversed(asked.items())}  # the first of each
+    urns = {step: urn for urn, (step, _) in reversed(list(asked.items()))}  # the first of each
     if CHANGE not in urns:
         return
     transitions = _mending(asked[urns[CHANGE]][1], reports)
