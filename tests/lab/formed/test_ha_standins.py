@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,19 @@ def guest(cluster: Proxmox) -> Iterator[Proxmox]:
     """A virtual machine under HA that runs on pve2."""
     cluster.sh(2, f"qm create {VMID} --name vm01 --memory 128 --kvm 0 && ha-manager add vm:{VMID}")
     eventually(lambda: cluster.runs_guest(2, VMID) and "started" in service(cluster, 1), "the guest is started")
+    # HA drops a request to move a guest to a node that its manager has not seen yet, as after a start.
+    eventually(lambda: online(cluster) == {"pve1", "pve2", "pve3"}, "the HA manager has seen all nodes")
     yield cluster
     eventually(lambda: cluster.ssh(1, "ha-manager status").returncode == 0, "pve1 answers")
     cluster.sh(1, f"ha-manager set vm:{VMID} --state disabled")
     eventually(lambda: "disabled" in service(cluster, 1), "the guest is stopped")
     cluster.sh(1, f"ha-manager remove vm:{VMID}; rm /etc/pve/nodes/*/qemu-server/{VMID}.conf")
+
+
+def online(nodes: Proxmox) -> set[str]:
+    """The nodes that the HA manager has as online."""
+    published = nodes.sh(1, "cat /etc/pve/ha/manager_status 2>/dev/null || echo {}").strip("\0\n")
+    return {name for name, state in json.loads(published).get("node_status", {}).items() if state == "online"}
 
 
 def service(nodes: Proxmox, seen_by: int) -> str:
