@@ -184,8 +184,13 @@ def _is_to_begin(observed: Observed) -> bool:
 
 
 def _is_out_of_use(observed: Observed) -> bool:
-    """Whether HA can bring nothing back; an agent that does not report starts nothing."""
-    return not observed.has_ha or observed.ha.silent or maintenance.is_taken_up(observed.ha, enabled=True)
+    """Whether HA can bring nothing back."""
+    return not observed.has_ha or _is_taken_up(observed.ha)
+
+
+def _is_taken_up(ha: ha_manager.NodeInHa) -> bool:
+    """Whether the HA manager has the request, and the node's agent follows it; one that does not report starts nothing."""
+    return ha.requested and (ha.silent or maintenance.is_taken_up(ha, enabled=True))
 
 
 def _moves(observed: Observed, ways: Sequence[tuple[Guest, Mapping[str, int]]]) -> Iterator[Action]:
@@ -265,11 +270,11 @@ def act(machine: ThisMachine, desired: EvacuateNode, action: Action) -> None:
 
 
 def _await_maintenance(machine: ThisMachine, desired: EvacuateNode) -> None:
-    def is_seen() -> bool:
-        seen = ha_manager.observe(machine, desired.node)
-        return seen.silent or maintenance.is_taken_up(seen, enabled=True)
-
-    maintenance.await_taken_up(machine, Maintenance(desired.node, enabled=True, timeout_s=desired.timeout_s), is_seen)
+    maintenance.await_taken_up(
+        machine,
+        Maintenance(desired.node, enabled=True, timeout_s=desired.timeout_s),
+        lambda: _is_taken_up(ha_manager.observe(machine, desired.node)),
+    )
 
 
 def _ask(machine: ThisMachine, desired: EvacuateNode, action: Action) -> str:
