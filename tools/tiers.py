@@ -26,9 +26,9 @@ ROUNDS: tuple[dict[str, int], ...] = (
     {"lint": 1},
     {"go-test": 1},
     {"unit": 4},
-    {"test-standins": 9, "test-worlds": 9},
-    {"test-job": 17, "test-toolchain": 17},
-    {"test-changes": 10},
+    {"test-standins": 16, "test-worlds": 10},
+    {"test-job": 28, "test-toolchain": 20},
+    {"test-changes": 16},
 )
 JUNIT = Path(".nested-pve/tests")
 SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")
