@@ -140,6 +140,7 @@ def fifth() -> dict[str, Any]:
     return {**NODE4, **number, "links": ["10.10.1.189", "10.20.1.189"], "networks": ["10.30.1.189"]}
 
 
+@pytest.mark.destroys  # five members stay
 def test_two_of_five_are_replaced_at_once(three: LabProject) -> None:
     values = three.configuration()
     values["nodes"] += [NODE4, fifth()]

@@ -69,8 +69,11 @@ def publish(cluster: LabProject, *packages: Package) -> None:
 
 
 def withdraw(cluster: LabProject) -> None:
-    """Take the repository away, and let dpkg finish what could not be configured."""
-    mend = f'rm -rf {SOURCE} /srv/new; test -z "$(dpkg --audit)" || {{ touch /run/mended; dpkg --configure -a; }}'
+    """Take the repository away, and let dpkg finish what could not be configured; lists that were fetched of it are old."""
+    age = "sed -i 's/ .*/ 0/' /var/lib/nested-pve-ha/apt-updated"
+    mend = (
+        f'rm -rf {SOURCE} /srv/new; {age}; test -z "$(dpkg --audit)" || {{ touch /run/mended; dpkg --configure -a; }}'
+    )
     for address in NODES.values():
         succeeded(cluster.ssh(address, mend))
 
