@@ -21,7 +21,7 @@ from cluster.planning.model import ChangeLinkAddress
 from cluster.steps import change_cluster
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.cluster.corosync import ConfNode, PeerLink, Quorum, Voter, parse_conf
+from onnode.cluster.corosync import ConfNode, Device, PeerLink, Quorum, Voter, parse_conf
 from onnode.cluster.corosync_file import with_version, without_addresses
 from onnode.contract import CorosyncConfig, CorosyncReport, KeepMembers
 from onnode.errors import StepError
@@ -229,6 +229,14 @@ def test_what_an_earlier_run_left_of_a_qdevice_goes_where_this_stack_had_describ
     outcome = asyncio.run(change_cluster.bring_about(wanted(), Call(CALL.secrets, before)))
     assert (outcome.changed, outcome.facts["witnesses"]) == (True, ["192.168.0.106"])
     assert corosync.done == [(f"proxmox0{number}", "qdevice --remove") for number in NUMBERS]
+
+
+def test_a_qdevice_of_somebody_else_stays_also_where_the_step_runs_alone(corosync: Corosync) -> None:
+    for name, report in corosync.reports.items():
+        corosync.reports[name] = dataclasses.replace(report, device=Device("192.168.0.99"))
+    error = refused(wanted(votes=2))
+    assert (error.code, corosync.done) == ("qdevice-unknown", [])
+    assert "pvecm qdevice remove" in error.fix
 
 
 def test_each_change_is_one_version_that_is_seen_before_the_next(corosync: Corosync) -> None:

@@ -18,6 +18,7 @@ from cluster.motion import Motion
 from cluster.planning import known
 from cluster.steps import remove_members
 from cluster.transport.ssh import Completed
+from onnode.contract import KeepMembers
 from onnode.errors import StepError
 from tests.unit.cluster.live_nodes import CALL, DOWN
 from tests.unit.cluster.worlds import CLUSTER, joined, member, members, quorum
@@ -91,6 +92,14 @@ def bring_about(
 ) -> Outcome:
     call = Call(CALL.secrets, previous, identity)
     return asyncio.run(remove_members.bring_about(desired, call))
+
+
+@pytest.mark.usefixtures("world")
+def test_one_that_stays_after_all_gets_guests_again_when_it_has_joined(nodes: LiveNodes) -> None:
+    assert not bring_about(FOUR).changed
+    nodes.is_leaving = True
+    assert bring_about(FOUR).changed
+    assert nodes.staying[-1] == KeepMembers(["proxmox01", "proxmox02", "proxmox03", "proxmox04"], "stack-dev")
 
 
 def test_guests_go_first_then_the_power_then_the_entry(nodes: LiveNodes, world: World) -> None:

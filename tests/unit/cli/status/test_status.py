@@ -213,6 +213,14 @@ def test_a_qdevice_is_the_described_one_and_casts_its_vote(
     assert all(one.next for one in findings(wanted, seen))
 
 
+def test_make_up_is_advised_only_where_it_sets_the_qdevice_up() -> None:
+    """Another's QDevice it does not remove: the advice went in a circle."""
+    assert [one.next for one in findings(WITH_DEVICE, world())] == ["make up"]
+    other = witnessed(1, device=replace(DEVICE, host="192.168.0.99"))
+    for wanted in (WANTED, WITH_DEVICE):
+        assert ["pvecm qdevice remove" in one.next for one in findings(wanted, other)] == [True]
+
+
 FOUR = [listed(n) for n in (1, 2, 3, 4)]
 ONLY_ONCE: list[tuple[str, NodeStatuses, list[tuple[str, str, str]]]] = [
     ("nobody answers", NOBODY, [(f"proxmox0{n}", "cannot be reached", "power the machine on") for n in (1, 2, 3)]),
