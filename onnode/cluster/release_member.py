@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, ha_manager, maintenance, membership
+from onnode.cluster.remove_member import quorate_conf, refuse_doubled
 from onnode.contract import ReleaseMember
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -50,23 +51,13 @@ def decide(observed: Observed, desired: ReleaseMember) -> list[Action]:
     Raises:
         StepError: no-quorum, member-id-twice, node-still-there.
     """
-    conf, quorum = observed.conf, observed.quorum
-    if conf is None or quorum is None or not quorum.quorate:
-        votes = corosync.votes(conf.nodes if conf else [], quorum)
-        raise StepError(
-            "no-quorum", f"{observed.here} cannot change the cluster", observed=votes, expected="a quorate member"
-        )
+    quorum, conf = observed.quorum, quorate_conf(observed.here, observed.conf, observed.quorum)
     listed = conf.node(desired.node)
     if listed is None:
         return []
-    if doubled := corosync.doubled_ids(conf.nodes):
-        raise StepError(
-            "member-id-twice",
-            "the cluster's configuration holds a node id twice, and a member is removed by its id",
-            observed="; ".join(doubled),
-            expected="an id of its own for each node",
-        )
-    if desired.node_id in {voter.id for voter in quorum.members} or listed.id != desired.node_id:
+    refuse_doubled(conf)
+    voters = {voter.id for voter in quorum.members} if quorum else set[int]()
+    if desired.node_id in voters or listed.id != desired.node_id:
         raise StepError(
             "node-still-there",
             f"{desired.node} is no lost node, so its entry stays",

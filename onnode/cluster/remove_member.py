@@ -116,12 +116,7 @@ def decide(observed: Observed, desired: RemoveMember) -> list[Action]:
 def _refuse(observed: Observed, desired: RemoveMember) -> None:
     if observed.here == desired.node:
         raise StepError("member-itself", f"{desired.node} cannot remove itself", observed=f"this is {observed.here}")
-    conf, quorum = observed.conf, observed.quorum
-    if conf is None or quorum is None or not quorum.quorate:
-        votes = corosync.votes(conf.nodes if conf else [], quorum)
-        raise StepError(
-            "no-quorum", f"{observed.here} cannot change the cluster", observed=votes, expected="a quorate member"
-        )
+    quorum, conf = observed.quorum, quorate_conf(observed.here, observed.conf, observed.quorum)
     if observed.guests:
         raise StepError(
             "member-has-guests",
@@ -131,8 +126,29 @@ def _refuse(observed: Observed, desired: RemoveMember) -> None:
         )
     if (listed := conf.node(desired.node)) is None:
         return
-    if listed.id in {voter.id for voter in quorum.members}:
+    if quorum is not None and listed.id in {voter.id for voter in quorum.members}:
         raise still_there(desired.node, f"it votes in the eyes of {observed.here}")
+    refuse_doubled(conf)
+
+
+def quorate_conf(here: str, conf: corosync.Conf | None, quorum: corosync.Quorum | None) -> corosync.Conf:
+    """The list of nodes, of a member that can change it.
+
+    Raises:
+        StepError: no-quorum.
+    """
+    if conf is None or quorum is None or not quorum.quorate:
+        votes = corosync.votes(conf.nodes if conf else [], quorum)
+        raise StepError("no-quorum", f"{here} cannot change the cluster", observed=votes, expected="a quorate member")
+    return conf
+
+
+def refuse_doubled(conf: corosync.Conf) -> None:
+    """Refuse a list with an id twice: `pvecm delnode` goes by it.
+
+    Raises:
+        StepError: member-id-twice.
+    """
     if doubled := corosync.doubled_ids(conf.nodes):
         raise StepError(
             "member-id-twice",
