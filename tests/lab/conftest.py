@@ -141,6 +141,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     yield from _running(tmp_path_factory.mktemp("lab") / "state")
 
 
+@pytest.fixture(scope="module")
+def fresh_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A default lab that no other file of tests has used."""
+    yield from _running(tmp_path_factory.mktemp("fresh") / "state")
+
+
 @pytest.fixture(scope="session")
 def physical_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab of three existing nodes and a storage server."""

@@ -22,17 +22,17 @@ qm list; pvesm status | awk '{print $1, $3}'; ip -br link | awk '{print $1, $2}'
 
 
 @pytest.fixture(scope="module")
-def project(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> LabProject:
+def project(fresh_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> LabProject:
     """Stack dev in the running lab; nothing is deployed."""
-    return LabProject(tmp_path_factory.mktemp("beforehand") / "project", lab.state)
+    return LabProject(tmp_path_factory.mktemp("beforehand") / "project", fresh_lab.state)
 
 
 @pytest.fixture
-def untouched(lab: Lab) -> Iterator[None]:
+def untouched(fresh_lab: Lab) -> Iterator[None]:
     """The outer host is afterwards as before, file by file."""
-    before = lab.sh(HOST, TRACES)
+    before = fresh_lab.sh(HOST, TRACES)
     yield
-    assert lab.sh(HOST, TRACES) == before
+    assert fresh_lab.sh(HOST, TRACES) == before
 
 
 def document(project: LabProject) -> tuple[int, dict[str, Any]]:
@@ -54,15 +54,15 @@ def test_a_fresh_outer_host_is_fit(project: LabProject) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-def test_what_would_stand_in_the_way_is_named(project: LabProject, lab: Lab) -> None:
+def test_what_would_stand_in_the_way_is_named(project: LabProject, fresh_lab: Lab) -> None:
     described = project.configuration()
     vmid = described["nodes"][0]["vmid"]
     address = described["nodes"][1]["address"]
-    lab.sh(HOST, f"qm create {vmid} --name somebodys --memory 128; ip addr add {address}/24 dev vmbr0")
+    fresh_lab.sh(HOST, f"qm create {vmid} --name somebodys --memory 128; ip addr add {address}/24 dev vmbr0")
     try:
         code, found = document(project)
     finally:
-        lab.sh(HOST, f"qm destroy {vmid}; ip addr del {address}/24 dev vmbr0")
+        fresh_lab.sh(HOST, f"qm destroy {vmid}; ip addr del {address}/24 dev vmbr0")
     assert code == 1
     assert [cause["name"] for cause in found["causes"]] == ["foreign-vmid", "address-taken"]
     assert document(project)[1]["healthy"]
