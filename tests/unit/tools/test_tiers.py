@@ -147,7 +147,7 @@ def test_each_tier_is_a_goal_and_leaves_what_it_counts() -> None:
 def test_continuous_integration_ends_as_make_test_does(tmp_path: Path, code: int) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
-    (tmp_path / "one.py").touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "bin").mkdir()
     make = tmp_path / "bin" / "make"
     make.write_text(f'#!/bin/sh\necho "$PWD" "$@" "$PYTEST_ADDOPTS"\nexit {code}\n')
