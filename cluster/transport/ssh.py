@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes.util
 import os
 from base64 import b64encode
 from contextlib import asynccontextmanager
@@ -15,10 +16,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import asyncssh
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from cluster.errors import AdminError
+
+# asyncssh looks for three optional libraries of algorithms, at each start with the compiler and the linker: some twenty
+# processes. What every SSH server has comes from `cryptography`.
+_find_library = ctypes.util.find_library
+ctypes.util.find_library = lambda name: None  # noqa: ARG005
+import asyncssh  # noqa: E402
+
+ctypes.util.find_library = _find_library
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import re
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -219,3 +222,18 @@ def test_a_key_that_is_none_is_named_before_connecting(sshd: Sshd, key: str) -> 
 )
 def test_why_a_machine_is_unreachable_is_told(error: OSError, told: str) -> None:
     assert ssh._reason(error, 7.2) == told
+
+
+STARTED = """
+import ctypes.util, sys
+before, started = ctypes.util.find_library, []
+sys.addaudithook(lambda event, values: started.append(values[0]) if event == "subprocess.Popen" else None)
+import {module}
+print(len(started), ctypes.util.find_library is before)
+"""
+
+
+@pytest.mark.parametrize(("module", "seen"), [("cluster.transport.ssh", "0 True"), ("asyncssh", "[1-9][0-9]* True")])
+def test_no_program_is_started_to_read_its_code(module: str, seen: str) -> None:
+    words = [sys.executable, "-c", STARTED.format(module=module)]
+    assert re.fullmatch(seen, subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
