@@ -123,7 +123,7 @@ def eventually(condition: Callable[[], bool], what: str, within_s: float = WAIT_
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.3)  # each look costs time of the processors, which the machines need, too
+        time.sleep(0.7)  # each look costs time of the processors, which the machines need, too
 
 
 def _running(state: Path, *options: str) -> Iterator[Lab]:
