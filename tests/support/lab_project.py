@@ -195,5 +195,5 @@ class LabProject:
         while time.monotonic() < deadline:
             if look():
                 return True
-            time.sleep(1)  # a look takes a tenth of a second of a processor, which the machines need, too
+            time.sleep(0.5)
         return look()
