@@ -57,7 +57,8 @@ CODES: dict[str, Code] = {
     ),
     "member-silent": Code(
         "Votes, links or settings of the cluster are to change, and a member that stays would not hear of it.",
-        "bring the named member up, then run the same command again; a lost one is replaced by `make up`",
+        "bring the named member up, then run the same command again; a nested node whose VM is lost is replaced by `make up` alone, and a "
+        "machine that is lost for good is first left out of the stack file, alone",
     ),
     "vm-changed": Code(
         "A member of the live cluster is described with another number of its VM, or as another kind of node. Its VM would be made anew "
@@ -128,7 +129,8 @@ CODES: dict[str, Code] = {
     ),
     "change-not-ready": Code(
         "Votes, links and settings of corosync are changed only while every member is there and runs the present configuration.",
-        "bring back what the message names; a member that is lost for good: first take it out of the stack file, alone, and `make up`",
+        "bring back what the message names; a nested node whose VM is lost is replaced by `make up` alone, and a machine that is lost "
+        "for good is first left out of the stack file, alone",
     ),
     "change-undone": Code(
         "A change of corosync's configuration did not work within cluster.timeoutS. The former one is in force again, under a higher number.",
@@ -355,7 +357,7 @@ CODES: dict[str, Code] = {
     ),
     "node-protected": Code(
         "The VM of a node is protected against deletion.",
-        "set protectNodes: false in the stack file, `make up`, and destroy again",
+        "set protectNodes: false in the stack file, `make up`, and run the same command again",
     ),
     "policy-violated": Code(
         "A mandatory rule of the policy pack refuses the design. Nothing that depends on the design was touched.",

@@ -338,7 +338,10 @@ class Link(Model):
     priority: int | None = Field(
         default=None, ge=0, le=255, description="The connected link with the highest number carries the traffic."
     )
-    mtu: Mtu = Field(default=1500, description="Largest packet in bytes that the preflight sends.")
+    mtu: Mtu = Field(
+        default=1500,
+        description="Largest packet in bytes: the interfaces of the link get it, and the preflight sends such packets.",
+    )
 
 
 class Totem(Model):
@@ -371,7 +374,7 @@ class ClusterApi(Model):
     )
     user: UserId = Field(
         default="pulumi@pve",
-        description="This user is made on the seed, in realm pve, with at most 64 characters; the password is a credential.",
+        description="This user is made in realm pve, with at most 64 characters; the password is a credential.",
     )
     role: Annotated[str, shaped(r"^[A-Za-z0-9._-]+$", "letters, digits, ., _ and -")] = Field(
         default=OWN_ROLE,
@@ -441,7 +444,8 @@ class Cluster(Model):
         default=180,
         ge=30,
         le=86400,
-        description="How long create, each join, and each check of the cluster and of a guest's HA may take, in seconds.",
+        description="How long may take, in seconds: create, each join, each check of the cluster and of a guest's HA, each change of Corosync "
+        "before it is undone, and the wait for a cluster that is busy.",
     )
     api: ClusterApi = Field(description="The API for day-to-day work.")
     qdevice: QDevice | None = Field(default=None, description="A further vote, from outside of the cluster.")

@@ -257,7 +257,7 @@ ON_NODE_CODES: dict[str, Code] = {
     "member-differs": Code(
         "A member's id, votes or links differ from the configuration at a moment at which nothing changes them any more: somebody "
         "else may have changed them during the run.",
-        "run the same command again: it plans from what is live; put another id into the configuration",
+        "run the same command again: it plans from what is live; where the id differs, write the cluster's into the stack file",
     ),
     "create-failed": Code(
         "`pvecm create` made no cluster.", "resolve the error that it printed, then run the same command again"
@@ -322,7 +322,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "join-password": Code(
         "Each member that was asked to let a node in refused the root password.",
-        "correct credentials.rootPassword (`pulumi config set --secret`): it must be that of a member, best of all",
+        "correct credentials.rootPassword (`pulumi config set --secret`): it must be root's password on a member, best the same on all",
     ),
     "join-fingerprint": Code(
         "A member's certificate changed while a node was about to join through it.",
@@ -388,7 +388,8 @@ ON_NODE_CODES: dict[str, Code] = {
         "leave it out of the stack file and run `make up`, which takes it out of the cluster; then reset it",
     ),
     "reset-failed": Code(
-        "A half-joined node could not be made stand-alone again.", "`systemctl status pve-cluster` on the node"
+        "A node that joined half, or that left the cluster, could not be made stand-alone.",
+        "`systemctl status pve-cluster` on the node",
     ),
     "api-user": Code(
         "The API user could not be made as described.",

@@ -71,7 +71,7 @@ A mistyped rule name in `PulumiPolicy.yaml` is refused. In the JSON file, the en
 
 `make up` and `make preview` pass `Pulumi.STACK.policy.json` when there is one, and check it first.
 
-The rules judge valid stack files only. A stack file that is invalid, or that some program would refuse, is refused before
+The rules judge valid stack files only. A stack file that is invalid, or that Proxmox VE, Corosync or Pulumi would refuse, is refused before
 ([decision 13](decisions/0013-one-truth-for-each-rule.md)), whatever the levels here. A plain `pulumi up` without the pack asks no rule.
 
 | level | a violation |
