@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "lo"
 LIVE, FILES = "live", "files"
+RELOADS = 2
 
 
 @dataclass(frozen=True)
@@ -247,17 +248,25 @@ def _remember_ours(machine: ThisMachine, desired: NodeNetwork) -> None:
 
 
 def _reload(machine: ThisMachine, desired: NodeNetwork) -> None:
-    """Let ifupdown2 apply its configuration; its exit code also counts warnings about interfaces that are not ours."""
-    result = machine.run(["ifreload", "-a"], timeout_s=network_guard.RELOAD_S)
-    live = [address for found in network.interfaces(machine) for address in found.addresses]
-    if absent := [wanted.address for wanted in desired.interfaces if wanted.address not in live]:
-        network_guard.revert(machine)
-        raise StepError(
-            "network-failed",
-            "link addresses did not come up, and the network was put back as it was",
-            observed=f"missing {', '.join(absent)}; `ifreload -a`: {tail(result.text)}",
-            expected=f"the addresses that were written to {interfaces_file.FILE}",
-        )
+    """Let ifupdown2 apply its configuration; its exit code also counts warnings about interfaces that are not ours.
+
+    When an interface loses its first address, the kernel takes the others of that subnet along, unless it was told to promote them
+    (promote_secondaries). ifupdown2 may then fail to remove what is gone, and add nothing: the second time it does.
+    """
+    deadline = machine.monotonic() + network_guard.RELOAD_S
+    for _ in range(RELOADS):
+        result = machine.run(["ifreload", "-a"], timeout_s=max(1.0, deadline - machine.monotonic()))
+        live = [address for found in network.interfaces(machine) for address in found.addresses]
+        absent = [wanted.address for wanted in desired.interfaces if wanted.address not in live]
+        if not absent:
+            return
+    network_guard.revert(machine)
+    raise StepError(
+        "network-failed",
+        "link addresses did not come up, and the network was put back as it was",
+        observed=f"missing {', '.join(absent)}; `ifreload -a`: {tail(result.text)}",
+        expected=f"the addresses that were written to {interfaces_file.FILE}",
+    )
 
 
 def facts(observed: Observed, desired: NodeNetwork) -> dict[str, Any]:

@@ -228,6 +228,24 @@ class TestNodeNetwork:
         assert machine.read(FILE) == BEFORE
         assert timers.running is None
 
+    def test_addresses_that_the_kernel_took_along_come_up_the_second_time(
+        self, machine: FakeMachine, timers: Timers
+    ) -> None:
+        del timers
+        ifreload, calls = machine.programs["ifreload"], []
+
+        def failing_once(arguments: list[str], stdin: str) -> Result | str | int:
+            calls.append(arguments)
+            if len(calls) == 1:
+                return Result(
+                    ("ifreload",), 1, err="warning: netlink: nic1: cannot delete address 10.10.1.187/24 dev nic1"
+                )
+            return ifreload(arguments, stdin)
+
+        machine.programs["ifreload"] = failing_once
+        twice(machine, node_network.STEP, WANTED)
+        assert calls == [["-a"]] * 2
+
     def test_ifreload_complains_about_something_else(self, machine: FakeMachine, timers: Timers) -> None:
         del timers
         ifreload = machine.programs["ifreload"]
