@@ -53,6 +53,7 @@ def test_an_existing_machine_leaves_and_can_come_back(machines: LabProject) -> N
     shell(machines, LEAVER, "echo mine > /root/mine")
     before = shell(machines, LEAVER, FILES)
     refusal(machines.admin("reset", "--node", "pve3", "--yes"), "still-a-member")
+    a_link_before_another_goes_and_comes_back(machines)
     it_leaves_and_stays_off(machines)
     it_keeps_its_files(machines, before)
     it_is_reset_while_its_links_are_cut(machines)
@@ -61,6 +62,38 @@ def test_an_existing_machine_leaves_and_can_come_back(machines: LabProject) -> N
     for address in (*LEFT.values(), LEAVER):
         votes(machines, address, 3)
     assert shell(machines, LEAVER, "cat /root/mine") == "mine\n"
+
+
+def a_link_before_another_goes_and_comes_back(machines: LabProject) -> None:
+    """The other link keeps its number: the numbers of a live cluster may have gaps."""
+    described = machines.configuration()
+    values = machines.configuration()
+    levels = machines.directory / "Pulumi.physical.policy.json"
+    levels.write_text(json.dumps({"corosync-two-links": "disabled"}))
+    del values["cluster"]["links"][0]
+    values["cluster"]["links"][0]["number"] = 1
+    for node in values["nodes"]:
+        del node["links"][0]
+    machines.configure(values)
+    succeeded(machines.admin("up"))
+    assert connected(machines) == {"1"}
+    assert "10.10.1.103" not in shell(machines, LEAVER, "ip -4 -brief addr; cat /etc/network/interfaces")
+    assert "0 changes" in succeeded(machines.admin("up")).output
+    machines.configure(described)
+    levels.unlink()
+    succeeded(machines.admin("up"))
+    assert connected(machines) == {"0", "1"}
+    assert "10.10.1.103" in shell(machines, LEAVER, "ip -4 -brief addr")
+
+
+def connected(machines: LabProject) -> set[str]:
+    """The numbers of the links over which each machine sees both others."""
+    found = [
+        re.findall(r"LINK: (\d) udp \(\S+\) enabled connected", shell(machines, address, "corosync-cfgtool -n"))
+        for address in (*LEFT.values(), LEAVER)
+    ]
+    assert all(numbers.count(number) == len(LEFT) for numbers in found for number in numbers), found
+    return {number for numbers in found for number in numbers}
 
 
 def it_leaves_and_stays_off(machines: LabProject) -> None:
