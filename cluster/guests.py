@@ -10,7 +10,7 @@ from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport.cluster_api import NO_NODE, ApiError
 from cluster.waiting import until
-from onnode.system.pve import split_tags
+from onnode.system.pve import gib, split_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -269,6 +269,48 @@ def _unknown(entries: Sequence[dict[str, Any]], node: str) -> bool:
         entry.get("node") == node and entry.get("type", "node") == "node" and entry.get("status") == "unknown"
         for entry in entries
     )
+
+
+def grow(api: Api, found: Found, disk: str, wanted_gib: int) -> bool:
+    """Enlarge a guest's disk, also while it runs; whether it had to be.
+
+    Args:
+        api: the cluster's.
+        found: the guest.
+        disk: its name in the guest's configuration, "scsi0" or "rootfs".
+        wanted_gib: its size.
+
+    Raises:
+        AdminError: guest-differs, when it is larger; task-failed, guest-locked, and those of the API.
+    """
+    size = disk_gib(api.get(f"{found.path}/config"), disk)
+    if size == wanted_gib:
+        return False
+    if size is None or size > wanted_gib:
+        raise AdminError(
+            "guest-differs",
+            f"the disk of guest {found.vmid} is not as described, and disks only grow",
+            observed=f"{disk} {'of unknown size' if size is None else f'{size:g} GiB'}",
+            expected=f"{disk} {wanted_gib} GiB",
+            fix="write the observed size into the stack file as diskGib" if size else "look at the guest's configuration",
+        )
+    note(f"enlarging {disk} of guest {found.vmid} on {found.node} from {size:g} to {wanted_gib} GiB")
+    api.wait(api.put(f"{found.path}/resize", disk=disk, size=f"{wanted_gib}G"), TASK_S)
+    now = disk_gib(api.get(f"{found.path}/config"), disk)
+    if now != wanted_gib:
+        raise AdminError(
+            "task-failed",
+            f"the disk of guest {found.vmid} was not enlarged",
+            observed=f"{disk} {now} GiB",
+            expected=f"{disk} {wanted_gib} GiB",
+        )
+    return True
+
+
+def disk_gib(config: dict[str, Any], disk: str) -> float | None:
+    """The size of a disk in a guest's configuration; None where that does not say it."""
+    parts = str(config.get(disk, "")).split(",")
+    return gib(next((part.removeprefix("size=") for part in parts if part.startswith("size=")), ""))
 
 
 def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cluster import downloads, guests
-from cluster.call import note
+from cluster.call import note, tell
 from cluster.errors import AdminError
 from cluster.transport import cluster_api
 from onnode.step import Outcome
-from onnode.system.pve import TAG, gib
+from onnode.system.pve import TAG
 
 if TYPE_CHECKING:
     from cluster.call import Call
     from cluster.contract import Container
     from cluster.transport.cluster_api import Api
+
+ROOT = "rootfs"
 
 
 async def bring_about(desired: Container, call: Call) -> Outcome:
@@ -41,11 +43,14 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
         raise AdminError("guest-differs", "the container vanished", observed="none", expected=str(desired.vmid))
     config = api.get(f"{found.path}/config")
     refuse_different(desired, config)
+    grown = guests.grow(api, found, ROOT, desired.disk_gib)
     correction = guests.changes(options(desired), config)
     if correction:
         note(f"setting {', '.join(sorted(correction))} of {desired.name} on {found.node}")
         api.put(f"{found.path}/config", **correction)
-    return Outcome(bool(correction), {"vmid": desired.vmid})
+    if "hostname" in correction and api.get(f"{found.path}/status/current")["status"] == "running":
+        tell(f"{desired.name}: it takes its new name when it restarts: `pct reboot {desired.vmid}` on {found.node}")
+    return Outcome(bool(correction) or grown, {"vmid": desired.vmid})
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
@@ -92,15 +97,9 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
     Raises:
         AdminError: guest-differs.
     """
-    root = str(config.get("rootfs", ""))
-    storage, _, rest = root.partition(":")
-    size = next((part.removeprefix("size=") for part in rest.split(",") if part.startswith("size=")), "")
-    found = {"storage": storage, "disk": _gib(gib(size)), "network": described_network(str(config.get("net0", "")))}
-    wanted = {
-        "storage": desired.storage,
-        "disk": _gib(desired.disk_gib),
-        "network": described_network(network(desired)),
-    }
+    storage = str(config.get(ROOT, "")).partition(":")[0]
+    found = {"storage": storage, "network": described_network(str(config.get("net0", "")))}
+    wanted = {"storage": desired.storage, "network": described_network(network(desired))}
     if found != wanted:
         raise AdminError(
             "guest-differs",
@@ -108,10 +107,6 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
             observed=", ".join(f"{key} {value}" for key, value in found.items() if value != wanted[key]),
             expected=", ".join(f"{key} {value}" for key, value in wanted.items() if value != found[key]),
         )
-
-
-def _gib(size: float | None) -> str:
-    return "of unknown size" if size is None else f"{size:g} GiB"
 
 
 def described_network(net: str) -> str:
