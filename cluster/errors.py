@@ -248,7 +248,7 @@ CODES: dict[str, Code] = {
         "give the guest another vmid in the configuration; a foreign guest is never touched",
     ),
     "guests-inside": Code(
-        "Nested nodes that would be destroyed have guests that this stack did not make.",
+        "Nested nodes that would be destroyed have guests that this stack did not make, or that are described with `keep`.",
         "back them up and restore them elsewhere, remove them there (`qm destroy VMID`, of a container `pct destroy VMID`), "
         "then run the same command again",
     ),
@@ -269,6 +269,12 @@ CODES: dict[str, Code] = {
     "guest-differs": Code(
         "A guest differs from the configuration in a way that only a new guest can change.",
         "put the observed value into the configuration, or destroy the guest first",
+    ),
+    "guest-changed": Code(
+        "A guest that exists is described with another number, or as another kind. A new one would be made, and the old one destroyed "
+        "with its disks.",
+        "put `vmid` and `kind` back; for a new guest beside it, choose another name; to replace it, leave it out, `make up`, and "
+        "describe it again",
     ),
     "guest-node-down": Code(
         "The node that holds a guest is down, and HA has not recovered the guest.",

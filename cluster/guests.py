@@ -93,6 +93,28 @@ def refuse_foreign(found: Found, kind: str, stack_tag: str) -> None:
         )
 
 
+def changed(observed: str, described: str) -> AdminError:
+    """The refusal of a guest that would be made anew, and its old one destroyed."""
+    return AdminError(
+        "guest-changed",
+        "a guest that exists is described with another number or kind, so a new one would be made and the old one destroyed",
+        observed=f"{observed}; described: {described}",
+        expected="the vmid and kind that it was made with",
+    )
+
+
+def refuse_namesakes(api: Api, name: str, vmid: int, stack_tag: str) -> None:
+    """Refuse to make a guest whose name another one of this stack has: it would take that one's place, and that one go.
+
+    Raises:
+        AdminError: guest-changed.
+    """
+    for entry in api.get("/cluster/resources", type="vm"):
+        ours = stack_tag.lower() in split_tags(entry.get("tags"))
+        if ours and entry.get("name") == name and entry["vmid"] != vmid:
+            raise changed(f"{name} is {entry['type']} {entry['vmid']} on {entry['node']}", f"{name} {vmid}")
+
+
 def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) -> Found | None:
     """Wait for HA to recover a guest from a dead node; the guest where it then is.
 

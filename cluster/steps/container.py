@@ -26,11 +26,12 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
     """Make it, or change the one that is there where it is.
 
     Raises:
-        AdminError: guest-foreign, guest-differs, guest-node-down, and those of the API.
+        AdminError: guest-foreign, guest-changed, guest-differs, guest-node-down, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     if found is None:
+        guests.refuse_namesakes(api, desired.name, desired.vmid, desired.stack_tag)
         node = guests.live_node(api, desired.node)
         if desired.template is not None:
             key = call.secrets.ssh_private_key

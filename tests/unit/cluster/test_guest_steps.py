@@ -302,7 +302,6 @@ def test_a_container_is_changed_where_it_is(node: ApiNode, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("changes", "code", "observed", "expected"),
     [
-        ({"disk_gib": 2}, "guest-differs", "disk 1 GiB", "disk 2 GiB"),
         ({"storage": "local"}, "guest-differs", "storage shared", "storage local"),
         (
             {"gateway": None},

@@ -130,7 +130,8 @@ def at(node: str, state: str) -> list[dict[str, Any]]:
 
 def test_a_guest_is_waited_for_until_it_is_as_described(manager: Manager) -> None:
     manager.looks = [[QUORUM], at("proxmox01", "starting"), at("proxmox03", "started"), at("proxmox02", "started")]
-    assert verified(timeout_s=60) == Outcome(changed=False, facts={"sid": "vm:200", "state": "started"})
+    facts = {"sid": "vm:200", "state": "started", "preferred": []}
+    assert verified(timeout_s=60) == Outcome(changed=False, facts=facts)
     assert len(manager.asked) == 4
 
 
