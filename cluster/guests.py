@@ -314,7 +314,9 @@ def grow(api: Api, found: Found, disk: str, wanted_gib: int) -> bool:
             f"the disk of guest {found.vmid} is not as described, and disks only grow",
             observed=f"{disk} {'of unknown size' if size is None else f'{size:g} GiB'}",
             expected=f"{disk} {wanted_gib} GiB",
-            fix="write the observed size into the stack file as diskGib" if size else "look at the guest's configuration",
+            fix="write the observed size into the stack file as diskGib"
+            if size
+            else "look at the guest's configuration",
         )
     note(f"enlarging {disk} of guest {found.vmid} on {found.node} from {size:g} to {wanted_gib} GiB")
     api.wait(api.put(f"{found.path}/resize", disk=disk, size=f"{wanted_gib}G"), TASK_S)

@@ -198,17 +198,21 @@ def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
         return Change(place, "gets its original files back")
     if item.get("kind") == "external":
         return Change(place, "is no longer used")
-    if part == "guests" and item.get("keep"):
-        return Change(place, f"{numbered(item)} is taken out of HA and of this stack, and runs on")
-    if stays:
-        return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
     if part == "guests":
-        return Change(
-            place, f"{numbered(item)} is destroyed with its disks, if it is still this stack's", mark=Mark.DATA
-        )
+        return _guest_went(place, item, stays=stays)
+    if stays:
+        return Change(place, "is forgotten, and stays")
     if part == "templates":
         return Change(place, f"VM {int(item['vmid'])} is destroyed with its disk, if it is still this stack's")
     return Change(place, "is taken out of the cluster; its content stays")
+
+
+def _guest_went(place: str, guest: Mapping[str, Any], *, stays: bool) -> Change:
+    if guest.get("keep"):
+        return Change(place, f"{numbered(guest)} is taken out of HA and of this stack, and runs on")
+    if stays:
+        return Change(place, "is forgotten, and runs on")
+    return Change(place, f"{numbered(guest)} is destroyed with its disks, if it is still this stack's", mark=Mark.DATA)
 
 
 def numbered(guest: Mapping[str, Any]) -> str:

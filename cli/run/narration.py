@@ -114,7 +114,9 @@ class Narrator:
             return
         # A preview shows what changes; a run also shows how long it took.
         sign = sign_of(metadata, to_check=planning and self.adopting)
-        what = remark(metadata["type"], metadata.get("diffs") or [], _guest(metadata)) if sign == SIGNS["update"] else ""
+        what = (
+            remark(metadata["type"], metadata.get("diffs") or [], _guest(metadata)) if sign == SIGNS["update"] else ""
+        )
         took = "" if planning else f"{time.monotonic() - running.started:6.1f} s"
         line = f"  {sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip()
         if planning and what == LOOKS_AGAIN:

@@ -79,7 +79,7 @@ def _is_of_guest(entry: State, ending: str) -> bool:
 
 
 def _parent_type(entry: State) -> str:
-    return (str(entry.get("parent", "")).split("::") + ["", "", ""])[2].rpartition("$")[2]
+    return str(entry.get("parent", "")).rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
 
 
 def _name(entry: State) -> str:
@@ -144,7 +144,7 @@ def renamed(description: Description, state: State) -> tuple[State, list[str]]:
 def _names(description: Description, state: State) -> Iterator[tuple[RecordedGuest, str]]:
     known = read(state)
     taken = {guest.name for guest in known}
-    described = {(guest.kind, guest.vmid): guest.name for guest in description.config.guests}
+    described: dict[tuple[str, int], str] = {(guest.kind, guest.vmid): guest.name for guest in description.config.guests}
     still = set(described.values())
     for guest in known:
         new = described.get(guest.number)

@@ -32,7 +32,9 @@ async def remove(desired: KeptGuest, call: Call) -> Outcome:
         return Outcome(changed=False, facts={"vmid": desired.vmid})
     tags = others(str(api.get(f"{there.path}/config").get("tags", "")), desired.stack_tag)
     api.put(f"{there.path}/config", **({"tags": ";".join(tags)} if tags else {"delete": "tags"}))
-    tell(f"{desired.name} ({there.kind} {desired.vmid}) stays on {there.node}, out of HA, and is not this stack's any more")
+    tell(
+        f"{desired.name} ({there.kind} {desired.vmid}) stays on {there.node}, out of HA, and is not this stack's any more"
+    )
     return Outcome(changed=True, facts={"vmid": desired.vmid})
 
 

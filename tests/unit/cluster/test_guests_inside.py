@@ -33,7 +33,9 @@ def test_nested_nodes_are_not_destroyed_with_guests_of_others(
     assert "202" not in refused.value.observed
 
 
-def test_nested_nodes_are_not_destroyed_with_guests_that_are_to_be_kept(dev: Description, physical: Description) -> None:
+def test_nested_nodes_are_not_destroyed_with_guests_that_are_to_be_kept(
+    dev: Description, physical: Description
+) -> None:
     def keeping(described: Description) -> Config:
         first, *others = described.config.guests
         return described.config.model_copy(update={"guests": (first.model_copy(update={"keep": True}), *others)})

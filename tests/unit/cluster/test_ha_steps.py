@@ -166,7 +166,7 @@ def test_a_guest_in_error_is_not_waited_for(manager: Manager) -> None:
     assert refused.value.observed == "error on proxmox01"
 
 
-def brought(preferred: list[str], *, before: object = ("proxmox01",), **changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
+def brought(preferred: list[str], *, before: Sequence[str] | None = ("proxmox01",), **changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
     """A run with these preferred nodes, after one with those."""
     known = CALL if before is None else replace(CALL, previous={"preferred": list(before)} if before else {})
     wanted = replace(VERIFY, nodes=[], preferred=preferred, timeout_s=60, **changes)
@@ -178,7 +178,9 @@ MOVE = "post /cluster/ha/resources/vm:200/migrate"
 
 @pytest.mark.parametrize(("failback", "asked"), [(True, []), (False, [f"{MOVE} proxmox02"])])
 def test_a_guest_follows_its_preferred_node_unasked_only_with_failback(
-    manager: Manager, failback: bool, asked: list[str]  # noqa: FBT001 - a case's value
+    manager: Manager,
+    failback: bool,  # noqa: FBT001 - a case's value
+    asked: list[str],
 ) -> None:
     here = at("proxmox01", "started")
     manager.looks = [here, *([] if failback else [here]), here, at("proxmox01", "migrate"), at("proxmox02", "started")]
@@ -199,7 +201,7 @@ def test_a_guest_follows_its_preferred_node_unasked_only_with_failback(
     ],
 )
 def test_a_guest_is_moved_only_when_other_nodes_are_preferred_than_before(
-    manager: Manager, preferred: list[str], before: object
+    manager: Manager, preferred: list[str], before: Sequence[str] | None
 ) -> None:
     manager.looks = [at("proxmox01", "started")]
     assert brought(preferred, before=before, failback=False).changed is False

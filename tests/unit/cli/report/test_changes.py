@@ -337,7 +337,9 @@ def test_a_guest_with_a_new_name_is_the_same_guest(number: int, name: str, insid
 
 
 def test_a_new_name_with_a_new_number_is_a_new_guest_and_the_end_of_the_old_one() -> None:
-    found = {one.place: one.mark for one in changes(BEFORE, change(BEFORE, {"guests.0.name": "other", "guests.0.vmid": 555}))}
+    found = {
+        one.place: one.mark for one in changes(BEFORE, change(BEFORE, {"guests.0.name": "other", "guests.0.vmid": 555}))
+    }
     assert found == {"guest other": Mark.NONE, "guest vm01": Mark.DATA}
     taken = {"guests.0.name": "other", "guests.0.kind": "container"}
     assert {one.place: one.mark for one in changes(BEFORE, change(BEFORE, taken))}["guest other"] is Mark.REFUSED
