@@ -118,7 +118,9 @@ class Ownership:
     name: str
     code: str  # of the refusal
     inside: Machine | None = None  # the nested node in that VM: guests of others on it would go with it
-    called: str = ""  # of a guest that is about to be made: none of this stack has that name under another number
+    called: str = (
+        ""  # of a guest that is about to be made: none of this stack has that name or that number, and not both
+    )
 
 
 @dataclass(frozen=True)

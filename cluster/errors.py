@@ -267,14 +267,14 @@ CODES: dict[str, Code] = {
         "give the guest another name or vmid in the configuration, or remove the existing one from HA yourself",
     ),
     "guest-differs": Code(
-        "A guest differs from the configuration in a way that only a new guest can change.",
+        "A guest differs from the configuration in a way that only a new guest can change, or its disk would have to shrink.",
         "put the observed value into the configuration, or destroy the guest first",
     ),
     "guest-changed": Code(
-        "A guest that exists is described with another number, or as another kind. A new one would be made, and the old one destroyed "
-        "with its disks.",
-        "put `vmid` and `kind` back; for a new guest beside it, choose another name; to replace it, leave it out, `make up`, and "
-        "describe it again",
+        "A guest that exists is described with another number, or as another kind, or with another name to plain `pulumi up`. A new one "
+        "would be made, and the old one destroyed with its disks.",
+        "put `vmid` and `kind` back; another name is taken by `make up`; for a new guest beside it, choose another name; to replace it, "
+        "leave it out, `make up`, and describe it again",
     ),
     "guest-node-down": Code(
         "The node that holds a guest is down, and HA has not recovered the guest.",

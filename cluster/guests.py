@@ -97,9 +97,9 @@ def changed(observed: str, described: str) -> AdminError:
     """The refusal of a guest that would be made anew, and its old one destroyed."""
     return AdminError(
         "guest-changed",
-        "a guest that exists is described with another number or kind, so a new one would be made and the old one destroyed",
+        "a guest that exists would be made anew, and the old one destroyed",
         observed=f"{observed}; described: {described}",
-        expected="the vmid and kind that it was made with",
+        expected="the vmid and kind that it was made with, and another name only by `make up`",
     )
 
 

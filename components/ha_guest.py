@@ -243,7 +243,8 @@ class HaGuest(pulumi.ComponentResource):
             ssh_public_keys=[site.credentials.public_key],
         )
         name, secrets = f"{self._logical}-container", site.api_secrets
-        return steps.at_administrator(name, "container", wanted, secrets, self._of_itself(*before), removes=True)
+        opts = self._of_itself(*before)
+        return steps.at_administrator(name, "container", wanted, secrets, opts, removes=True, remembers=True)
 
     def _register(self, ready: pulumi.Resource) -> None:
         """Under HA, on allowed nodes; the group comes before the resource, the rule after it."""

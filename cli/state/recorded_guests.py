@@ -136,7 +136,9 @@ def renamed(description: Description, state: State) -> tuple[State, list[str]]:
         for entry in state["deployment"]["resources"]
         if old.component in (entry["urn"], entry.get("parent"))
     }
-    resources = changeover.renamed(state["deployment"]["resources"], urns)
+    # A run of the engine that did not know of the new name, and was refused, has recorded the group for it.
+    kept = [entry for entry in state["deployment"]["resources"] if entry["urn"] not in urns.values()]
+    resources = changeover.renamed(kept, urns)
     words = [f"{old.shown}: {old.name} → {new}" for old, new in names.items()]
     return {**state, "deployment": {**state["deployment"], "resources": resources}}, words
 
@@ -144,7 +146,9 @@ def renamed(description: Description, state: State) -> tuple[State, list[str]]:
 def _names(description: Description, state: State) -> Iterator[tuple[RecordedGuest, str]]:
     known = read(state)
     taken = {guest.name for guest in known}
-    described: dict[tuple[str, int], str] = {(guest.kind, guest.vmid): guest.name for guest in description.config.guests}
+    described: dict[tuple[str, int], str] = {
+        (guest.kind, guest.vmid): guest.name for guest in description.config.guests
+    }
     still = set(described.values())
     for guest in known:
         new = described.get(guest.number)

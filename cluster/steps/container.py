@@ -43,6 +43,11 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
     if found is None:
         raise AdminError("guest-differs", "the container vanished", observed="none", expected=str(desired.vmid))
     config = api.get(f"{found.path}/config")
+    if call.previous is None and config.get("hostname") != desired.name:
+        # To the engine a new name is a new guest: the step that it knows by the old name would destroy this one.
+        raise guests.changed(
+            f"{config.get('hostname')} is lxc {found.vmid} on {found.node}", f"{desired.name} {found.vmid}"
+        )
     refuse_different(desired, config)
     grown = guests.grow(api, found, ROOT, desired.disk_gib)
     correction = guests.changes(options(desired), config)

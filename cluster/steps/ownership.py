@@ -57,12 +57,15 @@ def refuse_foreign(desired: Ownership, looks: Sequence[Look]) -> None:
 
 
 def refuse_namesakes(desired: Ownership, looks: Sequence[Look]) -> None:
-    """Refuse a new guest whose name another one of this stack has: it would take that one's place, and that one go; pure.
+    """Refuse to make a guest that this stack has under another number, or whose number has another name; pure.
+
+    To the engine that is a new guest, and the end of the old one.
 
     Raises:
         AdminError: guest-changed.
     """
     there = (thing for found in looks for thing in found.things if thing.kind in (marks.VM, marks.CONTAINER))
-    other = next((one for one in there if one.ours and one.called == desired.called and one.name != desired.name), None)
-    if desired.called and other is not None:
+    ours = [thing for thing in there if thing.ours and desired.called]
+    other = next((one for one in ours if (one.called == desired.called) != (one.name == desired.name)), None)
+    if other is not None:
         raise guests.changed(other.shown, f"{desired.called} {desired.kind} {desired.name}")

@@ -121,7 +121,12 @@ def all_of_it_changes_at_once(cluster: LabProject) -> None:
     assert "guest web07: name vm07 → web07" in told
     assert "guest web07: preferred node proxmox01 → proxmox02 (if it is elsewhere, HA moves it there live)" in told
     assert "preferred node proxmox01 → proxmox02 (if it is elsewhere, HA stops it and starts it there)" in told
-    assert node_of(cluster, "vm:207") == "proxmox01"
+    # The engine alone takes them for other guests: nothing is made, and nothing goes.
+    bare = cluster.pulumi("up", "--yes", "--skip-preview", "--policy-pack", "policy")
+    assert bare.code != 0
+    assert "error[guest-changed]" in bare.output
+    assert (node_of(cluster, "vm:207"), node_of(cluster, "ct:307")) == ("proxmox01", "proxmox01")
+    assert (config(cluster, "vm:207")["name"], config(cluster, "ct:307")["hostname"]) == ("vm07", "ct07")
     succeeded(cluster.admin("up"))
 
     assert (node_of(cluster, "vm:207"), node_of(cluster, "ct:307")) == ("proxmox02", "proxmox02")

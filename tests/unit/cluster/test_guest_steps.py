@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from cluster.call import Call
     from cluster.contract import Secrets
 
 MEMBERS = [Machine("pve1", "192.0.2.180", "ssh-ed25519 AAAA")]
@@ -145,9 +146,12 @@ def volumes(node: ApiNode, content: str) -> set[str]:
     return {entry["volid"] for entry in node.get("/nodes/pve1/storage/local/content", content=content)}
 
 
-def bring_about(desired: Template | Container) -> Outcome:
+AGAIN = replace(CALL, previous={"vmid": 300})  # the step has run before
+
+
+def bring_about(desired: Template | Container, call: Call = CALL) -> Outcome:
     step: Any = template if isinstance(desired, Template) else container
-    outcome: Outcome = asyncio.run(step.bring_about(desired, CALL))
+    outcome: Outcome = asyncio.run(step.bring_about(desired, call))
     return outcome
 
 
@@ -157,9 +161,9 @@ def remove(desired: Template | Container) -> Outcome:
     return outcome
 
 
-def refused(desired: Template | Container) -> AdminError:
+def refused(desired: Template | Container, call: Call = CALL) -> AdminError:
     with pytest.raises(AdminError) as error:
-        bring_about(desired)
+        bring_about(desired, call)
     return error.value
 
 
@@ -387,12 +391,16 @@ def test_a_container_grows_and_gets_its_name_where_it_is(node: ApiNode, capsys: 
     node.do("POST", "/nodes/pve1/lxc/300/status/start")
     before = node.config(300, "lxc")
     capsys.readouterr()
-    assert bring_about(replace(CONTAINER, disk_gib=3, name="ct02")).changed is True
+    # To an engine that did not run it before, it is another guest.
+    error = refused(replace(CONTAINER, disk_gib=3, name="ct02"))
+    assert (error.code, error.observed) == ("guest-changed", "ct01 is lxc 300 on pve1; described: ct02 300")
+    assert node.config(300, "lxc") == before
+    assert bring_about(replace(CONTAINER, disk_gib=3, name="ct02"), AGAIN).changed is True
     rootfs = "shared:300/vm-300-disk-0.raw,size=3G"
     assert node.config(300, "lxc") == before | {"rootfs": rootfs, "hostname": "ct02"}
     assert "! ct02: it takes its new name when it restarts: `pct reboot 300` on pve1" in capsys.readouterr().err
-    assert bring_about(replace(CONTAINER, disk_gib=3, name="ct02")).changed is False
-    error = refused(replace(CONTAINER, name="ct03"))
+    assert bring_about(replace(CONTAINER, disk_gib=3, name="ct02"), AGAIN).changed is False
+    error = refused(replace(CONTAINER, name="ct03"), AGAIN)
     assert (error.code, error.observed, error.expected) == ("guest-differs", "rootfs 3 GiB", "rootfs 1 GiB")
     assert node.config(300, "lxc")["hostname"] == "ct02", "nothing else is changed"
 

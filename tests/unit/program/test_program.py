@@ -220,7 +220,7 @@ def test_no_step_has_triggers_and_only_these_remember(dev: Recording) -> None:
     assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
     remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
     of_cluster = ["design-identity", "cluster-change", "cluster-removal", "cluster-storage-shared"]
-    assert remembering == [*of_cluster, "ct01-verify-guest", "vm01-verify-guest"]
+    assert remembering == [*of_cluster, "ct01-container", "ct01-verify-guest", "vm01-verify-guest"]
 
 
 def test_steps_that_plan_are_shown_what_the_first_one_remembers(recording: Recording) -> None:

@@ -119,6 +119,10 @@ def test_a_guest_is_not_made_under_another_number_while_the_first_one_is_there(m
         asyncio.run(ownership.bring_about(wanted, CALL))
     assert refused.value.code == "guest-changed"
     assert "VM 200 (vm01) on virtual" in refused.value.observed
+    there(monkeypatch, guest(201, f"name: vm02\n{OURS}"))
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(ownership.bring_about(wanted, CALL))
+    assert (refused.value.code, "VM 201 (vm02)" in refused.value.observed) == ("guest-changed", True)
     for files in (guest(201, f"name: vm01\n{OURS}"), guest(200, "name: vm01"), guest(200, f"name: vm02\n{OURS}")):
         there(monkeypatch, files)
         asyncio.run(ownership.bring_about(wanted, CALL))

@@ -135,6 +135,13 @@ def test_the_record_follows_the_name_everywhere_and_nothing_else_changes(dev: De
     assert recorded_guests.renamed(dev, state)[0] == STATE, "and back"
 
 
+def test_the_group_that_a_refused_run_recorded_for_the_new_name_gives_way(dev: Description) -> None:
+    refused = copy.deepcopy(STATE)
+    refused["deployment"]["resources"].append({"urn": component("web"), "type": GUEST})
+    wanted = described(dev, guests__0__name="web")
+    assert recorded_guests.renamed(wanted, refused)[0] == recorded_guests.renamed(wanted, STATE)[0]
+
+
 def test_a_guest_with_another_name_and_number_is_another_guest(dev: Description) -> None:
     wanted = described(dev, guests__0__name="web", guests__0__vmid=250, guests__1__diskGib=2)
     assert recorded_guests.renamed(wanted, STATE) == (STATE, [])
