@@ -13,7 +13,7 @@ from cluster.waiting import until
 from onnode.system.pve import gib, split_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cluster.contract import Image
     from cluster.transport.cluster_api import Api
@@ -305,19 +305,9 @@ def grow(api: Api, found: Found, disk: str, wanted_gib: int) -> bool:
     Raises:
         AdminError: guest-differs, when it is larger; task-failed, guest-locked, and those of the API.
     """
-    size = disk_gib(api.get(f"{found.path}/config"), disk)
-    if size == wanted_gib:
+    size = to_grow(found.vmid, api.get(f"{found.path}/config"), disk, wanted_gib)
+    if size is None:
         return False
-    if size is None or size > wanted_gib:
-        raise AdminError(
-            "guest-differs",
-            f"the disk of guest {found.vmid} is not as described, and disks only grow",
-            observed=f"{disk} {'of unknown size' if size is None else f'{size:g} GiB'}",
-            expected=f"{disk} {wanted_gib} GiB",
-            fix="write the observed size into the stack file as diskGib"
-            if size
-            else "look at the guest's configuration",
-        )
     note(f"enlarging {disk} of guest {found.vmid} on {found.node} from {size:g} to {wanted_gib} GiB")
     api.wait(api.put(f"{found.path}/resize", disk=disk, size=f"{wanted_gib}G"), TASK_S)
     now = disk_gib(api.get(f"{found.path}/config"), disk)
@@ -331,7 +321,27 @@ def grow(api: Api, found: Found, disk: str, wanted_gib: int) -> bool:
     return True
 
 
-def disk_gib(config: dict[str, Any], disk: str) -> float | None:
+def to_grow(vmid: int, config: Mapping[str, Any], disk: str, wanted_gib: int) -> float | None:
+    """The size from which a disk has to grow; None where it has the wanted one. Pure.
+
+    Raises:
+        AdminError: guest-differs, when it is larger, or of unknown size.
+    """
+    size = disk_gib(config, disk)
+    if size is None or size > wanted_gib:
+        raise AdminError(
+            "guest-differs",
+            f"the disk of guest {vmid} is not as described, and disks only grow",
+            observed=f"{disk} {'of unknown size' if size is None else f'{size:g} GiB'}",
+            expected=f"{disk} {wanted_gib} GiB",
+            fix="write the observed size into the stack file as diskGib"
+            if size
+            else "look at the guest's configuration",
+        )
+    return size if size < wanted_gib else None
+
+
+def disk_gib(config: Mapping[str, Any], disk: str) -> float | None:
     """The size of a disk in a guest's configuration; None where that does not say it."""
     parts = str(config.get(disk, "")).split(",")
     return gib(next((part.removeprefix("size=") for part in parts if part.startswith("size=")), ""))
