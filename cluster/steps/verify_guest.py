@@ -1,4 +1,4 @@
-"""verify-guest: after registration: the guest is in the wanted HA state on an allowed node, or on one that is preferred now.
+"""verify-guest: after registration, the guest is in the wanted HA state on an allowed node, or on one that is preferred now.
 
 Where a guest runs is HA's business. Only when other nodes are preferred than in the run before, it is brought to one of them, by HA
 itself: a VM live, a container with a restart. With `failback` HA does that unasked, and is only waited for.
@@ -40,29 +40,34 @@ async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
     async def look() -> tuple[str, str] | None:
         return placement(desired.sid, api.get(STATUS))
 
+    follows = is_preferred_elsewhere(desired, call.previous)
+
+    def fine(seen: tuple[str, str] | None) -> bool:
+        return seen is not None and (fits(desired, *seen) or (follows and seen[0] in MOVING))
+
     def settled(seen: tuple[str, str] | None) -> bool:
-        return seen is not None and (seen[0] == "error" or fits(desired, *seen))
+        return fine(seen) or (seen is not None and seen[0] == "error")
 
     seen = await until_async(look, settled, timeout_s=desired.timeout_s, poll_s=guests.POLL_S)
-    if seen is None or not fits(desired, *seen):
+    if seen is None or not fine(seen):
         raise AdminError(
             "guest-not-as-described",
             f"guest {desired.sid} is not as described",
             observed=f"{seen[0]} on {seen[1]}" if seen else "the HA manager does not know it",
             expected=f"{desired.state} on {' or '.join(desired.nodes) or 'any node'} within {desired.timeout_s} s",
         )
-    moved = is_preferred_elsewhere(desired, call.previous, seen[1]) and await _bring(desired, api, seen[1])
+    moved = follows and (seen[0] in MOVING or seen[1] not in desired.preferred) and await _bring(desired, api, *seen)
     # Where it runs is no fact of the state: HA moves it.
     return Outcome(moved, {"sid": desired.sid, "state": desired.state, "preferred": desired.preferred})
 
 
-def is_preferred_elsewhere(desired: VerifyGuest, previous: dict[str, Any] | None, node: str) -> bool:
-    """Whether other nodes are preferred than before, and it is on none of them; earlier versions did not remember. Pure."""
+def is_preferred_elsewhere(desired: VerifyGuest, previous: dict[str, Any] | None) -> bool:
+    """Whether it is to run, and other nodes are preferred than before; earlier versions did not remember. Pure."""
     before = (previous or {}).get("preferred", desired.preferred)
-    return before != desired.preferred and desired.state == "started" and node not in (desired.preferred or [node])
+    return before != desired.preferred and desired.state == "started" and bool(desired.preferred)
 
 
-async def _bring(desired: VerifyGuest, api: Api, node: str) -> bool:
+async def _bring(desired: VerifyGuest, api: Api, state: str, node: str) -> bool:
     """Let HA move it to a preferred node; whether there is one that takes guests now."""
     states = api.get("/cluster/ha/status/manager_status")["manager_status"].get("node_status", {})
     targets = [name for name in desired.preferred if states.get(name) == "online"]
@@ -70,7 +75,7 @@ async def _bring(desired: VerifyGuest, api: Api, node: str) -> bool:
         note(f"{desired.sid} stays on {node}: HA has none of {', '.join(desired.preferred)} online")
         return False
     note(f"HA moves {desired.sid} from {node} to {' or '.join(targets)}")
-    if not desired.failback:
+    if not desired.failback and state not in MOVING:
         api.post(f"/cluster/ha/resources/{desired.sid}/migrate", node=least_used(targets, api.get(STATUS)))
     await _arrive(desired, api, targets)
     return True

@@ -208,6 +208,19 @@ def test_a_guest_is_moved_only_when_other_nodes_are_preferred_than_before(
     assert manager.asked == ["/cluster/ha/status/current"]
 
 
+@pytest.mark.parametrize("failback", [True, False])
+def test_a_guest_that_moves_already_is_waited_for(manager: Manager, *, failback: bool) -> None:
+    manager.looks = [at("proxmox01", "migrate")] * 4 + [at("proxmox02", "started")]
+    wanted = replace(VERIFY, nodes=[], preferred=["proxmox02"], failback=failback, timeout_s=1)
+    known = replace(CALL, previous={"preferred": ["proxmox01"]})
+    assert asyncio.run(verify_guest.bring_about(wanted, known)).changed is True
+    assert not [one for one in manager.asked if one.startswith("post")]
+    manager.looks = [at("proxmox01", "migrate")]
+    with pytest.raises(AdminError) as refused:
+        verified(timeout_s=0)
+    assert refused.value.observed == "migrate on proxmox01", "nobody prefers another node: it has its time"
+
+
 def test_a_guest_that_is_to_be_stopped_is_not_moved(manager: Manager) -> None:
     manager.looks = [at("proxmox01", "stopped")]
     assert brought(["proxmox02"], state="stopped", failback=False).changed is False
