@@ -60,11 +60,14 @@ def preview(stack: str, *, look: bool = False) -> None:
     state, renamed = recorded_guests.renamed(loaded.description, loaded.state)
     if look:
         show_drift(replace(loaded, state=state))
-    elif renamed:
+        return
+    if renamed:
         with scratch(loaded.engine, state) as copied:
             show(replace(loaded, engine=copied, state=state))
     else:
         show(loaded)
+    # The recorded design may be that of a run of the engine alone, which was refused.
+    recorded_guests.refuse_others(loaded.description, state, ())
 
 
 def why_new(stack: str, last_run: dict[str, Any]) -> str:
