@@ -64,7 +64,7 @@ help: # Lists the commands
 	@python3 -I -S tools/attended.py $$PPID "Packages of the lab, tests and linters" tools/python-environment requirements-dev.txt $(ASIDE)
 	@touch $@
 
-.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor drain undrain reboot upgrade shell env down clean
+.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor drain undrain reboot upgrade drill shell env down clean
 
 ##@ A first cluster, in the lab (STACK=name: another stack than dev)
 
@@ -121,6 +121,9 @@ reboot: venv ## Reboot all nodes, or NODE=name: one after another, each drained 
 
 upgrade: venv ## Upgrade the packages of all nodes, or NODE=name: one after another; shows first what it does
 	@$(ADMIN) upgrade --stack $(STACK) $(ONE_NODE) $(if $(IN_LAB)$(YES),--yes)
+
+drill: venv ## Cut the power of a nested node, or NODE=name: times its guests until they run elsewhere, starts it again
+	@$(ADMIN) drill --stack $(STACK) $(ONE_NODE) $(if $(IN_LAB)$(YES),--yes)
 
 # A program may read the output of what is called in it: messages before that go to standard error.
 shell: ASIDE := >&2

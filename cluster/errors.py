@@ -203,6 +203,27 @@ CODES: dict[str, Code] = {
         "A node that was rebooted did not come back in time. It is still in maintenance, and no other node was touched after it.",
         "look at its console and start it; then run the same command again: it goes on there",
     ),
+    # -- drill
+    "drill-not-nested": Code(
+        "A drill stops a node hard, and only a nested node's VM can be stopped from here.",
+        "name a nested node; an existing machine is stopped by its own power switch, and `make status` shows what happens then",
+    ),
+    "drill-no-guests": Code(
+        "No guest under HA runs on the node: a drill would show nothing.",
+        "name a node that has one, or none, so that the one with the most is taken",
+    ),
+    "drill-guest-unmanaged": Code(
+        "A guest that is not under HA runs on the node. The drill would cut its power, and nobody would start it elsewhere.",
+        "move it to another node, shut it down, or put it under HA; then run the same command again",
+    ),
+    "drill-guest-silent": Code(
+        "A guest under HA is not seen to run before the drill, so nobody could see when it runs again.",
+        "`make status` shows what is wrong; the API user needs VM.Audit on the guest",
+    ),
+    "guests-not-recovered": Code(
+        "The node was stopped, and a guest of it was not seen to run elsewhere in time. The node was started again.",
+        "`make status`, then journalctl -u pve-ha-crm on the HA master; the report has what was seen",
+    ),
     # -- API
     "api-unreachable": Code(
         "No member's API answers.",

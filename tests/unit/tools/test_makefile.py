@@ -101,6 +101,8 @@ def test_a_stack_name_reaches_the_command(checkout: Path, name: str) -> None:
         ("reboot", ["NODE=$(shell touch touched)", "YES=1"], ["--node", "$(shell touch touched)", "--yes"]),
         ("reboot", [], []),
         ("upgrade", ["YES=1"], ["--yes"]),
+        ("drill", [], []),
+        ("drill", ["NODE=pve1; touch touched", "YES=1"], ["--node", "pve1; touch touched", "--yes"]),
     ],
 )
 def test_a_node_reaches_the_command_as_it_is_written(

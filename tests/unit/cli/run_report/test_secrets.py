@@ -14,6 +14,7 @@ from cli.chronicle import Chronicle, Remark, Stage
 from cli.engine.failures import Failure
 from cli.run.engine_runs import RunError
 from cli.run_report import leaving, masking, writing
+from cluster.drilling import Drill, GuestClock, Silence
 from cluster.errors import AdminError
 from config import credentials, load
 from tests.support import program
@@ -51,12 +52,18 @@ def seen(text: str) -> dict[str, Any]:
     return {text: AdminError("host-unreachable", text)}
 
 
+def drill(text: str) -> Drill:
+    guests, others = [GuestClock(text, 0.1, None, 1, 2, 3, text)], [Silence(text, text, 0.5)]
+    return Drill(text, was_master=True, time_scale=0.1, interval_s=0.5, longest_s=0.6, guests=guests, others=others)
+
+
 # Every place whose text comes from a program, a machine or the engine.
 PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "changes": lambda text: {"changes": remark(text)},
     "transitions": lambda text: {"transitions": [text]},
     "drifted": lambda text: {"drifted": remark(text)},
     "acts": lambda text: {"acts": remark(text)},
+    "drill": lambda text: {"drill": drill(text)},
     "findings": lambda text: {"findings": remark(text)},
     "passing": lambda text: {"passing": remark(text)},
     "stages": lambda text: {"stages": [Stage(text, 1.0)]},
