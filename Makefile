@@ -13,7 +13,10 @@ override DO := $(value DO)
 override NODE := $(value NODE)
 override ENDPOINT := $(value ENDPOINT)
 override FINGERPRINT := $(value FINGERPRINT)
-export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT
+override SEED := $(value SEED)
+override SHARE := $(value SHARE)
+override MINUTES := $(value MINUTES)
+export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT SEED SHARE MINUTES
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -183,9 +186,13 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
 LABS = --numprocesses $(1) --dist loadfile
 
-.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-changes lock docs bench
+.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-changes campaign lock docs bench
 test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
+
+# Hours, so no part of `test`. What it found so far is kept, and a second call goes on.
+campaign: toolchain venv-dev ## Change a live cluster at random and count what goes wrong; writes docs/campaign.md. SEED=1 SHARE=1 MINUTES=
+	@$(SUDO) $(PY) -m tools.campaign $(if $(SEED),--seed "$$SEED") $(if $(SHARE),--share "$$SHARE") $(if $(MINUTES),--minutes "$$MINUTES")
 
 # The total of what is covered is shown, without a table of files. Less than pyproject.toml says is a failure.
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds
