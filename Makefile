@@ -13,10 +13,11 @@ override DO := $(value DO)
 override NODE := $(value NODE)
 override ENDPOINT := $(value ENDPOINT)
 override FINGERPRINT := $(value FINGERPRINT)
+override PART := $(value PART)
 override SEED := $(value SEED)
 override SHARE := $(value SHARE)
 override MINUTES := $(value MINUTES)
-export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT SEED SHARE MINUTES
+export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT PART SEED SHARE MINUTES
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -191,8 +192,8 @@ test: toolchain venv-dev ## Everything that can be tested: all tiers, and a tabl
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
 # Hours, so no part of `test`. What it found so far is kept, and a second call goes on.
-campaign: toolchain venv-dev ## Change a live cluster at random and count what goes wrong; writes docs/campaign.md. SEED=1 SHARE=1 MINUTES=
-	@$(SUDO) $(PY) -m tools.campaign $(if $(SEED),--seed "$$SEED") $(if $(SHARE),--share "$$SHARE") $(if $(MINUTES),--minutes "$$MINUTES")
+campaign: toolchain venv-dev ## Change a live cluster at random and count what goes wrong; writes docs/campaign.md. PART=changes|kills SEED= SHARE= MINUTES=
+	@$(SUDO) $(PY) -m tools.campaign $(if $(PART),--part "$$PART") $(if $(SEED),--seed "$$SEED") $(if $(SHARE),--share "$$SHARE") $(if $(MINUTES),--minutes "$$MINUTES")
 
 # The total of what is covered is shown, without a table of files. Less than pyproject.toml says is a failure.
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds

@@ -65,14 +65,14 @@ def _go_through(lab: World, before: File, left: Sequence[Change], seed: int, unt
         with stage(f"{change.number}: {change.made.words}"):
             case = changed(lab, before, change, seed)
             results.keep(case)
-            _tell(case)
+            tell(case)
         before, last = change.made.file, change.number
         if not case.runs:
             return
     with stage("Everything is destroyed"):
         case = destroyed(lab, before, seed, DOWN_AFTER + last)
         results.keep(case)
-        _tell(case)
+        tell(case)
 
 
 def number_of_last(seed: int) -> int:
@@ -111,27 +111,16 @@ def changed(lab: World, before: File, change: Change, seed: int) -> Case:
 def destroyed(lab: World, file: File, seed: int, number: int) -> Case:
     """The last case: `make down`, after which the outer host is as it was found."""
     began = time.monotonic()
-    run, difference = lab.end(file)
-    failures = [world.failure(DOWN, run)] if run.code != 0 else []
-    words = "everything is destroyed"
+    lab.withdraw(file)
+    runs, failures = lab.converge(RUNS_MAX, DOWN)
     took = round(time.monotonic() - began, 1)
-    return Case(
-        PART,
-        seed,
-        number,
-        DOWN,
-        words,
-        world.today(),
-        world.here(),
-        took,
-        int(run.code == 0),
-        failures,
-        [],
-        difference,
-    )
+    touched = lab.difference() if runs else []
+    words = "everything is destroyed"
+    return Case(PART, seed, number, DOWN, words, world.today(), world.here(), took, runs, failures, [], touched)
 
 
-def _tell(case: Case) -> None:
+def tell(case: Case) -> None:
+    """Show a case on the terminal."""
     how = f"converged after {case.runs} run{'s' if case.runs > 1 else ''}" if case.runs else "NOT CONVERGED"
     out.print(f"  {how}, {case.seconds:g} s", markup=False)
     for failure in case.failures:

@@ -20,6 +20,9 @@ everybody can repeat it. The planner has a way to each file. After each `make up
 green, a further run would change nothing, and somebody else's VMs are as they were. Each guest is a process, and is looked for every half
 second meanwhile, without asking any node. At the end `make down` leaves the outer host as it was found.
 
+In the other part, a process is killed (SIGKILL) at the end of a resource of an `up` from nothing, of a change, and of a destroy: the engine,
+the language host, a plugin, the step on a machine, or the whole program. Then plain `make up` (or `make down`) has to end well.
+
 The lab's Proxmox VE, its HA and its guests are [stand-ins](lab.md#what-is-real-and-what-is-a-stand-in), with HA's delays at a tenth. Corosync, SSH, the engine
 and its plugins are real.
 """
@@ -38,11 +41,12 @@ MEANING = """
 *Away* is the longest time for which a guest was not seen, of those described before and after. A VM moves while it runs; a
 container restarts when it moves. With a destroyed node its guests are gone until HA has started them elsewhere.
 """
+HEADINGS = {"changes": "A cluster that changes", "kills": "Runs that are killed"}
 DESTROYED, DOWN = "replace-node", "down"
 
 
 def text(campaigns: Sequence[Sequence[Case]]) -> str:
-    """The page, with a section for each seed."""
+    """The page, with a section for each campaign."""
     return HEAD + "".join(_campaign(cases) for cases in campaigns if cases)
 
 
@@ -52,7 +56,7 @@ def _campaign(cases: Sequence[Case]) -> str:
     rows = "".join(_row(case) for case in sorted(cases, key=lambda case: case.number))
     head = "| | what | `make up` took | runs | away: VM | away: container | found |\n|---|---|---|---|---|---|---|\n"
     return f"""
-## Seed {cases[0].seed}, {when}
+## {HEADINGS[cases[0].part]}, seed {cases[0].seed}, {when}
 
 On {cases[0].machine}.
 {_counted(cases)}{MEANING}

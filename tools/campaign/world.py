@@ -50,7 +50,16 @@ class World:
         self.as_found: list[str] = []
 
     def begin(self, file: File) -> None:
-        """Start the lab and build what the file describes; somebody else has a VM on the outer host and one in the cluster.
+        """Start the lab, and build what the file describes.
+
+        Raises:
+            BrokenLabError: that did not work.
+        """
+        self.start()
+        self.build(file)
+
+    def start(self) -> None:
+        """Start the lab; somebody else has a VM on its outer host.
 
         Raises:
             BrokenLabError: that did not work.
@@ -58,11 +67,29 @@ class World:
         self._must(self.project.lab("up", "--shape", "witness"))
         self._host(f"qm create {FOREIGN_ON_HOST} --name foreign --memory 128")
         self.as_found = outer_host.look(self.project)
+
+    def build(self, file: File) -> None:
+        """Build what the file describes; somebody else gets a VM in the cluster.
+
+        Raises:
+            BrokenLabError: that did not work.
+        """
         self.project.configure(dict(file))
         self._must(self.up())
-        self._must(
-            self.project.ssh(address(file, TEMPLATE_NODE), f"qm create {FOREIGN_IN_CLUSTER} --name foreign --memory 16")
-        )
+        self.invite(file)
+
+    def invite(self, file: File) -> None:
+        """Somebody else makes a VM in the cluster.
+
+        Raises:
+            BrokenLabError: that did not work.
+        """
+        command = f"qm create {FOREIGN_IN_CLUSTER} --name foreign --memory 16"
+        self._must(self.project.ssh(address(file, TEMPLATE_NODE), command))
+
+    def withdraw(self, file: File) -> None:
+        """Their VM in the cluster goes: it would hold up `make down`."""
+        self.project.ssh(address(file, TEMPLATE_NODE), f"qm destroy {FOREIGN_IN_CLUSTER}")
 
     def _host(self, command: str) -> str:
         return self._must(self.project.ssh(outer_host.OUTER, command)).output
@@ -82,14 +109,18 @@ class World:
         vmid = next(node["vmid"] for node in file["nodes"] if node["name"] == name)
         self._host(f"qm stop {vmid} && qm destroy {vmid} --purge 1")
 
-    def converge(self, runs: int) -> tuple[int, list[Failure]]:
-        """Run `make up` until it works, so many times at most; how many it took, 0 where none did."""
+    def down(self) -> Run:
+        """`make down`."""
+        return self.project.run(self.project.admin_command("down", "--yes"), RUN_LIMIT_S)
+
+    def converge(self, runs: int, command: str = "up") -> tuple[int, list[Failure]]:
+        """Run `make up` or `make down` until it works, so many times at most; how many it took, 0 where none did."""
         failures = list[Failure]()
         for number in range(1, runs + 1):
-            done = self.up()
+            done = self.up() if command == "up" else self.down()
             if done.code == 0:
                 return number, failures
-            failures.append(failure("up", done))
+            failures.append(failure(command, done))
         return 0, failures
 
     def looks(self) -> list[Failure]:
@@ -110,11 +141,9 @@ class World:
             if run.code != 0 or "name: foreign" not in run.output
         ]
 
-    def end(self, file: File) -> tuple[Run, list[str]]:
-        """`make down`, and what is otherwise on the outer host than it was found. Guests of others would hold it up, so theirs goes first."""
-        self.project.ssh(address(file, TEMPLATE_NODE), f"qm destroy {FOREIGN_IN_CLUSTER}")
-        down = self.project.run(self.project.admin_command("down", "--yes"), RUN_LIMIT_S)
-        return down, outer_host.difference(self.as_found, outer_host.look(self.project))
+    def difference(self) -> list[str]:
+        """What is otherwise on the outer host than it was found."""
+        return outer_host.difference(self.as_found, outer_host.look(self.project))
 
 
 def address(file: File, name: str) -> str:

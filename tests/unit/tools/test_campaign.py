@@ -62,7 +62,8 @@ class Lab:
     def destroy(self, _file: dict[str, Any], name: str) -> None:
         self.did.append(f"destroy {name}")
 
-    def converge(self, _runs: int) -> tuple[int, list[Failure]]:
+    def converge(self, _runs: int, command: str = "up") -> tuple[int, list[Failure]]:
+        self.did.append(command)
         self.ups += 1
         failed = self.ups in self.fails
         return (0, [Failure("up", ["unexpected"], "?", has_next=False)]) if failed else (1, [])
@@ -73,9 +74,11 @@ class Lab:
     def foreign(self, _file: dict[str, Any]) -> list[str]:
         return []
 
-    def end(self, _file: dict[str, Any]) -> tuple[Run, list[str]]:
-        self.did.append("end")
-        return Run(0, ""), []
+    def withdraw(self, _file: dict[str, Any]) -> None:
+        self.did.append("withdraw")
+
+    def difference(self) -> list[str]:
+        return []
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_each_change_is_a_case_and_at_the_end_all_is_destroyed(lab: Lab) -> None
     assert numbers() == [1, 2, 3, 4, 1004]
     assert lab.did.count("fresh") == 1
     assert [one for one in lab.did if one.startswith("destroy")] == ["destroy proxmox01"]
-    assert lab.did[-1] == "end"
+    assert lab.did[-1] == "down"
     lab.did.clear()
     changing.campaign(DEV, 1, 4)
     assert lab.did == []
@@ -112,7 +115,7 @@ def test_one_that_was_cut_off_goes_on_with_the_next_case(lab: Lab) -> None:
     lab.did.clear()
     changing.campaign(DEV, 1, 5)
     assert numbers() == [1, 2, 3, 1003, 4, 5, 1005]
-    assert lab.did == ["fresh", "begin 5", "configure", "configure", "end"]
+    assert lab.did == ["fresh", "begin 5", *["configure", "up"] * 2, "withdraw", "down"]
 
 
 def test_no_case_begins_after_the_time(lab: Lab) -> None:
@@ -178,8 +181,8 @@ def test_the_page_counts_and_names_what_went_wrong() -> None:
     lost = replace(CASE, number=2, runs=0, failures=[world.failure("up", Run(1, MESSAGE)), Failure("up", [], "mute", has_next=False)], guests=[Guest("vm:200", 60.0, restarted=False, lost=True)], foreign=["a VM: |gone|"])  # fmt: skip
     dead = replace(CASE, number=3, kind="replace-node", runs=2, guests=[Guest("vm:200", 20.0, restarted=True, lost=False)])  # fmt: skip
     shown = page.text([[dead, lost, well], [replace(CASE, seed=2)]])
-    assert "## Seed 1, 2026-11-28" in shown
-    assert "## Seed 2, 2026-11-28" in shown
+    assert "## A cluster that changes, seed 1, 2026-11-28" in shown
+    assert "## A cluster that changes, seed 2, 2026-11-28" in shown
     for what, count in (
         ("cases", 3),
         ("guests lost", 1),
