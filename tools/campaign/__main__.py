@@ -18,8 +18,7 @@ from config.paths import ROOT
 from tests.support.program import stack_file
 from tools.campaign import changing, killing, page, results, world
 
-KILLS = killing.CYCLES * (killing.CHANGES_IN_CYCLE + 2)
-PARTS = {changing.PART: (changing.campaign, changing.COUNT), killing.PART: (killing.campaign, KILLS)}
+PARTS = {changing.PART: (changing.campaign, changing.COUNT), killing.PART: (killing.campaign, killing.COUNT)}
 PAGE = ROOT / "docs" / "campaign.md"
 
 

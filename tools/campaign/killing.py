@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PART = "kills"
 CYCLES, CHANGES_IN_CYCLE = 12, 6
+COUNT = CYCLES * (CHANGES_IN_CYCLE + 2)
 # The last resource after whose end a run is killed, about as many as there are.
 LAST = {"build": 50, "change": 8, "destroy": 40}
 FIND_S = 20.0  # for a step or a plugin that is not there at that moment
@@ -75,11 +76,17 @@ class Kill:
         return f"{what}; after {self.after} resources {self.victim} is killed"
 
 
-def cases(dev: File, seed: int) -> list[Kill]:
-    """All cases of a campaign; every cycle begins with the same file, and changes go on from cycle to cycle. Pure."""
+def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
+    """The first cases of a campaign; every stack begins with five nodes, and changes go on from cycle to cycle. Pure.
+
+    Args:
+        dev: the file that is shipped.
+        seed: decides what is changed, and what is killed when.
+        count: how many.
+    """
     chance = random.Random(f"{PART}/{seed}")  # noqa: S311 - it is to be repeatable
-    whole = changes.sequence(dev, seed, CYCLES * CHANGES_IN_CYCLE)
-    phases = ["build", *["change"] * CHANGES_IN_CYCLE, "destroy"] * CYCLES
+    phases = (["build", *["change"] * CHANGES_IN_CYCLE, "destroy"] * CYCLES)[:count]
+    whole = changes.sequence(dev, seed, phases.count("change"))
     found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in LAST}
     for number, phase in enumerate(phases, start=1):
         if not decks[phase]:
@@ -101,7 +108,7 @@ def campaign(dev: File, seed: int, count: int, *, until: float | None = None) ->
     Raises:
         BrokenLabError: the lab does not start, or what a case begins with cannot be made.
     """
-    whole = cases(dev, seed)[:count]
+    whole = cases(dev, seed, count)
     while (left := remaining(whole, seed)) and not changing.over(until):
         with world.fresh() as lab:
             with stage("A lab"):
