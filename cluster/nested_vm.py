@@ -54,12 +54,17 @@ async def look(host: Connection, name: str, vmid: int, stack: str) -> Thing:
 
 
 async def is_off(host: Connection, name: str, vmid: int, stack: str) -> bool:
-    """Whether the VM has no power.
+    """Whether the VM is there, and has no power.
 
     Raises:
-        AdminError: foreign-vmid, vm-moved.
+        AdminError: foreign-vmid.
     """
-    vm = own(await proxmox_ve.look(host, stack), name, vmid, stack)
+    try:
+        vm = own(await proxmox_ve.look(host, stack), name, vmid, stack)
+    except AdminError as error:
+        if error.code != "vm-moved":
+            raise
+        return False
     return await _status(host, vm.node, vmid) == proxmox_ve.STOPPED
 
 

@@ -94,6 +94,10 @@ def drill(stack: str, node: str | None, *, yes: bool) -> None:
             with stage(f"Drill of {plan.node}"):
                 done = asyncio.run(_stopped(held, plan, power))
                 _show(done)
+        except KeyboardInterrupt:
+            if power.cut:
+                out.print(f"  {plan.node} is off: the next `make drill` or `make up` starts it", markup=False)
+            raise
         except Exception:
             if power.cut:
                 with suppress(StepError):  # why the drill ended counts more

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.settings import Settings
 from tests.support import outer_host
-from tests.support.lab_project import LabProject
+from tests.support.lab_project import LabProject, Run
 from tools.bench import machine
 from tools.campaign import guests
 from tools.campaign.changes import TEMPLATE_NODE
@@ -23,8 +23,6 @@ from tools.campaign.results import DIRECTORY, Failure, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-
-    from tests.support.lab_project import Run
 
     File = Mapping[str, Any]
 
@@ -35,6 +33,8 @@ NEXT = re.compile(r"^\s*(?:next|fix): \S", re.MULTILINE)
 AGAIN = ("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes", "--policy-pack", "policy")
 FOREIGN_ON_HOST, FOREIGN_IN_CLUSTER = 990, 991
 MARK = "left-by-a-campaign"
+PREFIX = "nested-pve-campaign-"
+TEMPORARY = re.compile(rf"/\S*{PREFIX}\w+")  # no page needs to know where that was
 
 
 class BrokenLabError(Exception):
@@ -102,7 +102,7 @@ class World:
 
     def up(self) -> Run:
         """`make up`."""
-        return self.project.run(self.project.admin_command("up"), RUN_LIMIT_S)
+        return self._run(self.project.admin_command("up"))
 
     def destroy(self, file: File, name: str) -> None:
         """Somebody destroys a node's VM on its host."""
@@ -111,7 +111,16 @@ class World:
 
     def down(self) -> Run:
         """`make down`."""
-        return self.project.run(self.project.admin_command("down", "--yes"), RUN_LIMIT_S)
+        return self._run(self.project.admin_command("down", "--yes"))
+
+    def _run(self, command: list[str]) -> Run:
+        """How a command ended; one that does not end is a failure, too."""
+        try:
+            done = self.project.run(command, RUN_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            said = error.output.decode(errors="replace") if isinstance(error.output, bytes) else str(error.output or "")
+            return Run(1, f"{said}\nstill running after {RUN_LIMIT_S} s")
+        return done
 
     def converge(self, runs: int, command: str = "up") -> tuple[int, list[Failure]]:
         """Run `make up` or `make down` until it works, so many times at most; how many it took, 0 where none did."""
@@ -154,7 +163,8 @@ def address(file: File, name: str) -> str:
 def failure(command: str, run: Run) -> Failure:
     """A command that failed, with its names and whether it says what comes next; pure."""
     codes = list(dict.fromkeys(ERROR.findall(run.output)))
-    return Failure(command, codes, run.output[-SAID:], NEXT.search(run.output) is not None)
+    said = TEMPORARY.sub("…", run.output[-SAID:])
+    return Failure(command, codes, said, NEXT.search(run.output) is not None)
 
 
 def seen(watch: guests.Watch, sids: Collection[str], lab: str) -> list[Guest]:
@@ -181,7 +191,7 @@ def fresh() -> Iterator[World]:
     note = DIRECTORY / MARK
     if note.exists() and (left := Path(note.read_text())).exists():
         _remove(left)
-    directory = Path(tempfile.mkdtemp(prefix="nested-pve-campaign-"))
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     note.write_text(str(directory))
     try:
         yield World(directory)

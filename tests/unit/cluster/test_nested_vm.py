@@ -75,10 +75,10 @@ def test_what_is_not_the_nodes_vm_is_refused(things: tuple[Thing, ...], code: st
 
 
 def test_a_host_that_makes_a_backup_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    backups = frozenset[str]()
+    backups, things = frozenset[str](), SEEN.things
 
     async def look(_host: object, _stack: str) -> Look:
-        return replace(SEEN, motion=Motion(backups=backups))
+        return replace(SEEN, things=things, motion=Motion(backups=backups))
 
     monkeypatch.setattr(proxmox_ve, "look", look)
     assert asyncio.run(nested_vm.look(Host(), "proxmox01", 101, "dev")) == VM
@@ -88,3 +88,7 @@ def test_a_host_that_makes_a_backup_is_left_alone(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(AdminError, match="a backup runs") as error:
         asyncio.run(nested_vm.look(Host(), "proxmox01", 101, "dev"))
     assert error.value.code == "not-settled"
+    things = ()
+    assert not asyncio.run(nested_vm.is_off(Host("stopped"), "proxmox01", 101, "dev")), (
+        "one that is gone cannot be started"
+    )

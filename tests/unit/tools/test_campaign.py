@@ -172,6 +172,8 @@ def test_the_longest_silence_counts_the_beginning_and_the_end() -> None:
 def test_a_failure_has_names_and_says_whether_a_step_comes_next() -> None:
     told = world.failure("up", Run(1, MESSAGE))
     assert (told.codes, told.has_next) == (["link-last"], True)
+    where = world.failure("up", Run(1, "in /somewhere/nested-pve-campaign-ab12_x/project: failed"))
+    assert where.text == "in …/project: failed"
     mute = world.failure("up", Run(1, "Traceback"))
     assert (mute.codes, mute.has_next) == ([], False)
 

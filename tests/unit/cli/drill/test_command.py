@@ -236,3 +236,18 @@ def test_guests_that_nobody_sees_beforehand_stop_it(held: Held, monkeypatch: pyt
         command.drill("dev", None, yes=True)
     assert refused.value.code == "drill-guest-silent"
     assert held.did == WHOLE[:1]
+
+
+def test_one_that_is_interrupted_says_that_the_node_is_off(
+    held: Held, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever presses Ctrl-C does not wait for a node to boot."""
+
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_recovered", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command.drill("dev", None, yes=True)
+    assert held.did == WHOLE[:3]
+    assert "proxmox01 is off: the next `make drill` or `make up` starts it" in capsys.readouterr().out
