@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.settings import Settings
 from tests.support import outer_host
 from tests.support.lab_project import LabProject, Run
 from tools.bench import machine
@@ -46,7 +45,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.project = LabProject(directory / "project", directory / "lab")
-        self.identity = Settings(directory / "lab", directory / "lab").identity
+        self.identity = self.project.identity
         self.as_found: list[str] = []
 
     def begin(self, file: File) -> None:
