@@ -13,7 +13,8 @@ override DO := $(value DO)
 override NODE := $(value NODE)
 override ENDPOINT := $(value ENDPOINT)
 override FINGERPRINT := $(value FINGERPRINT)
-export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT
+override ONLY := $(value ONLY)
+export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT ONLY
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -64,7 +65,7 @@ help: # Lists the commands
 	@python3 -I -S tools/attended.py $$PPID "Packages of the lab, tests and linters" tools/python-environment requirements-dev.txt $(ASIDE)
 	@touch $@
 
-.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor drain undrain reboot upgrade shell env down clean
+.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor repair drain undrain reboot upgrade shell env down clean
 
 ##@ A first cluster, in the lab (STACK=name: another stack than dev)
 
@@ -86,10 +87,12 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	    find .nested-pve/state .nested-pve/rolling \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@for stack in $(LAB_STACKS); do find .nested-pve/reports -regextype posix-extended \
 	    -regex ".nested-pve/reports/\.?[0-9]{8}T[0-9]{6}Z-$$stack-[a-z]+(\.[0-9]+)?\.(md|json|html)(\.new)?" -delete 2>/dev/null || true; done
+	@for stack in $(LAB_STACKS); do rm -rf ".nested-pve/backups/$$stack"; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
 	    echo "kept .nested-pve/state: the state of your own stacks"; \
-	elif ls .nested-pve/reports/*.html >/dev/null 2>&1; then \
-	    echo "kept .nested-pve/reports: the reports of your own stacks"; find .nested-pve -mindepth 1 -maxdepth 1 ! -name reports -exec rm -rf {} +; \
+	elif ls .nested-pve/reports/*.html >/dev/null 2>&1 || ls .nested-pve/backups/*/*/* >/dev/null 2>&1; then \
+	    echo "kept .nested-pve/reports and .nested-pve/backups: those of your own stacks"; \
+	    find .nested-pve -mindepth 1 -maxdepth 1 ! -name reports ! -name backups -exec rm -rf {} +; \
 	else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
@@ -140,6 +143,9 @@ status: venv ## Look at the nodes, links, quorum and HA, now; fails when they ar
 
 doctor: venv ## What is wrong and why, also before a first `make up` and with a broken cluster; changes nothing; JSON=1 for programs
 	@$(ADMIN) doctor --stack $(STACK) $(if $(JSON),--json)
+
+repair: venv ## Mend what `make doctor` names, one repair after another, with a backup first; ONLY=name for one kind
+	@$(ADMIN) repair --stack $(STACK) $(if $(ONLY),--only "$$ONLY") $(if $(IN_LAB)$(YES),--yes)
 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
 	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO

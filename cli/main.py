@@ -201,6 +201,21 @@ def doctor(
 
 
 @app.command()
+def repair(
+    *,
+    stack: Stack = "dev",
+    only: Annotated[str, typer.Option(help="Only repairs of this name.")] = "",
+    yes: Yes = False,
+) -> None:
+    """Mend what `doctor` names, one repair after another. Asks before each, and keeps first what it replaces."""
+    _refuse_bad(stack)
+    from cli.repair.command import repair as mend  # noqa: PLC0415
+
+    with _report_of("repair", stack):
+        mend(stack, only=only, yes=yes)
+
+
+@app.command()
 def down(*, stack: Stack = "dev", yes: Yes = False) -> None:
     """Destroy what the stack made. Asks first."""
     _refuse_bad(stack)

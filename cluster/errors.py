@@ -397,7 +397,21 @@ CODES: dict[str, Code] = {
     ),
     "causes-found": Code(
         "`make doctor` found something that is wrong.",
-        "do what follows `next:` below the first cause, then look again with `make doctor`: what comes after it may be gone",
+        "`make repair` does what can be done from here; else do what follows `next:` below the first cause, then look again with "
+        "`make doctor`: what comes after it may be gone",
+    ),
+    "repair-unknown": Code("There is no repair of that name.", "give one that the message shows as ONLY=name, or none"),
+    "repair-left": Code(
+        "`make repair` did what it can, and something is left that a person has to do.",
+        "do what follows `next:`, then run the same command again",
+    ),
+    "repair-without-effect": Code(
+        "A repair was done, and doctor still sees its cause. Nothing was done twice.",
+        "do what follows `next:` by hand, and look again with `make doctor`; what was replaced is in .nested-pve/backups",
+    ),
+    "backup-failed": Code(
+        "What a repair would replace could not be kept first, so it was not begun.",
+        "resolve what was observed (room on either machine, a /etc/pve that hangs), then run the same command again",
     ),
     "not-confirmed": Code(
         "The changes were not confirmed.",

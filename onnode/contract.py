@@ -283,6 +283,14 @@ class ResetNode:
 
 
 @dataclass(frozen=True)
+class StartServices:
+    """Corosync, pmxcfs and what reads /etc/pve run, started in this order."""
+
+    quorate: bool  # enough others vote already: this node is to have quorum, too, within the time
+    timeout_s: int
+
+
+@dataclass(frozen=True)
 class ReleaseMember:
     """The entry of a lost node goes from the cluster's list, and nothing else of it; asked on a working member."""
 

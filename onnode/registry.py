@@ -34,6 +34,7 @@ STEPS = {
     "node-gone": "onnode.cluster.node_gone",
     "remove-member": "onnode.cluster.remove_member",
     "reset-node": "onnode.cluster.reset_node",
+    "start-services": "onnode.cluster.start_services",
     "corosync-state": "onnode.cluster.corosync_state",
     "edit-corosync": "onnode.cluster.edit_corosync",
     "restart-corosync": "onnode.cluster.restart_corosync",

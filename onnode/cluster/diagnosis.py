@@ -161,9 +161,9 @@ def observe(machine: ThisMachine, desired: Diagnose) -> DiagnosisReport:
         def ask(question: Callable[..., T], *given: object) -> Callable[[], T | None]:
             return functools.partial(_answer, pool.submit(question, machine, *given))
 
-        state = ask(_pve)
+        state = ask(how_mounted)
         resolves, version, services = ask(network.resolve, node), ask(_version), ask(_services)
-        pmxcfs, spaces, served = ask(_pmxcfs), ask(_spaces), ask(_served)
+        pmxcfs, spaces, served = ask(pmxcfs_mode), ask(_spaces), ask(_served)
         quorum, links, loaded = ask(_quorum), ask(_links), ask(_loaded)
         there = ask(_cards)() or []
         reached = pool.map(functools.partial(_reach, machine), _pings(desired, there))
@@ -229,7 +229,8 @@ def _said(machine: ThisMachine, argv: list[str], timeout_s: float = ASK_S) -> st
     return machine.run(argv, timeout_s=timeout_s).out
 
 
-def _pve(machine: ThisMachine) -> str:
+def how_mounted(machine: ThisMachine) -> str:
+    """Whether /etc/pve is "mounted", "absent", or "hangs"."""
     mounts = (machine.read("/proc/self/mounts") or "").splitlines()
     if not any(line.split()[1:2] == ["/etc/pve"] for line in mounts):
         return "absent"
@@ -251,7 +252,8 @@ def _services(machine: ThisMachine) -> dict[str, str]:
     return {name: unit.active for name, unit in systemd.units(machine, SERVICES).items()}
 
 
-def _pmxcfs(machine: ThisMachine) -> str:
+def pmxcfs_mode(machine: ThisMachine) -> str:
+    """How pmxcfs runs: as :func:`parse_pmxcfs` says."""
     return parse_pmxcfs(_said(machine, ["pgrep", "-a", "-x", "pmxcfs"]))
 
 

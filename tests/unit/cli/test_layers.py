@@ -21,7 +21,7 @@ LAYERS = (
     ("report", "status", "doctor", "first_secrets"),
     ("run",),
     ("rolling",),
-    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt", "run_report"),
+    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt", "repair", "run_report"),
     ("main",),
     ("__main__",),
 )

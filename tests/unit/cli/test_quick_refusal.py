@@ -35,6 +35,7 @@ COMMANDS = (
     ("undrain", "--node", "proxmox01"),
     ("reboot", "--yes"),
     ("upgrade", "--yes"),
+    ("repair", "--yes"),
 )
 
 

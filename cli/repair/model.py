@@ -1,0 +1,76 @@
+"""What can be repaired, and what one repair is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cli.doctor.model import Cause
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A repair by its name.
+
+    Attributes:
+        causes: of doctor that it answers.
+        does: what is done, in one sentence.
+        lost: what is lost at worst.
+    """
+
+    causes: tuple[str, ...]
+    does: str
+    lost: str
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One repair of one cluster, at this moment.
+
+    Attributes:
+        name: of its kind.
+        cause: what it answers.
+        machines: those that it changes; each is backed up before.
+        steps: what is done, in order, in words.
+        chosen: nodes that it is about, where these are others: the dead ones.
+    """
+
+    name: str
+    cause: Cause
+    machines: list[str]
+    steps: list[str]
+    chosen: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str, tuple[str, ...]]:
+        """The same for the same repair, also after another look."""
+        return self.name, self.cause.name, (*self.machines, *self.chosen)
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A cause that nothing here mends: doctor's own advice, or why it is for a person."""
+
+    cause: Cause
+    why: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "services": Kind(
+        (
+            "corosync-stopped",
+            "pmxcfs-stopped",
+            "services-in-disorder",
+            "pmxcfs-local",
+            "pmxcfs-stuck",
+            "pve-hangs",
+            "services-stopped",
+        ),
+        "Corosync, pmxcfs and what reads /etc/pve start in this order; one that runs already starts anew only if it stands on another.",
+        "What somebody wrote into /etc/pve while pmxcfs ran in local mode may give way to the cluster's; it is in the backup. Guests go on, "
+        "but a node that HA has begun to fence may still be reset.",
+    ),
+}
