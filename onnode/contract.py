@@ -291,6 +291,13 @@ class StartServices:
 
 
 @dataclass(frozen=True)
+class CorosyncFile:
+    """The corosync.conf in /etc/corosync of one node, whole; corosync starts anew if it has loaded another version."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class ReleaseMember:
     """The entry of a lost node goes from the cluster's list, and nothing else of it; asked on a working member."""
 
@@ -613,6 +620,22 @@ class Upgrade:
     def reboots(self) -> bool:
         """Whether a newer kernel is installed than the one that runs."""
         return self.kernel_newest is not None and self.kernel_newest != self.kernel_running
+
+
+@dataclass(frozen=True)
+class KeptConf:
+    """A corosync.conf that a node has somewhere, with its text."""
+
+    place: str  # a path, or words for what the running corosync has loaded
+    text: str
+
+
+@dataclass(frozen=True)
+class KeptConfs:
+    """Step `corosync-files`: every one that a node has."""
+
+    node: str
+    files: list[KeptConf]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ STEPS = {
     "remove-member": "onnode.cluster.remove_member",
     "reset-node": "onnode.cluster.reset_node",
     "start-services": "onnode.cluster.start_services",
+    "corosync-files": "onnode.cluster.corosync_files",
+    "restore-corosync": "onnode.cluster.restore_corosync",
     "corosync-state": "onnode.cluster.corosync_state",
     "edit-corosync": "onnode.cluster.edit_corosync",
     "restart-corosync": "onnode.cluster.restart_corosync",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.repair.plan import may_be_quorate
+from cluster.reports import read
 from cluster.transport import shipped
-from onnode.contract import StartServices
+from onnode.cluster import corosync, corosync_file, membership
+from onnode.contract import CorosyncConfig, CorosyncFile, KeptConfs, StartServices
+from onnode.system import originals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from cli.rolling.session import Session
     from cluster.transport.ssh import Connection
 
+LOOK_S = 60.0
 STEP_S = 900.0  # each step bounds itself, and says more when it does
 
 
@@ -39,4 +44,32 @@ async def _services(context: Context, repair: Repair) -> None:
         await context.run(name, "start-services", wanted)
 
 
-ACTS: dict[str, Callable[[Context, Repair], Awaitable[None]]] = {"services": _services}
+async def _conf(context: Context, repair: Repair) -> None:
+    """The node's own file; for the cluster's, the files of nodes without corosync first, so that there is a quorum to write with."""
+    world, shared = context.world, repair.cause.name == "shared-conf-broken"
+    quorate = shared and any(map(world.is_quorate, repair.machines))
+    to_start = [] if quorate else repair.machines
+    for name in to_start:
+        await context.run(name, "restore-corosync", CorosyncFile(repair.text))
+    # At once: none of them may be quorate without the others.
+    waits = shared or all(may_be_quorate(world, name) for name in to_start)
+    wanted = StartServices(waits, context.held.patience_s)
+    await asyncio.gather(*(context.run(name, "start-services", wanted) for name in to_start))
+    if shared:
+        await _replace_shared(context, repair.machines[0], repair.text if quorate else _raised(repair.text))
+
+
+def _raised(text: str) -> str:
+    """Under the next version: pmxcfs carries it over the files that were just written."""
+    conf = corosync.parse_conf(text)
+    return corosync_file.with_version(text, conf.version + 1 if conf else 1)
+
+
+async def _replace_shared(context: Context, name: str, text: str) -> None:
+    done = await shipped.run(context.opened[name], "corosync-files", None, timeout_s=LOOK_S)
+    files = read(KeptConfs, name, done.facts).files
+    broken = next((file.text for file in files if file.place == membership.PVE_CONF), "")
+    await context.run(name, "edit-corosync", CorosyncConfig(text, originals.fingerprint(broken)))
+
+
+ACTS: dict[str, Callable[[Context, Repair], Awaitable[None]]] = {"services": _services, "corosync-conf": _conf}

@@ -12,14 +12,16 @@ from cli.doctor.diagnose import diagnose
 from cli.doctor.look import expected_of, look
 from cli.doctor.model import World
 from cli.repair import acts, backup
-from cli.repair.model import KINDS, Repair
+from cli.repair.model import CONF_CAUSES, KINDS, Repair, Situation
 from cli.repair.plan import plan
 from cli.rolling import session
 from cli.run import confirmation
 from cluster.errors import AdminError
-from cluster.transport import members
+from cluster.reports import read
+from cluster.transport import members, shipped
 from cluster.waiting import until
 from config.paths import ROOT
+from onnode.contract import KeptConfs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
     from cli.doctor.model import Cause
     from cli.repair.model import ByHand
     from cli.rolling.session import Session
+    from cluster.transport.ssh import Connection
 
-    Looked = tuple[World, list[Cause]]
+    Looked = tuple[Situation, list[Cause]]
 
 REPAIRS_MAX = 32  # no cluster needs so many: more would be a loop
 POLL_S = 2.0
+LOOK_S = 60.0
 
 
 def repair(stack: str, *, only: str, yes: bool) -> None:
@@ -50,20 +54,20 @@ def repair(stack: str, *, only: str, yes: bool) -> None:
     refuse_unknown(only)
     with session.opened(stack) as held:
         with stage("What is wrong"):
-            world, causes = _look(held)
-            picture.show(out, world, causes)
+            situation, causes = _look(held)
+            picture.show(out, situation.world, causes)
         done: list[Repair] = []
-        while (one := next_of(plan(world, causes), only, done)) is not None:
+        while (one := next_of(plan(situation, causes), only, done)) is not None:
             _show(one)
             if not yes:
                 confirmation.confirm(f"Do this repair ({one.name})?")
             with stage(f"Repair {one.name}: {', '.join(one.machines)}"):
-                asyncio.run(_do(held, world, one))
-                world, causes = _settled(held, one)
+                asyncio.run(_do(held, situation.world, one))
+                situation, causes = _settled(held, one)
             done.append(one)
         if done:
-            picture.show(out, world, causes)
-    refuse_left(plan(world, causes), only)
+            picture.show(out, situation.world, causes)
+    refuse_left(plan(situation, causes), only)
 
 
 def refuse_unknown(only: str) -> None:
@@ -117,26 +121,47 @@ def refuse_left(planned: Sequence[Repair | ByHand], only: str) -> None:
 def _look(held: Session) -> Looked:
     expected = expected_of(held.described)
     seen = look(held.described, expected)
-    return World(expected, seen), diagnose(expected, seen)
+    world, causes = World(expected, seen), diagnose(expected, seen)
+    kept = asyncio.run(_kept(held, world)) if {cause.name for cause in causes} & set(CONF_CAUSES) else {}
+    return Situation(world, kept), causes
+
+
+async def _kept(held: Session, world: World) -> dict[str, KeptConfs]:
+    """Every corosync.conf that a node has which answers."""
+
+    async def ask(connection: Connection) -> KeptConfs:
+        done = await shipped.run(connection, "corosync-files", None, timeout_s=LOOK_S)
+        return read(KeptConfs, connection.machine.name, done.facts)
+
+    async with members.connections([held.member(name) for name in world.joined], held.key) as opened:
+        return members.answered(await members.ask(opened, ask))
 
 
 def _settled(held: Session, one: Repair) -> Looked:
-    """Look until the cause is gone, for a bounded time: HA and pmxcfs take their seconds."""
+    """Look until the cause is gone and two looks show the same, for a bounded time: HA and pmxcfs take their seconds."""
+    before: list[Cause] | None = None
 
-    def is_gone(looked: Looked) -> bool:
-        return all((cause.name, cause.where) != (one.cause.name, one.cause.where) for cause in looked[1])
+    def looked() -> tuple[Looked, bool]:
+        nonlocal before
+        found = _look(held)
+        is_gone = all((cause.name, cause.where) != (one.cause.name, one.cause.where) for cause in found[1])
+        is_same, before = _places(found[1]) == _places(before), found[1]
+        return found, is_gone and (is_same or not found[1])
 
-    return until(lambda: _look(held), is_gone, timeout_s=held.patience_s, poll_s=POLL_S)
+    return until(looked, lambda found: found[1], timeout_s=held.patience_s, poll_s=POLL_S)[0]
+
+
+def _places(causes: Sequence[Cause] | None) -> list[tuple[str, str]] | None:
+    return None if causes is None else [(cause.name, cause.where) for cause in causes]
 
 
 def _show(one: Repair) -> None:
-    kind = KINDS[one.name]
+    kind, kept = KINDS[one.name], "/etc/pve, pmxcfs' database and corosync's files"
     lines = [
         f"Repair {one.name} for: {one.cause.what}  [{one.cause.name}]",
         f"     does: {kind.does}",
         *(f"           {number}. {step}" for number, step in enumerate(one.steps, start=1)),
-        f"     kept first: /etc/pve, pmxcfs' database and corosync's files of {', '.join(one.machines)}, in "
-        f"{_shown(backup.DIRECTORY)}",
+        f"     kept first: {kept} of {', '.join(one.machines)}, in {_shown(backup.DIRECTORY)}",
         f"     lost at worst: {kind.lost}",
     ]
     out.print("\n".join(lines), markup=False, soft_wrap=True)

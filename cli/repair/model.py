@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.doctor.model import Cause
+    from cli.doctor.model import Cause, World
+    from onnode.contract import KeptConfs
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,14 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Situation:
+    """What a plan is made from: what doctor saw, and the configurations that each node has, where one is broken."""
+
+    world: World
+    kept: Mapping[str, KeptConfs] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Repair:
     """One repair of one cluster, at this moment.
 
@@ -36,6 +45,7 @@ class Repair:
         machines: those that it changes; each is backed up before.
         steps: what is done, in order, in words.
         chosen: nodes that it is about, where these are others: the dead ones.
+        text: of the corosync.conf that is to be in force.
     """
 
     name: str
@@ -43,6 +53,7 @@ class Repair:
     machines: list[str]
     steps: list[str]
     chosen: list[str] = field(default_factory=list)
+    text: str = field(default="", repr=False)
 
     @property
     def key(self) -> tuple[str, str, tuple[str, ...]]:
@@ -58,6 +69,13 @@ class ByHand:
     why: str
 
 
+CONF_CAUSES = (
+    "shared-conf-broken",
+    "local-conf-broken",
+    "local-conf-newer",
+    "local-conf-older",
+    "conf-version-not-raised",
+)
 KINDS: Mapping[str, Kind] = {
     "services": Kind(
         (
@@ -72,5 +90,10 @@ KINDS: Mapping[str, Kind] = {
         "Corosync, pmxcfs and what reads /etc/pve start in this order; one that runs already starts anew only if it stands on another.",
         "What somebody wrote into /etc/pve while pmxcfs ran in local mode may give way to the cluster's; it is in the backup. Guests go on, "
         "but a node that HA has begun to fence may still be reset.",
+    ),
+    "corosync-conf": Kind(
+        CONF_CAUSES,
+        "The last whole corosync.conf comes back: on one node, or in /etc/pve under a higher version.",
+        "The edit that broke it; it is in the backup. Where corosync has to start, the node does not vote for some seconds.",
     ),
 }

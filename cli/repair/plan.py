@@ -4,38 +4,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.repair import last_good
 from cli.repair.model import KINDS, ByHand, Repair
-from onnode.cluster import start_services
+from onnode.cluster import corosync, corosync_file, start_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cli.doctor.model import Cause, World
+    from cli.repair.last_good import Good
+    from cli.repair.model import Situation
 
-    Planned = Callable[[World, Cause], Repair | str]
+    Planned = Callable[[Situation, Cause], Repair | str]
+
+UNITS = f"{', '.join(start_services.ORDER[:-1])} and {start_services.ORDER[-1]}"
 
 
-def plan(world: World, causes: Iterable[Cause]) -> list[Repair | ByHand]:
+def plan(situation: Situation, causes: Iterable[Cause]) -> list[Repair | ByHand]:
     """For each cause the repair that mends it, or why a person is needed."""
-    return [_planned(world, cause) for cause in causes]
+    return [_planned(situation, cause) for cause in causes]
 
 
-def _planned(world: World, cause: Cause) -> Repair | ByHand:
+def _planned(situation: Situation, cause: Cause) -> Repair | ByHand:
     name = next((name for name, kind in KINDS.items() if cause.name in kind.causes), None)
     if name is None:
         return ByHand(cause, "no repair mends this")
-    found = PLANNED[name](world, cause)
+    found = PLANNED[name](situation, cause)
     return ByHand(cause, found) if isinstance(found, str) else found
 
 
-def _services(world: World, cause: Cause) -> Repair | str:
-    name = cause.where
+def _start(name: str) -> str:
+    return f"on {name}: start what does not run of {UNITS}, in this order, and what stands on it anew"
+
+
+def _is_closed(name: str) -> str:
+    return f"{name} lets nobody in over SSH: root's keys are in /etc/pve, which is away there"
+
+
+# -- services ----------------------------------------------------------------------------------------------------------
+
+
+def _services(situation: Situation, cause: Cause) -> Repair | str:
+    world, name = situation.world, cause.where
     if name not in world.nodes:
-        return f"{name} lets nobody in over SSH: root's keys are in /etc/pve, which is away there"
-    units = f"{', '.join(start_services.ORDER[:-1])} and {start_services.ORDER[-1]}"
+        return _is_closed(name)
     steps = [
         *([f"on {name}: end pmxcfs in local mode"] if world.nodes[name].pmxcfs == "local" else []),
-        f"on {name}: start what does not run of {units}, in this order, and what stands on it anew",
+        _start(name),
         *([f"wait until {name} is quorate and /etc/pve takes writes"] if may_be_quorate(world, name) else []),
     ]
     return Repair("services", cause, [name], steps)
@@ -47,4 +62,55 @@ def may_be_quorate(world: World, name: str) -> bool:
     return name in world.listed and world.votes_of({*running, name}) >= world.needed
 
 
-PLANNED: dict[str, Planned] = {"services": _services}
+# -- corosync.conf -----------------------------------------------------------------------------------------------------
+
+
+def _conf(situation: Situation, cause: Cause) -> Repair | str:
+    if cause.name == "shared-conf-broken":
+        return _shared(situation, cause)
+    world, name = situation.world, cause.where
+    if name not in world.nodes:
+        return _is_closed(name)
+    good = last_good.with_digest(situation.kept, world.conf.digest) if world.conf and not world.conf.faults else None
+    if good is None or good.conf.node(name) is None:
+        return f"no node has a whole configuration of the cluster that lists {name}"
+    steps = [
+        f"on {name}: /etc/corosync/corosync.conf becomes {good.told}",
+        f"on {name}: stop corosync if it has loaded another version",
+        _start(name),
+    ]
+    return Repair("corosync-conf", cause, [name], steps, text=good.text)
+
+
+def _shared(situation: Situation, cause: Cause) -> Repair | str:
+    world = situation.world
+    good = last_good.last_good(situation.kept, world.expected.cluster)
+    if good is None:
+        return "no node has a whole corosync.conf of this cluster any more, and no corosync runs that has loaded one"
+    version = last_good.next_version(situation.kept)
+    writer = world.newest if world.newest and world.is_quorate(world.newest) else None
+    shared = f"/etc/pve/corosync.conf becomes {good.told}, under version"
+    if writer is not None:
+        steps = [f"on {writer}: {shared} {version}; pmxcfs carries it to the others, and corosync reads it there"]
+        return Repair("corosync-conf", cause, [writer], steps, text=corosync_file.with_version(good.text, version))
+    dead = without_corosync(world, good)
+    running = [node.name for node in good.conf.nodes if node.name in world.nodes and node.name not in dead]
+    votes = {node.name: node.votes for node in good.conf.nodes}
+    if 2 * sum(votes[name] for name in (*running, *dead)) <= corosync.expected_votes(good.conf.nodes, good.conf.device):
+        return "the nodes that answer have no quorum, and without one nothing may be written: bring others back first"
+    steps = [
+        *(f"on {name}: /etc/corosync/corosync.conf becomes {good.told}, under version {version}" for name in dead),
+        *map(_start, dead),
+        f"wait until {dead[0] if dead else running[0]} is quorate",
+        f"there: {shared} {version + 1}; pmxcfs carries it to the others, and corosync reads it there",
+    ]
+    machines = dead or running[:1]
+    return Repair("corosync-conf", cause, machines, steps, text=corosync_file.with_version(good.text, version))
+
+
+def without_corosync(world: World, good: Good) -> list[str]:
+    """The nodes of a configuration that answer, and on which corosync does not run."""
+    return [node.name for node in good.conf.nodes if node.name in world.nodes and world.nodes[node.name].quorum is None]
+
+
+PLANNED: dict[str, Planned] = {"services": _services, "corosync-conf": _conf}

@@ -48,7 +48,7 @@ def shared_broken(world: World, found: Symptoms) -> list[Found]:
     broken = {
         name: report.shared for name, report in world.joined.items() if report.shared and _is_broken(report.shared)
     }
-    if not broken:
+    if not broken or _is_shared_whole(world):
         return []
     name, file = next(iter(broken.items()))
     good = next((other for other, report in world.joined.items() if report.local and not report.local.faults), None)
@@ -66,6 +66,16 @@ def shared_broken(world: World, found: Symptoms) -> list[Found]:
     ]
 
 
+def _is_shared_whole(world: World) -> bool:
+    """Whether the cluster's own one is whole; a node without quorum may still show the broken one of before."""
+    return (
+        world.newest is not None
+        and world.is_quorate(world.newest)
+        and (shared := world.nodes[world.newest].shared) is not None
+        and not _is_broken(shared)
+    )
+
+
 def _is_broken(file: ConfFile | None) -> bool:
     return file is not None and any(not fault.startswith("a node id twice") for fault in file.faults)
 
@@ -80,7 +90,9 @@ def local_broken(world: World, found: Symptoms) -> list[Found]:
     causes: list[Found] = []
     for name, report in world.joined.items():
         shared = report.shared
-        if report.local is None or not _is_broken(report.local) or (shared and shared.digest == report.local.digest):
+        if report.local is None or not _is_broken(report.local):
+            continue
+        if shared and shared.digest == report.local.digest and not _is_shared_whole(world):
             continue
         cause = Cause(
             "local-conf-broken",

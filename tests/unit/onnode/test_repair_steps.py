@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode.cluster import start_services, way_in
-from onnode.contract import StartServices
+from onnode.cluster import corosync_files, restore_corosync, start_services, way_in
+from onnode.contract import CorosyncFile, StartServices
 from onnode.errors import StepError
 from tests.support.onnode_worlds import Systemd, run, twice
 
@@ -135,3 +135,31 @@ def test_quorum_is_waited_for_where_it_can_come_only(machine: FakeMachine, node:
     assert refused.value.code == "no-quorum"
     node.stop("corosync")
     run(machine, start_services.STEP, StartServices(quorate=False, timeout_s=60))
+
+
+def test_the_file_comes_back_and_no_corosync_runs_with_another(machine: FakeMachine, node: Node) -> None:
+    machine.write("/etc/corosync/corosync.conf", "nodelist\n")
+    loaded = "totem.config_version (u64) = 90\n"
+    machine.programs["corosync-cmapctl"] = lambda *_: loaded if node.units["corosync"] == "active" else 1
+    twice(machine, restore_corosync.STEP, CorosyncFile(CONF))
+    assert machine.read("/etc/corosync/corosync.conf") == CONF
+    assert node.units["corosync"] == "inactive"
+    assert way_in.is_open(machine)  # until start-services has brought all of it back
+    run(machine, start_services.STEP, WANTED)
+    assert not way_in.is_open(machine)
+
+
+def test_every_configuration_is_found_and_none_is_read_from_a_pve_that_hangs(machine: FakeMachine, node: Node) -> None:
+    machine.write("/var/lib/nested-pve-ha-corosync/corosync.conf.2", "two")
+    machine.write("/etc/pve/corosync.conf", "shared")
+    machine.programs["corosync-cmapctl"] = lambda *_: "totem.version (u32) = 2\nnodelist.node.0.name (str) = pve2\n"
+    found = {file.place: file.text for file in corosync_files.observe(machine).files}
+    assert list(found) == [
+        "/etc/corosync/corosync.conf",
+        "/etc/pve/corosync.conf",
+        "/var/lib/nested-pve-ha-corosync/corosync.conf.2",
+        corosync_files.LOADED,
+    ]
+    assert "name: pve2" in found[corosync_files.LOADED]
+    node.unmount()
+    assert "/etc/pve/corosync.conf" not in {file.place for file in corosync_files.observe(machine).files}

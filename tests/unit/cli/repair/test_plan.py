@@ -2,27 +2,68 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from cli.doctor.diagnose import diagnose
 from cli.doctor.model import World
-from cli.repair import acts, plan
-from cli.repair.model import KINDS, ByHand, Repair
+from cli.repair import acts, last_good, plan
+from cli.repair.model import KINDS, ByHand, Repair, Situation
+from onnode.contract import ConfFile, DiagnosisReport, KeptConf, KeptConfs
+from onnode.system import originals
+from tests.support import doctored
 from tests.unit.cli.doctor.test_diagnose import CASES as WORLDS
 from tests.unit.cli.doctor.test_diagnose import world
+
+if TYPE_CHECKING:
+    from cli.doctor.model import Cause
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[3] / "cases" / "repair" / "plans.yaml").read_text()
 )["cases"]
 
 
-def planned(name: str) -> list[Repair | ByHand]:
+def conf(version: int, cluster: str = "proxmox", nodes: int = 3) -> str:
+    listed = "".join(
+        f"  node {{\n    name: pve{number}\n    nodeid: {number}\n    quorum_votes: 1\n    ring0_addr: 10.10.1.10{number}\n"
+        f"    ring1_addr: 10.20.1.10{number}\n  }}\n"
+        for number in range(1, nodes + 1)
+    )
+    return f"nodelist {{\n{listed}}}\ntotem {{\n  cluster_name: {cluster}\n  config_version: {version}\n}}\n"
+
+
+GOOD = conf(3)
+BROKEN = conf(4).replace("nodelist {", "nodelist")
+
+
+def situation(name: str, kept: list[str] | None = None) -> tuple[Situation, list[Cause]]:
+    """With the whole file of before on these nodes, and a broken one of version 4 on all."""
     expected, seen = world(WORLDS[name])
-    return plan.plan(World(expected, seen), diagnose(expected, seen))
+    causes = diagnose(expected, seen)
+    reports = {node: with_digest(report) for node, report in seen.reports.items()}
+    every = World(expected, dataclasses.replace(seen, reports=reports))
+    files = {node: [KeptConf("/etc/pve/corosync.conf", BROKEN)] for node in every.joined}
+    for node in files if kept is None else kept:
+        files[node].append(KeptConf("somewhere", GOOD))
+    return Situation(every, {node: KeptConfs(node, found) for node, found in files.items()}), causes
+
+
+def with_digest(report: DiagnosisReport) -> DiagnosisReport:
+    """With the digest of the text that is kept for it."""
+
+    def of(file: ConfFile | None) -> ConfFile | None:
+        is_good = file is not None and file.digest == doctored.conf(3).digest
+        return dataclasses.replace(file, digest=originals.fingerprint(GOOD)) if is_good and file else file
+
+    return dataclasses.replace(report, local=of(report.local), shared=of(report.shared))
+
+
+def planned(name: str) -> list[Repair | ByHand]:
+    return plan.plan(*situation(name, CASES.get(name, {}).get("kept")))
 
 
 def told(one: Repair | ByHand) -> str:
@@ -39,8 +80,7 @@ def test_plans(name: str) -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_no_machine_that_doctor_does_not_name_is_touched(name: str) -> None:
-    expected, seen = world(WORLDS[name])
-    every = World(expected, seen)
+    every = World(*world(WORLDS[name]))
     for one in planned(name):
         if isinstance(one, Repair):
             assert set(one.machines) <= {one.cause.where, *one.cause.seen_by}
@@ -58,3 +98,51 @@ def test_quorum_is_waited_for_only_where_the_votes_are_enough() -> None:
     assert not plan.may_be_quorate(one_of_three, "pve2")
     two_of_three = World(*world({"stopped": ["pve2"], "causes": []}))
     assert plan.may_be_quorate(two_of_three, "pve2")
+
+
+def kept(**texts: str) -> dict[str, KeptConfs]:
+    return {name: KeptConfs(name, [KeptConf("a file", text)]) for name, text in texts.items()}
+
+
+def test_the_last_good_one_is_whole_of_this_cluster_and_of_the_highest_version() -> None:
+    found = last_good.last_good(kept(pve1=conf(3), pve2=conf(4), pve3=BROKEN), "proxmox")
+    assert found is not None
+    assert (found.node, found.conf.version) == ("pve2", 4)
+    assert found.told == "version 4, from pve2 (a file), which lists pve1, pve2, pve3"
+    assert last_good.last_good(kept(pve1=conf(3), pve2=conf(9, "office")), "proxmox").conf.version == 3  # type: ignore[union-attr]
+    assert last_good.last_good(kept(pve1=BROKEN, pve2="", pve3=conf(5, "office")), "proxmox") is None
+
+
+def test_of_one_version_the_file_with_its_comments_comes_first() -> None:
+    files = KeptConfs("pve1", [KeptConf("a file", GOOD), KeptConf("what its corosync has loaded", GOOD)])
+    found = last_good.last_good({"pve1": files}, "proxmox")
+    assert found is not None
+    assert found.place == "a file"
+
+
+def test_the_next_version_is_higher_than_that_of_a_broken_file() -> None:
+    assert last_good.next_version(kept(pve1=conf(3), pve2=BROKEN)) == 5
+    assert last_good.next_version({}) == 1
+
+
+def test_without_a_whole_one_a_person_is_needed() -> None:
+    given, causes = situation("the shared corosync.conf is broken", [])
+    (one,) = plan.plan(given, causes)
+    assert isinstance(one, ByHand)
+    assert "no node has a whole corosync.conf" in one.why
+    given, causes = situation("corosync.conf of one node is broken", [])
+    (one,) = plan.plan(given, causes)
+    assert isinstance(one, ByHand)
+
+
+def test_without_enough_votes_nothing_is_written() -> None:
+    case = {**WORLDS["the shared corosync.conf is broken, and no corosync runs"], "dead": ["pve1", "pve2"]}
+    case["changes"] = {"pve3": case["changes"]["pve3"]}
+    expected, seen = world(case)
+    (one,) = [
+        one
+        for one in plan.plan(Situation(World(expected, seen), kept(pve3=GOOD)), diagnose(expected, seen))
+        if one.cause.name == "shared-conf-broken"
+    ]
+    assert isinstance(one, ByHand)
+    assert "no quorum" in one.why
