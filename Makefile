@@ -14,7 +14,8 @@ override NODE := $(value NODE)
 override ENDPOINT := $(value ENDPOINT)
 override FINGERPRINT := $(value FINGERPRINT)
 override ONLY := $(value ONLY)
-export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT ONLY
+override LOST := $(value LOST)
+export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT ONLY LOST
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -144,8 +145,8 @@ status: venv ## Look at the nodes, links, quorum and HA, now; fails when they ar
 doctor: venv ## What is wrong and why, also before a first `make up` and with a broken cluster; changes nothing; JSON=1 for programs
 	@$(ADMIN) doctor --stack $(STACK) $(if $(JSON),--json)
 
-repair: venv ## Mend what `make doctor` names, one repair after another, with a backup first; ONLY=name for one kind
-	@$(ADMIN) repair --stack $(STACK) $(if $(ONLY),--only "$$ONLY") $(if $(IN_LAB)$(YES),--yes)
+repair: venv ## Mend what `make doctor` names, one repair after another, with a backup first; ONLY=name for one kind, LOST=names of dead nodes
+	@$(ADMIN) repair --stack $(STACK) $(if $(ONLY),--only "$$ONLY") $(if $(LOST),--lost "$$LOST") $(if $(IN_LAB)$(YES),--yes)
 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
 	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO

@@ -205,6 +205,7 @@ def repair(
     *,
     stack: Stack = "dev",
     only: Annotated[str, typer.Option(help="Only repairs of this name.")] = "",
+    lost: Annotated[str, typer.Option(help="Nodes that will never come back.")] = "",
     yes: Yes = False,
 ) -> None:
     """Mend what `doctor` names, one repair after another. Asks before each, and keeps first what it replaces."""
@@ -212,7 +213,7 @@ def repair(
     from cli.repair.command import repair as mend  # noqa: PLC0415
 
     with _report_of("repair", stack):
-        mend(stack, only=only, yes=yes)
+        mend(stack, only=only, lost=lost, yes=yes)
 
 
 @app.command()

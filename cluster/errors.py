@@ -409,6 +409,10 @@ CODES: dict[str, Code] = {
         "A repair was done, and doctor still sees its cause. Nothing was done twice.",
         "do what follows `next:` by hand, and look again with `make doctor`; what was replaced is in .nested-pve/backups",
     ),
+    "loss-unconfirmed": Code(
+        "The quorum is to come back without nodes of which nobody has said by name that they are lost for good. Nothing was changed.",
+        "bring them back if that is possible at all; else run the same command again with LOST='NAME …', or on a terminal without YES",
+    ),
     "backup-failed": Code(
         "What a repair would replace could not be kept first, so it was not begun.",
         "resolve what was observed (room on either machine, a /etc/pve that hangs), then run the same command again",

@@ -298,6 +298,15 @@ class CorosyncFile:
 
 
 @dataclass(frozen=True)
+class ExpectVotes:
+    """So many votes are expected that this node's side has a quorum; asked after the loss of the others was confirmed."""
+
+    votes: int
+    gone: list[int]  # node ids that must not vote
+    timeout_s: int
+
+
+@dataclass(frozen=True)
 class ReleaseMember:
     """The entry of a lost node goes from the cluster's list, and nothing else of it; asked on a working member."""
 

@@ -35,6 +35,7 @@ STEPS = {
     "remove-member": "onnode.cluster.remove_member",
     "reset-node": "onnode.cluster.reset_node",
     "start-services": "onnode.cluster.start_services",
+    "expect-votes": "onnode.cluster.expect_votes",
     "corosync-files": "onnode.cluster.corosync_files",
     "restore-corosync": "onnode.cluster.restore_corosync",
     "corosync-state": "onnode.cluster.corosync_state",

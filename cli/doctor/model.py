@@ -212,6 +212,10 @@ class World:
         """A command of this project."""
         return f"make {goal}" + ("" if self.expected.stack == "dev" else f" STACK={self.expected.stack}")
 
+    def was_removed(self, name: str) -> bool:
+        """Whether a node is listed no more, and was a member: what a join makes last is still there."""
+        return self.newest is not None and name not in self.listed and name in self.nodes[self.newest].certified
+
     def is_described(self, name: str) -> bool:
         """Whether the stack file has the node."""
         return name in self.members

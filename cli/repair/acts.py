@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.repair.plan import may_be_quorate
+from cluster import replacing
 from cluster.reports import read
-from cluster.transport import shipped
+from cluster.transport import members, shipped
 from onnode.cluster import corosync, corosync_file, membership
-from onnode.contract import CorosyncConfig, CorosyncFile, KeptConfs, StartServices
+from onnode.contract import CorosyncConfig, CorosyncFile, ExpectVotes, KeptConfs, StartServices
 from onnode.system import originals
 
 if TYPE_CHECKING:
@@ -72,4 +73,27 @@ async def _replace_shared(context: Context, name: str, text: str) -> None:
     await context.run(name, "edit-corosync", CorosyncConfig(text, originals.fingerprint(broken)))
 
 
-ACTS: dict[str, Callable[[Context, Repair], Awaitable[None]]] = {"services": _services, "corosync-conf": _conf}
+async def _quorum(context: Context, repair: Repair) -> None:
+    """Those that are left must all see that the lost ones are gone, also at each single release."""
+    world, here = context.world, context.opened[repair.machines[0]]
+    alive = [context.held.member(name) for name in world.listed if name in world.voting]
+    lost = [(world.listed[name], _addresses(world, name)) for name in repair.chosen]
+    async with members.connections(alive, context.held.key) as opened:
+        for listed, addresses in lost:
+            await replacing.refuse_seen(opened, listed, addresses)
+        votes = world.votes_of(member.name for member in alive)
+        wanted = ExpectVotes(votes, [listed.id for listed, _ in lost], context.held.patience_s)
+        await context.run(here.machine.name, "expect-votes", wanted)
+        for listed, addresses in lost:
+            await replacing.forget(here, opened, listed, addresses)
+
+
+def _addresses(world: World, name: str) -> list[str]:
+    return sorted({world.address(name), *world.listed[name].links.values()})
+
+
+ACTS: dict[str, Callable[[Context, Repair], Awaitable[None]]] = {
+    "services": _services,
+    "corosync-conf": _conf,
+    "quorum": _quorum,
+}

@@ -39,12 +39,13 @@ POLL_S = 2.0
 LOOK_S = 60.0
 
 
-def repair(stack: str, *, only: str, yes: bool) -> None:
+def repair(stack: str, *, only: str, lost: str, yes: bool) -> None:
     """Mend what doctor names, until nothing is wrong or a person is needed.
 
     Args:
         stack: which.
         only: the name of the repairs that are to be done; empty: all.
+        lost: nodes that are lost for good, as the person says who calls: nobody is asked about these.
         yes: ask nobody.
 
     Raises:
@@ -59,8 +60,7 @@ def repair(stack: str, *, only: str, yes: bool) -> None:
         done: list[Repair] = []
         while (one := next_of(plan(situation, causes), only, done)) is not None:
             _show(one)
-            if not yes:
-                confirmation.confirm(f"Do this repair ({one.name})?")
+            _ask(one, lost.replace(",", " ").split(), yes=yes)
             with stage(f"Repair {one.name}: {', '.join(one.machines)}"):
                 asyncio.run(_do(held, situation.world, one))
                 situation, causes = _settled(held, one)
@@ -116,6 +116,26 @@ def refuse_left(planned: Sequence[Repair | ByHand], only: str) -> None:
         expected="nothing that is wrong",
         fix=first.cause.next,
     )
+
+
+def _ask(one: Repair, lost: Sequence[str], *, yes: bool) -> None:
+    """Ask whether it is to be done; a node is called lost only by its name.
+
+    Raises:
+        AdminError: not-confirmed, loss-unconfirmed.
+    """
+    unnamed = [name for name in one.chosen if name not in lost]
+    if unnamed and yes:
+        raise AdminError(
+            "loss-unconfirmed",
+            f"nobody has said that {', '.join(unnamed)} will never come back",
+            observed=f"LOST={' '.join(lost) or '(empty)'}",
+            expected=f"LOST='{' '.join(one.chosen)}'",
+        )
+    for name in unnamed:
+        confirmation.confirm_by_name(f"Is {name} lost for good, and will its disk never be started again?", name)
+    if not yes:
+        confirmation.confirm(f"Do this repair ({one.name})?")
 
 
 def _look(held: Session) -> Looked:

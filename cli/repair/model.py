@@ -96,4 +96,10 @@ KINDS: Mapping[str, Kind] = {
         "The last whole corosync.conf comes back: on one node, or in /etc/pve under a higher version.",
         "The edit that broke it; it is in the backup. Where corosync has to start, the node does not vote for some seconds.",
     ),
+    "quorum": Kind(
+        ("quorum-lost", "votes-expected"),
+        "The nodes that are left expect fewer votes, HA takes the guests of the lost ones, and the lost ones go off the list.",
+        "What the lost nodes had on their own disks, and what only they knew: a change that the others had not got before they lost "
+        "the quorum. If a lost node comes back as it was, it has the key of the cluster: two of them may call themselves the cluster.",
+    ),
 }

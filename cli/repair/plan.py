@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.doctor.causes import access
 from cli.repair import last_good
 from cli.repair.model import KINDS, ByHand, Repair
 from onnode.cluster import corosync, corosync_file, start_services
@@ -113,4 +114,33 @@ def without_corosync(world: World, good: Good) -> list[str]:
     return [node.name for node in good.conf.nodes if node.name in world.nodes and world.nodes[node.name].quorum is None]
 
 
-PLANNED: dict[str, Planned] = {"services": _services, "corosync-conf": _conf}
+# -- quorum ------------------------------------------------------------------------------------------------------------
+
+
+def _quorum(situation: Situation, cause: Cause) -> Repair | str:
+    """Those that are left go on without the lost ones; a call that was killed in between goes on from `pvecm expected`."""
+    world = situation.world
+    lost = [name for name in world.is_off if name in world.listed and not access.ways(world, name)]
+    alive = [name for name in world.voting if name in world.nodes]
+    if not lost or not alive or 2 * world.votes_of(alive) > world.votes_of(world.listed):
+        return "every vote that is needed can be had again"
+    if world.conf and world.conf.device:
+        return "the cluster has a QDevice, whose vote counts, too"
+    if silent := [name for name in world.listed if name not in lost and name not in alive]:
+        return f"{', '.join(silent)} may be on: only nodes of which nothing is seen can be called lost"
+    made, nested = world.seen.made, [name for name in lost if name in world.expected.housing]
+    if there := [name for name in nested if made is None or name in made]:
+        seen = "nobody can see whether its VM is gone" if made is None else "its VM is there, and can be powered on"
+        return f"{there[0]} is no lost node: {seen}"
+    alive = [name for name in world.listed if name in alive]
+    steps = [
+        f"ask for each by name whether it is lost for good: {', '.join(lost)}",
+        f"on {', '.join(alive)}: see no vote, no answer to ping and no SSH of them",
+        f"on {alive[0]}: pvecm expected {world.votes_of(alive)}, and wait for the quorum",
+        "wait until HA has fenced them, and started their guests elsewhere",
+        f"on {alive[0]}: pvecm delnode {', then '.join(lost)}; what /etc/pve/nodes has of them stays",
+    ]
+    return Repair("quorum", cause, alive[:1], steps, chosen=lost)
+
+
+PLANNED: dict[str, Planned] = {"services": _services, "corosync-conf": _conf, "quorum": _quorum}

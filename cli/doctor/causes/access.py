@@ -144,7 +144,7 @@ def vm_missing(world: World, found: Symptoms) -> list[Found]:
 def silent_nodes(world: World, found: Symptoms) -> list[Found]:
     """Nodes that do not answer: without them there is no quorum, or there is one all the same."""
     off = [name for name in world.is_off if ("silent", name) in found]
-    reached = {name: _ways(world, name) for name in off}
+    reached = {name: ways(world, name) for name in off}
     dead = [name for name in off if not reached[name]]
     causes: list[Found] = []
     if quorum := _quorum_lost(world, found, dead):
@@ -154,7 +154,7 @@ def silent_nodes(world: World, found: Symptoms) -> list[Found]:
     return causes + [(_off(world, name), _of_silent(found, [name])) for name in dead]
 
 
-def _ways(world: World, name: str) -> list[str]:
+def ways(world: World, name: str) -> list[str]:
     """How the others reach a node that does not answer here, in words."""
     ways = []
     if name in world.voting:
@@ -181,6 +181,16 @@ def _way_lost(world: World, name: str, ways: list[str]) -> Cause:
 def _off(world: World, name: str) -> Cause:
     seen_by = list(world.nodes)
     nested = name in world.expected.housing
+    if world.was_removed(name):
+        return Cause(
+            "node-off",
+            name,
+            f"{name} is off, or cut off on every network, and the cluster has forgotten it",
+            seen_by,
+            "it was a member: its disk may still have the cluster's configuration and key",
+            f"install {name} anew before it comes back into this network, then {world.make('up')} joins it; or leave it out of the stack "
+            f"file, and {world.make('up')}",
+        )
     return Cause(
         "node-off",
         name,

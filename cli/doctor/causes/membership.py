@@ -43,7 +43,7 @@ def split(world: World, found: Symptoms) -> list[Found]:
         for name in world.joined
         if name not in world.listed and world.listed
         if (file := world.conf_of(name)) and file.cluster == world.expected.cluster
-        if name in {node.name for node in file.nodes} or _was_removed(world, name)
+        if name in {node.name for node in file.nodes} or world.was_removed(name)
     }
     if not apart or world.conf is None or world.newest is None:
         return []
@@ -85,11 +85,6 @@ def split(world: World, found: Symptoms) -> list[Found]:
     return [(cause, explained)]
 
 
-def _was_removed(world: World, name: str) -> bool:
-    """Whether a node is listed no more, and was a member: what a join makes last is still there."""
-    return world.newest is not None and name not in world.listed and name in world.nodes[world.newest].certified
-
-
 def _quorum(world: World, side: list[str]) -> str:
     return "quorate" if any(map(world.is_quorate, side)) else "without quorum"
 
@@ -106,7 +101,7 @@ def half_joined(world: World, found: Symptoms) -> list[Found]:
             continue  # what is in /etc/pve cannot be seen
         missing = _missing(name, report)
         has = [one for one in _PARTS if one not in missing]
-        if not missing or not has or (name in world.joined and _was_removed(world, name)):
+        if not missing or not has or (name in world.joined and world.was_removed(name)):
             continue
         listed = name in world.listed
         alone = not listed and not (report.local or report.shared)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from cli.doctor.model import Cause
@@ -47,3 +49,42 @@ def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
         command.refuse_unknown("nothing")
     assert refused.value.code == "repair-unknown"
     assert "services" in refused.value.expected
+
+
+GONE = Cause("quorum-lost", "cluster", "2 of 3 nodes are dead", ["pve1"], "why", "power on one of pve2 and pve3")
+FORGET = Repair("quorum", GONE, ["pve1"], ["ask"], chosen=["pve2", "pve3"])
+
+
+@pytest.mark.parametrize("named", [[], ["pve2"], ["pve1", "pve2"]])
+def test_unattended_a_node_is_lost_only_by_its_name(named: list[str]) -> None:
+    command._ask(FORGET, ["pve2", "pve3"], yes=True)
+    with pytest.raises(AdminError) as refused:
+        command._ask(FORGET, named, yes=True)
+    assert refused.value.code == "loss-unconfirmed"
+    assert "pve3" in refused.value.what
+    assert "LOST='pve2 pve3'" in refused.value.expected
+
+
+def test_without_a_terminal_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    for one, named in ((MEND, []), (FORGET, []), (FORGET, ["pve2", "pve3"])):
+        with pytest.raises(AdminError) as refused:
+            command._ask(one, named, yes=False)
+        assert refused.value.code == "not-confirmed"
+
+
+@pytest.mark.parametrize(
+    ("answers", "passes"), [("pve2\npve3\ny\n", True), ("pve2\ny\ny\n", False), ("pve2\npve3\nn\n", False)]
+)
+def test_a_person_types_each_name(monkeypatch: pytest.MonkeyPatch, answers: str, passes: bool) -> None:  # noqa: FBT001 - a case
+    terminal = io.StringIO(answers)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("typer.prompt", lambda *_, **_more: terminal.readline().strip())
+    monkeypatch.setattr("typer.confirm", lambda *_, **_more: terminal.readline().strip() == "y")
+    if passes:
+        command._ask(FORGET, [], yes=False)
+        return
+    with pytest.raises(AdminError) as refused:
+        command._ask(FORGET, [], yes=False)
+    assert refused.value.code == "not-confirmed"

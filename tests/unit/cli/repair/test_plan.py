@@ -146,3 +146,45 @@ def test_without_enough_votes_nothing_is_written() -> None:
     ]
     assert isinstance(one, ByHand)
     assert "no quorum" in one.why
+
+
+LOST = "quorum is lost for good"
+
+
+def lost(*, housing: bool = False, made: frozenset[str] | None = None, **changes: Any) -> list[Repair | ByHand]:  # noqa: ANN401 - fields of Seen
+    expected, seen = world(WORLDS[LOST])
+    carried = dict.fromkeys(("pve1", "pve2", "pve3"), "virtual") if housing else {}
+    expected = dataclasses.replace(expected, housing=carried)
+    seen = dataclasses.replace(seen, made=made, **changes)
+    return plan.plan(Situation(World(expected, seen)), diagnose(expected, seen))
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (frozenset({"pve1", "pve2"}), "pve2 is no lost node: its VM is there"),
+        (None, "pve2 is no lost node: nobody can see whether its VM is gone"),
+    ],
+)
+def test_a_nested_node_is_lost_only_without_its_vm(made: frozenset[str] | None, why: str) -> None:
+    (one,) = [one for one in lost(housing=True, made=made) if one.cause.name == "quorum-lost"]
+    assert isinstance(one, ByHand)
+    assert why in one.why
+
+
+def test_a_node_that_answers_a_ping_is_not_lost() -> None:
+    _, seen = world(WORLDS[LOST])
+    report = seen.reports["pve1"]
+    answers = [dataclasses.replace(one, small=True) if one.name == "pve3" else one for one in report.reached]
+    planned_ones = lost(reports={"pve1": dataclasses.replace(report, reached=answers)})
+    assert not [one for one in planned_ones if isinstance(one, Repair)]
+
+
+def test_a_call_that_was_killed_after_expected_goes_on() -> None:
+    _, seen = world(WORLDS[LOST])
+    report = seen.reports["pve1"]
+    assert report.quorum is not None
+    quorum = dataclasses.replace(report.quorum, quorate=True, expected=1, needed=1)
+    found = lost(reports={"pve1": dataclasses.replace(report, quorum=quorum, pve_writable=True)})
+    (one,) = [one for one in found if isinstance(one, Repair)]
+    assert (one.name, one.cause.name, one.chosen) == ("quorum", "votes-expected", ["pve2", "pve3"])
