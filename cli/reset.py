@@ -83,7 +83,7 @@ async def _reset(described: Description, machine: Machine) -> bool:
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections([machine, *others], key) as opened:
         itself = members.connected(opened, machine.name)
-        answers = await members.ask({one.name: opened[one.name] for one in others}, _membership)
+        answers = await members.ask({one.name: opened[one.name] for one in others}, membership)
         refuse_member(machine.name, members.answered(answers))
         done = await shipped.run(itself, "reset-node", ResetNode(cluster), timeout_s=STEP_S, quiet=False)
         if machine.name not in {node.name for node in described.config.nodes}:
@@ -91,7 +91,8 @@ async def _reset(described: Description, machine: Machine) -> bool:
     return done.changed
 
 
-async def _membership(connection: Connection) -> MembershipReport:
+async def membership(connection: Connection) -> MembershipReport:
+    """What a node says of its cluster, by the package of this checkout."""
     result = await shipped.run(connection, "membership", None, timeout_s=LOOK_S)
     return read(MembershipReport, connection.machine.name, result.facts)
 

@@ -280,6 +280,8 @@ class ResetNode:
     """A machine that left its cluster is stand-alone again; the caller has seen that no working member lists it."""
 
     cluster: str
+    apart: list[int] = field(default_factory=list)  # ids of nodes that may vote with it: they leave, too
+    guests: list[int] = field(default_factory=list)  # that the cluster has in its own configuration, too
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,20 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cli import reset
 from cli.repair.plan import may_be_quorate
 from cluster import replacing
 from cluster.reports import read
 from cluster.transport import members, shipped
 from onnode.cluster import corosync, corosync_file, membership
-from onnode.contract import CorosyncConfig, CorosyncFile, ExpectVotes, KeptConfs, StartServices
+from onnode.contract import CorosyncConfig, CorosyncFile, ExpectVotes, KeptConfs, ResetNode, StartServices
 from onnode.system import originals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from cli.doctor.model import World
-    from cli.repair.model import Repair
+    from cli.repair.model import Guests, Repair
     from cli.rolling.session import Session
     from cluster.transport.ssh import Connection
 
@@ -28,10 +29,11 @@ STEP_S = 900.0  # each step bounds itself, and says more when it does
 
 @dataclass(frozen=True)
 class Context:
-    """What a repair works with: the held stack, what doctor saw, and the connections to the machines that it changes."""
+    """What a repair works with: the held stack, what was seen, and the connections to the machines that it changes."""
 
     held: Session
     world: World
+    guests: Guests | None
     opened: Mapping[str, Connection]
 
     async def run(self, name: str, step: str, desired: object) -> None:
@@ -92,8 +94,27 @@ def _addresses(world: World, name: str) -> list[str]:
     return sorted({world.address(name), *world.listed[name].links.values()})
 
 
+async def _leave(context: Context, repair: Repair) -> None:
+    """No working member of the side that stays lists them; each is cut off from it before anything else."""
+    world, leaving = context.world, repair.machines
+    stays = [context.held.member(name) for name in world.joined if name in world.listed and name not in leaving]
+    async with members.connections(stays, context.held.key) as opened:
+        seen = members.answered(await members.ask(opened, reset.membership))
+        for name in leaving:
+            reset.refuse_member(name, seen)
+    own = {
+        voter.id for name in leaving if (quorum := world.nodes[name].quorum) for voter in quorum.members if voter.local
+    }
+    guests = context.guests.configured if context.guests else {}
+    for name in leaving:
+        wanted = ResetNode(world.expected.cluster, sorted(own), guests.get(name, []))
+        await context.run(name, "reset-node", wanted)
+
+
 ACTS: dict[str, Callable[[Context, Repair], Awaitable[None]]] = {
     "services": _services,
     "corosync-conf": _conf,
     "quorum": _quorum,
+    "reset": _leave,
+    "split": _leave,
 }

@@ -11,17 +11,15 @@ from cli.doctor import picture
 from cli.doctor.diagnose import diagnose
 from cli.doctor.look import expected_of, look
 from cli.doctor.model import World
-from cli.repair import acts, backup
-from cli.repair.model import CONF_CAUSES, KINDS, Repair, Situation
+from cli.repair import acts, backup, further
+from cli.repair.model import CONF_CAUSES, KINDS, LEAVING_CAUSES, Repair, Situation
 from cli.repair.plan import plan
 from cli.rolling import session
 from cli.run import confirmation
 from cluster.errors import AdminError
-from cluster.reports import read
-from cluster.transport import members, shipped
+from cluster.transport import members
 from cluster.waiting import until
 from config.paths import ROOT
-from onnode.contract import KeptConfs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +28,11 @@ if TYPE_CHECKING:
     from cli.doctor.model import Cause
     from cli.repair.model import ByHand
     from cli.rolling.session import Session
-    from cluster.transport.ssh import Connection
 
     Looked = tuple[Situation, list[Cause]]
 
 REPAIRS_MAX = 32  # no cluster needs so many: more would be a loop
 POLL_S = 2.0
-LOOK_S = 60.0
 
 
 def repair(stack: str, *, only: str, lost: str, yes: bool) -> None:
@@ -62,7 +58,7 @@ def repair(stack: str, *, only: str, lost: str, yes: bool) -> None:
             _show(one)
             _ask(one, lost.replace(",", " ").split(), yes=yes)
             with stage(f"Repair {one.name}: {', '.join(one.machines)}"):
-                asyncio.run(_do(held, situation.world, one))
+                asyncio.run(_do(held, situation, one))
                 situation, causes = _settled(held, one)
             done.append(one)
         if done:
@@ -142,19 +138,10 @@ def _look(held: Session) -> Looked:
     expected = expected_of(held.described)
     seen = look(held.described, expected)
     world, causes = World(expected, seen), diagnose(expected, seen)
-    kept = asyncio.run(_kept(held, world)) if {cause.name for cause in causes} & set(CONF_CAUSES) else {}
-    return Situation(world, kept), causes
-
-
-async def _kept(held: Session, world: World) -> dict[str, KeptConfs]:
-    """Every corosync.conf that a node has which answers."""
-
-    async def ask(connection: Connection) -> KeptConfs:
-        done = await shipped.run(connection, "corosync-files", None, timeout_s=LOOK_S)
-        return read(KeptConfs, connection.machine.name, done.facts)
-
-    async with members.connections([held.member(name) for name in world.joined], held.key) as opened:
-        return members.answered(await members.ask(opened, ask))
+    named = {cause.name for cause in causes}
+    kept = asyncio.run(further.kept(held, world)) if named & set(CONF_CAUSES) else {}
+    guests = asyncio.run(further.guests(held, world)) if named & set(LEAVING_CAUSES) else None
+    return Situation(world, kept, guests), causes
 
 
 def _settled(held: Session, one: Repair) -> Looked:
@@ -187,8 +174,8 @@ def _show(one: Repair) -> None:
     out.print("\n".join(lines), markup=False, soft_wrap=True)
 
 
-async def _do(held: Session, world: World, one: Repair) -> None:
-    machines = [held.member(name) for name in one.machines]
+async def _do(held: Session, situation: Situation, one: Repair) -> None:
+    world, machines = situation.world, [held.member(name) for name in one.machines]
     async with members.connections(machines, held.key) as opened:
         connected = {name: members.connected(opened, name) for name in opened}
         for name, connection in connected.items():
@@ -198,7 +185,7 @@ async def _do(held: Session, world: World, one: Repair) -> None:
         chronicle.current().acts.append(
             chronicle.Remark(", ".join(one.machines), f"repair {one.name}: {one.cause.what}", "; ".join(one.steps))
         )
-        await acts.ACTS[one.name](acts.Context(held, world, connected), one)
+        await acts.ACTS[one.name](acts.Context(held, world, situation.guests, connected), one)
 
 
 def _shown(path: Path) -> str:

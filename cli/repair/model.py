@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from cli.doctor.model import Cause, World
     from onnode.contract import KeptConfs
@@ -28,11 +28,35 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Guests:
+    """Guests, where nodes are to leave what they call their cluster.
+
+    Attributes:
+        placed: the nodes of all guests, by number, as the side has it that stays.
+        configured: by node that is to leave, the guests that it has in its own /etc/pve.
+        running: by node that is to leave, the guests that run there: `vm:100`.
+        managed: under HA, as the side has it that stays.
+    """
+
+    placed: Mapping[int, str] = field(default_factory=dict)
+    configured: Mapping[str, list[int]] = field(default_factory=dict)
+    running: Mapping[str, list[str]] = field(default_factory=dict)
+    managed: Collection[str] = ()
+
+
+@dataclass(frozen=True)
 class Situation:
-    """What a plan is made from: what doctor saw, and the configurations that each node has, where one is broken."""
+    """What a plan is made from: what doctor saw, and what else is looked at where a repair needs it.
+
+    Attributes:
+        world: of doctor.
+        kept: the configurations that each node has, where one is broken.
+        guests: where nodes are to leave; None: they were not to be found out.
+    """
 
     world: World
     kept: Mapping[str, KeptConfs] = field(default_factory=dict)
+    guests: Guests | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +100,7 @@ CONF_CAUSES = (
     "local-conf-older",
     "conf-version-not-raised",
 )
+LEAVING_CAUSES = ("half-joined", "keys-left-over", "removed-while-on", "cluster-split")
 KINDS: Mapping[str, Kind] = {
     "services": Kind(
         (
@@ -101,5 +126,16 @@ KINDS: Mapping[str, Kind] = {
         "The nodes that are left expect fewer votes, HA takes the guests of the lost ones, and the lost ones go off the list.",
         "What the lost nodes had on their own disks, and what only they knew: a change that the others had not got before they lost "
         "the quorum. If a lost node comes back as it was, it has the key of the cluster: two of them may call themselves the cluster.",
+    ),
+    "reset": Kind(
+        ("half-joined", "keys-left-over"),
+        "A node that is in no cluster's list becomes a clean stand-alone node again; then `make up` joins it.",
+        "What /etc/pve of that node has of a join that stopped half way. Its own files stay.",
+    ),
+    "split": Kind(
+        ("removed-while-on", "cluster-split"),
+        "The side that gives way becomes clean stand-alone nodes again, while they cannot reach the others; then `make up` joins them.",
+        "What was changed in /etc/pve of the side that gives way since the two went apart; it is in the backup. Guests that the other side "
+        "has at these nodes run on, and have their configuration again when the node has joined.",
     ),
 }

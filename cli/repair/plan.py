@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.doctor.causes import access
+from cli.doctor.causes import access, membership, names
 from cli.repair import last_good
-from cli.repair.model import KINDS, ByHand, Repair
+from cli.repair.model import KINDS, ByHand, Guests, Repair
 from onnode.cluster import corosync, corosync_file, start_services
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cli.doctor.model import Cause, World
     from cli.repair.last_good import Good
     from cli.repair.model import Situation
+    from onnode.contract import ConfFile
 
     Planned = Callable[[Situation, Cause], Repair | str]
 
@@ -143,4 +144,83 @@ def _quorum(situation: Situation, cause: Cause) -> Repair | str:
     return Repair("quorum", cause, alive[:1], steps, chosen=lost)
 
 
-PLANNED: dict[str, Planned] = {"services": _services, "corosync-conf": _conf, "quorum": _quorum}
+# -- nodes that leave --------------------------------------------------------------------------------------------------
+
+
+def _reset(situation: Situation, cause: Cause) -> Repair | str:
+    world, name = situation.world, cause.where
+    if name in world.listed:
+        return f"the cluster lists {name} already: {world.make('up')} finishes its join, which keeps more than a reset"
+    if name not in world.nodes:
+        return _is_closed(name)
+    if not world.has_quorum:
+        return f"no quorate member can say that it does not list {name}"
+    if why := obstacle(name, situation.guests):
+        return why
+    return Repair("reset", cause, [name], [*_leave(name), f"then: {world.make('up')}"])
+
+
+def _split(situation: Situation, cause: Cause) -> Repair | str:
+    world = situation.world
+    apart = membership.those_apart(world)
+    leaving = [name for name in apart if cause.where in (name, "cluster")]
+    if not world.has_quorum or not leaving or world.newest is None:
+        return "neither side has a quorum: bring the one back first that is to stay"
+    if world.newest in apart or not world.is_quorate(world.newest):
+        return "the side with the newest configuration has no quorum"
+    if why := next((why for name in leaving if (why := obstacle(name, situation.guests))), None):
+        return why
+    stays = [name for name in world.joined if name in world.listed]
+    steps = [
+        f"{names(stays)} stay: {_side(situation, stays, world.conf)}",
+        *(f"{name} gives way: {_side(situation, [name], apart[name])}" for name in leaving),
+        *(step for name in leaving for step in _leave(name)),
+        f"then: {world.make('up')}",
+    ]
+    return Repair("split", cause, leaving, steps)
+
+
+def _side(situation: Situation, side: list[str], file: ConfFile | None) -> str:
+    """Its configuration, votes and guests, in words."""
+    world, guests = situation.world, situation.guests or Guests()
+    votes = max(((one.total, one.needed) for name in side if (one := world.nodes[name].quorum)), default=(0, 0))
+    quorate = any(map(world.is_quorate, side))
+    placed = [str(number) for number, node in guests.placed.items() if node in side]
+    own = [str(number) for name in side for number in guests.configured.get(name, [])]
+    return (
+        f"version {file.version if file else 0} of the configuration, {'quorate' if quorate else 'without quorum'} with {votes[0]} votes of "
+        f"{votes[1]} that are needed, guests {', '.join(sorted({*placed, *own})) or 'none'}"
+    )
+
+
+def _leave(name: str) -> list[str]:
+    return [
+        f"on {name}: stop corosync and HA, and take its link addresses down",
+        f"on {name}: remove corosync.conf and its key with pmxcfs in local mode, start it stand-alone, and set its link addresses up again",
+    ]
+
+
+def obstacle(name: str, guests: Guests | None) -> str | None:
+    """Why a node with guests cannot leave; None when each of them is the other side's, and runs nowhere else."""
+    if guests is None or name not in guests.configured:
+        return f"the guests of {name} could not be looked at"
+    only = [number for number in guests.configured[name] if number not in guests.placed]
+    if only:
+        listed = ", ".join(map(str, only))
+        return f"guests {listed} are configured on {name} only: back them up (vzdump), and remove them there"
+    for sid in guests.running.get(name, []):
+        number = int(sid.partition(":")[2])
+        if guests.placed.get(number) != name:
+            return f"{sid} runs on {name}, and the other side has it on {guests.placed.get(number, 'no node')}: stop it on {name} first"
+        if sid in guests.managed:
+            return f"{sid} runs on {name}, and HA of the other side is about to start it elsewhere: stop it on {name} first"
+    return None
+
+
+PLANNED: dict[str, Planned] = {
+    "services": _services,
+    "corosync-conf": _conf,
+    "quorum": _quorum,
+    "reset": _reset,
+    "split": _split,
+}

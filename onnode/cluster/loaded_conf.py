@@ -11,7 +11,8 @@ from typing import Any
 
 LINE = re.compile(r"^(?P<key>[\w.]+) \(\w+\) = (?P<value>.*)$")
 SECTIONS = ("logging", "nodelist", "quorum", "totem")
-NUMBERED = {("nodelist", "node"): None, ("totem", "interface"): "linknumber"}  # and the key that has its number
+# Sections of which there are several, and the key that has the number of each.
+NUMBERED: dict[tuple[str, ...], str | None] = {("nodelist", "node"): None, ("totem", "interface"): "linknumber"}
 # Of the map only: which node this is; the network of a link, which knet finds by its addresses.
 ADDED = re.compile(r"^(nodelist\.local_node_pos|totem\.interface\.\d+\.bindnetaddr)$")
 OF_LOGGING = (

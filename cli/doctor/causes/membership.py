@@ -11,7 +11,7 @@ from cli.doctor.symptoms import of_node
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
     from cli.doctor.model import World
-    from onnode.contract import DiagnosisReport
+    from onnode.contract import ConfFile, DiagnosisReport
 
 
 def other_cluster(world: World, found: Symptoms) -> list[Found]:
@@ -33,18 +33,23 @@ def other_cluster(world: World, found: Symptoms) -> list[Found]:
     return causes
 
 
-def split(world: World, found: Symptoms) -> list[Found]:
-    """Nodes with the cluster's configuration and key that the newest configuration does not list, and that were members.
-
-    Such a node may have got the configuration without itself, in the moment before its corosync was stopped.
-    """
-    apart = {
+def those_apart(world: World) -> dict[str, ConfFile]:
+    """The nodes of :func:`split`, each with its configuration."""
+    return {
         name: file
         for name in world.joined
         if name not in world.listed and world.listed
         if (file := world.conf_of(name)) and file.cluster == world.expected.cluster
         if name in {node.name for node in file.nodes} or world.was_removed(name)
     }
+
+
+def split(world: World, found: Symptoms) -> list[Found]:
+    """Nodes with the cluster's configuration and key that the newest configuration does not list, and that were members.
+
+    Such a node may have got the configuration without itself, in the moment before its corosync was stopped.
+    """
+    apart = those_apart(world)
     if not apart or world.conf is None or world.newest is None:
         return []
     here = [name for name in world.joined if name in world.listed]

@@ -21,7 +21,8 @@ LAYERS = (
     ("report", "status", "doctor", "first_secrets"),
     ("run",),
     ("rolling",),
-    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt", "repair", "run_report"),
+    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt", "run_report"),
+    ("repair",),
     ("main",),
     ("__main__",),
 )

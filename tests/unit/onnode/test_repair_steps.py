@@ -98,7 +98,12 @@ def test_services_start_in_order_and_the_second_way_in_ends(machine: FakeMachine
 def test_the_second_way_in_is_open_while_pmxcfs_is_away(machine: FakeMachine, node: Node) -> None:
     node.stop("corosync")
     seen: list[bool] = []
-    node.hooks["start pve-cluster"] = lambda: (node.mount(), seen.append(way_in.is_open(machine)))[0]
+
+    def mount() -> None:
+        seen.append(way_in.is_open(machine))
+        node.mount()
+
+    node.hooks["start pve-cluster"] = mount
     twice(machine, start_services.STEP, WANTED)
     assert seen == [True]
 

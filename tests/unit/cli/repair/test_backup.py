@@ -18,6 +18,7 @@ from cluster.errors import AdminError
 from cluster.transport.ssh import Completed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -26,7 +27,7 @@ class Node:
 
     def __init__(self, root: Path) -> None:
         self.root, self.machine = root, SimpleNamespace(name="pve2")
-        self.spoil = lambda text: text
+        self.spoil: Callable[[str], str] = str
 
     async def run(self, command: str, *, stdin: str, timeout_s: float) -> Completed:
         words = [str(self.root) if word == "/" else word for word in shlex.split(command)]

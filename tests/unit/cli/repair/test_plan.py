@@ -11,8 +11,8 @@ import yaml
 
 from cli.doctor.diagnose import diagnose
 from cli.doctor.model import World
-from cli.repair import acts, last_good, plan
-from cli.repair.model import KINDS, ByHand, Repair, Situation
+from cli.repair import acts, further, last_good, plan
+from cli.repair.model import KINDS, ByHand, Guests, Repair, Situation
 from onnode.contract import ConfFile, DiagnosisReport, KeptConf, KeptConfs
 from onnode.system import originals
 from tests.support import doctored
@@ -49,7 +49,8 @@ def situation(name: str, kept: list[str] | None = None) -> tuple[Situation, list
     files = {node: [KeptConf("/etc/pve/corosync.conf", BROKEN)] for node in every.joined}
     for node in files if kept is None else kept:
         files[node].append(KeptConf("somewhere", GOOD))
-    return Situation(every, {node: KeptConfs(node, found) for node, found in files.items()}), causes
+    guests = Guests(configured={node: [] for node in every.nodes})
+    return Situation(every, {node: KeptConfs(node, found) for node, found in files.items()}, guests), causes
 
 
 def with_digest(report: DiagnosisReport) -> DiagnosisReport:
@@ -188,3 +189,52 @@ def test_a_call_that_was_killed_after_expected_goes_on() -> None:
     found = lost(reports={"pve1": dataclasses.replace(report, quorum=quorum, pve_writable=True)})
     (one,) = [one for one in found if isinstance(one, Repair)]
     assert (one.name, one.cause.name, one.chosen) == ("quorum", "votes-expected", ["pve2", "pve3"])
+
+
+REMOVED = "a node was removed while it was on"
+
+
+@pytest.mark.parametrize(
+    ("guests", "why"),
+    [
+        (None, "the guests of pve3 could not be looked at"),
+        (Guests(), "the guests of pve3 could not be looked at"),
+        (Guests({}, {"pve3": [100]}), "guests 100 are configured on pve3 only"),
+        (
+            Guests({100: "pve1"}, {"pve3": [100]}, {"pve3": ["vm:100"]}),
+            "the other side has it on pve1: stop it on pve3",
+        ),
+        (Guests({}, {"pve3": []}, {"pve3": ["vm:100"]}), "the other side has it on no node"),
+        (Guests({100: "pve3"}, {"pve3": [100]}, {"pve3": ["vm:100"]}, ["vm:100"]), "is about to start it elsewhere"),
+        (Guests({100: "pve3"}, {"pve3": [100]}, {"pve3": ["vm:100"]}), None),
+        (Guests({100: "pve1"}, {"pve3": [100]}), None),
+        (Guests({}, {"pve3": []}), None),
+    ],
+)
+def test_no_node_leaves_with_a_guest_that_only_it_has_or_that_may_run_twice(
+    guests: Guests | None, why: str | None
+) -> None:
+    expected, seen = world(WORLDS[REMOVED])
+    (one,) = plan.plan(Situation(World(expected, seen), guests=guests), diagnose(expected, seen))
+    if why is None:
+        assert isinstance(one, Repair)
+    else:
+        assert isinstance(one, ByHand)
+        assert why in one.why
+
+
+def test_both_sides_are_compared_before_anybody_is_asked() -> None:
+    expected, seen = world(WORLDS[REMOVED])
+    guests = Guests({200: "pve1", 300: "pve3"}, {"pve3": [300]})
+    (one,) = plan.plan(Situation(World(expected, seen), guests=guests), diagnose(expected, seen))
+    assert isinstance(one, Repair)
+    assert one.steps[:2] == [
+        "pve1 and pve2 stay: version 3 of the configuration, quorate with 2 votes of 2 that are needed, guests 200",
+        "pve3 gives way: version 2 of the configuration, without quorum with 0 votes of 0 that are needed, guests 300",
+    ]
+
+
+def test_places_of_guests_are_read_from_what_pmxcfs_lists() -> None:
+    text = '{"version": 2, "ids": {"100": {"node": "pve1", "type": "qemu"}, "101": {"node": "pve2", "type": "lxc"}}}'
+    assert further.placed(text) == {100: "pve1", 101: "pve2"}
+    assert further.placed("") == further.placed('{"version": 1}') == {}
