@@ -141,7 +141,7 @@ def _look(held: Session) -> Looked:
     named = {cause.name for cause in causes}
     kept = asyncio.run(further.kept(held, world)) if named & set(CONF_CAUSES) else {}
     guests = asyncio.run(further.guests(held, world)) if named & set(LEAVING_CAUSES) else None
-    return Situation(world, kept, guests), causes
+    return Situation(world, kept, guests, further.described(held)), causes
 
 
 def _settled(held: Session, one: Repair) -> Looked:

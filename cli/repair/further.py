@@ -7,9 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cli import reset
+from cli.repair import described_conf
 from cli.repair.model import Guests
 from cluster.reports import read
 from cluster.transport import members, shipped
+from components.site import Site
 from onnode.contract import KeptConfs, RunningGuests
 from onnode.errors import StepError
 
@@ -30,6 +32,12 @@ async def kept(held: Session, world: World) -> dict[str, KeptConfs]:
 
     async with members.connections([held.member(name) for name in world.joined], held.key) as opened:
         return members.answered(await members.ask(opened, ask))
+
+
+def described(held: Session) -> str:
+    """The corosync.conf of the stack file; empty with a QDevice, whose section only `make up` writes."""
+    change = Site(held.described.config, held.described.credentials, held.stack).change
+    return "" if change.witness else described_conf.write(change.cluster, change.members, change.totem)
 
 
 async def guests(held: Session, world: World) -> Guests | None:

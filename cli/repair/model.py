@@ -52,11 +52,13 @@ class Situation:
         world: of doctor.
         kept: the configurations that each node has, where one is broken.
         guests: where nodes are to leave; None: they were not to be found out.
+        described: the corosync.conf that the stack file describes; empty where it says less than the cluster has.
     """
 
     world: World
     kept: Mapping[str, KeptConfs] = field(default_factory=dict)
     guests: Guests | None = None
+    described: str = ""
 
 
 @dataclass(frozen=True)

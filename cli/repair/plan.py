@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.doctor.causes import access, membership, names
-from cli.repair import last_good
+from cli.repair import described_conf, last_good
 from cli.repair.model import KINDS, ByHand, Guests, Repair
 from onnode.cluster import corosync, corosync_file, start_services
+from onnode.cluster.membership import PVE_CONF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cli.doctor.model import Cause, World
-    from cli.repair.last_good import Good
     from cli.repair.model import Situation
     from onnode.contract import ConfFile
 
@@ -86,7 +86,7 @@ def _conf(situation: Situation, cause: Cause) -> Repair | str:
 
 def _shared(situation: Situation, cause: Cause) -> Repair | str:
     world = situation.world
-    good = last_good.last_good(situation.kept, world.expected.cluster)
+    good = last_good.last_good(situation.kept, world.expected.cluster) or _described(situation)
     if good is None:
         return "no node has a whole corosync.conf of this cluster any more, and no corosync runs that has loaded one"
     version = last_good.next_version(situation.kept)
@@ -110,7 +110,17 @@ def _shared(situation: Situation, cause: Cause) -> Repair | str:
     return Repair("corosync-conf", cause, machines, steps, text=corosync_file.with_version(good.text, version))
 
 
-def without_corosync(world: World, good: Good) -> list[str]:
+def _described(situation: Situation) -> last_good.Good | None:
+    """What the stack file describes, if every file that is left names the same nodes."""
+    members = situation.world.expected.members
+    conf = corosync.parse_conf(situation.described)
+    shared = [file.text for files in situation.kept.values() for file in files.files if file.place == PVE_CONF]
+    if conf is None or not shared or not all(described_conf.same_nodes(text, members) for text in shared):
+        return None
+    return last_good.Good("the stack file", "made from it, as no node has a whole one", situation.described, conf)
+
+
+def without_corosync(world: World, good: last_good.Good) -> list[str]:
     """The nodes of a configuration that answer, and on which corosync does not run."""
     return [node.name for node in good.conf.nodes if node.name in world.nodes and world.nodes[node.name].quorum is None]
 

@@ -11,8 +11,9 @@ import yaml
 
 from cli.doctor.diagnose import diagnose
 from cli.doctor.model import World
-from cli.repair import acts, further, last_good, plan
+from cli.repair import acts, described_conf, further, last_good, plan
 from cli.repair.model import KINDS, ByHand, Guests, Repair, Situation
+from onnode.cluster import conf_faults, corosync, corosync_file
 from onnode.contract import ConfFile, DiagnosisReport, KeptConf, KeptConfs
 from onnode.system import originals
 from tests.support import doctored
@@ -134,6 +135,35 @@ def test_without_a_whole_one_a_person_is_needed() -> None:
     given, causes = situation("corosync.conf of one node is broken", [])
     (one,) = plan.plan(given, causes)
     assert isinstance(one, ByHand)
+
+
+@pytest.mark.parametrize(
+    ("broken", "is_made"), [(BROKEN, True), (BROKEN.replace("name: pve3", "name: pve4"), False), ("", False)]
+)
+def test_without_a_whole_one_the_described_one_is_made_if_the_nodes_are_the_same(broken: str, is_made: bool) -> None:  # noqa: FBT001 - a case
+    given, causes = situation("the shared corosync.conf is broken, and no corosync runs", [])
+    files = {node: KeptConfs(node, [KeptConf("/etc/pve/corosync.conf", broken)]) for node in given.kept}
+    text = described_conf.write("proxmox", given.world.expected.members, {"token": "5000"})
+    (one,) = plan.plan(dataclasses.replace(given, kept=files, described=text), causes)
+    assert isinstance(one, Repair) == is_made
+    if isinstance(one, Repair):
+        assert "from the stack file (made from it, as no node has a whole one)" in one.steps[0]
+        assert "config_version: 5\n" in one.text
+        assert "token: 5000\n" in one.text
+
+
+def test_the_described_one_is_what_proxmox_would_write() -> None:
+    members = doctored.expected(2).members
+    text = described_conf.write("proxmox", members, {"link_mode": "active"})
+    assert (
+        corosync_file.problems(text) == conf_faults.faults(text.replace("config_version: 0", "config_version: 1")) == []
+    )
+    found = corosync.parse_conf(text)
+    assert found is not None
+    assert [(node.name, node.id, node.votes, node.links) for node in found.nodes] == [
+        (one.name, one.node_id, one.votes, {link.number: link.address for link in one.links}) for one in members
+    ]
+    assert (found.totem["link_mode"], found.totem["secauth"]) == ("active", "on")
 
 
 def test_without_enough_votes_nothing_is_written() -> None:
