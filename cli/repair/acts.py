@@ -16,12 +16,15 @@ from onnode.contract import CorosyncConfig, CorosyncFile, ExpectVotes, KeptConfs
 from onnode.system import originals
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any
 
     from cli.doctor.model import World
     from cli.repair.model import Guests, Repair
     from cli.rolling.session import Session
     from cluster.transport.ssh import Connection
+
+    Act = Callable[["Context", Repair], Coroutine[Any, Any, None]]
 
 LOOK_S = 60.0
 STEP_S = 900.0  # each step bounds itself, and says more when it does
@@ -111,7 +114,7 @@ async def _leave(context: Context, repair: Repair) -> None:
         await context.run(name, "reset-node", wanted)
 
 
-ACTS: dict[str, Callable[[Context, Repair], Awaitable[None]]] = {
+ACTS: dict[str, Act] = {
     "services": _services,
     "corosync-conf": _conf,
     "quorum": _quorum,

@@ -31,8 +31,9 @@ STARTS = "systemctl show -p Id,ActiveState,InvocationID corosync pve-cluster pve
 FILES = "sha256sum /etc/corosync/corosync.conf /etc/corosync/authkey /etc/pve/corosync.conf; ls /etc/pve/nodes"
 # As Proxmox VE's manual says it, but for the brace that was lost.
 EDIT = """
-sed -e 's/config_version: .*/config_version: {version}/' -e 's/^nodelist {{/nodelist/' /etc/pve/corosync.conf >/etc/pve/corosync.conf.new
-mv /etc/pve/corosync.conf.new /etc/pve/corosync.conf
+cd /etc/pve; next=$(( $(sed -n 's/.*config_version: //p' corosync.conf) + 1 ))
+sed -e "s/config_version: .*/config_version: $next/" -e 's/^nodelist {/nodelist/' corosync.conf >corosync.conf.new
+mv corosync.conf.new corosync.conf; echo $next
 """
 RESTART = "for unit in corosync pve-cluster pvedaemon pveproxy; do systemctl restart $unit; done"
 
@@ -165,14 +166,14 @@ def test_a_node_whose_keys_are_away_is_for_a_person_at_its_console(repair: Repai
 
 def test_a_corosync_conf_that_was_broken_by_hand(repair: Repair) -> None:
     """The edit reaches every member; the restart after it, on one node, fails."""
-    repair.sh("pve1", EDIT.format(version=300))
+    version = int(repair.sh("pve1", EDIT))
     repair.project.ssh(NODES["pve2"], RESTART)
     repair.settled("shared-conf-broken cluster")
     run = succeeded(repair("--yes"))
     assert "what its corosync has loaded" in run.output
     repair.has_nothing_to_do()
     for node in NODES:
-        assert "config_version: 301" in repair.sh(node, "cat /etc/pve/corosync.conf")
+        assert f"config_version: {version + 1}\n" in repair.sh(node, "cat /etc/pve/corosync.conf")
     repair.runs_the_guest()
 
 
@@ -180,7 +181,7 @@ def test_a_corosync_conf_that_was_broken_and_loaded_nowhere(repair: Repair) -> N
     """The restart after the edit, on all nodes: no corosync runs, and the node with the guest fences itself."""
     repair.guest_is_at_home()
     boot = repair.boot("pve1")
-    repair.sh("pve1", EDIT.format(version=200))
+    repair.sh("pve1", EDIT)
     for node in ("pve3", "pve2", "pve1"):
         repair.project.ssh(NODES[node], RESTART)
     repair.fences_itself("pve1", boot)
