@@ -88,8 +88,9 @@ async def _quorum(context: Context, repair: Repair) -> None:
             await replacing.refuse_seen(opened, listed, addresses)
         votes = world.votes_of(member.name for member in alive)
         wanted = ExpectVotes(votes, [listed.id for listed, _ in lost], context.held.patience_s)
-        await context.run(here.machine.name, "expect-votes", wanted)
         for listed, addresses in lost:
+            # Again before each: with every entry that goes, corosync expects the votes of all that are still listed.
+            await context.run(here.machine.name, "expect-votes", wanted)
             await replacing.forget(here, opened, listed, addresses)
 
 

@@ -57,6 +57,11 @@ def repair(stack: str, *, only: str, lost: str, yes: bool) -> None:
         while (one := next_of(plan(situation, causes), only, done)) is not None:
             _show(one)
             _ask(one, lost.replace(",", " ").split(), yes=yes)
+            if not yes:
+                situation, causes = _look(held)
+                if not one.does_the_same_as(next_of(plan(situation, causes), only, done)):
+                    out.print("  what is to be done is another one meanwhile", markup=False)
+                    continue
             with stage(f"Repair {one.name}: {', '.join(one.machines)}"):
                 asyncio.run(_do(held, situation, one))
                 situation, causes = _settled(held, one)

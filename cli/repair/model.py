@@ -86,6 +86,10 @@ class Repair:
         """The same for the same repair, also after another look."""
         return self.name, self.cause.name, (*self.machines, *self.chosen)
 
+    def does_the_same_as(self, other: Repair | None) -> bool:
+        """Whether another look leads to the same acts, whatever it says of their cause."""
+        return other is not None and (self.key, self.steps, self.text) == (other.key, other.steps, other.text)
+
 
 @dataclass(frozen=True)
 class ByHand:
