@@ -105,6 +105,7 @@ CONF_CAUSES = (
     "local-conf-newer",
     "local-conf-older",
     "conf-version-not-raised",
+    "conf-not-loaded",
 )
 LEAVING_CAUSES = ("half-joined", "keys-left-over", "removed-while-on", "cluster-split")
 KINDS: Mapping[str, Kind] = {

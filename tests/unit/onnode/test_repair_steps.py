@@ -12,6 +12,7 @@ from onnode.errors import StepError
 from tests.support.onnode_worlds import Systemd, run, twice
 
 if TYPE_CHECKING:
+    from onnode.system.machine import Result
     from tests.support.fake_machine import FakeMachine
 
 CONF = """\
@@ -106,6 +107,29 @@ def test_the_second_way_in_is_open_while_pmxcfs_is_away(machine: FakeMachine, no
     node.hooks["start pve-cluster"] = mount
     twice(machine, start_services.STEP, WANTED)
     assert seen == [True]
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_step_that_was_killed_anywhere_is_finished_by_the_next_one(machine: FakeMachine, node: Node, at: int) -> None:
+    """Whoever was cut off can log in again meanwhile: the second way in is open while /etc/pve is away."""
+    node.stop("corosync", "pvestatd")
+    calls = 0
+    systemctl = machine.programs["systemctl"]
+
+    def killed(arguments: list[str], stdin: str) -> str | int | Result:
+        nonlocal calls
+        calls += 1
+        if calls == at + 1:
+            raise StepError("interrupted", "the step was stopped")
+        return systemctl(arguments, stdin)
+
+    machine.programs["systemctl"] = killed
+    with pytest.raises(StepError, match="the step was stopped"):
+        run(machine, start_services.STEP, WANTED)
+    assert node.mounted or way_in.is_open(machine)
+    run(machine, start_services.STEP, WANTED)
+    assert all(node.units[unit] == "active" for unit in start_services.ORDER)
+    assert not way_in.is_open(machine)
 
 
 def test_local_mode_ends_first(machine: FakeMachine, node: Node) -> None:
