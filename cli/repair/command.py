@@ -143,6 +143,7 @@ def _look(held: Session) -> Looked:
     expected = expected_of(held.described)
     seen = look(held.described, expected)
     world, causes = World(expected, seen), diagnose(expected, seen)
+    chronicle.current().looked(further.standing(world))
     named = {cause.name for cause in causes}
     kept = asyncio.run(further.kept(held, world)) if named & set(CONF_CAUSES) else {}
     guests = asyncio.run(further.guests(held, world)) if named & set(LEAVING_CAUSES) else None

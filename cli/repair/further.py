@@ -12,7 +12,7 @@ from cli.repair.model import Guests
 from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
-from onnode.contract import KeptConfs, RunningGuests
+from onnode.contract import KeptConfs, Membership, RunningGuests
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -21,6 +21,34 @@ if TYPE_CHECKING:
     from cluster.transport.ssh import Connection
 
 LOOK_S = 60.0
+
+
+def standing(world: World) -> dict[str, Membership | StepError]:
+    """How each node stands in its cluster, for the report of the run: what doctor saw, and no further look. Pure."""
+    silent = {
+        name: StepError(one.code, f"{name} does not answer", observed=one.observed, fix=one.next or "make doctor")
+        for name, one in world.seen.silent.items()
+        if name in world.members
+    }
+    return {**{name: _member(world, name) for name in world.nodes}, **silent}
+
+
+def _member(world: World, name: str) -> Membership:
+    report = world.nodes[name]
+    conf = world.conf_of(name)
+    return Membership(
+        name,
+        "member" if name in world.joined else "absent",
+        cluster=conf.cluster if conf else None,
+        config_version=conf.version if conf else None,
+        nodes=conf.nodes if conf else [],
+        device=conf.device if conf else None,
+        quorate=world.is_quorate(name),
+        quorum=report.quorum,
+        links=report.links,
+        pve_mounted=report.pve == "mounted",
+        pve_writable=report.pve_writable,
+    )
 
 
 async def kept(held: Session, world: World) -> dict[str, KeptConfs]:

@@ -35,7 +35,8 @@ cd /etc/pve; next=$(( $(sed -n 's/.*config_version: //p' corosync.conf) + 1 ))
 sed -e "s/config_version: .*/config_version: $next/" -e 's/^nodelist {/nodelist/' corosync.conf >corosync.conf.new
 mv corosync.conf.new corosync.conf; echo $next
 """
-RESTART = "for unit in corosync pve-cluster pvedaemon pveproxy; do systemctl restart $unit; done"
+# As the first source document says it; without a quorum, the last two take more than a minute.
+RESTART = "systemctl restart corosync; systemctl restart pve-cluster; systemctl restart --no-block pvedaemon pveproxy"
 
 
 class Repair:
@@ -61,6 +62,12 @@ class Repair:
         deadline = time.monotonic() + WITHIN_S
         while (found := self.causes()) != list(wanted):
             assert time.monotonic() < deadline, f"{found}, not {list(wanted)}"
+
+    def begins_with(self, wanted: str) -> None:
+        """Wait until this is the first cause; what else there is may still change."""
+        deadline = time.monotonic() + WITHIN_S
+        while (found := self.causes())[:1] != [wanted]:
+            assert time.monotonic() < deadline, f"{found}, and not {wanted} first"
 
     def backups(self) -> list[Path]:
         return sorted((self.project.directory / ".nested-pve" / "backups").glob("physical/*/files.tar.gz"))
@@ -168,7 +175,7 @@ def test_a_corosync_conf_that_was_broken_by_hand(repair: Repair) -> None:
     """The edit reaches every member; the restart after it, on one node, fails."""
     version = int(repair.sh("pve1", EDIT))
     repair.project.ssh(NODES["pve2"], RESTART)
-    repair.settled("shared-conf-broken cluster")
+    repair.begins_with("shared-conf-broken cluster")
     run = succeeded(repair("--yes"))
     assert "what its corosync has loaded" in run.output
     repair.has_nothing_to_do()
@@ -185,7 +192,7 @@ def test_a_corosync_conf_that_was_broken_and_loaded_nowhere(repair: Repair) -> N
     for node in ("pve3", "pve2", "pve1"):
         repair.project.ssh(NODES[node], RESTART)
     repair.fences_itself("pve1", boot)
-    repair.settled("shared-conf-broken cluster")
+    repair.begins_with("shared-conf-broken cluster")
     run = succeeded(repair("--yes"))
     assert "from the stack file (made from it, as no node has a whole one)" in run.output
     repair.has_nothing_to_do()
@@ -216,7 +223,7 @@ def test_a_quorum_that_is_lost_for_good_and_those_who_come_back_all_the_same(rep
     for node in ("pve2", "pve3"):
         succeeded(lab("node", "kill", node))
     repair.fences_itself("pve1", boot)
-    repair.settled("quorum-lost cluster")
+    repair.begins_with("quorum-lost cluster")
     assert "LOST='pve2 pve3'" in refusal(repair("--yes"), "loss-unconfirmed")
     assert re.search(r"^Expected votes: +3$", repair.project.ssh(NODES["pve1"], "pvecm status").output, re.MULTILINE)
     run = repair("--yes", "--lost", "pve2 pve3")

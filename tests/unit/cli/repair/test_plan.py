@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from cli import chronicle
 from cli.doctor.diagnose import diagnose
 from cli.doctor.model import World
 from cli.repair import acts, described_conf, further, last_good, plan
 from cli.repair.model import KINDS, ByHand, Guests, Repair, Situation
+from cli.run_report import model, render
 from onnode.cluster import conf_faults, corosync, corosync_file
-from onnode.contract import ConfFile, DiagnosisReport, KeptConf, KeptConfs
+from onnode.contract import ConfFile, DiagnosisReport, KeptConf, KeptConfs, Membership
+from onnode.errors import StepError
 from onnode.system import originals
 from tests.support import doctored
 from tests.unit.cli.doctor.test_diagnose import CASES as WORLDS
@@ -268,3 +271,18 @@ def test_places_of_guests_are_read_from_what_pmxcfs_lists() -> None:
     text = '{"version": 2, "ids": {"100": {"node": "pve1", "type": "qemu"}, "101": {"node": "pve2", "type": "lxc"}}}'
     assert further.placed(text) == {100: "pve1", 101: "pve2"}
     assert further.placed("") == further.placed('{"version": 1}') == {}
+
+
+def test_the_report_of_the_run_has_what_doctor_saw() -> None:
+    seen = further.standing(World(*world(WORLDS["one is off, and corosync of another does not run"])))
+    assert list(seen) == ["pve1", "pve2", "pve3"]
+    one, two, three = seen.values()
+    assert isinstance(one, Membership)
+    assert isinstance(two, Membership)
+    assert (one.config_version, one.quorate, len(one.voters), two.quorum) == (3, False, 1, None)
+    assert isinstance(three, StepError)
+    assert three.code == "host-unreachable"
+    kept = chronicle.Chronicle()
+    kept.looked(seen)
+    told = model.document(kept, "home", "repair", None, 0.0)
+    assert "pve2" in render.markdown(told)
