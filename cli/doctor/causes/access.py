@@ -224,7 +224,7 @@ def _quorum_lost(world: World, found: Symptoms, dead: list[str]) -> Found | None
         alive,
         f"no answer here, nor to a ping at {names(alive)}; {some} would be enough",
         f"{back}; only if {names(listed)} never {'comes' if len(listed) == 1 else 'come'} back: "
-        f"{world.on(survivor, f'pvecm expected {votes}')}, then {world.make('up')} replaces the dead",
+        f"{world.make('repair')}, which asks for each by name, runs `pvecm expected {votes}` on {survivor}, and takes the dead off the list",
     )
     return cause, _of_silent(found, dead)
 
