@@ -98,7 +98,8 @@ STORIES = (
         "node that is left must see nothing of them: no vote, no answer to ping, no SSH; the VM of a nested one must be gone. Then it runs "
         "`pvecm expected`, waits until HA has started their guests elsewhere, and takes them off the list. Guests that were not under HA "
         "stay configured on the lost node: move their files in `/etc/pve/nodes` by hand where their disks are shared. At last leave the "
-        "lost nodes out of the stack file, or install them anew, and run `make up`. Never start the disk of a lost node again: it still has "
+        "lost nodes out of the stack file, or install them anew, and run `make up`. While a second node joins a cluster of one, there is no "
+        "quorum for some seconds; HA resets a node after 60 s of that. Never start the disk of a lost node again: it still has "
         "the cluster's key, and two of them could have a quorum of their own.",
     ),
     Story(
