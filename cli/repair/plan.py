@@ -182,7 +182,7 @@ def _split(situation: Situation, cause: Cause) -> Repair | str:
         return why
     stays = [name for name in world.joined if name in world.listed]
     steps = [
-        f"{names(stays)} stay: {_side(situation, stays, world.conf)}",
+        f"{names(stays)} {'stays' if len(stays) == 1 else 'stay'}: {_side(situation, stays, world.conf)}",
         *(f"{name} gives way: {_side(situation, [name], apart[name])}" for name in leaving),
         *(step for name in leaving for step in _leave(name)),
         f"then: {world.make('up')}",

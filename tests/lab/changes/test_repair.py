@@ -232,7 +232,7 @@ def test_a_quorum_that_is_lost_for_good_and_those_who_come_back_all_the_same(rep
         succeeded(lab("node", "start", node))
     repair.settled("cluster-split cluster")
     run = repair("--yes")
-    assert "pve1 stay: version" in run.output
+    assert "pve1 stays: version" in run.output
     assert "not-joined" in refusal(run, "repair-left")
     repair.project.mend()
     succeeded(repair.project.admin("up"))
