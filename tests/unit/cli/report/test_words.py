@@ -60,6 +60,7 @@ def test_every_step_that_is_a_resource_has_words() -> None:
     within_others |= {"evacuate-node", "keep-members", "node-gone", "remove-member", "release-member", "reset-node"}
     within_others |= {"corosync-state", "edit-corosync", "restart-corosync", "qdevice", "qdevice --remove"}
     within_others |= {"maintenance", "move-guests", "reboot-node", "running-guests", "upgrade-node"}  # of rolling work
+    within_others |= {"start-services", "corosync-files", "restore-corosync", "expect-votes"}  # of repair
     on_removal = {"journal --restore", "storage --remove", "witness --remove"}
     steps = {*contract.STEPS, *registry.STEPS} - by_hooks - within_others - on_removal
     assert steps <= set(WORDS)
