@@ -13,7 +13,13 @@ override DO := $(value DO)
 override NODE := $(value NODE)
 override ENDPOINT := $(value ENDPOINT)
 override FINGERPRINT := $(value FINGERPRINT)
-export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT
+override PART := $(value PART)
+override SEED := $(value SEED)
+override SHARE := $(value SHARE)
+override MINUTES := $(value MINUTES)
+override ONLY := $(value ONLY)
+override LOST := $(value LOST)
+export BASE OUTPUT DO NODE ENDPOINT FINGERPRINT PART SEED SHARE MINUTES ONLY LOST
 IN_NAMES := a b c d e f g h i j k l m n o p q r s t u v w x y z \
     A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 - _
 NOT_IN_NAMES := $(STACK)
@@ -64,7 +70,7 @@ help: # Lists the commands
 	@python3 -I -S tools/attended.py $$PPID "Packages of the lab, tests and linters" tools/python-environment requirements-dev.txt $(ASIDE)
 	@touch $@
 
-.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor drain undrain reboot upgrade shell env down clean
+.PHONY: venv venv-dev toolchain lab in-lab up adopt reset replace preview pr-report status doctor repair drain undrain reboot upgrade drill shell env down clean
 
 ##@ A first cluster, in the lab (STACK=name: another stack than dev)
 
@@ -86,10 +92,12 @@ clean: ## Stop the lab and remove all that was built, the caches too; the state 
 	    find .nested-pve/state .nested-pve/rolling \( -path "*/$$stack" -o -path "*/$$stack.*" -o -path "*/$$stack/*" \) -delete 2>/dev/null || true; done
 	@for stack in $(LAB_STACKS); do find .nested-pve/reports -regextype posix-extended \
 	    -regex ".nested-pve/reports/\.?[0-9]{8}T[0-9]{6}Z-$$stack-[a-z]+(\.[0-9]+)?\.(md|json|html)(\.new)?" -delete 2>/dev/null || true; done
+	@for stack in $(LAB_STACKS); do rm -rf ".nested-pve/backups/$$stack"; done
 	@if ls .nested-pve/state/.pulumi/stacks/*/*.json >/dev/null 2>&1; then \
 	    echo "kept .nested-pve/state: the state of your own stacks"; \
-	elif ls .nested-pve/reports/*.html >/dev/null 2>&1; then \
-	    echo "kept .nested-pve/reports: the reports of your own stacks"; find .nested-pve -mindepth 1 -maxdepth 1 ! -name reports -exec rm -rf {} +; \
+	elif ls .nested-pve/reports/*.html >/dev/null 2>&1 || ls .nested-pve/backups/*/*/* >/dev/null 2>&1; then \
+	    echo "kept .nested-pve/reports and .nested-pve/backups: those of your own stacks"; \
+	    find .nested-pve -mindepth 1 -maxdepth 1 ! -name reports ! -name backups -exec rm -rf {} +; \
 	else rm -rf .nested-pve; fi
 	@echo "Removed: the lab and its state, the built engine and plugins, the Python environment."
 
@@ -122,6 +130,9 @@ reboot: venv ## Reboot all nodes, or NODE=name: one after another, each drained 
 upgrade: venv ## Upgrade the packages of all nodes, or NODE=name: one after another; shows first what it does
 	@$(ADMIN) upgrade --stack $(STACK) $(ONE_NODE) $(if $(IN_LAB)$(YES),--yes)
 
+drill: venv ## Cut the power of a nested node, or NODE=name: times its guests until they run elsewhere, starts it again
+	@$(ADMIN) drill --stack $(STACK) $(ONE_NODE) $(if $(IN_LAB)$(YES),--yes)
+
 # A program may read the output of what is called in it: messages before that go to standard error.
 shell: ASIDE := >&2
 shell: toolchain $(if $(IN_LAB),lab) ## A shell on the control machine, with pulumi and the credentials
@@ -140,6 +151,9 @@ status: venv ## Look at the nodes, links, quorum and HA, now; fails when they ar
 
 doctor: venv ## What is wrong and why, also before a first `make up` and with a broken cluster; changes nothing; JSON=1 for programs
 	@$(ADMIN) doctor --stack $(STACK) $(if $(JSON),--json)
+
+repair: venv ## Mend what `make doctor` names, one repair after another, with a backup first; ONLY=name for one kind, LOST=names of dead nodes
+	@$(ADMIN) repair --stack $(STACK) $(if $(ONLY),--only "$$ONLY") $(if $(LOST),--lost "$$LOST") $(if $(IN_LAB)$(YES),--yes)
 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
 	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO
@@ -180,9 +194,13 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
 LABS = --numprocesses $(1) --dist loadfile
 
-.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-changes lock docs bench
+.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-changes campaign lock docs bench
 test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
+
+# Hours, so no part of `test`. What it found so far is kept, and a second call goes on.
+campaign: toolchain venv-dev ## Change a live cluster at random and count what goes wrong; writes docs/campaign.md. PART=changes|kills SEED= SHARE= MINUTES=
+	@$(SUDO) $(PY) -m tools.campaign $(if $(PART),--part "$$PART") $(if $(SEED),--seed "$$SEED") $(if $(SHARE),--share "$$SHARE") $(if $(MINUTES),--minutes "$$MINUTES")
 
 # The total of what is covered is shown, without a table of files. Less than pyproject.toml says is a failure.
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds

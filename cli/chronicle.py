@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from cluster.drilling import Drill
     from config import Config
     from onnode.contract import Membership
     from onnode.errors import StepError
@@ -81,7 +82,8 @@ class Chronicle:
         changes: of the design.
         transitions: of the live cluster, as planned.
         drifted: what was not as its resource made it.
-        acts: what a rolling command did.
+        acts: what a rolling command or a drill did.
+        drill: what a drill showed.
         before: what the first look at the nodes showed.
         after: what the last one showed; None when there was no second one.
     """
@@ -97,6 +99,7 @@ class Chronicle:
     transitions: list[str] = field(default_factory=list)
     drifted: list[Remark] = field(default_factory=list)
     acts: list[Remark] = field(default_factory=list)
+    drill: Drill | None = None
     findings: list[Remark] = field(default_factory=list)
     passing: list[Remark] = field(default_factory=list)
     before: Seen | None = None

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from cli import chronicle
+from onnode.errors import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,21 @@ out = Console(highlight=False)
 if not out.is_terminal:
     out.width = max(out.width, WIDTH_MIN)
 err = Console(stderr=True, highlight=False)
+
+
+def line(text: str) -> str:
+    """Words that may come from a machine, as one line that no terminal obeys."""
+    return plain(text).replace("\n", " ")
+
+
+def cell(text: str) -> str:
+    """The same for the cell of a table, which would take brackets for markup."""
+    return escape(line(text))
+
+
+def red(text: str) -> str:
+    """A cell that shows what is wrong."""
+    return f"[red]{cell(text)}[/]"
 
 
 @contextmanager

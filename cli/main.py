@@ -190,6 +190,17 @@ def upgrade(*, stack: Stack = "dev", node: Node = "", yes: Yes = False) -> None:
 
 
 @app.command()
+def drill(*, node: Node = "", stack: Stack = "dev", yes: Yes = False) -> None:
+    """Cut the power of a nested node, time each guest until it runs elsewhere, start the node again. Asks first."""
+    _refuse_bad(stack)
+    from cli.drill.command import drill as cut_power  # noqa: PLC0415
+
+    with _report_of("drill", stack):
+        cut_power(stack, node or None, yes=yes)
+        _look(stack, patience_s=SETTLE_S, drifted=None)
+
+
+@app.command()
 def doctor(
     *, stack: Stack = "dev", as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
@@ -198,6 +209,22 @@ def doctor(
     from cli.doctor.command import doctor as examine  # noqa: PLC0415
 
     examine(stack, as_json=as_json)
+
+
+@app.command()
+def repair(
+    *,
+    stack: Stack = "dev",
+    only: Annotated[str, typer.Option(help="Only repairs of this name.")] = "",
+    lost: Annotated[str, typer.Option(help="Nodes that will never come back.")] = "",
+    yes: Yes = False,
+) -> None:
+    """Mend what `doctor` names, one repair after another. Asks before each, and keeps first what it replaces."""
+    _refuse_bad(stack)
+    from cli.repair.command import repair as mend  # noqa: PLC0415
+
+    with _report_of("repair", stack):
+        mend(stack, only=only, lost=lost, yes=yes)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from cli.run import drifted, engine_runs, looking, outdated_record, planned, rec
 from cli.run.engine_runs import RunError
 from cli.run.loaded import EMPTY, LoadedStack
 from cli.run.narration import summary
-from cli.state import moved_vms, site_instance
+from cli.state import moved_vms, recorded_guests, site_instance
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
@@ -56,10 +56,18 @@ def preview(stack: str, *, look: bool = False) -> None:
         loaded = _loaded(stack, look=look)
     if not loaded.has_resources:
         out.print(why_new(stack, loaded.engine.last_run()), markup=False, soft_wrap=True)
+    # Only a run records that guests have other names.
+    state, renamed = recorded_guests.renamed(loaded.description, loaded.state)
     if look:
-        show_drift(loaded)
+        show_drift(replace(loaded, state=state))
+        return
+    if renamed:
+        with scratch(loaded.engine, state) as copied:
+            show(replace(loaded, engine=copied, state=state))
     else:
         show(loaded)
+    # The recorded design may be that of a run of the engine alone, which was refused.
+    recorded_guests.refuse_others(loaded.description, state, ())
 
 
 def why_new(stack: str, last_run: dict[str, Any]) -> str:

@@ -1,9 +1,10 @@
-"""docs/recovery.md: every error's name, what it means, and what to do."""
+"""docs/recovery.md: the stories of broken clusters, and every error's name, what it means, and what to do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.repair import stories
 from cluster.errors import CODES
 from config.paths import ROOT
 from onnode.errors import ON_NODE_CODES
@@ -26,7 +27,7 @@ For a stack of the lab, run the commands in `make shell`: there the addresses le
 may belong to other machines.
 
 The [failure stories](failures.md) explain why many of these refusals exist. When you do not know what is wrong, begin with
-[`make doctor`](doctor.md): it changes nothing, and names the causes in order.
+[`make doctor`](doctor.md): it changes nothing, and names the causes in order. What `make repair` does about them comes first here.
 
 This page is generated (`make docs`).
 """
@@ -47,7 +48,7 @@ SECTIONS: tuple[tuple[str, str, Mapping[str, Code]], ...] = (
 
 def text() -> str:
     """The page."""
-    return HEAD + "".join(_section(*section) for section in SECTIONS)
+    return HEAD + stories.text() + "".join(_section(*section) for section in SECTIONS)
 
 
 def _section(title: str, intro: str, codes: Mapping[str, Code]) -> str:

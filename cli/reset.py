@@ -83,32 +83,39 @@ async def _reset(described: Description, machine: Machine) -> bool:
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections([machine, *others], key) as opened:
         itself = members.connected(opened, machine.name)
-        answers = await members.ask({one.name: opened[one.name] for one in others}, _membership)
-        refuse_member(machine.name, members.answered(answers))
+        answers = await members.ask({one.name: opened[one.name] for one in others}, membership)
+        refuse_member(machine.name, cluster, members.answered(answers))
         done = await shipped.run(itself, "reset-node", ResetNode(cluster), timeout_s=STEP_S, quiet=False)
         if machine.name not in {node.name for node in described.config.nodes}:
             await itself.run(claims.leave(described.stack), timeout_s=LOOK_S)
     return done.changed
 
 
-async def _membership(connection: Connection) -> MembershipReport:
+async def membership(connection: Connection) -> MembershipReport:
+    """What a node says of its cluster, by the package of this checkout."""
     result = await shipped.run(connection, "membership", None, timeout_s=LOOK_S)
     return read(MembershipReport, connection.machine.name, result.facts)
 
 
-def refuse_member(node: str, seen: Mapping[str, MembershipReport]) -> None:
+def refuse_member(node: str, cluster: str, seen: Mapping[str, MembershipReport]) -> None:
     """Refuse a machine that the cluster lists, or of which nobody can say so; pure.
+
+    Args:
+        node: the machine.
+        cluster: the name of the one that it left; members of another one do not list it, whatever it is.
+        seen: what the other described nodes say.
 
     Raises:
         AdminError: cluster-not-visible, still-a-member.
     """
-    working = {name: look for name, look in seen.items() if look.works}
+    working = [look for look in seen.values() if look.works and look.cluster == cluster]
     if not working:
         raise AdminError(
             "cluster-not-visible",
             f"no working member can say whether {node} left the cluster",
-            observed=f"answering: {', '.join(sorted(seen)) or 'none'}",
-            expected="a quorate member that answers",
+            observed="answering: "
+            + (", ".join(f"{name} of {look.cluster or 'no cluster'}" for name, look in sorted(seen.items())) or "none"),
+            expected=f"a quorate member of {cluster} that answers",
         )
     if listing := sorted(name for name, look in seen.items() if look.listed(node)):
         raise AdminError(

@@ -12,7 +12,17 @@ from cli.drift import record
 from cli.drift.kinds import BY_HAND, SILENT
 from cli.engine.failures import resource_name
 from cli.looks import preparing, settling
-from cli.run import confirmation, drifted, engine_runs, loading, looking, planned, reconciling, removal_logins
+from cli.run import (
+    confirmation,
+    drifted,
+    engine_runs,
+    loading,
+    looking,
+    outdated_record,
+    planned,
+    reconciling,
+    removal_logins,
+)
 from cli.run.engine_runs import RunError
 from cli.run.narration import summary
 from cli.state import last_design
@@ -69,7 +79,8 @@ def up(stack: str, *, yes: bool, adopting: bool = False) -> Result:
 def _loaded(stack: str, *, yes: bool, adopting: bool) -> tuple[LoadedStack, FirstLook]:
     """The stack compared with its machines, all of its nodes with power."""
     with stage("Configuration, state and machines"):
-        loaded = replace(loading.load(stack, yes=yes, new=adopting), adopting=adopting)
+        loaded = outdated_record.with_todays_names(loading.load(stack, yes=yes, new=adopting))
+        loaded = replace(loaded, adopting=adopting)
         loaded, seen = _compared(loaded)
     if off := record.powered_off(loaded.state, seen.drifted):
         loaded = _started(loaded, off, yes=yes)

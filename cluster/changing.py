@@ -65,7 +65,7 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
     """Look at all described nodes, and plan.
 
     Raises:
-        AdminError: as :func:`cluster.planning.plan.plan`.
+        AdminError: other-cluster, clusters-split, and as :func:`cluster.planning.plan.plan`.
         StepError: why a node did not answer, when no other one is in a cluster.
     """
     remembered = known.together(call.previous, call.known)
@@ -73,6 +73,9 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, members.membership)
         reports = members.answered(answers)
+        # The member that is asked to change something is chosen among these, too.
+        formation.refuse_other_cluster(desired.cluster, reports.values())
+        formation.refuse_two_quorate(reports.values())
         newest = live.newest(reports.values())
         if newest is None:
             members.raise_first(answers.values())  # a cluster that nobody could tell of is not one that is not there
@@ -108,12 +111,13 @@ async def _busy(opened: Opened, leaving: Mapping[str, KnownMember], desired: Clu
 
 
 def refuse_others(desired: ClusterChange, seen: Mapping[str, Membership]) -> None:
-    """Refuse nodes of another cluster, and a cluster whose links are none of corosync's today; pure.
+    """Refuse nodes of another cluster, two of its name, and one whose links are none of corosync's today; pure.
 
     Raises:
-        AdminError: other-cluster, corosync-transport.
+        AdminError: other-cluster, clusters-split, corosync-transport.
     """
     formation.refuse_other_cluster(desired.cluster, seen.values())
+    formation.refuse_two_quorate(seen.values())
     formation.refuse_other_transport(seen.values())
 
 

@@ -118,6 +118,9 @@ class Ownership:
     name: str
     code: str  # of the refusal
     inside: Machine | None = None  # the nested node in that VM: guests of others on it would go with it
+    called: str = (
+        ""  # of a guest that is about to be made: none of this stack has that name or that number, and not both
+    )
 
 
 @dataclass(frozen=True)
@@ -296,7 +299,8 @@ class Template:
 class Container:
     """Step ``container``: an LXC container, made once and then found wherever HA has moved it (bpg#3104).
 
-    A change of cores, memory or tags is applied where it runs; a change that would need a new container is refused.
+    A change of name, cores, memory, tags or the size of its disk is applied where it runs; a change that would need a new
+    container is refused.
     """
 
     members: list[Machine]
@@ -319,6 +323,29 @@ class Container:
 
 
 @dataclass(frozen=True)
+class GuestDisk:
+    """Step ``guest-disk``: a VM's disk is as large as described; it grows while the VM runs, and a smaller size is refused."""
+
+    members: list[Machine]
+    api: ApiAccess
+    stack_tag: str
+    vmid: int
+    name: str
+    disk_gib: int
+
+
+@dataclass(frozen=True)
+class KeptGuest:
+    """Step ``keep-guest``, when it goes: the guest stays as it is, and loses the tags of this stack, which destroys no others."""
+
+    members: list[Machine]
+    api: ApiAccess
+    stack_tag: str
+    vmid: int
+    name: str
+
+
+@dataclass(frozen=True)
 class HaReady:
     """Step ``ha-ready``, before a guest is registered: quorum, a CRM master, every LRM and watchdog alive (F18).
 
@@ -335,7 +362,11 @@ class HaReady:
 
 @dataclass(frozen=True)
 class VerifyGuest:
-    """Step ``verify-guest``, after registration: the guest is in the wanted HA state on an allowed node."""
+    """Step ``verify-guest``, after registration: the guest is in the wanted HA state on an allowed node.
+
+    When other nodes are preferred than in the run before, HA brings the guest to one of them. At all other times a guest stays
+    where HA has it.
+    """
 
     members: list[Machine]
     api: ApiAccess
@@ -343,6 +374,8 @@ class VerifyGuest:
     state: str  # "started" | "stopped"
     nodes: list[str]  # allowed; empty = any
     timeout_s: int
+    preferred: list[str] = field(default_factory=list)  # with the highest priority; empty = none
+    failback: bool = True  # HA brings it there by itself
 
 
 STEPS: dict[str, type[Any]] = {
@@ -368,6 +401,8 @@ STEPS: dict[str, type[Any]] = {
     "storage": ClusterStorage,
     "template": Template,
     "container": Container,
+    "guest-disk": GuestDisk,
+    "keep-guest": KeptGuest,
     "ha-ready": HaReady,
     "verify-guest": VerifyGuest,
 }

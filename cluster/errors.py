@@ -89,8 +89,8 @@ CODES: dict[str, Code] = {
     "node-unknown": Code("A command names a machine that it is not for.", "name one of those that the message lists"),
     "clusters-split": Code(
         "Two clusters have the described name.",
-        "a machine that left the cluster: `make reset STACK=NAME NODE=MACHINE` makes it stand-alone; any other: find out which of the two "
-        "clusters is yours first",
+        "`make doctor STACK=NAME` compares both; find out first which of the two is yours, and has the guests. A machine that left the cluster: "
+        "`make reset STACK=NAME NODE=MACHINE` makes it stand-alone",
     ),
     "member-not-working": Code(
         "Members are down, so a member is not quorate and its /etc/pve is read-only. Restarting pve-cluster does not "
@@ -205,6 +205,27 @@ CODES: dict[str, Code] = {
         "A node that was rebooted did not come back in time. It is still in maintenance, and no other node was touched after it.",
         "look at its console and start it; then run the same command again: it goes on there",
     ),
+    # -- drill
+    "drill-not-nested": Code(
+        "A drill stops a node hard, and only a nested node's VM can be stopped from here.",
+        "name a nested node; an existing machine is stopped by its own power switch, and `make status` shows what happens then",
+    ),
+    "drill-no-guests": Code(
+        "No guest under HA runs on the node: a drill would show nothing.",
+        "name a node that has one, or none, so that the one with the most is taken",
+    ),
+    "drill-guest-unmanaged": Code(
+        "A guest that is not under HA runs on the node. The drill would cut its power, and nobody would start it elsewhere.",
+        "move it to another node, shut it down, or put it under HA; then run the same command again",
+    ),
+    "drill-guest-silent": Code(
+        "A guest under HA is not seen to run before the drill, so nobody could see when it runs again.",
+        "`make status` shows what is wrong; the API user needs VM.Audit on the guest",
+    ),
+    "guests-not-recovered": Code(
+        "The node was stopped, and a guest of it was not seen to run elsewhere in time. The node was started again.",
+        "`make status`, then journalctl -u pve-ha-crm on the HA master; the report has what was seen",
+    ),
     # -- API
     "api-unreachable": Code(
         "No member's API answers.",
@@ -250,7 +271,7 @@ CODES: dict[str, Code] = {
         "give the guest another vmid in the configuration; a foreign guest is never touched",
     ),
     "guests-inside": Code(
-        "Nested nodes that would be destroyed have guests that this stack did not make.",
+        "Nested nodes that would be destroyed have guests that this stack did not make, or that are described with `keep`.",
         "back them up and restore them elsewhere, remove them there (`qm destroy VMID`, of a container `pct destroy VMID`), "
         "then run the same command again",
     ),
@@ -269,8 +290,14 @@ CODES: dict[str, Code] = {
         "give the guest another name or vmid in the configuration, or remove the existing one from HA yourself",
     ),
     "guest-differs": Code(
-        "A guest differs from the configuration in a way that only a new guest can change.",
+        "A guest differs from the configuration in a way that only a new guest can change, or its disk would have to shrink.",
         "put the observed value into the configuration, or destroy the guest first",
+    ),
+    "guest-changed": Code(
+        "A guest that exists is described with another number, or as another kind, or with another name to plain `pulumi up`. A new one "
+        "would be made, and the old one destroyed with its disks.",
+        "put `vmid` and `kind` back; another name is taken by `make up`; for a new guest beside it, choose another name; to replace it, "
+        "leave it out, `make up`, and describe it again",
     ),
     "guest-node-down": Code(
         "The node that holds a guest is down, and HA has not recovered the guest.",
@@ -286,7 +313,8 @@ CODES: dict[str, Code] = {
     ),
     "ha-not-ready": Code(
         "The HA manager is not ready to take guests.",
-        "`systemctl restart watchdog-mux pve-ha-crm pve-ha-lrm` on the named node; `make status` shows each",
+        "`systemctl start watchdog-mux pve-ha-crm pve-ha-lrm` on the named node (a restart of watchdog-mux resets a node whose guests are under HA); "
+        "`make status` shows each",
     ),
     "watchdog-differs": Code(
         "A node's HA manager uses another watchdog than described.",
@@ -399,7 +427,26 @@ CODES: dict[str, Code] = {
     ),
     "causes-found": Code(
         "`make doctor` found something that is wrong.",
-        "do what follows `next:` below the first cause, then look again with `make doctor`: what comes after it may be gone",
+        "`make repair` does what can be done from here; else do what follows `next:` below the first cause, then look again with "
+        "`make doctor`: what comes after it may be gone",
+    ),
+    "repair-unknown": Code("There is no repair of that name.", "give one that the message shows as ONLY=name, or none"),
+    "repair-left": Code(
+        "`make repair` did what it can, and something is left that a person has to do.",
+        "do what follows `next:`, then run the same command again",
+    ),
+    "repair-without-effect": Code(
+        "A repair was done, and doctor still sees its cause. Nothing was done twice.",
+        "do what follows `next:` by hand, and look again with `make doctor`; what was replaced is in .nested-pve/backups",
+    ),
+    "loss-unconfirmed": Code(
+        "The quorum is to come back without nodes of which nobody has said by name that they have no power and are lost for good. Nothing was "
+        "changed.",
+        "bring them back if that is possible at all; else go and see that each has no power, and run the same command again with LOST='NAME …', or on a terminal without YES",
+    ),
+    "backup-failed": Code(
+        "What a repair would replace could not be kept first, so it was not begun.",
+        "resolve what was observed (room on either machine, a /etc/pve that hangs), then run the same command again",
     ),
     "not-confirmed": Code(
         "The changes were not confirmed.",

@@ -209,6 +209,17 @@ def _refuse_silent(answers: Mapping[str, MembershipReport | StepError]) -> None:
             raise answer
 
 
+def refuse_two_quorate(seen: Iterable[Membership]) -> None:
+    """Refuse two sides of one name that are both quorate: neither version nor votes say which one is meant.
+
+    Raises:
+        AdminError: clusters-split.
+    """
+    quorate = {look.node: look for look in seen if look.quorate and look.cluster is not None}
+    if quorate:
+        _refuse_split(max(quorate.values(), key=lambda look: look.config_version or 0), quorate)
+
+
 def _refuse_split(newest: Membership, reporting: Mapping[str, Membership]) -> None:
     apart = [name for name, look in reporting.items() if look.state == "member" and newest.listed(name) is None]
     if apart:

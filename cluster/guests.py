@@ -10,10 +10,10 @@ from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport.cluster_api import NO_NODE, ApiError
 from cluster.waiting import until
-from onnode.system.pve import split_tags
+from onnode.system.pve import gib, split_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cluster.contract import Image
     from cluster.transport.cluster_api import Api
@@ -91,6 +91,28 @@ def refuse_foreign(found: Found, kind: str, stack_tag: str) -> None:
             observed=f"{found.kind} on {found.node}, tags: {', '.join(sorted(found.tags)) or 'none'}",
             expected=f"{kind} with tag {stack_tag}, or a free vmid",
         )
+
+
+def changed(observed: str, described: str) -> AdminError:
+    """The refusal of a guest that would be made anew, and its old one destroyed."""
+    return AdminError(
+        "guest-changed",
+        "a guest that exists would be made anew, and the old one destroyed",
+        observed=f"{observed}; described: {described}",
+        expected="the vmid and kind that it was made with, and another name only by `make up`",
+    )
+
+
+def refuse_namesakes(api: Api, name: str, vmid: int, stack_tag: str) -> None:
+    """Refuse to make a guest whose name another one of this stack has: it would take that one's place, and that one go.
+
+    Raises:
+        AdminError: guest-changed.
+    """
+    for entry in api.get("/cluster/resources", type="vm"):
+        ours = stack_tag.lower() in split_tags(entry.get("tags"))
+        if ours and entry.get("name") == name and entry["vmid"] != vmid:
+            raise changed(f"{name} is {entry['type']} {entry['vmid']} on {entry['node']}", f"{name} {vmid}")
 
 
 def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) -> Found | None:
@@ -269,6 +291,60 @@ def _unknown(entries: Sequence[dict[str, Any]], node: str) -> bool:
         entry.get("node") == node and entry.get("type", "node") == "node" and entry.get("status") == "unknown"
         for entry in entries
     )
+
+
+def grow(api: Api, found: Found, disk: str, wanted_gib: int) -> bool:
+    """Enlarge a guest's disk, also while it runs; whether it had to be.
+
+    Args:
+        api: the cluster's.
+        found: the guest.
+        disk: its name in the guest's configuration, "scsi0" or "rootfs".
+        wanted_gib: its size.
+
+    Raises:
+        AdminError: guest-differs, when it is larger; task-failed, guest-locked, and those of the API.
+    """
+    size = to_grow(found.vmid, api.get(f"{found.path}/config"), disk, wanted_gib)
+    if size is None:
+        return False
+    note(f"enlarging {disk} of guest {found.vmid} on {found.node} from {size:g} to {wanted_gib} GiB")
+    api.wait(api.put(f"{found.path}/resize", disk=disk, size=f"{wanted_gib}G"), TASK_S)
+    now = disk_gib(api.get(f"{found.path}/config"), disk)
+    if now != wanted_gib:
+        raise AdminError(
+            "task-failed",
+            f"the disk of guest {found.vmid} was not enlarged",
+            observed=f"{disk} {now} GiB",
+            expected=f"{disk} {wanted_gib} GiB",
+        )
+    return True
+
+
+def to_grow(vmid: int, config: Mapping[str, Any], disk: str, wanted_gib: int) -> float | None:
+    """The size from which a disk has to grow; None where it has the wanted one. Pure.
+
+    Raises:
+        AdminError: guest-differs, when it is larger, or of unknown size.
+    """
+    size = disk_gib(config, disk)
+    if size is None or size > wanted_gib:
+        raise AdminError(
+            "guest-differs",
+            f"the disk of guest {vmid} is not as described, and disks only grow",
+            observed=f"{disk} {'of unknown size' if size is None else f'{size:g} GiB'}",
+            expected=f"{disk} {wanted_gib} GiB",
+            fix="write the observed size into the stack file as diskGib"
+            if size
+            else "look at the guest's configuration",
+        )
+    return size if size < wanted_gib else None
+
+
+def disk_gib(config: Mapping[str, Any], disk: str) -> float | None:
+    """The size of a disk in a guest's configuration; None where that does not say it."""
+    parts = str(config.get(disk, "")).split(",")
+    return gib(next((part.removeprefix("size=") for part in parts if part.startswith("size=")), ""))
 
 
 def changes(wanted: dict[str, str], config: dict[str, Any]) -> dict[str, str]:

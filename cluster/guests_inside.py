@@ -11,7 +11,7 @@ from config.model import NestedNode
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from cluster.marks import Look
+    from cluster.marks import Look, Thing
     from config import Config
 
 
@@ -19,13 +19,30 @@ def of_stack(config: Config, looks: Iterable[Look]) -> None:
     """Refuse to destroy a stack while one of its nested nodes has such a guest. Pure.
 
     Args:
-        config: which nodes are nested; existing machines stay, and their guests with them.
+        config: which nodes are nested; existing machines stay, and their guests with them. Guests that are to be kept count as those
+            of others do.
         looks: what the nodes show of the whole cluster.
 
     Raises:
         AdminError: guests-inside.
     """
-    refuse({node.name for node in config.nodes if isinstance(node, NestedNode)}, looks)
+    nested = {node.name for node in config.nodes if isinstance(node, NestedNode)}
+    things = _guests(looks)
+    kept = {str(guest.vmid): guest.name for guest in config.guests if guest.keep}
+    found = sorted(thing.shown for thing in things if thing.node in nested and thing.ours and thing.name in kept)
+    if found:
+        raise AdminError(
+            "guests-inside",
+            "destroying the nodes would destroy guests that are described with keep",
+            observed="; ".join(found),
+            expected="no guest with keep on a nested node",
+            fix="back them up and restore them elsewhere; then take keep out of the stack file, run `make up`, and this again",
+        )
+    refuse(nested, looks)
+
+
+def _guests(looks: Iterable[Look]) -> set[Thing]:
+    return {thing for seen in looks for thing in seen.things if thing.kind in (VM, CONTAINER)}
 
 
 def refuse(going: Collection[str], looks: Iterable[Look]) -> None:
@@ -34,8 +51,7 @@ def refuse(going: Collection[str], looks: Iterable[Look]) -> None:
     Raises:
         AdminError: guests-inside.
     """
-    things = {thing for seen in looks for thing in seen.things if thing.kind in (VM, CONTAINER)}
-    found = sorted(thing.shown for thing in things if thing.node in going and not thing.ours)
+    found = sorted(thing.shown for thing in _guests(looks) if thing.node in going and not thing.ours)
     if found:
         raise AdminError(
             "guests-inside",

@@ -32,6 +32,7 @@ class Thing:
         shown: for messages.
         about: the guests that it refers to, each as "vm:200".
         pending: a bridge that is written down and not brought up.
+        called: a guest's name for people.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Thing:
     shown: str
     about: tuple[str, ...] = ()
     pending: bool = False
+    called: str = ""
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _guest(match: re.Match[str], text: str, stack: str) -> Thing:
     config = parse_guest_config(text)
     name = config.values.get("name") or config.values.get("hostname", "?")
     shown = f"{kind} {vmid} ({name}) on {node}, tags: {', '.join(config.tags) or 'none'}"
-    return Thing(kind, vmid, node, owned(config.tags, stack), shown)
+    return Thing(kind, vmid, node, owned(config.tags, stack), shown, called=name)
 
 
 def ha(text: str, stack: str) -> list[Thing]:

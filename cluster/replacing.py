@@ -177,6 +177,33 @@ async def release(
     return released
 
 
+async def forget(here: Connection, opened: members.Opened, listed: ConfNode, addresses: list[str]) -> None:
+    """Let a working member forget one lost node, after HA has taken its guests, and all of these see nothing of it.
+
+    Args:
+        here: the working member.
+        opened: all members that are left.
+        listed: the node.
+        addresses: all of its own.
+
+    Raises:
+        StepError: node-still-there, or why a member did not answer; those of the on-node step.
+    """
+    await _recovered(here, listed.name)
+    await refuse_seen(opened, listed, addresses)
+    await shipped.run(here, "release-member", ReleaseMember(listed.name, listed.id), timeout_s=RELEASE_S, quiet=False)
+
+
+async def refuse_seen(opened: members.Opened, listed: ConfNode, addresses: list[str]) -> None:
+    """Refuse to call a node lost of which any of these still sees anything.
+
+    Raises:
+        StepError: node-still-there, or why a member did not answer.
+    """
+    if traces := await _traces(opened, listed, addresses, anew=False):
+        raise _still_there(listed.name, traces)
+
+
 def _addresses(listed: ConfNode, machines: Mapping[str, Machine], desired: ClusterChange) -> list[str]:
     """Of its links, as the cluster has them and as they are described, and for management."""
     described = [link.address for one in desired.members if one.name == listed.name for link in one.links]

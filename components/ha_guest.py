@@ -134,6 +134,7 @@ class HaGuest(pulumi.ComponentResource):
             self.made = self._clone(guest, args.templates[guest.template], before)
         else:
             self.made = self._container(guest, before)
+        before_ha = [*self._disk(guest), *self._kept(guest)]
         ready = contract.HaReady(
             site.machines,
             site.api,
@@ -142,7 +143,7 @@ class HaGuest(pulumi.ComponentResource):
             {node.name: node.watchdog for node in site.nodes},
             site.stack_tag,
         )
-        self._register(self._step("ha-ready", ready, self.made, removes=True))
+        self._register(self._step("ha-ready", ready, self.made, *before_ha, removes=True))
         self.register_outputs({**props, "vmid": guest.vmid})
 
     @property
@@ -150,20 +151,42 @@ class HaGuest(pulumi.ComponentResource):
         return self._site.config.cluster.timeout_s
 
     def _options(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - as they are
-        keep = topology.keeps_guests(self._site.config)
+        """Of what HA has of it, which goes when the guest is left out and stays by itself."""
+        keep = topology.keeps_guests(self._site.config) and not self._guest.keep
+        return steps.after(self, *dependencies, retain_on_delete=keep, **more)
+
+    def _of_itself(self, *dependencies: pulumi.Resource, **more: Any) -> pulumi.ResourceOptions:  # noqa: ANN401 - as they are
+        """Of the guest with its disks."""
+        keep = topology.stays(self._site.config, self._guest)
         return steps.after(self, *dependencies, retain_on_delete=keep, **more)
 
     def _step(
-        self, step: str, wanted: object, *dependencies: pulumi.Resource, removes: bool = False
+        self, step: str, wanted: object, *dependencies: pulumi.Resource, removes: bool = False, remembers: bool = False
     ) -> pulumi.Resource:
-        name, secrets = f"{self._logical}-{step}", self._site.api_secrets
-        return steps.at_administrator(name, step, wanted, secrets, self._options(*dependencies), removes=removes)
+        name, secrets, opts = f"{self._logical}-{step}", self._site.api_secrets, self._options(*dependencies)
+        return steps.at_administrator(name, step, wanted, secrets, opts, removes=removes, remembers=remembers)
+
+    def _disk(self, guest: VmGuest | ContainerGuest) -> list[pulumi.Resource]:
+        """The described disk of a VM; a container's own step has it."""
+        if not isinstance(guest, VmGuest) or guest.disk_gib is None:
+            return []
+        site = self._site
+        wanted = contract.GuestDisk(site.machines, site.api, site.stack_tag, guest.vmid, guest.name, guest.disk_gib)
+        return [self._step("guest-disk", wanted, self.made)]
+
+    def _kept(self, guest: VmGuest | ContainerGuest) -> list[pulumi.Resource]:
+        """What lets go of a guest that stays, once HA has: `ha-ready` depends on it."""
+        if not guest.keep:
+            return []
+        site, name = self._site, f"{self._logical}-keep-guest"
+        wanted = contract.KeptGuest(site.machines, site.api, site.stack_tag, guest.vmid, guest.name)
+        return [steps.at_removal(name, "keep-guest", wanted, site.api_secrets, steps.after(self, self.made))]
 
     def _clone(self, guest: VmGuest, template: GuestTemplate, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         source, logical = template.config, f"{self._logical}-vm"
         wanted = ownership.of_guest(self._site, guest)
         stay = devices.stay(logical, self._site, wanted.machines, "the node that it is on", disks=False)
-        opts = self._options(
+        opts = self._of_itself(
             template.made,
             *before,
             provider=self._cluster.provider,
@@ -219,7 +242,9 @@ class HaGuest(pulumi.ComponentResource):
             template_volume=f"{source.storage}:vztmpl/{file_name}",
             ssh_public_keys=[site.credentials.public_key],
         )
-        return self._step("container", wanted, *before, removes=True)
+        name, secrets = f"{self._logical}-container", site.api_secrets
+        opts = self._of_itself(*before)
+        return steps.at_administrator(name, "container", wanted, secrets, opts, removes=True, remembers=True)
 
     def _register(self, ready: pulumi.Resource) -> None:
         """Under HA, on allowed nodes; the group comes before the resource, the rule after it."""
@@ -237,8 +262,10 @@ class HaGuest(pulumi.ComponentResource):
             state=ha.state,
             nodes=topology.placement_nodes(self._guest),
             timeout_s=self._timeout_s,
+            preferred=topology.preferred_nodes(self._guest),
+            failback=ha.failback,
         )
-        self._step("verify-guest", wanted, last, removes=True)
+        self._step("verify-guest", wanted, last, removes=True, remembers=True)
 
     def _resource(self, ready: pulumi.Resource, group: proxmoxve.Hagroup | None = None) -> proxmoxve.Haresource:
         ha = self._guest.ha
@@ -263,7 +290,8 @@ class HaGuest(pulumi.ComponentResource):
             nodes=dict(self._guest.ha.nodes),
             strict=self._guest.ha.strict,
             comment=self._site.stack_tag,
-            opts=self._options(resource, provider=self._cluster.provider),
+            # It is named after the guest, and Proxmox VE takes no second one of its kind for a guest.
+            opts=self._options(resource, provider=self._cluster.provider, delete_before_replace=True),
         )
 
     def _group(self, ready: pulumi.Resource) -> proxmoxve.Hagroup:

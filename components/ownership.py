@@ -6,6 +6,7 @@ so a guard of its own stands before each thing, is deleted first, and looks then
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -31,7 +32,7 @@ def of_bridge(site: Site, host: OuterHost, name: str) -> Ownership:
 
 def of_guest(site: Site, guest: VmGuest) -> Ownership:
     """A guest of the cluster, which any member can show."""
-    return Ownership(site.machines, site.stack, VM, str(guest.vmid), "guest-foreign")
+    return Ownership(site.machines, site.stack, VM, str(guest.vmid), "guest-foreign", called=guest.name)
 
 
 def before_changes(
@@ -39,8 +40,10 @@ def before_changes(
 ) -> pulumi.ResourceHookBinding:
     """Look right before it is made or changed; what is somebody else's is refused."""
 
-    async def refuse_foreign(_args: pulumi.ResourceHookArgs) -> None:
-        await hook_steps.run("ownership", wanted, site)
+    async def refuse_foreign(args: pulumi.ResourceHookArgs) -> None:
+        # An update is of a thing that is there: somebody may have given a copy of it its name.
+        look_for = replace(wanted, called="") if args.old_inputs else wanted
+        await hook_steps.run("ownership", look_for, site)
 
     look = pulumi.ResourceHook(f"{logical}-ownership", refuse_foreign)
     return pulumi.ResourceHookBinding(before_create=[look], before_update=[look, *before_update])

@@ -191,8 +191,15 @@ def _guest(guest: Guest) -> dict[str, Any]:
         "storage": guest.storage,
         "bridge": guest.bridge,
         "memoryMib": guest.memory_mib,
+        "cores": guest.cores,
         "ha": {"state": guest.ha.state, "strict": guest.ha.strict, "nodes": sorted(guest.ha.nodes)},
     }
+    if (preferred := topology.preferred_nodes(guest)) != known["ha"]["nodes"]:
+        known["ha"]["preferred"] = preferred
+    if guest.disk_gib is not None:
+        known["diskGib"] = guest.disk_gib
+    if guest.keep:
+        known["keep"] = True
     if isinstance(guest, ContainerGuest) and isinstance(guest.address, IPv4Interface):
         known["address"] = str(guest.address.ip)
     return known

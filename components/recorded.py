@@ -33,6 +33,9 @@ PACKAGE_TYPE = "command:remote:CopyToRemote"
 
 INSTANCE = "siteInstance"  # property of the design: in which instance of its site the stack was made
 INSTANCE_VARIABLE = "NESTED_PVE_SITE_INSTANCE"
+TIME_SCALE_VARIABLE = (
+    "NESTED_PVE_SITE_TIME_SCALE"  # the factor on HA's delays, where a site has others than the real ones
+)
 
 # How the command lines of steps begin.
 REMOTE_DIRECTORY = "/var/lib/nested-pve-ha"

@@ -453,10 +453,21 @@ def templates(config: Config) -> Iterator[Problem]:
         if isinstance(guest, VmGuest) and guest.template not in known:
             message = f"there is no template {guest.template}"
             yield Problem(f"guests[{g}].template", message, f"use one of {', '.join(sorted(known)) or 'templates'}")
+    yield from _disks(config)
     for t, template in enumerate(config.templates):
         if template.cpu_type == "host" and not template.kvm:
             message = "cpuType host works only with KVM, and kvm is false"
             yield Problem(f"templates[{t}].cpuType", message, "use qemu64, or set kvm: true")
+
+
+def _disks(config: Config) -> Iterator[Problem]:
+    """A clone's disk begins as large as its template's, and disks only grow."""
+    sizes = {template.name: template.disk_gib for template in config.templates}
+    for g, guest in enumerate(config.guests):
+        least = sizes.get(guest.template, 0) if isinstance(guest, VmGuest) else 0
+        if guest.disk_gib is not None and guest.disk_gib < least:
+            message = f"{guest.disk_gib} GiB are less than the {least} GiB of template {guest.template}"
+            yield Problem(f"guests[{g}].diskGib", message, f"use at least {least}, or leave it out")
 
 
 def containers(config: Config) -> Iterator[Problem]:

@@ -529,6 +529,10 @@ class _Guest(Model):
     node: HostName = Field(description="Where it is made; afterwards HA decides where it runs.")
     cores: int = Field(default=1, ge=1, le=8192, description="Virtual processors.")
     memory_mib: int = Field(default=512, ge=16, le=MEMORY_MAX, description="Memory in MiB; a VM has at least 64.")
+    keep: bool = Field(
+        default=False,
+        description="When it is left out of this file later, it runs on, out of HA and of the stack, instead of being destroyed.",
+    )
     ha: Ha = Field(default=Ha(), description="HA settings.")
 
 
@@ -538,6 +542,9 @@ class VmGuest(_Guest):
     kind: Literal["vm"]
     template: GuestName = Field(description="Name of the template.")
     storage: StorageName = Field(description="Where its disk is.")
+    disk_gib: int | None = Field(
+        default=None, ge=1, description="Disk in GiB. It only grows; as large as the template's when left out."
+    )
     bridge: BridgeName = Field(default="vmbr0", description="Bridge of its network card, on the nodes.")
 
 
@@ -556,7 +563,7 @@ class ContainerGuest(_Guest):
     kind: Literal["container"]
     template: ContainerTemplate = Field(description="What it is made from.")
     storage: StorageName = Field(description="Where its root disk is.")
-    disk_gib: int = Field(default=4, ge=1, description="Root disk in GiB.")
+    disk_gib: int = Field(default=4, ge=1, description="Root disk in GiB. It only grows.")
     swap_mib: int = Field(default=0, ge=0, description="Swap in MiB.")
     bridge: BridgeName = Field(default="vmbr0", description="Bridge of its network card, on the nodes.")
     address: Interface | Literal["dhcp"] = Field(default="dhcp", description="dhcp, or an address with prefix.")

@@ -209,6 +209,17 @@ def shared_storages(config: Config) -> set[str]:
     return {storage.name for storage in config.storages if isinstance(storage, NfsStorage) or storage.shared}
 
 
+def stays(config: Config, guest: Guest) -> bool:
+    """Whether a guest outlives its description, and the stack."""
+    return guest.keep or keeps_guests(config)
+
+
+def preferred_nodes(guest: Guest) -> list[str]:
+    """The nodes with the highest priority; empty: none is preferred."""
+    top = max(guest.ha.nodes.values(), default=0)
+    return sorted(name for name, priority in guest.ha.nodes.items() if priority == top)
+
+
 def placement_nodes(guest: Guest) -> list[str]:
     """The only nodes on which a guest may run; empty: any."""
     return sorted(guest.ha.nodes) if guest.ha.strict else []

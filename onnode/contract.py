@@ -280,6 +280,32 @@ class ResetNode:
     """A machine that left its cluster is stand-alone again; the caller has seen that no working member lists it."""
 
     cluster: str
+    apart: list[int] = field(default_factory=list)  # ids of nodes that may vote with it: they leave, too
+    guests: list[int] = field(default_factory=list)  # that the cluster has in its own configuration, too
+
+
+@dataclass(frozen=True)
+class StartServices:
+    """Corosync, pmxcfs and what reads /etc/pve run, started in this order."""
+
+    quorate: bool  # enough others vote already: this node is to have quorum, too, within the time
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class CorosyncFile:
+    """The corosync.conf in /etc/corosync of one node, whole; corosync starts anew if it has loaded another version."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ExpectVotes:
+    """So many votes are expected that this node's side has a quorum; asked after the loss of the others was confirmed."""
+
+    votes: int
+    gone: list[int]  # node ids that must not vote
+    timeout_s: int
 
 
 @dataclass(frozen=True)
@@ -527,6 +553,7 @@ class Watchdog:
 
     device: bool
     socket: bool
+    used: bool = False  # watchdog-mux has a client, or had one when it ended: it starts again only after a reboot
 
 
 @dataclass(frozen=True)
@@ -608,6 +635,22 @@ class Upgrade:
 
 
 @dataclass(frozen=True)
+class KeptConf:
+    """A corosync.conf that a node has somewhere, with its text."""
+
+    place: str  # a path, or words for what the running corosync has loaded
+    text: str
+
+
+@dataclass(frozen=True)
+class KeptConfs:
+    """Step `corosync-files`: every one that a node has."""
+
+    node: str
+    files: list[KeptConf]
+
+
+@dataclass(frozen=True)
 class ConfFile:
     """A corosync.conf as it lies on one machine."""
 
@@ -617,6 +660,7 @@ class ConfFile:
     nodes: list[ConfNode] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)  # why corosync would not take it
     device: Device | None = None
+    transport: str = KNET
 
 
 @dataclass(frozen=True)
@@ -684,7 +728,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class DiagnosisReport:
-    """Step `diagnosis`: all that one machine shows; what could not be found out is None or empty.
+    """Step `diagnosis`: all that one machine shows; what could not be found out is None or empty, and `unanswered` names it.
 
     Attributes:
         node: its name.
@@ -702,7 +746,9 @@ class DiagnosisReport:
         services: the state of each unit, as systemd names it.
         online: the nodes whose pmxcfs this one sees, itself included.
         certified: the nodes that have a certificate in /etc/pve/nodes: the last thing that a join makes.
-        storages: by name.
+        read_only: file systems that a node writes to, and are mounted so that nobody can.
+        storages: by name; None: not asked, because pvestatd or pmxcfs does not run, or without an answer.
+        unanswered: the attributes for which the question failed, or did not end in time.
     """
 
     node: str
@@ -728,9 +774,11 @@ class DiagnosisReport:
     certificate: Certificate | None = None
     watchdog: Watchdog | None = None
     ha: HaFiles | None = None
-    storages: dict[str, Datastore] = field(default_factory=dict)
+    storages: dict[str, Datastore] | None = None
     cards: list[Card] = field(default_factory=list)
     reached: list[Reached] = field(default_factory=list)
+    read_only: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# What a terminal or a reader obeys instead of showing it: sequences of escape, other controls, and letters without width.
+COMMANDS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"
+    r"|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+BLANKS = re.compile(r"[^\S \n]")
+
+
+def plain(text: str) -> str:
+    """The text as it is to be read: names and messages of machines may hold what a terminal would obey. Ends of lines stay."""
+    return BLANKS.sub(" ", COMMANDS.sub("", text))
 
 
 @dataclass(frozen=True)
@@ -516,8 +529,8 @@ class StepError(Exception):
         self.fix = fix or ON_NODE_CODES[code].next
 
     def render(self) -> str:
-        """The lines that end a failed step's standard error."""
+        """The lines that end a failed step's standard error; what machines said is in them as plain text."""
         lines = [f"error[{self.code}]: {self.what}"]
         lines += [f"  observed: {self.observed}"] if self.observed else []
         lines += [f"  expected: {self.expected}"] if self.expected else []
-        return "\n".join([*lines, f"  next: {self.fix}"])
+        return plain("\n".join([*lines, f"  next: {self.fix}"]))

@@ -107,5 +107,9 @@ TOOL_CODES: dict[str, Code] = {
     "not-allowed": Code(
         "A machine of the lab that is no outer host asked for a VM.", "report it with the whole message"
     ),
+    "campaign-failed": Code(
+        "The lab in which `make campaign` changes a cluster could not be made.",
+        "resolve the failure that is shown below it",
+    ),
     "bench-failed": Code("What `make bench` measures did not work.", "resolve the failure that is shown above it"),
 }

@@ -12,7 +12,7 @@ from cli.adopt import render
 from cli.adopt.describe import describe
 from cli.adopt.look import look
 from cli.backend import namesakes
-from cli.console import out, stage
+from cli.console import line, out, stage
 from cluster.errors import AdminError
 from config import ConfigError, credentials
 from config.paths import ROOT
@@ -54,8 +54,8 @@ def adopt(stack: str, endpoint: str, fingerprint: str, *, guests: bool) -> None:
         described = describe(found, stack, guests=guests)
         text = render.text(described.document, described.left_out)
     _write(file, text)
-    for line in report(file.name, stack, described.left_out):
-        out.print(line, markup=False, soft_wrap=True)
+    for told in report(file.name, stack, described.left_out):
+        out.print(line(told), markup=False, soft_wrap=True)
 
 
 def new_file(stack: str, endpoint: str) -> Path:

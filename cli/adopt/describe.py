@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cli.adopt.found import whole
 from cluster.errors import AdminError
 from config import topology
-from onnode.cluster import corosync
+from onnode.cluster import corosync, guest_places
 from onnode.system import network, pve
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ def _totem(live: _Live) -> dict[str, Any]:
             live.left_out.append(f"corosync's {name}: {value}, which stays as it is")
         elif value != default:
             settings[key] = int(value) if value.isdecimal() else value
+    live.left_out.extend(f"corosync's {one}, which stays as it is" for one in live.conf.further)
     return settings
 
 
@@ -316,6 +317,10 @@ def _storages(live: _Live) -> list[dict[str, Any]]:
     for section in pve.parse_sections(live.first.storages):
         if section.values.get("disable", "0") != "0":
             live.left_out.append(f"storage {section.id}: it is disabled")
+            continue
+        nodes = guest_places.nodes_of(section)
+        if nodes is not None and (without := [node.name for node in live.nodes if node.name not in nodes]):
+            live.left_out.append(f"storage {section.id}: not on {', '.join(without)}; a described one is on every node")
             continue
         shared = section.type in SHARED or section.values.get("shared", "0") != "0"
         described.append({"kind": "external", "name": section.id, "shared": shared})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cli.doctor.causes import access, beforehand, configuration, links, machines, membership, services, surface
+from cli.doctor.causes import access, beforehand, configuration, links, machines, membership, qdevice, services, surface
 from cli.doctor.model import Cause, World
 from cli.doctor.symptoms import QUORUM, symptoms
 
@@ -27,12 +27,14 @@ RULES: tuple[Rule, ...] = (
     access.without_keys,
     access.refused,
     access.vm_missing,
+    qdevice.silent,
     access.silent_nodes,
     machines.not_proxmox,
     beforehand.refused_hosts,
     beforehand.small_hosts,
     beforehand.taken_addresses,
     beforehand.silent_links,
+    machines.read_only,
     machines.no_room,
     machines.clocks_apart,
     machines.own_name,
@@ -44,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     membership.split,
     services.hanging,
     services.local_mode,
+    configuration.shared_older,
     configuration.differing,
     membership.half_joined,
     membership.stand_alone,
@@ -64,6 +67,8 @@ RULES: tuple[Rule, ...] = (
     surface.storages,
     surface.certificates,
     machines.other_versions,
+    links.transport,
+    machines.unanswered,
 )
 
 

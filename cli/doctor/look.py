@@ -13,7 +13,7 @@ from cluster.reports import read
 from cluster.transport import members, shipped
 from components import verified_host
 from components.site import Site
-from config.model import NestedNode, NfsStorage
+from config.model import NestedNode
 from onnode.contract import Diagnose, DiagnosisReport, Look, LookReport, LookStep, Neighbour, document
 from onnode.errors import StepError
 
@@ -39,7 +39,7 @@ def expected_of(described: Description) -> Expected:
         site.members,
         [site.machine(host) for host in config.outer_hosts],
         {node.name: node.host for node in config.nodes if isinstance(node, NestedNode)},
-        sorted(storage.name for storage in config.storages if isinstance(storage, NfsStorage)),
+        sorted(storage.name for storage in config.storages),
         {
             host.name: Need(
                 host.cores, {node.name: node.disk_gib for node in verified_host.nodes(site, host)}, host.disk_storage

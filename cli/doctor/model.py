@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from onnode.cluster.corosync import ConfNode
     from onnode.contract import ConfFile, DiagnosisReport, Refusal
 
-# Errors of a machine that does not answer at all; one that refuses a key, for example, is on.
-NO_ANSWER = ("host-unreachable", "ssh-timeout")
+# Errors of a machine that does not answer at all; one that refuses a key, or lets one in and is slow, is on.
+NO_ANSWER = ("host-unreachable",)
 # What is wrong with a node or the cluster, before anybody asks why: its kind, and the names that it is about.
 Symptom = tuple[str, ...]
 
@@ -39,7 +39,7 @@ class Expected:
         members: the nodes.
         hosts: the outer hosts.
         housing: the outer host of each nested node.
-        storages: the shared ones.
+        storages: the names of all that are described.
         needs: of the outer hosts, by name.
     """
 
@@ -124,19 +124,55 @@ class World:
         return {name: self.seen.reports[name] for name in self.members if name in self.seen.reports}
 
     @cached_property
-    def joined(self) -> dict[str, DiagnosisReport]:
-        """Those that have a cluster's configuration."""
+    def configured(self) -> dict[str, DiagnosisReport]:
+        """Those that have a cluster's configuration, of whichever cluster."""
         return {name: report for name, report in self.nodes.items() if report.shared or report.local}
 
     @cached_property
+    def joined(self) -> dict[str, DiagnosisReport]:
+        """Those that have the configuration of the described cluster."""
+        return {name: report for name, report in self._bear_the_name.items() if not self._has_another_key(name)}
+
+    @cached_property
+    def foreign(self) -> dict[str, str | None]:
+        """Those of another cluster, with its name; nothing that they show says anything of the described one."""
+        return {name: self._cluster_of(name) for name in self.configured if name not in self.joined}
+
+    @cached_property
+    def _bear_the_name(self) -> dict[str, DiagnosisReport]:
+        """With the described name in their file; where that is too broken to tell, the key tells."""
+        names = {name: self._cluster_of(name) for name in self.configured}
+        keys = {self.configured[name].authkey for name in names if names[name] == self.expected.cluster}
+        return {
+            name: report
+            for name, report in self.configured.items()
+            if names[name] == self.expected.cluster
+            or (names[name] is None and (not keys or report.authkey in {None, *keys}))
+        }
+
+    def _cluster_of(self, name: str) -> str | None:
+        file = self.conf_of(name)
+        return file.cluster if file else None
+
+    def _has_another_key(self, name: str) -> bool:
+        """Whether the cluster of that name is another one: with a key of its own, and not in the list that counts."""
+        keys = {self.configured[one].authkey for one in (name, self.newest) if one}
+        return len(keys - {None}) > 1 and name not in self.listed
+
+    @cached_property
     def newest(self) -> str | None:
-        """The node whose configuration counts: a quorate one before others, then that of the highest version; None without a cluster."""
+        """The node of the described cluster whose configuration counts; None without one.
 
-        def rank(name: str) -> tuple[bool, bool, int]:
-            file = self.conf_of(name)
-            return self.is_quorate(name), not (file is None or file.faults), file.version if file else 0
+        A quorate one before others, of these one of the side with more votes; then a whole one, then that of the highest version. Who
+        deletes nodes raises the version, so between two quorate sides it says nothing.
+        """
 
-        return max(self.joined, key=rank, default=None)
+        def rank(name: str) -> tuple[bool, int, bool, int]:
+            file, quorum = self.conf_of(name), self.configured[name].quorum
+            votes = quorum.total if quorum and quorum.quorate else 0
+            return self.is_quorate(name), votes, not (file is None or file.faults), file.version if file else 0
+
+        return max(self._bear_the_name, key=rank, default=None)
 
     @cached_property
     def conf(self) -> ConfFile | None:
@@ -160,14 +196,19 @@ class World:
         return quorum is not None and quorum.quorate
 
     @cached_property
+    def side(self) -> dict[str, DiagnosisReport]:
+        """Those of the list that counts, and the one that has it."""
+        return {name: report for name, report in self.joined.items() if name in self.listed or name == self.newest}
+
+    @cached_property
     def has_quorum(self) -> bool:
-        """Whether any node does."""
-        return any(map(self.is_quorate, self.joined))
+        """Whether any node of that list does."""
+        return any(map(self.is_quorate, self.side))
 
     @cached_property
     def view(self) -> corosync.Quorum | None:
         """The vote that counts: a quorate one, else the largest."""
-        votes = [(name == self.newest, report.quorum) for name, report in self.joined.items() if report.quorum]
+        votes = [(name == self.newest, report.quorum) for name, report in self.side.items() if report.quorum]
         ranked = sorted(votes, key=lambda one: (one[1].quorate, one[1].total, one[0]))
         return ranked[-1][1] if ranked else None
 
@@ -186,6 +227,11 @@ class World:
     def present(self) -> int:
         """Votes that are there."""
         return self.view.total if self.view else 0
+
+    @property
+    def device_votes(self) -> int:
+        """What the QDevice has to give; 0 without one."""
+        return corosync.device_votes(self.votes_of(self.listed), self.conf.device) if self.conf else 0
 
     def votes_of(self, names: Iterable[str]) -> int:
         """The votes of these nodes."""
@@ -212,6 +258,15 @@ class World:
         """A command of this project."""
         return f"make {goal}" + ("" if self.expected.stack == "dev" else f" STACK={self.expected.stack}")
 
+    @cached_property
+    def is_vote_known(self) -> bool:
+        """Whether any member could say how the vote stands, or that its corosync does not run."""
+        return self.view is not None or any("quorum" not in one.unanswered for one in self.joined.values())
+
+    def was_removed(self, name: str) -> bool:
+        """Whether a node is listed no more, and was a member: what a join makes last is still there."""
+        return self.newest is not None and name not in self.listed and name in self.nodes[self.newest].certified
+
     def is_described(self, name: str) -> bool:
         """Whether the stack file has the node."""
         return name in self.members
@@ -232,7 +287,12 @@ class World:
         return name in self.listed or name not in self.expected.housing or made is None or name in made
 
     def broken(self) -> list[tuple[str, str, int]]:
-        """Links between two nodes whose corosync runs, seen from either end: names in the order of the file, number."""
+        """Links between two nodes whose corosync runs, seen from either end: names in the order of the file, number.
+
+        An end that lists no links at all has not answered, and the other one is believed. Only knet has such lists.
+        """
+        if self.conf and self.conf.transport != corosync.KNET:
+            return []
         running = [name for name in self.joined if name in self.listed and self.joined[name].quorum]
         found = []
         for index, near in enumerate(running):
@@ -246,7 +306,9 @@ class World:
 
     def _sees(self, near: str, far: str, number: int) -> bool:
         identity = self.listed[far].id
-        return any((one.node_id, one.link) == (identity, number) and one.connected for one in self.joined[near].links)
+        return not self.joined[near].links or any(
+            (one.node_id, one.link) == (identity, number) and one.connected for one in self.joined[near].links
+        )
 
     def link(self, name: str, number: int) -> str:
         """A node's address on a link."""

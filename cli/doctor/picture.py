@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from cli.console import cell, line, red
 from cli.doctor.causes.machines import is_full
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def show(console: Console, world: World, causes: Sequence[Cause]) -> None:
         console.print(f"  {LEGEND}\n", markup=False, soft_wrap=True)
     for number, cause in enumerate(causes, start=1):
         console.print(_told(number, cause), markup=False, soft_wrap=True)
-    console.print(summary(world, causes), markup=False, soft_wrap=True)
+    console.print(line(summary(world, causes)), markup=False, soft_wrap=True)
 
 
 def rows(world: World) -> list[str]:
@@ -51,7 +52,7 @@ def _nodes(world: World) -> Table:
         table.add_column(column, no_wrap=column in ("node", "vote"), overflow="fold")
     for name in rows(world):
         report = world.seen.reports.get(name)
-        table.add_row(name, *(_row(world, name, report) if report else _empty(world, name)))
+        table.add_row(cell(name), *(_row(world, name, report) if report else _empty(world, name)))
     return table
 
 
@@ -62,20 +63,20 @@ def _empty(world: World, name: str) -> list[str]:
     elif name in world.members and not world.is_to_answer(name):
         what = "not made yet"
     else:
-        what = f"[red]{silence.code}[/]"
+        what = red(silence.code)
     return [what, _vote(world, name), *[""] * 7]
 
 
 def _row(world: World, name: str, report: DiagnosisReport) -> list[str]:
     offset = world.seen.offsets_s.get(name, 0.0)
     return [
-        report.version or "[red]no Proxmox VE[/]",
+        cell(report.version) or (UNKNOWN if "version" in report.unanswered else red("no Proxmox VE")),
         _vote(world, name),
         _versions(report),
         _pve(report),
         _services(report),
         _room(report),
-        CONNECTED if abs(offset) < CLOCK_SHOWN_S else f"[red]{offset:+.0f} s[/]",
+        CONNECTED if abs(offset) < CLOCK_SHOWN_S else red(f"{offset:+.0f} s"),
         _certificate(world, report),
         " ".join(_storage(storage, report) for storage in world.expected.storages if name in world.members) or "-",
     ]
@@ -85,7 +86,7 @@ def _vote(world: World, name: str) -> str:
     node = world.listed.get(name)
     if node is None:
         return "-"
-    return f"{node.votes} {CONNECTED}" if name in world.voting else f"[red]{node.votes} {CUT}[/]"
+    return f"{node.votes} {CONNECTED}" if name in world.voting else red(f"{node.votes} {CUT}")
 
 
 def _versions(report: DiagnosisReport) -> str:
@@ -103,21 +104,23 @@ def _versions(report: DiagnosisReport) -> str:
         return f"v{local.version}"
     texts = ["none" if one is None else "broken" if one.faults else str(one.version) for one in (local, shared)]
     loaded = "-" if report.loaded is None else str(report.loaded)
-    return f"[red]local {texts[0]}, shared {texts[1]}, loaded {loaded}[/]"
+    return red(f"local {texts[0]}, shared {texts[1]}, loaded {loaded}")
 
 
 def _pve(report: DiagnosisReport) -> str:
+    if {"pve", "pve_writable"} & set(report.unanswered):
+        return UNKNOWN
     if report.pve != "mounted":
-        return f"[red]{report.pve}[/]"
+        return red(report.pve)
     if report.pmxcfs == "local":
-        return "[red]local mode[/]"
-    return "writable" if report.pve_writable else "[red]read-only[/]"
+        return red("local mode")
+    return "writable" if report.pve_writable else red("read-only")
 
 
 def _services(report: DiagnosisReport) -> str:
     in_cluster = report.local is not None or report.shared is not None
     down = [name for name, state in report.services.items() if state != "active" and (in_cluster or name != "corosync")]
-    return f"[red]{' '.join(down)}[/]" if down else "run" if report.services else "-"
+    return red(" ".join(down)) if down else "run" if report.services else "-"
 
 
 def _room(report: DiagnosisReport) -> str:
@@ -125,7 +128,7 @@ def _room(report: DiagnosisReport) -> str:
         return "-"
     least = min(report.spaces, key=lambda space: space.free_mib)
     size = f"{least.free_mib // 1024} GiB" if least.free_mib >= 1024 else f"{least.free_mib} MiB"  # noqa: PLR2004
-    return f"[red]{size} on {least.path}[/]" if is_full(least) else size
+    return red(f"{size} on {least.path}") if is_full(least) else size
 
 
 def _certificate(world: World, report: DiagnosisReport) -> str:
@@ -134,14 +137,14 @@ def _certificate(world: World, report: DiagnosisReport) -> str:
         return "-"
     day = datetime.fromtimestamp(one.ends, UTC).date().isoformat()
     good = one.ends > world.seen.now and one.signed is not False and one.served == one.fingerprint
-    return day if good else f"[red]{day}[/]"
+    return day if good else red(day)
 
 
 def _storage(name: str, report: DiagnosisReport) -> str:
-    found = report.storages.get(name)
+    found = (report.storages or {}).get(name)
     if found is None:
-        return f"{name} {UNKNOWN}"
-    return f"{name} {CONNECTED}" if found.status == "active" else f"[red]{name} {CUT}[/]"
+        return f"{cell(name)} {UNKNOWN}"
+    return f"{cell(name)} {CONNECTED}" if found.status == "active" else red(f"{name} {CUT}")
 
 
 def matrix(world: World) -> dict[str, dict[str, dict[int, str]]]:
@@ -159,8 +162,9 @@ def _between(world: World, near: str, far: str) -> dict[int, str]:
             (one.node_id, one.link, one.connected) == (identity, number, True) for one in report.links
         )
         pinged = world.pinged(near, far, number)
-        unknown = report is None or (pinged is None and not report.links)
-        states[number] = "connected" if connected else "unknown" if unknown else "pinged" if pinged else "cut"
+        # Corosync that runs lists its links, also those that are down.
+        unknown = report is None or (not report.links and (pinged is None or report.quorum is not None))
+        states[number] = "connected" if connected else "pinged" if pinged else "unknown" if unknown else "cut"
     return states
 
 
@@ -171,10 +175,10 @@ def _matrix(world: World) -> Table:
     found = matrix(world)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("from", *found):
-        table.add_column(column, no_wrap=True)
+        table.add_column(cell(column), no_wrap=True)
     for near, peers in found.items():
         cells = [" ".join(f"{number}{_SIGNS[state]}" for number, state in peers.get(far, {}).items()) for far in found]
-        table.add_row(near, *cells)
+        table.add_row(cell(near), *cells)
     return table
 
 
@@ -183,7 +187,7 @@ def _told(number: int, cause: Cause) -> str:
     lines += [f"     seen by: {', '.join(cause.seen_by)}"] if any(cause.seen_by) else []
     lines += [f"     why: {cause.why}"] if cause.why else []
     lines += [f"     with it: {'; '.join(cause.explains)}"] if cause.explains else []
-    return "\n".join([*lines, f"     next: {cause.next}\n"])
+    return "\n".join([*map(line, [*lines, f"     next: {cause.next}"]), ""])
 
 
 def summary(world: World, causes: Sequence[Cause]) -> str:
@@ -192,8 +196,9 @@ def summary(world: World, causes: Sequence[Cause]) -> str:
         cluster = "there is no cluster yet" if world.seen.reports else "nobody could say whether there is a cluster"
     else:
         votes = f"{world.present} of {world.votes_of(world.listed)} votes, {world.needed} needed"
-        state = "quorate" if world.has_quorum else "without quorum"
-        cluster = f"cluster {world.conf.cluster}: {len(world.listed)} members, {state} with {votes}"
+        state = f"{'quorate' if world.has_quorum else 'without quorum'} with {votes}"
+        told = state if world.is_vote_known else "nobody could say how the vote stands"
+        cluster = f"cluster {world.conf.cluster}: {len(world.listed)} members, {told}"
     count = (
         f"{len(causes)} cause{'s' if len(causes) > 1 else ''}, the first one first" if causes else "nothing is wrong"
     )

@@ -9,9 +9,9 @@ from cli.drift import configuration, guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
-from cluster.contract import Container, JoinNode, Template
+from cluster import guests
+from cluster.contract import Container, GuestDisk, JoinNode, Template
 from cluster.errors import AdminError
-from cluster.guests import changes
 from cluster.steps import container, template
 from components.recorded import BRIDGE_TYPE
 from onnode.errors import StepError
@@ -150,21 +150,24 @@ def guest_config(files: Mapping[str, str], kind: str, vmid: int) -> tuple[str, d
 
 def _guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
     for urn, (_, wanted) in asked.here.items():
-        if isinstance(wanted, (Template, Container)):
-            kind = "qemu-server" if isinstance(wanted, Template) else "lxc"
+        if isinstance(wanted, (Template, Container, GuestDisk)):
+            kind = "lxc" if isinstance(wanted, Container) else "qemu-server"
             found = guest_config(files, kind, wanted.vmid)
             what = f"{wanted.name} ({wanted.vmid})"
-            if found is None:
+            if found is None and not isinstance(wanted, GuestDisk):  # whose VM has a line of its own
                 yield Drift(urn, "cluster", f"{what} is gone")
-            else:
+            elif found is not None:
                 yield from _guest(urn, f"{found[0]}: /etc/pve/{kind}/{wanted.vmid}.conf", wanted, found[1])
 
 
-def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, str]) -> Iterator[Drift]:
+def _guest(urn: str, what: str, wanted: Template | Container | GuestDisk, config: dict[str, str]) -> Iterator[Drift]:
     try:
         if isinstance(wanted, Container):
             container.refuse_different(wanted, config)
-            differing = changes(container.options(wanted), config)
+            differing = guests.changes(container.options(wanted), config)
+            differing |= _disk(container.ROOT, wanted, config)
+        elif isinstance(wanted, GuestDisk):
+            differing = _disk(template.DISK, wanted, config)
         else:
             differing = template.corrections(wanted, config)
     except AdminError as error:
@@ -173,6 +176,12 @@ def _guest(urn: str, what: str, wanted: Template | Container, config: dict[str, 
     if differing:
         values = ", ".join(f"{key} {config.get(key, 'not set')}" for key in sorted(differing))
         yield Drift(urn, "cluster", f"{what}: {values}")
+
+
+def _disk(name: str, wanted: Container | GuestDisk, config: dict[str, str]) -> dict[str, str]:
+    """A disk that has to grow."""
+    size = guests.to_grow(wanted.vmid, config, name, wanted.disk_gib)
+    return {} if size is None else {name: f"{size:g} GiB"}
 
 
 def _files_of(hosts: Collection[str], answers: Mapping[str, Answer]) -> dict[str, Mapping[str, str] | None]:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from cli.report.known import ANY_PRIORITY, DERIVED, IN_THE_CLUSTER, KNOWN, MACS, PRIORITY, Mark
+from cli.report.known import (
+    ANY_PRIORITY,
+    DERIVED,
+    GUEST_DISK,
+    IN_THE_CLUSTER,
+    KNOWN,
+    MACS,
+    PREFERRED,
+    PRIORITY,
+    SHRINKS,
+    Mark,
+)
 from cli.report.values import by_identity, leaves, shown
 from cli.report.way import Way, way
 
@@ -50,6 +61,8 @@ NUMBERED = ("guests", "templates")
 STILL_TAKEN = "new things are made before old ones go: take another vmid, or remove the old one in a run of its own"
 LEAVES = "its guests move first, then it is powered off and taken out of the cluster"
 ANOTHER_FIRST = "name a node that stays in its ha.nodes in a run before"
+RENAMED = "in Proxmox VE at once; inside, nothing changes"
+RENAMED_CONTAINER = "in Proxmox VE at once; inside, when it next restarts"
 PROTECTED = "its VM is protected against that: docs/recovery.md#node-protected"
 
 
@@ -61,7 +74,9 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], found_way: Way | Non
         new: the other.
         found_way: how a running cluster gets there, if somebody looked at it.
     """
-    found = [*_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new)]
+    names = _other_names(old, new)
+    old = {**old, "guests": [_as_today(guest, names, new) for guest in old["guests"]]}
+    found = [*_renamed(names, new), *_nodes(old, new), *_others(old, new), *_links(old, new), *_values(old, new)]
     found += _on_the_way(found_way or way(old, new))
     return sorted(found, key=lambda change: (_rank(change.place), change.place))
 
@@ -69,6 +84,31 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], found_way: Way | Non
 def _rank(place: str) -> int:
     ranks = ["outer host", "node", "cluster", "storage", "template", "guest", "stack"]
     return ranks.index(next(rank for rank in ranks if place.startswith(rank)))
+
+
+def _other_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Guests that are described under another name now, which their number shows: the former name, and the new one."""
+    before, after = by_identity(old["guests"]), by_identity(new["guests"])
+    numbers = {(guest["kind"], int(guest["vmid"])): name for name, guest in after.items() if name not in before}
+    gone = [guest for name, guest in before.items() if name not in after]
+    found = {guest["name"]: numbers.get((guest["kind"], int(guest["vmid"]))) for guest in gone}
+    return {was: now for was, now in found.items() if now is not None}
+
+
+def _as_today(guest: Mapping[str, Any], names: Mapping[str, str], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A guest under its new name. What an earlier version of this program did not record of guests is no change."""
+    name = names.get(guest["name"], guest["name"])
+    described = by_identity(new["guests"]).get(name, {})
+    if "cores" in guest:
+        return {**guest, "name": name}
+    return {**described, **guest, "name": name, "ha": {**described.get("ha", {}), **guest["ha"]}}
+
+
+def _renamed(names: Mapping[str, str], new: Mapping[str, Any]) -> Iterator[Change]:
+    after = by_identity(new["guests"])
+    for was, now in names.items():
+        container = after[now]["kind"] == "container"
+        yield Change(f"guest {now}", f"name {was} → {now}", RENAMED_CONTAINER if container else RENAMED)
 
 
 def _nodes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -158,15 +198,21 @@ def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
         return Change(place, "gets its original files back")
     if item.get("kind") == "external":
         return Change(place, "is no longer used")
-    if stays:
-        return Change(place, "is forgotten, and runs on" if part == "guests" else "is forgotten, and stays")
     if part == "guests":
-        return Change(
-            place, f"{numbered(item)} is destroyed with its disks, if it is still this stack's", mark=Mark.DATA
-        )
+        return _guest_went(place, item, stays=stays)
+    if stays:
+        return Change(place, "is forgotten, and stays")
     if part == "templates":
         return Change(place, f"VM {int(item['vmid'])} is destroyed with its disk, if it is still this stack's")
     return Change(place, "is taken out of the cluster; its content stays")
+
+
+def _guest_went(place: str, guest: Mapping[str, Any], *, stays: bool) -> Change:
+    if guest.get("keep"):
+        return Change(place, f"{numbered(guest)} is taken out of HA and of this stack, and runs on")
+    if stays:
+        return Change(place, "is forgotten, and runs on")
+    return Change(place, f"{numbered(guest)} is destroyed with its disks, if it is still this stack's", mark=Mark.DATA)
 
 
 def numbered(guest: Mapping[str, Any]) -> str:
@@ -245,6 +291,10 @@ def _value(path: str, before: Any, after: Any, kind: str, *, protected: bool) ->
         text = f"{'gets' if before is None else 'loses'} a network card on {words['last']}"
     if _matches(path, PRIORITY) and after is None:
         effect = ANY_PRIORITY
+    if _matches(path, PREFERRED) and after is None:
+        effect, mark = "HA leaves it where it is", Mark.NONE
+    if _matches(path, GUEST_DISK) and None not in (before, after) and after < before:
+        effect, mark = SHRINKS
     if mark is Mark.REPLACE and protected:
         effect, mark = PROTECTED, Mark.REFUSED
     place = f"{PLACES[part]} {name}" if part in PLACES else "cluster" if path.startswith("cluster.") else "stack"

@@ -34,6 +34,7 @@ def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
             one["interfaces"] = [end.interface for end in node.links] + [end.interface for end in node.networks]
     facts = policed_design(config, plain_secrets)
     for guest, one in zip(config.guests, facts["guests"], strict=True):
+        one["ha"].pop("preferred", None)  # which the priorities show
         one["ha"]["nodes"] = [f"{name} ({guest.ha.nodes[name]})" for name in one["ha"]["nodes"]]
     return {key: _filled(facts[key], written.get(key)) if key in facts else written[key] for key in facts | written}
 

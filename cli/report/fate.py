@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.engine.failures import resource_name
 from cli.report.changes import Change, numbered
-from cli.report.known import Mark
+from cli.report.known import GUEST_CHANGED, Mark
 from cli.report.values import by_identity
 from cluster import marks
 
@@ -59,15 +59,15 @@ def with_fates(changes: Iterable[Change], before: Mapping[str, Any] | None, know
 
 
 def _with_fate(change: Change, guest: Mapping[str, Any] | None, known: Evidence) -> Change:
-    if guest is None or change.mark is not Mark.DATA:
+    removed, refused = change.mark is Mark.DATA, change.effect == GUEST_CHANGED[0]
+    if guest is None or not (removed or refused):
         return change
-    removed = not change.effect
     thing = known.there.get(str(int(guest["vmid"]))) if known.there is not None else None
     if f"{guest['name']}-{guest['kind']}" in known.recorded:
-        if thing is None:
+        if removed:
+            return change if thing is None else replace(change, text=f"{thing.shown} is destroyed with its disks")
+        if known.there is None or (thing is not None and thing.ours):
             return change
-        lost = f"{thing.shown} is destroyed with its disks"
-        return replace(change, text=lost) if removed else replace(change, effect=lost)
     if thing is not None:
         whose = "left as it is" if thing.ours else "not this stack's, and left alone"
         stays = f"{thing.shown} is {whose}"

@@ -44,7 +44,7 @@ OTHER_CLUSTER = ("an existing cluster keeps it: docs/recovery.md#other-cluster",
 ANY_PRIORITY = "without a described priority, any is accepted"
 IN_THE_CLUSTER = "changed in the live cluster, without a restart"
 GUEST_DIFFERS = ("a container is never replaced: docs/recovery.md#guest-differs", Mark.REFUSED)
-ANEW = "it is replaced; the disks of the old one are lost, if that is still this stack's"
+GUEST_CHANGED = ("a guest keeps it: docs/recovery.md#guest-changed", Mark.REFUSED)
 SECOND_ONE = "a second one is made; the old one stays, and is no longer managed"
 MAY_MOVE = "HA may move it: a VM live, where it can"
 MAY_MOVE_CONTAINER = "HA may move it: a container is stopped and started for that"
@@ -52,6 +52,9 @@ HOLDER = "whoever has that key is trusted as this machine"
 SENT = "passwords are sent there"
 MACS = "nested[*].macs.*"
 PRIORITY = "cluster.links[*].priority"
+GUEST_DISK = "guests[*].diskGib"
+PREFERRED = "guests[*].ha.preferred"
+SHRINKS = ("disks only grow: docs/recovery.md#guest-differs", Mark.REFUSED)
 
 # By path, of which the first match counts: its name, what a change means, and its mark. Nodes and guests are
 # named by their kinds; `nodes` and `guests` mean both.
@@ -102,21 +105,25 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("storages[*].export", "export", "the storage is replaced under running guests", Mark.RESTART),
     ("storages[*].kind", "kind", "the storage is replaced under running guests", Mark.RESTART),
     ("templates[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
-    ("vm[*].vmid", "vmid", ANEW, Mark.DATA),
-    ("container[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
-    ("guests[*].kind", "kind", ANEW, Mark.DATA),
+    ("guests[*].vmid", "vmid", *GUEST_CHANGED),
+    ("guests[*].kind", "kind", *GUEST_CHANGED),
+    ("guests[*].keep", "keep", "counts when it is left out of the stack file after this run", Mark.NONE),
     ("vm[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
     ("container[*].memoryMib", "memory in MiB", "takes effect at once", Mark.NONE),
     ("vm[*].cores", "processors", AT_START, Mark.NONE),
     ("container[*].cores", "processors", "takes effect at once", Mark.NONE),
     ("vm[*].storage", "storage", "an existing disk is not moved", Mark.NONE),
+    ("vm[*].template", "template", "only what it was cloned from; its disk stays", Mark.NONE),
+    ("container[*].template.*", "template {last}", "only what it was made from; it stays as it is", Mark.NONE),
     ("container[*].storage", "storage", *GUEST_DIFFERS),
-    ("container[*].diskGib", "disk in GiB", *GUEST_DIFFERS),
+    (GUEST_DISK, "disk in GiB", "enlarged while it runs; in a VM, the partition and its file system are yours", Mark.NONE),
     ("guests[*].node", "node", "only where it is made; HA decides where it runs", Mark.NONE),
     ("vm[*].bridge", "bridge", "its network card is moved", Mark.NONE),
     ("container[*].bridge", "bridge", *GUEST_DIFFERS),
     ("guests[*].address", "address", *GUEST_DIFFERS),
     ("guests[*].ha.state", "HA state", "HA starts or stops it", Mark.RESTART),
+    ("vm[*].ha.preferred", "preferred node", "if it is elsewhere, HA moves it there live", Mark.NONE),
+    ("container[*].ha.preferred", "preferred node", "if it is elsewhere, HA stops it and starts it there", Mark.RESTART),
     ("vm[*].ha.nodes", "HA nodes", MAY_MOVE, Mark.NONE),
     ("vm[*].ha.strict", "HA strict", MAY_MOVE, Mark.NONE),
     ("container[*].ha.nodes", "HA nodes", MAY_MOVE_CONTAINER, Mark.RESTART),

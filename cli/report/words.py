@@ -58,6 +58,8 @@ WORDS = {
     "storage": "shared storage in the cluster",
     "template": "make the template",
     "container": "make the container",
+    "guest-disk": "enlarge its disk",
+    "keep-guest": "",  # does something when it goes
     "ha-ready": "check that its node can run it under HA",
     recorded.GROUP_TYPE: "HA group",
     recorded.RESOURCE_TYPE: "HA resource",
@@ -75,6 +77,7 @@ UNDONE = {
     "journal": "put the host back as it was",
     "template": "destroy the template",
     "container": "destroy the container",
+    "keep-guest": "take this stack's tags from it; it runs on",
 }
 VERBS = {
     "create": "make",

@@ -80,8 +80,12 @@ class Session:
     async def _motion(self, connection: Connection) -> Look:
         return await proxmox_ve.look(connection, self.stack)
 
-    async def settled(self, leaving: str | None) -> View:
+    async def settled(self, leaving: str | None, patience_s: float | None = None) -> View:
         """Look until nothing speaks against taking this node away, for a bounded time; refuse at once without quorum.
+
+        Args:
+            leaving: the node; None for none.
+            patience_s: how long; None: as long as the stack file gives the cluster.
 
         Raises:
             AdminError: not-settled, quorum-needed, node-in-maintenance.
@@ -99,7 +103,10 @@ class Session:
             return view
 
         view = await until_async(
-            looked, lambda view: not rolling.findings(view), timeout_s=self.patience_s, poll_s=POLL_S
+            looked,
+            lambda view: not rolling.findings(view),
+            timeout_s=self.patience_s if patience_s is None else patience_s,
+            poll_s=POLL_S,
         )
         if found := rolling.findings(view):
             raise AdminError(

@@ -16,7 +16,7 @@ from rich.text import Text
 from cli.console import out
 from cli.engine.failures import resource_name
 from cluster.call import LASTING
-from components.recorded import STEPS, TOLD, VM_TYPE
+from components.recorded import GUEST, STEPS, TOLD, VM_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +114,9 @@ class Narrator:
             return
         # A preview shows what changes; a run also shows how long it took.
         sign = sign_of(metadata, to_check=planning and self.adopting)
-        what = remark(metadata["type"], metadata.get("diffs") or []) if sign == SIGNS["update"] else ""
+        what = (
+            remark(metadata["type"], metadata.get("diffs") or [], _guest(metadata)) if sign == SIGNS["update"] else ""
+        )
         took = "" if planning else f"{time.monotonic() - running.started:6.1f} s"
         line = f"  {sign:10} {running.name:{NAME_WIDTH}} {took}  {what}".rstrip()
         if planning and what == LOOKS_AGAIN:
@@ -150,13 +152,27 @@ class Narrator:
         return Group(*(Spinner("dots", Text(text)) for text in texts))
 
 
-def remark(kind: str, differs: list[str]) -> str:
-    """What an update does, in words, if the names of the changed properties would mislead; pure."""
+def _guest(metadata: dict[str, Any]) -> str:
+    """The name of a VM under HA there; empty for anything else."""
+    new = metadata.get("new") or {}
+    is_guest = f"{GUEST}::" in str(new.get("parent", ""))
+    return f"vm:{int(new['inputs']['vmId'])}" if is_guest and "vmId" in (new.get("inputs") or {}) else ""
+
+
+def remark(kind: str, differs: list[str], guest: str = "") -> str:
+    """What an update does, in words, if the names of the changed properties would mislead; pure.
+
+    Args:
+        kind: the engine's type.
+        differs: the names of the changed properties.
+        guest: of a VM under HA, its name there.
+    """
     if kind in STEPS and set(differs) <= {"stdin", TOLD}:
         return LOOKS_AGAIN
     names = ", ".join(differs)
     if kind == VM_TYPE and AT_START & set(differs):
-        return f"{names} (takes effect when the machine is next stopped and started)"
+        way = f": `ha-manager set {guest} --state stopped`, when it is stopped `--state started`" if guest else ""
+        return f"{names} (takes effect when the machine is next stopped and started{way})"
     return names
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import out
 from cli.run import loaded as loaded_stack
-from cli.state import changeover, rearming
+from cli.state import changeover, rearming, recorded_guests
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +35,14 @@ def rewritten(engine: Engine, state: State, console: Console = out) -> State:
         "  this version manages storages by steps: their record is rewritten, and the storages stay as they are"
     )
     return loaded_stack.record(engine, state, changeover.changed_over(state, engine.stack))
+
+
+def with_todays_names(loaded: LoadedStack) -> LoadedStack:
+    """The stack in whose state guests have the names that they are described with."""
+    state, names = recorded_guests.renamed(loaded.description, loaded.state)
+    if names:
+        out.print(f"  recorded under another name now: {', '.join(names)}", markup=False, soft_wrap=True)
+    return loaded.recording(state)
 
 
 def armed(loaded: LoadedStack) -> LoadedStack:

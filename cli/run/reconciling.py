@@ -8,7 +8,7 @@ from cli.console import out
 from cli.engine.failures import resource_name
 from cli.looks import first_look, image_check, withdrawal
 from cli.run import engine_runs, outdated_record
-from cli.state import adoption, belongings, logins, moved_vms, ownership, protection, vanished
+from cli.state import adoption, belongings, logins, moved_vms, ownership, protection, recorded_guests, vanished
 from cluster import marks
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ def with_machines(loaded: LoadedStack, *, acting: bool = True) -> LoadedStack:
 
     Raises:
         AdminError: as :func:`cli.state.ownership.compare`; node-protected, state-lost, member-vm-missing, vm-moved,
-            image-unreadable.
+            guest-changed, guest-differs, image-unreadable.
     """
     loaded = _followed(loaded)
+    recorded_guests.refuse_others(loaded.description, loaded.state, loaded.looks.get(belongings.CLUSTER, ()))
     loaded = loaded.recording(protection.released(loaded.description, loaded.state))
     found = findings(loaded)
     if acting:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from components.policed import SECRET_NAME
+from onnode.errors import plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
 MASK = "[secret]"
 LENGTH_MIN = 4  # a shorter one would be found in every other word, and its places would tell it
 LINE_MIN = 16  # of a key's lines, each of which counts
+COLON = r"(?::|%3[Aa])"
 # What is no secret of the stack's, and one all the same.
 SHAPES = (
     re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"(?<=://)[^/\s@]+(?=@)"),  # user and password in a URL
-    re.compile(r"\bPVE[A-Z]*:[^\s:]+:[0-9A-F]{8}::[A-Za-z0-9+/=]+"),  # a ticket of Proxmox VE's API
+    # User and password in a URL. A password may hold a slash; digits before it are a port, and the rest a path.
+    re.compile(r"(?<=://)(?:[^/\s:@]+:(?!\d{1,5}/)\S+|[^/\s]+)(?=@)"),
+    # A ticket of Proxmox VE's API, and how it stands in a cookie; and the token that goes with it.
+    re.compile(rf"\bPVE[A-Z]*{COLON}[^\s:]+?{COLON}[0-9A-F]{{8}}{COLON}{COLON}(?:[A-Za-z0-9+/=]|%[0-9A-Fa-f]{{2}})+"),
+    re.compile(r"(?<=CSRFPreventionToken: )[^\s'\"]+"),
     re.compile(r"(?<=PVEAPIToken=)[^\s'\"]+"),
     re.compile(r"(?<=Bearer )[^\s'\"]+"),
-)
-CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[A-Za-z]|[^\S \n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]"
+    # A password's hash, as in /etc/shadow (crypt(5)).
+    re.compile(r"\$(?:1|2[abxy]?|5|6|7|y|gy|md5|sha1|argon2\w*)\$[A-Za-z0-9./$=,+-]{8,}"),
 )
 
 
@@ -44,7 +48,10 @@ def of_environment(environment: Mapping[str, str]) -> set[str]:
 
 
 def masked(value: Any, secrets: Collection[str]) -> Any:  # noqa: ANN401 - JSON values
-    """JSON values in which no text holds a secret, in whatever form programs quote it, or a control character."""
+    """JSON values in which no text holds a secret, in whatever form programs quote it, or a control character.
+
+    Those go first: a colour in the middle of a secret would hide it.
+    """
     forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
     return _masked(value, pattern)
@@ -53,8 +60,8 @@ def masked(value: Any, secrets: Collection[str]) -> Any:  # noqa: ANN401 - JSON 
 def _forms(secret: str) -> Iterator[str]:
     lines = [line.strip() for line in secret.splitlines() if len(line.strip()) >= LINE_MIN]
     for text in (secret.strip(), *lines):
-        if len(text) >= LENGTH_MIN:
-            yield from (text, quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1])
+        if len(plain(text)) >= LENGTH_MIN:
+            yield from (plain(text), quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1])
 
 
 def _masked(value: Any, pattern: re.Pattern[str] | None) -> Any:  # noqa: ANN401 - JSON values
@@ -64,7 +71,8 @@ def _masked(value: Any, pattern: re.Pattern[str] | None) -> Any:  # noqa: ANN401
         return [_masked(item, pattern) for item in value]
     if not isinstance(value, str):
         return value
-    text = pattern.sub(MASK, value) if pattern else value
+    text = plain(value)
+    text = pattern.sub(MASK, text) if pattern else text
     for shape in SHAPES:
         text = shape.sub(MASK, text)
-    return CONTROL.sub(" ", text)
+    return text

@@ -15,6 +15,7 @@ from cli.engine.failures import resource_name
 from cli.report import plan, words
 from cli.run.engine_runs import RunError
 from cli.run.narration import SIGNS, WORDS, sign_of
+from cluster.drilling import REAL
 from config import topology
 from config.model import NestedNode
 from onnode.errors import StepError
@@ -58,6 +59,7 @@ def document(kept: Chronicle, stack: str, command: str, error: StepError | None,
         "transitions": list(kept.transitions),
         "drifted": [asdict(one) for one in kept.drifted],
         "acts": [asdict(one) for one in kept.acts],
+        "drill": asdict(kept.drill) | {"real": REAL[kept.drill.was_master]} if kept.drill else None,
         "operations": operations,
         "stages": [asdict(one) | {"seconds": round(one.seconds, 1)} for one in kept.stages],
         "critical_path": [link for run in kept.runs for link in _path(run, kept.state)],

@@ -43,7 +43,7 @@ def changed_over(exported: State, stack: str) -> State:
         stack: its name.
     """
     resources = _resources(exported)
-    renamed: dict[str, str] = {}
+    urns: dict[str, str] = {}
     records = []
     for resource in resources:
         sibling = _sibling(resources, resource) if resource["type"] == NFS_TYPE else None
@@ -51,10 +51,10 @@ def changed_over(exported: State, stack: str) -> State:
             records.append(resource)
         else:
             record = _as_step(resource, sibling, stack)
-            renamed[resource["urn"]] = record["urn"]
+            urns[resource["urn"]] = record["urn"]
             records.append(record)
     changed = copy.deepcopy(exported)
-    changed["deployment"]["resources"] = _renamed(records, renamed)
+    changed["deployment"]["resources"] = renamed(records, urns)
     return changed
 
 
@@ -226,10 +226,10 @@ def _as_step(storage: State, sibling: State, stack: str) -> State:
     return record
 
 
-def _renamed(records: list[State], names: dict[str, str]) -> list[State]:
+def renamed(records: list[State], names: dict[str, str]) -> list[State]:
     """The records with other URNs, also where one record refers to another."""
     text = json.dumps(records)
     for old, new in names.items():
         text = text.replace(json.dumps(old), json.dumps(new))
-    renamed: list[State] = json.loads(text)
-    return renamed
+    found: list[State] = json.loads(text)
+    return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from cli.console import cell, line, red
 from cli.status.verdict import names_of_running, quorate_view
 from onnode.errors import StepError
 
@@ -34,9 +35,13 @@ def show(
         table.add_row(*_row(wanted, member, seen))
     console.print(table)
     for note in passing:
-        console.print(f"  {note.where}: {note.what}\n    {note.next}", markup=False, soft_wrap=True)
+        console.print(f"  {line(f'{note.where}: {note.what}')}\n    {line(note.next)}", markup=False, soft_wrap=True)
     for finding in found:
-        console.print(f"✗ {finding.where}: {finding.what}\n    next: {finding.next}", markup=False, soft_wrap=True)
+        console.print(
+            f"✗ {line(f'{finding.where}: {finding.what}')}\n    next: {line(finding.next)}",
+            markup=False,
+            soft_wrap=True,
+        )
     nodes = {name: look for name, look in seen.items() if not isinstance(look, StepError)}
     console.print(_sum(wanted, nodes, found), markup=False, soft_wrap=True)
 
@@ -44,7 +49,7 @@ def show(
 def _row(wanted: Wanted, member: Member, seen: NodeStatuses) -> list[str]:
     look = seen[member.name]
     if isinstance(look, StepError):
-        return [member.name, f"[red]{look.code}[/]", *[""] * 7]
+        return [member.name, red(look.code), *[""] * 7]
     health = look.health
     view = quorate_view({name: other for name, other in seen.items() if not isinstance(other, StepError)})
     agents = view.health.ha.lrm if view and view.health.ha else {}
@@ -54,14 +59,14 @@ def _row(wanted: Wanted, member: Member, seen: NodeStatuses) -> list[str]:
     guarded = health.watchdog is not None and health.watchdog.device and health.watchdog.socket
     return [
         member.name,
-        health.pve_version,
-        votes if health.quorate else f"[red]{votes}[/]",
-        f"{connected}/{all_links}" if connected == all_links else f"[red]{connected}/{all_links}[/]",
-        "writable" if health.pve_writable else "[red]read-only[/]",
+        cell(health.pve_version),
+        votes if health.quorate else red(votes),
+        f"{connected}/{all_links}" if connected == all_links else red(f"{connected}/{all_links}"),
+        "writable" if health.pve_writable else red("read-only"),
         _mark(good=look.api),
-        agents.get(member.name, "-") + ("" if guarded else " [red]no watchdog[/]"),
+        cell(agents.get(member.name, "-")) + ("" if guarded else " [red]no watchdog[/]"),
         " ".join(f"{name} {_mark(good=look.storages.get(name, False))}" for name in wanted.storages) or "-",
-        ", ".join(names_of_running(look)) or "-",
+        cell(", ".join(names_of_running(look))) or "-",
     ]
 
 

@@ -176,12 +176,12 @@ def _node(wanted: Wanted, member: Member, look: NodeStatus, down: Sequence[IPv4I
         )
     wanted_services = (*SERVICES, *HA_SERVICES) if wanted.guests else SERVICES
     found += [
-        Finding(member.name, f"{service} does not run", f"{ssh} systemctl restart {service}")
+        Finding(member.name, f"{service} does not run", _restart(member, health, service))
         for service in wanted_services
         if not health.services.get(service)
     ]
     if wanted.guests and health.watchdog is not None and not (health.watchdog.device and health.watchdog.socket):
-        found.append(Finding(member.name, "has no working watchdog", f"{ssh} systemctl restart watchdog-mux"))
+        found.append(Finding(member.name, "has no working watchdog", _restart(member, health, "watchdog-mux")))
     found += [
         Finding(member.name, f"storage {storage} is not active", f"{ssh} pvesm status --storage {storage}")
         for storage in wanted.storages
@@ -312,6 +312,13 @@ def _reconnect(member: Member, health: Health) -> str:
         f"ssh root@{server} systemctl status corosync-qnetd; then ssh root@{member.address} corosync-qdevice-tool -s; "
         "TCP port 5403 must be open between them"
     )
+
+
+def _restart(member: Member, health: Health, service: str) -> str:
+    """How to start a service; a watchdog-mux that has clients, or had some when it ended, resets the node or does not start."""
+    if service == "watchdog-mux" and health.watchdog is not None and health.watchdog.used:
+        return f"make drain NODE={member.name}, then make reboot NODE={member.name}"
+    return f"ssh root@{member.address} systemctl restart {service}"
 
 
 def _is_unexplained(wanted: Wanted, member: Member, seen: NodeStatuses) -> bool:

@@ -8,27 +8,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cluster import downloads, guests
-from cluster.call import note
+from cluster.call import note, tell
 from cluster.errors import AdminError
 from cluster.transport import cluster_api
 from onnode.step import Outcome
-from onnode.system.pve import TAG, gib
+from onnode.system.pve import TAG
 
 if TYPE_CHECKING:
     from cluster.call import Call
     from cluster.contract import Container
     from cluster.transport.cluster_api import Api
 
+ROOT = "rootfs"
+
 
 async def bring_about(desired: Container, call: Call) -> Outcome:
     """Make it, or change the one that is there where it is.
 
     Raises:
-        AdminError: guest-foreign, guest-differs, guest-node-down, and those of the API.
+        AdminError: guest-foreign, guest-changed, guest-differs, guest-node-down, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     if found is None:
+        guests.refuse_namesakes(api, desired.name, desired.vmid, desired.stack_tag)
         node = guests.live_node(api, desired.node)
         if desired.template is not None:
             key = call.secrets.ssh_private_key
@@ -40,12 +43,20 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
     if found is None:
         raise AdminError("guest-differs", "the container vanished", observed="none", expected=str(desired.vmid))
     config = api.get(f"{found.path}/config")
+    if call.previous is None and config.get("hostname") != desired.name:
+        # To the engine a new name is a new guest: the step that it knows by the old name would destroy this one.
+        raise guests.changed(
+            f"{config.get('hostname')} is lxc {found.vmid} on {found.node}", f"{desired.name} {found.vmid}"
+        )
     refuse_different(desired, config)
+    grown = guests.grow(api, found, ROOT, desired.disk_gib)
     correction = guests.changes(options(desired), config)
     if correction:
         note(f"setting {', '.join(sorted(correction))} of {desired.name} on {found.node}")
         api.put(f"{found.path}/config", **correction)
-    return Outcome(bool(correction), {"vmid": desired.vmid})
+    if "hostname" in correction and api.get(f"{found.path}/status/current")["status"] == "running":
+        tell(f"{desired.name}: it takes its new name when it restarts: `pct reboot {desired.vmid}` on {found.node}")
+    return Outcome(bool(correction) or grown, {"vmid": desired.vmid})
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
@@ -92,15 +103,9 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
     Raises:
         AdminError: guest-differs.
     """
-    root = str(config.get("rootfs", ""))
-    storage, _, rest = root.partition(":")
-    size = next((part.removeprefix("size=") for part in rest.split(",") if part.startswith("size=")), "")
-    found = {"storage": storage, "disk": _gib(gib(size)), "network": described_network(str(config.get("net0", "")))}
-    wanted = {
-        "storage": desired.storage,
-        "disk": _gib(desired.disk_gib),
-        "network": described_network(network(desired)),
-    }
+    storage = str(config.get(ROOT, "")).partition(":")[0]
+    found = {"storage": storage, "network": described_network(str(config.get("net0", "")))}
+    wanted = {"storage": desired.storage, "network": described_network(network(desired))}
     if found != wanted:
         raise AdminError(
             "guest-differs",
@@ -108,10 +113,6 @@ def refuse_different(desired: Container, config: dict[str, Any]) -> None:
             observed=", ".join(f"{key} {value}" for key, value in found.items() if value != wanted[key]),
             expected=", ".join(f"{key} {value}" for key, value in wanted.items() if value != found[key]),
         )
-
-
-def _gib(size: float | None) -> str:
-    return "of unknown size" if size is None else f"{size:g} GiB"
 
 
 def described_network(net: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster import marks, proxmox_ve
+from cluster import guests, marks, proxmox_ve
 from cluster.transport import members
 from onnode.step import Outcome
 
@@ -21,7 +21,7 @@ async def bring_about(desired: Ownership, call: Call) -> Outcome:
     """Look, and refuse what is somebody else's.
 
     Raises:
-        AdminError: foreign-vmid, foreign-bridge, guest-foreign, command-failed.
+        AdminError: foreign-vmid, foreign-bridge, guest-foreign, guest-changed, command-failed.
         StepError: why no machine answered.
     """
     async with members.connections(desired.machines, call.secrets.ssh_private_key) as opened:
@@ -32,6 +32,7 @@ async def bring_about(desired: Ownership, call: Call) -> Outcome:
     if not quorate:
         proxmox_ve.refuse_silent(looks)
     refuse_foreign(desired, quorate)
+    refuse_namesakes(desired, quorate)
     return Outcome(changed=False, facts={"kind": desired.kind, "name": desired.name})
 
 
@@ -53,3 +54,18 @@ def refuse_foreign(desired: Ownership, looks: Sequence[Look]) -> None:
             fix=f"`make up STACK={desired.stack}` says what to change in the stack file; "
             f"`make down STACK={desired.stack}` forgets the record of it and destroys the rest",
         )
+
+
+def refuse_namesakes(desired: Ownership, looks: Sequence[Look]) -> None:
+    """Refuse to make a guest that this stack has under another number, or whose number has another name; pure.
+
+    To the engine that is a new guest, and the end of the old one.
+
+    Raises:
+        AdminError: guest-changed.
+    """
+    there = (thing for found in looks for thing in found.things if thing.kind in (marks.VM, marks.CONTAINER))
+    ours = [thing for thing in there if thing.ours and desired.called]
+    other = next((one for one in ours if (one.called == desired.called) != (one.name == desired.name)), None)
+    if other is not None:
+        raise guests.changed(other.shown, f"{desired.called} {desired.kind} {desired.name}")

@@ -1,13 +1,19 @@
-"""verify-guest: after registration, the guest is in the wanted HA state on an allowed node.
+"""verify-guest: after registration, the guest is in the wanted HA state on an allowed node, or on one that is preferred now.
+
+Where a guest runs is HA's business. Only when other nodes are preferred than in the run before, it is brought to one of them, by HA
+itself: a VM live, a container with a restart. With `failback` HA does that unasked, and is only waited for.
 
 Deleted before the registration, it waits until HA has recovered the guest from a dead node: nobody else would.
 """
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from cluster import guests
+from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport import cluster_api
 from cluster.waiting import until_async
@@ -16,6 +22,11 @@ from onnode.step import Outcome
 if TYPE_CHECKING:
     from cluster.call import Call
     from cluster.contract import VerifyGuest
+    from cluster.transport.cluster_api import Api
+
+MOVE_S = 1800.0  # memory of many GiB over a slow network
+STATUS = "/cluster/ha/status/current"
+MOVING = ("migrate", "relocate")  # states of HA's manager (pve-ha-manager, Manager.pm)
 
 
 async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
@@ -27,21 +38,81 @@ async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
 
     async def look() -> tuple[str, str] | None:
-        return placement(desired.sid, api.get("/cluster/ha/status/current"))
+        return placement(desired.sid, api.get(STATUS))
+
+    follows = is_preferred_elsewhere(desired, call.previous)
+
+    def fine(seen: tuple[str, str] | None) -> bool:
+        return seen is not None and (fits(desired, *seen) or (follows and seen[0] in MOVING))
 
     def settled(seen: tuple[str, str] | None) -> bool:
-        return seen is not None and (seen[0] == "error" or fits(desired, *seen))
+        return fine(seen) or (seen is not None and seen[0] == "error")
 
     seen = await until_async(look, settled, timeout_s=desired.timeout_s, poll_s=guests.POLL_S)
-    if seen is None or not fits(desired, *seen):
+    if seen is None or not fine(seen):
         raise AdminError(
             "guest-not-as-described",
             f"guest {desired.sid} is not as described",
             observed=f"{seen[0]} on {seen[1]}" if seen else "the HA manager does not know it",
             expected=f"{desired.state} on {' or '.join(desired.nodes) or 'any node'} within {desired.timeout_s} s",
         )
+    moved = follows and (seen[0] in MOVING or seen[1] not in desired.preferred) and await _bring(desired, api, *seen)
     # Where it runs is no fact of the state: HA moves it.
-    return Outcome(changed=False, facts={"sid": desired.sid, "state": desired.state})
+    return Outcome(moved, {"sid": desired.sid, "state": desired.state, "preferred": desired.preferred})
+
+
+def is_preferred_elsewhere(desired: VerifyGuest, previous: dict[str, Any] | None) -> bool:
+    """Whether it is to run, and other nodes are preferred than before; earlier versions did not remember. Pure."""
+    before = (previous or {}).get("preferred", desired.preferred)
+    return before != desired.preferred and desired.state == "started" and bool(desired.preferred)
+
+
+async def _bring(desired: VerifyGuest, api: Api, state: str, node: str) -> bool:
+    """Let HA move it to a preferred node; whether there is one that takes guests now."""
+    states = api.get("/cluster/ha/status/manager_status")["manager_status"].get("node_status", {})
+    targets = [name for name in desired.preferred if states.get(name) == "online"]
+    if not targets:
+        note(f"{desired.sid} stays on {node}: HA has none of {', '.join(desired.preferred)} online")
+        return False
+    note(f"HA moves {desired.sid} from {node} to {' or '.join(targets)}")
+    if not desired.failback and state not in MOVING:
+        api.post(f"/cluster/ha/resources/{desired.sid}/migrate", node=least_used(targets, api.get(STATUS)))
+    await _arrive(desired, api, targets)
+    return True
+
+
+def least_used(targets: list[str], status: list[dict[str, Any]]) -> str:
+    """The node with the fewest guests under HA; pure."""
+    used = Counter(entry.get("node") for entry in status if entry.get("sid"))
+    return min(targets, key=lambda name: (used[name], name))
+
+
+async def _arrive(desired: VerifyGuest, api: Api, targets: list[str]) -> None:
+    """Look until it runs there. A move may take long; until HA begins it, the time of the stack file counts."""
+    moved = time.monotonic()
+
+    async def look() -> tuple[str, str] | None:
+        nonlocal moved
+        seen = placement(desired.sid, api.get(STATUS))
+        moved = time.monotonic() if seen is not None and seen[0] in MOVING else moved
+        return seen
+
+    def arrived(seen: tuple[str, str] | None) -> bool:
+        return seen is not None and seen[0] == desired.state and seen[1] in targets
+
+    def over(seen: tuple[str, str] | None) -> bool:
+        lost = seen is None or seen[0] == "error"
+        return arrived(seen) or lost or time.monotonic() - moved >= desired.timeout_s
+
+    seen = await until_async(look, over, timeout_s=MOVE_S, poll_s=guests.POLL_S)
+    if not arrived(seen):
+        raise AdminError(
+            "guest-not-as-described",
+            f"HA did not move guest {desired.sid} to a node that it prefers now",
+            observed=" on ".join(seen) if seen else "the HA manager does not know it",
+            expected=f"{desired.state} on {' or '.join(targets)}",
+            fix="`journalctl -u pve-ha-crm -u pve-ha-lrm` on that node says why; then run the same command again, which tries again",
+        )
 
 
 async def remove(desired: VerifyGuest, call: Call) -> Outcome:

@@ -76,8 +76,9 @@ class _PinnedAdapter(HTTPAdapter):
 class Api:
     """A session with one member."""
 
-    def __init__(self, base: str, fingerprint: str | None) -> None:
+    def __init__(self, base: str, fingerprint: str | None, *, answer_s: float = REQUEST_S) -> None:
         self._base = f"{base}/api2/json"
+        self._timeouts = (min(CONNECT_S, answer_s), answer_s)
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the environment does not lead to a private network
         if fingerprint is not None:
@@ -153,9 +154,8 @@ class Api:
             wait=wait_fixed(POLL_S),
             reraise=True,
         )
-        timeouts = (CONNECT_S, REQUEST_S)
         return again(
-            self._session.request, method, self._base + path, timeout=timeouts, allow_redirects=False, **arguments
+            self._session.request, method, self._base + path, timeout=self._timeouts, allow_redirects=False, **arguments
         )
 
     def wait(self, upid: str, timeout_s: float) -> None:

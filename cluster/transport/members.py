@@ -134,14 +134,22 @@ async def first_working(opened: Opened) -> ssh.Connection:
     """The connection to the first member that is quorate and whose /etc/pve takes writes.
 
     Raises:
-        StepError: member-not-working, or why no member answered.
+        StepError: member-not-working, other-cluster, or why no member answered.
     """
     answers = await ask(opened, membership)
     seen = answered(answers)
     if not seen:
         raise_first(answers.values())
-    if name := next((name for name, look in seen.items() if look.works), None):
-        return connected(opened, name)
+    working = {name: look for name, look in seen.items() if look.works}
+    if len({look.cluster for look in working.values()}) > 1:
+        raise AdminError(
+            "other-cluster",
+            "the nodes belong to more than one cluster",
+            observed=", ".join(f"{name} is in {look.cluster}" for name, look in sorted(working.items())),
+            expected="nodes of one cluster",
+        )
+    if working:
+        return connected(opened, next(iter(working)))
     raise AdminError(
         "member-not-working",
         "no member is quorate",

@@ -291,6 +291,7 @@ def enter(settings: Settings, command: list[str], caller: int = 0) -> int:
         "NESTED_PVE_CREDENTIALS": str(settings.credentials),
         "NESTED_PVE_LAB_STATE": str(settings.state),
         "NESTED_PVE_SITE_INSTANCE": settings.instance.read_text(),
+        "NESTED_PVE_SITE_TIME_SCALE": str(json.loads(settings.record.read_text())["options"]["time_scale"]),
     }
     if invoker.uid != 0:
         environment |= {"HOME": str(invoker.home), "USER": invoker.name, "LOGNAME": invoker.name}

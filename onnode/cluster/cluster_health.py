@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 API_S = 20.0
+# The device, and watchdog-mux' socket and mark of having clients (watchdog-mux.c): what Watchdog tells of, in its order.
+WATCHDOG = ("/dev/watchdog", "/run/watchdog-mux.sock", "/run/watchdog-mux.active")
 SERVICES = ["corosync", "pve-cluster", "pveproxy", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux"]
 
 
@@ -77,7 +79,7 @@ def observe(machine: ThisMachine, _desired: None) -> Health:
             pve_version=pve.version(machine).manager,
             kernel=Kernel(seen.running, seen.newest, seen.reboot_missing),
             services={name: unit.active == "active" for name, unit in systemd.units(machine, SERVICES).items()},
-            watchdog=Watchdog(machine.exists("/dev/watchdog"), machine.exists("/run/watchdog-mux.sock")),
+            watchdog=Watchdog(*map(machine.exists, WATCHDOG)),
             busy=lock.holder(machine),
             time=machine.time(),
             ha=ha.result(),

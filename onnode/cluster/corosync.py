@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 KNET = "knet"  # what corosync 3 uses by default, and the only transport with more than one link
 SECTION = re.compile(r"^\s*(\S+)\s*\{\s*$")
 RING = re.compile(r"ring(\d+)_addr")
+KNOWN = re.compile(
+    r"totem\.interface\.(linknumber|ringnumber|knet_link_priority): .*"
+    r"|nodelist\.node\.(name|nodeid|quorum_votes|ring\d+_addr): .*"
+    r"|quorum\.provider: corosync_votequorum|quorum\.device\.(model|votes): .*|quorum\.device\.net\.(host|algorithm|tls): .*"
+    r"|logging\.(debug: off|to_syslog: yes)"
+)
 MEMBER = re.compile(r"^\s*0x([0-9a-fA-F]+)\s+(\d+)\s+(?:([A-Z,]+)\s+)?(\S+)(\s+\(local\))?\s*$", re.MULTILINE)
 # The QDevice votes as node 0; while it casts no vote, what it would have follows in brackets (corosync-quorumtool.c).
 DEVICE = re.compile(r"^\s*0x0+\s+(\d+)\s+\S+(?:\s+\(votes \d+\))?\s*$", re.MULTILINE)
@@ -64,6 +70,9 @@ class Conf:
     transport: str = KNET
     totem: dict[str, str] = field(default_factory=dict)  # all values of that section
     device: Device | None = None
+    further: list[str] = field(
+        default_factory=list
+    )  # of other sections, what nothing above tells: "quorum.two_node: 1"
 
     def node(self, name: str) -> ConfNode | None:
         """The node of that name, if it is a member."""
@@ -158,7 +167,22 @@ def parse_conf(text: str) -> Conf | None:
         totem.get("transport", KNET),
         totem,
         _device(sections),
+        _further(sections),
     )
+
+
+def _further(sections: list[tuple[tuple[str, ...], dict[str, str]]]) -> list[str]:
+    """What this program does not know, and Proxmox VE does not write into each file (PVE::Corosync, create_conf)."""
+    found = []
+    for path, values in sections:
+        number = values.get("linknumber", values.get("ringnumber"))
+        where = f"{'.'.join(path)}{f' {number}' if number is not None else ''}"
+        found += [
+            f"{where}.{key}: {value}"
+            for key, value in values.items()
+            if path != ("totem",) and not KNOWN.fullmatch(f"{'.'.join(path)}.{key}: {value}")
+        ]
+    return found
 
 
 def _device(sections: list[tuple[tuple[str, ...], dict[str, str]]]) -> Device | None:
@@ -180,13 +204,14 @@ def resolved(conf: Conf | None, resolve: Callable[[str], list[str]]) -> Conf | N
         return None
 
     def address(text: str) -> str:
-        return text if _is_address(text) else next(iter(resolve(text)), text)
+        return text if is_address(text) else next(iter(resolve(text)), text)
 
     nodes = [replace(node, links={n: address(text) for n, text in node.links.items()}) for node in conf.nodes]
     return replace(conf, nodes=nodes)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether that is an IPv4 or IPv6 address, and no name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

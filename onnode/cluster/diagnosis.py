@@ -1,7 +1,8 @@
 """diagnosis: what one machine shows of itself and of its neighbours. Changes nothing, and waits for no lock.
 
 It works on a machine in any state, also before it is a node, and when /etc/pve hangs: every question ends after seconds,
-and what has no answer is left out. Whether /etc/pve takes writes is told by its mode, so that nothing is written to try it.
+and which ones got no answer is told. Whether /etc/pve takes writes is told by its mode, so that nothing is written to try it.
+Storages are asked for only while pvestatd runs: the question makes them ready, as that one does every ten seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnode.cluster import conf_faults, corosync, membership
+from onnode.cluster.cluster_health import WATCHDOG
 from onnode.cluster.link_preflight import parse_ping
 from onnode.contract import (
     Card,
@@ -60,8 +62,13 @@ SERVICES = [
     "pve-ha-lrm",
     "watchdog-mux",
 ]
+STATISTICS = "pvestatd"
 SPACES = ("/", "/var", "/var/log", "/var/lib/pve-cluster", "/tmp")  # noqa: S108 - asked about, not used
+KEPT_ON = frozenset((*SPACES, "/var/lib"))  # file systems that a node cannot work without, if they are ones
 LOCAL_MODE = re.compile(r"\s(-\w*l\w*|--local)(\s|$)")
+BROUGHT, GENERATED = "pveproxy-ssl.pem", "pve-ssl.pem"
+NOT_VERIFIED = 2  # openssl-verify(1) ends so; with 1 when it could not try
+LOOPBACK = "127.0.0.1"
 AUTHORITY = "/etc/pve/pve-root-ca.pem"
 CPUS = re.compile(r"^processor\s*:", re.MULTILINE)
 MEMORY = re.compile(r"^MemTotal:\s+(\d+) kB", re.MULTILINE)
@@ -78,6 +85,12 @@ def parse_space(text: str) -> list[Space]:
             inodes = int(row[4]) if row[3].isdigit() and int(row[3]) and row[4].isdigit() else None
             found[row[0]] = Space(row[0], int(row[1]) // 1024, int(row[2]) // 1024, inodes)
     return list(found.values())
+
+
+def parse_read_only(text: str) -> list[str]:
+    """Read `/proc/self/mounts`: what a node writes to, and is mounted so that nobody can."""
+    options = {row[1]: row[3].split(",") for row in map(str.split, text.splitlines()) if len(row) > 3}  # noqa: PLR2004
+    return sorted(target for target in KEPT_ON & set(options) if "ro" in options[target])
 
 
 def parse_storages(text: str) -> dict[str, Datastore]:
@@ -112,7 +125,9 @@ def parse_loaded(text: str) -> int | None:
 
 def parse_online(text: str) -> list[str]:
     """Read `/etc/pve/.members`: the nodes whose pmxcfs is online."""
-    return [name for name, one in (_json(text).get("nodelist") or {}).items() if one.get("online")]
+    nodes = _json(text).get("nodelist")
+    listed = nodes.items() if isinstance(nodes, dict) else ()
+    return [name for name, one in listed if isinstance(one, dict) and one.get("online")]
 
 
 def conf_file(text: str | None) -> ConfFile | None:
@@ -124,7 +139,7 @@ def conf_file(text: str | None) -> ConfFile | None:
     faults = conf_faults.faults(text)
     if conf is None:
         return ConfFile(digest, faults=faults)
-    return ConfFile(digest, conf.version, conf.cluster, conf.nodes, faults, conf.device)
+    return ConfFile(digest, conf.version, conf.cluster, conf.nodes, faults, conf.device, conf.transport)
 
 
 def ha_files(resources: str, manager: str, agents: dict[str, str], now: float) -> HaFiles:
@@ -152,72 +167,109 @@ def _json(text: str) -> dict[str, Any]:
 # -- the look ----------------------------------------------------------------------------------------------------------
 
 
+class _Asking:
+    """Questions that are asked at the same time; which ones got no answer is kept."""
+
+    def __init__(self, machine: ThisMachine, pool: ThreadPoolExecutor) -> None:
+        self._machine = machine
+        self._pool = pool
+        self.unanswered: set[str] = set()
+
+    def __call__(self, name: str, question: Callable[..., T], *given: object) -> Callable[[], T | None]:
+        """Ask; the answer is waited for when it is called."""
+        return functools.partial(self._answer, name, self._pool.submit(question, self._machine, *given))
+
+    def _answer(self, name: str, asked: Future[T]) -> T | None:
+        try:
+            return asked.result()
+        except Exception:  # noqa: BLE001 - of a broken machine everything may fail, and the other questions count
+            self.unanswered.add(name)
+            return None
+
+
 def observe(machine: ThisMachine, desired: Diagnose) -> DiagnosisReport:
     """Look at everything at once."""
     node = membership.hostname(machine)
     now = machine.time()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-
-        def ask(question: Callable[..., T], *given: object) -> Callable[[], T | None]:
-            return functools.partial(_answer, pool.submit(question, machine, *given))
-
-        state = ask(_pve)
-        resolves, version, services = ask(network.resolve, node), ask(_version), ask(_services)
-        pmxcfs, spaces, served = ask(_pmxcfs), ask(_spaces), ask(_served)
-        quorum, links, loaded = ask(_quorum), ask(_links), ask(_loaded)
-        there = ask(_cards)() or []
-        reached = pool.map(functools.partial(_reach, machine), _pings(desired, there))
+        ask = _Asking(machine, pool)
+        state = ask("pve", how_mounted)
+        resolves, version, services = (
+            ask("resolves", _resolve, node),
+            ask("version", _version),
+            ask("services", _services),
+        )
+        pmxcfs, spaces, read_only = ask("pmxcfs", pmxcfs_mode), ask("spaces", _spaces), ask("read_only", _read_only)
+        quorum, links, loaded = ask("quorum", _quorum), ask("links", _links), ask("loaded", _loaded)
+        cores, memory, watchdog = ask("cores", _cores), ask("memory_mib", memory_mib), ask("watchdog", _watchdog)
+        local, authkey = ask("local", _read, membership.LOCAL_CONF), ask("authkey", _digest, membership.AUTHKEY)
+        there = ask("cards", _cards)() or []
+        served = ask("served", _served, [address for card in there for address in card.addresses])
+        reached = [ask("reached", _reach, ping) for ping in _pings(desired, there)]
         pve_state = state() or "absent"
         # A hung /etc/pve would hold up each of these for as long as it may take.
         mounted = pve_state == "mounted"
         within = ask if mounted else _ask_nothing
-        certificate, ha = within(_certificate, node), within(_ha, now)
-        online, certified = within(_online), within(_certified)
-        shared, writable, guests = (
-            within(_read, membership.PVE_CONF),
-            within(_is_writable),
-            within(membership.guests, node),
+        certificate, signed, ha = (
+            within("certificate", _certificate, node),
+            within("signed", _signed, node),
+            within("ha", _ha, now),
         )
-        storages = ask(_storages) if pve_state != "hangs" else _nothing
+        online, certified = within("online", _online), within("certified", _certified)
+        shared, writable, guests = (
+            within("shared", _read, membership.PVE_CONF),
+            within("pve_writable", _is_writable),
+            within("guests", membership.guests, node),
+        )
+        units = services() or {}
+        storages = (within if units.get(STATISTICS) == "active" else _ask_nothing)("storages", _storages)
+        confs = _resolved(ask, [conf_file(local()), conf_file(shared())])
         own = certificate()
-        return DiagnosisReport(
+        report = DiagnosisReport(
             node=node,
             resolves=resolves() or [],
             version=version() or "",
             time=now,
-            cores=len(CPUS.findall(machine.read("/proc/cpuinfo") or "")),
-            memory_mib=memory_mib(machine),
+            cores=cores() or 0,
+            memory_mib=memory() or 0,
             pve=pve_state,
             pve_writable=writable() or False,
             pmxcfs=pmxcfs() or "",
-            authkey=_digest(machine, membership.AUTHKEY),
-            local=conf_file(machine.read(membership.LOCAL_CONF)),
-            shared=conf_file(shared()),
+            authkey=authkey(),
+            local=confs[0],
+            shared=confs[1],
             loaded=loaded(),
             quorum=quorum(),
             links=links() or [],
-            services=services() or {},
+            services=units,
             online=online() or [],
             certified=certified() or [],
             guests=len(guests() or []),
             spaces=spaces() or [],
-            certificate=own and replace(own, served=served()),
-            watchdog=Watchdog(machine.exists("/dev/watchdog"), machine.exists("/run/watchdog-mux.sock")),
+            read_only=read_only() or [],
+            certificate=own and replace(own, served=served(), signed=signed()),
+            watchdog=watchdog(),
             ha=ha(),
-            storages=storages() or {},
+            storages=storages(),
             cards=there,
-            reached=list(reached),
+            reached=[one for answer in reached if (one := answer())],
         )
+        return replace(report, unanswered=sorted(ask.unanswered))
 
 
-def _answer(asked: Future[T]) -> T | None:
-    try:
-        return asked.result()
-    except (StepError, ValueError, KeyError):
-        return None
+def _resolved(ask: _Asking, files: list[ConfFile | None]) -> list[ConfFile | None]:
+    """The same with addresses where names stand, as corosync itself resolves them when it starts."""
+    texts = {address for file in files if file for node in file.nodes for address in node.links.values()}
+    asked = {text: ask("addresses of links", _resolve, text) for text in texts if not corosync.is_address(text)}
+    found = {text: addresses[0] for text, answer in asked.items() if (addresses := answer())}
+
+    def of(node: corosync.ConfNode) -> corosync.ConfNode:
+        return replace(node, links={number: found.get(text, text) for number, text in node.links.items()})
+
+    return [file and replace(file, nodes=list(map(of, file.nodes))) for file in files]
 
 
-def _ask_nothing(_question: Callable[..., T], *_given: object) -> Callable[[], T | None]:
+def _ask_nothing(_name: str, _question: Callable[..., T], *_given: object) -> Callable[[], T | None]:
     return _nothing
 
 
@@ -226,10 +278,19 @@ def _nothing() -> None:
 
 
 def _said(machine: ThisMachine, argv: list[str], timeout_s: float = ASK_S) -> str:
-    return machine.run(argv, timeout_s=timeout_s).out
+    """What a program printed, however it ended: but one that did not end said nothing that counts.
+
+    Raises:
+        StepError: command-timeout.
+    """
+    result = machine.run(argv, timeout_s=timeout_s)
+    if result.timed_out:
+        raise StepError("command-timeout", f"`{' '.join(argv[:3])}` did not end", observed=f"after {timeout_s:g} s")
+    return result.out
 
 
-def _pve(machine: ThisMachine) -> str:
+def how_mounted(machine: ThisMachine) -> str:
+    """Whether /etc/pve is "mounted", "absent", or "hangs"."""
     mounts = (machine.read("/proc/self/mounts") or "").splitlines()
     if not any(line.split()[1:2] == ["/etc/pve"] for line in mounts):
         return "absent"
@@ -244,14 +305,32 @@ def _is_writable(machine: ThisMachine) -> bool:
 
 
 def _version(machine: ThisMachine) -> str:
-    return pve.version(machine).manager
+    found = pve.parse_version(_said(machine, list(pve.ASK_VERSION)))
+    return found.manager if found else ""
+
+
+def _resolve(machine: ThisMachine, name: str) -> list[str]:
+    return network.parse_resolved(_said(machine, network.ask_for(name)))
+
+
+def _cores(machine: ThisMachine) -> int:
+    return len(CPUS.findall(machine.read("/proc/cpuinfo") or ""))
 
 
 def _services(machine: ThisMachine) -> dict[str, str]:
-    return {name: unit.active for name, unit in systemd.units(machine, SERVICES).items()}
+    return {name: unit.active for name, unit in systemd.units(machine, SERVICES, timeout_s=ASK_S).items()}
 
 
-def _pmxcfs(machine: ThisMachine) -> str:
+def _watchdog(machine: ThisMachine) -> Watchdog:
+    return Watchdog(*map(machine.exists, WATCHDOG))
+
+
+def _read_only(machine: ThisMachine) -> list[str]:
+    return parse_read_only(machine.read("/proc/self/mounts") or "")
+
+
+def pmxcfs_mode(machine: ThisMachine) -> str:
+    """How pmxcfs runs: as :func:`parse_pmxcfs` says."""
     return parse_pmxcfs(_said(machine, ["pgrep", "-a", "-x", "pmxcfs"]))
 
 
@@ -276,25 +355,30 @@ def _loaded(machine: ThisMachine) -> int | None:
 def _cards(machine: ThisMachine) -> list[Card]:
     return [
         Card(one.name, [address.partition("/")[0] for address in one.addresses], one.mtu, one.up)
-        for one in network.interfaces(machine)
+        for one in network.interfaces(machine, timeout_s=ASK_S)
         if one.addresses and one.name != "lo"
     ]
 
 
-def _served(machine: ThisMachine) -> str | None:
-    return membership.fingerprint(machine.served_certificate(API_PORT))
+def _served(machine: ThisMachine, addresses: list[str]) -> str | None:
+    """What the API presents: at the loopback, or where /etc/default/pveproxy closes that, at an own address."""
+    deadline = machine.monotonic() + ASK_S
+    for address in (LOOPBACK, *addresses):
+        if shown := machine.served_certificate(API_PORT, address):
+            return membership.fingerprint(shown)
+        if machine.monotonic() >= deadline:
+            break
+    return None
 
 
 def _certificate(machine: ThisMachine, node: str) -> Certificate | None:
     """The certificate that the API is to present: an own one has precedence over Proxmox' generated one."""
-    directory = f"/etc/pve/nodes/{node}"
-    for name in ("pveproxy-ssl.pem", "pve-ssl.pem"):
-        text = machine.read(f"{directory}/{name}")
+    for name in (BROUGHT, GENERATED):
+        path = f"/etc/pve/nodes/{node}/{name}"
+        text = machine.read(path)
         if text is not None:
-            signed = _is_signed(machine, f"{directory}/{name}") if name == "pve-ssl.pem" else None
-            authority = _end(machine, machine.read(AUTHORITY) or "")
             return Certificate(
-                f"{directory}/{name}", membership.fingerprint(text), _end(machine, text), authority, signed
+                path, membership.fingerprint(text), _end(machine, text), _end(machine, machine.read(AUTHORITY) or "")
             )
     return None
 
@@ -303,9 +387,21 @@ def _end(machine: ThisMachine, pem: str) -> float | None:
     return parse_end(machine.run(["openssl", "x509", "-noout", "-enddate"], stdin=pem, timeout_s=ASK_S).out)
 
 
-def _is_signed(machine: ThisMachine, path: str) -> bool:
-    argv = ["openssl", "verify", "-no_check_time", "-CAfile", AUTHORITY, path]
-    return machine.run(argv, timeout_s=ASK_S).code == 0
+def _signed(machine: ThisMachine, node: str) -> bool | None:
+    """Whether the cluster's authority has signed the node's certificate; None: it is an own one, or there is none.
+
+    Raises:
+        StepError: command-failed: openssl says neither.
+    """
+    directory = f"/etc/pve/nodes/{node}"
+    names = machine.names(directory)
+    if BROUGHT in names or GENERATED not in names:
+        return None
+    argv = ["openssl", "verify", "-no_check_time", "-CAfile", AUTHORITY, f"{directory}/{GENERATED}"]
+    result = machine.run(argv, timeout_s=ASK_S)
+    if result.code not in (0, NOT_VERIFIED):
+        raise StepError("command-failed", "`openssl verify` failed", observed=f"exit {result.code}: {result.text}")
+    return result.code == 0
 
 
 def _ha(machine: ThisMachine, now: float) -> HaFiles:
@@ -325,7 +421,10 @@ def _certified(machine: ThisMachine) -> list[str]:
 
 
 def _storages(machine: ThisMachine) -> dict[str, Datastore]:
-    return parse_storages(_said(machine, ["pvesm", "status"], STORAGES_S))
+    text = _said(machine, ["pvesm", "status"], STORAGES_S)
+    if not text.startswith("Name"):  # it prints the columns' names even of no storage
+        raise StepError("command-failed", "`pvesm status` printed no list")
+    return parse_storages(text)
 
 
 def _read(machine: ThisMachine, path: str) -> str | None:
@@ -377,7 +476,7 @@ def _reach(machine: ThisMachine, ping: Ping) -> Reached:
 
 def _answers(machine: ThisMachine, how: list[str], address: str) -> bool:
     argv = ["ping", "-n", "-q", "-c", "1", "-W", "1", *how, address]
-    answers, _average = parse_ping(_said(machine, argv))
+    answers, _average = parse_ping(machine.run(argv, timeout_s=ASK_S).out)
     return bool(answers)
 
 

@@ -46,16 +46,16 @@ def observe(machine: ThisMachine, desired: ReleaseMember) -> Observed:
 
 
 def decide(observed: Observed, desired: ReleaseMember) -> list[Action]:
-    """Take it off the list, unless it votes.
+    """Take it off the list, unless it votes. Without its entry, those that are left may need more votes than they have.
 
     Raises:
         StepError: no-quorum, member-id-twice, node-still-there.
     """
-    quorum, conf = observed.quorum, quorate_conf(observed.here, observed.conf, observed.quorum)
-    listed = conf.node(desired.node)
-    if listed is None:
+    if observed.conf is not None and observed.conf.node(desired.node) is None:
         return []
+    quorum, conf = observed.quorum, quorate_conf(observed.here, observed.conf, observed.quorum)
     refuse_doubled(conf)
+    listed = next(node for node in conf.nodes if node.name == desired.node)
     voters = {voter.id for voter in quorum.members} if quorum else set[int]()
     if desired.node_id in voters or listed.id != desired.node_id:
         raise StepError(

@@ -1,6 +1,6 @@
 """Back to a stand-alone node: the documented way (pvecm.adoc, "Separate a Node Without Reinstalling").
 
-Only for a node that is isolated, has no guests, and is not in the live cluster's list: the caller has checked.
+Only for a node that is isolated, has no guests of its own, and is not in the live cluster's list: the caller has checked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from onnode.cluster import membership
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onnode.system.machine import ThisMachine
 
 LOCAL_PMXCFS = "nested-pve-ha-pmxcfs"
@@ -20,8 +22,12 @@ DATABASE = "/var/lib/pve-cluster/config.db"
 SHARED_FILES = ("/etc/pve/corosync.conf", "/etc/pve/corosync.conf.new", "/etc/pve/ha/resources.cfg")
 
 
-def to_stand_alone(machine: ThisMachine) -> None:
+def to_stand_alone(machine: ThisMachine, guests: Sequence[str] = ()) -> None:
     """Take the cluster's configuration off this node; the database is backed up first.
+
+    Args:
+        machine: this node.
+        guests: files of guests that the cluster has, too: a node with guests cannot join.
 
     The HA resources go before anything starts: alone, the node would be quorate and start the cluster's guests.
 
@@ -30,7 +36,7 @@ def to_stand_alone(machine: ThisMachine) -> None:
     """
     machine.check(["systemctl", "stop", "pve-ha-lrm", "pve-ha-crm", "pve-cluster", "corosync"], timeout_s=2 * SERVICE_S)
     _back_up(machine)
-    _remove_shared_files(machine)
+    _remove_shared_files(machine, guests)
     for directory in ("/etc/corosync", "/var/lib/corosync"):
         for name in machine.names(directory):
             if machine.path(f"{directory}/{name}").is_file():
@@ -59,12 +65,12 @@ def _back_up(machine: ThisMachine) -> None:
         machine.note(f"the cluster database was copied to {backup}")
 
 
-def _remove_shared_files(machine: ThisMachine) -> None:
+def _remove_shared_files(machine: ThisMachine, guests: Sequence[str]) -> None:
     """Remove files from /etc/pve, with pmxcfs in local mode: that forces quorum and ignores corosync.conf."""
     machine.check(["systemd-run", "--collect", f"--unit={LOCAL_PMXCFS}", "pmxcfs", "-l", "-f"])
     try:
         if not machine.wait_for(lambda: membership.pve_mounted(machine), SERVICE_S):
             raise StepError("reset-failed", "pmxcfs does not start in local mode", observed="/etc/pve is not mounted")
-        machine.check(["rm", "-f", *SHARED_FILES], timeout_s=SERVICE_S)
+        machine.check(["rm", "-f", *guests, *SHARED_FILES], timeout_s=SERVICE_S)
     finally:
         machine.run(["systemctl", "stop", LOCAL_PMXCFS], timeout_s=SERVICE_S)

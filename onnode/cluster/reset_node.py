@@ -11,19 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import admission, membership, reset, set_aside, way_in
+from onnode.cluster import membership, reset, set_aside, way_in
 from onnode.contract import ResetNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import network
 
 if TYPE_CHECKING:
+    from onnode.cluster import corosync
     from onnode.system.machine import ThisMachine
 
 SERVICE_S = 120.0
 FILES_S = 60.0
 CUT_OFF = "/run/nested-pve-ha.cut-off"  # while it is there, link addresses are down; a reboot brings them up, too
 NODES = "/etc/pve/nodes"
+GUESTS = ("qemu-server", "lxc")
 
 
 @dataclass(frozen=True)
@@ -104,20 +106,27 @@ def _refuse(member: membership.NodeState, desired: ResetNode) -> None:
             observed=f"cluster {member.conf.cluster}",
             expected=f"cluster {desired.cluster}, or none",
         )
-    if member.guests:
+    if own := [guest for guest in member.guests if guest not in desired.guests]:
         raise StepError(
             "node-has-guests",
             f"{member.node} has guests, and a reset would lose their configuration",
-            observed=f"guests {', '.join(map(str, member.guests))}",
+            observed=f"guests {', '.join(map(str, own))}",
             expected="no guests",
         )
-    if admission.voters(member) > 1:
+    if others := [voter.id for voter in _others(member) if voter.id not in desired.apart]:
         raise StepError(
             "node-votes",
             f"{member.node} votes in a cluster, so it is not reset",
-            observed=f"it votes with {admission.voters(member) - 1} other nodes",
+            observed=f"it votes with {len(others)} other nodes",
             expected="a node that left its cluster",
         )
+
+
+def _others(member: membership.NodeState) -> list[corosync.Voter]:
+    """The nodes that vote with it."""
+    own = member.conf.node(member.node) if member.conf else None
+    voting = member.quorum.members if member.quorum else []
+    return [voter for voter in voting if not voter.local and (own is None or voter.id != own.id)]
 
 
 def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:
@@ -130,7 +139,8 @@ def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:
         _cut_off(machine, desired)
     elif action.do == "reset":
         way_in.open_up(machine)
-        reset.to_stand_alone(machine)
+        kinds = [f"{NODES}/{action.what}/{kind}/{guest}.conf" for guest in desired.guests for kind in GUESTS]
+        reset.to_stand_alone(machine, kinds)
     elif action.do == "remove-directory":
         set_aside.keep(machine, action.what.removeprefix(f"{NODES}/"))
         machine.check(["rm", "-rf", "--", action.what], timeout_s=FILES_S)

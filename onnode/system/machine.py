@@ -194,10 +194,10 @@ class ThisMachine:
 
     # -- the API of this machine ------------------------------------------------------------------------------------
 
-    def served_certificate(self, port: int) -> str | None:
+    def served_certificate(self, port: int, address: str = "127.0.0.1") -> str | None:
         """The certificate that this machine's own service presents; None if it does not answer."""
         try:
-            return ssl.get_server_certificate(("127.0.0.1", port), timeout=API_S)
+            return ssl.get_server_certificate((address, port), timeout=API_S)
         except OSError:
             return None
 

@@ -76,9 +76,9 @@ def is_ipv4(text: str) -> bool:
     return True
 
 
-def interfaces(machine: ThisMachine) -> list[Interface]:
+def interfaces(machine: ThisMachine, *, timeout_s: float = 60.0) -> list[Interface]:
     """The live interfaces."""
-    return parse_addresses(machine.check(["ip", "-j", "-d", "addr"]))
+    return parse_addresses(machine.check(["ip", "-j", "-d", "addr"], timeout_s=timeout_s))
 
 
 def routes(machine: ThisMachine) -> list[Route]:
@@ -132,5 +132,14 @@ def find(wanted: LinkInterface, live: list[Interface]) -> Interface:
 
 def resolve(machine: ThisMachine, name: str) -> list[str]:
     """The IPv4 addresses that a name has on this machine."""
-    out = machine.run(["getent", "ahostsv4", name], timeout_s=15).out
-    return sorted({line.split()[0] for line in out.splitlines() if re.match(r"\d", line)})
+    return parse_resolved(machine.run(ask_for(name), timeout_s=15).out)
+
+
+def ask_for(name: str) -> list[str]:
+    """The command that resolves a name, for :func:`parse_resolved`."""
+    return ["getent", "ahostsv4", name]
+
+
+def parse_resolved(text: str) -> list[str]:
+    """Read `getent ahostsv4 NAME`."""
+    return sorted({line.split()[0] for line in text.splitlines() if re.match(r"\d", line)})

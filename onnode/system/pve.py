@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
 TAG = "nested-pve-ha"
+ASK_VERSION = ("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}\\n", "pve-manager")
 LOCKED = re.compile(r"(?:VM|CT) is locked \(([a-z-]+)\)")  # as Proxmox VE refuses it: "VM is locked (migrate)"
 STORAGE_OFFLINE = re.compile(r"storage '([^']+)' is not online")  # its server does not answer the node that was asked
 # What is left of these when they are cut off is a whole VM. What was being made or rolled back may be half of one.
@@ -120,7 +121,7 @@ def version(machine: ThisMachine) -> Version:
     Raises:
         StepError: not-proxmox.
     """
-    result = machine.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}\\n", "pve-manager"])
+    result = machine.run(ASK_VERSION)
     found = parse_version(result.out)
     if found is None:
         raise StepError(

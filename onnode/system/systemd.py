@@ -28,9 +28,9 @@ def parse_show(text: str) -> Unit:
     return Unit(values.get("ActiveState", "inactive"), values.get("UnitFileState", ""))
 
 
-def units(machine: ThisMachine, names: list[str]) -> dict[str, Unit]:
+def units(machine: ThisMachine, names: list[str], *, timeout_s: float = 60.0) -> dict[str, Unit]:
     """The states of several units at this moment."""
-    out = machine.check(["systemctl", "show", "-p", "ActiveState,UnitFileState", *names])
+    out = machine.check(["systemctl", "show", "-p", "ActiveState,UnitFileState", *names], timeout_s=timeout_s)
     return dict(zip(names, map(parse_show, out.strip().split("\n\n")), strict=True))
 
 

@@ -109,6 +109,7 @@ GUEST: dict[str, Any] = {
     "storage": "shared",
     "bridge": "vmbr0",
     "memoryMib": 512,
+    "cores": 1,
     "ha": {"state": "started", "strict": False, "nodes": ["proxmox01", "proxmox02", "proxmox03"]},
 }
 SHARED: dict[str, Any] = {"name": "shared", "kind": "nfs", "shared": True, "server": "10.30.1.1"}

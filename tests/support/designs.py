@@ -15,7 +15,7 @@ STORAGE_INTERFACE = "eth3"
 SAME = ("cores", "memoryMib", "diskGib", "nested", "repository", "name", "user", "tls", "address")
 OF_NODE = ("name", "kind", "nodeId", "votes", "address", "watchdog", "memoryMib")
 OF_NESTED = ("host", "vmid", "cpuType", "cores", "diskGib", "networks")
-OF_GUEST = ("name", "kind", "vmid", "node", "storage", "bridge", "memoryMib")
+OF_GUEST = ("name", "kind", "vmid", "node", "storage", "bridge", "memoryMib", "cores")
 
 
 def described(design: Mapping[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,7 @@ class FakeMachine(ThisMachine):
         self.notes: list[str] = []
         self.seconds = 1_000_000.0
         self.certificate: str | None = None
+        self.api_at = {"127.0.0.1"}  # where pveproxy answers
         self.there: set[str] = set()  # addresses at which a machine is
         self.logins: dict[str, str] = {}
 
@@ -139,9 +140,9 @@ class FakeMachine(ThisMachine):
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def served_certificate(self, port: int) -> str | None:
+    def served_certificate(self, port: int, address: str = "127.0.0.1") -> str | None:
         assert port == 8006
-        return self.certificate
+        return self.certificate if address in self.api_at else None
 
     def is_at(self, address: str, port: int) -> bool:
         assert port == 22

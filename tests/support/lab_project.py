@@ -47,6 +47,11 @@ class LabProject:
         self.state.mkdir()
 
     @property
+    def identity(self) -> str:
+        """The lab's name, which the control groups of its machines carry."""
+        return Settings(self.lab_state, self.lab_state).identity
+
+    @property
     def environment(self) -> dict[str, str]:
         """The caller's environment with this lab and this state."""
         # Under sudo, too, all is root's: its directories are closed to the user who called.

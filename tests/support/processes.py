@@ -26,7 +26,7 @@ def eventually(condition: Callable[[], bool], limit_s: float) -> bool:
 def end_all(ancestor: int) -> None:
     """Kill a process and all below it, none of which sees the others go, as when a machine loses its power."""
     stopped: set[int] = set()
-    while found := {ancestor, *_below(ancestor)} - stopped:
+    while found := {ancestor, *below(ancestor)} - stopped:
         _signal(found, signal.SIGSTOP)
         stopped |= found
     _signal(stopped, signal.SIGKILL)
@@ -39,7 +39,8 @@ def _signal(pids: set[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _below(ancestor: int) -> set[int]:
+def below(ancestor: int) -> set[int]:
+    """All processes below one."""
     parents = _parents()
     found = {ancestor}
     while more := {pid for pid, (parent, _) in parents.items() if parent in found} - found:

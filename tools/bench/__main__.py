@@ -16,7 +16,7 @@ import typer
 from cli.console import err, stage
 from tools.bench import bare_formation, builds, machine, page
 from tools.bench.errors import BenchError
-from tools.bench.figures import ColdBuild, Deployment, Noops, Previews, Report
+from tools.bench.figures import ColdBuild, Deployment, Failover, Noops, Previews, Report
 from tools.bench.workspace import Workspace, prepared
 from tools.invoker import Invoker
 
@@ -54,6 +54,8 @@ def _measured(rounds: int, deployments: int, *, cold: bool) -> Report:
                 deployed.append(_deployment(workspace))
         with stage("Previews and ups that change nothing"):
             noops = Noops.model_validate_json(workspace.measure("noops", f"--rounds={rounds}"))
+        with stage("A node dies"):
+            failovers = [Failover.model_validate_json(workspace.measure("failover")) for _ in range(deployments)]
         with stage("A cluster by Proxmox' own commands"):
             bare = [bare_formation.seconds(workspace) for _ in workspace.fresh_nodes(deployments)]
     return Report(
@@ -66,6 +68,7 @@ def _measured(rounds: int, deployments: int, *, cold: bool) -> Report:
         noops=noops.ups,
         looks=noops.looks,
         deployments=deployed,
+        failovers=failovers,
         bare_forming=bare,
         preview_memory=previews.memory,
         warm_build=warm,

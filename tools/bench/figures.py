@@ -117,6 +117,26 @@ class Noops(_Figures):
     looks: Looks
 
 
+class Outage(_Figures):
+    """A guest of the node whose power was cut, in seconds since then."""
+
+    sid: str
+    last_answer: float
+    fenced: float
+    answering: float
+
+
+class Failover(_Figures):
+    """One drill."""
+
+    node: str
+    time_scale: float  # the lab's factor on HA's delays
+    interval_s: float
+    longest_s: float  # between two looks at a node
+    real: dict[str, str]  # moment -> what real machines need
+    guests: list[Outage]
+
+
 class ColdBuild(_Figures):
     """A build of the toolchain with nothing cached but the downloaded modules."""
 
@@ -137,6 +157,7 @@ class Report(_Figures):
     noops: list[Pair]
     looks: Looks | None = None
     deployments: list[Deployment]
+    failovers: list[Failover] = []
     bare_forming: list[float] = []  # Proxmox' own three commands on equal nodes
     preview_memory: Peak
     warm_build: list[float]

@@ -1,10 +1,11 @@
 """What is measured on the control machine, phase by phase; each prints its figures as the last line.
 
-Usage, in a workspace: `python -m tools.bench.inside previews|deployment|noops`.
+Usage, in a workspace: `python -m tools.bench.inside previews|deployment|noops|failover`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -21,10 +22,10 @@ from cli.engine.failures import resource_name
 from cli.engine.policies import PACK as POLICY_PACK
 from cli.run.engine_runs import REFRESH
 from cli.shell import environment_of
-from config.paths import ROOT
+from config.paths import OWN, ROOT
 from tools.bench import memory
 from tools.bench.errors import BenchError
-from tools.bench.figures import Deployment, Link, Looks, Noops, Pack, Peak, Previews, Stages
+from tools.bench.figures import Deployment, Failover, Link, Looks, Noops, Outage, Pack, Peak, Previews, Stages
 from tools.bench.logins import accepted
 from tools.bench.many_nodes import KEY
 from tools.bench.timing import Command, by_turns, pair
@@ -181,6 +182,17 @@ def noops(rounds: Rounds) -> None:
     _print(Noops(previews=unchanged, ups=ups, looks=Looks(without=without, looking=looking)))
 
 
+@app.command()
+def failover() -> None:
+    """Everything is deployed: the power of a node is cut."""
+    Program(ROOT, STACK, environment_of(STACK)).admin("drill", "--yes").seconds()
+    newest = max((OWN / "reports").glob(f"*-{STACK}-drill.json"))
+    drill = json.loads(newest.read_text())["drill"]
+    guests = [Outage(**{key: guest[key] for key in Outage.model_fields}) for guest in drill["guests"]]
+    same = {key: drill[key] for key in ("node", "time_scale", "interval_s", "longest_s", "real")}
+    _print(Failover(**same, guests=guests))
+
+
 def _machines() -> dict[str, str]:
     values = yaml.safe_load((ROOT / f"Pulumi.{STACK}.yaml").read_text())["config"]
     described = [*values[KEY.format("outerHosts")], *values[KEY.format("nodes")]]
@@ -191,7 +203,7 @@ def _peak(name: str, peaks: memory.Peaks) -> Peak:
     return Peak(name=name, largest=peaks.largest, together=peaks.together)
 
 
-def _print(figures: Previews | Deployment | Noops) -> None:
+def _print(figures: Previews | Deployment | Noops | Failover) -> None:
     sys.stdout.write(figures.model_dump_json() + "\n")
 
 

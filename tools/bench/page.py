@@ -11,7 +11,7 @@ from tools.bench.workspace import MANY_NODES, ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tools.bench.figures import Deployment, Pair, Peak
+    from tools.bench.figures import Deployment, Failover, Pair, Peak
 
 PAGE, FIGURES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.json"
 UP_GOAL_S, LOGIN_GOAL, PACK_GOAL_S, LOOK_GOAL_S, FORMING_GOAL = 60, 12, 0.5, 3.0, 1.3
@@ -38,7 +38,7 @@ def last_cold_build() -> ColdBuild | None:
 
 def text(report: Report) -> str:
     """The page."""
-    parts = (_head, _pairs, _stages, _looks, _pack, _deployment, _forming, _builds, _memory)
+    parts = (_head, _pairs, _stages, _looks, _pack, _deployment, _forming, _failover, _builds, _memory)
     return "\n".join(filter(None, (part(report) for part in parts)))
 
 
@@ -194,6 +194,37 @@ def _forming(report: Report) -> str:
 prove it: each looks at all nodes before and after. The figures are medians.
 
 {_table(["", "bare commands", "steps", "ratio", "goal", ""], [["create and two joins", *figures, verdict(measured / bare, FORMING_GOAL)]])}"""
+
+
+def _failover(report: Report) -> str:
+    """The lab's delays, and those that they stand for."""
+    if not report.failovers:
+        return ""
+    first = report.failovers[0]
+    outages = [outage for one in report.failovers for outage in one.guests]
+    rows = [[what, *_since([getattr(one, key) for one in outages]), real] for what, key, real in _moments(first)]
+    away = [one.answering - one.last_answer for one in outages]
+    rows.append(["guest away, from its last answer on", *_since(away), ""])
+    longest = max(one.longest_s for one in report.failovers)
+    return f"""\
+## A node dies
+
+[The drill](drill.md) cuts the power of {first.node}, {len(report.failovers)} times. Seconds count from then on. The lab's HA waits {first.time_scale:g} times as
+long as the real one; Corosync's delays are real. The last column has what real machines need. Nodes were looked at every {first.interval_s:g} s, and at most
+{longest:.1f} s lay between two looks.
+
+{_table(["", "median", "longest", "on real machines"], rows)}"""
+
+
+def _moments(drill: Failover) -> list[tuple[str, str, str]]:
+    return [
+        ("its node is fenced", "fenced", drill.real["fenced"]),
+        ("guest runs elsewhere", "answering", drill.real["answering"]),
+    ]
+
+
+def _since(seconds: Sequence[float]) -> list[str]:
+    return [f"{median(seconds):.1f} s", f"{max(seconds):.1f} s"]
 
 
 def _shares(deployment: Deployment) -> str:

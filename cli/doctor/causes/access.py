@@ -53,7 +53,7 @@ def silent_host(world: World, found: Symptoms) -> list[Found]:
     return causes
 
 
-def refused(world: World, _found: Symptoms) -> list[Found]:
+def refused(world: World, found: Symptoms) -> list[Found]:
     """Machines that answer, and let nobody in: one cause for one reason."""
     causes: list[Found] = []
     by_code: dict[str, list[str]] = {}
@@ -70,8 +70,8 @@ def refused(world: World, _found: Symptoms) -> list[Found]:
             silence.observed,
             silence.next,
         )
-        # A member that votes does its work; what it would show is not known, and no symptom.
-        causes.append((cause, {("silent", name) for name in machines}))
+        # A member that votes does its work; what it would show is not known, and no symptom. Nor is it known why one does not vote.
+        causes.append((cause, _of_silent(found, machines)))
     return causes
 
 
@@ -79,7 +79,8 @@ def _lost_its_keys(world: World, name: str, silence: Silence) -> bool:
     """Whether a member refuses the key because it has no /etc/pve: root's authorized_keys is a link into that."""
     if silence.code != AUTH or name not in world.listed or not world.newest:
         return False
-    return name not in world.voting or name not in world.nodes[world.newest].online
+    newest = world.nodes[world.newest]
+    return name not in world.voting or (name not in newest.online and "online" not in newest.unanswered)
 
 
 def without_keys(world: World, found: Symptoms) -> list[Found]:
@@ -89,7 +90,7 @@ def without_keys(world: World, found: Symptoms) -> list[Found]:
     for name, silence in world.seen.silent.items():
         if not _lost_its_keys(world, name, silence):
             continue
-        is_whole = name in world.nodes[newest].certified
+        is_whole = name in world.nodes[newest].certified or "certified" in world.nodes[newest].unanswered
         how = _without_pve(name, votes=name in world.voting) if is_whole else _half_joined(world, name)
         kind, what, why, following = how
         cause = Cause(kind, name, what, [newest], why, f"on the console of {name}: {following}")
@@ -144,7 +145,7 @@ def vm_missing(world: World, found: Symptoms) -> list[Found]:
 def silent_nodes(world: World, found: Symptoms) -> list[Found]:
     """Nodes that do not answer: without them there is no quorum, or there is one all the same."""
     off = [name for name in world.is_off if ("silent", name) in found]
-    reached = {name: _ways(world, name) for name in off}
+    reached = {name: ways(world, name) for name in off}
     dead = [name for name in off if not reached[name]]
     causes: list[Found] = []
     if quorum := _quorum_lost(world, found, dead):
@@ -154,7 +155,7 @@ def silent_nodes(world: World, found: Symptoms) -> list[Found]:
     return causes + [(_off(world, name), _of_silent(found, [name])) for name in dead]
 
 
-def _ways(world: World, name: str) -> list[str]:
+def ways(world: World, name: str) -> list[str]:
     """How the others reach a node that does not answer here, in words."""
     ways = []
     if name in world.voting:
@@ -181,6 +182,16 @@ def _way_lost(world: World, name: str, ways: list[str]) -> Cause:
 def _off(world: World, name: str) -> Cause:
     seen_by = list(world.nodes)
     nested = name in world.expected.housing
+    if world.was_removed(name):
+        return Cause(
+            "node-off",
+            name,
+            f"{name} is off, or cut off on every network, and the cluster has forgotten it",
+            seen_by,
+            "it was a member: its disk may still have the cluster's configuration and key",
+            f"install {name} anew before it comes back into this network, then {world.make('up')} joins it; or leave it out of the stack "
+            f"file, and {world.make('up')}",
+        )
     return Cause(
         "node-off",
         name,
@@ -201,22 +212,36 @@ def _quorum_lost(world: World, found: Symptoms, dead: list[str]) -> Found | None
     listed = [name for name in dead if name in world.listed]
     if not listed:
         return None
-    survivor, votes = alive[0], max(world.votes_of(alive), 1)
     is_one_enough = world.votes_of(listed[:1]) >= lacking
     some = "it" if len(listed) == 1 else "one of them" if is_one_enough else f"{lacking} votes of theirs"
     power = f"power on {'one of ' if len(listed) > 1 and is_one_enough else ''}{names(listed)}"
     back = world.make("up") if set(listed) <= set(world.expected.housing) else power
+    twice = (
+        f"; {names(listed)} may be on and have the quorum without {names(alive)}, and HA runs their guests there"
+        if world.votes_of(listed) >= world.needed
+        else ""
+    )
     cause = Cause(
         "quorum-lost",
         "cluster",
         f"{len(listed)} of {len(world.listed)} nodes are dead or cut off ({', '.join(listed)}): "
         f"{world.present} of {world.votes_of(world.listed)} votes, {world.needed} needed",
         alive,
-        f"no answer here, nor to a ping at {names(alive)}; {some} would be enough",
-        f"{back}; only if {names(listed)} never {'comes' if len(listed) == 1 else 'come'} back: "
-        f"{world.on(survivor, f'pvecm expected {votes}')}, then {world.make('up')} replaces the dead",
+        f"no answer here, nor to a ping at {names(alive)}, which a firewall may drop; {some} would be enough{twice}",
+        f"{back}; {_without_them(world, listed)}",
     )
     return cause, _of_silent(found, dead)
+
+
+def _without_them(world: World, lost: list[str]) -> str:
+    """How the others go on. Where the lost ones are on after all, the same guests would run twice."""
+    they = "it has no power, and it will not" if len(lost) == 1 else "all of them have no power, and none of them will"
+    seen = f"only when you saw that {they} come back"
+    voter = next((name for name in world.listed if name in world.voting and name in world.side), None)
+    if voter is None:
+        return f"{seen}: start corosync on the others, and {world.make('doctor')} again"
+    repair = f"{world.make('repair')}, which asks for each by name, runs `pvecm expected {world.present}` on {voter}, and takes the dead off the list"
+    return f"{seen}: {repair}"
 
 
 def _of_silent(found: Symptoms, machines: list[str]) -> set[tuple[str, ...]]:

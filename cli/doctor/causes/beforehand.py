@@ -36,7 +36,7 @@ def small_hosts(world: World, _found: Symptoms) -> list[Found]:
         report = world.seen.reports.get(name)
         if report is None:
             continue
-        if report.cores < need.cores:
+        if report.cores < need.cores and "cores" not in report.unanswered:
             what = f"{name} has {report.cores} processor threads, the stack file gives its nodes {need.cores}"
             fix = f"correct cores of {name} under outerHosts in the stack file, and those of its nodes"
             causes.append((Cause("host-cores", name, what, [name], "counted in /proc/cpuinfo", fix), set()))
@@ -48,9 +48,9 @@ def _room(world: World, name: str, report: DiagnosisReport) -> list[Found]:
     """Whether the disks of nodes that are to be made fit: whole, or as far as an installation fills them."""
     need = world.expected.needs[name]
     to_make = {node: size for node, size in need.disk_gib.items() if node not in (world.seen.made or frozenset())}
-    store = report.storages.get(need.storage)
     if not to_make or not report.storages:
         return []
+    store = report.storages.get(need.storage)
     if store is None:
         what = f"{name} has no datastore {need.storage} for the disks of its nodes"
         fix = f"set diskStorage of {name} to one of {names(sorted(report.storages))}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from cli.doctor.causes import names
 from cli.doctor.model import Cause
 from cli.doctor.symptoms import of_node
+from onnode.cluster import corosync
+from onnode.system import network
 
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
@@ -36,17 +38,33 @@ def _dark(world: World, nodes: list[str], numbers: list[int]) -> str:
     return f"; no carrier at {names(down)}" if down else ""
 
 
+def transport(world: World, _found: Symptoms) -> list[Found]:
+    """Another transport than knet: it has one link, and corosync tells nothing of its state."""
+    if world.conf is None or world.conf.faults or world.conf.transport == corosync.KNET:
+        return []
+    cause = Cause(
+        "transport-unknown",
+        "cluster",
+        f"corosync's transport is {world.conf.transport}, and this program knows {corosync.KNET} only",
+        [world.newest or ""],
+        "who sees whom is not looked at; the votes are",
+        "leave it while the cluster works: the change to knet stops corosync on all nodes together, with no guest under HA; "
+        "`corosync-quorumtool -s` shows who votes",
+    )
+    return [(cause, set())]
+
+
 def address_down(world: World, found: Symptoms) -> list[Found]:
     """A node whose own address on a link is missing, or on a card without carrier."""
     causes: list[Found] = []
     for name, report in world.joined.items():
         if not report.cards:
-            continue
+            continue  # nobody knows which addresses it has
         up = {address for card in report.cards if card.up for address in card.addresses}
         for number, address in sorted(world.listed[name].links.items() if name in world.listed else []):
             # Only one that is missed: a corosync of before still sends over an address that is gone.
             cut = {one for one in _links(found, name, str(number)) if one[3] == str(number)}
-            if address in up or not (cut or ("corosync", name) in found):
+            if address in up or not network.is_ipv4(address) or not (cut or ("corosync", name) in found):
                 continue
             card = next((card.name for card in report.cards if address in card.addresses), None)
             cause = Cause(

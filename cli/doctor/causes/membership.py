@@ -7,56 +7,90 @@ from typing import TYPE_CHECKING
 from cli.doctor.causes import names
 from cli.doctor.model import Cause
 from cli.doctor.symptoms import of_node
+from onnode.cluster import corosync
 
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
     from cli.doctor.model import World
-    from onnode.contract import DiagnosisReport
+    from onnode.contract import ConfFile, DiagnosisReport
 
 
 def other_cluster(world: World, found: Symptoms) -> list[Found]:
-    """Nodes of a cluster with another name."""
+    """Nodes of a cluster with another name, or with the same name and a key of its own."""
     causes: list[Found] = []
-    for name in world.joined:
+    own = world.expected.cluster
+    for name, cluster in world.foreign.items():
         file = world.conf_of(name)
-        if file is None or file.cluster in (None, world.expected.cluster):
-            continue
+        is_namesake = cluster == own
         cause = Cause(
             "other-cluster",
             name,
-            f"{name} belongs to cluster {file.cluster}, not to {world.expected.cluster}",
+            f"{name} belongs to another cluster {own}"
+            if is_namesake
+            else f"{name} belongs to cluster {cluster or 'without a name'}, not to {own}",
             [name],
-            f"its configuration lists {names([node.name for node in file.nodes])}",
+            (f"its key is another one than that of {world.newest}, which does not list {name}; " if is_namesake else "")
+            + f"its configuration lists {names([node.name for node in file.nodes] if file else [])}",
             "correct cluster.name or this node in the stack file: a node leaves its cluster by your own decision only",
         )
         causes.append((cause, of_node(dict(found), name)))
     return causes
 
 
-def split(world: World, found: Symptoms) -> list[Found]:
-    """Nodes with the cluster's configuration and key that the newest configuration does not list, and that were members.
-
-    Such a node may have got the configuration without itself, in the moment before its corosync was stopped.
-    """
-    apart = {
+def those_apart(world: World) -> dict[str, ConfFile]:
+    """The nodes of :func:`split`, each with its configuration."""
+    return {
         name: file
         for name in world.joined
         if name not in world.listed and world.listed
         if (file := world.conf_of(name)) and file.cluster == world.expected.cluster
-        if name in {node.name for node in file.nodes} or _was_removed(world, name)
+        if name in {node.name for node in file.nodes} or world.was_removed(name)
     }
+
+
+def undecided(world: World) -> str | None:
+    """Why only a person can say which side of a split stays; None when one side alone has the quorum, or without a split.
+
+    The version of a configuration decides nothing: the smaller side deletes more nodes, so it has the higher one.
+    """
+    apart = those_apart(world)
+    if not apart:
+        return None
+    if not world.has_quorum:
+        return "no side has the quorum"
+    if quorate := [name for name in apart if world.is_quorate(name)]:
+        return f"more than one side has a quorum, {names(quorate)} as well"
+    if unknown := [name for name in apart if _may_vote(world.nodes[name])]:
+        return f"whether {names(unknown)} {'has' if len(unknown) == 1 else 'have'} a quorum, could not be found out"
+    for name, file in apart.items():
+        silent = [node for node in file.nodes if node.name not in world.nodes and node.name not in world.voting]
+        needed = corosync.expected_votes(file.nodes, file.device) // 2 + 1
+        if sum(node.votes for node in silent) >= needed:
+            return f"{names([node.name for node in silent])}, which {name} lists, may be on and have a quorum"
+    return None
+
+
+def _may_vote(report: DiagnosisReport) -> bool:
+    """Whether corosync runs, and did not say whether it is quorate."""
+    return report.quorum is None and report.services.get("corosync") == "active"
+
+
+def split(world: World, found: Symptoms) -> list[Found]:
+    """Nodes with the cluster's configuration and key that the list which counts does not have, and that were members.
+
+    Such a node may have got the configuration without itself, in the moment before its corosync was stopped.
+    """
+    apart = those_apart(world)
     if not apart or world.conf is None or world.newest is None:
         return []
     here = [name for name in world.joined if name in world.listed]
-    sides = (
-        f"{names(here)} list {names(list(world.listed))} (version {world.conf.version}, {_quorum(world, here)}); "
-        + "; ".join(
-            f"{name} lists {names([node.name for node in file.nodes])} (version {file.version}, {_quorum(world, [name])})"
-            for name, file in apart.items()
-        )
+    sides = f"{names(here)} list {names(list(world.listed))} ({_side(world, here, world.conf)}); " + "; ".join(
+        f"{name} lists {names([node.name for node in file.nodes])} ({_side(world, [name], file)})"
+        for name, file in apart.items()
     )
     explained = {one for name in apart for one in of_node(dict(found), name)}
-    if len(apart) == 1 and not any(map(world.is_quorate, apart)):
+    why_undecided = undecided(world)
+    if len(apart) == 1 and why_undecided is None:
         name = next(iter(apart))
         cause = Cause(
             "removed-while-on",
@@ -67,27 +101,44 @@ def split(world: World, found: Symptoms) -> list[Found]:
             f"{_reset(world, name)} makes it a clean stand-alone node; where it is described, {world.make('up')} then joins it again",
         )
     else:
-        newer = (
-            world.newest
-            if all(world.conf.version >= file.version for file in apart.values())
-            else max(apart, key=lambda one: apart[one].version)
-        )
         cause = Cause(
             "cluster-split",
             "cluster",
             f"two sides call themselves {world.expected.cluster}: {names(here)}, and {names(list(apart))}",
             [*here, *apart],
-            f"{sides}; the newer configuration is that of {newer}",
+            f"{sides}; {why_undecided or f'the newer configuration is that of {_newer(world, apart)}'}",
             f"keep the side with the quorum, {names(here)}; move guests that run on {names(list(apart))} away, then "
             + " and ".join(_reset(world, name) for name in apart)
-            + f", and {world.make('up')} joins {'it' if len(apart) == 1 else 'them'} again",
+            + f", and {world.make('up')} joins {'it' if len(apart) == 1 else 'them'} again"
+            if why_undecided is None
+            else _choose(world),
         )
     return [(cause, explained)]
 
 
-def _was_removed(world: World, name: str) -> bool:
-    """Whether a node is listed no more, and was a member: what a join makes last is still there."""
-    return world.newest is not None and name not in world.listed and name in world.nodes[world.newest].certified
+def _newer(world: World, apart: dict[str, ConfFile]) -> str:
+    """The node with the highest version."""
+    versions = {name: file.version for name, file in apart.items()}
+    if world.newest and world.conf:
+        versions = {world.newest: world.conf.version, **versions}
+    return max(versions, key=lambda name: versions[name], default="")
+
+
+def _choose(world: World) -> str:
+    return (
+        "decide which side stays, by its guests and its votes, not by its version. On each node of the other side shut its guests down, "
+        "then: systemctl stop pve-ha-lrm pve-ha-crm corosync. "
+        f"Once the side that stays has the quorum, and no other side, {world.make('doctor')} says what follows"
+    )
+
+
+def _side(world: World, side: list[str], file: ConfFile) -> str:
+    """Its version, quorum, votes and guests."""
+    quorums = [quorum for name in side if (quorum := world.nodes[name].quorum)]
+    best = max(quorums, key=lambda one: (one.quorate, one.total), default=None)
+    votes = f"with {best.total} of {best.expected} votes" if best else "corosync does not run"
+    guests = sum(world.nodes[name].guests for name in side)
+    return f"version {file.version}, {_quorum(world, side)}, {votes}, guests: {guests}"
 
 
 def _quorum(world: World, side: list[str]) -> str:
@@ -102,11 +153,11 @@ def half_joined(world: World, found: Symptoms) -> list[Found]:
     """Nodes with some of what makes a member: what an interrupted join, or an unfinished reset, leaves (F2)."""
     causes: list[Found] = []
     for name, report in world.nodes.items():
-        if report.pve != "mounted" or not report.version:
-            continue  # what is in /etc/pve cannot be seen
+        if report.pve != "mounted" or not report.version or name in world.foreign:
+            continue  # what is in /etc/pve cannot be seen, or is another cluster's
         missing = _missing(name, report)
         has = [one for one in _PARTS if one not in missing]
-        if not missing or not has or (name in world.joined and _was_removed(world, name)):
+        if not missing or not has or (name in world.joined and world.was_removed(name)):
             continue
         listed = name in world.listed
         alone = not listed and not (report.local or report.shared)
@@ -127,6 +178,11 @@ def half_joined(world: World, found: Symptoms) -> list[Found]:
     return causes
 
 
+def _tells_its_parts(report: DiagnosisReport) -> bool:
+    """Whether what is not there is missing, and not only without an answer."""
+    return not {"local", "authkey", "shared", "certificate"} & set(report.unanswered)
+
+
 _PARTS = ("corosync.conf", "the key", "the shared configuration that lists it", "its certificate")
 
 
@@ -142,7 +198,7 @@ def _missing(name: str, report: DiagnosisReport) -> list[str]:
         )
     )
     # A stand-alone node has a certificate, too: it is no part of a cluster by itself.
-    if not any(there[part] for part in _PARTS[:3]):
+    if not _tells_its_parts(report) or not any(there[part] for part in _PARTS[:3]):
         return []
     return [part for part, is_there in there.items() if not is_there]
 
@@ -154,10 +210,10 @@ def stand_alone(world: World, found: Symptoms) -> list[Found]:
     alone = [
         name
         for name, report in world.nodes.items()
-        if report.version and report.pve == "mounted" and name not in world.joined and not report.authkey
+        if report.version and report.pve == "mounted" and name not in world.configured and not report.authkey
     ]
     causes: list[Found] = []
-    for name in alone:
+    for name in (one for one in alone if _tells_its_parts(world.nodes[one])):
         listed = name in world.listed
         what = (
             "was installed anew, or reset: it is stand-alone"

@@ -133,6 +133,7 @@ def watchdog(world: World, found: Symptoms) -> list[Found]:
         dog = report.watchdog
         if not (stopped or (dog and not (dog.device and dog.socket))):
             continue
+        used = dog is not None and dog.used
         lacking = [
             *([] if dog is None or dog.device else ["no /dev/watchdog"]),
             *([] if dog is None or dog.socket else ["no socket of watchdog-mux"]),
@@ -143,8 +144,11 @@ def watchdog(world: World, found: Symptoms) -> list[Found]:
             name,
             f"{name} has no working watchdog",
             [name],
-            f"{names(lacking)}: its HA services do not start guests without one",
-            world.on(name, "systemctl restart watchdog-mux && systemctl restart pve-ha-crm pve-ha-lrm"),
+            f"{names(lacking)}: its HA services do not start guests without one"
+            + (", and it holds a watchdog open now: a restart of watchdog-mux would reset the node" if used else ""),
+            f"{world.make('drain')} NODE={name}, then {world.make('reboot')} NODE={name}"
+            if used
+            else world.on(name, "systemctl restart watchdog-mux && systemctl restart pve-ha-crm pve-ha-lrm"),
         )
         units = ("watchdog-mux", "pve-ha-crm", "pve-ha-lrm")
         causes.append((cause, {("service", name, unit) for unit in units} & set(found)))

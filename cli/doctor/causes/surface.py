@@ -26,14 +26,21 @@ def expected_votes(world: World, found: Symptoms) -> list[Found]:
     stale = any(report.loaded not in (None, world.conf.version) for report in world.joined.values())
     if world.view.expected == votes or stale:
         return []
-    member = world.newest or ""
+    member, needed = world.newest or "", votes // 2 + 1
+    command = world.on(member, f"pvecm expected {votes}")
+    # Corosync takes no number that would cost the quorum at once.
+    following = (
+        command
+        if needed <= world.view.total
+        else f"bring the nodes back first that do not vote: {needed} votes are needed then, and {world.view.total} are there; then {command}"
+    )
     cause = Cause(
         "votes-expected",
         "cluster",
         f"{world.view.expected} votes are expected, and what is listed has {votes}",
         [member],
         "somebody ran `pvecm expected`: it holds until nodes come or go, and with too few, two halves of a cluster could both go on",
-        world.on(member, f"pvecm expected {votes}"),
+        following,
     )
     return [(cause, {QUORUM} & set(found))]
 
@@ -91,9 +98,13 @@ def storages(world: World, found: Symptoms) -> list[Found]:
     """Storages that are not active: at all nodes, it is the server; at one, its way there."""
     causes: list[Found] = []
     for storage in world.expected.storages:
-        asked = [name for name, report in world.nodes.items() if storage in report.storages]
+        asked = [name for name, report in world.nodes.items() if report.storages is not None and name in world.listed]
         lost = [name for name in asked if ("storage", name, storage) in found]
         if not lost:
+            continue
+        explained = {("storage", name, storage) for name in lost}
+        if not any(storage in (world.nodes[name].storages or {}) for name in asked):
+            causes.append((_missing(world, storage, lost), explained))
             continue
         all_of_them = len(lost) == len(asked) > 1
         cause = Cause(
@@ -104,8 +115,19 @@ def storages(world: World, found: Symptoms) -> list[Found]:
             "its server, or the network to it" if all_of_them else "the others have it: it is the way from there",
             world.on(lost[0], f"pvesm status --storage {storage}") + "; bring its server or its network back",
         )
-        causes.append((cause, {("storage", name, storage) for name in lost}))
+        causes.append((cause, explained))
     return causes
+
+
+def _missing(world: World, storage: str, asked: list[str]) -> Cause:
+    return Cause(
+        "storage-missing",
+        "cluster",
+        f"no node has storage {storage} of the stack file",
+        asked,
+        "it is not in /etc/pve/storage.cfg, or was never made",
+        f"{world.make('up')} makes it; one of kind external make by hand, or take it out of the stack file",
+    )
 
 
 def certificates(world: World, found: Symptoms) -> list[Found]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.job.test_cluster import NODES, services
-from tests.support import outer_host
+from tests.lab.job.test_cluster import NODES, boot_ids, services
+from tests.support import outer_host, processes, run_reports
+from tests.support.bad_world import refusal
 
 if TYPE_CHECKING:
     from tests.support.lab_project import LabProject
@@ -78,6 +80,67 @@ def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
         return all("memory: 640" in config for config in seen)
 
     assert cluster.eventually(changed, 120)
+
+
+def test_a_drill_times_guests_and_gives_the_node_back(cluster: LabProject) -> None:
+    before = boot_ids(cluster)
+    homes = {sid: entry["node"] for sid, entry in services(cluster, NODES["proxmox03"]).items()}
+    run = cluster.admin("drill", "--yes")
+    assert run.code == 0, run.output
+    report = run_reports.of(cluster, run, "drill")
+    drill = report["drill"]
+    assert {key: drill[key] for key in ("node", "time_scale", "interval_s")} == {
+        "node": "proxmox01",
+        "time_scale": 0.1,
+        "interval_s": 0.5,
+    }
+    own = {sid for sid, node in homes.items() if node == "proxmox01"}
+    assert {one["sid"] for one in drill["guests"]} == own != set()
+    for guest in drill["guests"]:
+        moments = [guest[name] for name in ("last_answer", "fenced", "elsewhere", "answering")]
+        assert moments == sorted(moments), guest
+        assert guest["node"] != "proxmox01"
+        # A tenth of the delays from 60 s to the fence and 120 s of the lock; Corosync's own 7 s are real.
+        assert 5 < guest["fenced"] < 60
+    # What was on other nodes went on: it was seen at every look.
+    assert {one["sid"] for one in drill["others"]} == set(homes) - own != set()
+    for other in drill["others"]:
+        assert other["longest_s"] < 5
+    assert report["findings"] == []
+    assert [(one["where"], one["what"]) for one in report["acts"]] == [
+        ("proxmox01", "its power was cut"),
+        ("proxmox01", "started"),
+    ]
+    after = boot_ids(cluster)
+    assert {name for name in NODES if before[name] != after[name]} == {"proxmox01"}
+
+
+def test_a_drill_that_is_killed_leaves_a_node_off_and_the_next_goes_on(cluster: LabProject) -> None:
+    def on(name: str) -> bool:
+        machines = json.loads(cluster.lab("status", "--json").output)["machines"]
+        return next(bool(one["on"]) for one in machines if one["name"] == name)
+
+    assert on("proxmox02")
+    run = cluster.start_admin("drill", "--node", "proxmox02", "--yes")
+    assert cluster.eventually(lambda: not on("proxmox02"), 60)
+    processes.end_all(run.pid)
+    again = cluster.admin("drill", "--node", "proxmox02", "--yes")
+    assert again.code == 0, again.output
+    assert "proxmox02: its VM is powered off" in again.output
+    drill = run_reports.of(cluster, again, "drill")["drill"]
+    assert [one["sid"] for one in drill["guests"]] == ["ct:300"]
+    assert cluster.admin("status").code == 0
+
+
+def test_a_drill_that_is_refused_touches_nothing(cluster: LabProject) -> None:
+    before = boot_ids(cluster)
+    refusal(cluster.admin("drill", "--node", "proxmox09", "--yes"), "node-unknown")
+    refusal(cluster.admin("drill", "--node", "proxmox03", "--yes"), "drill-no-guests")
+    cluster.lab("link", "cut", "proxmox02", "0")
+    text = refusal(cluster.admin("drill", "--yes"), "not-settled")
+    assert "link 0" in text
+    cluster.lab("link", "restore", "proxmox02", "0")
+    assert boot_ids(cluster) == before
 
 
 @pytest.mark.destroys

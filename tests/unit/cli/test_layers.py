@@ -21,7 +21,9 @@ LAYERS = (
     ("report", "status", "doctor", "first_secrets"),
     ("run",),
     ("rolling",),
-    ("up", "preview", "down", "shell", "replace", "reset", "recovery", "adopt", "run_report"),
+    ("up", "preview", "down", "shell", "replace", "reset", "adopt", "drill", "run_report"),
+    ("repair",),
+    ("recovery",),
     ("main",),
     ("__main__",),
 )

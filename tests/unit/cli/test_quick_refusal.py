@@ -35,6 +35,8 @@ COMMANDS = (
     ("undrain", "--node", "proxmox01"),
     ("reboot", "--yes"),
     ("upgrade", "--yes"),
+    ("drill", "--yes"),
+    ("repair", "--yes"),
 )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli import recovery
+from cli.repair import stories
+from cli.repair.model import KINDS
 from cluster.errors import CODES
 from config.paths import ROOT
 from onnode.errors import ON_NODE_CODES
@@ -75,6 +77,16 @@ def test_every_code_says_what_to_do(codes: dict[str, Code]) -> None:
     for name in codes:
         assert f"`{name}`" in recovery.text()
     assert all(code.meaning and code.next for code in codes.values())
+
+
+def test_every_repair_has_a_story_and_every_story_names_causes_of_doctor() -> None:
+    documented = set(re.findall(r"`([a-z-]+)`", (ROOT / "docs" / "doctor.md").read_text()))
+    told = {cause for story in stories.STORIES for cause in story.causes}
+    assert told <= documented
+    for name, kind in KINDS.items():
+        assert set(kind.causes) <= documented
+        assert set(kind.causes) & told, name
+        assert f"| `{name}` |" in recovery.text()
 
 
 def test_no_code_has_two_meanings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,18 @@ from cli import reset
 from cluster.contract import Machine
 from cluster.errors import AdminError
 from components.recorded import ADMIN
-from tests.unit.cluster.worlds import joined, stand_alone
+from tests.unit.cluster.worlds import CLUSTER, joined, stand_alone
 
 if TYPE_CHECKING:
     from cli.description import Description
     from onnode.contract import MembershipReport
 
 LEFT: dict[str, Any] = {"address": "192.168.0.109", "host_key": "ssh-ed25519 AAAA", "housing": None, "links": {}}
+
+
+def in_another(report: MembershipReport) -> MembershipReport:
+    """The same in cluster office."""
+    return dataclasses.replace(report, cluster="office")
 
 
 def state(stdout: str) -> dict[str, Any]:
@@ -53,14 +59,18 @@ def test_any_other_is_refused(dev: Description, known: dict[str, Any] | None, na
         ([joined(1, 1, 2), joined(2, 1, 2, 3, quorate=False)], "still-a-member"),
         ([joined(1, 1, 2, quorate=False)], "cluster-not-visible"),
         ([stand_alone(1)], "cluster-not-visible"),
+        # Members of another cluster do not list it, whatever it is.
+        ([in_another(joined(1, 1, 2))], "cluster-not-visible"),
+        ([joined(1, 1, 2, quorate=False), in_another(joined(2, 2))], "cluster-not-visible"),
+        ([joined(1, 1, 2), in_another(joined(2, 2))], None),
         ([], "cluster-not-visible"),
     ],
 )
 def test_only_one_that_left_is_reset(seen: list[MembershipReport], code: str | None) -> None:
     reports = {report.node: report for report in seen}
     if code is None:
-        reset.refuse_member("proxmox03", reports)
+        reset.refuse_member("proxmox03", CLUSTER, reports)
         return
     with pytest.raises(AdminError) as refused:
-        reset.refuse_member("proxmox03", reports)
+        reset.refuse_member("proxmox03", CLUSTER, reports)
     assert refused.value.code == code

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.contract import ApiAccess, Container, Image, Machine, Template
+from cluster.contract import ApiAccess, Container, GuestDisk, Image, KeptGuest, Machine, Template
 from cluster.errors import AdminError
-from cluster.steps import container, template
+from cluster.steps import container, guest_disk, keep_guest, template
 from cluster.transport import cluster_api, ssh
 from cluster.transport.cluster_api import Api
 from cluster.transport.ssh import Completed
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from cluster.call import Call
     from cluster.contract import Secrets
 
 MEMBERS = [Machine("pve1", "192.0.2.180", "ssh-ed25519 AAAA")]
@@ -145,9 +146,12 @@ def volumes(node: ApiNode, content: str) -> set[str]:
     return {entry["volid"] for entry in node.get("/nodes/pve1/storage/local/content", content=content)}
 
 
-def bring_about(desired: Template | Container) -> Outcome:
+AGAIN = replace(CALL, previous={"vmid": 300})  # the step has run before
+
+
+def bring_about(desired: Template | Container, call: Call = CALL) -> Outcome:
     step: Any = template if isinstance(desired, Template) else container
-    outcome: Outcome = asyncio.run(step.bring_about(desired, CALL))
+    outcome: Outcome = asyncio.run(step.bring_about(desired, call))
     return outcome
 
 
@@ -157,9 +161,9 @@ def remove(desired: Template | Container) -> Outcome:
     return outcome
 
 
-def refused(desired: Template | Container) -> AdminError:
+def refused(desired: Template | Container, call: Call = CALL) -> AdminError:
     with pytest.raises(AdminError) as error:
-        bring_about(desired)
+        bring_about(desired, call)
     return error.value
 
 
@@ -302,7 +306,6 @@ def test_a_container_is_changed_where_it_is(node: ApiNode, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("changes", "code", "observed", "expected"),
     [
-        ({"disk_gib": 2}, "guest-differs", "disk 1 GiB", "disk 2 GiB"),
         ({"storage": "local"}, "guest-differs", "storage shared", "storage local"),
         (
             {"gateway": None},
@@ -335,3 +338,98 @@ def test_a_guest_of_the_other_kind_under_our_number_is_refused() -> None:
     assert refused(replace(TEMPLATE, vmid=300)).code == "guest-foreign"
     bring_about(TEMPLATE)
     assert refused(replace(CONTAINER, vmid=9000)).code == "guest-foreign"
+
+
+DISK_OF_VM = GuestDisk(MEMBERS, API, "stack-dev", 9000, "vm01", 4)
+KEPT = KeptGuest(MEMBERS, API, "stack-dev", 9000, "vm01")
+
+
+def grown(gib: int) -> Outcome:
+    return asyncio.run(guest_disk.bring_about(replace(DISK_OF_VM, disk_gib=gib), CALL))
+
+
+def test_a_disk_grows_while_its_vm_runs_and_then_nothing_is_to_do(
+    node: ApiNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vm(node, scsi1="shared:1")
+    node.do("POST", "/nodes/pve1/qemu/9000/status/start")
+    assert grown(2) == Outcome(changed=False, facts={"vmid": 9000})
+    before = node.config(9000)
+    assert grown(4) == Outcome(changed=True, facts={"vmid": 9000})
+    assert node.config(9000) == before | {"scsi0": "shared:9000/vm-9000-disk-0.raw,size=4G"}
+    assert "enlarging scsi0 of guest 9000 on pve1 from 2 to 4 GiB" in capsys.readouterr().err
+    assert grown(4).changed is False
+    assert node.get("/nodes/pve1/qemu/9000/status/current")["status"] == "running"
+
+
+def test_a_disk_of_another_size_is_named_and_left_alone(node: ApiNode) -> None:
+    vm(node)
+    before = node.config(9000)
+    with pytest.raises(AdminError) as refused:
+        grown(1)
+    assert (refused.value.code, refused.value.observed, refused.value.expected) == (
+        "guest-differs",
+        "scsi0 2 GiB",
+        "scsi0 1 GiB",
+    )
+    assert node.config(9000) == before
+
+
+def test_a_disk_of_somebody_elses_vm_is_left_alone(node: ApiNode) -> None:
+    vm(node, tags="customer")
+    with pytest.raises(AdminError) as refused:
+        grown(4)
+    assert refused.value.code == "guest-foreign"
+    node.do("DELETE", "/nodes/pve1/qemu/9000")
+    with pytest.raises(AdminError) as refused:
+        grown(4)
+    assert (refused.value.code, refused.value.observed) == ("guest-differs", "none")
+
+
+def test_a_container_grows_and_gets_its_name_where_it_is(node: ApiNode, capsys: pytest.CaptureFixture[str]) -> None:
+    bring_about(CONTAINER)
+    node.do("POST", "/nodes/pve1/lxc/300/status/start")
+    before = node.config(300, "lxc")
+    capsys.readouterr()
+    # To an engine that did not run it before, it is another guest.
+    error = refused(replace(CONTAINER, disk_gib=3, name="ct02"))
+    assert (error.code, error.observed) == ("guest-changed", "ct01 is lxc 300 on pve1; described: ct02 300")
+    assert node.config(300, "lxc") == before
+    assert bring_about(replace(CONTAINER, disk_gib=3, name="ct02"), AGAIN).changed is True
+    rootfs = "shared:300/vm-300-disk-0.raw,size=3G"
+    assert node.config(300, "lxc") == before | {"rootfs": rootfs, "hostname": "ct02"}
+    assert "! ct02: it takes its new name when it restarts: `pct reboot 300` on pve1" in capsys.readouterr().err
+    assert bring_about(replace(CONTAINER, disk_gib=3, name="ct02"), AGAIN).changed is False
+    error = refused(replace(CONTAINER, name="ct03"), AGAIN)
+    assert (error.code, error.observed, error.expected) == ("guest-differs", "rootfs 3 GiB", "rootfs 1 GiB")
+    assert node.config(300, "lxc")["hostname"] == "ct02", "nothing else is changed"
+
+
+def test_no_container_is_made_under_another_number_while_the_first_one_is_there(node: ApiNode) -> None:
+    bring_about(CONTAINER)
+    error = refused(replace(CONTAINER, vmid=301))
+    assert (error.code, error.observed) == ("guest-changed", "ct01 is lxc 300 on pve1; described: ct01 301")
+    assert {entry["vmid"] for entry in node.get("/cluster/resources") if "vmid" in entry} == {300}
+    bring_about(replace(CONTAINER, vmid=301, name="ct02"))
+    node.do("PUT", "/nodes/pve1/lxc/300/config", tags="customer")
+    node.do("DELETE", "/nodes/pve1/lxc/301")
+    assert bring_about(replace(CONTAINER, vmid=301)).changed is True
+
+
+@pytest.mark.parametrize(("tags", "left"), [(OURS, None), (f"{OURS};shop", "shop")])
+def test_a_guest_that_stays_loses_our_tags_and_nothing_else(node: ApiNode, tags: str, left: str | None) -> None:
+    vm(node, tags=tags)
+    node.do("POST", "/nodes/pve1/qemu/9000/status/start")
+    before = node.config(9000)
+    assert asyncio.run(keep_guest.remove(KEPT, CALL)) == Outcome(changed=True, facts={"vmid": 9000})
+    after = node.config(9000)
+    assert after.pop("tags", None) == left
+    assert after == {key: value for key, value in before.items() if key != "tags"}
+    assert node.get("/nodes/pve1/qemu/9000/status/current")["status"] == "running"
+    assert asyncio.run(keep_guest.remove(KEPT, CALL)) == Outcome(changed=False, facts={"vmid": 9000})
+    assert node.config(9000).get("tags") == left
+
+
+@pytest.mark.usefixtures("node")
+def test_a_guest_that_is_gone_needs_no_letting_go() -> None:
+    assert asyncio.run(keep_guest.remove(KEPT, CALL)) == Outcome(changed=False, facts={"vmid": 9000})

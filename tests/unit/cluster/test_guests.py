@@ -157,7 +157,6 @@ def test_memory_is_changed_where_the_container_runs() -> None:
     ("changed", "named"),
     [
         (replace(CONTAINER, storage="other"), "storage other"),
-        (replace(CONTAINER, disk_gib=2), "disk 2 GiB"),
         (replace(CONTAINER, bridge="vmbr1"), "bridge=vmbr1"),
         (replace(CONTAINER, address="192.168.0.200/24", gateway="192.168.0.1"), "ip=192.168.0.200/24,gw=192.168.0.1"),
     ],
@@ -200,17 +199,13 @@ def test_a_foreign_guest_is_never_touched(found: guests.Found) -> None:
 @pytest.mark.parametrize(("size", "gib"), [("1T", 1024), ("1536G", 1536), ("2T", 2048), ("524288M", 512), ("1G", 1)])
 def test_sizes_are_compared_as_numbers(size: str, gib: int) -> None:
     """Proxmox VE stores them in the largest unit that divides them: 1024 GiB becomes 1T."""
-    config = {**CONTAINER_CONFIG, "rootfs": f"shared:300/vm-300-disk-0.raw,size={size}"}
-    container.refuse_different(replace(CONTAINER, disk_gib=gib), config)
-    with pytest.raises(AdminError) as caught:
-        container.refuse_different(replace(CONTAINER, disk_gib=gib + 1), config)
-    assert caught.value.observed == f"disk {gib} GiB"
+    assert guests.disk_gib({"rootfs": f"shared:300/vm-300-disk-0.raw,size={size}"}, "rootfs") == gib
+    assert guests.disk_gib({"scsi0": f"shared:200/vm-200-disk-0.raw,iothread=1,size={size},ssd=1"}, "scsi0") == gib
 
 
-def test_a_disk_whose_size_is_not_told_is_not_taken_for_the_wanted_one() -> None:
-    with pytest.raises(AdminError) as caught:
-        container.refuse_different(CONTAINER, {**CONTAINER_CONFIG, "rootfs": "shared:300/vm-300-disk-0.raw"})
-    assert caught.value.observed == "disk of unknown size"
+def test_a_disk_whose_size_is_not_told_has_none() -> None:
+    assert guests.disk_gib({"rootfs": "shared:300/vm-300-disk-0.raw"}, "rootfs") is None
+    assert guests.disk_gib({}, "rootfs") is None
 
 
 def test_the_guests_of_a_stack_with_capitals_in_its_name_are_its_own() -> None:

@@ -12,6 +12,7 @@ from tests.unit.cli.state.test_belongings import OURS, THEIRS, guest, look
 
 if TYPE_CHECKING:
     from cli.description import Description
+    from config import Config
 
 INSIDE = [
     (guest(201, THEIRS, "proxmox02"), "VM 201 (precious) on proxmox02, tags: customer"),
@@ -30,6 +31,23 @@ def test_nested_nodes_are_not_destroyed_with_guests_of_others(
     assert refused.value.code == "guests-inside"
     assert shown in refused.value.observed
     assert "202" not in refused.value.observed
+
+
+def test_nested_nodes_are_not_destroyed_with_guests_that_are_to_be_kept(
+    dev: Description, physical: Description
+) -> None:
+    def keeping(described: Description) -> Config:
+        first, *others = described.config.guests
+        return described.config.model_copy(update={"guests": (first.model_copy(update={"keep": True}), *others)})
+
+    seen = look({**guest(200, OURS, "proxmox01"), **guest(300, OURS, "proxmox01", "lxc")}, "proxmox01")
+    with pytest.raises(AdminError) as refused:
+        guests_inside.of_stack(keeping(dev), [seen])
+    assert refused.value.code == "guests-inside"
+    assert refused.value.observed.startswith("VM 200 ")
+    assert "300" not in refused.value.observed
+    guests_inside.of_stack(dev.config, [seen])
+    guests_inside.of_stack(keeping(physical), [look(guest(200, OURS, "pve1"), "pve1")])
 
 
 def test_own_guests_and_nodes_that_stay_are_no_reason(dev: Description, physical: Description) -> None:

@@ -40,6 +40,7 @@ class Manager:
         self.looks: list[list[dict[str, Any]]] = [[QUORUM]]
         self.guests: list[dict[str, Any]] = []
         self.asked: list[str] = []
+        self.states = {"proxmox01": "online", "proxmox02": "online", "proxmox03": "maintenance"}
         monkeypatch.setattr(guests, "POLL_S", 0)
         monkeypatch.setattr(cluster_api, "connect", self.connect)
 
@@ -48,10 +49,12 @@ class Manager:
         assert (list(machines), access, secrets) == ([*members(2)], API, CALL.secrets)
         return self
 
-    def get(self, path: str) -> list[dict[str, Any]]:
+    def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         self.asked.append(path)
         if path == "/cluster/ha/status/current":
             return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if path == "/cluster/ha/status/manager_status":
+            return {"manager_status": {"node_status": self.states}}
         return {
             "/cluster/resources": self.guests,
             "/cluster/ha/resources": [{"sid": "vm:200", "comment": "stack-dev"}],
@@ -59,6 +62,9 @@ class Manager:
 
     def delete(self, path: str) -> None:
         self.asked.append(f"delete {path}")
+
+    def post(self, path: str, node: str) -> None:
+        self.asked.append(f"post {path} {node}")
 
 
 @pytest.fixture
@@ -130,7 +136,8 @@ def at(node: str, state: str) -> list[dict[str, Any]]:
 
 def test_a_guest_is_waited_for_until_it_is_as_described(manager: Manager) -> None:
     manager.looks = [[QUORUM], at("proxmox01", "starting"), at("proxmox03", "started"), at("proxmox02", "started")]
-    assert verified(timeout_s=60) == Outcome(changed=False, facts={"sid": "vm:200", "state": "started"})
+    facts = {"sid": "vm:200", "state": "started", "preferred": []}
+    assert verified(timeout_s=60) == Outcome(changed=False, facts=facts)
     assert len(manager.asked) == 4
 
 
@@ -157,6 +164,101 @@ def test_a_guest_in_error_is_not_waited_for(manager: Manager) -> None:
     with pytest.raises(AdminError) as refused:
         verified(timeout_s=60)
     assert refused.value.observed == "error on proxmox01"
+
+
+def brought(preferred: list[str], *, before: Sequence[str] | None = ("proxmox01",), **changes: Any) -> Outcome:  # noqa: ANN401 - fields as they are
+    """A run with these preferred nodes, after one with those."""
+    known = CALL if before is None else replace(CALL, previous={"preferred": list(before)} if before else {})
+    wanted = replace(VERIFY, nodes=[], preferred=preferred, timeout_s=60, **changes)
+    return asyncio.run(verify_guest.bring_about(wanted, known))
+
+
+MOVE = "post /cluster/ha/resources/vm:200/migrate"
+
+
+@pytest.mark.parametrize(("failback", "asked"), [(True, []), (False, [f"{MOVE} proxmox02"])])
+def test_a_guest_follows_its_preferred_node_unasked_only_with_failback(
+    manager: Manager,
+    failback: bool,  # noqa: FBT001 - a case's value
+    asked: list[str],
+) -> None:
+    here = at("proxmox01", "started")
+    manager.looks = [here, *([] if failback else [here]), here, at("proxmox01", "migrate"), at("proxmox02", "started")]
+    outcome = brought(["proxmox02"], failback=failback)
+    assert outcome == Outcome(changed=True, facts={"sid": "vm:200", "state": "started", "preferred": ["proxmox02"]})
+    assert [one for one in manager.asked if one.startswith("post")] == asked
+    assert manager.looks == [at("proxmox02", "started")], "it was waited for"
+
+
+@pytest.mark.parametrize(
+    ("preferred", "before"),
+    [
+        (["proxmox02"], ("proxmox02",)),  # it is where HA took it
+        (["proxmox02"], None),  # it is new
+        (["proxmox02"], ()),  # an earlier version did not remember
+        (["proxmox01", "proxmox02"], ("proxmox02",)),  # it runs on one of them
+        ([], ("proxmox02",)),
+    ],
+)
+def test_a_guest_is_moved_only_when_other_nodes_are_preferred_than_before(
+    manager: Manager, preferred: list[str], before: Sequence[str] | None
+) -> None:
+    manager.looks = [at("proxmox01", "started")]
+    assert brought(preferred, before=before, failback=False).changed is False
+    assert manager.asked == ["/cluster/ha/status/current"]
+
+
+@pytest.mark.parametrize("failback", [True, False])
+def test_a_guest_that_moves_already_is_waited_for(manager: Manager, *, failback: bool) -> None:
+    manager.looks = [at("proxmox01", "migrate")] * 4 + [at("proxmox02", "started")]
+    wanted = replace(VERIFY, nodes=[], preferred=["proxmox02"], failback=failback, timeout_s=1)
+    known = replace(CALL, previous={"preferred": ["proxmox01"]})
+    assert asyncio.run(verify_guest.bring_about(wanted, known)).changed is True
+    assert not [one for one in manager.asked if one.startswith("post")]
+    manager.looks = [at("proxmox01", "migrate")]
+    with pytest.raises(AdminError) as refused:
+        verified(timeout_s=0)
+    assert refused.value.observed == "migrate on proxmox01", "nobody prefers another node: it has its time"
+
+
+def test_a_guest_that_is_to_be_stopped_is_not_moved(manager: Manager) -> None:
+    manager.looks = [at("proxmox01", "stopped")]
+    assert brought(["proxmox02"], state="stopped", failback=False).changed is False
+    assert manager.asked == ["/cluster/ha/status/current"]
+
+
+def test_a_guest_stays_while_ha_has_none_of_its_nodes_online(
+    manager: Manager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manager.looks = [at("proxmox01", "started")]
+    assert brought(["proxmox03"], failback=False).changed is False
+    assert "vm:200 stays on proxmox01: HA has none of proxmox03 online" in capsys.readouterr().err
+    assert not [one for one in manager.asked if one.startswith("post")]
+
+
+def test_the_node_with_the_fewest_guests_is_chosen() -> None:
+    status = [{"sid": "ct:300", "node": "proxmox01"}, {"type": "lrm", "node": "proxmox02"}]
+    assert verify_guest.least_used(["proxmox01", "proxmox02"], status) == "proxmox02"
+    assert verify_guest.least_used(["proxmox02", "proxmox01"], []) == "proxmox01"
+
+
+@pytest.mark.parametrize(
+    ("seen", "timeout_s", "observed"),
+    [
+        (at("proxmox01", "started"), 0, "started on proxmox01"),
+        (at("proxmox01", "error"), 60, "error on proxmox01"),
+        ([QUORUM], 60, "the HA manager does not know it"),
+    ],
+)
+def test_a_guest_that_ha_does_not_move_is_named(
+    manager: Manager, seen: list[dict[str, Any]], timeout_s: int, observed: str
+) -> None:
+    manager.looks = [at("proxmox01", "started"), seen]
+    wanted = replace(VERIFY, nodes=[], preferred=["proxmox02"], timeout_s=timeout_s)
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(verify_guest.bring_about(wanted, replace(CALL, previous={"preferred": ["proxmox01"]})))
+    assert (refused.value.code, refused.value.observed) == ("guest-not-as-described", observed)
+    assert refused.value.expected == "started on proxmox02"
 
 
 def test_what_is_gone_needs_no_waiting_when_it_is_removed(manager: Manager) -> None:

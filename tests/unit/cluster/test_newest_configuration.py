@@ -73,3 +73,14 @@ def test_who_is_missing_is_told_by_the_quorate_side() -> None:
     for seen in ({"proxmox01": there, "proxmox02": apart}, {"proxmox02": apart, "proxmox01": there}):
         said = formation.bring_back(seen, {})
         assert said == "on proxmox02: systemctl start corosync; then run the same command again"
+
+
+def test_two_sides_with_a_quorum_are_refused_whatever_their_versions() -> None:
+    smaller = joined(3, 3, config_version=9)
+    formation.refuse_two_quorate([OLD, NEW])
+    formation.refuse_two_quorate([OLD, NEW, replace(smaller, quorate=False)])
+    formation.refuse_two_quorate([stand_alone(1)])
+    for seen in ([joined(1, 1, 2), smaller], [smaller, joined(1, 1, 2, config_version=10)]):
+        with pytest.raises(AdminError) as refused:
+            formation.refuse_two_quorate(seen)
+        assert refused.value.code == "clusters-split"

@@ -21,7 +21,7 @@ from cluster.transport.ssh import Completed
 from onnode.contract import KeepMembers
 from onnode.errors import StepError
 from tests.unit.cluster.live_nodes import CALL, DOWN
-from tests.unit.cluster.worlds import CLUSTER, joined, member, members, quorum
+from tests.unit.cluster.worlds import CLUSTER, joined, listed, member, members, quorum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +185,30 @@ def test_a_vm_whose_number_is_another_nodes_by_now_is_left_alone(nodes: LiveNode
     nodes.form(1, 2, 3, 4)
     assert bring_about().changed
     assert world.status == "stopped", "its own"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "changes", "code"),
+    [
+        # Quorate, with a higher version, and of another cluster: it knows nothing of the node that leaves.
+        ((3,), {"cluster": "other", "config_version": 12}, "other-cluster"),
+        ((3,), {"cluster": "other", "config_version": 1}, "other-cluster"),
+        # The smaller side of a split deleted the others.
+        ((3,), {"config_version": 12}, "clusters-split"),
+        ((1, 2, 3, 4), {"config_version": 12}, None),
+    ],
+)
+def test_who_is_removed_is_not_told_by_another_cluster_or_side(
+    nodes: LiveNodes, world: World, numbers: tuple[int, ...], changes: dict[str, Any], code: str | None
+) -> None:
+    nodes.change(3, nodes=[listed(number) for number in numbers], **changes)
+    if code is None:
+        bring_about()
+        return
+    with pytest.raises(AdminError) as refused:
+        bring_about()
+    assert refused.value.code == code
+    assert (nodes.acts, world.status) == ([], "running")
 
 
 NO_KEYS = AdminError("ssh-auth-failed", "it has no /etc/pve, and so no keys")

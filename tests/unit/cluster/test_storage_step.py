@@ -55,6 +55,20 @@ def test_a_working_member_takes_it_away(nodes: LiveNodes) -> None:
     assert (act.node, act.what, act.wanted) == ("proxmox01", "storage --remove", SHARED)
 
 
+def test_while_another_cluster_answers_as_well_nothing_is_done(nodes: LiveNodes) -> None:
+    nodes.form(1, 2)
+    nodes.facts |= {"storage": {}, "storage --remove": {}}
+    nodes.change(1, cluster="other")
+    for step in (storage.bring_about, storage.remove):
+        with pytest.raises(AdminError) as refused:
+            asyncio.run(step(WANTED, CALL))
+        assert refused.value.code == "other-cluster"
+    assert nodes.acts == []
+    nodes.change(1, quorate=False)
+    asyncio.run(storage.bring_about(WANTED, CALL))
+    assert [act.node for act in nodes.acts] == ["proxmox02"], "only one of them works"
+
+
 def test_without_a_quorate_member_it_stays_as_it_is(nodes: LiveNodes) -> None:
     nodes.form(1, 2)
     nodes.change(1, quorate=False)

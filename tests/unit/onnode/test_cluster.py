@@ -98,7 +98,7 @@ class Workers:
         self._turn = 0
         self.reloads = 0
         joiner.present = self.reload  # type: ignore[method-assign]
-        machine.served_certificate = self.served  # type: ignore[method-assign]
+        machine.served_certificate = self.served  # type: ignore[assignment,method-assign]
         self._systemctl = machine.programs["systemctl"]
         machine.programs["systemctl"] = self.systemctl
         self._list()
@@ -815,7 +815,7 @@ class TestClusterHealth:
         ]
         assert facts["services"]["pveproxy"]
         assert not facts["services"]["watchdog-mux"]
-        assert facts["watchdog"] == {"device": True, "socket": False}
+        assert facts["watchdog"] == {"device": True, "socket": False, "used": False}
         assert facts["kernel"]["running"] == "6.17.2-1-pve"
         assert facts["busy"] is None
         assert facts["state"] == "member"

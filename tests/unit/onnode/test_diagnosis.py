@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,12 @@ import pytest
 
 from onnode.cluster import diagnosis
 from onnode.contract import ClusterLink, Datastore, Diagnose, DiagnosisReport, Neighbour, document
-from onnode.system.machine import Result
+from onnode.system.machine import NOT_FOUND, TIMED_OUT, Result
 from tests.support.fake_machine import hangs
 from tests.unit.onnode.test_cluster import AUTHKEY, LOCAL_CONF, PVE_CONF, conf, pem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.support.fake_machine import FakeMachine
@@ -121,6 +122,7 @@ def test_a_member_shows_everything(member: FakeMachine) -> None:
     assert seen.ha.agent_ages_s == {"proxmox01": 10.0}
     assert seen.storages == {"local": Datastore("dir", "active", 3)}
     assert [(card.name, card.addresses) for card in seen.cards] == [("eth1", ["10.10.1.186"])]
+    assert (seen.unanswered, seen.read_only) == ([], [])
 
 
 def test_the_key_itself_is_not_told(member: FakeMachine) -> None:
@@ -168,6 +170,9 @@ def test_all_that_can_hang_hangs(member: FakeMachine) -> None:
         member.programs[name] = hangs
     seen = look(member)
     assert (seen.node, seen.pve, seen.services, seen.quorum) == ("proxmox02", "hangs", {}, None)
+    assert {"cards", "links", "loaded", "pmxcfs", "quorum", "resolves", "services", "spaces", "version"} == set(
+        seen.unanswered
+    )
 
 
 def test_a_machine_without_proxmox(machine: FakeMachine) -> None:
@@ -188,3 +193,143 @@ def test_a_certificate_that_users_brought_is_not_compared_with_the_authority(mem
     own = look(member).certificate
     assert own is not None
     assert own.signed is False
+
+
+@pytest.mark.parametrize(
+    ("program", "question"),
+    [
+        ("corosync-quorumtool", "quorum"),
+        ("corosync-cfgtool", "links"),
+        ("corosync-cmapctl", "loaded"),
+        ("systemctl", "services"),
+        ("dpkg-query", "version"),
+        ("getent", "resolves"),
+        ("pgrep", "pmxcfs"),
+        ("df", "spaces"),
+        ("ip", "cards"),
+        ("pvesm", "storages"),
+    ],
+)
+def test_a_question_without_an_answer_is_told_from_an_answer(member: FakeMachine, program: str, question: str) -> None:
+    member.programs[program] = hangs
+    assert look(member).unanswered == [question]
+
+
+def test_a_corosync_that_does_not_run_is_an_answer(member: FakeMachine) -> None:
+    for program in ("corosync-quorumtool", "corosync-cfgtool", "corosync-cmapctl"):
+        member.programs[program] = lambda _arguments, _stdin: 1
+    seen = look(member)
+    assert (seen.quorum, seen.links, seen.loaded, seen.unanswered) == (None, [], None, [])
+
+
+@pytest.mark.parametrize("code", [1, NOT_FOUND, TIMED_OUT])
+def test_an_openssl_that_does_not_judge_says_nothing_of_a_certificate(member: FakeMachine, code: int) -> None:
+    member.programs["openssl"] = lambda arguments, _stdin: (
+        Result(tuple(arguments), code) if arguments[0] == "verify" else "notAfter=Nov 28 12:00:00 2028 GMT\n"
+    )
+    seen = look(member)
+    assert seen.certificate is not None
+    assert (seen.certificate.signed, seen.unanswered) == (None, ["signed"])
+
+
+def test_a_list_of_storages_without_its_head_is_none(member: FakeMachine) -> None:
+    member.programs["pvesm"] = lambda _arguments, _stdin: "ipcc_send_rec[1] failed: Connection refused\n"
+    assert (look(member).storages, look(member).unanswered) == (None, ["storages"])
+    member.programs["pvesm"] = lambda _arguments, _stdin: "Name Type Status Total (KiB) Used (KiB) Available (KiB) %\n"
+    assert (look(member).storages, look(member).unanswered) == ({}, [])
+
+
+def test_storages_are_made_ready_only_where_pvestatd_does_that_anyway(member: FakeMachine) -> None:
+    look(member)
+    assert member.ran("pvesm") == ["pvesm status"]
+    member.commands.clear()
+    down = diagnosis.SERVICES.index("pvestatd")
+    states = ["inactive" if number == down else "active" for number in range(len(diagnosis.SERVICES))]
+    member.programs["systemctl"] = lambda _arguments, _stdin: (
+        "\n\n".join(f"ActiveState={state}\nUnitFileState=enabled" for state in states) + "\n"
+    )
+    seen = look(member)
+    assert (seen.storages, seen.unanswered, member.ran("pvesm")) == (None, [], [])
+
+
+def test_one_question_that_breaks_does_not_end_the_look(member: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_arguments: list[str], _stdin: str) -> str:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    member.programs["pgrep"] = refused
+    read = member.read
+
+    def broken(path: str) -> str | None:
+        if path in (LOCAL_CONF, AUTHKEY):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(member, "read", broken)
+    seen = look(member)
+    assert seen.unanswered == ["authkey", "local", "pmxcfs"]
+    assert (seen.local, seen.shared is None) == (None, False)
+
+
+@pytest.mark.parametrize("text", ['{"nodelist":{"a":1}}', '{"nodelist":[1]}', "[]", "no JSON"])
+def test_members_in_another_form_are_none(text: str) -> None:
+    assert diagnosis.parse_online(text) == []
+    assert diagnosis.parse_online('{"nodelist":{"a":{"online":1}}}') == ["a"]
+
+
+def test_names_in_corosync_conf_are_resolved_as_corosync_does(member: FakeMachine) -> None:
+    text = conf(1, 2).replace("10.10.1.186", "proxmox02")
+    assert text != conf(1, 2)
+    member.write(LOCAL_CONF, text)
+    member.programs["getent"] = lambda arguments, _stdin: (
+        "10.10.1.186  STREAM proxmox02\n" if arguments[-1] == "proxmox02" else ""
+    )
+    seen = look(member)
+    assert seen.local is not None
+    assert seen.shared is not None
+    assert seen.local.nodes == seen.shared.nodes
+    assert seen.local.digest != seen.shared.digest, "the file itself is another one"
+
+
+def test_the_transport_is_seen(member: FakeMachine) -> None:
+    assert getattr(look(member).local, "transport", "") == "knet"
+    member.write(LOCAL_CONF, conf(1, 2).replace("totem {", "totem {\n  transport: udpu"))
+    assert getattr(look(member).local, "transport", "") == "udpu"
+
+
+def test_an_api_that_does_not_listen_on_the_loopback_is_asked_at_its_address(member: FakeMachine) -> None:
+    member.api_at = {"10.10.1.186"}
+    seen = look(member).certificate
+    assert seen is not None
+    assert seen.served == seen.fingerprint
+    member.api_at = set()
+    silent = look(member).certificate
+    assert silent is not None
+    assert silent.served is None
+
+
+@pytest.mark.parametrize(
+    ("mounts", "shown"),
+    [
+        ("/dev/sda1 / ext4 rw,relatime 0 0\n", []),
+        ("/dev/sda1 / ext4 ro,relatime,errors=remount-ro 0 0\n", ["/"]),
+        ("/dev/sda1 / ext4 rw,errors=remount-ro 0 0\n/dev/sdb /var/log ext4 ro 0 0\n", ["/var/log"]),
+        ("/dev/sda1 / ext4 rw 0 0\n/dev/sr0 /mnt iso9660 ro 0 0\n", []),
+        ("overlay / overlay ro 0 0\n/dev/sda1 / ext4 rw 0 0\n", []),
+    ],
+)
+def test_a_file_system_that_takes_no_writes_is_seen(mounts: str, shown: list[str]) -> None:
+    assert diagnosis.parse_read_only(mounts) == shown
+
+
+def test_no_question_takes_as_long_as_the_look_may(member: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, bounds = member.run, {}
+
+    def timed(argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
+        bounds[argv[0]] = timeout_s
+        return run(argv, stdin=stdin, timeout_s=timeout_s)
+
+    monkeypatch.setattr(member, "run", timed)
+    look(member)
+    assert {"dpkg-query", "systemctl", "ip", "getent"} <= set(bounds)
+    assert bounds.pop("pvesm") == diagnosis.STORAGES_S
+    assert set(bounds.values()) == {diagnosis.ASK_S}

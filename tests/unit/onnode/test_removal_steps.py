@@ -695,6 +695,19 @@ def test_a_node_is_reset_while_it_cannot_reach_the_cluster(machine: FakeMachine,
     assert not machine.exists(reset_node.CUT_OFF)
 
 
+def test_guests_that_the_cluster_has_too_go_with_its_configuration(machine: FakeMachine) -> None:
+    Left(machine)
+    for kind, number in (("qemu-server", 100), ("lxc", 101)):
+        machine.write(f"/etc/pve/nodes/pve4/{kind}/{number}.conf", "name: moved\n")
+    with pytest.raises(StepError) as refused:
+        run(machine, reset_node.STEP, ResetNode("home", guests=[100]))
+    assert refused.value.code == "node-has-guests"
+    assert machine.exists("/etc/pve/nodes/pve4/qemu-server/100.conf")
+    twice(machine, reset_node.STEP, ResetNode("home", guests=[100, 101]))
+    assert not machine.exists("/etc/pve/nodes/pve4/qemu-server/100.conf")
+    assert not machine.exists("/etc/pve/nodes/pve4/lxc/101.conf")
+
+
 def test_of_a_machine_that_is_stand_alone_already_other_nodes_files_are_kept(machine: FakeMachine) -> None:
     left = Left(machine)
     for path in ("/etc/pve/corosync.conf", "/etc/corosync/corosync.conf", "/etc/corosync/authkey"):

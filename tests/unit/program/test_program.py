@@ -219,7 +219,8 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
 def test_no_step_has_triggers_and_only_these_remember(dev: Recording) -> None:
     assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
     remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
-    assert remembering == ["design-identity", "cluster-change", "cluster-removal", "cluster-storage-shared"]
+    of_cluster = ["design-identity", "cluster-change", "cluster-removal", "cluster-storage-shared"]
+    assert remembering == [*of_cluster, "ct01-container", "ct01-verify-guest", "vm01-verify-guest"]
 
 
 def test_steps_that_plan_are_shown_what_the_first_one_remembers(recording: Recording) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.parametrize("stacks", [(), ("home", "dev-2", "my-dev", "dev-up", "up-dev")], ids=["lab", "own stacks"])
 def test_nothing_that_git_ignores_is_left_and_nothing_else_goes(tmp_path: Path, stacks: tuple[str, ...]) -> None:
-    """Of own stacks, whose state may be kept elsewhere, the reports stay."""
+    """Of own stacks, whose state may be kept elsewhere, the reports and backups stay."""
 
     def files() -> set[str]:
         return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
@@ -29,10 +29,14 @@ def test_nothing_that_git_ignores_is_left_and_nothing_else_goes(tmp_path: Path, 
         stack: [f".nested-pve/reports/20261128T173059Z-{stack}-up{end}" for end in (".md", ".json", ".html", ".2.html")]
         for stack in ("dev", "twonode", *stacks)
     }
+    backups = [
+        f".nested-pve/backups/{stack}/20261128T173059Z-pve1/files.tar.gz" for stack in ("dev", "twonode", *stacks)
+    ]
     for stack in stacks:
         kept += reports[stack]
+    kept += backups[2:]
     made = (".venv/x", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x", ".coverage", ".nested-pve/logs/x")
-    own = [name for names in reports.values() for name in names]
+    own = [*backups, *(name for names in reports.values() for name in names)]
     for name in (*kept, *made, *own, "__pycache__/x.pyc", "cli/__pycache__/x.pyc", "lab/a b/__pycache__/x.pyc"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -101,6 +101,11 @@ def test_a_stack_name_reaches_the_command(checkout: Path, name: str) -> None:
         ("reboot", ["NODE=$(shell touch touched)", "YES=1"], ["--node", "$(shell touch touched)", "--yes"]),
         ("reboot", [], []),
         ("upgrade", ["YES=1"], ["--yes"]),
+        ("drill", [], []),
+        ("drill", ["NODE=pve1; touch touched", "YES=1"], ["--node", "pve1; touch touched", "--yes"]),
+        ("repair", [], []),
+        ("repair", ["LOST=pve2 $(shell touch touched)", "YES=1"], ["--lost", "pve2 $(shell touch touched)", "--yes"]),
+        ("repair", ["ONLY=services`touch touched`"], ["--only", "services`touch touched`"]),
     ],
 )
 def test_a_node_reaches_the_command_as_it_is_written(

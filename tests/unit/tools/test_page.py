@@ -7,7 +7,20 @@ import datetime as dt
 import pytest
 
 from tools.bench import page
-from tools.bench.figures import ColdBuild, Deployment, Link, Looks, Machine, Pack, Pair, Peak, Report, Stages
+from tools.bench.figures import (
+    ColdBuild,
+    Deployment,
+    Failover,
+    Link,
+    Looks,
+    Machine,
+    Outage,
+    Pack,
+    Pair,
+    Peak,
+    Report,
+    Stages,
+)
 from tools.bench.logins import count
 
 TODAY = dt.date(2026, 3, 2)
@@ -25,6 +38,12 @@ def deployment(took: float) -> Deployment:
     )
 
 
+def failover(answering: float) -> Failover:
+    guest = Outage(sid="vm:200", last_answer=0.5, fenced=11.0, answering=answering)
+    real = {"fenced": "110 to 130 s", "answering": "up to 140 s"}
+    return Failover(node="proxmox01", time_scale=0.1, interval_s=0.5, longest_s=0.7, real=real, guests=[guest])
+
+
 def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
     return Report(
         date=TODAY,
@@ -39,6 +58,7 @@ def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
         noops=[Pair(name="dev", goal=3, empty=[1], measured=[3])],
         looks=Looks(without=[3, 4], looking=[6, 7]),
         deployments=[deployment(70), deployment(45), deployment(50)],
+        failovers=[failover(12.5), failover(13.5), failover(16.5)],
         bare_forming=[7, 8, 9],
         preview_memory=Peak(name="preview", largest={"pulumi": 100 << 20}, together=300 << 20),
         warm_build=[0.5, 0.6, 0.9],
@@ -116,3 +136,12 @@ def test_only_accepted_logins_count() -> None:
         "Accepted password for root from 192.168.0.10 port 40004 ssh2\n"
     )
     assert count(journal) == 2
+
+
+def test_failover_stands_beside_what_real_machines_need() -> None:
+    text = page.text(report())
+    assert row(text, "its node is fenced")[1:] == ["11.0 s", "11.0 s", "110 to 130 s"]
+    assert row(text, "guest runs elsewhere")[1:] == ["13.5 s", "16.5 s", "up to 140 s"]
+    assert row(text, "guest away, from its last answer on")[1:3] == ["13.0 s", "16.0 s"]
+    assert "waits 0.1 times" in text
+    assert "## A node dies" not in page.text(report().model_copy(update={"failovers": []}))

@@ -32,6 +32,8 @@ from pvelab.pmxcfs.store import Store, cluster_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pvelab.corosync.conf import CorosyncConf
+
 PID_FILE = Path("/run/pve-cluster.pid")
 LOCK_FILE = paths.LIBRARY_DIR / ".pmxcfs.lockfile"
 LOCK_ATTEMPTS = 10
@@ -134,12 +136,14 @@ class Daemon:
         self._address = address
         self._node = machine.node_name()
         cluster = None
-        if not force_local and read_conf(paths.REPLICA_DIR / "corosync.conf") is not None:
+        # That it is there is enough: what it says is corosync's matter (pmxcfs.c).
+        if not force_local and (paths.REPLICA_DIR / "corosync.conf").exists():
             if not paths.COROSYNC_AUTHKEY.exists():
                 raise StartError(f"no corosync key '{paths.COROSYNC_AUTHKEY}'")
             cluster = cluster_directory(machine.WORLD_DIR, paths.COROSYNC_AUTHKEY.read_bytes())
         self._store = Store(paths.REPLICA_DIR, cluster)
         self._client: CorosyncClient | None = None
+        self._conf: CorosyncConf | None = None
         self._online: frozenset[int] = frozenset()
         self._reports = Reports(self._node, machine.scaled(REPORT_SECONDS))
         self._members_version = 0
@@ -257,7 +261,10 @@ class Daemon:
             published.write_text(self._address)
 
     def _view(self) -> ClusterView:
-        conf = read_conf(self._store.root / "corosync.conf") if self._store.cluster else None
+        if self._store.cluster:
+            # The real one asks corosync, which goes on with what it has loaded when the file is broken.
+            self._conf = read_conf(self._store.root / "corosync.conf") or self._conf
+        conf = self._conf
         addresses = {}
         for node in conf.nodes if conf else ():
             published = self._address_file(node)

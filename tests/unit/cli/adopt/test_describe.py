@@ -20,6 +20,7 @@ from components.site import Site
 from config import load, stack_file, topology
 from config.credentials import Credentials
 from config.paths import ROOT
+from onnode.cluster import corosync
 from onnode.cluster.corosync import ConfNode, Device
 from onnode.contract import FoundGuest, FoundInterface, Membership
 from tests.support import live_cluster
@@ -390,6 +391,67 @@ def test_storages_are_described_as_they_are_and_left_alone() -> None:
     ]
     assert len(read.storages) == 5
     assert left_out == ["storage old: it is disabled"]
+
+
+def test_a_storage_that_some_members_do_not_have_is_left_out() -> None:
+    text = (
+        "zfspool: tank\n\tpool tank\n\tnodes pve1\n\nnfs: two\n\tserver 10.30.1.5\n\tnodes pve1,pve3\n\n"
+        "nfs: all\n\tserver 10.30.1.5\n\tnodes pve1,pve2,pve3,pve9\n"
+    )
+    read, left_out, _ = adopted(first_says(FOUND, storages=text))
+    assert [one.name for one in read.storages] == ["all"]
+    assert left_out == [
+        "storage tank: not on pve2, pve3; a described one is on every node",
+        "storage two: not on pve2; a described one is on every node",
+    ]
+
+
+CONF_BY_HAND = """
+logging {
+  debug: off
+  to_syslog: yes
+}
+nodelist {
+  node {
+    name: pve1
+    nodeid: 1
+    quorum_votes: 1
+    ring0_addr: 10.10.1.101
+  }
+}
+quorum {
+  provider: corosync_votequorum
+  two_node: 1
+  wait_for_all: 0
+  last_man_standing: 1
+}
+totem {
+  cluster_name: office
+  config_version: 3
+  interface {
+    linknumber: 1
+    knet_link_priority: 5
+    knet_ping_interval: 200
+    mcastport: 5407
+  }
+}
+"""
+
+
+def test_whatever_else_corosync_was_given_is_named() -> None:
+    parsed = corosync.parse_conf(CONF_BY_HAND)
+    assert parsed is not None
+    _, left_out, _ = adopted(with_conf(FOUND, further=parsed.further))
+    assert left_out == [
+        f"corosync's {one}, which stays as it is"
+        for one in (
+            "quorum.two_node: 1",
+            "quorum.wait_for_all: 0",
+            "quorum.last_man_standing: 1",
+            "totem.interface 1.knet_ping_interval: 200",
+            "totem.interface 1.mcastport: 5407",
+        )
+    ]
 
 
 GUESTS = [

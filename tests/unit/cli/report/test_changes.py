@@ -42,7 +42,9 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"outerHosts.0.memoryMib": 16384}, "outer host virtual", "memory for nodes in MiB 8192 → 16384", "", Mark.NONE),
     ({"maintenance": {"repository": "keep"}}, "stack", "repository of the nodes no-subscription → keep", "not upgraded", Mark.NONE),
     ({"guests.0.memoryMib": 600}, "guest vm01", "memory in MiB 512 → 600", "next stopped and started", Mark.NONE),
-    ({"guests.0.vmid": 250}, "guest vm01", "vmid 200 → 250", "disks of the old one are lost, if that is still this stack's", Mark.DATA),
+    ({"guests.0.vmid": 250}, "guest vm01", "vmid 200 → 250", "guest-changed", Mark.REFUSED),
+    ({"guests.0.diskGib": 8}, "guest vm01", "disk in GiB none → 8", "enlarged while it runs", Mark.NONE),
+    ({"guests.0.keep": True}, "guest vm01", "keep false → true", "left out of the stack file after this run", Mark.NONE),
     ({"guests.0.ha.state": "stopped"}, "guest vm01", "HA state started → stopped", "starts or stops", Mark.RESTART),
     ({"guests.0.ha.nodes": {"proxmox01": 1, "proxmox02": 1}}, "guest vm01", "HA nodes proxmox01 (2), proxmox02 (1), proxmox03 (1) → proxmox01 (1), proxmox02 (1)", "a VM live", Mark.NONE),
     ({"guests.1.address": "192.168.0.50/24"}, "guest ct01", "address dhcp → 192.168.0.50", "never replaced", Mark.REFUSED),
@@ -72,10 +74,10 @@ TOLD: list[tuple[dict[str, Any], str, str, str, Mark]] = [
     ({"guests.0.ha.strict": True}, "guest vm01", "HA strict false → true", "a VM live", Mark.NONE),
     ({"guests.0.ha.failback": False}, "guest vm01", "HA failback true → false", "", Mark.NONE),
     ({"guests.0.ha.nodes.proxmox01": 5}, "guest vm01", "HA nodes proxmox01 (2), proxmox02 (1), proxmox03 (1) → proxmox01 (5)", "a VM live", Mark.NONE),
-    ({"guests.1.vmid": 301}, "guest ct01", "vmid 300 → 301", "no longer managed", Mark.LEFT),
+    ({"guests.1.vmid": 301}, "guest ct01", "vmid 300 → 301", "guest-changed", Mark.REFUSED),
     ({"guests.1.memoryMib": 600}, "guest ct01", "memory in MiB 512 → 600", "at once", Mark.NONE),
     ({"guests.1.cores": 2}, "guest ct01", "processors 1 → 2", "at once", Mark.NONE),
-    ({"guests.1.diskGib": 2}, "guest ct01", "disk in GiB 1 → 2", "guest-differs", Mark.REFUSED),
+    ({"guests.1.diskGib": 2}, "guest ct01", "disk in GiB 1 → 2", "enlarged while it runs", Mark.NONE),
     ({"guests.1.ha.strict": True}, "guest ct01", "HA strict false → true", "stopped and started for that", Mark.RESTART),
     ({"guests.1.ha.nodes": {"proxmox02": 1, "proxmox03": 1}}, "guest ct01", "HA nodes", "stopped and started for that", Mark.RESTART),
 ]  # fmt: skip
@@ -99,7 +101,12 @@ ALTERED: list[tuple[str, dict[str, Any], str, str, Mark]] = [
     ("dev", {"guests.1.bridge": "vmbr3"}, "guest ct01", "bridge vmbr0 → vmbr3", Mark.REFUSED),
     ("dev", {"guests.0.storage": "fast"}, "guest vm01", "storage shared → fast", Mark.NONE),
     ("dev", {"guests.1.storage": "fast"}, "guest ct01", "storage shared → fast", Mark.REFUSED),
-    ("dev", {"guests.0.kind": "container"}, "guest vm01", "kind vm → container", Mark.DATA),
+    ("dev", {"guests.0.kind": "container"}, "guest vm01", "kind vm → container", Mark.REFUSED),
+    ("dev", {"guests.0.template": "other"}, "guest vm01", "template debian-template → other", Mark.NONE),
+    ("dev", {"guests.1.template.fileName": "x.tar.zst"}, "guest ct01", "template fileName debian", Mark.NONE),
+    ("dev", {"guests.1.diskGib": 0.5}, "guest ct01", "disk in GiB 1 → 0.5", Mark.REFUSED),
+    ("dev", {"guests.0.ha.preferred": ["proxmox02"]}, "guest vm01", "preferred node none → proxmox02", Mark.NONE),
+    ("dev", {"guests.1.ha.preferred": ["proxmox03"]}, "guest ct01", "preferred node none → proxmox03", Mark.RESTART),
     ("dev", {"nodes.1.kind": "existing"}, "node proxmox02", "kind nested → existing", Mark.REFUSED),
     ("dev", {"plainSecrets": ["x:password"]}, "stack", "plain secrets in the stack file none → x:password", Mark.NONE),
     ("dev", {"pveMajor": 8}, "stack", "Proxmox VE's major version 9 → 8", Mark.NONE),
@@ -308,10 +315,56 @@ def test_a_template_goes_with_the_stack_or_stays(keeps: bool, text: str) -> None
     assert [found.text for found in changes(before, after)] == [text]
 
 
-@pytest.mark.parametrize("part", ["guests", "templates"])
-def test_a_new_name_is_no_new_vmid(part: str) -> None:
-    renamed = change(BEFORE, {f"{part}.0.name": "other"})
-    found = {one.place.split()[-1]: one.mark for one in changes(BEFORE, renamed)}
-    assert found["other"] is Mark.REFUSED
-    free = change(renamed, {f"{part}.0.vmid": 555})
+def test_a_template_with_a_new_name_is_a_new_one_and_needs_a_vmid_of_its_own() -> None:
+    renamed = change(BEFORE, {"templates.0.name": "other"})
+    found = {one.place: one.mark for one in changes(BEFORE, renamed)}
+    assert found["template other"] is Mark.REFUSED
+    free = change(renamed, {"templates.0.vmid": 555})
     assert Mark.REFUSED not in {one.mark for one in changes(BEFORE, free)}
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "inside"),
+    [(0, "vm01", "inside, nothing changes"), (1, "ct01", "inside, when it next restarts")],
+)
+def test_a_guest_with_a_new_name_is_the_same_guest(number: int, name: str, inside: str) -> None:
+    renamed = change(BEFORE, {f"guests.{number}.name": "other"})
+    (found,) = changes(BEFORE, renamed)
+    assert (found.place, found.text, found.mark) == ("guest other", f"name {name} → other", Mark.NONE)
+    assert inside in found.effect
+    also = {one.text for one in changes(BEFORE, change(renamed, {f"guests.{number}.cores": 3}))}
+    assert also == {f"name {name} → other", "processors 1 → 3"}
+
+
+def test_a_new_name_with_a_new_number_is_a_new_guest_and_the_end_of_the_old_one() -> None:
+    found = {
+        one.place: one.mark for one in changes(BEFORE, change(BEFORE, {"guests.0.name": "other", "guests.0.vmid": 555}))
+    }
+    assert found == {"guest other": Mark.NONE, "guest vm01": Mark.DATA}
+    taken = {"guests.0.name": "other", "guests.0.kind": "container"}
+    assert {one.place: one.mark for one in changes(BEFORE, change(BEFORE, taken))}["guest other"] is Mark.REFUSED
+
+
+def test_a_guest_that_is_kept_is_not_destroyed_when_it_goes() -> None:
+    kept = change(BEFORE, {"guests.0.keep": True})
+    without = copy.deepcopy(kept)
+    del without["guests"][0]
+    (found,) = changes(kept, without)
+    assert (found.text, found.mark) == ("VM 200 is taken out of HA and of this stack, and runs on", Mark.NONE)
+    (lost,) = changes(BEFORE, without)
+    assert lost.mark is Mark.DATA
+
+
+def test_what_an_earlier_version_did_not_record_of_guests_is_no_change() -> None:
+    earlier = copy.deepcopy(BEFORE)
+    for guest in earlier["guests"]:
+        for key in ("cores", "diskGib", "keep"):
+            guest.pop(key, None)
+    assert changes(earlier, BEFORE) == []
+    (found,) = changes(earlier, change(BEFORE, {"guests.0.memoryMib": 600}))
+    assert found.text == "memory in MiB 512 → 600"
+
+
+def test_a_preferred_node_that_is_preferred_no_more_moves_nothing() -> None:
+    (found,) = changes(change(BEFORE, {"guests.1.ha.preferred": ["proxmox03"]}), BEFORE)
+    assert (found.effect, found.mark) == ("HA leaves it where it is", Mark.NONE)

@@ -58,6 +58,7 @@ def test_every_step_that_is_a_resource_has_words() -> None:
     by_hooks = {"ownership", "further-devices"}
     within_others = {"membership", "look", "join-cluster", "cluster-health", "vm-power", "diagnosis", "inventory"}
     within_others |= {"evacuate-node", "keep-members", "node-gone", "remove-member", "release-member", "reset-node"}
+    within_others |= {"start-services", "restore-corosync", "expect-votes", "corosync-files"}
     within_others |= {"corosync-state", "edit-corosync", "restart-corosync", "qdevice", "qdevice --remove"}
     within_others |= {"maintenance", "move-guests", "reboot-node", "running-guests", "upgrade-node"}  # of rolling work
     on_removal = {"journal --restore", "storage --remove", "witness --remove"}

@@ -53,7 +53,7 @@ class Held:
         seen = {name: "maintenance" if name in self.away else "online" for name in NAMES}
         return view(replace(MOTION, seen=seen))
 
-    async def settled(self, leaving: str | None) -> View:
+    async def settled(self, leaving: str | None, _patience_s: float | None = None) -> View:
         seen = await self.look()
         rolling.refuse_two_away(seen, leaving)
         if "gate" in self.fails:

@@ -28,6 +28,24 @@ def test_an_update_is_told_as_what_it_does(kind: str, differs: list[str], told: 
     assert remark(kind, differs) == told
 
 
+def test_a_vm_under_ha_is_told_with_the_way_to_restart_it(capsys: pytest.CaptureFixture[str]) -> None:
+    (begun, ended) = events("update", "vm01-vm")
+    metadata = begun["resourcePreEvent"]["metadata"]
+    metadata["diffs"] = ["cpu", "memory"]
+    metadata["new"]["inputs"] = {"vmId": 200.0}
+    metadata["new"]["parent"] = f"urn:pulumi:dev::p::{GROUP}::vm01"
+    with Narrator() as narrator:
+        narrator(begun)
+        narrator(ended)
+    said = capsys.readouterr().out
+    assert "`ha-manager set vm:200 --state stopped`, when it is stopped `--state started`)" in said
+    metadata["new"]["parent"] = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
+    with Narrator() as narrator:
+        narrator(begun)
+        narrator(ended)
+    assert "ha-manager" not in capsys.readouterr().out
+
+
 LOCAL, GROUP, LOGIN = "command:local:Command", "nested-pve-ha:index:HaGuest", "pulumi:providers:proxmoxve"
 STACK = "pulumi:pulumi:Stack"
 

@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,6 +110,25 @@ def test_the_network_is_not_armed_for_somebody_elses_bridge(monkeypatch: pytest.
     with pytest.raises(AdminError) as refused:
         asyncio.run(arm_network.bring_about(wanted, CALL))
     assert refused.value.code == "foreign-bridge"
+
+
+def test_a_guest_is_not_made_under_another_number_while_the_first_one_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = replace(NODE_VM, name="201", code="guest-foreign", called="vm01")
+    there(monkeypatch, guest(200, f"name: vm01\n{OURS}"))
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(ownership.bring_about(wanted, CALL))
+    assert refused.value.code == "guest-changed"
+    assert "VM 200 (vm01) on virtual" in refused.value.observed
+    there(monkeypatch, guest(201, f"name: vm02\n{OURS}"))
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(ownership.bring_about(wanted, CALL))
+    assert (refused.value.code, "VM 201 (vm02)" in refused.value.observed) == ("guest-changed", True)
+    for files in (guest(201, f"name: vm01\n{OURS}"), guest(200, "name: vm01"), guest(200, f"name: vm02\n{OURS}")):
+        there(monkeypatch, files)
+        asyncio.run(ownership.bring_about(wanted, CALL))
+    # Somebody may give a copy of a guest its name: the guest itself is changed all the same.
+    there(monkeypatch, guest(200, f"name: vm01\n{OURS}"))
+    asyncio.run(ownership.bring_about(replace(wanted, called=""), CALL))
 
 
 @pytest.mark.parametrize(("wanted", "files"), FINE)

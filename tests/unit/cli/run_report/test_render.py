@@ -152,6 +152,22 @@ def test_hostile_names_are_words_in_markdown(kept: Chronicle) -> None:
     assert set(columns.values()) <= {4, 6}, "a name that holds a bar makes no column"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("thanks to @everybody", "thanks to @\u200beverybody"),
+        ("(@team/one)", "(@\u200bteam/one)"),
+        ("see https://evil.example/x", "see https\u200b://evil.example/x"),
+        ("see www.evil.example", "see www\u200b.evil.example"),
+        ("fixes #12", "fixes \\#\u200b12"),
+        ("ssh root@192.168.0.101 uptime", "ssh root@192.168.0.101 uptime"),
+    ],
+)
+def test_a_forge_sees_no_mention_and_no_link_in_words(kept: Chronicle, said: str, shown: str) -> None:
+    kept.findings = [Remark("pve1", said, "")]
+    assert f"pve1: {shown}" in render.markdown(told(kept))
+
+
 def test_hostile_names_of_nodes_are_words_in_the_picture(kept: Chronicle) -> None:
     report = told(kept)
     for node in report["topology"]["nodes"]:

@@ -14,6 +14,7 @@ from cli.chronicle import Chronicle, Remark, Stage
 from cli.engine.failures import Failure
 from cli.run.engine_runs import RunError
 from cli.run_report import leaving, masking, writing
+from cluster.drilling import Drill, GuestClock, Silence
 from cluster.errors import AdminError
 from config import credentials, load
 from tests.support import program
@@ -51,12 +52,18 @@ def seen(text: str) -> dict[str, Any]:
     return {text: AdminError("host-unreachable", text)}
 
 
+def drill(text: str) -> Drill:
+    guests, others = [GuestClock(text, 0.1, None, 1, 2, 3, text)], [Silence(text, text, 0.5)]
+    return Drill(text, was_master=True, time_scale=0.1, interval_s=0.5, longest_s=0.6, guests=guests, others=others)
+
+
 # Every place whose text comes from a program, a machine or the engine.
 PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "changes": lambda text: {"changes": remark(text)},
     "transitions": lambda text: {"transitions": [text]},
     "drifted": lambda text: {"drifted": remark(text)},
     "acts": lambda text: {"acts": remark(text)},
+    "drill": lambda text: {"drill": drill(text)},
     "findings": lambda text: {"findings": remark(text)},
     "passing": lambda text: {"passing": remark(text)},
     "stages": lambda text: {"stages": [Stage(text, 1.0)]},
@@ -133,6 +140,17 @@ def test_each_line_of_a_key_is_one() -> None:
         ("cookie PVE:root@pam:65F0A1B2::bG9uZw== sent", "cookie [secret] sent"),
         ("PVEAPIToken=root@pam!x=0b5c-11 refused", "PVEAPIToken=[secret] refused"),
         ("write to root@pam", "write to root@pam"),
+        ("at postgres://u:p/w@h", "at postgres://[secret]@h"),
+        ("at postgres://u:p@w/x@h:5432/db", "at postgres://[secret]@h:5432/db"),
+        ("at postgres://u:p@w@h/db", "at postgres://[secret]@h/db"),
+        ("https://192.168.0.185:8006/access/users/root@pam", "https://192.168.0.185:8006/access/users/root@pam"),
+        ("PVEAuthCookie=PVE%3Aroot%40pam%3A65F0A1B2%3A%3AbG9u%2BZw%3D%3D; x", "PVEAuthCookie=[secret]; x"),
+        ("PVEAuthCookie=PVE%3aroot@pam%3a65F0A1B2%3a%3abG9uZw%3d%3d", "PVEAuthCookie=[secret]"),
+        ("CSRFPreventionToken: 65F0A1B2:bG9uZw 403", "CSRFPreventionToken: [secret] 403"),
+        ("root:$6$rounds=5000$salt$abcDEF./12:19000:0", "root:[secret]:19000:0"),
+        ("root:$y$j9T$saltsalt$abcDEF./12:19000", "root:[secret]:19000"),
+        ("$2b$12$abcdefghijklmnopqrstuv", "[secret]"),
+        ("awk '{print $1, $3}' costs $5", "awk '{print $1, $3}' costs $5"),
     ],
 )
 def test_what_is_a_secret_by_its_form_is_masked_without_being_known(text: str, shown: str) -> None:
@@ -201,4 +219,12 @@ def test_control_characters_cannot_reach_a_terminal_or_a_reader() -> None:
     shown = masking.masked(text, set())
     assert not set(shown) & set("\x1b\x07\u202e\u200b\x00\t")
     assert shown.endswith("\nf")
+    assert "[2J" not in shown
+    assert "title" not in shown
     assert os.linesep in shown
+
+
+@pytest.mark.parametrize("between", ["\x1b[31m", "\x1b[0;1m", "\u200b", "\x00", "\x1b[?25l"])
+def test_what_a_terminal_obeys_does_not_hide_a_secret(between: str) -> None:
+    assert masking.masked(f"x hid{between}den1 y", {"hidden1"}) == "x [secret] y"
+    assert masking.masked(f"https://me:p{between}w@h/", set()) == "https://[secret]@h/"

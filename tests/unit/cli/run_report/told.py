@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli.chronicle import Chronicle, EngineRun, Remark, Stage
+from cluster.drilling import Drill, GuestClock, Silence
 from cluster.errors import AdminError
 from components import recorded
 from tests.unit.cluster.worlds import cut, joined, quorum, up
@@ -80,6 +81,22 @@ def one_link_cut() -> dict[str, Any]:
     )
     silent = AdminError("host-unreachable", "proxmox03 cannot be reached over SSH")
     return {"proxmox01": first, "proxmox02": second, "proxmox03": silent}
+
+
+def drilled() -> Drill:
+    """One guest of proxmox01 ran elsewhere, one was not seen again, and one of another node went on."""
+    back = GuestClock("vm:200", 0.2, 6.1, 11.4, 11.4, 12.9, "proxmox02")
+    lost = GuestClock("ct:300", 0.2, 6.1)
+    on = [Silence("vm:201", "proxmox03", 0.7)]
+    return Drill(
+        "proxmox01",
+        was_master=False,
+        time_scale=0.1,
+        interval_s=0.5,
+        longest_s=0.64,
+        guests=[back, lost],
+        others=on,
+    )
 
 
 def changed() -> Chronicle:

@@ -359,6 +359,22 @@ def test_more_than_a_node_or_a_pair_names_the_pairs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("used", "step"),
+    [
+        (False, "ssh root@192.168.0.186 systemctl restart watchdog-mux"),
+        (True, "make drain STACK=home NODE=proxmox02, then make reboot STACK=home NODE=proxmox02"),
+    ],
+)
+def test_a_watchdog_that_is_open_is_not_restarted_under_guests(used: bool, step: str) -> None:  # noqa: FBT001
+    wanted = replace(WANTED, stack="home")
+    for broken in (
+        {"watchdog": Watchdog(device=True, socket=False, used=used)},
+        {"watchdog": Watchdog(device=True, socket=True, used=used), "services": without("watchdog-mux")},
+    ):
+        assert [one.next for one in findings(wanted, world(proxmox02=node(2, **broken)))] == [step]
+
+
 @pytest.mark.parametrize(("stack", "command"), [("dev", "make up"), ("home", "make up STACK=home")])
 def test_a_make_command_names_the_stack(stack: str, command: str) -> None:
     wanted = replace(WANTED, stack=stack)

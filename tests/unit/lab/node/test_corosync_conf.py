@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from pvelab.corosync.conf import ConfError, CorosyncConf, Link, Node, verify
 from pvelab.pmxcfs.distribution import distribute
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Written by `pvecm create proxmox --link0 10.10.1.101,priority=20 --link1 10.20.1.101,priority=10` of PVE 9.1.
 CREATED = """\
@@ -122,3 +127,18 @@ def test_a_newer_local_file_is_never_replaced(tmp_path_factory: pytest.TempPathF
     assert not distribute(cluster, local, said.append)
     assert "config_version: 7" in local.read_text()
     assert any("local corosync.conf is newer" in line for line in said)
+
+
+def test_a_broken_file_is_carried_by_its_version(tmp_path: Path) -> None:
+    """As pmxcfs does: so an edit that corosync does not take reaches every member."""
+    cluster, local = tmp_path / "cluster", tmp_path / "local"
+    said: list[str] = []
+    local.write_text(CREATED)
+    broken = CREATED.replace("config_version: 1", "config_version: 2").replace("nodelist {", "nodelist")
+    cluster.write_text(broken)
+    assert distribute(cluster, local, said.append)
+    assert local.read_text() == broken
+    cluster.write_text("nothing of use\n")
+    assert not distribute(cluster, local, said.append)
+    assert local.read_text() == broken
+    assert said[-1] == "unable to parse cluster config_version"

@@ -1,0 +1,156 @@
+"""Guests as they are recorded, beside those that are described: one that exists keeps its number and kind, and may get another name. Pure.
+
+The engine knows a guest by its name. To it, another name is one guest that goes and one that comes, and another number a new guest and
+the end of the old one, with its disks. So the record follows the name, and another number or kind is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.engine.failures import resource_name
+from cli.state import changeover
+from cluster import guests, marks
+from cluster.errors import AdminError
+from components.recorded import GUEST, LOCAL_STEP, VM_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cli.description import Description
+    from cluster.marks import Look
+
+State = dict[str, Any]
+VM, CONTAINER = "vm", "container"  # kinds of the stack file
+SHOWN = {VM: marks.VM, CONTAINER: marks.CONTAINER}
+GUESTS = tuple(SHOWN.values())
+DISK = "-guest-disk"
+
+
+@dataclass(frozen=True)
+class RecordedGuest:
+    """A guest that was made.
+
+    Attributes:
+        component: the URN of what groups its resources.
+        name: as it was described.
+        kind: of the stack file.
+        disk_gib: as it was described; None where it was not.
+    """
+
+    component: str
+    name: str
+    kind: str
+    vmid: int
+    disk_gib: int | None = None
+
+    @property
+    def number(self) -> tuple[str, int]:
+        """What stays the same for its whole life."""
+        return self.kind, self.vmid
+
+    @property
+    def shown(self) -> str:
+        """By its number."""
+        return f"{SHOWN[self.kind]} {self.vmid}"
+
+
+def read(state: State) -> list[RecordedGuest]:
+    """The guests that a state records as made."""
+    resources = [one for one in state["deployment"].get("resources") or [] if not one.get("delete")]
+    disks = {one["parent"]: _given(one)["disk_gib"] for one in resources if _is_of_guest(one, DISK)}
+    return [found for one in resources if (found := _guest(one, disks))]
+
+
+def _guest(entry: State, disks: Mapping[str, int]) -> RecordedGuest | None:
+    if _is_of_guest(entry, "-container"):
+        given = _given(entry)
+        return RecordedGuest(entry["parent"], _name(entry), CONTAINER, int(given["vmid"]), int(given["disk_gib"]))
+    if entry["type"] == VM_TYPE and _parent_type(entry) == GUEST and "vmId" in (entry.get("inputs") or {}):
+        vmid = int(entry["inputs"]["vmId"])
+        return RecordedGuest(entry["parent"], _name(entry), VM, vmid, disks.get(entry["parent"]))
+    return None
+
+
+def _is_of_guest(entry: State, ending: str) -> bool:
+    return entry["type"] == LOCAL_STEP and _parent_type(entry) == GUEST and entry["urn"].endswith(ending)
+
+
+def _parent_type(entry: State) -> str:
+    return str(entry.get("parent", "")).rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
+
+
+def _name(entry: State) -> str:
+    return resource_name(entry["parent"])
+
+
+def _given(entry: State) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(entry["inputs"]["stdin"])
+    return found
+
+
+def refuse_others(description: Description, state: State, looks: Iterable[Look]) -> None:
+    """Refuse a guest that would be made anew, and a disk that would have to shrink. What is gone, or not ours, counts no more.
+
+    Args:
+        description: what is wanted.
+        state: what is recorded.
+        looks: of nodes; where none knows the cluster, the record counts.
+
+    Raises:
+        AdminError: guest-changed, guest-differs.
+    """
+    there = {thing.name: thing.ours for look in looks if look.cluster for thing in look.things if thing.kind in GUESTS}
+    known = {guest.name: guest for guest in read(state) if there.get(str(guest.vmid), not there)}
+    pairs = [(guest, known[guest.name]) for guest in description.config.guests if guest.name in known]
+    if others := [(guest, was) for guest, was in pairs if (guest.kind, guest.vmid) != was.number]:
+        raise guests.changed(
+            "; ".join(f"{guest.name} is {was.shown}" for guest, was in others),
+            ", ".join(f"{guest.name} {SHOWN[guest.kind]} {guest.vmid}" for guest, _ in others),
+        )
+    smaller = [
+        (guest, was.disk_gib, guest.disk_gib)
+        for guest, was in pairs
+        if guest.disk_gib is not None and was.disk_gib is not None and guest.disk_gib < was.disk_gib
+    ]
+    if smaller:
+        raise AdminError(
+            "guest-differs",
+            "a disk would have to shrink, and Proxmox VE only enlarges disks",
+            observed=", ".join(f"{guest.name} has {was} GiB" for guest, was, _ in smaller),
+            expected=", ".join(f"{guest.name}: {wanted} GiB" for guest, _, wanted in smaller),
+            fix="set diskGib back in the stack file",
+        )
+
+
+def renamed(description: Description, state: State) -> tuple[State, list[str]]:
+    """The state in which guests have the names that they are described with now, and what was renamed, in words."""
+    names = dict(_names(description, state))
+    if not names:
+        return state, []
+    urns = {
+        entry["urn"]: f"{entry['urn'].rpartition('::')[0]}::{new}{resource_name(entry['urn']).removeprefix(old.name)}"
+        for old, new in names.items()
+        for entry in state["deployment"]["resources"]
+        if old.component in (entry["urn"], entry.get("parent"))
+    }
+    # A run of the engine that did not know of the new name, and was refused, has recorded the group for it.
+    kept = [entry for entry in state["deployment"]["resources"] if entry["urn"] not in urns.values()]
+    resources = changeover.renamed(kept, urns)
+    words = [f"{old.shown}: {old.name} → {new}" for old, new in names.items()]
+    return {**state, "deployment": {**state["deployment"], "resources": resources}}, words
+
+
+def _names(description: Description, state: State) -> Iterator[tuple[RecordedGuest, str]]:
+    known = read(state)
+    taken = {guest.name for guest in known}
+    described: dict[tuple[str, int], str] = {
+        (guest.kind, guest.vmid): guest.name for guest in description.config.guests
+    }
+    still = set(described.values())
+    for guest in known:
+        new = described.get(guest.number)
+        if new is not None and new not in taken and guest.name not in still:
+            yield guest, new

@@ -1,0 +1,188 @@
+"""Killed runs: which, when and what is killed; the process that goes is the right one; a campaign goes on where it was cut off."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.lab_project import Run
+from tests.support.processes import eventually
+from tests.support.program import stack_file
+from tools.campaign import changes, guests, killing, results, world
+from tools.campaign.killing import Kill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEV = stack_file("dev")
+LINES = (
+    "▸ Run",
+    "  + create   vm01-vm                               2.5 s",
+    "  ✓ checked  ct01-verify-guest                     1.7 s",
+    "  ~ update   cluster-change                       12.0 s  looks again",
+    "  ✗ failed   vm01-ha                               0.1 s",
+)
+
+
+def test_cases_are_repeatable_and_have_every_victim_in_every_phase() -> None:
+    found = killing.cases(DEV, 1)
+    assert killing.cases(DEV, 1, 9) == found[:9] != killing.cases(DEV, 2, 9)
+    assert [one.number for one in found] == [*range(1, len(found) + 1)]
+    assert len(found) == killing.COUNT
+    assert {(one.phase, one.victim) for one in found} == {
+        (phase, one) for phase in killing.LAST for one in killing.VICTIMS
+    }
+    assert all(1 <= one.after <= killing.LAST[one.phase] for one in found)
+    assert [one.phase for one in found[:9]] == ["build", *["change"] * 6, "destroy", "build"]
+    assert {one.change.kind for one in found if one.change} == changes.KINDS.keys()
+
+
+def test_a_case_begins_with_what_the_changes_before_it_have_made() -> None:
+    found = killing.cases(DEV, 1, 9)
+    assert killing.before(DEV, found, found[0]) == changes.start(DEV)
+    assert killing.before(DEV, found, found[1]) == changes.start(DEV)
+    first = found[1].change
+    assert first
+    assert killing.before(DEV, found, found[2]) == first.made.file
+    assert killing.before(DEV, found, found[7]) == killing.before(DEV, found, found[8])
+
+
+def test_only_lines_of_resources_that_have_ended_count() -> None:
+    assert [line for line in LINES if killing.ENDED.match(line)] == list(LINES[1:])
+    for other in ("✓ Run (139.0 s)", "  waiting until the cluster is well", "  38 created, 13 checked", ""):
+        assert not killing.ENDED.match(other)
+
+
+class Project:
+    """Runs a script instead of the program."""
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+
+    def start_admin(self, *_: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", self.script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+class Lab:
+    """A lab in which all works."""
+
+    identity = "nested-pve-lab-of-a-test"
+
+    def __init__(self, project: Any = None) -> None:  # noqa: ANN401 - what has `start_admin`
+        self.project = project or self
+        self.did: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a case asks for
+        def done(*given: Any) -> Any:  # noqa: ANN401
+            self.did.append(" ".join([name, *(one for one in given if isinstance(one, str))]))
+            return {"converge": (1, []), "looks": [], "foreign": [], "difference": []}.get(name)
+
+        return done
+
+
+RUN = f"""
+import subprocess, sys, time
+child = subprocess.Popen(["bash", "-c", 'exec -a "$0" sleep 60', "/x/pulumi-language-python"])
+for line in {LINES!r}: print(line, flush=True); time.sleep(0.05)
+sys.exit(3 if child.wait(30) < 0 else 0)
+"""
+
+
+def test_a_process_is_killed_after_so_many_resources_and_the_run_ends_by_itself() -> None:
+    lab: Any = Lab(Project(RUN))
+    run, hit = killing.ended_by(lab, "up", Kill(1, "build", "the language host", 2))
+    assert hit
+    assert run.code == 3
+    assert run.output.splitlines() == list(LINES)
+
+
+def test_the_whole_program_says_nothing_more() -> None:
+    lab: Any = Lab(Project(RUN))
+    run, hit = killing.ended_by(lab, "up", Kill(1, "build", killing.PROGRAM, 1))
+    assert hit
+    assert run.code < 0
+    assert LINES[-1] not in run.output
+
+
+def test_one_that_was_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(killing, "FIND_S", 0.2)
+    lab: Any = Lab(Project("print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(0.5)"))
+    run, hit = killing.ended_by(lab, "up", Kill(1, "build", "the engine", 1))
+    assert (run.code, hit) == (0, False)
+    _, hit = killing.ended_by(lab, "up", Kill(1, "build", killing.PROGRAM, 9))
+    assert not hit, "the run ended before"
+
+
+def test_a_step_is_found_on_machines_of_that_lab_only() -> None:
+    process = subprocess.Popen(["bash", "-c", 'exec -a "$0" sleep 60', "python3 /var/lib/nested-pve-ha/onnode"])
+    try:
+        own = open(f"/proc/{process.pid}/cgroup").read().split()[0]  # noqa: PTH123, SIM115
+        assert eventually(lambda: process.pid in set(killing.on_machines(own)), 10)
+        assert list(killing.on_machines("nested-pve-lab-of-nobody")) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
+    lab = Lab()
+
+    @contextmanager
+    def fresh() -> Iterator[Lab]:
+        lab.did.append("fresh")
+        yield lab
+
+    def ended_by(_lab: object, command: str, _kill: Kill) -> tuple[Run, bool]:
+        lab.did.append(f"killed {command}")
+        return Run(1, "next: run it again"), True
+
+    monkeypatch.setattr(results, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(world, "fresh", fresh)
+    monkeypatch.setattr(guests, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(killing, "ended_by", ended_by)
+    return lab
+
+
+def numbers() -> list[int]:
+    return [case.number for case in results.read(killing.PART, 1)]
+
+
+def test_a_cycle_builds_changes_and_destroys(lab: Lab) -> None:
+    killing.campaign(DEV, 1, 8)
+    assert numbers() == [*range(1, 9)]
+    assert [one for one in lab.did if one.startswith(("killed", "build", "fresh"))] == [
+        "fresh", *["killed up"] * 7, "killed down",
+    ]  # fmt: skip
+    lab.did.clear()
+    killing.campaign(DEV, 1, 8)
+    assert lab.did == []
+
+
+def test_one_that_was_cut_off_in_a_cycle_builds_first_what_was_there(lab: Lab) -> None:
+    killing.campaign(DEV, 1, 3)
+    lab.did.clear()
+    killing.campaign(DEV, 1, 4)
+    assert numbers() == [1, 2, 3, 4]
+    assert lab.did[:3] == ["fresh", "start", "build"]
+
+
+def test_a_mute_failure_of_a_killed_run_is_counted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(killing, "ended_by", lambda *_: (Run(1, "Traceback"), True))
+    killing.campaign(DEV, 1, killing.CHANGES_IN_CYCLE + 1)
+    victims = [kill.victim for kill in killing.cases(DEV, 1, killing.CHANGES_IN_CYCLE + 1)]
+    told = {victims[case.number - 1]: case.failures for case in results.read(killing.PART, 1)}
+    assert [one.has_next for one in told["the engine"]] == [False]
+    assert told[killing.PROGRAM] == [], "it was killed as a whole, and could say nothing"
+    assert lab.did

@@ -1,0 +1,255 @@
+"""Runs that are killed: a process of theirs goes at the end of a resource, and a plain run then has to bring everything about.
+
+Cases come in cycles: a stack is built from nothing, changed some times, and destroyed. Each of these runs is killed once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.console import stage
+from tests.support import processes
+from tests.support.lab_project import Run
+from tools.campaign import changes, changing, guests, results, world
+from tools.campaign.results import Case
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator, Sequence
+
+    from tools.campaign.changes import Change, File
+    from tools.campaign.world import World
+
+PART = "kills"
+CYCLES, CHANGES_IN_CYCLE = 12, 6
+COUNT = CYCLES * (CHANGES_IN_CYCLE + 2)
+# The last resource after whose end a run is killed, about as many as there are.
+LAST = {"build": 50, "change": 8, "destroy": 40}
+FIND_S = 20.0  # for a step or a plugin that is not there at that moment
+POLL_S = 0.02
+ENDED = re.compile(r"^  \S.{0,11} +\S+ +\d+\.\d s(?:  .*)?$")  # a line of a resource that has ended
+PROGRAM, STEP = "the program, with all below it", "the step on the machine"
+# The names of processes.
+BELOW = {
+    "the engine": re.compile(r"(?:^|/)pulumi\0(?:up|destroy)\0"),
+    "the language host": re.compile(r"(?:^|/)pulumi-language-python\0"),
+    "the command plugin": re.compile(r"(?:^|/)pulumi-resource-command\0"),
+    "the proxmoxve plugin": re.compile(r"(?:^|/)pulumi-resource-proxmoxve\0"),
+}
+VICTIMS = (*BELOW, STEP, PROGRAM)
+ON_MACHINE = re.compile(r"nested-pve-ha/onnode\0|from onnode\.dispatch import main")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A run that is killed.
+
+    Attributes:
+        number: of the case.
+        phase: `build`, `change` or `destroy`.
+        victim: which process.
+        after: so many resources have ended by then.
+        change: of the stack file, with phase `change`.
+    """
+
+    number: int
+    phase: str
+    victim: str
+    after: int
+    change: Change | None = None
+
+    @property
+    def words(self) -> str:
+        """What is done."""
+        what = {"build": "from nothing", "destroy": "destroyed"}.get(self.phase) or (
+            self.change.made.words if self.change else ""
+        )
+        return f"{what}; after {self.after} resources {self.victim} is killed"
+
+
+def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
+    """The first cases of a campaign; every stack begins with five nodes, and changes go on from cycle to cycle. Pure.
+
+    Args:
+        dev: the file that is shipped.
+        seed: decides what is changed, and what is killed when.
+        count: how many.
+    """
+    chance = random.Random(f"{PART}/{seed}")  # noqa: S311 - it is to be repeatable
+    phases = (["build", *["change"] * CHANGES_IN_CYCLE, "destroy"] * CYCLES)[:count]
+    whole = changes.sequence(dev, seed, phases.count("change"))
+    found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in LAST}
+    for number, phase in enumerate(phases, start=1):
+        if not decks[phase]:
+            decks[phase] = chance.sample(VICTIMS, len(VICTIMS))
+        change = next(left) if phase == "change" else None
+        found.append(Kill(number, phase, decks[phase].pop(), chance.randint(1, LAST[phase]), change))
+    return found
+
+
+def campaign(dev: File, seed: int, count: int, *, until: float | None = None) -> None:
+    """Do the cases that are still to be done.
+
+    Args:
+        dev: the file that is shipped.
+        seed: decides what is killed, and when.
+        count: how many cases, the first ones.
+        until: no case begins after that moment, in seconds since 1970.
+
+    Raises:
+        BrokenLabError: the lab does not start, or what a case begins with cannot be made.
+    """
+    whole = cases(dev, seed, count)
+    while (left := remaining(whole, seed)) and not changing.over(until):
+        with world.fresh() as lab:
+            with stage("A lab"):
+                lab.start()
+            _go_through(lab, before(dev, whole, left[0]), left, seed, until)
+
+
+def remaining(whole: Sequence[Kill], seed: int) -> list[Kill]:
+    """The cases that are still to be done."""
+    done = {case.number for case in results.read(PART, seed)}
+    return [one for one in whole if one.number not in done]
+
+
+def before(dev: File, whole: Sequence[Kill], case: Kill) -> File:
+    """The file before a case. Pure."""
+    earlier = [one.change for one in whole if one.number < case.number and one.change]
+    return earlier[-1].made.file if earlier else changes.start(dev)
+
+
+def _go_through(lab: World, file: File, left: Sequence[Kill], seed: int, until: float | None) -> None:
+    built = False
+    for kill in left:
+        if changing.over(until):
+            return
+        if kill.phase != "build" and not built:
+            with stage("What the next case begins with"):
+                lab.build(file)
+            built = True
+        with stage(f"{kill.number}: {kill.words}"):
+            case = killed(lab, file, kill, seed)
+            results.keep(case)
+            changing.tell(case)
+        file = kill.change.made.file if kill.change else file
+        built = kill.phase != "destroy"
+        if not case.runs:
+            return
+
+
+def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
+    """One case."""
+    after = kill.change.made.file if kill.change else file
+    going_on = (
+        [] if kill.phase != "change" else [sid for sid in changes.guests(file) if sid in set(changes.guests(after))]
+    )
+    command = "down" if kill.phase == "destroy" else "up"
+    began = time.monotonic()
+    with guests.Watch(lab.identity) as watch:
+        for name in kill.change.made.destroyed if kill.change else ():
+            lab.destroy(file, name)
+        lab.project.configure(after)
+        if kill.phase == "destroy":
+            lab.withdraw(file)
+        run, hit = ended_by(lab, command, kill)
+        runs, failures = lab.converge(changing.RUNS_MAX, command)
+        took = time.monotonic() - began
+        failures += lab.looks() if runs and command == "up" else []
+    if kill.phase == "build" and runs:
+        lab.invite(after)
+    # A run that is killed as a whole says nothing.
+    mute = [
+        one
+        for one in [world.failure(f"{command}, killed", run)]
+        if run.code and kill.victim != PROGRAM and not one.has_next
+    ]
+    return Case(
+        PART,
+        seed,
+        kill.number,
+        kill.change.kind if kill.change else kill.phase,
+        kill.words + ("" if hit else " (there was none to kill by then)"),
+        world.today(),
+        world.here(),
+        round(took, 1),
+        runs,
+        [*mute, *failures],
+        world.seen(watch, going_on, lab.identity),
+        _touched(lab, after, kill, converged=runs > 0),
+    )
+
+
+def _touched(lab: World, file: File, kill: Kill, *, converged: bool) -> list[str]:
+    if kill.phase == "destroy":
+        return lab.difference() if converged else []
+    return lab.foreign(file) if converged else []
+
+
+def ended_by(lab: World, command: str, kill: Kill) -> tuple[Run, bool]:
+    """Start a run, and kill a process of it after so many resources; how it ended, and whether that process was there."""
+    options = ("--yes",) if command == "down" else ()
+    process = lab.project.start_admin(command, *options)
+    said, ready = list[str](), threading.Event()
+    reader = threading.Thread(target=_read, args=(process, said, kill.after, ready))
+    reader.start()
+    while not ready.wait(POLL_S) and process.poll() is None:
+        pass
+    hit = ready.is_set() and kill_one(process, kill.victim, lab.identity)
+    with suppress(Exception):
+        process.wait(world.RUN_LIMIT_S)
+    reader.join()
+    return Run(process.returncode or 0, "".join(said)), hit
+
+
+def _read(process: subprocess.Popen[str], said: list[str], after: int, ready: threading.Event) -> None:
+    ended = 0
+    for line in process.stdout or ():
+        said.append(line)
+        ended += ENDED.match(line.rstrip("\n")) is not None
+        if ended >= after:
+            ready.set()
+
+
+def kill_one(process: subprocess.Popen[str], victim: str, lab: str) -> bool:
+    """Kill a process of a run by SIGKILL, as soon as there is one; whether there was one while the run went on."""
+    deadline = time.monotonic() + FIND_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if victim == PROGRAM:
+            processes.end_all(process.pid)
+            return True
+        for pid in on_machines(lab) if victim == STEP else below(process.pid, BELOW[victim]):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        time.sleep(POLL_S)
+    return False
+
+
+def below(ancestor: int, name: re.Pattern[str]) -> Iterator[int]:
+    """The processes of that name below a process."""
+    return (pid for pid in processes.below(ancestor) if name.search(_command(pid)))
+
+
+def on_machines(lab: str) -> Iterator[int]:
+    """The steps that run on machines of a lab."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if ON_MACHINE.search(_command(int(path.name))) and lab in (path / "cgroup").read_text():
+                yield int(path.name)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""

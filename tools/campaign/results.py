@@ -1,0 +1,110 @@
+"""What a campaign found, a line of JSON for each case: written as soon as it is known, so that one that is cut off keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from config.paths import OWN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIRECTORY = OWN / "campaign"
+SILENT_S = 3.0  # a guest that is not seen for longer was away
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A command that failed.
+
+    Attributes:
+        command: of `make`.
+        codes: the names of its errors.
+        text: the end of what it said.
+        has_next: it named a next step.
+    """
+
+    command: str
+    codes: list[str]
+    text: str
+    has_next: bool
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest that was described before a case and after it.
+
+    Attributes:
+        sid: as HA calls it.
+        silence_s: the longest time for which it was not seen.
+        restarted: it was booted anew.
+        lost: it did not run at the end.
+    """
+
+    sid: str
+    silence_s: float
+    restarted: bool
+    lost: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of a campaign.
+
+    Attributes:
+        part: `changes` or `kills`.
+        seed: of the campaign.
+        number: its place in it.
+        kind: what was done.
+        words: the same for people.
+        date: of the day.
+        machine: on which it ran.
+        seconds: until all was as described.
+        runs: of `make up` that it took; 0 where it never converged.
+        failures: the runs that failed, and looks that found something.
+        guests: those that were to go on.
+        foreign: what was touched and is somebody else's.
+    """
+
+    part: str
+    seed: int
+    number: int
+    kind: str
+    words: str
+    date: str
+    machine: str
+    seconds: float
+    runs: int
+    failures: list[Failure] = field(default_factory=list)
+    guests: list[Guest] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+
+def keep(case: Case) -> None:
+    """Write a case down."""
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    with _file(case.part, case.seed).open("a") as lines:
+        lines.write(json.dumps(asdict(case)) + "\n")
+
+
+def read(part: str, seed: int) -> list[Case]:
+    """The cases of a campaign so far; a line that was cut off counts for nothing."""
+    file = _file(part, seed)
+    if not file.exists():
+        return []
+    found = []
+    for line in file.read_text().splitlines():
+        try:
+            given = json.loads(line)
+        except ValueError:
+            continue
+        given["failures"] = [Failure(**one) for one in given["failures"]]
+        given["guests"] = [Guest(**one) for one in given["guests"]]
+        found.append(Case(**given))
+    return found
+
+
+def _file(part: str, seed: int) -> Path:
+    return DIRECTORY / f"{part}-{seed}.jsonl"
