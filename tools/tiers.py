@@ -27,8 +27,8 @@ ROUNDS: tuple[dict[str, int], ...] = (
     {"go-test": 1},
     {"unit": 4},
     {"test-standins": 16, "test-worlds": 10},
-    {"test-job": 28, "test-toolchain": 20},
-    {"test-changes": 16},
+    {"test-job": 32, "test-toolchain": 20},
+    {"test-changes": 20},
 )
 JUNIT = Path(".nested-pve/tests")
 SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")
