@@ -185,7 +185,14 @@ def test_a_corosync_conf_that_was_broken_and_loaded_nowhere(repair: Repair) -> N
     """The restart after the edit, on all nodes: no corosync runs, and the node with the guest fences itself."""
     repair.guest_is_at_home()
     boot = repair.boot("pve1")
-    repair.sh("pve1", EDIT)
+    version = int(repair.sh("pve1", EDIT))
+
+    def is_everywhere() -> bool:
+        return all(
+            f"config_version: {version}\n" in repair.sh(node, "cat /etc/corosync/corosync.conf") for node in NODES
+        )
+
+    assert repair.project.eventually(is_everywhere), "pmxcfs carries it to each node's own file"
     for node in ("pve3", "pve2", "pve1"):
         repair.project.ssh(NODES[node], RESTART)
     repair.fences_itself("pve1", boot)
