@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cli.drift import bridge, questions, virtual_machine
 from cli.drift.kinds import FOREIGN, UNDESCRIBED
 from cli.drift.model import Drift
+from cli.engine.failures import resource_name
 from cli.state import belongings, ownership
 from cli.state.belongings import CLUSTER, RecordedThing
 from cluster import marks, proxmox_ve
@@ -36,7 +37,8 @@ NODE = (
     "to keep it, put its node back into the stack file; otherwise `make up` takes the node out of the cluster, and {}"
 )
 STORAGE = "storage"
-_HA = (marks.RESOURCE, marks.RULE, marks.GROUP)
+_PLACED = (marks.RULE, marks.GROUP)
+_HA = (marks.RESOURCE, *_PLACED)
 _GOES = {
     marks.VM: "destroys it with its disks",
     marks.CONTAINER: "destroys it with its disks",
@@ -123,6 +125,9 @@ def _undescribed(inventory: Inventory) -> Iterator[tuple[Drift, set[str]]]:
     looks = inventory.looks
     known = ownership.undescribed(inventory.description, _recorded(inventory))
     lost = {id(each) for each, _ in ownership.lost(known, looks)}
+    # The rule of a guest that got another name gives way to one of that name.
+    described = {need.logical for need in belongings.described(inventory.description)}
+    known = [each for each in known if each.kind not in _PLACED or resource_name(each.urn) not in described]
     guests = [each for each in known if each.kind in (marks.VM, marks.CONTAINER) and not each.replaced]
     covered = {urn for each in guests for urn in _with_registration(inventory, each.urn) if urn != each.urn}
     for each, thing in ownership.shown(known, looks):

@@ -253,3 +253,15 @@ def test_nobody_looks_for_a_guest_under_ha_whose_number_somebody_else_has(dev: D
     found = looked(dev, state(), files(COLLEAGUE, "", ""))
     assert [guest.name for guest in without_taken(wanted, found).guests] == ["ct01"]
     assert without_taken(wanted, []).guests == guests
+
+
+def test_the_rule_of_a_guest_with_another_name_is_none_that_nobody_describes(dev: Description) -> None:
+    """It gives way to one of the new name: `make up` takes nothing out of HA."""
+    rule = entry(
+        RULE_TYPE, {"rule": "old-placement", "type": "node-affinity", "resources": ["vm:200"]}, name="vm01-ha-rule"
+    )
+    rules = PLACED.replace("vm01-placement", "old-placement")
+    renamed = state(*OF_VM01[:2], rule | {"parent": COMPONENT})
+    assert UNDESCRIBED not in {one.kind for one in looked(dev, renamed, files(rules=rules))}
+    other = state(*OF_VM01[:2], rule | {"urn": rule["urn"].replace("vm01-ha-rule", "other-ha-rule")})
+    assert UNDESCRIBED in {one.kind for one in looked(dev, other, files(rules=rules))}

@@ -157,6 +157,17 @@ def test_the_status_reads_as_in_the_manual(pve: Path) -> None:
     ]
 
 
+def test_the_api_shows_the_managers_own_status(pve: Path) -> None:
+    manager = {"master_node": "pve1", "node_status": {"pve1": "online", "pve2": "maintenance"}}
+    (pve / "ha/manager_status").write_text(json.dumps(manager))
+    handler = routes.find("GET", "/cluster/ha/status/manager_status")
+    assert handler is not None
+    shown = handler(Context("pve1", "root@pam", {}, ForegroundRunner()))
+    assert shown["manager_status"] == manager
+    assert shown["quorum"]["quorate"] == 1
+    assert shown["lrm_status"].keys() == {"pve1", "pve2"}
+
+
 def test_agents_see_and_change_what_users_configured(pve: Path) -> None:
     resource_operations.create({"sid": "200", "max_restart": 2})
     environment = NodeEnvironment()

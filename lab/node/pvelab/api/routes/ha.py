@@ -59,6 +59,10 @@ def _delete_rule(ctx: Context) -> None:
     rule_operations.delete(ctx.params)
 
 
+def _manager(_ctx: Context) -> dict[str, Any]:
+    return status.manager_status()
+
+
 def _groups(verb: str) -> Handler:
     """PVE 9 migrated groups to rules, and refuses them ever since."""
 
@@ -91,4 +95,5 @@ ROUTES: list[Route] = [
     ("PUT", "/cluster/ha/groups/{group}", _groups("update group")),
     ("DELETE", "/cluster/ha/groups/{group}", _groups("delete group")),
     ("GET", "/cluster/ha/status/current", _current),
+    ("GET", "/cluster/ha/status/manager_status", _manager),
 ]
