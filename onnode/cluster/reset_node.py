@@ -16,6 +16,7 @@ from onnode.contract import ResetNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import network
+from onnode.system.machine import tail
 
 if TYPE_CHECKING:
     from onnode.cluster import corosync
@@ -145,8 +146,7 @@ def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:
         set_aside.keep(machine, action.what.removeprefix(f"{NODES}/"))
         machine.check(["rm", "-rf", "--", action.what], timeout_s=FILES_S)
     elif action.do == "connect":
-        machine.check(["ifreload", "-a"], timeout_s=SERVICE_S)
-        machine.remove(CUT_OFF)
+        _connect(machine)
     else:
         way_in.close(machine)
 
@@ -154,10 +154,28 @@ def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:
 def _cut_off(machine: ThisMachine, desired: ResetNode) -> None:
     """Corosync first: it would put nothing back, but it must not see its links fail one after another."""
     machine.check(["systemctl", "stop", "pve-ha-lrm", "pve-ha-crm", "corosync"], timeout_s=SERVICE_S)
-    machine.write(CUT_OFF, "")
-    for address, interface in observe(machine, desired).ends.items():
+    kept = (machine.read(CUT_OFF) or "").splitlines()  # of a call that was cut off
+    ends = observe(machine, desired).ends
+    machine.write(CUT_OFF, "".join(f"{address}\n" for address in sorted({*kept, *ends})))
+    for address, interface in ends.items():
         machine.note(f"link address {address} of {interface} is taken down")
         machine.check(["ip", "addr", "del", address, "dev", interface])
+
+
+def _connect(machine: ThisMachine) -> None:
+    """The exit code of ifreload counts warnings about other interfaces, too. An address that stands in no file stays away."""
+    said = machine.run(["ifreload", "-a"], timeout_s=SERVICE_S)
+    live = {address for found in network.interfaces(machine) for address in found.addresses}
+    absent = [address for address in (machine.read(CUT_OFF) or "").splitlines() if address not in live]
+    if said.code and absent:
+        raise StepError(
+            "reset-failed",
+            "link addresses did not come up again",
+            observed=f"missing {', '.join(absent)}; `ifreload -a`: {tail(said.text)}",
+            expected="the addresses that were taken down",
+            fix="resolve the error of `ifreload -a` on the node, then run the same command again",
+        )
+    machine.remove(CUT_OFF)
 
 
 def facts(observed: Observed, _desired: ResetNode) -> dict[str, Any]:

@@ -737,9 +737,18 @@ def test_nothing_is_removed_of_which_no_copy_can_be_kept(machine: FakeMachine) -
 def test_a_reset_that_was_cut_off_before_its_end_brings_the_addresses_back(machine: FakeMachine) -> None:
     left = Left(machine)
     machine.programs["ifreload"] = lambda *_: 1
-    with pytest.raises(StepError):
+    with pytest.raises(StepError) as failed:
         run(machine, reset_node.STEP, RESET)
+    assert failed.value.code == "reset-failed"
+    assert "missing 10.10.1.104/24" in failed.value.observed
     assert left.addresses["eth1"] == []
     machine.programs["ifreload"] = left.ifreload
     run(machine, reset_node.STEP, RESET)
+    assert left.addresses["eth1"] == ["10.10.1.104/24"]
+
+
+def test_a_warning_about_another_interface_does_not_end_a_reset(machine: FakeMachine) -> None:
+    left = Left(machine)
+    machine.programs["ifreload"] = lambda *words: left.ifreload(*words) + 1
+    twice(machine, reset_node.STEP, RESET)
     assert left.addresses["eth1"] == ["10.10.1.104/24"]
