@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cli.repair.model import KINDS
+from cli.repair.model import CONF_CAUSES, KINDS
 
 HEAD = """
 ## A broken cluster, from symptom to end
@@ -75,15 +75,7 @@ STORIES = (
         "corosync.conf was edited by hand, and is broken",
         "Corosync does not start again after the edit: on one node, or, as pmxcfs carries a file by its `config_version` alone, on each node "
         "whose corosync is restarted.",
-        (
-            "shared-conf-broken",
-            "shared-conf-older",
-            "local-conf-broken",
-            "local-conf-newer",
-            "local-conf-older",
-            "conf-version-not-raised",
-            "conf-not-loaded",
-        ),
+        CONF_CAUSES,
         "`make repair` looks for the last whole file of the cluster on all nodes: in `/etc/corosync`, in `/etc/pve`, among the copies that "
         "this program and people made, and in what a running corosync has loaded. It comes back under a higher version. Without a quorum it "
         "first goes into `/etc/corosync` of each node whose corosync does not run; when these are quorate, the file in `/etc/pve` follows. "

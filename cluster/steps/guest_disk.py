@@ -28,6 +28,12 @@ async def bring_about(desired: GuestDisk, call: Call) -> Outcome:
     found = guests.find(api, desired.vmid)
     there = found and guests.wait_until_reachable(api, found)
     if there is None:
-        raise AdminError("guest-differs", f"VM {desired.name} is gone", observed="none", expected=str(desired.vmid))
+        raise AdminError(
+            "guest-differs",
+            f"VM {desired.name} is gone",
+            observed="none",
+            expected=str(desired.vmid),
+            fix="run the same command again: it looks first, and makes what is gone anew",
+        )
     guests.refuse_foreign(there, "qemu", desired.stack_tag)
     return Outcome(guests.grow(api, there, DISK, desired.disk_gib), {"vmid": desired.vmid})
