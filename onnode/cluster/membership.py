@@ -34,8 +34,9 @@ NEXT_CONF = f"{PVE_CONF}.new"
 # else one removes the file while the other touches it, which fails as if /etc/pve were read-only.
 TAKES_WRITES = """\
 exec 9>/run/nested-pve-ha.probe && flock 9 || exit
-probe=/etc/pve/priv/nested-pve-ha.$(hostname).probe
-touch "$probe" && rm -f "$probe"
+read -r node </proc/sys/kernel/hostname
+probe=/etc/pve/priv/nested-pve-ha.$node.probe
+: >"$probe" && rm -f "$probe"
 """
 PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
 LOOK_S = 15.0

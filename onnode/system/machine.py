@@ -12,6 +12,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from onnode.errors import StepError
+from onnode.system.reader import EndedError, HungError, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,6 +94,7 @@ class ThisMachine:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._secrets: list[str] = []
+        self._readers = threading.local()
 
     # -- what people see -------------------------------------------------------------------------------------------
 
@@ -275,17 +278,15 @@ class ThisMachine:
             return None
 
     def _read_outside(self, path: str) -> str | None:
-        """Read with a program of its own; again where it finds none that is listed.
+        """Read by another process; again where it finds none that is listed.
 
         FUSE reports a file missing that is replaced between the look at its name and its opening. To take a member's
         corosync.conf for missing because another node joins at that moment would be grave.
         """
         for _ in range(PVE_READ_ATTEMPTS):
-            argv = ("cat", "--", path)
-            code, out, _err = self._run(argv, "", PVE_READ_S)
-            _refuse_hanging(Result(argv, code))
-            if code == 0:
-                return out.decode(*UTF_8)
+            text = self._outside(path, lambda reader: reader.file(path, PVE_READ_S))
+            if text is not None:
+                return text.decode(*UTF_8)
             if Path(path).name not in self.names(str(Path(path).parent)):
                 break
             self.sleep(PVE_READ_PAUSE_S)  # whoever replaces it may be waiting for a processor
@@ -298,13 +299,31 @@ class ThisMachine:
             StepError: pve-filesystem-hangs.
         """
         if f"{directory}/".startswith(self.may_hang):
-            result = self.run(["ls", "-1A", "--", directory], timeout_s=PVE_READ_S)
-            _refuse_hanging(result)
-            return sorted(result.out.split()) if result.code == 0 else []
+            found = self._outside(directory, lambda reader: reader.names(directory, PVE_READ_S))
+            return sorted(name.decode(*UTF_8) for name in found)
         try:
             return sorted(entry.name for entry in self.path(directory).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def _outside(self, path: str, ask: Callable[[Reader], T]) -> T:
+        """Ask the process that reads for this thread; after one that hangs there will be another."""
+        reader = self._readers.__dict__.pop("own", None) or Reader()
+        try:
+            answer = ask(reader)
+        except HungError:
+            reader.end()
+            raise StepError(
+                "pve-filesystem-hangs",
+                f"{path} cannot be read",
+                observed=f"no answer from /etc/pve within {PVE_READ_S:g} s",
+            ) from None
+        except EndedError:
+            raise StepError(
+                "command-failed", f"the process that reads {path} was ended", observed="no answer"
+            ) from None
+        self._readers.own = reader
+        return answer
 
     def exists(self, path: str) -> bool:
         """Whether a file or directory is there (never to be asked about /etc/pve)."""
@@ -351,15 +370,6 @@ class ThisMachine:
             shutil.rmtree(target, ignore_errors=True)
         else:
             target.unlink(missing_ok=True)
-
-
-def _refuse_hanging(result: Result) -> None:
-    if result.timed_out:
-        raise StepError(
-            "pve-filesystem-hangs",
-            f"`{' '.join(result.argv)}` got no answer from /etc/pve",
-            observed=f"nothing within {PVE_READ_S:g} s",
-        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

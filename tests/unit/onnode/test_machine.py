@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from onnode.errors import StepError
 from onnode.system import machine as machine_module
-from onnode.system.machine import ENVIRONMENT, ThisMachine, tail
+from onnode.system.machine import ThisMachine, tail
+from onnode.system.reader import Reader
+from tests.support import processes
 from tests.support.tls import Authority, capturing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -180,58 +180,110 @@ def test_pve_files_are_read_from_outside_the_process(tmp_path: Path) -> None:
     assert machine.names(f"{tmp_path}/none") == []
 
 
-def test_a_pve_file_that_is_being_replaced_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Outside(ThisMachine):
-        may_hang = (f"{tmp_path}/pve",)
+class FindsNone(Reader):
+    """Finds no file until `whole`, as FUSE does while one is replaced."""
 
-    (tmp_path / "pve").mkdir()
-    (tmp_path / "pve/conf").write_text("text")
-    once = tmp_path / "cat"
-    once.write_text(f"#!/bin/sh\nrm {once}\necho 'cat: No such file or directory' >&2\nexit 1\n")
-    once.chmod(0o755)
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert Outside().read(f"{tmp_path}/pve/conf") == "text"
-    assert not once.exists(), "the first look found none"
+    whole = False
+
+    def file(self, path: str, timeout_s: float) -> bytes | None:
+        return super().file(path, timeout_s) if type(self).whole else None
 
 
 def test_whoever_replaces_a_pve_file_is_given_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finds_none = tmp_path / "cat"
-
     class Outside(ThisMachine):
         may_hang = (f"{tmp_path}/pve",)
 
         def sleep(self, seconds: float) -> None:
             assert 0 < seconds < 1
-            finds_none.unlink(missing_ok=True)  # the file is whole again as soon as somebody else may work
+            FindsNone.whole = True  # as soon as somebody else may work
 
     (tmp_path / "pve").mkdir()
     (tmp_path / "pve/conf").write_text("text")
-    finds_none.write_text("#!/bin/sh\nexit 1\n")
-    finds_none.chmod(0o755)
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("onnode.system.machine.Reader", FindsNone)
+    monkeypatch.setattr(FindsNone, "whole", False)
     assert Outside().read(f"{tmp_path}/pve/none") is None, "what is not listed is missing at once"
-    assert finds_none.exists()
+    assert not FindsNone.whole
     assert Outside().read(f"{tmp_path}/pve/conf") == "text"
+    assert FindsNone.whole, "the first look found none"
 
 
-@pytest.mark.parametrize("ask", [lambda machine, path: machine.read(path), lambda machine, path: machine.names(path)])
-def test_a_hung_pve_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: object) -> None:
+def _hung(machine: ThisMachine, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("onnode.system.machine.PVE_READ_S", 0.2)
+        with pytest.raises(StepError) as error:
+            machine.read(path)
+    assert error.value.code == "pve-filesystem-hangs"
+
+
+def test_a_hung_pve_is_an_error_in_bounded_time_and_can_be_read_when_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Outside(ThisMachine):
         may_hang = (f"{tmp_path}/",)
 
     os.mkfifo(tmp_path / "hangs")
+    (tmp_path / "conf").write_text("text")
+    machine = Outside()
+    _hung(machine, f"{tmp_path}/hangs", monkeypatch)
+    assert machine.read(f"{tmp_path}/conf") == "text"
+
+
+def test_a_hung_pve_directory_is_an_error_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Outside(ThisMachine):
+        may_hang = (f"{tmp_path}/",)
+
     monkeypatch.setattr("onnode.system.machine.PVE_READ_S", 0.2)
-    slow = tmp_path / "bin"
-    slow.mkdir()
-    (slow / "ls").write_text("#!/bin/sh\nexec sleep 30\n")
-    (slow / "ls").chmod(0o755)
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{slow}:{os.environ['PATH']}")
-    monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    monkeypatch.setattr("onnode.system.reader.PROGRAM", "import time; time.sleep(30)")
     with pytest.raises(StepError) as error:
-        ask(Outside(), f"{tmp_path}/hangs")  # type: ignore[operator]
+        Outside().names(str(tmp_path))
     assert error.value.code == "pve-filesystem-hangs"
+
+
+def test_a_reader_that_somebody_ended_is_no_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Outside(ThisMachine):
+        may_hang = (f"{tmp_path}/",)
+
+    (tmp_path / "conf").write_text("text")
+    machine = Outside()
+    with monkeypatch.context() as patched:
+        patched.setattr("onnode.system.reader.PROGRAM", "")
+        with pytest.raises(StepError) as error:
+            machine.read(f"{tmp_path}/conf")
+    assert error.value.code == "command-failed"
+    assert machine.read(f"{tmp_path}/conf") == "text"
+
+
+def test_a_large_file_is_read_whole(tmp_path: Path) -> None:
+    class Outside(ThisMachine):
+        may_hang = (f"{tmp_path}/",)
+
+    (tmp_path / "conf").write_text("0123456789\n" * 50_000)
+    machine = Outside()
+    assert machine.read(f"{tmp_path}/conf") == "0123456789\n" * 50_000
+    (tmp_path / "conf").write_text("")
+    assert machine.read(f"{tmp_path}/conf") == ""
+    assert machine.read(str(tmp_path / "a directory")) is None
+
+
+def test_what_is_read_outside_is_read_by_one_process_that_keeps_nothing_open(tmp_path: Path) -> None:
+    class Outside(ThisMachine):
+        may_hang = (f"{tmp_path}/",)
+
+    (tmp_path / "conf").write_text("text")
+    with (tmp_path / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        machine = Outside()
+        for _ in range(3):
+            machine.read(f"{tmp_path}/conf")
+        machine.names(str(tmp_path))
+    readers = [
+        pid for pid in processes.below(os.getpid()) if Path(f"/proc/{pid}/cmdline").read_bytes().count(b"questions")
+    ]
+    assert len(readers) == 1
+    with (tmp_path / "lock").open("w") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    del machine
+    assert not Path(f"/proc/{readers[0]}").exists(), "it ends with whoever asked it"
 
 
 def test_the_tail_of_what_was_said() -> None:
