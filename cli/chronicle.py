@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cluster.drilling import Drill
     from config import Config
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
     from onnode.errors import StepError
 
     Seen = Mapping[str, Membership | StepError]  # by node, what it says of its cluster, or why it did not answer

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cli.chronicle import Chronicle, EngineRun, Event, Seen
     from config import Config
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 Document = dict[str, Any]
 

@@ -10,12 +10,12 @@ import base64
 import binascii
 import hashlib
 import re
-import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync
-from onnode.contract import Membership, MembershipReport, document
+from onnode.contract.documents import document
+from onnode.contract.membership import Membership, MembershipReport
 from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve
@@ -40,7 +40,7 @@ probe=/etc/pve/priv/nested-pve-ha.$node.probe
 """
 PVE_ANSWERS = ("stat", "-t", "/etc/pve/local")
 LOOK_S = 15.0
-FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def fingerprint(pem: str | None) -> str | None:
     """
     first = FIRST_CERTIFICATE.search(pem or "")
     try:
-        der = ssl.PEM_cert_to_DER_cert(first[0]) if first else b""
-    except ValueError:
+        der = base64.b64decode("".join(first[1].split()), validate=True) if first else b""
+    except binascii.Error:
         return None
     if not der:
         return None

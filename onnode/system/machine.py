@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import shutil
 import signal
 import socket
-import ssl
 import stat
 import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -31,11 +28,7 @@ KILL_GRACE_S = 5.0
 PVE_READ_S = 10.0
 PVE_READ_ATTEMPTS = 20
 PVE_READ_PAUSE_S = 0.02
-API_S = 10.0
 CONNECT_S = 3.0
-API_PORT = 8006
-API_AGAIN_S = 0.3
-OLD_WORKERS_S = 7.0  # so long, and some more, they answer after a reload of pveproxy
 UTF_8 = ("utf-8", "surrogateescape")  # bytes that are no UTF-8 survive reading, the journal, and writing
 LOOK_EVERY_S = 0.25  # a look costs little; what a step waits for is on the way of all that comes after it
 TIMED_OUT = 124  # as coreutils' timeout(1)
@@ -199,10 +192,9 @@ class ThisMachine:
 
     def served_certificate(self, port: int, address: str = "127.0.0.1") -> str | None:
         """The certificate that this machine's own service presents; None if it does not answer."""
-        try:
-            return ssl.get_server_certificate((address, port), timeout=API_S)
-        except OSError:
-            return None
+        from onnode.system import own_api  # noqa: PLC0415 - see there
+
+        return own_api.certificate(port, address)
 
     def can_log_in(self, user: str, password: str, is_own: Callable[[str | None], bool]) -> bool:
         """Whether the API of this machine accepts these credentials.
@@ -215,34 +207,9 @@ class ThisMachine:
         Raises:
             StepError: api-down, api-certificate.
         """
-        form = urllib.parse.urlencode({"username": user, "password": password})
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        try:
-            with contextlib.closing(self._own_api(is_own)) as connection:
-                connection.request("POST", "/api2/json/access/ticket", form, headers)
-                return connection.getresponse().status == http.client.OK
-        except OSError as error:
-            raise StepError("api-down", "the machine's own API does not answer", observed=str(error)) from None
+        from onnode.system import own_api  # noqa: PLC0415 - see there
 
-    def _own_api(self, is_own: Callable[[str | None], bool]) -> http.client.HTTPSConnection:
-        """A connection to the machine's API, once no old worker answers with the certificate of before a reload."""
-        deadline = self.monotonic() + OLD_WORKERS_S
-        while True:
-            context = ssl._create_unverified_context()  # noqa: S323, SLF001 - compared below, before anything is sent
-            connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, timeout=API_S, context=context)
-            connection.connect()
-            shown = connection.sock.getpeercert(binary_form=True) or b""
-            if is_own(ssl.DER_cert_to_PEM_cert(shown)):
-                return connection
-            connection.close()
-            if self.monotonic() >= deadline:
-                raise StepError(
-                    "api-certificate",
-                    f"the answer on port {API_PORT} comes without this machine's certificate",
-                    observed="a certificate other than the one in /etc/pve/local; no password was sent",
-                    expected="pveproxy",
-                )
-            self.sleep(API_AGAIN_S)
+        return own_api.accepts(self, user, password, is_own)
 
     # -- other machines ---------------------------------------------------------------------------------------------
 

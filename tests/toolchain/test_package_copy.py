@@ -48,7 +48,7 @@ def test_new_code_is_copied_and_runs_no_step_again(tmp_path: Path, workspace: Wo
     # Caches appear and times change whenever the package is imported or checked out.
     (source / "__pycache__").mkdir()
     (source / "__pycache__" / "contract.cpython-311.pyc").write_bytes(b"x")
-    os.utime(source / "contract.py", (0, 0))
+    os.utime(source / "contract/host.py", (0, 0))
     shutil.rmtree(workspace.directory / ".nested-pve")
     again = workspace.preview(PROGRAM, **values)
     assert {name: again.steps()[name] for name in ("package", "step")} == {"package": ["same"], "step": ["same"]}

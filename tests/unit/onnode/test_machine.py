@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from onnode.errors import StepError
-from onnode.system import machine as machine_module
+from onnode.system import own_api
 from onnode.system.machine import ThisMachine, tail
 from onnode.system.reader import Reader
 from tests.support import processes
@@ -334,9 +334,9 @@ def test_what_a_program_prints_is_text_that_every_message_can_carry(real: ThisMa
 def test_a_password_goes_to_the_machines_own_api_only(
     real: ThisMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_module, "OLD_WORKERS_S", 0.0)
+    monkeypatch.setattr(own_api, "OLD_WORKERS_S", 0.0)
     with capturing(tmp_path, [Authority().issue()]) as server:
-        monkeypatch.setattr(machine_module, "API_PORT", server.port)
+        monkeypatch.setattr(own_api, "API_PORT", server.port)
         with pytest.raises(StepError) as refused:
             real.can_log_in("pulumi@pve", "seen", lambda _shown: False)
         assert refused.value.code == "api-certificate"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import tomllib
 from typing import Any
 
@@ -11,6 +13,9 @@ from hypothesis import strategies as st
 
 from onnode import contract
 from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
+from onnode.contract import documents
+from onnode.contract.host import InstallNode
+from onnode.contract.look import StepLook
 from onnode.host import install_node, kvm_nested, nfs_export, verify_host
 from onnode.node import prepare_node, verify_node
 from onnode.system import interfaces_file, packages, processor, pve, repository, sources, systemd, toml
@@ -196,23 +201,27 @@ def test_the_newest_kernel_is_the_one_with_the_highest_numbers(versions: list[tu
     assert packages.newest_kernel(names) == f"{a}.{b}.{c}-{build}-pve"
 
 
+MODULES = [
+    importlib.import_module(f"onnode.contract.{module.name}") for module in pkgutil.iter_modules(contract.__path__)
+]
 CONTRACT = [
-    kind for kind in vars(contract).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")
+    kind
+    for module in MODULES
+    for kind in vars(module).values()
+    if isinstance(kind, type) and kind.__module__ == module.__name__ and hasattr(kind, "__dataclass_fields__")
 ]
 
 # Facts are any JSON, of which no value can be drawn.
-st.register_type_strategy(
-    contract.StepLook, st.builds(contract.StepLook, facts=st.none() | st.dictionaries(st.text(), st.booleans()))
-)
+st.register_type_strategy(StepLook, st.builds(StepLook, facts=st.none() | st.dictionaries(st.text(), st.booleans())))
 
 
 @pytest.mark.parametrize("kind", CONTRACT)
 @given(data=st.data())
 def test_what_is_asked_and_reported_survives_its_json(kind: type[Any], data: st.DataObject) -> None:
-    one = data.draw(st.from_type(kind)) if kind is not contract.InstallNode else contract.InstallNode(
+    one = data.draw(st.from_type(kind)) if kind is not InstallNode else InstallNode(
         "s", 1, "n", "/i", "local", {"global": {"a": [1, "b"]}}, "#!", "a", "k", 5
     )  # fmt: skip
-    assert contract.parse(kind, contract.document(one)) == one
+    assert documents.parse(kind, documents.document(one)) == one
 
 
 JSON = st.recursive(
@@ -228,7 +237,7 @@ JSON = st.recursive(
 def test_any_other_json_is_a_named_refusal(kind: type[Any], data: Any) -> None:  # noqa: ANN401
     assume(data != {})  # where every field has a default, an empty object is a whole one
     with pytest.raises(ValueError, match=kind.__name__):
-        contract.parse(kind, data)
+        documents.parse(kind, data)
 
 
 def test_parsers_of_json_are_told_apart_by_their_callers() -> None:

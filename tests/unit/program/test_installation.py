@@ -158,7 +158,7 @@ def test_the_package_that_is_copied_is_the_code_and_nothing_else(tmp_path: Path)
     assert package.stage(source, target) == str(target)
     assert copied(target) == {path.relative_to(source) for path in source.rglob("*.py")}
     assert (target / "__main__.py").read_bytes() == (source / "__main__.py").read_bytes()
-    untouched = (target / "contract.py").stat().st_mtime_ns
+    untouched = (target / "contract/host.py").stat().st_mtime_ns
     (source / "dispatch.py").write_text("changed\n")
     (source / "errors.py").unlink()
     shutil.rmtree(source / "node")
@@ -166,7 +166,7 @@ def test_the_package_that_is_copied_is_the_code_and_nothing_else(tmp_path: Path)
     assert not (target / "node").exists()
     assert (target / "dispatch.py").read_text() == "changed\n"
     assert not (target / "errors.py").exists()
-    assert (target / "contract.py").stat().st_mtime_ns == untouched
+    assert (target / "contract/host.py").stat().st_mtime_ns == untouched
 
 
 def test_the_lab_stacks_expect_the_labs_installer(tmp_path: Path) -> None:

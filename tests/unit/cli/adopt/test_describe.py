@@ -22,7 +22,8 @@ from config.credentials import Credentials
 from config.paths import ROOT
 from onnode.cluster import corosync
 from onnode.cluster.corosync import ConfNode, Device
-from onnode.contract import FoundGuest, FoundInterface, Membership
+from onnode.contract.inventory import FoundGuest, FoundInterface
+from onnode.contract.membership import Membership
 from tests.support import live_cluster
 
 if TYPE_CHECKING:
