@@ -42,7 +42,7 @@ def load(kind: str) -> list[Any]:
 
 def module_named(name: str) -> ModuleType:
     """A module of the on-node package, in whichever part of it."""
-    (file,) = SOURCE.rglob(f"{name}.py")
+    (file,) = (path for path in SOURCE.rglob(f"{name}.py") if path.parent.name != "contract")
     return importlib.import_module(".".join(file.relative_to(SOURCE.parent).with_suffix("").parts))
 
 
