@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cluster.drilling import Drill
-    from config import Config
+    from config.model import Config
     from onnode.contract.membership import Membership
     from onnode.errors import StepError
 

@@ -19,9 +19,8 @@ from onnode.system.pve import TAG, stack_tag
 if TYPE_CHECKING:
     import pulumi
 
-    from config import Config
     from config.credentials import Credentials
-    from config.model import OuterHost, Totem, WitnessMachine
+    from config.model import Config, OuterHost, Totem, WitnessMachine
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cli.chronicle import Chronicle, EngineRun, Event, Seen
-    from config import Config
+    from config.model import Config
     from onnode.contract.membership import Membership
 
 Document = dict[str, Any]

@@ -15,7 +15,7 @@ from onnode.cluster.corosync import Conf, ConfNode, Quorum, Voter, expected_vote
 from onnode.contract.inventory import FoundInterface, Inventory
 
 if TYPE_CHECKING:
-    from config import Config
+    from config.model import Config
     from config.topology import NodeAddress
 
 MEMORY_MIB = 16000
