@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, stop_after_delay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+
+REST_MAX_S = 2.0  # a look that takes longer waits for a machine that does not answer at all
+
+
+def rest(poll_s: float, took_s: float) -> float:
+    """Seconds until the next look: machines that answer late are busy, often with what is waited for, and get as long a rest."""
+    return max(poll_s, min(took_s, REST_MAX_S))
 
 
 def until(look: Callable[[], T], done: Callable[[T], bool], *, timeout_s: float, poll_s: float) -> T:
@@ -34,9 +42,16 @@ def _options(done: Callable[[T], bool], timeout_s: float, poll_s: float) -> dict
         seen: T = state.outcome.result()
         return seen
 
+    began = 0.0
+
+    def begin(_state: RetryCallState) -> None:
+        nonlocal began
+        began = time.monotonic()
+
     return {
+        "before": begin,
         "retry": retry_if_result(lambda seen: not done(seen)),
         "stop": stop_after_delay(timeout_s),
-        "wait": wait_fixed(poll_s),
+        "wait": lambda _state: rest(poll_s, time.monotonic() - began),
         "retry_error_callback": last,
     }

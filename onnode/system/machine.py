@@ -31,6 +31,7 @@ PVE_READ_PAUSE_S = 0.02
 CONNECT_S = 3.0
 UTF_8 = ("utf-8", "surrogateescape")  # bytes that are no UTF-8 survive reading, the journal, and writing
 LOOK_EVERY_S = 0.25  # a look costs little; what a step waits for is on the way of all that comes after it
+LOOK_EVERY_MAX_S = 2.0  # a busy machine gets a rest as long as the look took
 TIMED_OUT = 124  # as coreutils' timeout(1)
 NOT_FOUND = 127  # as the shell
 SHORTEST_SECRET = 4
@@ -125,11 +126,13 @@ class ThisMachine:
 
     def wait_for(self, probe: Callable[[], T | None], timeout_s: float) -> T | None:
         """Ask until the answer is true or the time is up; the last answer, or None."""
-        deadline = self.monotonic() + timeout_s
+        began = self.monotonic()
+        deadline = began + timeout_s
         while not (answer := probe()):
-            if self.monotonic() >= deadline:
+            if (now := self.monotonic()) >= deadline:
                 return None
-            self.sleep(LOOK_EVERY_S)
+            self.sleep(max(LOOK_EVERY_S, min(now - began, LOOK_EVERY_MAX_S)))
+            began = self.monotonic()
         return answer
 
     # -- commands --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from onnode.system import own_api
 from onnode.system.machine import ThisMachine, tail
 from onnode.system.reader import Reader
 from tests.support import processes
+from tests.support.fake_machine import FakeMachine
 from tests.support.tls import Authority, capturing
 
 
@@ -166,6 +167,19 @@ def test_waiting_is_bounded(real: ThisMachine) -> None:
     assert real.wait_for(lambda: asked.append(1), 0.3) is None
     assert len(asked) > 1
     assert real.wait_for(lambda: "yes", 10) == "yes"
+
+
+def test_a_machine_that_answers_late_is_asked_less_often(tmp_path: Path) -> None:
+    machine, slept = FakeMachine(tmp_path), list[float]()
+    machine.sleep = slept.append  # type: ignore[method-assign]
+    took = iter([0.1, 1.5, 20, 0])
+
+    def probe() -> bool:
+        machine.seconds += next(took)
+        return len(slept) == 3
+
+    assert machine.wait_for(probe, 60)
+    assert slept == [0.25, 1.5, 2.0]
 
 
 def test_pve_files_are_read_from_outside_the_process(tmp_path: Path) -> None:
