@@ -1,6 +1,7 @@
-"""Runs that are killed: a process of theirs goes at the end of a resource, and a plain run then has to bring everything about.
+"""Runs that are hit: at the end of a resource a process of theirs is killed, or something of the world they work on breaks.
 
-Cases come in cycles: a stack is built from nothing, changed some times, and destroyed. Each of these runs is killed once.
+A plain run then has to bring everything about. Cases come in cycles: a stack is built from nothing, changed some times, and destroyed.
+Each of these runs is hit once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -19,18 +21,19 @@ from typing import TYPE_CHECKING
 from cli.console import stage
 from tests.support import processes
 from tests.support.lab_project import Run
-from tools.campaign import changes, changing, guests, results, world
+from tools.campaign import changes, changing, faults, guests, results, world
 from tools.campaign.results import Case
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator, Sequence
 
     from tools.campaign.changes import Change, File
+    from tools.campaign.faults import Fault
     from tools.campaign.world import World
 
 PART = "kills"
-CYCLES, CHANGES_IN_CYCLE = 12, 6
+# As many cycles as victims: each of them meets a build, a destroy, and some changes.
+CYCLES, CHANGES_IN_CYCLE = 9, 3
 COUNT = CYCLES * (CHANGES_IN_CYCLE + 2)
 # The last resource after whose end a run is killed, about as many as there are.
 LAST = {"build": 50, "change": 8, "destroy": 40}
@@ -45,20 +48,22 @@ BELOW = {
     "the command plugin": re.compile(r"(?:^|/)pulumi-resource-command\0"),
     "the proxmoxve plugin": re.compile(r"(?:^|/)pulumi-resource-proxmoxve\0"),
 }
-VICTIMS = (*BELOW, STEP, PROGRAM)
+VICTIMS = (*BELOW, STEP, PROGRAM, *faults.FAULTS)
+AGAIN_S = 1.0  # until a fault is tried again whose node is not there yet
 ON_MACHINE = re.compile(r"nested-pve-ha/onnode\0|from onnode\.dispatch import main")
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A run that is killed.
+    """A run that is hit.
 
     Attributes:
         number: of the case.
         phase: `build`, `change` or `destroy`.
-        victim: which process.
+        victim: which process, or what breaks.
         after: so many resources have ended by then.
         change: of the stack file, with phase `change`.
+        fault: what breaks, if no process is killed.
     """
 
     number: int
@@ -66,6 +71,7 @@ class Kill:
     victim: str
     after: int
     change: Change | None = None
+    fault: Fault | None = None
 
     @property
     def words(self) -> str:
@@ -73,7 +79,12 @@ class Kill:
         what = {"build": "from nothing", "destroy": "destroyed"}.get(self.phase) or (
             self.change.made.words if self.change else ""
         )
-        return f"{what}; after {self.after} resources {self.victim} is killed"
+        return f"{what}; after {self.after} resources {self.fault.words if self.fault else f'{self.victim} is killed'}"
+
+    @property
+    def kind(self) -> str:
+        """For counting: a node without power takes its guests with it."""
+        return results.POWER if self.victim == faults.POWER else self.change.kind if self.change else self.phase
 
 
 def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
@@ -88,11 +99,15 @@ def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
     phases = (["build", *["change"] * CHANGES_IN_CYCLE, "destroy"] * CYCLES)[:count]
     whole = changes.sequence(dev, seed, phases.count("change"))
     found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in LAST}
+    file = changes.start(dev)
     for number, phase in enumerate(phases, start=1):
         if not decks[phase]:
             decks[phase] = chance.sample(VICTIMS, len(VICTIMS))
         change = next(left) if phase == "change" else None
-        found.append(Kill(number, phase, decks[phase].pop(), chance.randint(1, LAST[phase]), change))
+        victim, after = decks[phase].pop(), chance.randint(1, LAST[phase])
+        fault = faults.chosen(victim, file, change, chance) if victim in faults.FAULTS else None
+        found.append(Kill(number, phase, victim, after, change, fault))
+        file = change.made.file if change else file
     return found
 
 
@@ -170,15 +185,15 @@ def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
     # A run that is killed as a whole says nothing.
     mute = [
         one
-        for one in [world.failure(f"{command}, killed", run)]
+        for one in [world.failure(f"{command}, hit", run)]
         if run.code and kill.victim != PROGRAM and not one.has_next
     ]
     return Case(
         PART,
         seed,
         kill.number,
-        kill.change.kind if kill.change else kill.phase,
-        kill.words + ("" if hit else " (there was none to kill by then)"),
+        kill.kind,
+        kill.words + ("" if hit else " (it was not there by then)"),
         world.today(),
         world.here(),
         round(took, 1),
@@ -186,6 +201,7 @@ def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
         [*mute, *failures],
         world.seen(watch, going_on, lab.identity),
         _touched(lab, after, kill, converged=runs > 0),
+        world.tree(),
     )
 
 
@@ -196,7 +212,7 @@ def _touched(lab: World, file: File, kill: Kill, *, converged: bool) -> list[str
 
 
 def ended_by(lab: World, command: str, kill: Kill) -> tuple[Run, bool]:
-    """Start a run, and kill a process of it after so many resources; how it ended, and whether that process was there."""
+    """Start a run, and hit it after so many resources; how it ended, and whether what was to be hit was there."""
     options = ("--yes",) if command == "down" else ()
     process = lab.project.start_admin(command, *options)
     said, ready = list[str](), threading.Event()
@@ -204,11 +220,37 @@ def ended_by(lab: World, command: str, kill: Kill) -> tuple[Run, bool]:
     reader.start()
     while not ready.wait(POLL_S) and process.poll() is None:
         pass
-    hit = ready.is_set() and kill_one(process, kill.victim, lab.identity)
-    with suppress(Exception):
-        process.wait(world.RUN_LIMIT_S)
+    if not ready.is_set():
+        hit = False
+    elif kill.fault:
+        hit = struck(lab, process, kill.fault)
+    else:
+        hit = kill_one(process, kill.victim, lab.identity)
+    if not _ended(process, world.RUN_LIMIT_S):
+        said.append(f"\nstill running after {world.RUN_LIMIT_S} s")
     reader.join()
     return Run(process.returncode or 0, "".join(said)), hit
+
+
+def struck(lab: World, process: subprocess.Popen[str], fault: Fault) -> bool:
+    """Break something as soon as it is there, and mend it; whether it was there while the run went on."""
+    while not (hit := fault.strike(lab.project)) and process.poll() is None:
+        time.sleep(AGAIN_S)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(fault.seconds or world.RUN_LIMIT_S)
+    fault.mend(lab.project)
+    return hit
+
+
+def _ended(process: subprocess.Popen[str], limit_s: float) -> bool:
+    """Wait for the end of a run; whether it came, or the run had to be killed."""
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        processes.end_all(process.pid)
+        process.wait()
+        return False
+    return True
 
 
 def _read(process: subprocess.Popen[str], said: list[str], after: int, ready: threading.Event) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIRECTORY = OWN / "campaign"
+POWER = "power"  # the kind of a case in which a node lost its power
 SILENT_S = 3.0  # a guest that is not seen for longer was away
 
 
@@ -66,6 +67,7 @@ class Case:
         failures: the runs that failed, and looks that found something.
         guests: those that were to go on.
         foreign: what was touched and is somebody else's.
+        tree: the commit that ran.
     """
 
     part: str
@@ -80,6 +82,7 @@ class Case:
     failures: list[Failure] = field(default_factory=list)
     guests: list[Guest] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    tree: str = ""
 
 
 def keep(case: Case) -> None:

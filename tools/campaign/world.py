@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.paths import ROOT
 from tests.support import outer_host
 from tests.support.lab_project import LabProject, Run
 from tools.bench import machine
@@ -181,6 +182,12 @@ def here() -> str:
     """This machine, in a line."""
     found = machine.described()
     return f"{found.cpu}, {found.cores} cores, {found.memory / (1 << 30):.0f} GiB, {found.system}"
+
+
+def tree() -> str:
+    """The commit whose files run; empty without git."""
+    command = ("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @contextmanager

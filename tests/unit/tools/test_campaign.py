@@ -202,7 +202,19 @@ def test_the_page_counts_and_names_what_went_wrong() -> None:
     assert "before\nerror" not in shown
 
 
-def test_a_vm_with_a_destroyed_node_is_not_counted_as_away() -> None:
+def test_a_vm_with_a_node_that_went_is_not_counted_as_away() -> None:
     silent = [Guest("vm:200", 20.0, restarted=True, lost=False), Guest("ct:300", 20.0, restarted=True, lost=False)]
     assert [guest.sid for guest in page.away(replace(CASE, guests=silent))] == ["vm:200"]
     assert page.away(replace(CASE, kind="replace-node", guests=silent)) == []
+    assert page.away(replace(CASE, kind="power", guests=silent)) == []
+
+
+def test_the_page_says_how_many_cases_there_would_be_and_which_commits_ran() -> None:
+    shown = page.text(
+        [[replace(CASE, tree="abc1234"), replace(CASE, number=2, tree="def5678"), replace(CASE, number=3)]]
+    )
+    assert "| cases | 21 | 3 |" in shown
+    assert "On a machine; commits abc1234, def5678." in shown
+    assert "On a machine; commit abc1234." in page.text([[replace(CASE, tree="abc1234")]])
+    assert "On a machine." in page.text([[CASE]])
+    assert "| cases | 45 | 1 |" in page.text([[replace(CASE, part="kills")]])
