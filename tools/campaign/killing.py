@@ -35,10 +35,30 @@ PART = "kills"
 # As many cycles as victims: each of them meets a build, a destroy, and some changes.
 CYCLES, CHANGES_IN_CYCLE = 9, 3
 COUNT = CYCLES * (CHANGES_IN_CYCLE + 2)
-# The last resource after whose end a run is killed, about as many as there are.
-LAST = {"build": 50, "change": 8, "destroy": 40}
+# After so many resources at most a run is hit, so that about one is still to come; a change of that kind has as many.
+LAST = {
+    "build": 66,
+    "destroy": 40,
+    "add-guest": 4,
+    "add-link": 28,
+    "add-node": 28,
+    "change-guest": 0,
+    "change-link-address": 13,
+    "change-priority": 10,
+    "change-qdevice": 4,
+    "change-seed": 0,
+    "change-token": 3,
+    "change-votes": 10,
+    "move-guest": 1,
+    "remove-guest": 2,
+    "remove-link": 26,
+    "remove-node": 18,
+    "replace-node": 9,
+}
+PHASES = ("build", "change", "destroy")
 FIND_S = 20.0  # for a step or a plugin that is not there at that moment
 POLL_S = 0.02
+BEGAN = re.compile(r"^▸ (?:Run|Destroy)$")  # the engine starts
 ENDED = re.compile(r"^  \S.{0,11} +\S+ +\d+\.\d s(?:  .*)?$")  # a line of a resource that has ended
 PROGRAM, STEP = "the program, with all below it", "the step on the machine"
 # The names of processes.
@@ -98,13 +118,13 @@ def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
     chance = random.Random(f"{PART}/{seed}")  # noqa: S311 - it is to be repeatable
     phases = (["build", *["change"] * CHANGES_IN_CYCLE, "destroy"] * CYCLES)[:count]
     whole = changes.sequence(dev, seed, phases.count("change"))
-    found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in LAST}
+    found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in PHASES}
     file = changes.start(dev)
     for number, phase in enumerate(phases, start=1):
         if not decks[phase]:
             decks[phase] = chance.sample(VICTIMS, len(VICTIMS))
         change = next(left) if phase == "change" else None
-        victim, after = decks[phase].pop(), chance.randint(1, LAST[phase])
+        victim, after = decks[phase].pop(), chance.randint(0, LAST[change.kind if change else phase])
         fault = faults.chosen(victim, file, change, chance) if victim in faults.FAULTS else None
         found.append(Kill(number, phase, victim, after, change, fault))
         file = change.made.file if change else file
@@ -254,11 +274,12 @@ def _ended(process: subprocess.Popen[str], limit_s: float) -> bool:
 
 
 def _read(process: subprocess.Popen[str], said: list[str], after: int, ready: threading.Event) -> None:
-    ended = 0
+    began, ended = False, 0
     for line in process.stdout or ():
         said.append(line)
+        began |= BEGAN.match(line.rstrip("\n")) is not None
         ended += ENDED.match(line.rstrip("\n")) is not None
-        if ended >= after:
+        if began and ended >= after:
             ready.set()
 
 

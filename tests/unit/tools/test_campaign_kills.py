@@ -36,9 +36,10 @@ def test_cases_are_repeatable_and_have_every_victim_in_every_phase() -> None:
     assert [one.number for one in found] == [*range(1, len(found) + 1)]
     assert len(found) == killing.COUNT
     assert {(one.phase, one.victim) for one in found} == {
-        (phase, one) for phase in killing.LAST for one in killing.VICTIMS
+        (phase, one) for phase in killing.PHASES for one in killing.VICTIMS
     }
-    assert all(1 <= one.after <= killing.LAST[one.phase] for one in found)
+    assert all(0 <= one.after <= killing.LAST[one.change.kind if one.change else one.phase] for one in found)
+    assert {*killing.LAST} == {"build", "destroy", *changes.KINDS}
     assert [one.phase for one in found[:6]] == ["build", *["change"] * 3, "destroy", "build"]
     assert {one.change.kind for one in found if one.change} == changes.KINDS.keys()
 
@@ -128,6 +129,8 @@ def test_a_case_begins_with_what_the_changes_before_it_have_made() -> None:
 
 def test_only_lines_of_resources_that_have_ended_count() -> None:
     assert [line for line in LINES if killing.ENDED.match(line)] == list(LINES[1:])
+    assert killing.BEGAN.match("▸ Run")
+    assert not killing.BEGAN.match("▸ Guests, and what drifted")
     for other in ("✓ Run (139.0 s)", "  waiting until the cluster is well", "  38 created, 13 checked", ""):
         assert not killing.ENDED.match(other)
 
@@ -196,7 +199,7 @@ def test_what_breaks_is_whole_again_after_its_time_or_after_the_run(
     """It is tried until it is there."""
     monkeypatch.setattr(killing, "AGAIN_S", 0.01)
     project: Any = Project(
-        "import time\nfor one in range(4): print('  + create   x   2.5 s', flush=True); time.sleep(0.5)"
+        "import time\nprint('▸ Run')\nfor one in range(4): print('  + create   x   2.5 s', flush=True); time.sleep(0.5)"
     )
     tries, ended = iter([False, False, True]), []
     monkeypatch.setattr(Fault, "strike", lambda *_: next(tries))
@@ -214,15 +217,32 @@ def test_a_run_that_does_not_end_is_killed_and_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Fault, "strike", lambda *_: True)
     monkeypatch.setattr(Fault, "mend", lambda *_: None)
     fault = Fault(faults.STORAGE, "proxmox02", 102, 1, None)
-    lab: Any = Lab(Project("print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(60)"))
+    lab: Any = Lab(
+        Project("print('▸ Destroy'); print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(60)")
+    )
     run, _ = killing.ended_by(lab, "up", Kill(1, "build", faults.STORAGE, 1, None, fault))
     assert run.code < 0
     assert "still running after 0.3 s" in run.output
 
 
+def test_without_a_resource_a_run_is_hit_when_the_engine_starts() -> None:
+    lab: Any = Lab(
+        Project(
+            "print('▸ Guests', flush=True); import time; time.sleep(0.3); print('▸ Run', flush=True); time.sleep(60)"
+        )
+    )
+    run, hit = killing.ended_by(lab, "up", Kill(1, "change", killing.PROGRAM, 0))
+    assert hit
+    assert run.output.splitlines() == ["▸ Guests", "▸ Run"]
+
+
 def test_one_that_was_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(killing, "FIND_S", 0.2)
-    lab: Any = Lab(Project("print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(0.5)"))
+    lab: Any = Lab(
+        Project(
+            "print('▸ Destroy'); print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(0.5)"
+        )
+    )
     run, hit = killing.ended_by(lab, "up", Kill(1, "build", "the engine", 1))
     assert (run.code, hit) == (0, False)
     _, hit = killing.ended_by(lab, "up", Kill(1, "build", killing.PROGRAM, 9))
