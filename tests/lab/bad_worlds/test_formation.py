@@ -40,6 +40,7 @@ STARTS_ANEW = """#!/bin/sh
 reboot --force --force
 """
 FILE = "/etc/network/interfaces"
+PACKAGES = "/var/lib/dpkg/status"
 INTERFACES = f"cat {FILE}"
 
 
@@ -112,6 +113,7 @@ def no_answer_to_ping(world: BadWorld) -> Iterator[None]:
 
 def test_each_fault_while_forming_is_named_and_the_next_run_goes_on(existing_nodes: BadWorld) -> None:
     changes_that_cut_machines_off_are_taken_back(existing_nodes)
+    a_node_of_another_release_stops_everything_before_a_cluster_is_made(existing_nodes)
     a_link_that_leads_nowhere_stops_everything_before_a_cluster_is_made(existing_nodes)
     with no_answer_to_ping(existing_nodes):
         a_run_is_killed_during_a_join(existing_nodes)
@@ -122,6 +124,17 @@ def test_each_fault_while_forming_is_named_and_the_next_run_goes_on(existing_nod
     succeeded(existing_nodes.admin("up"))
     assert members(existing_nodes, "pve1") == set(NODES)
     succeeded(existing_nodes.admin("status"))
+
+
+def a_node_of_another_release_stops_everything_before_a_cluster_is_made(world: BadWorld) -> None:
+    """As a node that missed the upgrade of the others, which nobody could use once it had joined (F10)."""
+    shell(world, "pve3", f"sed -i.kept '/^Package: pve-manager$/,/^$/s/^Version: 9/Version: 8/' {PACKAGES}")
+    try:
+        said = refusal(world.admin("up"), "pve-version")
+    finally:
+        shell(world, "pve3", f"mv {PACKAGES}.kept {PACKAGES}")
+    assert "pve3" in said
+    assert [members(world, node) for node in NODES] == [set(), set(), set()]
 
 
 def a_link_that_leads_nowhere_stops_everything_before_a_cluster_is_made(world: BadWorld) -> None:
