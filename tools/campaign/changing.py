@@ -105,7 +105,7 @@ def changed(lab: World, before: File, change: Change, seed: int) -> Case:
         failures,
         world.seen(watch, going_on, lab.identity),
         lab.foreign(after),
-        world.tree(),
+        lab.tree,
     )
 
 
@@ -116,7 +116,7 @@ def destroyed(lab: World, file: File, seed: int, number: int) -> Case:
     runs, failures = lab.converge(RUNS_MAX, DOWN)
     took = round(time.monotonic() - began, 1)
     touched = lab.difference() if runs else []
-    words, tree = "everything is destroyed", world.tree()
+    words, tree = "everything is destroyed", lab.tree
     return Case(PART, seed, number, DOWN, words, world.today(), world.here(), took, runs, failures, [], touched, tree)
 
 

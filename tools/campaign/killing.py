@@ -221,7 +221,7 @@ def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
         [*mute, *failures],
         world.seen(watch, going_on, lab.identity),
         _touched(lab, after, kill, converged=runs > 0),
-        world.tree(),
+        lab.tree,
     )
 
 

@@ -48,6 +48,7 @@ class World:
         self.project = LabProject(directory / "project", directory / "lab")
         self.identity = self.project.identity
         self.as_found: list[str] = []
+        self.tree = tree()
 
     def begin(self, file: File) -> None:
         """Start the lab, and build what the file describes.
@@ -185,8 +186,8 @@ def here() -> str:
 
 
 def tree() -> str:
-    """The commit whose files run; empty without git."""
-    command = ("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD")
+    """The commit whose files a new lab gets; empty without git."""
+    command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*")
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 

@@ -45,7 +45,7 @@ def test_a_case_is_read_as_it_was_kept_and_a_line_that_was_cut_off_is_left_out(d
 class Lab:
     """A lab in which everything works, but for what a test says; `did` is what was done."""
 
-    identity = "nested-pve-lab-of-a-test"
+    identity, tree = "nested-pve-lab-of-a-test", "abc1234"
 
     def __init__(self) -> None:
         self.did: list[str] = []

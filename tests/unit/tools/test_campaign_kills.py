@@ -154,7 +154,7 @@ class Project:
 class Lab:
     """A lab in which all works."""
 
-    identity = "nested-pve-lab-of-a-test"
+    identity, tree = "nested-pve-lab-of-a-test", "abc1234"
 
     def __init__(self, project: Any = None) -> None:  # noqa: ANN401 - what has `start_admin`
         self.project = project or self
