@@ -131,7 +131,7 @@ def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
     return found
 
 
-def campaign(dev: File, seed: int, count: int, *, until: float | None = None) -> None:
+def campaign(dev: File, seed: int, count: int, *, until: float | None = None, again: bool = False) -> None:
     """Do the cases that are still to be done.
 
     Args:
@@ -139,21 +139,23 @@ def campaign(dev: File, seed: int, count: int, *, until: float | None = None) ->
         seed: decides what is killed, and when.
         count: how many cases, the first ones.
         until: no case begins after that moment, in seconds since 1970.
+        again: also those that did not go well, once more.
 
     Raises:
         BrokenLabError: the lab does not start, or what a case begins with cannot be made.
     """
     whole = cases(dev, seed, count)
-    while (left := remaining(whole, seed)) and not changing.over(until):
+    left = remaining(whole, seed, again=again)
+    while left and not changing.over(until):
         with world.fresh() as lab:
             with stage("A lab"):
                 lab.start()
-            _go_through(lab, before(dev, whole, left[0]), left, seed, until)
+            left = left[_go_through(lab, before(dev, whole, left[0]), left, seed, until) :]
 
 
-def remaining(whole: Sequence[Kill], seed: int) -> list[Kill]:
+def remaining(whole: Sequence[Kill], seed: int, *, again: bool = False) -> list[Kill]:
     """The cases that are still to be done."""
-    done = {case.number for case in results.read(PART, seed)}
+    done = {case.number for case in results.read(PART, seed) if not again or results.well(case)}
     return [one for one in whole if one.number not in done]
 
 
@@ -163,23 +165,24 @@ def before(dev: File, whole: Sequence[Kill], case: Kill) -> File:
     return earlier[-1].made.file if earlier else changes.start(dev)
 
 
-def _go_through(lab: World, file: File, left: Sequence[Kill], seed: int, until: float | None) -> None:
+def _go_through(lab: World, file: File, left: Sequence[Kill], seed: int, until: float | None) -> int:
+    """Do cases that follow each other; how many of them, before the next one needs a fresh lab."""
     built = False
-    for kill in left:
+    for done, (kill, following) in enumerate(zip(left, [*left[1:], None], strict=True)):
         if changing.over(until):
-            return
+            return done
         if kill.phase != "build" and not built:
             with stage("What the next case begins with"):
                 lab.build(file)
-            built = True
         with stage(f"{kill.number}: {kill.words}"):
             case = killed(lab, file, kill, seed)
             results.keep(case)
             changing.tell(case)
         file = kill.change.made.file if kill.change else file
         built = kill.phase != "destroy"
-        if not case.runs:
-            return
+        if not case.runs or following is None or following.number != kill.number + 1:
+            return done + 1
+    return len(left)
 
 
 def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:

@@ -52,12 +52,17 @@ DOWN = "down"
 LOST = ("replace-node", POWER)  # kinds of cases in which a node goes, and its guests with it
 
 
-def text(campaigns: Sequence[Sequence[Case]]) -> str:
-    """The page, with a section for each campaign."""
-    return HEAD + "".join(_campaign(cases) for cases in campaigns if cases)
+def text(campaigns: Sequence[Sequence[Case]], mended: Sequence[Case] = ()) -> str:
+    """The page, with a section for each campaign.
+
+    Args:
+        campaigns: the cases of each.
+        mended: cases of any of them that did not go well, and were done again.
+    """
+    return HEAD + "".join(_campaign(cases, mended) for cases in campaigns if cases)
 
 
-def _campaign(cases: Sequence[Case]) -> str:
+def _campaign(cases: Sequence[Case], mended: Sequence[Case]) -> str:
     dates = sorted({case.date for case in cases})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     rows = "".join(_row(case) for case in sorted(cases, key=lambda case: case.number))
@@ -67,7 +72,7 @@ def _campaign(cases: Sequence[Case]) -> str:
 
 On {cases[0].machine}{_trees(cases)}.
 {_counted(cases)}{MEANING}
-{head}{rows}{_bugs(cases)}"""
+{head}{rows}{_bugs(cases)}{_mended(cases, mended)}"""
 
 
 def _trees(cases: Sequence[Case]) -> str:
@@ -134,6 +139,23 @@ def _bugs(cases: Sequence[Case]) -> str:
         for case, one in failed
     ]
     return "\n### Open bugs\n" + "".join(parts)
+
+
+def _mended(cases: Sequence[Case], earlier: Sequence[Case]) -> str:
+    """What went wrong in cases that were done again."""
+    mine = [one for one in earlier if (one.part, one.seed) == (cases[0].part, cases[0].seed)]
+    if not mine:
+        return ""
+    lines = [
+        f"- {one.number}, {one.words}: {'; '.join(_found(one)) or 'no run converged'}"
+        + (f" (commit {one.tree})" if one.tree else "")
+        for one in mine
+    ]
+    return (
+        "\n### Done again after a mend\n\nWhat these cases found before; the table above has the last try.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _end(said: str) -> str:

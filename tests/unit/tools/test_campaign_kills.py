@@ -159,11 +159,18 @@ class Lab:
     def __init__(self, project: Any = None) -> None:  # noqa: ANN401 - what has `start_admin`
         self.project = project or self
         self.did: list[str] = []
+        self.case = 0
+        self.converges: dict[int, int] = {}  # runs by number of a case, where it is not 1
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a case asks for
         def done(*given: Any) -> Any:  # noqa: ANN401
             self.did.append(" ".join([name, *(one for one in given if isinstance(one, str))]))
-            return {"converge": (1, []), "looks": [], "foreign": [], "difference": []}.get(name)
+            return {
+                "converge": (self.converges.get(self.case, 1), []),
+                "looks": [],
+                "foreign": [],
+                "difference": [],
+            }.get(name)
 
         return done
 
@@ -269,7 +276,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
         lab.did.append("fresh")
         yield lab
 
-    def ended_by(_lab: object, command: str, _kill: Kill) -> tuple[Run, bool]:
+    def ended_by(_lab: object, command: str, kill: Kill) -> tuple[Run, bool]:
+        lab.case = kill.number
         lab.did.append(f"killed {command}")
         return Run(1, "next: run it again"), True
 
@@ -311,3 +319,25 @@ def test_a_mute_failure_of_a_killed_run_is_counted(lab: Lab, monkeypatch: pytest
     assert [one.has_next for one in told["the engine"]] == [False]
     assert told[killing.PROGRAM] == [], "it was killed as a whole, and could say nothing"
     assert lab.did
+
+
+def test_a_case_that_did_not_go_well_is_done_again_when_asked_for_and_no_other(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "seen", lambda *_: [])  # no guest of the case, so none that is lost
+    lab.converges = {3: 0, 7: 0}
+    killing.campaign(DEV, 1, 8)
+    assert numbers() == [*range(1, 9)]
+    lab.did.clear()
+    killing.campaign(DEV, 1, 8)
+    assert lab.did == []
+
+    lab.converges = {7: 0}
+    built = list[Any]()
+    monkeypatch.setattr(lab, "build", built.append, raising=False)
+    killing.campaign(DEV, 1, 8, again=True)
+    assert lab.did.count("fresh") == 2
+    whole = killing.cases(DEV, 1)
+    assert built == [killing.before(DEV, whole, whole[2]), killing.before(DEV, whole, whole[6])]
+    assert [case.runs for case in results.read(killing.PART, 1)] == [1, 1, 1, 1, 1, 1, 0, 1]
+    assert [case.number for case in results.mended(killing.PART, 1)] == [3, 7]
