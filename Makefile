@@ -199,8 +199,8 @@ test: toolchain venv-dev ## Everything that can be tested: all tiers, and a tabl
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
 # Hours, so no part of `test`. What it found so far is kept, and a second call goes on.
-campaign: toolchain venv-dev ## Change a live cluster at random and count what goes wrong; writes docs/campaign.md. PART=changes|kills SEED= SHARE= MINUTES=
-	@$(SUDO) $(PY) -m tools.campaign $(if $(PART),--part "$$PART") $(if $(SEED),--seed "$$SEED") $(if $(SHARE),--share "$$SHARE") $(if $(MINUTES),--minutes "$$MINUTES")
+campaign: toolchain venv-dev ## Change a live cluster at random and count what goes wrong; writes docs/campaign.md. PART=changes|kills SEED= SHARE= MINUTES= AGAIN=1
+	@$(SUDO) $(PY) -m tools.campaign $(if $(PART),--part "$$PART") $(if $(SEED),--seed "$$SEED") $(if $(SHARE),--share "$$SHARE") $(if $(MINUTES),--minutes "$$MINUTES") $(if $(AGAIN),--again)
 
 # The total of what is covered is shown, without a table of files. Less than pyproject.toml says is a failure.
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds

@@ -322,8 +322,8 @@ CODES: dict[str, Code] = {
     ),
     "guest-not-as-described": Code(
         "HA did not bring a guest to its described state on an allowed node.",
-        "`ha-manager status` on a member; a guest in state error: `ha-manager set SID --state disabled`, fix, "
-        "`ha-manager set SID --state started`",
+        "`ha-manager status` on a member; a guest in state error: mend what `journalctl -u pve-ha-lrm` on its node shows, then run the "
+        "same command again; if the guest runs all the same, `ha-manager set SID --state disabled`, then `ha-manager set SID --state started`",
     ),
     # -- the engine and its state
     "toolchain-missing": Code("The engine and its plugins are not installed.", "`make toolchain`"),

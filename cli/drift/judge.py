@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
 from cluster import guests
-from cluster.contract import Container, GuestDisk, JoinNode, Template
+from cluster.contract import Container, GuestDisk, JoinNode, Template, VerifyGuest
 from cluster.errors import AdminError
 from cluster.steps import container, template
+from cluster.steps.verify_guest import ERROR
 from components.recorded import BRIDGE_TYPE
 from onnode.errors import StepError
 from onnode.system.pve import parse_guest_config
@@ -29,6 +31,7 @@ FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3
 NETWORK = "node-network"
 IDENTITY = "identity"
+MANAGER_STATUS = "/etc/pve/ha/manager_status"
 
 
 def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, hosts: Collection[str]) -> list[Drift]:
@@ -56,6 +59,7 @@ def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, 
     if trusted and speaker is not None:
         found += configuration.differs(asked.here, _reports(answers))
         found += _guests(asked, answers[speaker].files)
+        found += _given_up(asked, answers[speaker].files)
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
     of_cluster = answers[speaker].files if trusted and speaker is not None else None
     found += _added(asked, _files_of(hosts, answers), of_cluster)
@@ -159,6 +163,23 @@ def _guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
                 yield Drift(urn, "cluster", f"{what} is gone")
             elif found is not None:
                 yield from _guest(urn, f"{found[0]}: /etc/pve/{kind}/{wanted.vmid}.conf", wanted, found[1])
+
+
+def _given_up(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
+    """Guests that HA could not start, and does not try to start any more."""
+    states = parse_manager_status(files.get(MANAGER_STATUS, ""))
+    for urn, (_, wanted) in asked.here.items():
+        if isinstance(wanted, VerifyGuest) and wanted.state == "started" and states.get(wanted.sid) == ERROR:
+            yield Drift(urn, "cluster", f"HA has given up {wanted.sid}: it is in state error")
+
+
+def parse_manager_status(text: str) -> dict[str, str]:
+    """The state of each guest under HA, from the file of HA's manager; nothing where that is cut off."""
+    try:
+        status = json.loads(text)
+    except ValueError:
+        return {}
+    return {sid: str(one.get("state")) for sid, one in status.get("service_status", {}).items()}
 
 
 def _guest(urn: str, what: str, wanted: Template | Container | GuestDisk, config: dict[str, str]) -> Iterator[Drift]:

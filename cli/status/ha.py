@@ -65,12 +65,8 @@ def _guest(guest: WantedGuest, health: Health, ha: Ha, seen: NodeStatuses) -> li
     found = []
     if service.state != guest.state:
         what = f"HA has {guest.sid} in state {service.state} on {service.node}, not {guest.state}"
-        fix = (
-            f"ha-manager set {guest.sid} --state disabled, fix, --state started"
-            if service.state == "error"
-            else "ha-manager status"
-        )
-        found.append(Finding(guest.name, what, f"{fix} (on a member)"))
+        fix = _after_error(guest, service.node, seen) if service.state == "error" else "ha-manager status (on a member)"
+        found.append(Finding(guest.name, what, fix))
     if guest.nodes and service.node not in guest.nodes:
         found.append(
             Finding(guest.name, f"runs on {service.node}, not on {' or '.join(guest.nodes)}", "ha-manager rules config")
@@ -85,6 +81,18 @@ def _guest(guest: WantedGuest, health: Health, ha: Ha, seen: NodeStatuses) -> li
             fix = f"wait a minute, then `make status` again; if it stays so, journalctl -u pve-ha-lrm on {service.node}"
             found.append(Finding(guest.name, what, fix))
     return found
+
+
+def _after_error(guest: WantedGuest, node: str | None, seen: NodeStatuses) -> str:
+    """What to do with a guest that HA could not start: one that does not run, `up` has started again."""
+    place = seen.get(node or "")
+    running = None if place is None or isinstance(place, StepError) else place.health.running_guests
+    runs = running is None or any(
+        one.id == int(guest.sid.partition(":")[2]) for one in running if one.status == "running"
+    )
+    if guest.state != "started" or runs:
+        return f"ha-manager set {guest.sid} --state disabled, fix, --state {guest.state} (on a member)"
+    return f"journalctl -u pve-ha-lrm on {node} says why; mend that, then make up, with which HA starts it again"
 
 
 def _passing(guest: WantedGuest, service: HaService, health: Health, seen: NodeStatuses) -> Finding | None:

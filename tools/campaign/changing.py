@@ -105,6 +105,7 @@ def changed(lab: World, before: File, change: Change, seed: int) -> Case:
         failures,
         world.seen(watch, going_on, lab.identity),
         lab.foreign(after),
+        lab.tree,
     )
 
 
@@ -115,8 +116,8 @@ def destroyed(lab: World, file: File, seed: int, number: int) -> Case:
     runs, failures = lab.converge(RUNS_MAX, DOWN)
     took = round(time.monotonic() - began, 1)
     touched = lab.difference() if runs else []
-    words = "everything is destroyed"
-    return Case(PART, seed, number, DOWN, words, world.today(), world.here(), took, runs, failures, [], touched)
+    words, tree = "everything is destroyed", lab.tree
+    return Case(PART, seed, number, DOWN, words, world.today(), world.here(), took, runs, failures, [], touched, tree)
 
 
 def tell(case: Case) -> None:

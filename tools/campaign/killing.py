@@ -1,6 +1,7 @@
-"""Runs that are killed: a process of theirs goes at the end of a resource, and a plain run then has to bring everything about.
+"""Runs that are hit: at the end of a resource a process of theirs is killed, or something of the world they work on breaks.
 
-Cases come in cycles: a stack is built from nothing, changed some times, and destroyed. Each of these runs is killed once.
+A plain run then has to bring everything about. Cases come in cycles: a stack is built from nothing, changed some times, and destroyed.
+Each of these runs is hit once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -19,23 +21,44 @@ from typing import TYPE_CHECKING
 from cli.console import stage
 from tests.support import processes
 from tests.support.lab_project import Run
-from tools.campaign import changes, changing, guests, results, world
+from tools.campaign import changes, changing, faults, guests, results, world
 from tools.campaign.results import Case
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator, Sequence
 
     from tools.campaign.changes import Change, File
+    from tools.campaign.faults import Fault
     from tools.campaign.world import World
 
 PART = "kills"
-CYCLES, CHANGES_IN_CYCLE = 12, 6
+# As many cycles as victims: each of them meets a build, a destroy, and some changes.
+CYCLES, CHANGES_IN_CYCLE = 9, 3
 COUNT = CYCLES * (CHANGES_IN_CYCLE + 2)
-# The last resource after whose end a run is killed, about as many as there are.
-LAST = {"build": 50, "change": 8, "destroy": 40}
+# After so many resources at most a run is hit, so that about one is still to come; a change of that kind has as many.
+LAST = {
+    "build": 66,
+    "destroy": 40,
+    "add-guest": 4,
+    "add-link": 28,
+    "add-node": 28,
+    "change-guest": 0,
+    "change-link-address": 13,
+    "change-priority": 10,
+    "change-qdevice": 4,
+    "change-seed": 0,
+    "change-token": 3,
+    "change-votes": 10,
+    "move-guest": 1,
+    "remove-guest": 2,
+    "remove-link": 26,
+    "remove-node": 18,
+    "replace-node": 9,
+}
+PHASES = ("build", "change", "destroy")
 FIND_S = 20.0  # for a step or a plugin that is not there at that moment
 POLL_S = 0.02
+BEGAN = re.compile(r"^▸ (?:Run|Destroy)$")  # the engine starts
 ENDED = re.compile(r"^  \S.{0,11} +\S+ +\d+\.\d s(?:  .*)?$")  # a line of a resource that has ended
 PROGRAM, STEP = "the program, with all below it", "the step on the machine"
 # The names of processes.
@@ -45,20 +68,22 @@ BELOW = {
     "the command plugin": re.compile(r"(?:^|/)pulumi-resource-command\0"),
     "the proxmoxve plugin": re.compile(r"(?:^|/)pulumi-resource-proxmoxve\0"),
 }
-VICTIMS = (*BELOW, STEP, PROGRAM)
+VICTIMS = (*BELOW, STEP, PROGRAM, *faults.FAULTS)
+AGAIN_S = 1.0  # until a fault is tried again whose node is not there yet
 ON_MACHINE = re.compile(r"nested-pve-ha/onnode\0|from onnode\.dispatch import main")
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A run that is killed.
+    """A run that is hit.
 
     Attributes:
         number: of the case.
         phase: `build`, `change` or `destroy`.
-        victim: which process.
+        victim: which process, or what breaks.
         after: so many resources have ended by then.
         change: of the stack file, with phase `change`.
+        fault: what breaks, if no process is killed.
     """
 
     number: int
@@ -66,6 +91,7 @@ class Kill:
     victim: str
     after: int
     change: Change | None = None
+    fault: Fault | None = None
 
     @property
     def words(self) -> str:
@@ -73,7 +99,12 @@ class Kill:
         what = {"build": "from nothing", "destroy": "destroyed"}.get(self.phase) or (
             self.change.made.words if self.change else ""
         )
-        return f"{what}; after {self.after} resources {self.victim} is killed"
+        return f"{what}; after {self.after} resources {self.fault.words if self.fault else f'{self.victim} is killed'}"
+
+    @property
+    def kind(self) -> str:
+        """For counting: a node without power takes its guests with it."""
+        return results.POWER if self.victim == faults.POWER else self.change.kind if self.change else self.phase
 
 
 def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
@@ -87,16 +118,20 @@ def cases(dev: File, seed: int, count: int = COUNT) -> list[Kill]:
     chance = random.Random(f"{PART}/{seed}")  # noqa: S311 - it is to be repeatable
     phases = (["build", *["change"] * CHANGES_IN_CYCLE, "destroy"] * CYCLES)[:count]
     whole = changes.sequence(dev, seed, phases.count("change"))
-    found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in LAST}
+    found, left, decks = list[Kill](), iter(whole), {phase: list[str]() for phase in PHASES}
+    file = changes.start(dev)
     for number, phase in enumerate(phases, start=1):
         if not decks[phase]:
             decks[phase] = chance.sample(VICTIMS, len(VICTIMS))
         change = next(left) if phase == "change" else None
-        found.append(Kill(number, phase, decks[phase].pop(), chance.randint(1, LAST[phase]), change))
+        victim, after = decks[phase].pop(), chance.randint(0, LAST[change.kind if change else phase])
+        fault = faults.chosen(victim, file, change, chance) if victim in faults.FAULTS else None
+        found.append(Kill(number, phase, victim, after, change, fault))
+        file = change.made.file if change else file
     return found
 
 
-def campaign(dev: File, seed: int, count: int, *, until: float | None = None) -> None:
+def campaign(dev: File, seed: int, count: int, *, until: float | None = None, again: bool = False) -> None:
     """Do the cases that are still to be done.
 
     Args:
@@ -104,21 +139,23 @@ def campaign(dev: File, seed: int, count: int, *, until: float | None = None) ->
         seed: decides what is killed, and when.
         count: how many cases, the first ones.
         until: no case begins after that moment, in seconds since 1970.
+        again: also those that did not go well, once more.
 
     Raises:
         BrokenLabError: the lab does not start, or what a case begins with cannot be made.
     """
     whole = cases(dev, seed, count)
-    while (left := remaining(whole, seed)) and not changing.over(until):
+    left = remaining(whole, seed, again=again)
+    while left and not changing.over(until):
         with world.fresh() as lab:
             with stage("A lab"):
                 lab.start()
-            _go_through(lab, before(dev, whole, left[0]), left, seed, until)
+            left = left[_go_through(lab, before(dev, whole, left[0]), left, seed, until) :]
 
 
-def remaining(whole: Sequence[Kill], seed: int) -> list[Kill]:
+def remaining(whole: Sequence[Kill], seed: int, *, again: bool = False) -> list[Kill]:
     """The cases that are still to be done."""
-    done = {case.number for case in results.read(PART, seed)}
+    done = {case.number for case in results.read(PART, seed) if not again or results.well(case)}
     return [one for one in whole if one.number not in done]
 
 
@@ -128,23 +165,24 @@ def before(dev: File, whole: Sequence[Kill], case: Kill) -> File:
     return earlier[-1].made.file if earlier else changes.start(dev)
 
 
-def _go_through(lab: World, file: File, left: Sequence[Kill], seed: int, until: float | None) -> None:
+def _go_through(lab: World, file: File, left: Sequence[Kill], seed: int, until: float | None) -> int:
+    """Do cases that follow each other; how many of them, before the next one needs a fresh lab."""
     built = False
-    for kill in left:
+    for done, (kill, following) in enumerate(zip(left, [*left[1:], None], strict=True)):
         if changing.over(until):
-            return
+            return done
         if kill.phase != "build" and not built:
             with stage("What the next case begins with"):
                 lab.build(file)
-            built = True
         with stage(f"{kill.number}: {kill.words}"):
             case = killed(lab, file, kill, seed)
             results.keep(case)
             changing.tell(case)
         file = kill.change.made.file if kill.change else file
         built = kill.phase != "destroy"
-        if not case.runs:
-            return
+        if not case.runs or following is None or following.number != kill.number + 1:
+            return done + 1
+    return len(left)
 
 
 def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
@@ -170,15 +208,15 @@ def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
     # A run that is killed as a whole says nothing.
     mute = [
         one
-        for one in [world.failure(f"{command}, killed", run)]
+        for one in [world.failure(f"{command}, hit", run)]
         if run.code and kill.victim != PROGRAM and not one.has_next
     ]
     return Case(
         PART,
         seed,
         kill.number,
-        kill.change.kind if kill.change else kill.phase,
-        kill.words + ("" if hit else " (there was none to kill by then)"),
+        kill.kind,
+        kill.words + ("" if hit else " (it was not there by then)"),
         world.today(),
         world.here(),
         round(took, 1),
@@ -186,6 +224,7 @@ def killed(lab: World, file: File, kill: Kill, seed: int) -> Case:
         [*mute, *failures],
         world.seen(watch, going_on, lab.identity),
         _touched(lab, after, kill, converged=runs > 0),
+        lab.tree,
     )
 
 
@@ -196,7 +235,7 @@ def _touched(lab: World, file: File, kill: Kill, *, converged: bool) -> list[str
 
 
 def ended_by(lab: World, command: str, kill: Kill) -> tuple[Run, bool]:
-    """Start a run, and kill a process of it after so many resources; how it ended, and whether that process was there."""
+    """Start a run, and hit it after so many resources; how it ended, and whether what was to be hit was there."""
     options = ("--yes",) if command == "down" else ()
     process = lab.project.start_admin(command, *options)
     said, ready = list[str](), threading.Event()
@@ -204,19 +243,46 @@ def ended_by(lab: World, command: str, kill: Kill) -> tuple[Run, bool]:
     reader.start()
     while not ready.wait(POLL_S) and process.poll() is None:
         pass
-    hit = ready.is_set() and kill_one(process, kill.victim, lab.identity)
-    with suppress(Exception):
-        process.wait(world.RUN_LIMIT_S)
+    if not ready.is_set():
+        hit = False
+    elif kill.fault:
+        hit = struck(lab, process, kill.fault)
+    else:
+        hit = kill_one(process, kill.victim, lab.identity)
+    if not _ended(process, world.RUN_LIMIT_S):
+        said.append(f"\nstill running after {world.RUN_LIMIT_S} s")
     reader.join()
     return Run(process.returncode or 0, "".join(said)), hit
 
 
+def struck(lab: World, process: subprocess.Popen[str], fault: Fault) -> bool:
+    """Break something as soon as it is there, and mend it; whether it was there while the run went on."""
+    while not (hit := fault.strike(lab.project)) and process.poll() is None:
+        time.sleep(AGAIN_S)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(fault.seconds or world.RUN_LIMIT_S)
+    fault.mend(lab.project)
+    return hit
+
+
+def _ended(process: subprocess.Popen[str], limit_s: float) -> bool:
+    """Wait for the end of a run; whether it came, or the run had to be killed."""
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        processes.end_all(process.pid)
+        process.wait()
+        return False
+    return True
+
+
 def _read(process: subprocess.Popen[str], said: list[str], after: int, ready: threading.Event) -> None:
-    ended = 0
+    began, ended = False, 0
     for line in process.stdout or ():
         said.append(line)
+        began |= BEGAN.match(line.rstrip("\n")) is not None
         ended += ENDED.match(line.rstrip("\n")) is not None
-        if ended >= after:
+        if began and ended >= after:
             ready.set()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.campaign.results import SILENT_S
+from tools.campaign import changing, killing
+from tools.campaign.results import POWER, SILENT_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,12 @@ everybody can repeat it. A whole campaign has 20 changes; one that was given les
 green, a further run would change nothing, and somebody else's VMs are as they were. Each guest is a process, and is looked for every half
 second meanwhile, without asking any node. At the end `make down` leaves the outer host as it was found.
 
-In the other part, a process is killed (SIGKILL) at the end of a resource of an `up` from nothing, of a change, and of a destroy: the engine,
-the language host, a plugin, the step on a machine, or the whole program. Then plain `make up` (or `make down`) has to end well.
+In the other part, a run is hit at the end of a resource: an `up` from nothing, a change, or a destroy. A process is killed (SIGKILL): the
+engine, the language host, a plugin, the step on a machine, or the whole program. Or something breaks: the cable of a link is cut, or the
+storage's server answers no more, for 20 s or until the run has ended; or the outer host ends the VM of a node, which stays off until a run
+starts it. Then plain `make up` (or `make down`) has to end well. A whole campaign has nine cycles of a build, three changes and a destroy; in
+them, each of the nine victims meets a build, a destroy, and three changes. A node that loses its power takes its guests with it, until HA
+has started them elsewhere. The run that is hit may fail, and has to name a next step then.
 
 The lab's Proxmox VE, its HA and its guests are [stand-ins](lab.md#what-is-real-and-what-is-a-stand-in), with HA's delays at a tenth. Corosync, SSH, the engine
 and its plugins are real.
@@ -29,28 +34,35 @@ and its plugins are real.
 COUNTED = """
 | counted | goal | found |
 |---|---|---|
-| cases | | {cases} |
+| cases | {whole} | {cases} |
 | converged by plain `make up` | all | {converged} |
 | of these with the first run | all | {at_once} |
 | guests lost | 0 | {lost} |
-| VMs that were away for more than {silent:g} s or booted anew, other than with a destroyed node | 0 | {away} |
+| VMs that were away for more than {silent:g} s or booted anew, other than with their node | 0 | {away} |
 | things of somebody else's touched | 0 | {foreign} |
 | messages without a next step | 0 | {wordless} |
 """
 MEANING = """
 *Away* is the longest time for which a guest was not seen, of those described before and after. A VM moves while it runs; a
-container restarts when it moves. With a destroyed node its guests are gone until HA has started them elsewhere.
+container restarts when it moves. With a node that is destroyed or loses its power its guests are gone until HA has started them elsewhere.
 """
-HEADINGS = {"changes": "A cluster that changes", "kills": "Runs that are killed"}
-DESTROYED, DOWN = "replace-node", "down"
+HEADINGS = {"changes": "A cluster that changes", "kills": "Runs that are hit"}
+WHOLE = {changing.PART: changing.COUNT + 1, killing.PART: killing.COUNT}  # with the destroy at the end
+DOWN = "down"
+LOST = ("replace-node", POWER)  # kinds of cases in which a node goes, and its guests with it
 
 
-def text(campaigns: Sequence[Sequence[Case]]) -> str:
-    """The page, with a section for each campaign."""
-    return HEAD + "".join(_campaign(cases) for cases in campaigns if cases)
+def text(campaigns: Sequence[Sequence[Case]], mended: Sequence[Case] = ()) -> str:
+    """The page, with a section for each campaign.
+
+    Args:
+        campaigns: the cases of each.
+        mended: cases of any of them that did not go well, and were done again.
+    """
+    return HEAD + "".join(_campaign(cases, mended) for cases in campaigns if cases)
 
 
-def _campaign(cases: Sequence[Case]) -> str:
+def _campaign(cases: Sequence[Case], mended: Sequence[Case]) -> str:
     dates = sorted({case.date for case in cases})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     rows = "".join(_row(case) for case in sorted(cases, key=lambda case: case.number))
@@ -58,13 +70,20 @@ def _campaign(cases: Sequence[Case]) -> str:
     return f"""
 ## {HEADINGS[cases[0].part]}, seed {cases[0].seed}, {when}
 
-On {cases[0].machine}.
+On {cases[0].machine}{_trees(cases)}.
 {_counted(cases)}{MEANING}
-{head}{rows}{_bugs(cases)}"""
+{head}{rows}{_bugs(cases)}{_mended(cases, mended)}"""
+
+
+def _trees(cases: Sequence[Case]) -> str:
+    """The commits that ran, in the order in which they came: a bug that was found may be mended before the next case."""
+    trees = list(dict.fromkeys(case.tree for case in cases if case.tree))
+    return f"; commit{'s' if len(trees) > 1 else ''} {', '.join(trees)}" if trees else ""
 
 
 def _counted(cases: Sequence[Case]) -> str:
     return COUNTED.format(
+        whole=WHOLE[cases[0].part],
         cases=len(cases),
         converged=sum(case.runs > 0 for case in cases),
         at_once=sum(case.runs == 1 for case in cases),
@@ -81,7 +100,7 @@ def away(case: Case) -> list[Guest]:
     return [
         guest
         for guest in case.guests
-        if guest.sid.startswith("vm:") and case.kind != DESTROYED and (guest.silence_s > SILENT_S or guest.restarted)
+        if guest.sid.startswith("vm:") and case.kind not in LOST and (guest.silence_s > SILENT_S or guest.restarted)
     ]
 
 
@@ -120,6 +139,23 @@ def _bugs(cases: Sequence[Case]) -> str:
         for case, one in failed
     ]
     return "\n### Open bugs\n" + "".join(parts)
+
+
+def _mended(cases: Sequence[Case], earlier: Sequence[Case]) -> str:
+    """What went wrong in cases that were done again."""
+    mine = [one for one in earlier if (one.part, one.seed) == (cases[0].part, cases[0].seed)]
+    if not mine:
+        return ""
+    lines = [
+        f"- {one.number}, {one.words}: {'; '.join(_found(one)) or 'no run converged'}"
+        + (f" (commit {one.tree})" if one.tree else "")
+        for one in mine
+    ]
+    return (
+        "\n### Done again after a mend\n\nWhat these cases found before; the table above has the last try.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _end(said: str) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIRECTORY = OWN / "campaign"
+POWER = "power"  # the kind of a case in which a node lost its power
 SILENT_S = 3.0  # a guest that is not seen for longer was away
 
 
@@ -66,6 +67,7 @@ class Case:
         failures: the runs that failed, and looks that found something.
         guests: those that were to go on.
         foreign: what was touched and is somebody else's.
+        tree: the commit that ran.
     """
 
     part: str
@@ -80,6 +82,7 @@ class Case:
     failures: list[Failure] = field(default_factory=list)
     guests: list[Guest] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    tree: str = ""
 
 
 def keep(case: Case) -> None:
@@ -90,7 +93,28 @@ def keep(case: Case) -> None:
 
 
 def read(part: str, seed: int) -> list[Case]:
-    """The cases of a campaign so far; a line that was cut off counts for nothing."""
+    """The cases of a campaign so far, of one that was done again the last time."""
+    return list({case.number: case for case in _all(part, seed)}.values())
+
+
+def mended(part: str, seed: int) -> list[Case]:
+    """Tries of cases that did not go well, and were not the last."""
+    found = _all(part, seed)
+    return [
+        one
+        for place, one in enumerate(found, 1)
+        if not well(one) and one.number in {case.number for case in found[place:]}
+    ]
+
+
+def well(case: Case) -> bool:
+    """Whether a case went as it has to. A run that was hit may fail, where it names a next step."""
+    lost = any(guest.lost for guest in case.guests)
+    return case.runs > 0 and not lost and not case.foreign and all(one.has_next for one in case.failures)
+
+
+def _all(part: str, seed: int) -> list[Case]:
+    """What is written down; a line that was cut off counts for nothing."""
     file = _file(part, seed)
     if not file.exists():
         return []

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from config.paths import ROOT
 from tests.support import outer_host
 from tests.support.lab_project import LabProject, Run
 from tools.bench import machine
@@ -47,6 +48,7 @@ class World:
         self.project = LabProject(directory / "project", directory / "lab")
         self.identity = self.project.identity
         self.as_found: list[str] = []
+        self.tree = tree()
 
     def begin(self, file: File) -> None:
         """Start the lab, and build what the file describes.
@@ -181,6 +183,12 @@ def here() -> str:
     """This machine, in a line."""
     found = machine.described()
     return f"{found.cpu}, {found.cores} cores, {found.memory / (1 << 30):.0f} GiB, {found.system}"
+
+
+def tree() -> str:
+    """The commit whose files a new lab gets; empty without git."""
+    command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*")
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @contextmanager

@@ -40,6 +40,7 @@ STARTS_ANEW = """#!/bin/sh
 reboot --force --force
 """
 FILE = "/etc/network/interfaces"
+PACKAGES = "/var/lib/dpkg/status"
 INTERFACES = f"cat {FILE}"
 
 
@@ -116,6 +117,7 @@ def test_each_fault_while_forming_is_named_and_the_next_run_goes_on(existing_nod
     with no_answer_to_ping(existing_nodes):
         a_run_is_killed_during_a_join(existing_nodes)
         the_next_run_goes_on_and_a_join_that_only_claims_success_is_not_believed(existing_nodes)
+    a_node_of_another_release_does_not_join(existing_nodes)
     nothing_joins_through_a_seed_without_quorum(existing_nodes)
     a_node_that_reboots_while_it_joins_is_not_lost(existing_nodes)
     a_link_cut_between_two_joins_is_named(existing_nodes)
@@ -148,6 +150,18 @@ def the_next_run_goes_on_and_a_join_that_only_claims_success_is_not_believed(wor
     assert "cleared the lock" in run.output
     assert "pve3" in refusal(run, "join-failed")
     assert members(world, "pve1") == members(world, "pve2") == {"pve1", "pve2"}
+    assert members(world, "pve3") == set()
+
+
+def a_node_of_another_release_does_not_join(world: BadWorld) -> None:
+    """As one that missed the upgrade of the others, which nobody could use once it had joined (F10)."""
+    shell(world, "pve3", f"sed -i.kept '/^Package: pve-manager$/,/^$/s/^Version: 9/Version: 8/' {PACKAGES}")
+    try:
+        said = refusal(world.admin("up"), "version-mismatch")
+    finally:
+        shell(world, "pve3", f"mv {PACKAGES}.kept {PACKAGES}")
+    assert "pve3 8." in said
+    assert members(world, "pve1") == {"pve1", "pve2"}
     assert members(world, "pve3") == set()
 
 

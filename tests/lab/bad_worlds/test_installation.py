@@ -29,6 +29,18 @@ cd /etc/pve/qemu-server
 until ls *.conf 2>/dev/null; do sleep 0.02; done
 systemctl kill --signal=STOP pveproxy
 """
+# Another package manager has both locks, until apt-get has run for some seconds beside it, which only waiting survives (F13).
+HOLDER = """
+import fcntl, os, pathlib, subprocess, time
+locks = [open(name, "w") for name in ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend")]
+for lock in locks:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+pathlib.Path("/run/held").touch()
+while not os.path.exists("/run/awaited") or subprocess.run(["pgrep", "-x", "apt-get"], stdout=subprocess.DEVNULL).returncode:
+    time.sleep(0.02)
+time.sleep(3)
+pathlib.Path("/run/let-go").touch()
+"""
 
 
 def shell(world: BadWorld, command: str) -> str:
@@ -60,6 +72,18 @@ def unplugged(world: BadWorld, node: str) -> Iterator[None]:
         succeeded(world.lab("link", "restore", node, "vmbr0"))
 
 
+@contextmanager
+def another_package_manager(world: BadWorld) -> Iterator[None]:
+    """It is at work on the outer host when a run wants to install packages there, and the run waits for it."""
+    shell(world, f"systemd-run --quiet --unit=holder python3 -c '{HOLDER}'")
+    shell(world, "timeout 10 sh -c 'until test -e /run/held; do sleep 0.1; done'")
+    assert "Could not get lock" in world.ssh(OUTER, "apt-get update").output
+    shell(world, "touch /run/awaited")
+    yield
+    shell(world, "test -e /run/let-go && rm /run/held /run/awaited /run/let-go")
+    assert "install ok installed" in shell(world, "dpkg-query -W -f '${Status}' proxmox-auto-install-assistant")
+
+
 def test_each_fault_while_installing_is_named_and_the_next_run_goes_on(outer_host: BadWorld) -> None:
     world = outer_host
     found = look(world)
@@ -82,7 +106,7 @@ def an_answer_that_the_installer_would_refuse_is_named_and_never_attached(world:
 
     shell(world, f"sed -i.whole '\\#{ZONE}#d' {ZONES}")
     try:
-        with world.described_otherwise(change):
+        with world.described_otherwise(change), another_package_manager(world):
             said = refusal(world.admin("up"), "answer-refused")
     finally:
         shell(world, f"mv {ZONES}.whole {ZONES}")

@@ -48,6 +48,11 @@ def test_a_join_tells_its_stages_in_their_order(formed: Formed) -> None:
         assert log.rstrip().endswith("TASK OK")
 
 
+def test_corosync_leaves_the_processors_to_its_clients(cluster: Proxmox) -> None:
+    """Nodes share them here: with real-time priority it would wait for clients that it keeps from running."""
+    assert "SCHED_OTHER" in cluster.sh(1, "chrt --pid $(pidof corosync)")
+
+
 def test_every_member_sees_the_same_cluster(cluster: Proxmox) -> None:
     for number in NUMBERS:
         members = cluster.members(number)

@@ -45,7 +45,7 @@ def test_a_case_is_read_as_it_was_kept_and_a_line_that_was_cut_off_is_left_out(d
 class Lab:
     """A lab in which everything works, but for what a test says; `did` is what was done."""
 
-    identity = "nested-pve-lab-of-a-test"
+    identity, tree = "nested-pve-lab-of-a-test", "abc1234"
 
     def __init__(self) -> None:
         self.did: list[str] = []
@@ -202,7 +202,49 @@ def test_the_page_counts_and_names_what_went_wrong() -> None:
     assert "before\nerror" not in shown
 
 
-def test_a_vm_with_a_destroyed_node_is_not_counted_as_away() -> None:
+def test_a_vm_with_a_node_that_went_is_not_counted_as_away() -> None:
     silent = [Guest("vm:200", 20.0, restarted=True, lost=False), Guest("ct:300", 20.0, restarted=True, lost=False)]
     assert [guest.sid for guest in page.away(replace(CASE, guests=silent))] == ["vm:200"]
     assert page.away(replace(CASE, kind="replace-node", guests=silent)) == []
+    assert page.away(replace(CASE, kind="power", guests=silent)) == []
+
+
+def test_the_page_says_how_many_cases_there_would_be_and_which_commits_ran() -> None:
+    shown = page.text(
+        [[replace(CASE, tree="abc1234"), replace(CASE, number=2, tree="def5678"), replace(CASE, number=3)]]
+    )
+    assert "| cases | 21 | 3 |" in shown
+    assert "On a machine; commits abc1234, def5678." in shown
+    assert "On a machine; commit abc1234." in page.text([[replace(CASE, tree="abc1234")]])
+    assert "On a machine." in page.text([[CASE]])
+    assert "| cases | 45 | 1 |" in page.text([[replace(CASE, part="kills")]])
+
+
+def test_what_was_done_again_counts_as_the_last_try_and_is_told_beside() -> None:
+    lost = replace(CASE, number=2, runs=0, failures=[world.failure("up", Run(1, MESSAGE))], tree="abc1234")
+    for case in (CASE, lost, replace(CASE, number=2, tree="def5678")):
+        results.keep(case)
+    assert results.read("changes", 1) == [CASE, replace(CASE, number=2, tree="def5678")]
+    assert results.mended("changes", 1) == [lost]
+    shown = page.text([results.read("changes", 1)], results.mended("changes", 1))
+    assert "Open bugs" not in shown
+    assert (
+        "- 2, proxmox06 is added: **up: link-last** (commit abc1234)"
+        in shown.partition("### Done again after a mend")[2]
+    )
+    assert "Done again" not in page.text([[CASE]], [replace(lost, seed=2)])
+
+
+@pytest.mark.parametrize(
+    ("change", "well"),
+    [
+        ({}, True),
+        ({"runs": 0}, False),
+        ({"runs": 2, "failures": [Failure("up, hit", ["x"], "next: y", has_next=True)]}, True),
+        ({"failures": [Failure("up, hit", [], "mute", has_next=False)]}, False),
+        ({"guests": [Guest("vm:200", 60.0, restarted=False, lost=True)]}, False),
+        ({"foreign": ["a VM"]}, False),
+    ],
+)
+def test_a_case_went_well(change: dict[str, Any], *, well: bool) -> None:
+    assert results.well(replace(CASE, **change)) is well

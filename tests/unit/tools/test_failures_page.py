@@ -23,6 +23,7 @@ LINKED = re.compile(r"\[(F\d+)\]\((?:\.\./)*failures\.md#(f\d+)\)")
 ANCHOR = re.compile(r'^<a id="(f\d+)"></a>\n### (F\d+): ', re.MULTILINE)
 REFUSAL = re.compile(r"\[`([\w-]+)`\]\(recovery\.md#([\w-]+)\)")
 RULE = re.compile(r"\[`([\w-]+)`\]\(policies\.md#([\w-]+)\)")
+PLAYED = re.compile(r"^\| \[(F\d+)\]\(#(f\d+)\) \| `(tests/lab/[\w/]+\.py)` \| `(\w+)` \|$", re.MULTILINE)
 TEST = re.compile(r"`(tests/[\w./-]+)`")
 
 
@@ -104,6 +105,16 @@ def test_each_refusal_of_a_story_is_named_by_one_of_its_tests(story: str) -> Non
     refusals = [name for name, _ in REFUSAL.findall(told(story, "Refusals"))]
     named = {name for name in refusals if any(re.search(rf"(?<![\w-]){name}(?![\w-])", text) for text in tests)}
     assert sorted(set(refusals) - named) == []
+
+
+def test_each_story_is_played_in_the_lab() -> None:
+    """The function is there, and the story names its file."""
+    rows = PLAYED.findall((ROOT / PAGE).read_text())
+    assert [number for number, *_ in rows] == [f"F{number}" for number in range(1, COUNT + 1)]
+    assert [number for number, anchor, *_ in rows if number.lower() != anchor] == []
+    missing = [(name, file) for _, _, file, name in rows if f"\ndef {name}(" not in texts().get(file, "")]
+    assert missing == []
+    assert [(number, file) for number, _, file, _ in rows if file not in TEST.findall(told(number, "Tests"))] == []
 
 
 def test_most_stories_have_refusals_and_some_have_rules() -> None:

@@ -219,6 +219,27 @@ def test_everything_that_is_said_becomes_drift_of_its_resource() -> None:
     }
 
 
+VERIFIED = {"members": MACHINES, "api": API, "sid": "vm:200", "state": "started", "nodes": [], "timeout_s": 9}
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "told"),
+    [
+        ('{"service_status": {"vm:200": {"state": "error"}, "ct:1": {"state": "started"}}}', "started", True),
+        ('{"service_status": {"vm:200": {"state": "error"}}}', "stopped", False),
+        ('{"service_status": {"vm:200": {"state": "started"}, "ct:1": {"state": "error"}}}', "started", False),
+        ('{"service_status": {', "started", False),
+        ("", "started", False),
+    ],
+)
+def test_a_guest_that_ha_has_given_up_is_drift(status: str, wanted: str, *, told: bool) -> None:
+    state = {"deployment": {"resources": [here("vm01-verify-guest", "verify-guest", {**VERIFIED, "state": wanted})]}}
+    answers = {"proxmox01": Answer(files={judge.MANAGER_STATUS: status}, membership=WORKING)}
+    found = judge.drift(questions.of(state, ["proxmox01"], "secret"), answers, "proxmox01", [])
+    drift = Drift("urn::vm01-verify-guest", "cluster", "HA has given up vm:200: it is in state error")
+    assert found == ([drift] if told else [])
+
+
 @pytest.mark.parametrize(
     ("size", "kind", "what"),
     [

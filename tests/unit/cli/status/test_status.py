@@ -245,6 +245,7 @@ ONLY_ONCE: list[tuple[str, NodeStatuses, list[tuple[str, str, str]]]] = [
     ("queued", in_state("queued"), [("vm01", "HA has yet to take it up on proxmox01", "on its way")]),
     ("frozen", in_state("freeze"), [("vm01", "HA keeps it frozen until the agent (LRM) is back on proxmox01", "on its way")]),
     ("in error", in_state("error"), [("vm01", "state error", "ha-manager set vm:200 --state disabled")]),
+    ("in error, and not running", world(proxmox01=node(1, running_guests=[], ha=ha(services={**HA.services, "vm:200": HaService("proxmox01", "error")}))), [("vm01", "state error", "journalctl -u pve-ha-lrm on proxmox01 says why; mend that, then make up, with which HA starts it again")]),
     ("not started yet, or dead", world(proxmox01=node(1, running_guests=[])), [("vm01", "does not run there", "wait a minute, then `make status` again; if it stays so, journalctl -u pve-ha-lrm on proxmox01")]),
     ("a link lost to all", with_cuts((1, 2), (2, 3)), [("proxmox02", "has lost link 0 to every other member", "ssh root@192.168.0.186 corosync-cfgtool -n")]),
     ("a link lost to all, in its own eyes only", world(proxmox02=node(2, links=CUT)), [("proxmox02", "has lost link 0 to every other member", "check the bridge or cable of link 0")]),
