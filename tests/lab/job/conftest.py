@@ -7,33 +7,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import outer_host
-from tests.support.lab_project import LabProject
-
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from tests.support.lab_project import LabProject
+    from tests.support.saved_lab import SavedLab
 
 
 PASSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
-    """A running lab and a copy of the project; nothing deployed yet."""
-    directory = tmp_path_factory.mktemp("job")
-    project = LabProject(directory / "project", directory / "lab")
-    try:
-        started = project.lab("up")
-        assert started.code == 0, started.output
+def project(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+    """A lab with stack dev deployed, and a copy of the project."""
+    with saved_lab.project(tmp_path_factory.mktemp("job")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 @pytest.fixture(scope="session")
-def as_found(project: LabProject) -> list[str]:
+def as_found(project: LabProject, saved_lab: SavedLab) -> list[str]:
     """The outer host before anything was deployed."""
-    return outer_host.look(project)
+    assert project
+    return saved_lab.as_found()
 
 
 @pytest.hookimpl(trylast=True)
