@@ -68,7 +68,7 @@ async def booted(machine: Computer) -> None:
         LabError: machine-not-up.
     """
     deadline = asyncio.get_running_loop().time() + BOOT_S
-    while asyncio.get_running_loop().time() < deadline:
+    while machine.on and asyncio.get_running_loop().time() < deadline:
         try:
             # It exits with 1 where some unit failed, which is the machine's own matter.
             state = await machine.execute("sh", "-c", "timeout 30 systemctl is-system-running --wait || true")
@@ -77,7 +77,7 @@ async def booted(machine: Computer) -> None:
         if state.strip() in ("running", "degraded"):
             return
         await asyncio.sleep(0.1)
-    raise LabError("machine-not-up", f"{machine.label} has not booted after {BOOT_S} s")
+    raise LabError("machine-not-up", f"{machine.label} is off, or has not booted after {BOOT_S} s")
 
 
 async def pack(settings: Settings, file: Path) -> None:

@@ -51,11 +51,14 @@ def kill_half_way(project: LabProject, saved: SavedLab) -> None:
     assert not traces(lab)["mounts"]
 
 
-def test_two_labs_of_one_save_are_whole_at_the_same_time(saved_lab: SavedLab, tmp_path: Path) -> None:
-    again = LabProject(tmp_path / "again", tmp_path / "lab-again")
-    labs = (Lab(tmp_path / "lab"), Lab(again.lab_state))
+def test_two_labs_of_one_save_are_whole_at_the_same_time(
+    saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
+    again = LabProject(other / "project", other / "lab")
+    labs = (Lab(one / "lab"), Lab(again.lab_state))
     try:
-        with saved_lab.project(tmp_path) as project:
+        with saved_lab.project(one) as project:
             kill_half_way(again, saved_lab)
             saved_lab.deploy(again)
             for each in (project, again):

@@ -74,6 +74,11 @@ class SavedLab:
         # Guests under HA start after the machines have booted.
         assert project.eventually(lambda: project.admin("status").code == 0, SETTLE_S), project.admin("status").output
 
+    def deploy_anew(self, project: LabProject) -> None:
+        """The same for a project that has destroyed its stack."""
+        succeeded(project.lab("down"))
+        self.deploy(project)
+
     def restore(self, project: LabProject) -> Run:
         """`lab restore` for a project that has no lab."""
         return project.lab("restore", self.name, "--directory", str(self.saves))

@@ -33,7 +33,7 @@ def as_found(project: LabProject, saved_lab: SavedLab) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What destroys the stack comes last, in whatever order the others are: making it anew takes minutes."""
+    """What destroys the stack comes last, in whatever order the others are: it has to be restored then."""
     items.sort(key=lambda item: item.get_closest_marker("destroys") is not None)
 
 
@@ -54,10 +54,11 @@ def known_well() -> list[bool]:
 
 @pytest.fixture
 def cluster(
-    request: pytest.FixtureRequest, project: LabProject, as_found: list[str], known_well: list[bool]
+    request: pytest.FixtureRequest, project: LabProject, saved_lab: SavedLab, known_well: list[bool]
 ) -> Iterator[LabProject]:
     """Stack dev, deployed and as described; a test's changes to the stack file are taken back."""
-    assert as_found
+    if project.deployed is None:
+        saved_lab.deploy_anew(project)
     # `up` and `status` fail where anything is not as the stack file says, which must be the deployed one.
     if not (known_well[0] or (project.seen_well and project.deployed == project.configuration())):
         make_well(project)

@@ -73,9 +73,16 @@ def test_a_machine_has_booted_when_systemd_says_so_also_with_a_failed_unit() -> 
 
     class Booting:
         label = "one"
+        on = True
 
         async def execute(self, *_: str) -> str:
             return next(answers)
 
     asyncio.run(saving.booted(cast("Computer", Booting())))
     assert list(answers) == []
+
+
+def test_a_machine_that_is_off_is_not_waited_for() -> None:
+    with pytest.raises(LabError, match="one is off") as refusal:
+        asyncio.run(saving.booted(cast("Computer", Machine("one", "nested", [], on=False))))
+    assert refusal.value.code == "machine-not-up"
