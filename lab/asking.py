@@ -37,5 +37,5 @@ def request(path: Path, message: Message, timeout_s: float = 120) -> Message:
         )
     answer: Message = json.loads(line)
     if not answer["ok"]:
-        raise LabError(answer.get("code", "lab-refused"), answer["error"])
+        raise LabError(answer.get("code", "lab-refused"), answer["error"], **answer.get("details", {}))
     return answer

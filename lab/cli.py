@@ -10,6 +10,9 @@ Without a command, it lists those that break something and repair it, as `make i
     lab link cut|restore NODE LINK        LINK: 0 or 1
     lab storage cut|restore NODE
     lab reset                             fresh machines, same credentials
+    lab save NAME                         keep the lab as it is now; its machines restart
+    lab restore NAME                      bring it up again, as it was then
+    lab forget NAME                       remove what was kept
     lab down [--purge]                    remove every trace [and the cached image]
 """
 
@@ -21,6 +24,7 @@ import shlex
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +35,7 @@ from lab.errors import LabError
 from lab.options import Options
 from lab.settings import Settings
 from lab.shape import SHAPES
-from lab.world import host, lifecycle
+from lab.world import host, lifecycle, saves
 from tools import attended
 from tools.invoker import Invoker
 
@@ -49,9 +53,11 @@ out = Console()
 
 # What `make` calls itself is no example.
 OWN = ("up", "down", "run", "reset")
-EXAMPLES = {"name": "proxmox02", "number": "0"}
+EXAMPLES = {"name": "proxmox02", "number": "0", "save": "formed"}
 
 Name = Annotated[str, typer.Argument(help="machine, as `status` names it")]
+Save = Annotated[str, typer.Argument(help="small letters, digits and hyphens")]
+Saves = Annotated[Path | None, typer.Option(help="where saves are; the cache if not given")]
 Link = Annotated[str, typer.Argument(help="link number, 0 or 1")]
 
 
@@ -146,6 +152,37 @@ def run(
 def reset() -> None:
     """Back to fresh machines; the credentials stay."""
     lifecycle.ask(Settings.from_environment(), {"op": "reset"})
+
+
+def _saves(directory: Path | None) -> Path:
+    return directory.absolute() if directory else Settings.from_environment().saves
+
+
+@app.command()
+def save(save: Save, *, directory: Saves = None) -> None:
+    """Keep the lab as it is now, under a name; its machines shut down and start again. Needs root."""
+    host.require_root("save")
+    started = time.monotonic()
+    lifecycle.save(Settings.from_environment(), _saves(directory), save)
+    _say(f"saved as {save} after {time.monotonic() - started:.1f} s")
+
+
+@app.command()
+def restore(save: Save, *, directory: Saves = None) -> None:
+    """Bring up a lab that was saved, with the states of its stacks. Needs root."""
+    host.require_linux()
+    host.require_root("restore")
+    invoker = Invoker.current()
+    started = time.monotonic()
+    lifecycle.restore(Settings.from_environment(), _saves(directory), save, (invoker.uid, invoker.gid), _say)
+    _say(f"lab is up as it was saved, after {time.monotonic() - started:.1f} s")
+
+
+@app.command()
+def forget(save: Save, *, directory: Saves = None) -> None:
+    """Remove a save. Needs root."""
+    host.require_root("forget")
+    saves.forget(_saves(directory), save)
 
 
 def _power(name: str, action: str) -> None:

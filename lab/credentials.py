@@ -96,6 +96,12 @@ def make(settings: Settings, shape: Shape, owner: tuple[int, int]) -> None:
     write_private(settings.credentials, json.dumps(document, indent=2) + "\n", owner)
 
 
+def hand_over(settings: Settings, owner: tuple[int, int]) -> None:
+    """Let the user have those that `make` gives him; they may be of another user's lab."""
+    for file in (settings.state / "id_ed25519", settings.credentials):
+        os.chown(file, *owner)
+
+
 def load(settings: Settings) -> dict[str, Any]:
     """Read them back."""
     document: dict[str, Any] = json.loads(settings.credentials.read_text())

@@ -13,6 +13,11 @@ class LabError(Exception):
         self.expected = expected
         self.next_step = next_step
 
+    @property
+    def details(self) -> dict[str, str]:
+        """All but its name and its message, as `__init__` takes it."""
+        return {"observed": self.observed, "expected": self.expected, "next_step": self.next_step}
+
     def __str__(self) -> str:
         lines = [f"error[{self.code}]: {self.args[0]}"]
         for label, text in (("observed", self.observed), ("expected", self.expected), ("next", self.next_step)):

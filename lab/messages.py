@@ -24,7 +24,7 @@ async def _answer(handle: Handler, line: bytes) -> Message:
     try:
         return {"ok": True, **await handle(json.loads(line))}
     except LabError as error:
-        return {"ok": False, "error": error.args[0], "code": error.code, "text": str(error)}
+        return {"ok": False, "error": error.args[0], "code": error.code, "details": error.details}
     except Exception as error:
         log.exception("request failed: %s", line[:200])
         return {"ok": False, "error": f"{type(error).__name__}: {error}", "code": "internal"}

@@ -60,6 +60,11 @@ class Settings:
         return self.state / "credentials.json"
 
     @property
+    def saves(self) -> Path:
+        """What was kept of labs, to start from."""
+        return self.cache / "saves"
+
+    @property
     def memory(self) -> Path:
         """A tmpfs of the running lab, for all that is big or made of many files: image, layers, disks.
 

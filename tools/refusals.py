@@ -86,6 +86,28 @@ TOOL_CODES: dict[str, Code] = {
         "A lab of another shape, or with other delays, is running.",
         "`make in-lab DO=down`, then run the same command again",
     ),
+    "lab-running": Code(
+        "A lab is running where a saved one shall be restored.",
+        "`make in-lab DO=down` removes it for good; then run the same command again",
+    ),
+    "lab-not-at-rest": Code(
+        "A node of the lab could not let go of its guests, so the lab was not saved.",
+        "mend what `make status` shows, then run the same command again",
+    ),
+    "lab-save-unknown": Code("There is no save of that name.", "name one that the message shows"),
+    "lab-save-differs": Code(
+        "A save was made by another version of the lab.",
+        "`make in-lab DO='forget NAME'`, then `make up` and save it anew",
+    ),
+    "lab-save-exists": Code(
+        "There is a save of that name already.", "take another name, or `make in-lab DO='forget NAME'` first"
+    ),
+    "lab-save-name": Code("A save cannot have that name.", "take small letters, digits and hyphens"),
+    "lab-saves-full": Code("There are as many saves as are kept.", "`make in-lab DO='forget NAME'` removes one"),
+    "lab-save-stack": Code(
+        "A save holds the state of a stack that is deployed outside of the lab now.",
+        "restore the save in another checkout of the project",
+    ),
     "lab-refused": Code(
         "The lab refused a command, for the shown reason.", "correct the command; `make in-lab` shows examples"
     ),

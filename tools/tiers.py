@@ -126,6 +126,7 @@ def main(caller: int, make: list[str]) -> int:
         side_by_side = SIDE_BY_SIDE if len(goals) > 1 else ()
         code = attended.run([*make, *side_by_side, f"JUNIT={JUNIT}", *goals], caller=caller)
         rows += rows_of(goals, code, time.monotonic() - started)
+    shutil.rmtree(JUNIT / "saves", ignore_errors=True)  # of labs: hundreds of megabytes that only these tiers share
     out.print()
     out.print(table(rows))
     return code

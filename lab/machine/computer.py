@@ -15,6 +15,7 @@ from lab.errors import LabError
 from lab.image import overlay, rootfs
 from lab.machine import network
 from lab.machine.container import POWEROFF_SIGNAL, REBOOT_SIGNAL, Ending, NspawnContainer
+from lab.programs import run_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -208,6 +209,25 @@ class Computer:
         task = asyncio.create_task(self.reset())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    def leader(self) -> int:
+        """The process id of its init, as the lab sees it.
+
+        Raises:
+            LabError: node-is-off.
+        """
+        leader = self.container.leader if self.container else None
+        if leader is None:
+            raise LabError("node-is-off", f"{self.label} is off", next_step=f"make in-lab DO='node start {self.label}'")
+        return leader
+
+    async def execute(self, *command: str) -> str:
+        """Run a command in it, as on its console; what it printed.
+
+        Raises:
+            LabError: node-is-off, command-failed.
+        """
+        return await run_async("nsenter", f"--target={self.leader()}", "--all", "--", *command)
 
     async def replug(self, nics: Sequence[Nic]) -> None:
         """Take out and put in cards while the machine is on, as hotplug does; it has these from now on."""

@@ -106,7 +106,7 @@ class NspawnContainer:
         """The process id of the machine's init, as the lab sees it."""
         if self.process is None:
             return None
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, IndexError):
             pid = self.process.pid
             return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         return None

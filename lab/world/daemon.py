@@ -26,19 +26,20 @@ def reap(child: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-async def hold(settings: Settings, options: Options, image: Path) -> None:
+async def hold(settings: Settings, options: Options, image: Path, save: Path | None) -> None:
     """Bring the lab up and serve the CLI for as long as it lives."""
     world = World(settings, options)
     await messages.serve(settings.control_socket, world.handle)
     os.chown(settings.control_socket, *options.owner)
     settings.control_socket.chmod(0o600)
-    await world.start(image)
+    await world.start(image, save)
     await asyncio.Event().wait()
 
 
 def main() -> int:
-    """Run with the image's path and the options as arguments, inside fresh namespaces."""
+    """Run with the image's path, the options and perhaps a save's path as arguments, inside fresh namespaces."""
     image, document = Path(sys.argv[1]), json.loads(sys.argv[2])
+    save = Path(sys.argv[3]) if sys.argv[3:] else None
     options = Options(**{**document, "owner": tuple(document["owner"])})
     child = os.fork()
     if child:
@@ -46,7 +47,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.from_environment()
     isolation.enter(settings, options.owner)
-    asyncio.run(hold(settings, options, image))
+    asyncio.run(hold(settings, options, image, save))
     return 0
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from lab.image import root_image
 from lab.machine import cgroups
 from lab.options import Options, write_record
 from lab.settings import NODE_FILES, PROJECT
-from lab.world import host
+from lab.world import host, saves
 from tools import attended
 from tools.invoker import Invoker
 
@@ -45,6 +45,7 @@ NAMESPACES = (
 UP_TIMEOUT_S = 180.0
 DEATH_WAIT_S = 10.0
 BUSY_S = 300.0  # more than a start takes
+SAVE_S = 600.0  # all machines stop and start
 FOREIGN_VARIABLES = frozenset({"PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL"})
 
 
@@ -146,6 +147,47 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
     return True
 
 
+def save(settings: Settings, directory: Path, name: str) -> None:
+    """Keep what the running lab is now, as the save `name`. Its machines are off meanwhile, and on again afterwards.
+
+    Raises:
+        LabError: lab-not-running, lab-not-at-rest, or what saves.making refuses.
+    """
+    options = running_options(settings)
+    if options is None:
+        raise not_running()
+    with saves.making(directory, name) as partial:
+        answer = ask(settings, {"op": "save", "file": str(partial / saves.PACKED)}, timeout_s=SAVE_S)
+        saves.keep_stacks(partial, settings.instance.read_text())
+        saves.write(partial, saves.Facts(saves.version(), options, saves.machines(answer["machines"])))
+
+
+def restore(settings: Settings, directory: Path, name: str, owner: tuple[int, int], say: Callable[[str], None]) -> None:
+    """Bring up the lab that a save holds, where none is.
+
+    Raises:
+        LabError: lab-save-unknown, lab-save-differs, lab-save-stack, lab-running, or why it could not start.
+    """
+    kept = saves.find(directory, name)
+    options = replace(saves.read(kept).options, owner=owner)
+    saves.refuse_stacks(kept)
+    host.ensure_packages(say)
+    host.ensure_inotify(say)
+    tar = root_image.ensure(settings.cache, owner, say)
+    with _alone(settings):
+        if running_options(settings) is not None:
+            raise LabError(
+                "lab-running",
+                "a lab is running, and would be lost",
+                expected="none",
+                next_step="make in-lab DO=down, then again",
+            )
+        _remove(settings)
+        settings.state.mkdir(parents=True)
+        saves.put_stacks_back(kept, owner)
+        _launch(settings, options, tar, say, kept)
+
+
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """One command at a time starts or removes labs in a directory; a lock on it leaves no file behind.
@@ -181,7 +223,9 @@ def _lock(directory: int, settings: Settings) -> None:
         return
 
 
-def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str], None]) -> None:
+def _launch(
+    settings: Settings, options: Options, tar: Path, say: Callable[[str], None], save: Path | None = None
+) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": f"{PROJECT}:{NODE_FILES}",  # the installer uses the node code that knows answer files
@@ -189,6 +233,8 @@ def _launch(settings: Settings, options: Options, tar: Path, say: Callable[[str]
         "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
     }
     command = [*NAMESPACES, sys.executable, "-m", "lab.world.daemon", str(tar), json.dumps(asdict(options))]
+    if save is not None:
+        command.append(str(save))
     root = cgroups.mounted_root()
     if root is not None:  # out of the session that starts the lab, which may end before it
         command = cgroups.entering(cgroups.create(settings.identity, "lab", root), *command)

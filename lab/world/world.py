@@ -8,6 +8,7 @@ import secrets
 import shutil
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import credentials
@@ -20,11 +21,14 @@ from lab.machine.hypervisor import Hypervisor
 from lab.programs import run_async
 from lab.services import download_server, name_server, storage_server
 from lab.shape import DEBIAN, DOMAIN, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
+from lab.world import saves, saving
+from lab.world.saves import Kept
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
     from lab.asking import Message
+    from lab.machine.hypervisor import VirtualMachine
     from lab.options import Options
     from lab.settings import Settings
     from lab.shape import MachineSpec
@@ -50,19 +54,33 @@ class World:
         self.ready = False
         self.stage = "starting"
         self._names: asyncio.subprocess.Process | None = None
+        self._saving = asyncio.Lock()
 
-    async def start(self, image: Path) -> None:
-        """Bring everything up; returns when each machine of the shape answers on SSH."""
+    async def start(self, image: Path, save: Path | None = None) -> None:
+        """Bring everything up; returns when each machine of the shape answers on SSH.
+
+        Args:
+            image: the root image's tar file.
+            save: of a lab with the same options, to start from instead of fresh machines; those that ran have booted then.
+        """
         started = time.monotonic()
         await self._step("unpacking the root image", self._unpack(image))
         workshop.mount(self.settings)
-        credentials.make(self.settings, self.shape, self.options.owner)
-        self._make_common_directory()
-        await self._step("packages and repository", self._make_repository())
+        if save is None:
+            credentials.make(self.settings, self.shape, self.options.owner)
+            self._make_common_directory()
+            await self._step("packages and repository", self._make_repository())
+            self._name_instance()
+        else:
+            await self._step("unpacking the save", saving.unpack(self.settings, save / saves.PACKED))
+            credentials.hand_over(self.settings, self.options.owner)
         await self._step("network", network.make_bridges(self.shape.bridges))
         self._names = await name_server.serve(self.settings, self.shape)
         await download_server.serve(self.settings)
-        await self._step("machines", self._start_machines())
+        if save is None:
+            await self._step("machines", self._start_machines())
+        else:
+            await self._step("machines", self._start_saved(saves.read(save).machines))
         self.ready = True
         self.stage = "ready"
         log.info("ready after %.1f s", time.monotonic() - started)
@@ -93,15 +111,67 @@ class World:
         container_template.write(proxmox / "images/system" / container_template.NAME)
         await pve_layer.build(self.settings)
 
-    async def _start_machines(self) -> None:
+    def _name_instance(self) -> None:
         self.settings.instance.write_text(secrets.token_hex(8))
+
+    async def _start_machines(self) -> None:
+        self._add_machines()
+        for machine in self.machines.values():
+            await machine.power_on()
+        await asyncio.gather(*(self._wait_until_up(spec) for spec in self.shape.machines))
+
+    def _add_machines(self) -> None:
         for spec in self.shape.machines:
             machine = self._lab_machine(spec)
             self.machines[spec.name] = machine
             if spec.kind == "outer":
                 self._add_hypervisor(machine)
-            await machine.power_on()
-        await asyncio.gather(*(self._wait_until_up(spec) for spec in self.shape.machines))
+
+    async def _start_saved(self, kept: Mapping[str, Kept]) -> None:
+        self._add_machines()
+        for name, machine in kept.items():
+            self.machines[name].cut.update(machine.cut)
+            for vmid, vm in machine.vms.items():
+                self.hypervisors[name].cuts[int(vmid)] = set(vm.cut)
+        await self._wake(kept)
+
+    def _kept(self) -> dict[str, Kept]:
+        """Which machines are on, and their cut cables."""
+        return {
+            spec.name: Kept(
+                on=self.machines[spec.name].on,
+                cut=sorted(self.machines[spec.name].cut),
+                vms={str(vmid): Kept(vm.machine.on, sorted(vm.machine.cut), {}) for vmid, vm in self._vms(spec.name)},
+            )
+            for spec in self.shape.machines
+        }
+
+    def _vms(self, name: str) -> Iterable[tuple[int, VirtualMachine]]:
+        return self.hypervisors[name].vms.items() if name in self.hypervisors else ()
+
+    async def _wake(self, kept: Mapping[str, Kept]) -> None:
+        """Switch on what was on and is not; returns when all that was on has booted. Outer hosts start most VMs by themselves."""
+        specs = [spec for spec in self.shape.machines if kept[spec.name].on]
+        for spec in specs:
+            if not self.machines[spec.name].on:
+                await self.machines[spec.name].power_on()
+        await asyncio.gather(*(saving.booted(self.machines[spec.name]) for spec in specs))
+        for spec in specs:
+            for vmid, vm in kept[spec.name].vms.items():
+                if vm.on:
+                    await self._start_vm(spec.name, int(vmid))
+        vms = [
+            self.hypervisors[spec.name].vms[int(vmid)]
+            for spec in specs
+            for vmid, vm in kept[spec.name].vms.items()
+            if vm.on
+        ]
+        await asyncio.gather(*(saving.booted(vm.machine) for vm in vms))
+
+    async def _start_vm(self, outer: str, vmid: int) -> None:
+        vm = self.hypervisors[outer].vms.get(vmid)
+        if vm is None or not vm.machine.on:
+            await self.machines[outer].execute("qm", "start", str(vmid))
 
     async def _wait_until_up(self, spec: MachineSpec) -> None:
         await wait_for_port(spec.address, SSH_PORT)
@@ -182,6 +252,7 @@ class World:
             "cable": self._cable,
             "leader": self._leader,
             "reset": self._reset,
+            "save": self._save,
         }
         return await operations[message["op"]](message)
 
@@ -216,8 +287,7 @@ class World:
         for hypervisor in self.hypervisors.values():
             for vmid, vm in hypervisor.vms.items():
                 if vm.machine is machine:
-                    leader = (await self._leader({"name": hypervisor.machine.label}))["pid"]
-                    await run_async("nsenter", f"--target={leader}", "--all", "--", "qm", "start", str(vmid))
+                    await hypervisor.machine.execute("qm", "start", str(vmid))
                     return
         await machine.power_on()
 
@@ -226,15 +296,7 @@ class World:
         return {}
 
     async def _leader(self, message: Message) -> Message:
-        machine = self.machine(message["name"])
-        leader = machine.container.leader if machine.container else None
-        if leader is None:
-            raise LabError(
-                "node-is-off",
-                f"{machine.label} is off",
-                next_step=f"make in-lab DO='node start {machine.label}'",
-            )
-        return {"pid": leader}
+        return {"pid": self.machine(message["name"]).leader()}
 
     async def _reset(self, _: Message) -> Message:
         """Back to fresh machines: nested nodes, disks, clusters and exports are gone; credentials stay."""
@@ -245,8 +307,20 @@ class World:
         for directory in (state / "machines", memory / "machines", memory / "disks", state / "world"):
             shutil.rmtree(directory, ignore_errors=True)
         self._make_common_directory()
+        self._name_instance()
         await self._start_machines()
         return {}
+
+    async def _save(self, message: Message) -> Message:
+        """All machines are off for some seconds, and then on again."""
+        async with self._saving:
+            kept = self._kept()
+            try:
+                await saving.bring_to_rest(self.machines.values())
+                await saving.pack(self.settings, Path(message["file"]))
+            finally:
+                await self._wake(kept)
+        return {"machines": {name: asdict(machine) for name, machine in kept.items()}}
 
 
 async def wait_for_port(address: str, port: int) -> None:

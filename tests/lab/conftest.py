@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from lab.settings import Settings
 from lab.world import lifecycle
+from tests.support.saved_lab import SAVES, SavedLab, saves_of_this_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,12 +33,13 @@ def pytest_configure() -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the labs of workers that got no time to: pytest ends them shortly after it was cancelled itself."""
+    """Remove the saves, and the labs of workers that got no time to: pytest ends them shortly after it was cancelled itself."""
     if hasattr(config, "workerinput"):
         return
     directory = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
     for record in directory.glob("popen-gw*/*/*/lab.json"):
         Lab(record.parent).cli("down")
+    shutil.rmtree(directory / SAVES, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,19 @@ def _running(state: Path, *options: str) -> Iterator[Lab]:
         yield lab
     finally:
         lab.do("down")
+
+
+@pytest.fixture(scope="session")
+def saved_lab(tmp_path_factory: pytest.TempPathFactory) -> SavedLab:
+    """The deployed stack dev, to be restored in labs of their own."""
+    return SavedLab(saves_of_this_run(tmp_path_factory), "dev")
+
+
+@pytest.fixture(scope="session")
+def saved_physical(tmp_path_factory: pytest.TempPathFactory) -> SavedLab:
+    """The deployed stack physical, to be restored in labs of their own."""
+    # While a second node joins a cluster of one, there is no quorum: a starving node would fence itself.
+    return SavedLab(saves_of_this_run(tmp_path_factory), "physical", "--shape", "physical", "--time-scale", "0.2")
 
 
 @pytest.fixture(scope="session")

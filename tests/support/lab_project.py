@@ -39,7 +39,7 @@ class LabProject:
         self.directory = directory
         self.stack = stack
         self.lab_state = lab_state
-        self.deployed: Any = None  # the configuration of the last `up`, whatever became of it
+        self.deployed: Any = None  # the configuration of the last `up`, whatever became of it; None after a `down`
         self.backend = ""  # where the state is kept; in the copy's own files when empty
         self.seen_well = False  # whether the last command was one that finds all as described
         copy_tracked(directory)
@@ -76,6 +76,8 @@ class LabProject:
         if name == "up":
             self.deployed = self.configuration()
             arguments = ("--yes", *arguments)
+        if name == "down":
+            self.deployed = None
         return self.command(".venv/bin/python", "-m", "cli", name, "--stack", self.stack, *arguments)
 
     def run(self, command: list[str], limit_s: int = RUN_LIMIT_S, stdin: str = "") -> Run:

@@ -8,11 +8,13 @@ import pytest
 
 from tests.support.bad_world import succeeded
 from tests.support.fourth_node import FOURTH, nodes_of_guests, with_four
-from tests.support.lab_project import LabProject
 from tests.support.program import stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.lab_project import LabProject
+    from tests.support.saved_lab import SavedLab
 
 
 @pytest.hookimpl(trylast=True)
@@ -23,15 +25,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab_of_changes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
-    """A running lab and a copy of the project; nothing deployed yet."""
-    directory = tmp_path_factory.mktemp("changes")
-    project = LabProject(directory / "project", directory / "lab")
-    try:
-        succeeded(project.lab("up"))
+def lab_of_changes(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+    """A lab with stack dev deployed, and a copy of the project."""
+    with saved_lab.project(tmp_path_factory.mktemp("changes")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bad_world import refusal, succeeded
-from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.lab_project import LabProject
+    from tests.support.saved_lab import SavedLab
 
 LEFT = {"pve1": "192.168.0.101", "pve2": "192.168.0.102"}
 LEAVER = "192.168.0.103"
@@ -21,16 +23,10 @@ OWNER = "/var/lib/nested-pve-ha/stack"
 
 
 @pytest.fixture
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+def machines(saved_physical: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
     """Three existing machines, a cluster; the guest that the stack made runs under HA."""
-    directory = tmp_path_factory.mktemp("leaves")
-    project = LabProject(directory / "project", directory / "lab", "physical")
-    try:
-        succeeded(project.lab("up", "--shape", "physical"))
-        succeeded(project.admin("up"))
+    with saved_physical.project(tmp_path_factory.mktemp("leaves")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 def shell(project: LabProject, address: str, command: str) -> str:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bad_world import refusal, succeeded
-from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.lab_project import Run
+    from tests.support.lab_project import LabProject, Run
+    from tests.support.saved_lab import SavedLab
 
 WITHIN_S = 120.0
 NODES = {name: f"192.168.0.10{name[-1]}" for name in ("pve1", "pve2", "pve3")}
@@ -104,17 +104,10 @@ class Repair:
 
 
 @pytest.fixture(scope="module")
-def lab_of_repairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+def lab_of_repairs(saved_physical: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
     """Three existing machines, a cluster; the guest that the stack made runs under HA."""
-    directory = tmp_path_factory.mktemp("repairs")
-    project = LabProject(directory / "project", directory / "lab", "physical")
-    try:
-        # While a second node joins a cluster of one, there is no quorum: a starving node would fence itself.
-        succeeded(project.lab("up", "--shape", "physical", "--time-scale", "0.2"))
-        succeeded(project.admin("up"))
+    with saved_physical.project(tmp_path_factory.mktemp("repairs")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 @pytest.fixture

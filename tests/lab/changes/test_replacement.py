@@ -10,12 +10,14 @@ import pytest
 from tests.lab.job.test_cluster import boot_ids, services
 from tests.support.bad_world import succeeded
 from tests.support.fourth_node import NODE4
-from tests.support.lab_project import LabProject
 from tests.support.outer_host import OUTER
 from tests.support.program import stack_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.lab_project import LabProject
+    from tests.support.saved_lab import SavedLab
 
 THREE = stack_file("dev")
 NODES: dict[str, str] = {node["name"]: node["address"] for node in THREE["nodes"]}
@@ -35,16 +37,10 @@ systemctl start pve-ha-crm pve-ha-lrm
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+def three(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
     """Stack dev; each test of the module begins with what the one before has left."""
-    directory = tmp_path_factory.mktemp("replaced")
-    project = LabProject(directory / "project", directory / "lab")
-    try:
-        succeeded(project.lab("up"))
-        succeeded(project.admin("up"))
+    with saved_lab.project(tmp_path_factory.mktemp("replaced")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 def shell(project: LabProject, address: str, command: str) -> str:

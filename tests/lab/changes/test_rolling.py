@@ -15,10 +15,12 @@ from lab.image.packages import Package
 from tests.lab.job.test_cluster import NODES, boot_ids, services
 from tests.support import processes
 from tests.support.bad_world import refusal, succeeded
-from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.lab_project import LabProject
+    from tests.support.saved_lab import SavedLab
 
 KERNEL = "6.17.2-3-pve"
 UPGRADE = (
@@ -137,16 +139,10 @@ class Voters:
 
 
 @pytest.fixture(scope="module")
-def lab_of_rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+def lab_of_rolling(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
     """Stack dev in a lab of its own, deployed."""
-    directory = tmp_path_factory.mktemp("rolling")
-    project = LabProject(directory / "project", directory / "lab")
-    try:
-        succeeded(project.lab("up"))
-        succeeded(project.admin("up"))
+    with saved_lab.project(tmp_path_factory.mktemp("rolling")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 @pytest.fixture

@@ -7,38 +7,33 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import outer_host
-from tests.support.lab_project import LabProject
-
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from tests.support.lab_project import LabProject
+    from tests.support.saved_lab import SavedLab
 
 
 PASSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
-    """A running lab and a copy of the project; nothing deployed yet."""
-    directory = tmp_path_factory.mktemp("job")
-    project = LabProject(directory / "project", directory / "lab")
-    try:
-        started = project.lab("up")
-        assert started.code == 0, started.output
+def project(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+    """A lab with stack dev deployed, and a copy of the project."""
+    with saved_lab.project(tmp_path_factory.mktemp("job")) as project:
         yield project
-    finally:
-        project.lab("down")
 
 
 @pytest.fixture(scope="session")
-def as_found(project: LabProject) -> list[str]:
+def as_found(project: LabProject, saved_lab: SavedLab) -> list[str]:
     """The outer host before anything was deployed."""
-    return outer_host.look(project)
+    assert project
+    return saved_lab.as_found()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What destroys the stack comes last, in whatever order the others are: making it anew takes minutes."""
+    """What destroys the stack comes last, in whatever order the others are: it has to be restored then."""
     items.sort(key=lambda item: item.get_closest_marker("destroys") is not None)
 
 
@@ -59,10 +54,11 @@ def known_well() -> list[bool]:
 
 @pytest.fixture
 def cluster(
-    request: pytest.FixtureRequest, project: LabProject, as_found: list[str], known_well: list[bool]
+    request: pytest.FixtureRequest, project: LabProject, saved_lab: SavedLab, known_well: list[bool]
 ) -> Iterator[LabProject]:
     """Stack dev, deployed and as described; a test's changes to the stack file are taken back."""
-    assert as_found
+    if project.deployed is None:
+        saved_lab.deploy_anew(project)
     # `up` and `status` fail where anything is not as the stack file says, which must be the deployed one.
     if not (known_well[0] or (project.seen_well and project.deployed == project.configuration())):
         make_well(project)
