@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cli.state import outer_vms
+from cluster.errors import AdminError
 from cluster.surroundings import ENDPOINT
 from cluster.transport import bundle, certificates, endpoint, members
+from cluster.waiting import until_async
 from components.site import Site
 from config.model import NestedNode
 from onnode.cluster.membership import fingerprint
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from config.model import Config, Node, OuterHost
 
 CONNECT_S = 5.0
+JOIN_S, JOIN_POLL_S = 30.0, 2.0  # from corosync's start on a joining node to its pveproxy's reload
 
 
 def settings(stack: str, config: Config) -> dict[str, str]:
@@ -62,11 +65,30 @@ async def looked(described: Description, state: dict[str, Any] | None) -> tuple[
 async def over(opened: Opened, described: Description) -> dict[str, str]:
     """The variables after a look over connections that are open already.
 
+    A node that joins just now, as the step of a killed run lets it, holds no certificate for some seconds, while its API still shows the
+    former one: with such a node there is another look.
+
     Raises:
         AdminError: api-certificate, api-unreachable.
     """
+
+    async def look() -> dict[str, str] | AdminError:
+        held = members.answered(await members.ask(opened, certificates.all_held))
+        try:
+            return await _compared(described, held)
+        except AdminError as error:
+            if all(one.certificate for one in held.values()):
+                raise
+            return error
+
+    found = await until_async(look, lambda one: isinstance(one, dict), timeout_s=JOIN_S, poll_s=JOIN_POLL_S)
+    if isinstance(found, AdminError):
+        raise found
+    return found
+
+
+async def _compared(described: Description, held: Mapping[str, Held]) -> dict[str, str]:
     config = described.config
-    held = members.answered(await members.ask(opened, certificates.all_held))
     pinned = [pem for name, one in held.items() if _is_pinned(config, name) for pem in one.trusted]
     bundle.write(bundle.of(described.stack), pinned)
     hosts = [_check(host, held[host.name]) for host in config.outer_hosts if host.name in held]

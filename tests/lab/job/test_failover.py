@@ -82,6 +82,32 @@ def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
     assert cluster.eventually(changed, 120)
 
 
+def test_a_guest_that_ha_gave_up_while_its_storage_was_away_is_started_again(cluster: LabProject) -> None:
+    living = NODES["proxmox02"]
+
+    def state() -> str:
+        return str(services(cluster, living)["ct:300"]["state"])
+
+    cluster.ssh(living, "ha-manager set ct:300 --state stopped")
+    assert cluster.eventually(lambda: state() == "stopped")
+    cluster.ssh(outer_host.OUTER, "systemctl kill --signal=STOP nfs-server")
+    try:
+        cluster.ssh(living, "ha-manager set ct:300 --state started")
+        assert cluster.eventually(lambda: state() == "error", 120), state()
+    finally:
+        cluster.ssh(outer_host.OUTER, "systemctl kill --signal=CONT nfs-server")
+    status = cluster.admin("status")
+    assert status.code == 1
+    assert "HA has ct:300 in state error" in status.output
+    assert "then make up, with which HA starts it again" in " ".join(status.output.split())
+    run = cluster.admin("up")
+    assert run.code == 0, run.output
+    assert "HA has given up ct:300: it is in state error" in run.output
+    assert "where it does not run: it is started again" in run.output
+    assert state() == "started"
+    assert "0 changes" in cluster.admin("up").output
+
+
 def test_a_drill_times_guests_and_gives_the_node_back(cluster: LabProject) -> None:
     before = boot_ids(cluster)
     homes = {sid: entry["node"] for sid, entry in services(cluster, NODES["proxmox03"]).items()}

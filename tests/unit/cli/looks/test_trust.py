@@ -48,6 +48,8 @@ class World:
         self.described = described
         self.servers: dict[str, Capture] = {}
         self.asked: list[str] = []
+        self.looked: list[str] = []
+        self.before: dict[str, Held] = {}  # what was held at the first look, where it was something else
         self.silent: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -93,7 +95,9 @@ class World:
         yield {name: name if name in self.held else AdminError("host-unreachable", "no") for name in self.asked}
 
     async def all_held(self, connection: Connection) -> Held:
-        return self.held[cast("str", connection)]
+        name = cast("str", connection)
+        self.looked.append(name)
+        return self.before.pop(name) if name in self.before else self.held[name]
 
 
 @pytest.fixture
@@ -103,6 +107,8 @@ def world(tmp_path: Path, dev: Description, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(members, "connections", made.connections)
     monkeypatch.setattr(certificates, "all_held", made.all_held)
     monkeypatch.setattr(certificates, "OLD_WORKERS_S", 0.3)
+    monkeypatch.setattr(trust, "JOIN_S", 2.0)
+    monkeypatch.setattr(trust, "JOIN_POLL_S", 0.01)
     yield made
     # Whatever was looked at, nothing was said to anybody.
     assert not any(server.captured for server in made.servers.values())
@@ -189,6 +195,32 @@ def test_a_pveproxy_with_the_certificate_of_before_a_join_is_left_to_the_steps(w
     world.shown["proxmox01"] = [pair]
     world.held["proxmox01"] = replace(world.held["proxmox01"], served=pair[0])
     assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox02")
+
+
+def test_a_node_that_joins_at_this_moment_is_looked_at_again(world: World) -> None:
+    """The step of a killed run goes on without it: the cluster has the node, which has no certificate yet."""
+    pair = Authority("before").issue(ADDRESSES["proxmox02"])
+    world.shown["proxmox02"] = [pair]
+    world.before = {"proxmox02": replace(world.held["proxmox02"], certificate=None)}
+    world.held["proxmox02"] = replace(world.held["proxmox02"], served=pair[0])
+    assert world.look()[surroundings.ENDPOINT] == world.endpoint("proxmox01")
+    assert world.before == {}
+
+
+def test_a_node_that_stays_without_a_certificate_is_refused(world: World) -> None:
+    world.shown["proxmox02"] = [Authority("foreign").issue(ADDRESSES["proxmox02"])]
+    world.held["proxmox02"] = replace(world.held["proxmox02"], certificate=None)
+    with pytest.raises(AdminError) as caught:
+        world.look()
+    assert caught.value.code == "api-certificate"
+    assert "the machine holds none" in caught.value.render()
+
+
+def test_a_foreign_server_is_refused_at_the_first_look(world: World) -> None:
+    world.shown["proxmox02"] = [Authority("foreign").issue(ADDRESSES["proxmox02"])]
+    with pytest.raises(AdminError):
+        world.look()
+    assert world.looked.count("proxmox02") == 1
 
 
 def test_the_old_workers_of_a_reload_are_outlived(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
