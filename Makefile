@@ -158,8 +158,8 @@ repair: venv ## Mend what `make doctor` names, one repair after another, with a 
 in-lab: venv-dev ## Run a command of the lab, DO='link cut proxmox02 0' or DO='node kill proxmox01'; without DO, list them
 	@set -f; $(if $(strip $(DO)),$(LAB),$(PY) -m lab) $$DO
 
-bench: toolchain venv-dev ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too
-	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold)
+bench: toolchain venv-dev ## Measure, and write docs/benchmarks.md; QUICK=1 for few runs, COLD=1 builds the toolchain anew, too; ONLY=changes for that part
+	@$(SUDO) $(PY) -m tools.bench $(if $(QUICK),--quick) $(if $(COLD),--cold) $(if $(ONLY),--only "$$ONLY")
 
 ##@ Pull requests (STACK=name, BASE=revision to compare with, OUTPUT=file)
 

@@ -137,6 +137,37 @@ class Failover(_Figures):
     guests: list[Outage]
 
 
+class Change(_Figures):
+    """One change of a live cluster, by turns: by bare commands, and by `make up`. The n-th of each belong together."""
+
+    name: str
+    bare: list[float]
+    steps: list[float]  # those steps of `make up` that do it
+    whole: list[float]  # all of `make up`
+
+    @property
+    def ratio(self) -> float:
+        """The median of the ratios of runs that belong together; what slows both down does not count."""
+        return median(ours / theirs for theirs, ours in zip(self.bare, self.steps, strict=True))
+
+
+class LiveChanges(_Figures):
+    """What has to do with changing a live cluster."""
+
+    changes: list[Change]
+    transitions: int  # of the plan
+    planning: list[float]
+    doctor: list[float]
+
+
+class Changes(LiveChanges):
+    """The same, with when and where it was measured: it may be of another run than the rest."""
+
+    date: dt.date
+    machine: Machine
+    load: float  # as in the report
+
+
 class ColdBuild(_Figures):
     """A build of the toolchain with nothing cached but the downloaded modules."""
 
@@ -158,6 +189,7 @@ class Report(_Figures):
     looks: Looks | None = None
     deployments: list[Deployment]
     failovers: list[Failover] = []
+    changes: Changes | None = None
     bare_forming: list[float] = []  # Proxmox' own three commands on equal nodes
     preview_memory: Peak
     warm_build: list[float]

@@ -1,6 +1,6 @@
 """What is measured on the control machine, phase by phase; each prints its figures as the last line.
 
-Usage, in a workspace: `python -m tools.bench.inside previews|deployment|noops|failover`.
+Usage, in a workspace: `python -m tools.bench.inside previews|deployment|noops|failover|changing`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 import yaml
@@ -23,18 +22,27 @@ from cli.engine.policies import PACK as POLICY_PACK
 from cli.run.engine_runs import REFRESH
 from cli.shell import environment_of
 from config.paths import OWN, ROOT
-from tools.bench import memory
+from tools.bench import changes, memory
 from tools.bench.errors import BenchError
-from tools.bench.figures import Deployment, Failover, Link, Looks, Noops, Outage, Pack, Peak, Previews, Stages
+from tools.bench.figures import (
+    Deployment,
+    Failover,
+    Link,
+    LiveChanges,
+    Looks,
+    Noops,
+    Outage,
+    Pack,
+    Peak,
+    Previews,
+    Stages,
+)
 from tools.bench.logins import accepted
 from tools.bench.many_nodes import KEY
-from tools.bench.timing import Command, by_turns, pair
+from tools.bench.program import Program
+from tools.bench.timing import by_turns, pair
 from tools.bench.workspace import EMPTY, IDLE_PACK, MANY, MANY_NODES, STACK
 from tools.bench.yardsticks import IMPORTS, REGISTRATIONS, keep_steps
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 PREVIEW_GOAL, MANY_GOAL, NOOP_GOAL = 2.0, 4.0, 3.0
 PACK = ("--policy-pack", str(ROOT / POLICY_PACK))
@@ -45,28 +53,6 @@ MODES = {"": (), ", with the policy pack": PACK}
 
 app = typer.Typer()
 Rounds = Annotated[int, typer.Option()]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A project directory with a stack."""
-
-    directory: Path
-    stack: str
-    environment: Mapping[str, str]
-
-    def pulumi(self, *words: str) -> Command:
-        """The engine's command line for this stack."""
-        options = ("--stack", self.stack, "--non-interactive", "--color", "never")
-        return Command(("pulumi", *words, *options), self.directory, self.environment)
-
-    def admin(self, *words: str) -> Command:
-        """What `make` runs."""
-        return Command((sys.executable, "-m", "cli", *words, "--stack", self.stack), self.directory, self.environment)
-
-    def create(self) -> None:
-        """Make the stack."""
-        self.pulumi("stack", "init", "--no-select").seconds()
 
 
 def _programs() -> tuple[Program, Program, Program]:
@@ -193,6 +179,12 @@ def failover() -> None:
     _print(Failover(**same, guests=guests))
 
 
+@app.command()
+def changing(rounds: Rounds, looks: Annotated[int, typer.Option()]) -> None:
+    """Nothing is deployed yet: a cluster is, and changes."""
+    _print(changes.measured(rounds, looks))
+
+
 def _machines() -> dict[str, str]:
     values = yaml.safe_load((ROOT / f"Pulumi.{STACK}.yaml").read_text())["config"]
     described = [*values[KEY.format("outerHosts")], *values[KEY.format("nodes")]]
@@ -203,7 +195,7 @@ def _peak(name: str, peaks: memory.Peaks) -> Peak:
     return Peak(name=name, largest=peaks.largest, together=peaks.together)
 
 
-def _print(figures: Previews | Deployment | Noops | Failover) -> None:
+def _print(figures: Previews | Deployment | Noops | Failover | LiveChanges) -> None:
     sys.stdout.write(figures.model_dump_json() + "\n")
 
 

@@ -6,15 +6,17 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from tools.bench.figures import ColdBuild, Machine, Report
+from tools.bench.planning import NODES, REPLACED
 from tools.bench.workspace import MANY_NODES, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tools.bench.figures import Deployment, Failover, Pair, Peak
+    from tools.bench.figures import Change, Changes, Deployment, Failover, Pair, Peak
 
 PAGE, FIGURES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.json"
 UP_GOAL_S, LOGIN_GOAL, PACK_GOAL_S, LOOK_GOAL_S, FORMING_GOAL = 60, 12, 0.5, 3.0, 1.3
+CHANGE_GOAL, PLAN_GOAL_MS, DOCTOR_GOAL_S = 1.5, 50, 3.0
 GIB, MIB = 1 << 30, 1 << 20
 LARGEST_SHOWN = 4
 
@@ -38,7 +40,7 @@ def last_cold_build() -> ColdBuild | None:
 
 def text(report: Report) -> str:
     """The page."""
-    parts = (_head, _pairs, _stages, _looks, _pack, _deployment, _forming, _failover, _builds, _memory)
+    parts = (_head, _pairs, _stages, _looks, _pack, _deployment, _forming, _changes, _failover, _builds, _memory)
     return "\n".join(filter(None, (part(report) for part in parts)))
 
 
@@ -194,6 +196,58 @@ def _forming(report: Report) -> str:
 prove it: each looks at all nodes before and after. The figures are medians.
 
 {_table(["", "bare commands", "steps", "ratio", "goal", ""], [["create and two joins", *figures, verdict(measured / bare, FORMING_GOAL)]])}"""
+
+
+def _changes(report: Report) -> str:
+    changes = report.changes
+    if changes is None:
+        return ""
+    plan_ms, doctor = median(changes.planning) * 1000, median(changes.doctor)
+    goals = [
+        [
+            f"plan for {NODES} nodes, {changes.transitions} transitions",
+            str(len(changes.planning)),
+            f"{plan_ms:.1f} ms",
+            f"< {PLAN_GOAL_MS} ms",
+            "met" if plan_ms < PLAN_GOAL_MS else "**missed**",
+        ],
+        [
+            "`make doctor`, three nodes",
+            str(len(changes.doctor)),
+            f"{doctor:.1f} s",
+            f"≤ {DOCTOR_GOAL_S:g} s",
+            verdict(doctor, DOCTOR_GOAL_S),
+        ],
+    ]
+    head = ["", "runs", "bare commands", "steps", "ratio", "goal", "", "all of `make up`"]
+    return f"""\
+## Changing a live cluster
+
+*Steps* are those of `make up` that make the change. *Bare commands* are those of Proxmox VE, Corosync and Debian in a shell script, over
+one SSH connection to each machine. It waits for the same things to be seen on every member, and takes none of the other precautions: nothing
+is kept, put back, or armed against a broken network. Both change the same cluster in turn. Seconds are medians. The ratio is the median of the ratios of
+each two runs that belong together. Packages were installed before. The node that leaves has no guests.
+{_of_another_run(report, changes)}
+{_table(head, map(_change, changes.changes))}
+The plan is one in which {REPLACED} of {NODES} nodes leave, {REPLACED} others join, and links, votes, settings and the witness change.
+
+{_table(["", "runs", "median", "goal", ""], goals)}"""
+
+
+def _change(change: Change) -> list[str]:
+    bare, steps, whole = median(change.bare), median(change.steps), median(change.whole)
+    figures = [f"{bare:.1f} s", f"{steps:.1f} s", f"{change.ratio:.2f}", f"≤ {CHANGE_GOAL:g}"]
+    return [change.name, str(len(change.steps)), *figures, verdict(change.ratio, CHANGE_GOAL), f"{whole:.1f} s"]
+
+
+def _of_another_run(report: Report, changes: Changes) -> str:
+    """When and where these figures were measured, if not with the others."""
+    if (changes.date, changes.machine, changes.load) == (report.date, report.machine, report.load):
+        return ""
+    return f"""
+These figures are of another run than the rest of this page:
+
+{_table(["measured", str(changes.date)], _machine(changes.machine, changes.load))}"""
 
 
 def _failover(report: Report) -> str:

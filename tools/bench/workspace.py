@@ -85,6 +85,15 @@ class Workspace:
     def forget(self) -> None:
         """Fresh machines and an empty state."""
         self.lab("reset")
+        self._forget_state()
+
+    def reshape(self, shape: str) -> None:
+        """Another lab, with an empty state."""
+        self.lab("down")
+        self.lab("up", "--shape", shape)
+        self._forget_state()
+
+    def _forget_state(self) -> None:
         for place in (self.project / ".nested-pve" / "state").iterdir():
             shutil.rmtree(place)
 
@@ -97,8 +106,8 @@ class Workspace:
 
 
 @contextmanager
-def prepared(owner: Invoker) -> Iterator[Workspace]:
-    """A workspace with a running lab; nothing of it is left afterwards.
+def prepared(owner: Invoker, shape: str = "default") -> Iterator[Workspace]:
+    """A workspace with a running lab of that shape; nothing of it is left afterwards.
 
     Raises:
         BenchError: the lab does not start.
@@ -110,7 +119,7 @@ def prepared(owner: Invoker) -> Iterator[Workspace]:
         # The lab's commands run as the person who called sudo.
         subprocess.run(["chown", "-R", f"{owner.uid}:{owner.gid}", workspace.directory], timeout=COPY_S, check=True)
         try:
-            workspace.lab("up")
+            workspace.lab("up", "--shape", shape)
             yield workspace
         finally:
             workspace.lab("down")

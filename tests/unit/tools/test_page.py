@@ -8,6 +8,8 @@ import pytest
 
 from tools.bench import page
 from tools.bench.figures import (
+    Change,
+    Changes,
     ColdBuild,
     Deployment,
     Failover,
@@ -44,6 +46,21 @@ def failover(answering: float) -> Failover:
     return Failover(node="proxmox01", time_scale=0.1, interval_s=0.5, longest_s=0.7, real=real, guests=[guest])
 
 
+def changes(date: dt.date = TODAY, load: float = 0.2) -> Changes:
+    return Changes(
+        changes=[
+            Change(name="a node leaves", bare=[2, 20, 2], steps=[3, 30, 9], whole=[30, 50, 40]),
+            Change(name="four nodes get a QDevice", bare=[2], steps=[3.1], whole=[20]),
+        ],
+        transitions=14,
+        planning=[0.04, 0.05, 0.06],
+        doctor=[2, 3, 4],
+        date=date,
+        machine=HERE,
+        load=load,
+    )
+
+
 def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
     return Report(
         date=TODAY,
@@ -58,6 +75,7 @@ def report(load: float = 0.2, cold: ColdBuild | None = None) -> Report:
         noops=[Pair(name="dev", goal=3, empty=[1], measured=[3])],
         looks=Looks(without=[3, 4], looking=[6, 7]),
         deployments=[deployment(70), deployment(45), deployment(50)],
+        changes=changes(),
         failovers=[failover(12.5), failover(13.5), failover(16.5)],
         bare_forming=[7, 8, 9],
         preview_memory=Peak(name="preview", largest={"pulumi": 100 << 20}, together=300 << 20),
@@ -145,3 +163,27 @@ def test_failover_stands_beside_what_real_machines_need() -> None:
     assert row(text, "guest away, from its last answer on")[1:3] == ["13.0 s", "16.0 s"]
     assert "waits 0.1 times" in text
     assert "## A node dies" not in page.text(report().model_copy(update={"failovers": []}))
+
+
+def test_a_change_is_compared_with_the_bare_commands_of_its_own_turn() -> None:
+    text = page.text(report())
+    assert row(text, "a node leaves")[1:] == ["3", "2.0 s", "9.0 s", "1.50", "≤ 1.5", "met", "40.0 s"]
+    assert row(text, "four nodes get a QDevice")[4:7] == ["1.55", "≤ 1.5", "**missed**"]
+    assert row(text, "`make doctor`, three nodes")[1:] == ["3", "3.0 s", "≤ 3 s", "met"]
+    assert "## Changing a live cluster" not in page.text(report().model_copy(update={"changes": None}))
+
+
+@pytest.mark.parametrize(("took", "verdict"), [(0.049, "met"), (0.05, "**missed**")])
+def test_the_plan_takes_less_than_its_goal(took: float, verdict: str) -> None:
+    quick = changes().model_copy(update={"planning": [took]})
+    text = page.text(report().model_copy(update={"changes": quick}))
+    assert row(text, "plan for 16 nodes, 14 transitions")[2:] == [f"{took * 1000:.1f} ms", "< 50 ms", verdict]
+
+
+def test_changes_of_another_run_have_their_own_date_machine_and_load() -> None:
+    assert "another run" not in page.text(report())
+    later = report().model_copy(update={"changes": changes(dt.date(2026, 3, 9), load=7.5)})
+    text = page.text(later).split("## Changing a live cluster")[1]
+    assert row(text, "measured")[1] == "2026-03-09"
+    assert row(text, "load before the start")[1].startswith("7.5 processes on 2 cores: **the machine was busy")
+    assert row(text, "processor")[1] == "CPU, 2 cores"
