@@ -9,8 +9,8 @@ from cli.drift import configuration, guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
-from cluster import guests
-from cluster.contract import Container, GuestDisk, JoinNode, Template
+from cluster import existing_guests, guests
+from cluster.contract import Container, ExistingGuest, GuestDisk, JoinNode, Template
 from cluster.errors import AdminError
 from cluster.steps import container, template
 from components.recorded import BRIDGE_TYPE
@@ -55,6 +55,7 @@ def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, 
     if trusted and speaker is not None:
         found += configuration.differs(asked.here, _reports(answers))
         found += _guests(asked, answers[speaker].files)
+        found += _existing_guests(asked, answers[speaker].files)
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
     of_cluster = answers[speaker].files if trusted and speaker is not None else None
     found += _added(asked, _files_of(hosts, answers), of_cluster)
@@ -158,6 +159,21 @@ def _guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
                 yield Drift(urn, "cluster", f"{what} is gone")
             elif found is not None:
                 yield from _guest(urn, f"{found[0]}: /etc/pve/{kind}/{wanted.vmid}.conf", wanted, found[1])
+
+
+def _existing_guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
+    """Existing guests whose HA is not as this stack set it, or that cannot be under HA any more."""
+    seen = existing_guests.read({path.removeprefix("/"): text for path, text in files.items()})
+    for urn, (_, wanted) in asked.here.items():
+        if not isinstance(wanted, ExistingGuest):
+            continue
+        try:
+            acts = existing_guests.acts(wanted, seen)
+        except AdminError as error:
+            yield Drift(urn, "cluster", f"{error.what} ({error.observed})", REFUSED, error.fix)
+            continue
+        if acts:
+            yield Drift(urn, "cluster", f"not as described, to do: {'; '.join(act.said for act in acts)}")
 
 
 def _guest(urn: str, what: str, wanted: Template | Container | GuestDisk, config: dict[str, str]) -> Iterator[Drift]:
