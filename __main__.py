@@ -18,7 +18,9 @@ from components.policed import plain_secrets, policed_cluster
 from components.recorded import site_instance
 from components.site import Site
 from components.witness import Witness, WitnessArgs
-from config import ConfigError, credentials, load, stack_file, topology
+from config import credentials, stack_file, topology
+from config.errors import ConfigError
+from config.load import load
 from config.model import NestedNode
 
 settings, secret_keys = pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env()

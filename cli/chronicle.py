@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cluster.drilling import Drill
-    from config import Config
-    from onnode.contract import Membership
+    from config.model import Config
+    from onnode.contract.membership import Membership
     from onnode.errors import StepError
 
     Seen = Mapping[str, Membership | StepError]  # by node, what it says of its cluster, or why it did not answer

@@ -12,15 +12,17 @@ from cli import chronicle
 from cli.backend import namesakes
 from cli.engine.environment import BACKEND_VARIABLE
 from cluster.errors import AdminError
-from config import ConfigError, credentials, load
+from config import credentials
 from config import stack_file as files
+from config.errors import ConfigError
+from config.load import load
 from config.paths import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config import Config
     from config.credentials import Credentials
+    from config.model import Config
     from config.stack_file import StackFile
 
 PULUMI_S = 60

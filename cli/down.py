@@ -13,7 +13,7 @@ from cli.run.engine_runs import REFRESH
 from cli.run.narration import summary
 from cli.state.belongings import CLUSTER
 from cluster import guests_inside
-from onnode.contract import Membership
+from onnode.contract.membership import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

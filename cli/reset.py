@@ -17,7 +17,8 @@ from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
 from config.model import ExistingNode
-from onnode.contract import MembershipReport, ResetNode
+from onnode.contract.membership import MembershipReport
+from onnode.contract.removal import ResetNode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

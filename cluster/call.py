@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.contract import KNOWN_VARIABLE, SECRETS_VARIABLE, STEPS, Secrets
 from cluster.errors import AdminError
-from onnode.contract import parse
+from onnode.contract.documents import parse
 from onnode.errors import StepError
 from onnode.system.machine import bounded
 

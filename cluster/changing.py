@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cluster.planning.known import KnownMember
     from cluster.planning.model import Planned
     from cluster.transport.members import Opened
-    from onnode.contract import Membership, MembershipReport
+    from onnode.contract.membership import Membership, MembershipReport
 
 
 CONNECT_S = 2.0  # a node that leaves may be off already

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnode.cluster.corosync import Device  # noqa: TC001 - its parse reads the types at run time
-from onnode.contract import ClusterLink, NodeNetwork, Storage  # noqa: TC001 - as above
+from onnode.contract.formation import Storage  # noqa: TC001 - as above
+from onnode.contract.links import ClusterLink  # noqa: TC001 - as above
+from onnode.contract.node import NodeNetwork  # noqa: TC001 - as above
 
 SECRETS_VARIABLE = "NESTED_PVE_SECRETS"
 KNOWN_VARIABLE = "NESTED_PVE_KNOWN"

@@ -14,7 +14,7 @@ from cluster.transport import members
 from cluster.transport.nodes import run_step
 from cluster.waiting import until_async
 from onnode.cluster import membership
-from onnode.contract import CorosyncConfig, CorosyncReport, CorosyncRestart
+from onnode.contract.corosync import CorosyncConfig, CorosyncReport, CorosyncRestart
 from onnode.errors import StepError
 from onnode.system.originals import fingerprint
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cluster.rolling import View
-    from onnode.contract import RunningGuest
+    from onnode.contract.guests import RunningGuest
 
 STARTED, FENCE = "started", "fence"
 # What the lab's and anybody's delays stand for: Proxmox VE's own, from the moment in which a node dies (docs/concepts.md).

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cluster.contract import Member
-    from onnode.contract import Membership, MembershipReport
+    from onnode.contract.membership import Membership, MembershipReport
 
 T = TypeVar("T")
 

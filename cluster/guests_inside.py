@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from cluster.marks import Look, Thing
-    from config import Config
+    from config.model import Config
 
 
 def of_stack(config: Config, looks: Iterable[Look]) -> None:

@@ -15,7 +15,8 @@ from cluster.transport import members
 from cluster.transport.nodes import run_step
 from cluster.waiting import until_async
 from onnode.cluster import corosync, corosync_file, membership
-from onnode.contract import CorosyncConfig, CorosyncReport, QDevice, QDeviceReport, Witness, WitnessReport
+from onnode.contract.corosync import CorosyncConfig, CorosyncReport
+from onnode.contract.qdevice import QDevice, QDeviceReport, Witness, WitnessReport
 from onnode.system.originals import fingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cluster.transport.nodes import StepResult
     from cluster.transport.ssh import Connection
     from onnode.cluster.corosync import Device
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
 
 POLL_S = 0.5
 STEP_S = 120.0

@@ -18,7 +18,7 @@ from cluster.transport.nodes import run_step
 from cluster.waiting import until_async
 from onnode.cluster.corosync import parse_conf
 from onnode.cluster.membership import LOCAL_CONF
-from onnode.contract import EvacuateNode, KeepMembers, NodeGone, NodeTraces, RemoveMember
+from onnode.contract.removal import EvacuateNode, KeepMembers, NodeGone, NodeTraces, RemoveMember
 from onnode.errors import StepError
 from onnode.system.pve import stack_tag
 

@@ -19,7 +19,8 @@ from cluster.planning.model import RemoveMember, ReplaceMember
 from cluster.reports import read
 from cluster.transport import members, shipped
 from cluster.waiting import until_async
-from onnode.contract import Health, NodeGone, NodeTraces, ReleaseMember
+from onnode.contract.health import Health
+from onnode.contract.removal import NodeGone, NodeTraces, ReleaseMember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cluster.planning.known import KnownMember
     from cluster.transport.ssh import Connection
     from onnode.cluster.corosync import ConfNode
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 LOOK_S = 60.0
 RELEASE_S = 180.0

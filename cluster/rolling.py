@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from cluster import formation, motion
 from cluster.errors import AdminError
 from cluster.planning.plan import survivable
-from onnode.contract import GuestMove, Health
+from onnode.contract.guests import GuestMove
+from onnode.contract.health import Health
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from cluster.contract import Member
     from cluster.motion import Motion
-    from onnode.contract import RunningGuest
+    from onnode.contract.guests import RunningGuest
 
 SERVICES = ("corosync", "pve-cluster", "pveproxy", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
 MAINTENANCE = "maintenance"

@@ -9,7 +9,7 @@ from cluster.errors import AdminError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from config import Config
+    from config.model import Config
 
 ENDPOINT = "PROXMOX_VE_ENDPOINT"
 

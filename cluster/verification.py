@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cluster.contract import Member
     from cluster.transport.ssh import Connection
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
 
 POLL_S = 0.25
 

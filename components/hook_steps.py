@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.contract import SECRETS_VARIABLE
 from components.recorded import ADMIN
-from onnode.contract import document
+from onnode.contract.documents import document
 
 if TYPE_CHECKING:
     from components.site import Site

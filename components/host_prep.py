@@ -15,7 +15,8 @@ import pulumi
 from components import steps, verified_host
 from components.outer_host.proxmox_ve import ProxmoxVe
 from components.recorded import HOST
-from onnode import contract
+from onnode.contract.host import Dhcp, Journal, KvmNested, NfsExport
+from onnode.contract.node import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,13 +61,13 @@ class HostPrep(pulumi.ComponentResource):
         package = steps.copy_package(f"{name}-package", self._machine, site, steps.after(self, *args.after))
         journal = self._step(
             "journal",
-            contract.Journal(site.stack, [bridge.name for bridge in verified_host.bridges(host)]),
+            Journal(site.stack, [bridge.name for bridge in verified_host.bridges(host)]),
             package,
             delete="journal --restore",
         )
         verified = self._step("verify-host", verified_host.wanted(site, host), journal)
         repository = self._step("repository", self._repository(), verified)
-        kvm = self._step("kvm-nested", contract.KvmNested(host.nested), verified)
+        kvm = self._step("kvm-nested", KvmNested(host.nested), verified)
         self.hypervisor: Hypervisor = ProxmoxVe(name, site, host, self, verified)
         bridges = self.hypervisor.bridges()
         services = self._services(repository, *bridges)
@@ -82,20 +83,20 @@ class HostPrep(pulumi.ComponentResource):
         opts = steps.after(self, *dependencies)
         return steps.on_machine(name, self._machine, step, wanted, opts, site=self._site, delete=delete)
 
-    def _repository(self) -> contract.Repository:
+    def _repository(self) -> Repository:
         packages = ["proxmox-auto-install-assistant"]
         if any(bridge.dhcp_start for bridge in verified_host.bridges(self._host)):
             packages.append("dnsmasq-base")
         if self._host.nfs_export:
             packages.append("nfs-kernel-server")
-        return contract.Repository(self._host.repository, self._site.config.maintenance.uri, sorted(packages))
+        return Repository(self._host.repository, self._site.config.maintenance.uri, sorted(packages))
 
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:
         stack, export = self._site.stack, self._host.nfs_export
         made = []
         if ranges := [bridge for bridge in verified_host.bridges(self._host) if bridge.dhcp_start]:
-            made.append(self._step("dhcp", contract.Dhcp(stack, ranges), repository, *bridges))
+            made.append(self._step("dhcp", Dhcp(stack, ranges), repository, *bridges))
         if export:
-            wanted = contract.NfsExport(stack, export.path, str(export.network))
+            wanted = NfsExport(stack, export.path, str(export.network))
             made.append(self._step("nfs-export", wanted, repository, *bridges))
         return made

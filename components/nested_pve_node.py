@@ -17,7 +17,8 @@ from components import answer_file, first_boot, steps
 from components.recorded import NODE
 from config import topology
 from config.model import ExistingNode, NestedNode
-from onnode import contract
+from onnode.contract.host import InstallNode
+from onnode.contract.node import PrepareNode, Repository, VerifyNode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +88,7 @@ class NestedPveNode(pulumi.ComponentResource):
             root_password_hashed=site.hashed_root_password(),
             ssh_public_key=site.credentials.public_key,
         )
-        wanted = contract.InstallNode(
+        wanted = InstallNode(
             stack=site.stack,
             vmid=node.vmid,
             name=node.name,
@@ -149,22 +150,22 @@ class NestedPveNode(pulumi.ComponentResource):
         name = f"{self._logical}-network"
         return [steps.at_administrator(name, "node-network", wanted, self._site.ssh_secrets, opts)]
 
-    def _prepare_node(self, node: NestedNode | ExistingNode) -> contract.PrepareNode:
+    def _prepare_node(self, node: NestedNode | ExistingNode) -> PrepareNode:
         config = self._site.config
         upkeep = config.maintenance
-        return contract.PrepareNode(
+        return PrepareNode(
             name=node.name,
             fqdn=f"{node.name}.{config.management_network.domain}",
             address=str(node.address),
             pve_major=config.pve_major,
-            repository=contract.Repository(upkeep.repository, upkeep.uri, []),
+            repository=Repository(upkeep.repository, upkeep.uri, []),
             upgrade=upkeep.upgrade,
             reboot=upkeep.reboot,
         )
 
-    def _verify_node(self, node: NestedNode | ExistingNode) -> contract.VerifyNode:
+    def _verify_node(self, node: NestedNode | ExistingNode) -> VerifyNode:
         config = self._site.config
-        return contract.VerifyNode(
+        return VerifyNode(
             name=node.name,
             address=str(node.address),
             pve_major=config.pve_major,

@@ -14,8 +14,7 @@ from onnode.cluster.corosync import expected_votes
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from config import Config
-    from config.model import Bridge, ExistingNode, Guest, MadeGuest, OuterHost, Storage
+    from config.model import Bridge, Config, ExistingNode, Guest, MadeGuest, OuterHost, Storage
 
 SECRET_NAME = re.compile(r"password|passphrase|secret|token|credential|private.?key", re.IGNORECASE)
 SWITCH = re.compile(r"true|false", re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cluster.contract import ClusterStorage
 from components import steps
 from config.model import NfsStorage
-from onnode.contract import Storage
+from onnode.contract.formation import Storage
 
 if TYPE_CHECKING:
     import pulumi

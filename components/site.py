@@ -12,15 +12,15 @@ from cluster.contract import ApiAccess, ClusterChange, Housing, Machine, Member,
 from components import package
 from config import host_keys, root_password, topology
 from config.model import ExistingNode, NestedNode
-from onnode.contract import ClusterLink, LinkInterface, NodeNetwork
+from onnode.contract.links import ClusterLink
+from onnode.contract.node import LinkInterface, NodeNetwork
 from onnode.system.pve import TAG, stack_tag
 
 if TYPE_CHECKING:
     import pulumi
 
-    from config import Config
     from config.credentials import Credentials
-    from config.model import OuterHost, Totem, WitnessMachine
+    from config.model import Config, OuterHost, Totem, WitnessMachine
 
 
 @dataclass(frozen=True)

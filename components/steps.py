@@ -16,7 +16,7 @@ from pulumi_command import local, remote
 
 from cluster.contract import KNOWN_VARIABLE, SECRETS_VARIABLE
 from components.recorded import ADMIN, ON_NODE, REMOTE_DIRECTORY
-from onnode.contract import document
+from onnode.contract.documents import document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.model import NestedNode
-from onnode import contract
+from onnode.contract.host import Bridge, BridgePorts, VerifyHost
 
 if TYPE_CHECKING:
     from components.site import Site
@@ -17,10 +17,10 @@ def nodes(site: Site, host: OuterHost) -> list[NestedNode]:
     return [node for node in site.config.nodes if isinstance(node, NestedNode) and node.host == host.name]
 
 
-def bridges(host: OuterHost) -> list[contract.Bridge]:
+def bridges(host: OuterHost) -> list[Bridge]:
     """The bridges that the program makes on it."""
     return [
-        contract.Bridge(
+        Bridge(
             bridge.name,
             str(bridge.address),
             dhcp_start=str(bridge.dhcp.start) if bridge.dhcp else None,
@@ -31,10 +31,10 @@ def bridges(host: OuterHost) -> list[contract.Bridge]:
     ]
 
 
-def wanted(site: Site, host: OuterHost) -> contract.VerifyHost:
+def wanted(site: Site, host: OuterHost) -> VerifyHost:
     """What the step `verify-host` is asked."""
     of_it = nodes(site, host)
-    return contract.VerifyHost(
+    return VerifyHost(
         stack=site.stack,
         pve_major=site.config.pve_major,
         vmids=[node.vmid for node in of_it],
@@ -42,8 +42,6 @@ def wanted(site: Site, host: OuterHost) -> contract.VerifyHost:
         memory_mib=sum(node.memory_mib for node in of_it),
         iso_path=host.installer.path,
         ports=[
-            contract.BridgePorts(bridge.name, list(bridge.ports))
-            for bridge in host.bridges
-            if bridge.managed and bridge.ports
+            BridgePorts(bridge.name, list(bridge.ports)) for bridge in host.bridges if bridge.managed and bridge.ports
         ],
     )

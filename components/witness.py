@@ -14,7 +14,7 @@ from cluster.contract import WitnessRemoval
 from components import steps
 from components.recorded import WITNESS
 from config.model import OuterHost
-from onnode import contract
+from onnode.contract.qdevice import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ class Witness(pulumi.ComponentResource):
             site.ssh_secrets,
             steps.after(self, *before),
         )
-        wanted = contract.Witness(cluster)
+        wanted = Witness(cluster)
         opts = steps.after(self, removal)
         self.ready: list[pulumi.Resource] = [
             steps.on_machine(f"{name}-server", self.machine, "witness", wanted, opts, site=site)

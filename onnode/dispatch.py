@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from onnode import registry
-from onnode.contract import parse
+from onnode.contract.documents import parse
 from onnode.errors import StepError
 from onnode.step import Outcome, Step, converge
 from onnode.system import lock

@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from onnode import registry
-from onnode.contract import Look, LookReport, LookStep, Refusal, StepLook, document, parse
+from onnode.contract.documents import document, parse
+from onnode.contract.look import Look, LookReport, LookStep, Refusal, StepLook
 from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system.machine import UTF_8

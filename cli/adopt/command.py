@@ -14,7 +14,8 @@ from cli.adopt.look import look
 from cli.backend import namesakes
 from cli.console import line, out, stage
 from cluster.errors import AdminError
-from config import ConfigError, credentials
+from config import credentials
+from config.errors import ConfigError
 from config.paths import ROOT
 
 if TYPE_CHECKING:

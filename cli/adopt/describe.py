@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cli.adopt.found import Found
     from onnode.cluster.corosync import Conf, ConfNode, Device
-    from onnode.contract import FoundInterface, Inventory
+    from onnode.contract.inventory import FoundInterface, Inventory
 
 # PVE::Storage::Plugin: these are shared whatever storage.cfg says.
 SHARED = frozenset(("cephfs", "cifs", "drbd", "esxi", "glusterfs", "iscsi", "iscsidirect", "nfs", "pbs", "rbd", "zfs"))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onnode.cluster.corosync import Conf
-    from onnode.contract import Inventory
+    from onnode.contract.inventory import Inventory
 
 
 @dataclass(frozen=True)

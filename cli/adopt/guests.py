@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cli.adopt.found import Found
     from cluster.existing_guests import Guest, Seen
-    from onnode.contract import FoundGuest, Inventory
+    from onnode.contract.inventory import FoundGuest, Inventory
 
 TYPES = {"vm": "vm", "ct": "container"}
 STATES = ("started", "stopped")

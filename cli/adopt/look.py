@@ -14,7 +14,7 @@ from cluster.contract import Machine
 from cluster.errors import AdminError
 from cluster.reports import read
 from cluster.transport import certificates, endpoint, members, shipped, ssh
-from onnode.contract import Inventory
+from onnode.contract.inventory import Inventory
 from onnode.errors import StepError
 
 if TYPE_CHECKING:

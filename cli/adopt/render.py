@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cluster.errors import AdminError
-from config import ConfigError, load, stack_file
+from config import stack_file
+from config.errors import ConfigError
+from config.load import load
 from config.scalars import Misread, scalar
 
 if TYPE_CHECKING:

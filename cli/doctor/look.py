@@ -14,14 +14,16 @@ from cluster.transport import members, shipped
 from components import verified_host
 from components.site import Site
 from config.model import NestedNode
-from onnode.contract import Diagnose, DiagnosisReport, Look, LookReport, LookStep, Neighbour, document
+from onnode.contract.diagnosis import Diagnose, DiagnosisReport, Neighbour
+from onnode.contract.documents import document
+from onnode.contract.look import Look, LookReport, LookStep
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
     from cli.description import Description
     from cluster.contract import Member
     from cluster.transport.ssh import Connection
-    from onnode.contract import Refusal
+    from onnode.contract.look import Refusal
 
 CONNECT_S = 5.0
 LOOK_S = 40.0  # the longest question of a machine ends sooner

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from cluster.contract import Machine, Member
     from onnode.cluster.corosync import ConfNode
-    from onnode.contract import ConfFile, DiagnosisReport, Refusal
+    from onnode.contract.diagnosis import ConfFile, DiagnosisReport
+    from onnode.contract.look import Refusal
 
 # Errors of a machine that does not answer at all; one that refuses a key, or lets one in and is slow, is on.
 NO_ANSWER = ("host-unreachable",)

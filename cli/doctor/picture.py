@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cli.doctor.model import Cause, World
-    from onnode.contract import DiagnosisReport
+    from onnode.contract.diagnosis import DiagnosisReport
 
 CONNECTED, PINGED, CUT, UNKNOWN = "✓", "p", "✗", "·"
 LEGEND = (

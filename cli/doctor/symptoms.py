@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.doctor.model import Symptom, World
-    from onnode.contract import DiagnosisReport
+    from onnode.contract.diagnosis import DiagnosisReport
 
 # Units of systemd; without pmxcfs, none of those below it starts.
 ABOVE_PMXCFS = ("pvedaemon", "pveproxy", "pvestatd", "pve-ha-crm", "pve-ha-lrm")

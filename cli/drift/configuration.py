@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cluster.contract import ClusterChange
     from cluster.planning.model import Transition
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 CHANGE, QDEVICE = "change-cluster", "set-qdevice"
 

@@ -13,7 +13,7 @@ from cli.state.belongings import CLUSTER
 from cluster.transport import members, shipped
 from cluster.transport.nodes import NodeStepError
 from components.recorded import LOCAL_STEP, STEPS
-from onnode.contract import Look, LookStep
+from onnode.contract.look import Look, LookStep
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cli.description import Description
     from cli.engine.engine import Event
     from cluster.transport.ssh import Connection
-    from onnode.contract import Refusal, StepLook
+    from onnode.contract.look import Refusal, StepLook
 
 # Steps that observe nothing which an earlier step changes: what they refuse now, the run would refuse, too.
 PREDICTABLE = (

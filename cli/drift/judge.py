@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from cli.drift.look import Answer
     from cli.drift.questions import Questions
-    from onnode.contract import Membership, StepLook
+    from onnode.contract.look import StepLook
+    from onnode.contract.membership import Membership
 
 FILE = re.compile(r"^=== (/.+)\n", re.MULTILINE)
 SHOWN_FILES = 3

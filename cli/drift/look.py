@@ -11,7 +11,8 @@ from cli.drift import images, intact_images, judge, power, questions, whose
 from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
-from onnode.contract import Look, LookReport, LookStep, MembershipReport
+from onnode.contract.look import Look, LookReport, LookStep
+from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from cli.drift.model import Drift
     from cluster.contract import Machine
     from cluster.transport.ssh import Connection
-    from onnode.contract import Membership, StepLook
+    from onnode.contract.look import StepLook
+    from onnode.contract.membership import Membership
 
 CONNECT_S = 5.0
 LOOK_S = 60.0

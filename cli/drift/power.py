@@ -9,8 +9,9 @@ from cli.drift.kinds import OFF
 from cli.drift.model import Drift
 from components.site import Site
 from config.model import NestedNode
-from onnode import contract
-from onnode.contract import LookStep, document
+from onnode.contract.documents import document
+from onnode.contract.host import VmPower
+from onnode.contract.look import LookStep
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from cli.drift.questions import Questions
 
 
-def powered(description: Description, node: NestedNode) -> contract.VmPower:
+def powered(description: Description, node: NestedNode) -> VmPower:
     """What the step vm-power is given: a node that was installed is to be on."""
     site = Site(description.config, description.credentials, description.stack)
     installation = description.config.installation
-    return contract.VmPower(
+    return VmPower(
         stack=description.stack,
         vmid=node.vmid,
         name=node.name,

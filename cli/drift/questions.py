@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.contract import STEPS, ClusterApiUser, ClusterStorage, NodeNetworks
 from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, PACKAGE_TYPE, PROVIDED, REMOTE_STEP
-from onnode.contract import ApiUser, LookStep, document, parse
+from onnode.contract.documents import document, parse
+from onnode.contract.formation import ApiUser
+from onnode.contract.look import LookStep
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cli.engine.failures import resource_name
 from cluster.errors import AdminError
-from config import ConfigError, stack_file
+from config import stack_file
+from config.errors import ConfigError
 from config.paths import ROOT
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cluster.contract import Machine
     from cluster.marks import Look
     from cluster.transport.members import Opened
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
     from onnode.errors import StepError
 
 CONNECT_S = 5.0

@@ -16,7 +16,7 @@ from cluster.errors import AdminError
 from cluster.transport import members, shipped
 from components.site import Site
 from config.model import NestedNode
-from onnode.contract import ApiUser, VmPower
+from onnode.contract.formation import ApiUser
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cluster.marks import Look
     from cluster.transport.nodes import StepResult
     from cluster.transport.ssh import Connection
+    from onnode.contract.host import VmPower
 
 USER_S = 180.0
 START_S = 300.0  # beside the time in which the node is to answer

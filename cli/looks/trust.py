@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from cluster.contract import Machine
     from cluster.transport.certificates import Held
     from cluster.transport.members import Opened
-    from config import Config
-    from config.model import Node, OuterHost
+    from config.model import Config, Node, OuterHost
 
 CONNECT_S = 5.0
 

@@ -12,7 +12,9 @@ from cluster import replacing
 from cluster.reports import read
 from cluster.transport import members, shipped
 from onnode.cluster import corosync, corosync_file, membership
-from onnode.contract import CorosyncConfig, CorosyncFile, ExpectVotes, KeptConfs, ResetNode, StartServices
+from onnode.contract.corosync import CorosyncConfig
+from onnode.contract.removal import ResetNode
+from onnode.contract.repair import CorosyncFile, ExpectVotes, KeptConfs, StartServices
 from onnode.system import originals
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ from cli.repair.model import Guests
 from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
-from onnode.contract import KeptConfs, Membership, RunningGuests
+from onnode.contract.guests import RunningGuests
+from onnode.contract.membership import Membership
+from onnode.contract.repair import KeptConfs
 from onnode.errors import StepError
 
 if TYPE_CHECKING:

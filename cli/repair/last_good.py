@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from onnode.cluster.corosync import Conf
-    from onnode.contract import KeptConfs
+    from onnode.contract.repair import KeptConfs
 
 VERSION = re.compile(r"config_version\s*:\s*(\d+)")  # pmxcfs looks for no more, also in a broken file
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from cli.doctor.model import Cause, World
-    from onnode.contract import KeptConfs
+    from onnode.contract.repair import KeptConfs
 
 
 @dataclass(frozen=True)

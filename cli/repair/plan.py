@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cli.doctor.model import Cause, World
     from cli.repair.model import Situation
-    from onnode.contract import ConfFile
+    from onnode.contract.diagnosis import ConfFile
 
     Planned = Callable[[Situation, Cause], Repair | str]
 

@@ -15,7 +15,9 @@ from cli.report.report import Report
 from cli.report.scratch import scratch
 from cluster.errors import AdminError
 from components.policed import plain_secrets
-from config import Config, ConfigError, credentials, load
+from config import credentials
+from config.errors import ConfigError
+from config.load import load
 from config.paths import ROOT
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from cli.engine.engine import Engine
     from cli.report.levels import Level
+    from config.model import Config
     from config.stack_file import StackFile
 
 # Why the recorded state cannot be read, in few words; the configuration itself is valid by then.

@@ -12,7 +12,7 @@ from config.model import ExistingNode
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from config import Config
+    from config.model import Config
 
 
 def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from config import ConfigError, stack_file
+from config import stack_file
+from config.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cli.looks.first_look import FirstLook
     from cluster.contract import ClusterChange
     from cluster.planning.model import Planned, Shape
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 IDENTITY = "identity"
 PLANNING = (IDENTITY, CHANGE)  # the steps of which each begins with the whole plan

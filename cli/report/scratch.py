@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.engine.engine import Engine
-    from config import Config
+    from config.model import Config
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "config", "components", "cluster", "cli", "onnode", "policy", ".venv")
 

@@ -10,13 +10,14 @@ from cluster import rolling
 from cluster.errors import AdminError
 from cluster.reports import read
 from cluster.waiting import until_async
-from onnode.contract import Maintenance, MoveGuests, RebootNode, Upgrade, UpgradeNode
+from onnode.contract.guests import Maintenance, MoveGuests
+from onnode.contract.node import RebootNode, Upgrade, UpgradeNode
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
     from cli.rolling.session import Session
     from cluster.rolling import View
-    from onnode.contract import GuestMove
+    from onnode.contract.guests import GuestMove
 
 GUESTS_S = 3900.0  # the steps bound themselves, and say more when they do
 UPGRADE_S = 5400.0

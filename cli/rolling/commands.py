@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cli.rolling.progress import Progress
     from cli.rolling.session import Session
     from cluster.rolling import View
-    from onnode.contract import Upgrade
+    from onnode.contract.node import Upgrade
 
     Work = Callable[[str], Awaitable[None]]
 

@@ -19,7 +19,8 @@ from cluster.reports import read
 from cluster.transport import members, shipped
 from cluster.waiting import until_async
 from components.site import Site
-from onnode.contract import Health, RunningGuests
+from onnode.contract.guests import RunningGuests
+from onnode.contract.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

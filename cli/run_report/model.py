@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cli.chronicle import Chronicle, EngineRun, Event, Seen
-    from config import Config
-    from onnode.contract import Membership
+    from config.model import Config
+    from onnode.contract.membership import Membership
 
 Document = dict[str, Any]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cli.status.look import NodeStatuses
     from cli.status.model import Wanted, WantedGuest
     from cluster.contract import Member
-    from onnode.contract import Ha, HaService, Health
+    from onnode.contract.health import Ha, HaService, Health
 
 MAINTENANCE = "maintenance mode"
 HA_DEAD = "old timestamp"

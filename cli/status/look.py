@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cluster import proxmox_ve
 from cluster.reports import read
 from cluster.transport import certificates, members, shipped
-from onnode.contract import Health
+from onnode.contract.health import Health
 from onnode.errors import StepError
 
 if TYPE_CHECKING:

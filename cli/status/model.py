@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cli.status.look import NodeStatus
     from cluster.contract import Member
     from onnode.cluster.corosync import Device
-    from onnode.contract import Health
+    from onnode.contract.health import Health
 
 # Errors of a node that does not answer at all; a node that refuses a key, for example, is up.
 NO_ANSWER = ("host-unreachable", "ssh-timeout")

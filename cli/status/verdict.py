@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cli.status.model import Wanted
     from cluster.contract import Member
     from onnode.cluster.corosync import Device
-    from onnode.contract import Health
+    from onnode.contract.health import Health
 
 UP = "make up"
 AS_DESCRIBED = "make up, which puts the described values back; to keep these, put them into the stack file first"

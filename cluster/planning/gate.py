@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from onnode.cluster.corosync import Conf, ConfNode
-    from onnode.contract import CorosyncReport
+    from onnode.contract.corosync import CorosyncReport
     from onnode.errors import StepError
 
 Broken = frozenset[tuple[str, str, int]]  # from, to, link

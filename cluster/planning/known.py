@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cluster.contract import Housing, Machine
-from onnode.contract import document, parse
+from onnode.contract.documents import document, parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cluster.contract import ClusterChange
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 
 def newest(reports: Iterable[Membership]) -> Membership | None:

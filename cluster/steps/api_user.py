@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import AdminError
 from cluster.transport import cluster_api, members
 from cluster.transport.nodes import run_step
-from onnode.contract import ApiUser
+from onnode.contract.formation import ApiUser
 from onnode.step import Outcome
 
 if TYPE_CHECKING:

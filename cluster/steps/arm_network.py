@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cluster.steps import ownership
 from cluster.transport import ssh
 from cluster.transport.nodes import run_step
-from onnode.contract import ArmNetwork
+from onnode.contract.node import ArmNetwork
 from onnode.step import Outcome
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from cluster import formation
 from cluster.call import note
 from cluster.transport import members
 from cluster.transport.nodes import run_step
-from onnode.contract import CreateCluster
+from onnode.contract.formation import CreateCluster
 from onnode.step import Outcome
 
 if TYPE_CHECKING:

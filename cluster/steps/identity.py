@@ -10,7 +10,7 @@ from cluster.planning import known, live, words
 from cluster.planning.model import RemoveMember, ReplaceMember
 from cluster.transport import members
 from onnode.cluster.corosync import KNET, parse_conf, parse_links, parse_quorum, resolved
-from onnode.contract import Membership
+from onnode.contract.membership import Membership
 from onnode.errors import StepError
 from onnode.step import Outcome
 

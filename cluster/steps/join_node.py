@@ -9,7 +9,7 @@ from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport import members, ssh
 from cluster.transport.nodes import run_step
-from onnode.contract import JoinCluster
+from onnode.contract.formation import JoinCluster
 from onnode.errors import StepError
 from onnode.step import Outcome
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cluster.call import Call
     from cluster.contract import JoinNode
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
 
 MARGIN_S = (
     180.0  # the step's own waits, beyond the time for the command, for the quorum, and for both of an earlier run

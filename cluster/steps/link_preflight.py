@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cluster.transport import members
 from cluster.transport.nodes import run_step
-from onnode.contract import LinkPeer, LinkPreflight, PreflightLink
+from onnode.contract.links import LinkPeer, LinkPreflight, PreflightLink
 from onnode.step import Outcome
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from cluster.call import tell
 from cluster.transport import members
 from cluster.transport.nodes import PACKAGE, run_step
 from onnode.cluster import witness
-from onnode.contract import Witness
+from onnode.contract.qdevice import Witness
 from onnode.errors import StepError
 from onnode.step import Outcome
 

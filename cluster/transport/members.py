@@ -13,7 +13,7 @@ from cluster.errors import AdminError
 from cluster.reports import read
 from cluster.transport import ssh
 from cluster.transport.nodes import run_step
-from onnode.contract import MembershipReport
+from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
 
 if TYPE_CHECKING:

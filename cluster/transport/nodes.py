@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import AdminError
-from onnode.contract import document
+from onnode.contract.documents import document
 from onnode.errors import StepError
 from onnode.system.machine import bounded
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.transport.nodes import StepResult, result_of, show
-from onnode.contract import document
+from onnode.contract.documents import document
 
 if TYPE_CHECKING:
     from cluster.transport.ssh import Connection

@@ -16,7 +16,7 @@ from onnode.errors import StepError
 from onnode.system import network
 
 if TYPE_CHECKING:
-    from onnode.contract import ClusterLink
+    from onnode.contract.links import ClusterLink
     from onnode.system.machine import ThisMachine
 
 SERVICE_S = 60.0

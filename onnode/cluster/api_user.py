@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from onnode.cluster import narrowing
 from onnode.cluster.membership import fingerprint
 from onnode.cluster.role import OWN_ROLE
-from onnode.contract import ApiUser
+from onnode.contract.formation import ApiUser
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import marks

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnode.cluster import membership
-from onnode.contract import GuestStatus, Ha, HaService, Health, Kernel, Watchdog, document
+from onnode.contract.documents import document
+from onnode.contract.health import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
 from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import kernel, lock, pve, systemd

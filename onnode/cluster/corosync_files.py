@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import diagnosis, edit_corosync, loaded_conf, membership
-from onnode.contract import KeptConf, KeptConfs, document
+from onnode.contract.documents import document
+from onnode.contract.repair import KeptConf, KeptConfs
 from onnode.step import Step, act_never, decide_nothing
 
 if TYPE_CHECKING:

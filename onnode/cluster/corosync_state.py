@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, corosync_restarts, device_settings, membership
-from onnode.contract import CorosyncReport, document
+from onnode.contract.corosync import CorosyncReport
+from onnode.contract.documents import document
 from onnode.step import Step, act_never, decide_nothing
 
 if TYPE_CHECKING:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import admission, membership
-from onnode.contract import ClusterLink, CreateCluster, document
+from onnode.contract.documents import document
+from onnode.contract.formation import CreateCluster
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail
 
 if TYPE_CHECKING:
     from onnode.cluster.admission import Candidate
+    from onnode.contract.links import ClusterLink
     from onnode.system.machine import ThisMachine
 
 

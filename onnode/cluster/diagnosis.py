@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from onnode.cluster import conf_faults, corosync, membership
 from onnode.cluster.cluster_health import WATCHDOG
 from onnode.cluster.link_preflight import parse_ping
-from onnode.contract import (
+from onnode.contract.diagnosis import (
     Card,
     Certificate,
     ConfFile,
@@ -29,9 +29,9 @@ from onnode.contract import (
     HaFiles,
     Reached,
     Space,
-    Watchdog,
-    document,
 )
+from onnode.contract.documents import document
+from onnode.contract.health import Watchdog
 from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve, systemd
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from onnode.contract import Neighbour
+    from onnode.contract.diagnosis import Neighbour
     from onnode.system.machine import ThisMachine
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import admission, corosync, corosync_file, corosync_restarts, device_settings, membership
-from onnode.contract import CorosyncConfig
+from onnode.contract.corosync import CorosyncConfig
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import originals

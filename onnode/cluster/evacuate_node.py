@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import guest_places, ha_manager, maintenance
-from onnode.contract import EvacuateNode, Maintenance
+from onnode.contract.guests import Maintenance
+from onnode.contract.removal import EvacuateNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import marks

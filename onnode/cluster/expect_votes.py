@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import admission, corosync, membership
-from onnode.contract import ExpectVotes
+from onnode.contract.repair import ExpectVotes
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail

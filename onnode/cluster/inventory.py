@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, diagnosis, guest_places, membership
-from onnode.contract import FoundGuest, FoundInterface, Inventory, document
+from onnode.contract.documents import document
+from onnode.contract.inventory import FoundGuest, FoundInterface, Inventory
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve
 

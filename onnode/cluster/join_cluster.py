@@ -20,7 +20,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import admission, membership, reset, way_in
-from onnode.contract import JoinCluster, document
+from onnode.contract.documents import document
+from onnode.contract.formation import JoinCluster
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, ha_manager, maintenance, membership
 from onnode.cluster.evacuate_node import LEAVING
-from onnode.contract import KeepMembers
+from onnode.contract.removal import KeepMembers
 from onnode.step import Action, Step
 from onnode.system import marks
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import link_probe, membership
-from onnode.contract import LinkPeer, LinkPreflight, PreflightLink
+from onnode.contract.links import LinkPeer, LinkPreflight, PreflightLink
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
 from onnode.system import network

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import ha_manager
 from onnode.cluster.ha_manager import MAINTENANCE
-from onnode.contract import Maintenance
+from onnode.contract.guests import Maintenance
 from onnode.errors import StepError
 from onnode.step import Action, Step
 

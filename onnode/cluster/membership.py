@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync
-from onnode.contract import Membership, MembershipReport, document
+from onnode.contract.documents import document
+from onnode.contract.membership import Membership, MembershipReport
 from onnode.errors import StepError
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve

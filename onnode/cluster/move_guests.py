@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import GuestMove, MoveGuests
+from onnode.contract.guests import GuestMove, MoveGuests
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import pve

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync
-from onnode.contract import NodeGone, NodeTraces, document
+from onnode.contract.documents import document
+from onnode.contract.removal import NodeGone, NodeTraces
 from onnode.step import Step, act_never, decide_nothing
 
 if TYPE_CHECKING:

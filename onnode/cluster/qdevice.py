@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import witness
-from onnode.contract import QDevice, QDeviceReport, document
+from onnode.contract.documents import document
+from onnode.contract.qdevice import QDevice, QDeviceReport
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import packages, systemd

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import qdevice
-from onnode.contract import QDevice
+from onnode.contract.qdevice import QDevice
 from onnode.step import Action, Step
 from onnode.system import systemd
 

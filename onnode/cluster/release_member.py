@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, ha_manager, maintenance, membership
 from onnode.cluster.remove_member import quorate_conf, refuse_doubled
-from onnode.contract import ReleaseMember
+from onnode.contract.removal import ReleaseMember
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system.machine import tail

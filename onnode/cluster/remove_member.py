@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, ha_manager, maintenance, membership, set_aside
 from onnode.cluster.evacuate_node import LEAVING
-from onnode.contract import RemoveMember
+from onnode.contract.removal import RemoveMember
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import marks

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership, reset, set_aside, way_in
-from onnode.contract import ResetNode
+from onnode.contract.removal import ResetNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import network

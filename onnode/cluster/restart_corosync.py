@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import admission, corosync_restarts, membership, way_in
-from onnode.contract import CorosyncRestart
+from onnode.contract.corosync import CorosyncRestart
 from onnode.step import Action, Step
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, corosync_file, diagnosis, membership, way_in
-from onnode.contract import CorosyncFile
+from onnode.contract.repair import CorosyncFile
 from onnode.errors import StepError
 from onnode.step import Action, Step
 

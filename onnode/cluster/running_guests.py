@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import guest_places, membership
-from onnode.contract import RunningGuest, RunningGuests, document
+from onnode.contract.documents import document
+from onnode.contract.guests import RunningGuest, RunningGuests
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import pve
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import admission, corosync, diagnosis, membership, way_in
-from onnode.contract import StartServices
+from onnode.contract.repair import StartServices
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import systemd

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import Storage
+from onnode.contract.formation import Storage
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import marks, pve

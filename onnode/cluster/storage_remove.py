@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import storage
-from onnode.contract import Storage
+from onnode.contract.formation import Storage
 from onnode.step import Action, Step
 from onnode.system import marks
 

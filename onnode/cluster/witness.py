@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster.membership import FIRST_CERTIFICATE
-from onnode.contract import Witness, WitnessReport, document
+from onnode.contract.documents import document
+from onnode.contract.qdevice import Witness, WitnessReport
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import packages, systemd

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import witness
-from onnode.contract import Witness
+from onnode.contract.qdevice import Witness
 from onnode.step import Action, Step
 from onnode.system import originals, packages
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import InstallNode
+from onnode.contract.host import InstallNode
 from onnode.errors import StepError
 from onnode.host import kind, verify_host
 from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types
@@ -28,7 +28,7 @@ from onnode.system.machine import tail
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onnode.contract import VmPower
+    from onnode.contract.host import VmPower
     from onnode.system.machine import ThisMachine
 
 RECORDS = "/var/lib/nested-pve-ha/install"

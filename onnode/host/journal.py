@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import Journal
+from onnode.contract.host import Journal
 from onnode.errors import StepError
 from onnode.host import kind
 from onnode.step import Action, Step

@@ -10,7 +10,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import Dhcp, Journal
+from onnode.contract.host import Dhcp, Journal
 from onnode.host import dhcp, install_node, kind, kvm_nested, nfs_export
 from onnode.host.hypervisor import RunningVm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step

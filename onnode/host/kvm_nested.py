@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import KvmNested
+from onnode.contract.host import KvmNested
 from onnode.errors import StepError
 from onnode.host import kind
 from onnode.host.hypervisor import RunningVm  # noqa: TC001 - the tests' cases are read by these types

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import NfsExport
+from onnode.contract.host import NfsExport
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import originals, ours, systemd

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import Bridge, VerifyHost
+from onnode.contract.host import Bridge, VerifyHost
 from onnode.errors import StepError
 from onnode.host import journal, kind
 from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import VmPower
+from onnode.contract.host import VmPower
 from onnode.host import install_node, kind
 from onnode.step import Action, Step
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import LinkInterface, NodeNetwork
+from onnode.contract.node import LinkInterface, NodeNetwork
 from onnode.errors import StepError
 from onnode.node import prepare_node
 from onnode.step import Action, Step

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import NodeNetwork, PrepareNode
+from onnode.contract.node import NodeNetwork, PrepareNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import kernel, originals, packages, pve, repository

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import RebootNode
+from onnode.contract.node import RebootNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import kernel, pve

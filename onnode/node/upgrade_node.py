@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import Upgrade, UpgradeNode, document
+from onnode.contract.documents import document
+from onnode.contract.node import Upgrade, UpgradeNode
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import kernel, packages, pve, repository

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import VerifyNode
+from onnode.contract.node import VerifyNode
 from onnode.errors import StepError
 from onnode.step import Action, Step, act_never
 from onnode.system import kernel, network, processor, pve, systemd

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import membership
-from onnode.contract import ArmNetwork
+from onnode.contract.node import ArmNetwork
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import interfaces_file, network_guard, originals

@@ -12,7 +12,7 @@ from onnode.errors import StepError
 from onnode.system import interfaces_file
 
 if TYPE_CHECKING:
-    from onnode.contract import LinkInterface
+    from onnode.contract.node import LinkInterface
     from onnode.system.machine import ThisMachine
 
 MTU_DEFAULT = 1500

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from onnode.contract import Repository
+from onnode.contract.node import Repository
 from onnode.errors import StepError
 from onnode.step import Action, Step
 from onnode.system import originals, ours, packages, sources

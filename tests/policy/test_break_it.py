@@ -8,7 +8,8 @@ import pulumi
 import pytest
 import yaml
 
-from config import ConfigError, load
+from config.errors import ConfigError
+from config.load import load
 from policy.pve_policies import RULES
 from tests.support.judging import judged
 from tests.support.program import ROOT, change, run, settings, stack_file

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.policed import plain_secrets, policed_design
-from config import load
+from config.load import load
 from tests.support.program import change, settings, stack_file
 
 

@@ -11,18 +11,9 @@ from cli.doctor.model import Expected, Seen, Silence
 from cluster.contract import Machine, Member
 from onnode.cluster.corosync import ConfNode, PeerLink, Quorum, Voter
 from onnode.cluster.diagnosis import SERVICES
-from onnode.contract import (
-    Card,
-    Certificate,
-    ClusterLink,
-    ConfFile,
-    Datastore,
-    DiagnosisReport,
-    HaFiles,
-    Reached,
-    Space,
-    Watchdog,
-)
+from onnode.contract.diagnosis import Card, Certificate, ConfFile, Datastore, DiagnosisReport, HaFiles, Reached, Space
+from onnode.contract.health import Watchdog
+from onnode.contract.links import ClusterLink
 from tests.unit.onnode.test_cases import merge
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from cli.adopt.found import Found
 from config import topology
 from config.model import ExistingNode, NfsStorage
 from onnode.cluster.corosync import Conf, ConfNode, Quorum, Voter, expected_votes
-from onnode.contract import FoundInterface, Inventory
+from onnode.contract.inventory import FoundInterface, Inventory
 
 if TYPE_CHECKING:
-    from config import Config
+    from config.model import Config
     from config.topology import NodeAddress
 
 MEMORY_MIB = 16000

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.description import Description
-from config import credentials, load
+from config import credentials
+from config.load import load
 from tests.support import program
 from tests.unit.cluster.live_nodes import LiveNodes, fresh
 

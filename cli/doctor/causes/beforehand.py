@@ -10,7 +10,7 @@ from cli.doctor.model import Cause
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
     from cli.doctor.model import World
-    from onnode.contract import DiagnosisReport
+    from onnode.contract.diagnosis import DiagnosisReport
 
 MIB = 1024
 INSTALLED_GIB = 4  # what Proxmox VE 9 takes on a new disk, roughly

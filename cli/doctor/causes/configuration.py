@@ -12,7 +12,7 @@ from cli.doctor.symptoms import of_node
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
     from cli.doctor.model import World
-    from onnode.contract import ConfFile
+    from onnode.contract.diagnosis import ConfFile
 
 LOCAL, SHARED = "/etc/corosync/corosync.conf", "/etc/pve/corosync.conf"
 EDIT = f"cp {SHARED} {SHARED}.new, correct the copy, raise its config_version, mv {SHARED}.new {SHARED}"

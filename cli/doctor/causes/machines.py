@@ -15,7 +15,7 @@ from cluster.formation import CLOCK_SKEW_MAX_S
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
     from cli.doctor.model import Symptom, World
-    from onnode.contract import DiagnosisReport, Space
+    from onnode.contract.diagnosis import DiagnosisReport, Space
 
 FREE_MIN_MIB = 100
 # Of what a file system has; beyond a GiB, a share says nothing: one percent of 4 TB is much.

@@ -12,7 +12,7 @@ from onnode.cluster import corosync
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
     from cli.doctor.model import World
-    from onnode.contract import ConfFile, DiagnosisReport
+    from onnode.contract.diagnosis import ConfFile, DiagnosisReport
 
 
 def other_cluster(world: World, found: Symptoms) -> list[Found]:

@@ -21,7 +21,8 @@ from cli.status import command
 from cli.status.model import Finding
 from cluster.errors import AdminError
 from cluster.transport import shipped
-from onnode.contract import LookReport, StepLook, document
+from onnode.contract.documents import document
+from onnode.contract.look import LookReport, StepLook
 from tests.unit.cluster.worlds import joined, member
 
 if TYPE_CHECKING:

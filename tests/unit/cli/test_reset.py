@@ -16,7 +16,7 @@ from tests.unit.cluster.worlds import CLUSTER, joined, stand_alone
 
 if TYPE_CHECKING:
     from cli.description import Description
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
 
 LEFT: dict[str, Any] = {"address": "192.168.0.109", "host_key": "ssh-ed25519 AAAA", "housing": None, "links": {}}
 

@@ -18,22 +18,12 @@ from cluster.errors import AdminError
 from cluster.transport import certificates, pins, ssh
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.contract import (
-    ApiUser,
-    ArmNetwork,
-    CreateCluster,
-    EvacuateNode,
-    JoinCluster,
-    KeepMembers,
-    LinkPreflight,
-    NodeGone,
-    NodeNetwork,
-    QDevice,
-    RemoveMember,
-    Storage,
-    Witness,
-    parse,
-)
+from onnode.contract.documents import parse
+from onnode.contract.formation import ApiUser, CreateCluster, JoinCluster, Storage
+from onnode.contract.links import LinkPreflight
+from onnode.contract.node import ArmNetwork, NodeNetwork
+from onnode.contract.qdevice import QDevice, Witness
+from onnode.contract.removal import EvacuateNode, KeepMembers, NodeGone, RemoveMember
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.worlds import joined, member, stand_alone
 
@@ -44,7 +34,7 @@ if TYPE_CHECKING:
     import pytest
 
     from cluster.contract import Machine
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
     from onnode.errors import StepError
 
 OWN_KEY = ssh.fingerprint(ssh.client_keys(PRIVATE_KEY)[0].public_data)

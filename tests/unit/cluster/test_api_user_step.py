@@ -12,7 +12,7 @@ from cluster.contract import ApiAccess, ClusterApiUser, Secrets
 from cluster.errors import AdminError
 from cluster.steps import api_user
 from cluster.transport import cluster_api
-from onnode.contract import ApiUser
+from onnode.contract.formation import ApiUser
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.support.program import PRIVATE_KEY

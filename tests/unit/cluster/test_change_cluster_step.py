@@ -23,7 +23,8 @@ from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
 from onnode.cluster.corosync import ConfNode, Device, PeerLink, Quorum, Voter, parse_conf
 from onnode.cluster.corosync_file import with_version, without_addresses
-from onnode.contract import CorosyncConfig, CorosyncReport, KeepMembers
+from onnode.contract.corosync import CorosyncConfig, CorosyncReport
+from onnode.contract.removal import KeepMembers
 from onnode.errors import StepError
 from onnode.system.originals import fingerprint
 from tests.unit.cluster.live_nodes import CALL, DOWN, Act, LiveNodes

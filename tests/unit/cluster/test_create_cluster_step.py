@@ -13,7 +13,7 @@ from cluster.errors import AdminError
 from cluster.steps import create_cluster
 from onnode.cluster import admission
 from onnode.cluster import create_cluster as on_node_step
-from onnode.contract import CreateCluster
+from onnode.contract.formation import CreateCluster
 from onnode.errors import StepError
 from tests.support.fake_machine import FakeMachine
 from tests.support.onnode_worlds import run

@@ -10,7 +10,7 @@ import pytest
 from cluster import drilling, rolling
 from cluster.drilling import Sample
 from cluster.errors import AdminError
-from onnode.contract import RunningGuest
+from onnode.contract.guests import RunningGuest
 from tests.unit.cluster.test_rolling import MOTION, NAMES, SERVICE, of, view
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from cluster import formation
 from cluster.errors import AdminError
 from onnode.cluster.corosync import ConfNode
-from onnode.contract import MembershipReport
+from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
 from tests.unit.cluster.worlds import CLUSTER, KEY, cut, joined, listed, member, members, quorum, stand_alone, up
 

@@ -12,7 +12,7 @@ from tests.unit.cli.state.test_belongings import OURS, THEIRS, guest, look
 
 if TYPE_CHECKING:
     from cli.description import Description
-    from config import Config
+    from config.model import Config
 
 INSIDE = [
     (guest(201, THEIRS, "proxmox02"), "VM 201 (precious) on proxmox02, tags: customer"),

@@ -12,7 +12,7 @@ from cluster.steps import identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 CONF = """totem {
   cluster_name: old

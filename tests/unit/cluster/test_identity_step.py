@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cluster.contract import Member
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
     from onnode.step import Outcome
     from tests.unit.cluster.live_nodes import LiveNodes
 

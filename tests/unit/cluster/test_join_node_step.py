@@ -14,7 +14,7 @@ from cluster.errors import AdminError
 from cluster.steps import join_node
 from cluster.transport.ssh import Completed
 from onnode.cluster import admission, join_cluster
-from onnode.contract import JoinCluster
+from onnode.contract.formation import JoinCluster
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.support.fake_machine import FakeMachine

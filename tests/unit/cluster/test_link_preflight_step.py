@@ -10,7 +10,7 @@ import pytest
 from cluster.contract import ClusterPreflight, LinkMtu
 from cluster.errors import AdminError
 from cluster.steps import link_preflight
-from onnode.contract import LinkPeer, PreflightLink
+from onnode.contract.links import LinkPeer, PreflightLink
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.unit.cluster.live_nodes import CALL, DOWN, HEALTHY_LINKS

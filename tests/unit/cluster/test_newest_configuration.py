@@ -12,7 +12,7 @@ from cluster.errors import AdminError
 from tests.unit.cluster.worlds import CLUSTER, KEY, joined, listed, member, members, quorum, stand_alone
 
 if TYPE_CHECKING:
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
 
 # The first was cut off while the cluster changed, and does not know it yet.
 OLD = joined(1, 1, 2, config_version=2)

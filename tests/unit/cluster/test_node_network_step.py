@@ -12,7 +12,7 @@ from cluster import network_change
 from cluster.contract import HostNetwork, NodeNetworks, Ownership
 from cluster.errors import AdminError
 from cluster.steps import arm_network, node_network, ownership
-from onnode.contract import ArmNetwork, LinkInterface, NodeNetwork
+from onnode.contract.node import ArmNetwork, LinkInterface, NodeNetwork
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.unit.cluster.live_nodes import CALL

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.planning import gate
 from onnode.cluster.corosync import Conf
-from onnode.contract import CorosyncReport
+from onnode.contract.corosync import CorosyncReport
 from tests.unit.cluster.worlds import CLUSTER, joined, listed
 
 

@@ -20,7 +20,8 @@ from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
 from onnode.cluster import corosync, corosync_file
 from onnode.cluster.corosync import Device
-from onnode.contract import CorosyncReport, QDevice, Witness
+from onnode.contract.corosync import CorosyncReport
+from onnode.contract.qdevice import QDevice, Witness
 from onnode.errors import StepError
 from onnode.system.originals import fingerprint
 from tests.support.program import PRIVATE_KEY

@@ -18,7 +18,7 @@ from cluster.motion import Motion
 from cluster.planning import known
 from cluster.steps import remove_members
 from cluster.transport.ssh import Completed
-from onnode.contract import KeepMembers
+from onnode.contract.removal import KeepMembers
 from onnode.errors import StepError
 from tests.unit.cluster.live_nodes import CALL, DOWN
 from tests.unit.cluster.worlds import CLUSTER, joined, listed, member, members, quorum

@@ -12,7 +12,7 @@ from cluster.errors import AdminError
 from cluster.steps import remove_witness
 from cluster.transport.nodes import PACKAGE
 from cluster.transport.ssh import Completed
-from onnode.contract import Witness
+from onnode.contract.qdevice import Witness
 from onnode.errors import StepError
 from tests.unit.cluster.live_nodes import CALL, DOWN, LiveNodes
 from tests.unit.cluster.worlds import CLUSTER

@@ -18,7 +18,9 @@ from cluster.steps import identity
 from cluster.transport import shipped
 from cluster.transport.nodes import StepResult
 from cluster.transport.ssh import Completed
-from onnode.contract import Ha, HaService, Health, NodeGone, ReleaseMember, document
+from onnode.contract.documents import document
+from onnode.contract.health import Ha, HaService, Health
+from onnode.contract.removal import NodeGone, ReleaseMember
 from onnode.errors import StepError
 from tests.unit.cluster.live_nodes import CALL, DOWN, fresh
 from tests.unit.cluster.test_identity_step import FACTS, IDENTITY, conf, tools

@@ -9,17 +9,9 @@ import pytest
 
 from cluster.errors import AdminError
 from cluster.reports import read
-from onnode.contract import (
-    GuestStatus,
-    Ha,
-    HaService,
-    Health,
-    Kernel,
-    Membership,
-    MembershipReport,
-    Watchdog,
-    document,
-)
+from onnode.contract.documents import document
+from onnode.contract.health import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
+from onnode.contract.membership import Membership, MembershipReport
 from tests.unit.cluster.worlds import joined
 
 REPORT = joined(1, 1, 2, 3)

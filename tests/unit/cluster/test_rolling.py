@@ -10,14 +10,14 @@ import pytest
 from cluster import rolling
 from cluster.errors import AdminError
 from cluster.motion import Motion
-from onnode.contract import GuestMove, RunningGuest
+from onnode.contract.guests import GuestMove, RunningGuest
 from tests.unit.cli.status.test_status import node
 from tests.unit.cluster.worlds import CLUSTER, cut, listed, members, quorum, up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnode.contract import Health
+    from onnode.contract.health import Health
     from onnode.errors import StepError
 
 NAMES = ("proxmox01", "proxmox02", "proxmox03")

@@ -12,7 +12,7 @@ from cluster.call import Call
 from cluster.contract import ClusterStorage
 from cluster.errors import AdminError
 from cluster.steps import storage
-from onnode.contract import Storage
+from onnode.contract.formation import Storage
 from onnode.step import Outcome
 from tests.unit.cluster.live_nodes import CALL, DOWN
 from tests.unit.cluster.worlds import members

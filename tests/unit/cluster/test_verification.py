@@ -14,7 +14,7 @@ from cluster.transport import certificates, members
 from tests.unit.cluster.worlds import member, stand_alone
 
 if TYPE_CHECKING:
-    from onnode.contract import MembershipReport
+    from onnode.contract.membership import MembershipReport
 
 
 @pytest.mark.parametrize(

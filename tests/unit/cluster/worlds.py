@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.contract import Member
 from onnode.cluster.corosync import ConfNode, PeerLink, Quorum, Voter
-from onnode.contract import ClusterLink, MembershipReport
+from onnode.contract.links import ClusterLink
+from onnode.contract.membership import MembershipReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

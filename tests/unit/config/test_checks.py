@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from config import ConfigError, checks, consumers
+from config import checks, consumers
+from config.errors import ConfigError
 from config.load import validate
 from tests.support.program import HOST_KEY, ROOT, change, stack_file
 

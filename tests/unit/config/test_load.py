@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from config import ConfigError, credentials, load, schema
+from config import credentials, schema
 from config.__main__ import generated
-from config.load import validate
+from config.errors import ConfigError
+from config.load import load, validate
 from lab import credentials as lab_credentials
 from lab.settings import Settings
 from lab.shape import SHAPES

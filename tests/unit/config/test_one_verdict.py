@@ -16,7 +16,8 @@ import yaml
 from cli import description
 from cli.engine import environment
 from cli.report import command
-from config import ConfigError, stack_file
+from config import stack_file
+from config.errors import ConfigError
 from tests.support.program import ROOT, change, run, settings
 from tests.support.program import stack_file as described
 

@@ -11,8 +11,9 @@ import pulumi
 import pytest
 import yaml
 
-from config import ConfigError, load, stack_file
-from config.errors import MOST_TOLD, Problem
+from config import stack_file
+from config.errors import MOST_TOLD, ConfigError, Problem
+from config.load import load
 from tests.support import program
 from tests.support.program import ROOT, change, run, settings
 

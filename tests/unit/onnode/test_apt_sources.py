@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode.contract import Repository
+from onnode.contract.node import Repository
 from onnode.errors import StepError
 from onnode.system import repository
 from onnode.system.machine import Result

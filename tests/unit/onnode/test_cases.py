@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from cluster.transport.shipped import SOURCE
-from onnode import contract
 from onnode.cluster import admission, storage
+from onnode.contract.documents import parse
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def merge(base: object, change: object) -> object:
 def test_decision(name: str, case: dict[str, Any]) -> None:
     module = module_named(name.replace("-", "_"))
     observed_type: type[Any] = OBSERVED.get(name) or module.Observed
-    observed = contract.parse(observed_type, case["observed"])
-    wanted = contract.parse(module.STEP.desired, case["desired"])
+    observed = parse(observed_type, case["observed"])
+    wanted = parse(module.STEP.desired, case["desired"])
     if "error" in case:
         with pytest.raises(StepError) as refused:
             module.STEP.decide(observed, wanted)

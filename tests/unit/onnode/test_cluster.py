@@ -22,16 +22,8 @@ from onnode.cluster import (
     storage_remove,
 )
 from onnode.cluster.role import OWN_ROLE
-from onnode.contract import (
-    ApiUser,
-    ClusterLink,
-    CreateCluster,
-    JoinCluster,
-    LinkPeer,
-    LinkPreflight,
-    PreflightLink,
-    Storage,
-)
+from onnode.contract.formation import ApiUser, CreateCluster, JoinCluster, Storage
+from onnode.contract.links import ClusterLink, LinkPeer, LinkPreflight, PreflightLink
 from onnode.errors import StepError
 from onnode.system.machine import Result
 from tests.support.fake_machine import hangs

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode.cluster import diagnosis
-from onnode.contract import ClusterLink, Datastore, Diagnose, DiagnosisReport, Neighbour, document
+from onnode.contract.diagnosis import Datastore, Diagnose, DiagnosisReport, Neighbour
+from onnode.contract.documents import document
+from onnode.contract.links import ClusterLink
 from onnode.system.machine import NOT_FOUND, TIMED_OUT, Result
 from tests.support.fake_machine import hangs
 from tests.unit.onnode.test_cluster import AUTHKEY, LOCAL_CONF, PVE_CONF, conf, pem

@@ -10,7 +10,7 @@ import pytest
 
 from onnode.cluster import corosync_restarts, edit_corosync, restart_corosync, way_in
 from onnode.cluster.corosync_file import with_version, with_votes
-from onnode.contract import CorosyncConfig, CorosyncRestart
+from onnode.contract.corosync import CorosyncConfig, CorosyncRestart
 from onnode.errors import StepError
 from onnode.system.machine import Result
 from onnode.system.originals import fingerprint

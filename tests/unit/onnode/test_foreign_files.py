@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from onnode.contract import Bridge, Dhcp, Journal, KvmNested, NfsExport, Repository
+from onnode.contract.host import Bridge, Dhcp, Journal, KvmNested, NfsExport
+from onnode.contract.node import Repository
 from onnode.errors import StepError
 from onnode.host import dhcp, journal, journal_restore, kvm_nested, nfs_export
 from onnode.system import repository

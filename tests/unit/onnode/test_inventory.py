@@ -9,7 +9,8 @@ import pytest
 
 from cluster.reports import read
 from onnode.cluster import inventory
-from onnode.contract import FoundGuest, FoundInterface, Inventory, document
+from onnode.contract.documents import document
+from onnode.contract.inventory import FoundGuest, FoundInterface, Inventory
 from onnode.system.machine import Result
 from tests.unit.onnode.test_cluster import PVE_CONF, conf
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from onnode import look
-from onnode.contract import ApiUser, Bridge, Dhcp, KvmNested, Look, LookStep, document
+from onnode.contract.documents import document
+from onnode.contract.formation import ApiUser
+from onnode.contract.host import Bridge, Dhcp, KvmNested
+from onnode.contract.look import Look, LookStep
 from onnode.host import dhcp, kvm_nested
 from onnode.step import converge
 from tests.support.onnode_worlds import Kvm, Systemd, run

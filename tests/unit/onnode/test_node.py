@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from onnode.contract import InstallNode, LinkInterface, PrepareNode, Repository, VerifyNode, VmPower
+from onnode.contract.host import InstallNode, VmPower
+from onnode.contract.node import LinkInterface, PrepareNode, Repository, VerifyNode
 from onnode.errors import StepError
 from onnode.host import install_node, proxmox_ve, vm_power
 from onnode.node import prepare_node, verify_node

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from onnode import look
-from onnode.contract import ArmNetwork, LinkInterface, Look, LookStep, NodeNetwork, document
+from onnode.contract.documents import document
+from onnode.contract.look import Look, LookStep
+from onnode.contract.node import ArmNetwork, LinkInterface, NodeNetwork
 from onnode.errors import StepError
 from onnode.node import node_network
 from onnode.step import converge

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnode.contract import Bridge, BridgePorts, Dhcp, Journal, KvmNested, NfsExport, Repository, VerifyHost
+from onnode.contract.host import Bridge, BridgePorts, Dhcp, Journal, KvmNested, NfsExport, VerifyHost
+from onnode.contract.node import Repository
 from onnode.errors import StepError
 from onnode.host import dhcp, journal, journal_restore, kvm_nested, nfs_export, verify_host
 from onnode.system import originals, repository

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from onnode import contract
 from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
+from onnode.contract.documents import document, parse
+from onnode.contract.host import InstallNode
+from onnode.contract.look import StepLook
 from onnode.host import install_node, kvm_nested, nfs_export, verify_host
 from onnode.node import prepare_node, verify_node
 from onnode.system import interfaces_file, packages, processor, pve, repository, sources, systemd, toml
@@ -201,18 +203,16 @@ CONTRACT = [
 ]
 
 # Facts are any JSON, of which no value can be drawn.
-st.register_type_strategy(
-    contract.StepLook, st.builds(contract.StepLook, facts=st.none() | st.dictionaries(st.text(), st.booleans()))
-)
+st.register_type_strategy(StepLook, st.builds(StepLook, facts=st.none() | st.dictionaries(st.text(), st.booleans())))
 
 
 @pytest.mark.parametrize("kind", CONTRACT)
 @given(data=st.data())
 def test_what_is_asked_and_reported_survives_its_json(kind: type[Any], data: st.DataObject) -> None:
-    one = data.draw(st.from_type(kind)) if kind is not contract.InstallNode else contract.InstallNode(
+    one = data.draw(st.from_type(kind)) if kind is not InstallNode else InstallNode(
         "s", 1, "n", "/i", "local", {"global": {"a": [1, "b"]}}, "#!", "a", "k", 5
     )  # fmt: skip
-    assert contract.parse(kind, contract.document(one)) == one
+    assert parse(kind, document(one)) == one
 
 
 JSON = st.recursive(
@@ -228,7 +228,7 @@ JSON = st.recursive(
 def test_any_other_json_is_a_named_refusal(kind: type[Any], data: Any) -> None:  # noqa: ANN401
     assume(data != {})  # where every field has a default, an empty object is a whole one
     with pytest.raises(ValueError, match=kind.__name__):
-        contract.parse(kind, data)
+        parse(kind, data)
 
 
 def test_parsers_of_json_are_told_apart_by_their_callers() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode.cluster import qdevice, qdevice_remove, witness, witness_remove
-from onnode.contract import QDevice, Witness
+from onnode.contract.qdevice import QDevice, Witness
 from onnode.system.machine import Result
 from tests.support.fake_machine import FakeMachine
 from tests.support.onnode_worlds import Apt, Systemd, run, twice

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode.cluster import release_member
-from onnode.contract import ReleaseMember
+from onnode.contract.removal import ReleaseMember
 from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.support.onnode_worlds import run, twice

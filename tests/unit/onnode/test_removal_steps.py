@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from onnode.cluster import evacuate_node, keep_members, maintenance, node_gone, remove_member, reset_node, set_aside
-from onnode.contract import EvacuateNode, KeepMembers, NodeGone, RemoveMember, ResetNode
+from onnode.contract.removal import EvacuateNode, KeepMembers, NodeGone, RemoveMember, ResetNode
 from onnode.errors import StepError
 from onnode.system.machine import Result
 from tests.support.onnode_worlds import run, twice

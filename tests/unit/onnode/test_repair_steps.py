@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode.cluster import corosync_files, restore_corosync, start_services, way_in
-from onnode.contract import CorosyncFile, StartServices
+from onnode.contract.repair import CorosyncFile, StartServices
 from onnode.errors import StepError
 from tests.support.onnode_worlds import Systemd, run, twice
 

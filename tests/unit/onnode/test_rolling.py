@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from onnode.cluster import guest_places, maintenance, move_guests, running_guests
-from onnode.contract import GuestMove, Maintenance, MoveGuests, RebootNode, UpgradeNode
+from onnode.contract.guests import GuestMove, Maintenance, MoveGuests
+from onnode.contract.node import RebootNode, UpgradeNode
 from onnode.errors import StepError
 from onnode.node import reboot_node, upgrade_node
 from onnode.system import kernel, repository

@@ -19,7 +19,7 @@ import yaml
 from cluster.contract import STEPS as ADMIN_STEPS
 from cluster.contract import ClusterChange, Secrets
 from components import recorded
-from onnode.contract import parse
+from onnode.contract.documents import parse
 from onnode.registry import STEPS as ON_NODE_STEPS
 from tests.support.fourth_node import NODE4
 from tests.support.golden import compare

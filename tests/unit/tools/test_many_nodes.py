@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from config import ConfigError, load
+from config.errors import ConfigError
+from config.load import load
 from tools.bench.many_nodes import KEY, with_nodes
 
 ROOT = Path(__file__).resolve().parents[3]

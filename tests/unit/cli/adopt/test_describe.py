@@ -17,17 +17,19 @@ from cluster.planning import live as planning
 from cluster.planning.model import Seen
 from cluster.planning.plan import plan
 from components.site import Site
-from config import load, stack_file, topology
+from config import stack_file, topology
 from config.credentials import Credentials
+from config.load import load
 from config.paths import ROOT
 from onnode.cluster import corosync
 from onnode.cluster.corosync import ConfNode, Device
-from onnode.contract import FoundGuest, FoundInterface, Membership
+from onnode.contract.inventory import FoundGuest, FoundInterface
+from onnode.contract.membership import Membership
 from tests.support import live_cluster
 
 if TYPE_CHECKING:
     from cli.adopt.found import Found
-    from config import Config
+    from config.model import Config
 
 FILES = sorted(ROOT.glob("Pulumi.*.yaml"))
 PRIVATE_KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()

@@ -14,7 +14,7 @@ from cluster.errors import AdminError
 from cluster.transport import certificates, endpoint, members, shipped, ssh
 from cluster.transport.certificates import Held
 from cluster.transport.nodes import StepResult
-from onnode.contract import document
+from onnode.contract.documents import document
 from tests.support import live_cluster
 from tests.unit.cli.adopt.test_describe import FOUND, first_says
 

@@ -14,7 +14,8 @@ from cli.backend.locks import PROJECT
 from cli.state import ownership
 from cluster import proxmox_ve
 from cluster.errors import AdminError
-from config import ConfigError, stack_file
+from config import stack_file
+from config.errors import ConfigError
 from tests.unit.cli.state.test_belongings import HOST, OURS, guest, look, state
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import yaml
 from cli.doctor.diagnose import diagnose
 from cli.doctor.model import Seen, Silence
 from onnode.cluster.corosync import Device, Quorum, Voter
-from onnode.contract import ConfFile
+from onnode.contract.diagnosis import ConfFile
 from tests.support import doctored
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(

@@ -17,7 +17,8 @@ from cli.doctor import command, picture
 from cli.doctor.diagnose import diagnose
 from cli.doctor.model import Cause, Need, Seen, World
 from cluster.errors import AdminError
-from onnode.contract import Datastore, DiagnosisReport, Refusal
+from onnode.contract.diagnosis import Datastore, DiagnosisReport
+from onnode.contract.look import Refusal
 from tests.support import doctored
 from toolchain import home
 from toolchain.errors import ToolchainError

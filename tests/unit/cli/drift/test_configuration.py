@@ -14,7 +14,7 @@ from onnode.cluster.corosync import Device
 from tests.unit.cluster.worlds import CLUSTER, joined, listed, members
 
 if TYPE_CHECKING:
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 WANTED = ClusterChange(CLUSTER, "dev", members(3), {}, {"token": "3000"}, 60)
 # Two resources run this step; the first comes before the joins.

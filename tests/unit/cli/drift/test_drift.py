@@ -54,7 +54,9 @@ from components.recorded import (
     VM_TYPE,
 )
 from onnode.cluster.corosync import Device
-from onnode.contract import Membership, Refusal, StepLook, document
+from onnode.contract.documents import document
+from onnode.contract.look import Refusal, StepLook
+from onnode.contract.membership import Membership
 from tests.unit.cluster.test_existing_guests import WANTED as EXISTING_GUEST
 from tests.unit.cluster.test_guests import CONTAINER, TEMPLATE
 from tests.unit.cluster.worlds import listed, members

@@ -23,7 +23,10 @@ from cluster.transport.nodes import StepResult
 from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, REMOTE_STEP
 from onnode import look as on_node
 from onnode.cluster import storage
-from onnode.contract import Bridge, BridgePorts, Dhcp, MembershipReport, NfsExport, Storage, VerifyHost, document
+from onnode.contract.documents import document
+from onnode.contract.formation import Storage
+from onnode.contract.host import Bridge, BridgePorts, Dhcp, NfsExport, VerifyHost
+from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
 from onnode.host import dhcp, nfs_export, verify_host
 from onnode.step import converge

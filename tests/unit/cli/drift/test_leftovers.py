@@ -15,7 +15,8 @@ from cli.drift.kinds import MEMBERSHIP, PROVIDED, STEP
 from cli.drift.look import Answer
 from cli.status.verdict import behind_ones_back, findings
 from components.recorded import VM_TYPE
-from onnode.contract import HaService, Membership, Watchdog
+from onnode.contract.health import HaService, Watchdog
+from onnode.contract.membership import Membership
 from tests.unit.cli.drift.test_drift import (
     FILES,
     MEMBERS,

@@ -16,7 +16,7 @@ from cli.status.model import Wanted, WantedGuest
 from cli.status.verdict import behind_ones_back, without_taken
 from components.recorded import BRIDGE_TYPE, GUEST, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
 from config.model import ContainerGuest
-from onnode.contract import document
+from onnode.contract.documents import document
 from tests.unit.cli.drift.test_drift import STORAGE, WORKING, here
 from tests.unit.cli.state.test_belongings import HOST, INTERFACES, entry, state
 from tests.unit.cluster.test_existing_guests import WANTED as EXISTING_GUEST

@@ -20,7 +20,7 @@ from cluster.drilling import Sample
 from cluster.errors import AdminError
 from cluster.transport import members
 from cluster.transport.watching import Watch
-from onnode.contract import RunningGuest, RunningGuests
+from onnode.contract.guests import RunningGuest, RunningGuests
 from tests.unit.cluster.test_rolling import MOTION, NAMES, SERVICE, SILENT, view
 from tests.unit.cluster.worlds import member
 

@@ -28,7 +28,8 @@ from cluster.errors import AdminError
 from cluster.transport import bundle, endpoint, ssh
 from cluster.transport.ssh import Completed
 from components.recorded import ON_NODE, VM_TYPE
-from onnode.contract import MembershipReport, document
+from onnode.contract.documents import document
+from onnode.contract.membership import MembershipReport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,7 +21,8 @@ from cluster import marks
 from cluster.errors import AdminError
 from cluster.transport import members, shipped
 from cluster.transport.nodes import StepResult
-from onnode.contract import ApiUser, VmPower
+from onnode.contract.formation import ApiUser
+from onnode.contract.host import VmPower
 from onnode.errors import StepError
 from tests.unit.cli.looks.test_settling import POWER, RECORDED, Runs
 

@@ -21,20 +21,12 @@ from cluster import replacing
 from cluster.errors import AdminError
 from cluster.transport import members, shipped
 from cluster.transport.nodes import StepResult
-from onnode.contract import (
-    CorosyncConfig,
-    CorosyncFile,
-    ExpectVotes,
-    Health,
-    KeptConf,
-    KeptConfs,
-    Membership,
-    MembershipReport,
-    ReleaseMember,
-    ResetNode,
-    StartServices,
-    document,
-)
+from onnode.contract.corosync import CorosyncConfig
+from onnode.contract.documents import document
+from onnode.contract.health import Health
+from onnode.contract.membership import Membership, MembershipReport
+from onnode.contract.removal import ReleaseMember, ResetNode
+from onnode.contract.repair import CorosyncFile, ExpectVotes, KeptConf, KeptConfs, StartServices
 from onnode.system import originals
 from tests.support import doctored
 from tests.unit.cli.doctor.test_diagnose import CASES as WORLDS

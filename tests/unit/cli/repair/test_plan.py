@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -17,12 +17,16 @@ from cli.repair.model import KINDS, ByHand, Guests, Repair, Situation
 from cli.run_report import model, render
 from onnode.cluster import conf_faults, corosync, corosync_file
 from onnode.cluster.corosync import Device
-from onnode.contract import ConfFile, DiagnosisReport, KeptConf, KeptConfs, Membership
+from onnode.contract.membership import Membership
+from onnode.contract.repair import KeptConf, KeptConfs
 from onnode.errors import StepError
 from onnode.system import originals
 from tests.support import doctored
 from tests.unit.cli.doctor.test_diagnose import CASES as WORLDS
 from tests.unit.cli.doctor.test_diagnose import world
+
+if TYPE_CHECKING:
+    from onnode.contract.diagnosis import ConfFile, DiagnosisReport
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[3] / "cases" / "repair" / "plans.yaml").read_text()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cli.description import Description
-    from onnode.contract import Membership
+    from onnode.contract.membership import Membership
 
 Told = dict[str, "Membership"]
 NAMES = ("proxmox01", "proxmox02", "proxmox03")

@@ -15,7 +15,8 @@ from cli.rolling import acts, session
 from cluster.errors import AdminError
 from cluster.transport import members
 from cluster.transport.nodes import StepResult
-from onnode.contract import GuestMove, Maintenance, MoveGuests, RebootNode, RunningGuest, RunningGuests, UpgradeNode
+from onnode.contract.guests import GuestMove, Maintenance, MoveGuests, RunningGuest, RunningGuests
+from onnode.contract.node import RebootNode, UpgradeNode
 from tests.unit.cluster.test_rolling import DRAINED, MOTION, NAMES, SILENT, view
 from tests.unit.cluster.worlds import member
 

@@ -15,7 +15,8 @@ from cli.rolling import acts, commands, progress, session
 from cli.run import confirmation
 from cluster import rolling
 from cluster.errors import AdminError
-from onnode.contract import RunningGuest, RunningGuests, Upgrade
+from onnode.contract.guests import RunningGuest, RunningGuests
+from onnode.contract.node import Upgrade
 from tests.unit.cluster.test_rolling import MOTION, NAMES, view
 from tests.unit.cluster.worlds import member
 

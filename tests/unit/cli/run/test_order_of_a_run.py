@@ -27,7 +27,7 @@ from cluster import guests_inside
 from cluster.errors import AdminError
 from cluster.marks import Look
 from components.recorded import ADMIN, DESIGN, LOCAL_STEP
-from onnode.contract import Membership
+from onnode.contract.membership import Membership
 from tests.unit.cli.looks.test_settling import INSTALL, POWER, RECORDED, Runs
 from tests.unit.cli.report.test_markdown import FACTS, designed, step
 from tests.unit.cli.run.test_comparison import Engine

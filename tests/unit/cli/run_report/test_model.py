@@ -12,7 +12,7 @@ from cli.run.engine_runs import RunError
 from cli.run_report.model import document
 from cluster.errors import AdminError
 from components import recorded
-from onnode.contract import Membership
+from onnode.contract.membership import Membership
 from tests.unit.cli.run_report.told import (
     begun,
     changed,

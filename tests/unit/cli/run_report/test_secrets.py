@@ -16,7 +16,8 @@ from cli.run.engine_runs import RunError
 from cli.run_report import leaving, masking, writing
 from cluster.drilling import Drill, GuestClock, Silence
 from cluster.errors import AdminError
-from config import credentials, load
+from config import credentials
+from config.load import load
 from tests.support import program
 from tests.unit.cli.run_report.told import begun, changed, engine_run, failed
 

@@ -20,7 +20,7 @@ from cli.status import table
 from cli.status.model import Wanted
 from cluster.contract import ClusterStorage
 from cluster.errors import AdminError
-from onnode.contract import parse
+from onnode.contract.documents import parse
 from tests.support.fourth_node import NODE4, ROOM
 from tests.support.program import Recording, change, run, stack_file
 

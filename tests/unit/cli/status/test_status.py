@@ -19,7 +19,7 @@ from cli.status.model import Finding, Wanted, WantedGuest
 from cli.status.verdict import asked_for, behind_ones_back, findings
 from cluster.errors import AdminError
 from onnode.cluster.corosync import Device
-from onnode.contract import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
+from onnode.contract.health import GuestStatus, Ha, HaService, Health, Kernel, Watchdog
 from tests.unit.cluster.worlds import CLUSTER, cut, joined, listed, members, quorum, stand_alone, up
 
 if TYPE_CHECKING:
