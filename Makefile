@@ -107,7 +107,7 @@ preview: toolchain $(if $(IN_LAB),lab) ## What `make up` would change; touches n
 	@$(ADMIN) preview --stack $(STACK) $(if $(LOOK),--look)
 
 # Of a cluster that nobody has described, only a stack file is written: that takes no engine.
-adopt: $(if $(ENDPOINT),venv,toolchain $(if $(IN_LAB),lab)) ## Record again what is there, where the state is lost; ENDPOINT=https://… writes the stack file of a live cluster
+adopt: $(if $(ENDPOINT),venv,toolchain $(if $(IN_LAB),lab)) ## Record again what is there, where the state is lost; ENDPOINT=https://… writes the stack file of a live cluster, with GUESTS=1 also its guests under HA
 	@$(if $(ENDPOINT),$(ATTENDED) $(PY) -m cli adopt --stack $(STACK) --endpoint "$$ENDPOINT" --fingerprint "$$FINGERPRINT" $(if $(GUESTS),--guests),$(ADMIN) adopt --stack $(STACK) $(if $(IN_LAB)$(YES),--yes))
 	@$(if $(ENDPOINT),,$(NEXT))
 

@@ -8,7 +8,7 @@ gc.set_threshold(100_000)  # to look through what imports make for garbage takes
 import pulumi
 
 from cluster import surroundings
-from components import shared_storages
+from components import adopted_guest, shared_storages
 from components.corosync_cluster import CorosyncCluster, CorosyncClusterArgs
 from components.design import Design
 from components.ha_guest import GuestTemplate, GuestTemplateArgs, HaGuest, HaGuestArgs
@@ -58,11 +58,12 @@ cluster = CorosyncCluster("cluster", CorosyncClusterArgs(site, design.known, nod
 ready = [*cluster.ready, *shared_storages.make("cluster-storage", site, cluster)]
 templates = {one.name: GuestTemplate(one.name, GuestTemplateArgs(site, one, ready)) for one in config.templates}
 guests: list[HaGuest] = []
-for guest in config.guests:
+for _, guest in topology.made_guests(config):
     earlier = guests[-config.parallel_clones :][:1] if len(guests) >= config.parallel_clones else []
     guests.append(HaGuest(guest.name, HaGuestArgs(site, guest, cluster, ready, templates, earlier)))
+adopted_guest.make(site, ready)
 
 pulumi.export("cluster", policed_cluster(config))
 pulumi.export("api", config.cluster.api.endpoint)
 pulumi.export("nodes", {node.name: f"https://{node.address}:8006" for node in config.nodes})
-pulumi.export("guests", {guest.name: made.ha_sid for guest, made in zip(config.guests, guests, strict=True)})
+pulumi.export("guests", {guest.name: topology.sid(guest) for guest in config.guests})

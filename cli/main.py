@@ -49,7 +49,7 @@ def adopt(
     stack: Stack = "dev",
     endpoint: Annotated[str, typer.Option(help="Of a live cluster's API: only write the stack file of it.")] = "",
     fingerprint: Annotated[str, typer.Option(help="With it: of the SSH host key of the machine there.")] = "",
-    guests: Annotated[bool, typer.Option("--guests", help="With it: name every guest.")] = False,
+    guests: Annotated[bool, typer.Option("--guests", help="With it: describe the guests that HA looks after.")] = False,
     yes: Yes = False,
 ) -> None:
     """Record everything that carries the stack's mark, when its state is lost; then do what `up` does."""

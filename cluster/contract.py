@@ -348,6 +348,33 @@ class KeptGuest:
 
 
 @dataclass(frozen=True)
+class ExistingGuest:
+    """Step ``existing-guest``: a guest that exists is under HA as described. Nothing else of it is changed.
+
+    On deletion what this stack has made of that goes again; what somebody else has set stays as it is.
+    """
+
+    members: list[Machine]
+    api: ApiAccess
+    stack_tag: str
+    pve_major: int
+    type: str  # "vm" | "container"
+    vmid: int
+    name: str
+    state: str  # "started" | "stopped"
+    max_restart: int
+    max_relocate: int
+    failback: bool
+    nodes: dict[str, int]  # priorities by node; empty = any node
+    strict: bool
+
+    @property
+    def sid(self) -> str:
+        """What HA calls it: "vm:200", "ct:300"."""
+        return f"{'vm' if self.type == 'vm' else 'ct'}:{self.vmid}"
+
+
+@dataclass(frozen=True)
 class HaReady:
     """Step ``ha-ready``, before a guest is registered: quorum, a CRM master, every LRM and watchdog alive (F18).
 
@@ -405,6 +432,7 @@ STEPS: dict[str, type[Any]] = {
     "container": Container,
     "guest-disk": GuestDisk,
     "keep-guest": KeptGuest,
+    "existing-guest": ExistingGuest,
     "ha-ready": HaReady,
     "verify-guest": VerifyGuest,
 }

@@ -286,8 +286,10 @@ CODES: dict[str, Code] = {
         "need the node off: shut it down, change its cards by hand as described, and run the same command again",
     ),
     "ha-foreign": Code(
-        "An HA resource, rule or group of a described name exists, and this stack did not make it.",
-        "give the guest another name or vmid in the configuration, or remove the existing one from HA yourself",
+        "An HA resource, rule or group of a described name exists, and this stack did not make it; or that of an existing guest is not as "
+        "described.",
+        "give the guest another name or vmid in the configuration, or remove the existing one from HA yourself; describe an existing guest "
+        "as it is, or hand it over, as the message says",
     ),
     "guest-differs": Code(
         "A guest differs from the configuration in a way that only a new guest can change, or its disk would have to shrink.",
@@ -295,9 +297,19 @@ CODES: dict[str, Code] = {
     ),
     "guest-changed": Code(
         "A guest that exists is described with another number, or as another kind, or with another name to plain `pulumi up`. A new one "
-        "would be made, and the old one destroyed with its disks.",
+        "would be made, and the old one destroyed with its disks; or an existing guest would stay in HA, and nobody would know.",
         "put `vmid` and `kind` back; another name is taken by `make up`; for a new guest beside it, choose another name; to replace it, "
         "leave it out, `make up`, and describe it again",
+    ),
+    "guest-missing": Code(
+        "A guest that is described as existing is not there: none has its number, or the one that has it is of another kind or name, or a "
+        "template.",
+        "correct `type`, `vmid` and `name` in the configuration (`qm list` and `pct list` on the nodes), or leave it out",
+    ),
+    "guest-tied": Code(
+        "A guest that is described as existing cannot be started on another node: a disk is neither shared nor replicated, or it uses a "
+        "device of its node.",
+        "move its disks to a shared storage (`qm disk move`, `pct move-volume`) or replicate them (`pvesr`), and take the device away",
     ),
     "guest-node-down": Code(
         "The node that holds a guest is down, and HA has not recovered the guest.",

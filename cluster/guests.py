@@ -168,6 +168,15 @@ def release_from_ha(api: Api, sid: str, stack_tag: str = "", timeout_s: float = 
             note(f"{sid} was registered with HA by somebody else: left alone")
             return
         api.delete(f"/cluster/ha/resources/{sid}")
+    wait_until_released(api, sid, timeout_s)
+
+
+def wait_until_released(api: Api, sid: str, timeout_s: float = TASK_S) -> None:
+    """Wait until the HA manager has let go of a guest whose registration was removed.
+
+    Raises:
+        AdminError: task-timeout.
+    """
 
     def released() -> bool:
         return not any(entry.get("sid") == sid for entry in api.get("/cluster/ha/status/current"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.errors import AdminError
 from cluster.marks import CONTAINER, VM
+from config import topology
 from config.model import NestedNode
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def of_stack(config: Config, looks: Iterable[Look]) -> None:
     """
     nested = {node.name for node in config.nodes if isinstance(node, NestedNode)}
     things = _guests(looks)
-    kept = {str(guest.vmid): guest.name for guest in config.guests if guest.keep}
+    kept = {str(guest.vmid): guest.name for _, guest in topology.made_guests(config) if guest.keep}
     found = sorted(thing.shown for thing in things if thing.node in nested and thing.ours and thing.name in kept)
     if found:
         raise AdminError(

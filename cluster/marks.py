@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cluster.errors import AdminError
+from cluster.existing_guests import Seen
 from cluster.motion import Motion
 from onnode.system.pve import TAG, stack_tag
 
@@ -58,6 +59,7 @@ class Look:
         stacks: those that are entered in its journal, by their exact names.
         owner: the stack that an existing machine belongs to; empty where none is entered.
         motion: what moves the guests of the cluster that it is in.
+        guests: that cluster's guests, and what HA is to do with them.
     """
 
     machine: str
@@ -68,6 +70,7 @@ class Look:
     stacks: tuple[str, ...] = ()
     owner: str = ""
     motion: Motion = field(default_factory=Motion)
+    guests: Seen = field(default_factory=Seen)
 
 
 def same(thing: Thing, kind: str, name: str) -> bool:

@@ -16,7 +16,7 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cluster import claims, migrations, motion
+from cluster import claims, existing_guests, migrations, motion
 from cluster.errors import AdminError
 from cluster.marks import BRIDGE, CONTAINER, GROUP, IMAGE, RESOURCE, RULE, VM, Look, Thing
 from onnode.system import network
@@ -33,7 +33,7 @@ STOPPED = "stopped"  # the status of a VM that has no power
 _FILES = (
     "etc/pve/nodes/*/qemu-server/*.conf etc/pve/nodes/*/lxc/*.conf "
     "etc/pve/ha/resources.cfg etc/pve/ha/rules.cfg etc/pve/ha/groups.cfg "
-    f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {claims.FILE[1:]} {motion.FILES}"
+    f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {claims.FILE[1:]} {motion.FILES} {existing_guests.FILES}"
 )
 NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is no part of it
 _STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
@@ -82,6 +82,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         stacks(files.get("var/lib/nested-pve-ha/journal.json", "{}")),
         files.get(claims.FILE[1:], "").strip(),
         _motion(files, about, tasks.decode(errors="replace")),
+        existing_guests.read(files),
     )
 
 

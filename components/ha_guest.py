@@ -123,7 +123,7 @@ class HaGuest(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HaGuestArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         site, guest = args.site, args.guest
-        self.ha_sid = f"{'vm' if isinstance(guest, VmGuest) else 'ct'}:{guest.vmid}"
+        self.ha_sid = topology.sid(guest)
         ha = {"state": guest.ha.state, "nodes": dict(guest.ha.nodes), "strict": guest.ha.strict}
         props = {"sid": self.ha_sid, "storage": guest.storage, "ha": ha}
         super().__init__(GUEST, name, props, opts)

@@ -8,13 +8,13 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 from config import topology
-from config.model import ContainerGuest, NestedNode, NfsStorage
+from config.model import ContainerGuest, ExistingGuest, NestedNode, NfsStorage
 from onnode.cluster.corosync import expected_votes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from config.model import Bridge, Config, ExistingNode, Guest, OuterHost, Storage
+    from config.model import Bridge, Config, ExistingNode, Guest, MadeGuest, OuterHost, Storage
 
 SECRET_NAME = re.compile(r"password|passphrase|secret|token|credential|private.?key", re.IGNORECASE)
 SWITCH = re.compile(r"true|false", re.IGNORECASE)
@@ -184,17 +184,25 @@ def _storage(storage: Storage) -> dict[str, Any]:
 def _guest(guest: Guest) -> dict[str, Any]:
     known: dict[str, Any] = {
         "name": guest.name,
-        "kind": guest.kind,
+        "kind": topology.guest_type(guest),
         "vmid": guest.vmid,
+        "ha": {"state": guest.ha.state, "strict": guest.ha.strict, "nodes": sorted(guest.ha.nodes)},
+    }
+    if guest.memory_mib is not None:
+        known["memoryMib"] = guest.memory_mib
+    if (preferred := topology.preferred_nodes(guest)) != known["ha"]["nodes"]:
+        known["ha"]["preferred"] = preferred
+    return known | ({"existing": True} if isinstance(guest, ExistingGuest) else _made(guest))
+
+
+def _made(guest: MadeGuest) -> dict[str, Any]:
+    """What only a guest has that the stack makes."""
+    known: dict[str, Any] = {
         "node": guest.node,
         "storage": guest.storage,
         "bridge": guest.bridge,
-        "memoryMib": guest.memory_mib,
         "cores": guest.cores,
-        "ha": {"state": guest.ha.state, "strict": guest.ha.strict, "nodes": sorted(guest.ha.nodes)},
     }
-    if (preferred := topology.preferred_nodes(guest)) != known["ha"]["nodes"]:
-        known["ha"]["preferred"] = preferred
     if guest.disk_gib is not None:
         known["diskGib"] = guest.disk_gib
     if guest.keep:

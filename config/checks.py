@@ -392,16 +392,17 @@ def placement(config: Config) -> Iterator[Problem]:
     for t, template in enumerate(config.templates):
         if template.node not in known:
             yield Problem(f"templates[{t}].node", f"there is no node {template.node}", fix)
+    for g, made in topology.made_guests(config):
+        if made.node not in known:
+            yield Problem(f"guests[{g}].node", f"there is no node {made.node}", fix)
+        if made.ha.strict and made.node not in made.ha.nodes:
+            message = f"it is made on {made.node}, where it may not run"
+            yield Problem(f"guests[{g}].node", message, f"use one of {', '.join(sorted(made.ha.nodes))}")
     for g, guest in enumerate(config.guests):
-        if guest.node not in known:
-            yield Problem(f"guests[{g}].node", f"there is no node {guest.node}", fix)
         for name in sorted(set(guest.ha.nodes) - known):
             yield Problem(f"guests[{g}].ha.nodes.{name}", f"there is no node {name}", fix)
         if guest.ha.strict and not guest.ha.nodes:
             yield Problem(f"guests[{g}].ha.strict", "strict without nodes allows no node", "name the nodes")
-        if guest.ha.strict and guest.node not in guest.ha.nodes:
-            message = f"it is made on {guest.node}, where it may not run"
-            yield Problem(f"guests[{g}].node", message, f"use one of {', '.join(sorted(guest.ha.nodes))}")
 
 
 def guest_storage(config: Config) -> Iterator[Problem]:
@@ -432,7 +433,7 @@ def _contents(config: Config) -> Iterator[Problem]:
         wanted[template.storage]["images"] = f"templates[{t}].storage"
         if template.image:
             wanted[template.storage]["import"] = f"templates[{t}].storage"
-    for g, guest in enumerate(config.guests):
+    for g, guest in topology.made_guests(config):
         content = "images" if isinstance(guest, VmGuest) else "rootdir"
         wanted[guest.storage][content] = f"guests[{g}].storage"
         if isinstance(guest, ContainerGuest) and guest.template.url:
@@ -463,7 +464,7 @@ def templates(config: Config) -> Iterator[Problem]:
 def _disks(config: Config) -> Iterator[Problem]:
     """A clone's disk begins as large as its template's, and disks only grow."""
     sizes = {template.name: template.disk_gib for template in config.templates}
-    for g, guest in enumerate(config.guests):
+    for g, guest in topology.made_guests(config):
         least = sizes.get(guest.template, 0) if isinstance(guest, VmGuest) else 0
         if guest.disk_gib is not None and guest.disk_gib < least:
             message = f"{guest.disk_gib} GiB are less than the {least} GiB of template {guest.template}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from config import topology
 from config.errors import Problem
 from config.model import ContainerGuest, ExistingNode, Installer, NestedNode, VmGuest
 
@@ -223,7 +224,7 @@ def _used(config: Config) -> Iterator[tuple[str, str, str, bool]]:
     """Where a storage is named, its name, on which node, and whether a file is kept there."""
     for t, template in enumerate(config.templates):
         yield f"templates[{t}].storage", template.storage, template.node, template.image is not None
-    for g, guest in enumerate(config.guests):
+    for g, guest in topology.made_guests(config):
         yield f"guests[{g}].storage", guest.storage, guest.node, False
         if isinstance(guest, ContainerGuest):
             yield f"guests[{g}].template.storage", guest.template.storage, guest.node, True

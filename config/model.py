@@ -523,7 +523,7 @@ class Ha(Model):
     strict: bool = Field(default=False, description="Run on these nodes only.")
 
 
-class _Guest(Model):
+class _MadeGuest(Model):
     name: GuestName = Field(description="Its name.")
     vmid: Vmid = Field(description="Its number in the cluster.")
     node: HostName = Field(description="Where it is made; afterwards HA decides where it runs.")
@@ -536,7 +536,7 @@ class _Guest(Model):
     ha: Ha = Field(default=Ha(), description="HA settings.")
 
 
-class VmGuest(_Guest):
+class VmGuest(_MadeGuest):
     """A virtual machine cloned from a template."""
 
     kind: Literal["vm"]
@@ -557,7 +557,7 @@ class ContainerTemplate(Model):
     checksum: Sha256 | None = Field(default=None, description="Needed with url: sha256:… of the file there.")
 
 
-class ContainerGuest(_Guest):
+class ContainerGuest(_MadeGuest):
     """An LXC container."""
 
     kind: Literal["container"]
@@ -570,7 +570,25 @@ class ContainerGuest(_Guest):
     gateway: IPv4Address | None = Field(default=None, description="Default gateway with a static address.")
 
 
-Guest = Annotated[VmGuest | ContainerGuest, Field(discriminator="kind")]
+class ExistingGuest(Model):
+    """A guest that exists already. It is put under HA, and taken out again; nothing else of it is changed, and it is never destroyed."""
+
+    kind: Literal["existing"]
+    type: Literal["vm", "container"] = Field(description="What it is.")
+    name: GuestName = Field(
+        description="Its name in Proxmox VE, in lower case, with a dash for every other character; VMID may follow after a dash."
+    )
+    vmid: Vmid = Field(description="Its number in the cluster.")
+    memory_mib: int | None = Field(
+        default=None,
+        ge=16,
+        description="Its memory in MiB; the policy pack checks with it whether guests fit when a node dies. Nothing is set on the guest.",
+    )
+    ha: Ha = Field(default=Ha(), description="HA settings.")
+
+
+MadeGuest = VmGuest | ContainerGuest
+Guest = Annotated[VmGuest | ContainerGuest | ExistingGuest, Field(discriminator="kind")]
 
 
 class Config(Model):

@@ -112,7 +112,7 @@ def guest_bridges(config: Config) -> Iterator[Problem]:
     where = [
         (f"templates[{t}].bridge", template.bridge, {template.node}) for t, template in enumerate(config.templates)
     ]
-    for g, guest in enumerate(config.guests):
+    for g, guest in topology.made_guests(config):
         allowed = set(guest.ha.nodes) if guest.ha.strict else {node.name for node in config.nodes}
         where.append((f"guests[{g}].bridge", guest.bridge, allowed))
     for path, bridge, allowed in where:

@@ -9,13 +9,13 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config.model import ExistingNode, NestedNode, NfsStorage
+from config.model import ExistingGuest, ExistingNode, NestedNode, NfsStorage
 from onnode.cluster.corosync import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.model import Bridge, Config, Guest, OuterHost, WitnessMachine
+    from config.model import Bridge, Config, Guest, MadeGuest, OuterHost, WitnessMachine
 
 SHOWN = 5
 FIRST_LINKS = 2
@@ -209,7 +209,22 @@ def shared_storages(config: Config) -> set[str]:
     return {storage.name for storage in config.storages if isinstance(storage, NfsStorage) or storage.shared}
 
 
-def stays(config: Config, guest: Guest) -> bool:
+def made_guests(config: Config) -> list[tuple[int, MadeGuest]]:
+    """The guests that the stack makes, each with its place in the list."""
+    return [(place, guest) for place, guest in enumerate(config.guests) if not isinstance(guest, ExistingGuest)]
+
+
+def guest_type(guest: Guest) -> str:
+    """What it is: "vm" or "container"."""
+    return guest.type if isinstance(guest, ExistingGuest) else guest.kind
+
+
+def sid(guest: Guest) -> str:
+    """What HA calls it: "vm:200", "ct:300"."""
+    return f"{'vm' if guest_type(guest) == 'vm' else 'ct'}:{guest.vmid}"
+
+
+def stays(config: Config, guest: MadeGuest) -> bool:
     """Whether a guest outlives its description, and the stack."""
     return guest.keep or keeps_guests(config)
 

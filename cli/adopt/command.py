@@ -39,7 +39,7 @@ def adopt(stack: str, endpoint: str, fingerprint: str, *, guests: bool) -> None:
         stack: the name of the new stack.
         endpoint: the URL of a member's API.
         fingerprint: of that member's SSH host key, as somebody read it on its console; empty: nobody has.
-        guests: name every guest that is left out, and why.
+        guests: describe the guests that HA looks after, and name every other one, with the reason.
 
     Raises:
         AdminError: bad-call, adopt-exists, stack-name-taken, config-invalid (the credentials), and those of

@@ -7,6 +7,7 @@ from ipaddress import IPv4Interface, IPv4Network, ip_address
 from typing import TYPE_CHECKING, Any
 
 from cli.adopt.found import whole
+from cli.adopt.guests import Guests, counted, of_cluster
 from cluster.errors import AdminError
 from config import topology
 from onnode.cluster import corosync, guest_places
@@ -82,7 +83,7 @@ def describe(found: Found, stack: str, *, guests: bool) -> Described:
     Args:
         found: all its members.
         stack: the name of the new stack.
-        guests: name every guest that is left out, and why.
+        guests: describe the guests that HA looks after, and name every other one, with the reason.
 
     Raises:
         AdminError: adopt-not-describable, and what :func:`cli.adopt.found.whole` raises.
@@ -92,6 +93,7 @@ def describe(found: Found, stack: str, *, guests: bool) -> Described:
     live = _Live(found, first, conf, sorted(conf.nodes, key=lambda node: node.id))
     _note_obstacles(live)
     links = {number: _network(live, f"the address on link {number}", live.on_link(number)) for number in live.numbers}
+    under_ha = of_cluster(found, [node.name for node in live.nodes], stack) if guests else Guests([], counted(first))
     management = _network(
         live, "the management address", {node.name: first.addresses[node.name] for node in live.nodes}
     )
@@ -115,6 +117,7 @@ def describe(found: Found, stack: str, *, guests: bool) -> Described:
             **_only("qdevice", _qdevice(live)),
         },
         **_only("storages", _storages(live)),
+        **_only("guests", under_ha.described),
     }
     if live.obstacles:
         raise AdminError(
@@ -123,7 +126,7 @@ def describe(found: Found, stack: str, *, guests: bool) -> Described:
             observed="; ".join(live.obstacles),
             expected="a cluster that docs/config.md can describe",
         )
-    return Described(document, [*live.left_out, *_guests(first, stack, every=guests)])
+    return Described(document, [*live.left_out, *under_ha.left_out])
 
 
 def _note_obstacles(live: _Live) -> None:
@@ -325,31 +328,3 @@ def _storages(live: _Live) -> list[dict[str, Any]]:
         shared = section.type in SHARED or section.values.get("shared", "0") != "0"
         described.append({"kind": "external", "name": section.id, "shared": shared})
     return described
-
-
-def _guests(first: Inventory, stack: str, *, every: bool) -> list[str]:
-    """The guests, their HA resources and rules: each is left out, since a guest is described only by who made it."""
-    resources = {section.id: section for section in pve.parse_sections(first.resources)}
-    rules = [*pve.parse_sections(first.rules), *pve.parse_sections(first.groups)]
-    if not every:
-        counted = [(len(first.guests), "guest"), (len(resources), "HA resource"), (len(rules), "HA rule or group")]
-        shown = ", ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counted if count)
-        return [f"{shown}: GUESTS=1 names each, and why"] if shown else []
-    lines = []
-    for guest in first.guests:
-        sid = f"{guest.kind}:{guest.id}"
-        under = (
-            f", under HA as {resources[str(guest.id)].values.get('state', 'started')}"
-            if str(guest.id) in resources
-            else ""
-        )
-        what = "template" if guest.template else "guest"
-        lines.append(f"{what} {sid} {guest.name or 'without a name'} on {guest.node}{under}: {_why(guest.tags, stack)}")
-    lines += [f"HA {rule.type} {rule.id}: it stays as it is" for rule in rules]
-    return lines
-
-
-def _why(tags: Sequence[str], stack: str) -> str:
-    if pve.owned(tags, stack):
-        return "it has this stack's mark; describe it as it was"
-    return "this program did not make it, and would refuse to take it over"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cli.drift import judge, look, questions
 from cli.engine.failures import Failure, resource_name
+from cli.state.belongings import CLUSTER
 from cluster.transport import members, shipped
 from cluster.transport.nodes import NodeStepError
 from components.recorded import LOCAL_STEP, STEPS
@@ -38,6 +39,7 @@ PREDICTABLE = (
 # One exception: the journal, which an earlier step writes, decides which bridges are the stack's own.
 UNPREDICTABLE = ("verify-host", "foreign-bridge")
 UNEXPECTED = "internal"
+EXISTING_GUEST = "existing-guest"  # `cli/looks/existing_guests.py`
 SHOWN_STEPS = 3
 
 
@@ -67,7 +69,7 @@ def forecast(description: Description, steps: Sequence[questions.State], answeri
     Args:
         description: how machines are reached.
         steps: as :func:`planned` gives them.
-        answering: the machines that answer; the others are asked nothing.
+        answering: the machines that answer, the cluster among them; the others are asked nothing.
     """
     names = [machine.name for group in look.machines(description) for machine in group]
     asked = questions.of(
@@ -90,8 +92,17 @@ def forecast(description: Description, steps: Sequence[questions.State], answeri
     here = {step["urn"] for step in steps if step["type"] == LOCAL_STEP}
     return Forecast(
         [_failure(name, one, one.refusal, here) for name, one in given if one.refusal and _counts(one, asked)],
-        sorted(resource_name(step["urn"]) for step in steps if step["urn"] not in looked),
+        sorted(
+            resource_name(step["urn"])
+            for step in steps
+            if step["urn"] not in looked and not _was_asked(step, answering)
+        ),
     )
+
+
+def _was_asked(step: questions.State, answering: Collection[str]) -> bool:
+    """Whether the look that a preview begins with has shown what this step would find."""
+    return CLUSTER in answering and str(step["inputs"]["create"]).endswith(f" {EXISTING_GUEST}")
 
 
 def planned(events: Iterable[Event]) -> list[questions.State]:

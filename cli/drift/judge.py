@@ -10,8 +10,8 @@ from cli.drift import configuration, guest_locks, installations, provided
 from cli.drift.kinds import MEMBERSHIP, PACKAGE, REFUSED, SILENT
 from cli.drift.model import ADDRESS_DOWN, Drift
 from cli.state.belongings import CLUSTER
-from cluster import guests
-from cluster.contract import Container, GuestDisk, JoinNode, Template, VerifyGuest
+from cluster import existing_guests, guests
+from cluster.contract import Container, ExistingGuest, GuestDisk, JoinNode, Template, VerifyGuest
 from cluster.errors import AdminError
 from cluster.steps import container, template
 from cluster.steps.verify_guest import ERROR
@@ -60,6 +60,7 @@ def drift(asked: Questions, answers: Mapping[str, Answer], speaker: str | None, 
         found += configuration.differs(asked.here, _reports(answers))
         found += _guests(asked, answers[speaker].files)
         found += _given_up(asked, answers[speaker].files)
+        found += _existing_guests(asked, answers[speaker].files)
         found += _provided(asked, _files_of(hosts, answers), answers[speaker].files)
     of_cluster = answers[speaker].files if trusted and speaker is not None else None
     found += _added(asked, _files_of(hosts, answers), of_cluster)
@@ -180,6 +181,21 @@ def parse_manager_status(text: str) -> dict[str, str]:
     except ValueError:
         return {}
     return {sid: str(one.get("state")) for sid, one in status.get("service_status", {}).items()}
+
+
+def _existing_guests(asked: Questions, files: Mapping[str, str]) -> Iterator[Drift]:
+    """Existing guests whose HA is not as this stack set it, or that cannot be under HA any more."""
+    seen = existing_guests.read({path.removeprefix("/"): text for path, text in files.items()})
+    for urn, (_, wanted) in asked.here.items():
+        if not isinstance(wanted, ExistingGuest):
+            continue
+        try:
+            acts = existing_guests.acts(wanted, seen)
+        except AdminError as error:
+            yield Drift(urn, "cluster", f"{error.what} ({error.observed})", REFUSED, error.fix)
+            continue
+        if acts:
+            yield Drift(urn, "cluster", f"not as described, to do: {'; '.join(act.said for act in acts)}")
 
 
 def _guest(urn: str, what: str, wanted: Template | Container | GuestDisk, config: dict[str, str]) -> Iterator[Drift]:

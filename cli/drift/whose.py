@@ -17,8 +17,9 @@ from cli.engine.failures import resource_name
 from cli.state import belongings, ownership
 from cli.state.belongings import CLUSTER, RecordedThing
 from cluster import marks, proxmox_ve
-from cluster.contract import Container, Template
+from cluster.contract import Container, ExistingGuest, Template
 from components.recorded import GUEST, VM_TYPE
+from config import topology
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -89,7 +90,7 @@ def _entries(state: State) -> dict[str, State]:
 def explained(inventory: Inventory, found: Iterable[Drift]) -> list[Drift]:
     """What drifted; things that are somebody else's, or not described any more, are named as such, and not as drift."""
     foreign = list(_foreign(inventory))
-    undescribed = [*_undescribed(inventory), *_storages(inventory)]
+    undescribed = [*_undescribed(inventory), *_storages(inventory), *_existing_guests(inventory)]
     named = [one for one, _ in (*foreign, *undescribed)]
     covered = {urn for _, urns in (*foreign, *undescribed) for urn in urns}
     return [*named, *(one for one in found if one.urn not in covered)]
@@ -150,6 +151,16 @@ def _storages(inventory: Inventory) -> Iterator[tuple[Drift, set[str]]]:
             step = FORGOTTEN if keeps else f"{DESCRIBE} takes it out of the cluster; its content stays"
             what = f"storage {name}: this stack's, and not in the stack file any more"
             yield Drift(one.name, "cluster", what, UNDESCRIBED, step), {one.name}
+
+
+def _existing_guests(inventory: Inventory) -> Iterator[tuple[Drift, set[str]]]:
+    """Guests that existed, and that this stack has put under HA."""
+    described = {(topology.guest_type(guest), guest.vmid) for guest in inventory.description.config.guests}
+    for urn, (_, wanted) in inventory.asked.here.items() if CLUSTER in inventory.files else ():
+        if isinstance(wanted, ExistingGuest) and (wanted.type, wanted.vmid) not in described:
+            what = f"{wanted.sid} ({wanted.name}): under this stack's HA, and not in the stack file any more"
+            step = f"{DESCRIBE} takes it out of HA, as far as this stack put it there; it runs on"
+            yield Drift(urn, "cluster", what, UNDESCRIBED, step), {urn}
 
 
 def _shown(inventory: Inventory, each: RecordedThing, thing: Thing | None, *, lost: bool) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from cluster import marks, motion
 from cluster.motion import Unrest
 from cluster.transport import members
 from components.site import Site
-from config.model import VmGuest
+from config import topology
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _running(seen: ClusterView, speaker: Look) -> frozenset[str] | None:
 
 def _guests(described: Description, state: dict[str, Any]) -> set[str]:
     """The guests that the provider or a step will look for: described ones, and VMs that are to be removed."""
-    wanted = {f"{'vm' if isinstance(one, VmGuest) else 'ct'}:{one.vmid}" for one in described.config.guests}
+    wanted = {topology.sid(one) for one in described.config.guests}
     known = belongings.recorded(state)
     return wanted | {f"vm:{one.name}" for one in known if one.place == CLUSTER and one.kind == marks.VM}
 

@@ -99,7 +99,7 @@ def _as_today(guest: Mapping[str, Any], names: Mapping[str, str], new: Mapping[s
     """A guest under its new name. What an earlier version of this program did not record of guests is no change."""
     name = names.get(guest["name"], guest["name"])
     described = by_identity(new["guests"]).get(name, {})
-    if "cores" in guest:
+    if "cores" in guest or guest.get("existing"):
         return {**guest, "name": name}
     return {**described, **guest, "name": name, "ha": {**described.get("ha", {}), **guest["ha"]}}
 
@@ -184,6 +184,8 @@ def _others(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 def _came(part: str, item: Mapping[str, Any]) -> str:
     if item.get("kind") == "external":
         return "is used as it is"
+    if item.get("existing"):
+        return f"{numbered(item)} exists, and is put under HA as it is"
     return {
         "guests": "is made, and put under HA",
         "templates": "is made",
@@ -208,6 +210,8 @@ def _went(part: str, item: Mapping[str, Any], *, stays: bool) -> Change:
 
 
 def _guest_went(place: str, guest: Mapping[str, Any], *, stays: bool) -> Change:
+    if guest.get("existing"):
+        return Change(place, f"{numbered(guest)} leaves HA as far as this stack put it there, and runs on")
     if guest.get("keep"):
         return Change(place, f"{numbered(guest)} is taken out of HA and of this stack, and runs on")
     if stays:
@@ -273,8 +277,9 @@ def _kind_of(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     part, _, rest = path.partition("[")
     if part not in KINDS:
         return ""
-    name = rest.partition("]")[0]
-    return str(({**by_identity(old[part]), **by_identity(new[part])}[name])["kind"])
+    name, _, key = rest.partition("]")
+    item = {**by_identity(old[part]), **by_identity(new[part])}[name]
+    return "existing" if item.get("existing") and key == ".memoryMib" else str(item["kind"])
 
 
 def _value(path: str, before: Any, after: Any, kind: str, *, protected: bool) -> Change:  # noqa: ANN401 - JSON values

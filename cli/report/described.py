@@ -36,6 +36,8 @@ def whole(config: Config, plain_secrets: Collection[str]) -> dict[str, Any]:
     for guest, one in zip(config.guests, facts["guests"], strict=True):
         one["ha"].pop("preferred", None)  # which the priorities show
         one["ha"]["nodes"] = [f"{name} ({guest.ha.nodes[name]})" for name in one["ha"]["nodes"]]
+    for one in written["guests"]:
+        one.pop("type", None)  # which the facts call kind
     return {key: _filled(facts[key], written.get(key)) if key in facts else written[key] for key in facts | written}
 
 

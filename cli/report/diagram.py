@@ -33,7 +33,8 @@ def _lines(old: Mapping[str, Any], new: Mapping[str, Any], changed: Collection[s
             yield f"  {_id('node', name)} ---|{address}| link{number}"
     for guest in guests:
         yield _box("guest", guest, new, changed)
-        yield f"  {_id('guest', guest['name'])} -.-> {_id('node', guest['node'])}"
+        if guest.get("node"):  # nobody says where an existing one is
+            yield f"  {_id('guest', guest['name'])} -.-> {_id('node', guest['node'])}"
 
 
 def _both(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -60,7 +60,8 @@ def with_fates(changes: Iterable[Change], before: Mapping[str, Any] | None, know
 
 def _with_fate(change: Change, guest: Mapping[str, Any] | None, known: Evidence) -> Change:
     removed, refused = change.mark is Mark.DATA, change.effect == GUEST_CHANGED[0]
-    if guest is None or not (removed or refused):
+    # Of an existing guest nothing is destroyed.
+    if guest is None or guest.get("existing") or not (removed or refused):
         return change
     thing = known.there.get(str(int(guest["vmid"]))) if known.there is not None else None
     if f"{guest['name']}-{guest['kind']}" in known.recorded:

@@ -59,7 +59,7 @@ SHRINKS = ("disks only grow: docs/recovery.md#guest-differs", Mark.REFUSED)
 # By path, of which the first match counts: its name, what a change means, and its mark. Nodes and guests are
 # named by their kinds; `nodes` and `guests` mean both.
 KNOWN: list[tuple[str, str, str, Mark]] = [
-    ("existing[*].memoryMib", "memory in MiB", "only described: nothing is changed on the node", Mark.NONE),
+    ("existing[*].memoryMib", "memory in MiB", "only described: nothing is changed there", Mark.NONE),
     ("nested[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
     ("nested[*].cores", "processors", AT_START, Mark.NONE),
     ("nested[*].cpuType", "CPU type", AT_START, Mark.NONE),
@@ -107,6 +107,7 @@ KNOWN: list[tuple[str, str, str, Mark]] = [
     ("templates[*].vmid", "vmid", SECOND_ONE, Mark.LEFT),
     ("guests[*].vmid", "vmid", *GUEST_CHANGED),
     ("guests[*].kind", "kind", *GUEST_CHANGED),
+    ("guests[*].existing", "existing", *GUEST_CHANGED),
     ("guests[*].keep", "keep", "counts when it is left out of the stack file after this run", Mark.NONE),
     ("vm[*].memoryMib", "memory in MiB", AT_START, Mark.NONE),
     ("container[*].memoryMib", "memory in MiB", "takes effect at once", Mark.NONE),

@@ -64,6 +64,7 @@ WORDS = {
     recorded.GROUP_TYPE: "HA group",
     recorded.RESOURCE_TYPE: "HA resource",
     recorded.RULE_TYPE: "HA rule",
+    "existing-guest": "put it under HA as it is, unless it is there as described",
     "verify-guest": "check that HA runs it",
 }
 # What is done when a step is removed; one that undoes nothing, or only waits, has no line.
@@ -78,6 +79,7 @@ UNDONE = {
     "template": "destroy the template",
     "container": "destroy the container",
     "keep-guest": "take this stack's tags from it; it runs on",
+    "existing-guest": "take it out of HA, if this stack put it there; it runs on",
 }
 VERBS = {
     "create": "make",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import out
 from cli.engine.failures import resource_name
-from cli.looks import first_look, image_check, withdrawal
+from cli.looks import existing_guests, first_look, image_check, withdrawal
 from cli.run import engine_runs, outdated_record
 from cli.state import adoption, belongings, logins, moved_vms, ownership, protection, recorded_guests, vanished
 from cluster import marks
@@ -33,10 +33,11 @@ def with_machines(loaded: LoadedStack, *, acting: bool = True) -> LoadedStack:
 
     Raises:
         AdminError: as :func:`cli.state.ownership.compare`; node-protected, state-lost, member-vm-missing, vm-moved,
-            guest-changed, guest-differs, image-unreadable.
+            guest-changed, guest-differs, image-unreadable, guest-missing, guest-foreign, guest-tied.
     """
     loaded = _followed(loaded)
     recorded_guests.refuse_others(loaded.description, loaded.state, loaded.looks.get(belongings.CLUSTER, ()))
+    existing_guests.refuse_unfit(loaded.description, loaded.looks.get(belongings.CLUSTER, ()))
     loaded = loaded.recording(protection.released(loaded.description, loaded.state))
     found = findings(loaded)
     if acting:

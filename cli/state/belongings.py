@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cli.state.interrupted import IDS
 from cluster import marks
 from components.recorded import BRIDGE_TYPE, FILE_TYPE, GROUP_TYPE, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
+from config import topology
 from config.model import NestedNode, VmGuest
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def described(description: Description) -> list[DescribedThing]:
         if isinstance(node, NestedNode)
     ]
     found += [_guest(marks.VM, template.vmid, template.name, "") for template in config.templates]
-    for guest in config.guests:
+    for _, guest in topology.made_guests(config):
         vm = isinstance(guest, VmGuest)
         found.append(_guest(marks.VM if vm else marks.CONTAINER, guest.vmid, guest.name, VM_TYPE if vm else ""))
         found += _registration(

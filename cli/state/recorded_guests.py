@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from cli.engine.failures import resource_name
 from cli.state import changeover
-from cluster import guests, marks
+from cluster import existing_guests, guests, marks
 from cluster.errors import AdminError
 from components.recorded import GUEST, LOCAL_STEP, VM_TYPE
+from config import topology
+from config.model import ExistingGuest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cli.description import Description
     from cluster.marks import Look
+    from config.model import Guest
 
 State = dict[str, Any]
-VM, CONTAINER = "vm", "container"  # kinds of the stack file
+Number = tuple[str, int, bool]
+VM, CONTAINER = "vm", "container"
 SHOWN = {VM: marks.VM, CONTAINER: marks.CONTAINER}
 GUESTS = tuple(SHOWN.values())
 DISK = "-guest-disk"
@@ -36,8 +40,9 @@ class RecordedGuest:
     Attributes:
         component: the URN of what groups its resources.
         name: as it was described.
-        kind: of the stack file.
+        kind: what it is, VM or CONTAINER.
         disk_gib: as it was described; None where it was not.
+        existing: the stack did not make it, and only looks after its HA.
     """
 
     component: str
@@ -45,11 +50,12 @@ class RecordedGuest:
     kind: str
     vmid: int
     disk_gib: int | None = None
+    existing: bool = False
 
     @property
-    def number(self) -> tuple[str, int]:
+    def number(self) -> Number:
         """What stays the same for its whole life."""
-        return self.kind, self.vmid
+        return self.kind, self.vmid, self.existing
 
     @property
     def shown(self) -> str:
@@ -58,7 +64,7 @@ class RecordedGuest:
 
 
 def read(state: State) -> list[RecordedGuest]:
-    """The guests that a state records as made."""
+    """The guests that a state records, as made or as under HA."""
     resources = [one for one in state["deployment"].get("resources") or [] if not one.get("delete")]
     disks = {one["parent"]: _given(one)["disk_gib"] for one in resources if _is_of_guest(one, DISK)}
     return [found for one in resources if (found := _guest(one, disks))]
@@ -68,6 +74,9 @@ def _guest(entry: State, disks: Mapping[str, int]) -> RecordedGuest | None:
     if _is_of_guest(entry, "-container"):
         given = _given(entry)
         return RecordedGuest(entry["parent"], _name(entry), CONTAINER, int(given["vmid"]), int(given["disk_gib"]))
+    if _is_of_guest(entry, "-existing-guest"):
+        given = _given(entry)
+        return RecordedGuest(entry["parent"], _name(entry), str(given["type"]), int(given["vmid"]), existing=True)
     if entry["type"] == VM_TYPE and _parent_type(entry) == GUEST and "vmId" in (entry.get("inputs") or {}):
         vmid = int(entry["inputs"]["vmId"])
         return RecordedGuest(entry["parent"], _name(entry), VM, vmid, disks.get(entry["parent"]))
@@ -103,17 +112,25 @@ def refuse_others(description: Description, state: State, looks: Iterable[Look])
         AdminError: guest-changed, guest-differs.
     """
     there = {thing.name: thing.ours for look in looks if look.cluster for thing in look.things if thing.kind in GUESTS}
-    known = {guest.name: guest for guest in read(state) if there.get(str(guest.vmid), not there)}
+    recorded = read(state)
+    known = {guest.name: guest for guest in recorded if guest.existing or there.get(str(guest.vmid), not there)}
     pairs = [(guest, known[guest.name]) for guest in description.config.guests if guest.name in known]
-    if others := [(guest, was) for guest, was in pairs if (guest.kind, guest.vmid) != was.number]:
+    _refuse_another_origin(description, known.values())
+    if others := [(guest, was) for guest, was in pairs if _number(guest) != was.number]:
+        guest, was = others[0]
+        if was.existing:
+            raise existing_guests.another(was.name, was.shown, f"{SHOWN[topology.guest_type(guest)]} {guest.vmid}")
         raise guests.changed(
             "; ".join(f"{guest.name} is {was.shown}" for guest, was in others),
-            ", ".join(f"{guest.name} {SHOWN[guest.kind]} {guest.vmid}" for guest, _ in others),
+            ", ".join(f"{guest.name} {SHOWN[topology.guest_type(guest)]} {guest.vmid}" for guest, _ in others),
         )
     smaller = [
         (guest, was.disk_gib, guest.disk_gib)
         for guest, was in pairs
-        if guest.disk_gib is not None and was.disk_gib is not None and guest.disk_gib < was.disk_gib
+        if not isinstance(guest, ExistingGuest)
+        and guest.disk_gib is not None
+        and was.disk_gib is not None
+        and guest.disk_gib < was.disk_gib
     ]
     if smaller:
         raise AdminError(
@@ -123,6 +140,20 @@ def refuse_others(description: Description, state: State, looks: Iterable[Look])
             expected=", ".join(f"{guest.name}: {wanted} GiB" for guest, _, wanted in smaller),
             fix="set diskGib back in the stack file",
         )
+
+
+def _number(guest: Guest) -> Number:
+    return topology.guest_type(guest), guest.vmid, isinstance(guest, ExistingGuest)
+
+
+def _refuse_another_origin(description: Description, known: Iterable[RecordedGuest]) -> None:
+    """Refuse a guest of the stack as one that exists, and the other way round: the end of its record would take HA from it, or destroy it."""
+    recorded = {guest.vmid: guest for guest in known}
+    for guest in description.config.guests:
+        was = recorded.get(guest.vmid)
+        if was is None or was.existing == isinstance(guest, ExistingGuest):
+            continue
+        raise existing_guests.other_origin(was.name, was.shown, made=not was.existing)
 
 
 def renamed(description: Description, state: State) -> tuple[State, list[str]]:
@@ -146,9 +177,7 @@ def renamed(description: Description, state: State) -> tuple[State, list[str]]:
 def _names(description: Description, state: State) -> Iterator[tuple[RecordedGuest, str]]:
     known = read(state)
     taken = {guest.name for guest in known}
-    described: dict[tuple[str, int], str] = {
-        (guest.kind, guest.vmid): guest.name for guest in description.config.guests
-    }
+    described = {_number(guest): guest.name for guest in description.config.guests}
     still = set(described.values())
     for guest in known:
         new = described.get(guest.number)

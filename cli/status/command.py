@@ -19,7 +19,7 @@ from cluster.errors import AdminError
 from cluster.transport import members
 from components.site import Site
 from config import topology
-from config.model import NfsStorage, VmGuest
+from config.model import NfsStorage
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def wanted_of(described: Description) -> Wanted:
     guests = [
         WantedGuest(
             guest.name,
-            f"{'vm' if isinstance(guest, VmGuest) else 'ct'}:{guest.vmid}",
+            topology.sid(guest),
             guest.ha.state,
             topology.placement_nodes(guest),
         )

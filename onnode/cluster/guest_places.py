@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from onnode.system import pve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from onnode.system.machine import ThisMachine
     from onnode.system.pve import Section
@@ -27,6 +27,7 @@ _VOLUME = re.compile(
 )
 _DEVICE = re.compile(r"(?:hostpci|usb|serial|parallel|dev)\d+")
 _TIED = {"usb": ("spice",), "serial": ("socket",)}  # of these devices, what is no part of the node
+_COPIED = "zfspool"  # the type of storage that replicates (`replicate` in PVE/Storage)
 _NONE = "none"  # a drive without a medium
 
 
@@ -138,28 +139,66 @@ def judge(sid: str, text: str, settings: Settings) -> Place:
         settings: of the cluster.
     """
     values = pve.parse_guest_config(text).values
-    volumes = list(_volumes(text, settings))
-    obstacles = [f"it is locked ({values['lock']})"] if "lock" in values else []
-    obstacles += dict.fromkeys(why for why, _ in volumes if why)
-    obstacles += [f"{key} is a device of the node" for key, value in values.items() if _is_tied(key, value)]
-    storages = {storage for _, storage in volumes if storage in settings.storages}
-    limits = [nodes for one in sorted(storages) if (nodes := nodes_of(settings.storages[one])) is not None]
+    obstacles, limits = _ties(text, values, settings)
+    if "lock" in values:
+        obstacles.insert(0, f"it is locked ({values['lock']})")
     if settings.is_managed(sid):
         limits += [list(rule.nodes) for rule in settings.rules if rule.strict and sid in rule.guests]
-    allowed = sorted(set(limits[0]).intersection(*limits[1:])) if limits else None
-    return Place(values.get("name") or values.get("hostname", ""), obstacles, allowed)
+    return Place(values.get("name") or values.get("hostname", ""), obstacles, _in_all(limits))
 
 
-def _volumes(text: str, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Why each volume ties the guest to its node, if it does, and the storage that it is on."""
+def following(text: str, settings: Settings, replicas: Collection[str] = ()) -> Place:
+    """Where HA can start a guest when its node is dead, whatever locks it now, and whatever the rules of HA say.
+
+    Args:
+        text: of its configuration.
+        settings: of the cluster.
+        replicas: the nodes that have copies of its local disks, its own among them; empty without replication.
+    """
+    values = pve.parse_guest_config(text).values
+    obstacles, limits = _ties(text, values, settings, replicas)
+    return Place(values.get("name") or values.get("hostname", ""), obstacles, _in_all(limits))
+
+
+def replication(text: str) -> dict[int, list[str]]:
+    """Read replication.cfg: by guest, the nodes that its disks are copied to (PVE/ReplicationConfig.pm)."""
+    found: dict[int, list[str]] = {}
+    for job in pve.parse_sections(text):
+        guest = job.id.partition("-")[0]
+        if guest.isdigit() and "target" in job.values and job.values.get("disable", "0") == "0":
+            found.setdefault(int(guest), []).append(job.values["target"])
+    return found
+
+
+def _ties(
+    text: str, values: Mapping[str, str], settings: Settings, replicas: Collection[str] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Why its devices and volumes tie a guest to its node, and for each of its storages that some nodes lack, which have it."""
+    volumes = list(_volumes(text, settings))
+    copying = {name for name, one in settings.storages.items() if replicas and one.type == _COPIED}
+    bound = [(why, storage in copying and copies) for why, storage, copies in volumes if why]
+    obstacles = list(dict.fromkeys(why for why, copied in bound if not copied))
+    obstacles += [f"{key} is a device of the node" for key, value in values.items() if _is_tied(key, value)]
+    storages = {storage for _, storage, _ in volumes if storage in settings.storages}
+    limits = [nodes for one in sorted(storages) if (nodes := nodes_of(settings.storages[one])) is not None]
+    return obstacles, limits + ([list(replicas)] if any(copied for _, copied in bound) else [])
+
+
+def _in_all(limits: Sequence[Collection[str]]) -> list[str] | None:
+    return sorted(set(limits[0]).intersection(*limits[1:])) if limits else None
+
+
+def _volumes(text: str, settings: Settings) -> Iterator[tuple[str, str, bool]]:
+    """Why each volume ties the guest to its node, if it does, the storage that it is on, and whether replication takes it along."""
     for key, volume, options in _VOLUME.findall(text):
         storage, colon, _ = volume.partition(":")
         if volume == _NONE or "shared=1" in options:
             continue
         if not colon:
-            yield f"{key} is the node's own ({volume})", ""
+            yield f"{key} is the node's own ({volume})", "", False
         else:
-            yield _why_only_here(key, storage, settings.storages.get(storage)), storage
+            copies = "replicate=0" not in options
+            yield _why_only_here(key, storage, settings.storages.get(storage)), storage, copies
 
 
 def _why_only_here(key: str, name: str, storage: Section | None) -> str:

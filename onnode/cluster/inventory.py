@@ -9,13 +9,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import corosync, diagnosis, membership
+from onnode.cluster import corosync, diagnosis, guest_places, membership
 from onnode.contract.documents import document
 from onnode.contract.inventory import FoundGuest, FoundInterface, Inventory
 from onnode.step import Step, act_never, decide_nothing
 from onnode.system import network, pve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onnode.system.machine import ThisMachine
 
 ASK_S = 15.0
@@ -111,18 +113,33 @@ def _witness_key(machine: ThisMachine, host: str) -> str | None:
     return next(iter(parse_known_hosts(said).values()), None)
 
 
+def memory_mib(values: Mapping[str, str]) -> int:
+    """A guest's memory; without any it is 512 MiB (PVE/QemuServer/Memory.pm, PVE/LXC/Config.pm)."""
+    found = re.fullmatch(r"(?:current=)?(\d+)", values.get("memory", "").partition(",")[0])
+    return int(found[1]) if found else 512
+
+
 def _guests(machine: ThisMachine) -> list[FoundGuest]:
     found = []
+    settings = guest_places.read(machine)
+    replicas = guest_places.replication(machine.read("/etc/pve/replication.cfg") or "")
     for node in machine.names(NODES):
         for kind, directory, naming in KINDS:
             for file in machine.names(f"{NODES}/{node}/{directory}"):
                 number = file.removesuffix(".conf")
                 if number == file or not number.isdigit():
                     continue
-                config = pve.parse_guest_config(machine.read(f"{NODES}/{node}/{directory}/{file}") or "")
+                text = machine.read(f"{NODES}/{node}/{directory}/{file}") or ""
+                config = pve.parse_guest_config(text)
                 template = config.values.get("template") == "1"
-                name = config.values.get(naming, "")
-                found.append(FoundGuest(kind, int(number), node, name, config.tags, template))
+                name, memory = config.values.get(naming, ""), memory_mib(config.values)
+                copies = [node, *replicas[int(number)]] if int(number) in replicas else []
+                place = guest_places.following(text, settings, copies)
+                found.append(
+                    FoundGuest(
+                        kind, int(number), node, name, config.tags, template, memory, place.obstacles, place.nodes
+                    )
+                )
     return sorted(found, key=lambda guest: guest.id)
 
 

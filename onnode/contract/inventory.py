@@ -18,7 +18,13 @@ class FoundInterface:
 
 @dataclass(frozen=True)
 class FoundGuest:
-    """A guest of the cluster, from its file in /etc/pve."""
+    """A guest of the cluster, from its file in /etc/pve.
+
+    Attributes:
+        memory_mib: its memory in MiB.
+        obstacles: why HA could start it on no other node, in words.
+        nodes: the only ones that have its storages, or copies of its disks; None: all of them.
+    """
 
     kind: str  # "vm" or "ct"
     id: int
@@ -26,6 +32,9 @@ class FoundGuest:
     name: str
     tags: list[str] = field(default_factory=list)
     template: bool = False
+    memory_mib: int = 0
+    obstacles: list[str] = field(default_factory=list)
+    nodes: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def _does_not_fit(design: Subject) -> Iterator[str]:
 def _fits_nowhere(design: Props) -> Iterator[str]:
     """Guests with more memory than any of their nodes as a whole, whatever runs there besides, and whether they run."""
     memory = {node["name"]: node.get("memoryMib") for node in design["nodes"]}
-    for guest in design["guests"]:
+    for guest in _of_known_size(design["guests"]):
         sizes = [memory[name] for name in _candidates(guest, memory)]
         if sizes and None not in sizes and guest["memoryMib"] > max(sizes):
             yield f"guest {guest['name']} fits on no node: the largest that it may run on has {number(max(sizes))} MiB"
@@ -77,7 +77,7 @@ def _does_not_survive(design: Subject) -> Iterator[str]:
     reserve = design.settings["reserveMib"]
     room = {node["name"]: max(node["memoryMib"] - reserve, 0) for node in nodes}
     kept = f"each node keeps {number(reserve)} MiB for itself (reserveMib)"
-    guests = [guest for guest in design.props["guests"] if guest["ha"]["state"] == "started"]
+    guests = [guest for guest in _of_known_size(design.props["guests"]) if guest["ha"]["state"] == "started"]
     wanted = sum(guest["memoryMib"] for guest in guests)
     for dead in sorted(room, key=lambda name: -room[name]):
         rest = {name: free for name, free in room.items() if name != dead}
@@ -106,6 +106,11 @@ def _homeless(guests: Sequence[Props], room: dict[str, float]) -> Iterator[str]:
             left = ", ".join(f"{name} has {number(room[name])} MiB left" for name in candidates)
             need = f"guest {guest['name']} finds no node with the {number(guest['memoryMib'])} MiB that it needs"
             yield f"{need}: {left}"
+
+
+def _of_known_size(guests: Sequence[Props]) -> list[Props]:
+    """Of an existing guest, nobody may have said it: the others must fit all the same."""
+    return [guest for guest in guests if guest.get("memoryMib") is not None]
 
 
 def _candidates(guest: Props, names: Collection[str]) -> list[str]:
@@ -141,15 +146,18 @@ def _unstated(design: Subject) -> Iterator[str]:
     names = [node["name"] for node in design.props["nodes"] if node.get("memoryMib") is None]
     if names and design.props["guests"]:
         yield f"the memory of {', '.join(names)} is not known, so nobody can say whether guests fit when a node dies"
+    guests = [guest["name"] for guest in design.props["guests"] if guest.get("memoryMib") is None]
+    if guests:
+        yield f"the memory of guest {', '.join(guests)} is not known, so nobody can say whether all fit when a node dies"
 
 
 MEMORY_STATED = Rule(
     id="node-memory-stated",
     level=EnforcementLevel.ADVISORY,
-    demands="Nodes of a cluster with guests under HA say how much memory they have.",
+    demands="Nodes of a cluster with guests under HA, and its existing guests, say how much memory they have.",
     protects="Otherwise guests-fit-after-a-failure cannot judge the design.",
     source="Proxmox VE HA manager, requirements (N-1)",
-    fix="Add memoryMib to the node in nested-pve-ha:nodes.",
+    fix="Add memoryMib to the node in nested-pve-ha:nodes, or to the guest in nested-pve-ha:guests.",
     judges={DESIGN: _unstated},
     bad=of_machines(existing(1), existing(2), existing(3, None)),
     good=of_machines(existing(1), existing(2), existing(3)),

@@ -22,7 +22,8 @@ EMPTY_DRIVE, PHYSICAL_DRIVE = "none", "cdrom"
 def _not_shared(design: Subject) -> Iterator[str]:
     shared = {storage["name"] for storage in design.props["storages"] if storage["shared"]}
     for guest in design.props["guests"]:
-        if guest["storage"] not in shared:
+        # Of an existing one, the disks are looked at where it is.
+        if not guest.get("existing") and guest["storage"] not in shared:
             yield f"guest {guest['name']} has its disk on {guest['storage']}, which no other node can read"
 
 

@@ -84,6 +84,9 @@ def guest(**special: Any) -> Example:
     return design(guests=[GUEST | special])
 
 
+EXISTING = {"name": "web", "kind": "vm", "vmid": 210, "existing": True, "ha": GUEST["ha"]}
+
+
 def guests(*sizes: tuple[int, tuple[str, ...]]) -> Example:
     """Guests of this much memory, each bound to these nodes if there are any."""
     bound = [GUEST["ha"] | ({"strict": True, "nodes": list(nodes)} if nodes else {}) for _, nodes in sizes]
@@ -163,6 +166,10 @@ REFUSED: list[tuple[str, Example, str]] = [
     ("storage-outside-the-cluster", design(storages=[SHARED | {"server": "192.168.0.182"}]), "storage shared is on 192.168.0.182, which is node proxmox02"),
     ("storage-outside-the-cluster", design(storages=[SHARED | {"server": "10.20.1.183"}]), "which is node proxmox03"),
     ("storage-outside-the-cluster", design(storages=[SHARED | {"server": "10.30.1.181"}]), "which is node proxmox01"),
+    ("ha-two-candidates", design(guests=[EXISTING | {"ha": GUEST["ha"] | {"strict": True, "nodes": ["proxmox01"]}}]), "guest web may run on proxmox01 only"),
+    ("guests-fit-after-a-failure", design(guests=[EXISTING | {"memoryMib": 3000}, GUEST]), "guest web fits on no node"),
+    ("node-memory-stated", design(guests=[EXISTING]), "the memory of guest web is not known"),
+    ("ha-three-votes", design(guests=[EXISTING], cluster=CLUSTER | {"votes": 2}), "guests under HA and 2 votes"),
     ("ha-two-candidates", ha(strict=True, nodes=["proxmox01"]), "guest vm01 may run on proxmox01 only"),
     *each("ha-two-candidates", HA_RULES, "HA rule r may run on pve1 only", rule="r", type="node-affinity", strict=True, nodes={"pve1": 1}),
     *each("ha-two-candidates", HA_GROUPS, "HA group g may run on pve1 only", group="g", restricted=True, nodes={"pve1": 1}),

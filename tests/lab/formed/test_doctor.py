@@ -6,15 +6,16 @@ a command, that very command mends it.
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from tests.lab.conftest import eventually
 from tests.lab.proxmox import NUMBERS
+from tests.support.bad_world import refusal, succeeded
 from tests.support.lab_project import LabProject
 
 if TYPE_CHECKING:
@@ -131,52 +132,127 @@ def test_a_healthy_cluster_is_left_as_it_is(doctor: Doctor) -> None:
     doctor.nodes.sh(2, "rm /root/a-file-of-somebodys")
 
 
-def test_a_stack_file_is_written_of_the_cluster_and_describes_it_as_it_is(doctor: Doctor) -> None:
-    """It is as if nobody had described it: another name of a stack, and what that stack's preview would change."""
-    nodes, project = doctor.nodes, doctor.project
+SHARED = "pvesm add nfs shared --server 10.30.1.5 --export /srv/pve-shared --content images,rootdir,vztmpl"
+# What people typed: a VM that HA looks after on two nodes, a container that it does not, and a VM that cannot leave its node.
+BY_HAND = {
+    2: "qm create 210 --name Web.Server --memory 128 --kvm 0 --scsi0 shared:1 && qm start 210 && "
+    "ha-manager add vm:210 --max_restart 2 --comment ours && "
+    "ha-manager rules add node-affinity web --resources vm:210 --nodes pve1,pve2",
+    3: "pvesm status >/dev/null; mkdir -p /mnt/pve/shared/template/cache; tar -caf /mnt/pve/shared/template/cache/debian-12-x_1_amd64.tar.gz -C /etc hostname; "
+    "pct create 310 shared:vztmpl/debian-12-x_1_amd64.tar.gz --hostname cache --memory 64 --rootfs shared:1 && pct start 310; "
+    "qm create 211 --name tied --memory 128 --kvm 0 --scsi0 local-lvm:1",
+}
+CACHE = {"name": "cache", "kind": "existing", "type": "container", "vmid": 310, "memoryMib": 64}
+OF_GUESTS = "cat /etc/pve/ha/resources.cfg /etc/pve/ha/rules.cfg; cat /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf"
+STATUS = {210: "/nodes/pve2/qemu/210", 310: "/nodes/pve3/lxc/310"}
 
-    def cli(command: str, *words: str) -> Run:
-        return project.run(project.command(".venv/bin/python", "-m", "cli", command, "--stack", "found", *words))
+
+def pids(nodes: Proxmox, *vmids: int) -> dict[int, int]:
+    """The process of each guest, where it was made."""
+    paths = {vmid: STATUS[vmid] for vmid in vmids or STATUS}
+    read = {vmid: nodes.sh(1, f"pvesh get {path}/status/current --output-format json") for vmid, path in paths.items()}
+    return {vmid: json.loads(text)["pid"] for vmid, text in read.items()}
+
+
+@pytest.fixture
+def guests_by_hand(doctor: Doctor) -> Iterator[Proxmox]:
+    """Two guests on shared storage, one of them under HA, and a VM on a local disk."""
+    nodes = doctor.nodes
+    for number in NUMBERS:
+        nodes.sh(number, f"ip addr add 10.30.1.10{number}/24 dev eth3; ip link set eth3 up")
+    nodes.sh(1, SHARED)
+    for number, typed in BY_HAND.items():
+        nodes.sh(number, typed)
+    eventually(lambda: "pve2, started" in nodes.ha(1).get("service vm:210", ""), "HA has the VM started")
+    yield nodes
+    nodes.sh(1, "ha-manager remove vm:210")
+    eventually(lambda: "service vm:210" not in nodes.ha(1), "HA lets go of the VM")
+    for file in nodes.sh(1, "ls /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf").split():
+        node, kind, vmid = file.split("/")[4], file.split("/")[5], file.split("/")[6].removesuffix(".conf")
+        tool = "qm" if kind == "qemu-server" else "pct"
+        nodes.ssh(int(node[-1]), f"{tool} stop {vmid}; {tool} destroy {vmid}")
+    nodes.sh(1, "pvesm remove shared")
+
+
+def test_a_stack_file_is_written_of_the_cluster_and_describes_it_and_its_guests_as_they_are(
+    doctor: Doctor, guests_by_hand: Proxmox
+) -> None:
+    """It is as if nobody had described it: another name of a stack, and what that stack's first run would change."""
+    nodes, project = guests_by_hand, copy.copy(doctor.project)
+    own, project.stack = project.configuration(), "found"
+    before, guests, running = traces(nodes), nodes.sh(1, OF_GUESTS), pids(nodes)
 
     def adopt(fingerprint: str) -> Run:
-        return cli("adopt", "--endpoint", "https://192.168.0.101:8006", "--fingerprint", fingerprint)
+        return project.admin(
+            "adopt", "--endpoint", "https://192.168.0.101:8006", "--guests", "--fingerprint", fingerprint
+        )
 
-    file = project.directory / "Pulumi.found.yaml"
-    before = traces(nodes)
-    unconfirmed = adopt("")
-    assert "error[adopt-unconfirmed]" in unconfirmed.output
-    assert not file.exists()
+    unconfirmed = refusal(adopt(""), "adopt-unconfirmed")
+    assert not project.stack_file.exists()
     keys = nodes.console(1, "for key in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $key; done")
-    (shown,) = [word for word in keys.split() if word.startswith("SHA256:") and word in unconfirmed.output]
-    done = adopt(shown)
-    assert done.code == 0, done.output
+    (shown,) = [word for word in keys.split() if word.startswith("SHA256:") and word in unconfirmed]
+    said = succeeded(adopt(shown)).output
     assert traces(nodes) == before
 
-    document = yaml.safe_load(file.read_text())["config"]
-    described = {key.removeprefix("nested-pve-ha:"): value for key, value in document.items()}
-    own = project.configuration()
-    assert [(node["name"], node["nodeId"], node["address"], node["links"]) for node in described["nodes"]] == [
+    found = project.configuration()
+    assert [(node["name"], node["nodeId"], node["address"], node["links"]) for node in found["nodes"]] == [
         (node["name"], node["nodeId"], node["address"], node["links"]) for node in own["nodes"]
     ]
-    assert described["cluster"]["name"] == "proxmox"
-    assert described["cluster"]["links"] == own["cluster"]["links"]
-    assert {"kind": "external", "name": "local", "shared": False} in described["storages"]
+    assert found["cluster"]["name"] == "proxmox"
+    assert found["cluster"]["links"] == own["cluster"]["links"]
+    assert {"kind": "external", "name": "local", "shared": False} in found["storages"]
+    (web,) = found["guests"]
+    assert (web["name"], web["type"], web["vmid"]) == ("web-server", "vm", 210)
+    assert web["ha"] == {"maxRestart": 2, "nodes": {"pve1": 1, "pve2": 1}}
+    assert "CT 310 (cache) on pve3: HA does not look after it" in said
 
-    preview = cli("preview", "--look")
-    assert preview.code == 0, preview.output
+    succeeded(project.admin("preview", "--look"))
     assert traces(nodes) == before
-    assert "error[adopt-exists]" in adopt(shown).output
+    refusal(adopt(shown), "adopt-exists")
 
     of_the_cluster = [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS]
     try:
-        run = cli("up", "--yes")
-        assert run.code == 0, run.output
+        run = succeeded(project.admin("up"))
         assert [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS] == of_the_cluster
+        assert (nodes.sh(1, OF_GUESTS), pids(nodes)) == (guests, running)
         assert "cluster proxmox is as described: 3 members, quorate with 3 of 3 votes" in run.output
+        what_cannot_be_is_refused(project, nodes, found)
+        a_guest_comes_under_ha_without_a_restart(project, nodes, {**found, "guests": [web, CACHE]})
     finally:
-        gone = cli("down", "--yes")
-    assert gone.code == 0, gone.output
+        gone = project.admin("down", "--yes")
+    succeeded(gone)
     assert [nodes.sh(number, OF_THE_CLUSTER) for number in NUMBERS] == of_the_cluster
+    assert nodes.sh(1, OF_GUESTS) == guests
+    assert nodes.runs_guest(1, 210)
+    assert pids(nodes, 310) == {310: running[310]}
+
+
+def a_guest_comes_under_ha_without_a_restart(project: LabProject, nodes: Proxmox, wanted: dict[str, Any]) -> None:
+    """And the other one, which somebody else has put there, moves as it did."""
+    running = pids(nodes)
+    project.configure(wanted)
+    succeeded(project.admin("up"))
+    assert pids(nodes) == running
+    assert nodes.sh(1, "grep -c 'comment stack-found' /etc/pve/ha/resources.cfg").strip() == "1"
+    nodes.sh(1, "ha-manager migrate vm:210 pve1")
+    eventually(lambda: "pve1, started" in nodes.ha(1)["service vm:210"] and nodes.runs_guest(1, 210), "it moved")
+    assert "0 changes" in succeeded(project.admin("up")).output
+
+
+def what_cannot_be_is_refused(project: LabProject, nodes: Proxmox, found: dict[str, Any]) -> None:
+    """By name, in the preview that looks and in a run, and nothing is changed."""
+    (web,) = found["guests"]
+    before = nodes.sh(1, OF_GUESTS), pids(nodes)
+    tied = {**CACHE, "name": "tied", "type": "vm", "vmid": 211}
+    project.configure({**found, "guests": [web, tied]})
+    for command in ("preview", "up"):
+        said = refusal(project.admin(command, *(("--look",) if command == "preview" else ())), "guest-tied")
+        assert "VM 211 (tied) on pve3: scsi0 is on local-lvm, which is not shared" in said
+    project.configure({**found, "guests": [web, {**CACHE, "vmid": 999}]})
+    assert "none of that number" in refusal(project.admin("up"), "guest-missing")
+    project.configure({**found, "guests": [{**web, "ha": {"nodes": web["ha"]["nodes"]}}]})
+    assert "max_restart of the HA resource is 2, described: 1" in refusal(project.admin("up"), "ha-foreign")
+    assert (nodes.sh(1, OF_GUESTS), pids(nodes)) == before
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ CONTAINER = {
     "memoryMib": 128,
     "ha": {"nodes": {"proxmox01": 2, "proxmox02": 1}},
 }
+EXISTING = {"name": "web07", "kind": "existing", "type": "vm", "vmid": 207, "ha": {"nodes": {"proxmox01": 1}}}
 BOOTED = "tr '\\0' '\\n' < /proc/$(cat {}/{}.pid)/environ | grep ^GUEST_BOOTED="
 
 
@@ -95,6 +96,7 @@ def test_a_guest_is_changed_while_it_runs_and_outlives_its_description(changing:
     what_cannot_be_is_refused_before_anything_changes(changing)
     all_of_it_changes_at_once(changing)
     a_vm_that_is_kept_runs_on(changing)
+    and_comes_back_under_ha_as_one_that_exists(changing)
 
 
 def what_cannot_be_is_refused_before_anything_changes(cluster: LabProject) -> None:
@@ -105,6 +107,10 @@ def what_cannot_be_is_refused_before_anything_changes(cluster: LabProject) -> No
     assert "vm07 is VM 207; described: vm07 VM 208" in refusal(cluster.admin("up"), "guest-changed")
     assert {sid: config(cluster, sid) for sid in before} == before
     assert services(cluster, SEEN_BY).keys() == {"vm:200", "ct:300", "vm:207", "ct:307"}
+    # To the engine it would be the end of the one that was made, with its HA.
+    with_guests(cluster, EXISTING | {"name": "vm07"}, CONTAINER)
+    assert "leave it out" in refusal(cluster.admin("up"), "guest-changed")
+    assert {sid: config(cluster, sid) for sid in before} == before
 
 
 def all_of_it_changes_at_once(cluster: LabProject) -> None:
@@ -178,4 +184,17 @@ def a_vm_that_is_kept_runs_on(cluster: LabProject) -> None:
     gone = cluster.ssh(SEEN_BY, "ls /etc/pve/nodes/*/lxc/307.conf; cat /etc/pve/ha/rules.cfg").output
     assert "No such file" in gone
     assert "07-placement" not in gone
+
+
+def and_comes_back_under_ha_as_one_that_exists(cluster: LabProject) -> None:
+    up_since, before = booted(cluster, "proxmox01", "vm:207"), cluster.ssh(NODES["proxmox01"], "qm config 207").output
+    with_guests(cluster, EXISTING)
+    assert "VM 207 exists, and is put under HA as it is" in succeeded(cluster.admin("up")).output
+    assert services(cluster, SEEN_BY)["vm:207"]["state"] == "started"
+    with_guests(cluster)
+    assert "VM 207 (web07) on proxmox01 is not this stack's any more" in succeeded(cluster.admin("up")).output
+    assert services(cluster, SEEN_BY).keys() == {"vm:200", "ct:300"}
+    assert "07-placement" not in cluster.ssh(SEEN_BY, "cat /etc/pve/ha/rules.cfg").output
+    assert booted(cluster, "proxmox01", "vm:207") == up_since
+    assert cluster.ssh(NODES["proxmox01"], "qm config 207").output == before
     nothing_is_left_to_do(cluster)

@@ -22,6 +22,7 @@ OTHER_HOST = {
 }
 NO_DHCP: dict[str, Any] = {f"outerHosts.0.bridges.{bridge}.dhcp": None for bridge in (0, 1)}
 TWO_HOSTS: dict[str, Any] = {"outerHosts.+": OTHER_HOST, "nodes.2.host": "other"}
+EXISTING: dict[str, Any] = {"kind": "existing", "type": "vm", "name": "web", "vmid": 250}
 
 # What to change in a good stack file, and the problem that must be reported: key, found, fix.
 CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
@@ -181,6 +182,10 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("dev", "cluster", {"cluster.api.user": "pulumi@pam"}, "cluster.api.user", "cannot be made", "@pve"),
     ("dev", "cluster", {"cluster.options.migrationNetwork": "10.40.1.0/24"}, "cluster.options.migrationNetwork", "proxmox01, proxmox02, proxmox03: no address in 10.40.1.0/24", "networks"),
     ("dev", "placement", {"guests.0.node": "proxmox09"}, "guests[0].node", "no node proxmox09", "proxmox01"),
+    ("dev", "placement", {"guests.+": {**EXISTING, "ha": {"nodes": {"pve9": 1}}}}, "guests[2].ha.nodes.pve9", "there is no node pve9", "use one of"),
+    ("dev", "placement", {"guests.+": {**EXISTING, "ha": {"strict": True}}}, "guests[2].ha.strict", "allows no node", "name the nodes"),
+    ("dev", "vmids", {"guests.+": {**EXISTING, "vmid": 200}}, "guests[2].vmid", "vmid 200 is used already by guests[0].vmid", "free vmid"),
+    ("dev", "names", {"guests.+": {**EXISTING, "name": "vm01"}}, "guests[2].name", "vm01 is used already by guests[0].name", "name of its own"),
     ("dev", "placement", {"templates.0.node": "proxmox09"}, "templates[0].node", "no node proxmox09", "proxmox01"),
     ("dev", "placement", {"guests.0.ha.nodes": {"proxmox09": 1}}, "guests[0].ha.nodes.proxmox09", "no node proxmox09", "proxmox01"),
     ("dev", "placement", {"guests.0.ha": {"strict": True}}, "guests[0].ha.strict", "allows no node", "name the nodes"),

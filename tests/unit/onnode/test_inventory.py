@@ -78,8 +78,8 @@ def test_a_member_tells_what_a_stack_file_says(member: FakeMachine) -> None:
     assert (seen.storages, seen.resources) == ("dir: local\n", "vm: 200\n")
     assert (seen.rules, seen.groups) == ("node-affinity: near\n", "")
     assert seen.guests == [
-        FoundGuest("ct", 101, "proxmox02", "dns"),
-        FoundGuest("vm", 200, "proxmox01", "web", ["nested-pve-ha", "stack-home"], template=True),
+        FoundGuest("ct", 101, "proxmox02", "dns", memory_mib=512),
+        FoundGuest("vm", 200, "proxmox01", "web", ["nested-pve-ha", "stack-home"], template=True, memory_mib=512),
     ]
     assert inventory.STEP.unchanged(seen, None) == "proxmox02: member of proxmox"
 
@@ -115,3 +115,19 @@ def test_a_node_whose_pmxcfs_does_not_run_is_in_no_cluster_that_can_be_read(memb
     assert (seen.conf, seen.addresses, seen.host_keys, seen.guests, seen.storages) == (None, {}, {}, [], "")
     assert inventory.STEP.unchanged(seen, None) == "proxmox02: stand-alone"
     assert document(seen)["pve_major"] == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "memory"), [("memory: 2048", 2048), ("memory: current=4096,max=8192", 4096), ("cores: 2", 512)]
+)
+def test_where_a_guest_can_go_and_what_it_needs_is_told_without_its_configuration(
+    member: FakeMachine, text: str, memory: int
+) -> None:
+    member.write("/etc/pve/replication.cfg", "local: 200-0\n\ttarget proxmox02\n")
+    member.write("/etc/pve/storage.cfg", "zfspool: tank\n\tpool t\n")
+    disks = f"{text}\nscsi0: tank:x\nscsi1: local:y\ncipassword: secret\n"
+    member.write("/etc/pve/nodes/proxmox01/qemu-server/200.conf", disks)
+    seen = next(one for one in look(member).guests if one.id == 200)
+    assert (seen.memory_mib, seen.nodes) == (memory, ["proxmox01", "proxmox02"])
+    assert seen.obstacles == ["scsi1 is on local, which is not shared"]
+    assert "secret" not in json.dumps(inventory.STEP.facts(inventory.observe(member), None))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config import load
+from config.load import load
 from tests.unit.tools.test_many_nodes import settings
 from tools.bench import bare_changes, changes, planning
 from tools.bench.errors import BenchError

@@ -457,30 +457,100 @@ def test_whatever_else_corosync_was_given_is_named() -> None:
 
 
 GUESTS = [
-    FoundGuest("vm", 100, "pve1", "web"),
+    FoundGuest("vm", 100, "pve1", "Web.Server", memory_mib=2048),
     FoundGuest("ct", 101, "pve2", "dns", ["nested-pve-ha", "stack-home"]),
+    FoundGuest("ct", 102, "pve2", "cache", memory_mib=512),
+    FoundGuest("vm", 103, "pve2", "web-server", memory_mib=64),
+    FoundGuest("vm", 104, "pve2", "paused"),
+    FoundGuest("vm", 105, "pve2", "disk", obstacles=["scsi0 is on local-lvm, which is not shared"]),
+    FoundGuest("vm", 106, "pve2", "bound"),
     FoundGuest("vm", 900, "pve1", "", template=True),
 ]
+RESOURCES = """\
+vm: 100
+\tstate started
+\tmax_restart 2
+\tfailback 0
+
+ct: 101
+
+vm: 103
+\tstate enabled
+
+vm: 104
+\tstate ignored
+
+vm: 105
+
+vm: 106
+"""
+RULES = """\
+node-affinity: web
+\tnodes pve1:0,pve2
+\tresources vm:100
+\tstrict 1
+\tcomment ours
+
+node-affinity: gone
+\tnodes pve9
+\tresources vm:106
+
+resource-affinity: apart
+\taffinity negative
+\tresources vm:100,vm:103
+"""
 
 
-def test_guests_are_left_out_by_name() -> None:
-    found = first_says(
-        FOUND,
-        guests=GUESTS,
-        resources="vm: 100\n\tstate stopped\n\nct: 101\n",
-        rules="node-affinity: near\n\tnodes pve1\n\tresources vm:100\n",
-    )
-    _, counted, _ = adopted(found)
-    assert counted == ["3 guests, 2 HA resources, 1 HA rule or group: GUESTS=1 names each, and why"]
+def test_guests_are_counted_unless_they_are_asked_for() -> None:
+    _, left_out, _ = adopted(first_says(FOUND, guests=GUESTS, resources=RESOURCES, rules=RULES))
+    assert left_out == [
+        "8 guests, 6 HA resources, 3 HA rule or groups: GUESTS=1 describes the guests that HA looks after"
+    ]
+
+
+def test_guests_that_ha_looks_after_are_described_as_they_are_and_the_others_named() -> None:
+    found = first_says(FOUND, guests=GUESTS, resources=RESOURCES, rules=RULES)
     read, named, text = adopted(found, guests=True)
-    assert (read.guests, read.templates) == ((), ())
+    assert [guest.model_dump(by_alias=True, exclude_defaults=True) for guest in read.guests] == [
+        {
+            "kind": "existing",
+            "type": "vm",
+            "name": "web-server-100",
+            "vmid": 100,
+            "memoryMib": 2048,
+            "ha": {"maxRestart": 2, "failback": False, "nodes": {"pve1": 1, "pve2": 1}, "strict": True},
+        },
+        {"kind": "existing", "type": "vm", "name": "web-server-103", "vmid": 103, "memoryMib": 64},
+    ]
     assert named == [
-        "guest vm:100 web on pve1, under HA as stopped: this program did not make it, and would refuse to take it over",
-        "guest ct:101 dns on pve2, under HA as started: it has this stack's mark; describe it as it was",
-        "template vm:900 without a name on pve1: this program did not make it, and would refuse to take it over",
-        "HA node-affinity near: it stays as it is",
+        "guest CT 101 (dns) on pve2: it has this stack's mark; describe it as it was",
+        "guest CT 102 (cache) on pve2: HA does not look after it; described with kind: existing, it is put under HA",
+        "guest VM 104 (paused) on pve2: HA has it as ignored, and a stack file says started or stopped",
+        (
+            "guest VM 105 (disk) on pve2: a guest that is described as existing cannot follow its HA to another node: "
+            "scsi0 is on local-lvm, which is not shared"
+        ),
+        "guest VM 106 (bound) on pve2: its HA rule or group names pve9, which is no member",
+        "template VM 900 (without a name) on pve1: HA runs no templates",
+        "HA node-affinity gone: it stays as it is",
+        "HA resource-affinity apart: it stays as it is",
     ]
     assert [line[4:] for line in text.splitlines() if line.startswith("# - ")] == named
+
+
+def test_of_a_group_the_failback_is_written_and_the_first_run_has_nothing_to_do() -> None:
+    found = first_says(
+        FOUND,
+        pve_major=8,
+        guests=GUESTS[:1],
+        resources="vm: 100\n\tgroup both\n",
+        groups="group: both\n\tnodes pve1:2,pve2\n\tnofailback 1\n",
+    )
+    found = replace(found, members={name: replace(one, pve_major=8) for name, one in found.members.items()})
+    read, named, _ = adopted(found, guests=True)
+    (guest,) = read.guests
+    assert (guest.ha.nodes, guest.ha.failback, guest.ha.strict) == ({"pve1": 2, "pve2": 1}, False, False)
+    assert named == []
 
 
 def test_a_name_from_the_cluster_ends_no_comment() -> None:

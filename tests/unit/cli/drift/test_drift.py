@@ -57,6 +57,7 @@ from onnode.cluster.corosync import Device
 from onnode.contract.documents import document
 from onnode.contract.look import Refusal, StepLook
 from onnode.contract.membership import Membership
+from tests.unit.cluster.test_existing_guests import WANTED as EXISTING_GUEST
 from tests.unit.cluster.test_guests import CONTAINER, TEMPLATE
 from tests.unit.cluster.worlds import listed, members
 
@@ -256,6 +257,31 @@ def test_a_disk_of_another_size_is_drift_and_a_larger_one_stays(size: int, kind:
     assert [(one.kind, one.what) for one in found] == ([(kind, what)] if kind else [])
     gone = judge.drift(asked, {"a": Answer(files={}, membership=WORKING)}, "a", [])
     assert gone == [], "its VM has a line of its own"
+
+
+@pytest.mark.parametrize(
+    ("resources", "kind", "what"),
+    [
+        ("vm: 210\n\tcomment stack-home\n", None, ""),
+        ("vm: 210\n", None, ""),
+        ("", STEP, "not as described, to do: vm:210 is put under HA"),
+        ("vm: 210\n\tstate stopped\n\tcomment stack-home\n", STEP, "HA resource vm:210: state started"),
+        ("vm: 210\n\tstate stopped\n", REFUSED, "state of the HA resource is stopped, described: started"),
+    ],
+)
+def test_an_existing_guest_that_left_ha_is_drift_and_what_others_set_is_refused(
+    resources: str, kind: str | None, what: str
+) -> None:
+    step = here("web-existing-guest", "existing-guest", document(EXISTING_GUEST))
+    asked = questions.of({"deployment": {"resources": [step]}}, [], "secret")
+    files = {
+        "/etc/pve/storage.cfg": "nfs: shared\n",
+        "/etc/pve/ha/resources.cfg": resources,
+        "/etc/pve/nodes/a/qemu-server/210.conf": "name: web\nscsi0: shared:210/x.raw\n",
+    }
+    found = judge.drift(asked, {"a": Answer(files=files, membership=WORKING)}, "a", [])
+    assert [one.kind for one in found] == ([kind] if kind else [])
+    assert all(what in one.what for one in found)
 
 
 @pytest.mark.parametrize("qdevice", [True, False])

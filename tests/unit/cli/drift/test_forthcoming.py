@@ -17,6 +17,7 @@ from cli.run import engine_runs
 from cli.run import planned as shown_plan
 from cli.run.engine_runs import RunError
 from cli.run.loaded import LoadedStack
+from cli.state.belongings import CLUSTER
 from cluster.transport import members, shipped
 from cluster.transport.nodes import StepResult
 from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, REMOTE_STEP
@@ -219,6 +220,12 @@ def test_what_cannot_be_asked_is_named_and_nobody_is_logged_in_to_for_it(dev: De
     assert found.unasked == ["proxmox01-install", "proxmox01-verify", f"{HOST}-dhcp", f"{HOST}-verify-host"]
     assert found.silence.startswith(f"not looked at: what proxmox01-install, proxmox01-verify, {HOST}-dhcp and 1 more ")
     assert forthcoming.forecast(dev, forthcoming.planned(events[3:5]), [HOST]) == forthcoming.Forecast()
+
+
+def test_an_existing_guest_is_known_from_the_first_look_once_there_is_a_cluster(dev: Description) -> None:
+    events = [planned_here("web-existing-guest", "existing-guest", {})]
+    assert forthcoming.forecast(dev, forthcoming.planned(events), [CLUSTER]).unasked == []
+    assert forthcoming.forecast(dev, forthcoming.planned(events), [SEED]).unasked == ["web-existing-guest"]
 
 
 def test_a_host_whose_bridge_only_the_journal_will_know_is_not_refused(dev: Description, machines: Machines) -> None:

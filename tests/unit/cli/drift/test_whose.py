@@ -19,6 +19,7 @@ from config.model import ContainerGuest
 from onnode.contract.documents import document
 from tests.unit.cli.drift.test_drift import STORAGE, WORKING, here
 from tests.unit.cli.state.test_belongings import HOST, INTERFACES, entry, state
+from tests.unit.cluster.test_existing_guests import WANTED as EXISTING_GUEST
 from tests.unit.cluster.test_guests import CONTAINER
 
 if TYPE_CHECKING:
@@ -215,6 +216,17 @@ def test_a_container_and_a_storage_that_are_not_described_any_more(dev: Descript
     assert "CT 333 (ct33) on proxmox03" in found["ct33-container"].what
     assert "destroys it with its disks" in found["ct33-container"].next
     assert "takes it out of the cluster; its content stays" in found["cluster-storage-other"].next
+
+
+def test_an_existing_guest_that_is_not_described_any_more_is_said_to_run_on(dev: Description) -> None:
+    recorded = state(here("web-existing-guest", "existing-guest", document(EXISTING_GUEST)))
+    existing = "scsi0: shared:210/x.raw\nname: web\n"
+    (found,) = looked(dev, recorded, {**files(), "/etc/pve/nodes/proxmox03/qemu-server/210.conf": existing})
+    assert (found.kind, found.what) == (
+        UNDESCRIBED,
+        "vm:210 (web): under this stack's HA, and not in the stack file any more",
+    )
+    assert "it runs on" in found.next
 
 
 def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:

@@ -97,6 +97,7 @@ ALTERED: list[tuple[str, dict[str, Any], str, str, Mark]] = [
     ("dev", {"maintenance.uri": "http://other/pve"}, "stack", "package source of the nodes http://", Mark.TRUST),
     ("dev", {"storages.0.export": "/srv/other"}, "storage shared", "export /srv/pve-shared → /srv/other", Mark.RESTART),
     ("dev", {"storages.0.kind": "external"}, "storage shared", "kind nfs → external", Mark.RESTART),
+    ("dev", {"guests.0.existing": True}, "guest vm01", "existing none → true", Mark.REFUSED),
     ("dev", {"guests.0.bridge": "vmbr3"}, "guest vm01", "bridge vmbr0 → vmbr3", Mark.NONE),
     ("dev", {"guests.1.bridge": "vmbr3"}, "guest ct01", "bridge vmbr0 → vmbr3", Mark.REFUSED),
     ("dev", {"guests.0.storage": "fast"}, "guest vm01", "storage shared → fast", Mark.NONE),
@@ -248,6 +249,33 @@ def test_a_guest_left_out_is_destroyed_or_forgotten(kept: str | None, keeps: str
     assert found.place == "guest vm01"
     assert text in found.text
     assert found.mark is mark
+
+
+EXISTING = {"kind": "existing", "type": "container", "name": "cache", "vmid": 310, "memoryMib": 64}
+
+
+def test_an_existing_guest_comes_and_goes_and_runs_on() -> None:
+    after = facts(change(stack_file("dev"), {"guests.+": EXISTING}))
+    assert changes(BEFORE, after) == [Change("guest cache", "CT 310 exists, and is put under HA as it is")]
+    (gone,) = changes(after, BEFORE)
+    assert (gone.text, gone.mark) == ("CT 310 leaves HA as far as this stack put it there, and runs on", Mark.NONE)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text", "effect", "mark"),
+    [
+        ({"memoryMib": 128}, "memory in MiB 64 → 128", "nothing is changed there", Mark.NONE),
+        ({"memoryMib": None}, "memory in MiB 64 → none", "nothing is changed there", Mark.NONE),
+        ({"vmid": 311}, "vmid 310 → 311", "guest-changed", Mark.REFUSED),
+        ({"ha": {"state": "stopped"}}, "HA state started → stopped", "starts or stops", Mark.RESTART),
+        ({"ha": {"nodes": {"proxmox01": 1}}}, "HA nodes none → proxmox01 (1)", "stopped and started", Mark.RESTART),
+    ],
+)
+def test_what_changes_of_an_existing_guest(changed: dict[str, Any], text: str, effect: str, mark: Mark) -> None:
+    before, after = (change(stack_file("dev"), {"guests.+": {**EXISTING, **keys}}) for keys in ({}, changed))
+    found = {one.text: one for one in changes(facts(before), facts(after))}
+    assert effect in found[text].effect
+    assert found[text].mark is mark
 
 
 def test_links_come_and_go() -> None:

@@ -146,3 +146,49 @@ def test_a_guest_with_another_name_and_number_is_another_guest(dev: Description)
     wanted = described(dev, guests__0__name="web", guests__0__vmid=250, guests__1__diskGib=2)
     assert recorded_guests.renamed(wanted, STATE) == (STATE, [])
     recorded_guests.refuse_others(wanted, STATE, [])
+
+
+EXISTING = {"kind": "existing", "type": "vm", "name": "web", "vmid": 250}
+
+
+def recording(*parts: Entry) -> Entry:
+    return {**STATE, "deployment": {"manifest": {}, "resources": [*STATE["deployment"]["resources"], *parts]}}
+
+
+WITH_EXISTING = recording(
+    {"urn": component("web"), "type": GUEST}, part("web", "existing-guest", **given(type="vm", vmid=250))
+)
+
+
+def test_an_existing_guest_is_read_and_its_record_follows_its_name(dev: Description) -> None:
+    assert recorded_guests.read(WITH_EXISTING)[-1] == RecordedGuest(component("web"), "web", "vm", 250, existing=True)
+    same = described(dev, guests__1__diskGib=2, **{"guests.+": EXISTING})
+    recorded_guests.refuse_others(same, WITH_EXISTING, [])
+    wanted = described(dev, guests__1__diskGib=2, **{"guests.+": {**EXISTING, "name": "web-250"}})
+    recorded_guests.refuse_others(wanted, WITH_EXISTING, [])
+    state, words = recorded_guests.renamed(wanted, WITH_EXISTING)
+    assert words == ["VM 250: web → web-250"]
+    assert state["deployment"]["resources"][-1]["urn"].endswith("::web-250-existing-guest")
+
+
+@pytest.mark.parametrize(
+    ("guest", "words", "fix"),
+    [
+        ({**EXISTING, "vmid": 251}, "web is VM 250, and described as VM 251", "leave web out and `make up`"),
+        ({**EXISTING, "type": "container"}, "web is VM 250, and described as CT 250", "put VM 250 back"),
+        ({**EXISTING, "name": "vm02", "vmid": 200}, "vm01 is VM 200", "with keep: true, and `make up`; leave it out"),
+        ({**EXISTING, "name": "ct02", "vmid": 300, "type": "container"}, "ct01 is CT 300", "then describe it as existing"),
+        ({**stack_file("dev")["guests"][0], "name": "web", "vmid": 250}, "web is VM 250", "put back the kind of web"),
+    ],
+)  # fmt: skip
+def test_a_guest_is_existing_or_made_for_its_whole_record(
+    dev: Description, guest: dict[str, Any], words: str, fix: str
+) -> None:
+    """The engine would take HA from a guest that stays described, or destroy what is to stay."""
+    others = [one for one in stack_file("dev")["guests"] if one["vmid"] != guest["vmid"]]
+    wanted = replace(dev, config=validate({**stack_file("dev"), "guests": [*others, guest]}))
+    with pytest.raises(AdminError) as refused:
+        recorded_guests.refuse_others(wanted, WITH_EXISTING, [])
+    assert refused.value.code == "guest-changed"
+    assert words in refused.value.observed
+    assert fix in refused.value.fix
