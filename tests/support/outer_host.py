@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 OUTER = "192.168.0.180"
 # Left out: what programs write anew whenever they run (caches, locks, the comments with which Proxmox VE begins a network
-# configuration, directories of a storage), what a package leaves on the machine for good (users, groups), and the mounted
-# cluster file system (its guests are listed by `qm`).
+# configuration, directories of a storage), what a package leaves on the machine for good (users, groups), the number of a card's
+# other end, which is another one after each boot, and the mounted cluster file system (its guests are listed by `qm`).
 LOOK = r"""
 export LC_ALL=C
 cd /etc
@@ -22,7 +22,7 @@ find . -xdev -type l -printf '%p -> %l\n' | sort
 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n'
 find /var/lib/vz /root -type f ! -path '*/.cache*' | sort
 find /srv | sort
-ip -brief link | awk '{ print $1 }' | grep -v '^tap\|^fwbr\|^veth' | sort
+ip -brief link | awk '{ sub(/@.*/, "", $1); print $1 }' | grep -v '^tap\|^fwbr\|^veth' | sort
 ip -brief address | awk '{ $2 = ""; print }' | grep '10\.' || true
 systemctl list-units --all --plain --no-legend 'nested-pve-ha*' | awk '{ print $1 }'
 test -e /var/lib/nested-pve-ha && find /var/lib/nested-pve-ha
