@@ -390,7 +390,7 @@ def refuse_off(members: Sequence[Member], present: Mapping[str, Membership]) -> 
         present: what each present member says that answers.
 
     Raises:
-        AdminError: member-not-working.
+        AdminError: member-silent.
     """
     joiner = members[-1].name
     newest = max(present.values(), key=lambda look: (look.quorate, look.config_version or 0))
@@ -399,11 +399,11 @@ def refuse_off(members: Sequence[Member], present: Mapping[str, Membership]) -> 
         off = ", ".join(sorted(names))
         addresses = {member.name: member.address for member in members}
         raise AdminError(
-            "member-not-working",
+            "member-silent",
             f"no node can join while a member is off: {off} would come back with a corosync.conf without {joiner}, and disturb the cluster",
             observed=f"{off}: no vote, no answer",
             expected="every member votes",
-            fix=f"{bring_back(present, addresses)}; one that does not come back: leave it out of the stack file, and `make up`",
+            fix=f"{bring_back(present, addresses)}; one that does not come back: leave it out of the stack file, alone, and `make up`",
         )
 
 

@@ -124,7 +124,7 @@ def test_a_new_node_does_not_join_while_a_member_is_off_that_would_come_back_wit
     wanted = JoinNode(CLUSTER, member(2), [member(1), member(3)], 180)
     with pytest.raises(AdminError) as refused:
         bring_about(wanted)
-    assert (refused.value.code, nodes.acts) == ("member-not-working", [])
+    assert (refused.value.code, nodes.acts) == ("member-silent", [])
     assert refused.value.observed == "proxmox01: no vote, no answer"
     assert "power on proxmox01; then run the same command again; one that does not come back" in refused.value.fix
     del nodes.silent["proxmox01"]
