@@ -56,7 +56,7 @@ CODES: dict[str, Code] = {
         "leave the node out first, `make up`, and add the link then",
     ),
     "member-silent": Code(
-        "Votes, links or settings of the cluster are to change, and a member that stays would not hear of it.",
+        "Votes, links or settings of the cluster are to change, or a node is to join, and a member that stays would not hear of it.",
         "bring the named member up, then run the same command again; a nested node whose VM is lost is replaced by `make up` alone, and a "
         "machine that is lost for good is first left out of the stack file, alone",
     ),

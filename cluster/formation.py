@@ -366,7 +366,7 @@ def _votes_to_expect(newest: Membership, joiner: Membership) -> int | None:
 def _refuse_not_working(
     cluster: str, members: Sequence[Member], present: Mapping[str, Membership], newest: Membership
 ) -> None:
-    """Nodes that have not joined yet do not count, and neither do members that are off: the others are quorate without them."""
+    """Nodes that have not joined yet do not count."""
     joined = [look for look in present.values() if newest.listed(look.node) and look.state == "member"]
     idle = [look for look in joined or present.values() if not (look.works and look.cluster == cluster)]
     if idle:
@@ -376,6 +376,34 @@ def _refuse_not_working(
             observed="; ".join(working(look) for look in idle),
             expected=f"every present member is a quorate member of {cluster} with a writable /etc/pve",
             fix=bring_back(present, {member.name: member.address for member in members}),
+        )
+
+
+def refuse_off(members: Sequence[Member], present: Mapping[str, Membership]) -> None:
+    """Refuse to let in a node that was no member before, while a member is off, which keeps its corosync.conf.
+
+    When it comes back, it does not know the node that joined meanwhile. Each of these two then waits for a membership without the other,
+    and no membership of any node lasts (corosync 3.1).
+
+    Args:
+        members: the present members and, last, the joiner, as described.
+        present: what each present member says that answers.
+
+    Raises:
+        AdminError: member-silent.
+    """
+    joiner = members[-1].name
+    newest = max(present.values(), key=lambda look: (look.quorate, look.config_version or 0))
+    names = {node.name for node in newest.nodes if node.id not in newest.voters} - {*present, joiner}
+    if names:
+        off = ", ".join(sorted(names))
+        addresses = {member.name: member.address for member in members}
+        raise AdminError(
+            "member-silent",
+            f"no node can join while a member is off: {off} would come back with a corosync.conf without {joiner}, and disturb the cluster",
+            observed=f"{off}: no vote, no answer",
+            expected="every member votes",
+            fix=f"{bring_back(present, addresses)}; one that does not come back: leave it out of the stack file, alone, and `make up`",
         )
 
 

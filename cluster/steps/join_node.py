@@ -62,7 +62,10 @@ async def _join(
     present: Mapping[str, MembershipReport | StepError],
 ) -> bool:
     keys = [ssh.fingerprint(key.public_data) for key in ssh.client_keys(call.secrets.ssh_private_key)]
-    plan = formation.plan_join(desired.cluster, [*desired.present, desired.joiner], joiner, present, keys)
+    everyone = [*desired.present, desired.joiner]
+    plan = formation.plan_join(desired.cluster, everyone, joiner, present, keys)
+    if not plan.listed and call.previous is None:  # one that was a member before is known to those that are off
+        formation.refuse_off(everyone, members.answered(present))
     if call.secrets.root_password is None:
         raise AdminError("bad-call", "a join needs the root password of the nodes", observed="none given")
     if plan.votes is not None:

@@ -109,8 +109,28 @@ def test_a_member_that_is_off_holds_up_no_replacement(nodes: LiveNodes) -> None:
     for number in (3, 4, 5):
         nodes.change(number, quorum=quorum([3, 4, 5], expected=4))
     wanted = JoinNode(CLUSTER, member(2), [member(1), member(3)], 180)
-    assert bring_about(wanted).changed
+    assert bring_about(wanted, dataclasses.replace(CALL, previous={"member": "proxmox02"})).changed
     assert [(act.node, act.wanted.seed_address) for act in nodes.acts] == [("proxmox02", member(3).address)]
+
+
+def test_a_new_node_does_not_join_while_a_member_is_off_that_would_come_back_without_knowing_it(
+    nodes: LiveNodes,
+) -> None:
+    """Three of four vote, and three of five are needed: the quorum is no reason."""
+    nodes.form(1, 3, 4, 5)
+    nodes.silent["proxmox01"] = DOWN
+    for number in (3, 4, 5):
+        nodes.change(number, quorum=quorum([3, 4, 5], expected=4))
+    wanted = JoinNode(CLUSTER, member(2), [member(1), member(3)], 180)
+    with pytest.raises(AdminError) as refused:
+        bring_about(wanted)
+    assert (refused.value.code, nodes.acts) == ("member-silent", [])
+    assert refused.value.observed == "proxmox01: no vote, no answer"
+    assert "power on proxmox01; then run the same command again; one that does not come back" in refused.value.fix
+    del nodes.silent["proxmox01"]
+    for number in (1, 3, 4, 5):
+        nodes.change(number, quorum=quorum([1, 3, 4, 5], expected=4))
+    assert bring_about(wanted).changed
 
 
 def test_a_join_that_would_take_the_quorum_meanwhile_is_refused(nodes: LiveNodes) -> None:
