@@ -46,8 +46,11 @@ async def bring_about(desired: ClusterChange, call: Call) -> Outcome:
             for transition in own:
                 note(f"  {words.done(transition)}")
                 await change.run(transition, words.done(transition))
-            settled = [await _settle(one, desired, call) for one in opened.values() if isinstance(one, ssh.Connection)]
-        return Outcome(kept or released or restarted or bool(own) or any(settled), facts)
+            reached = {name: one for name, one in opened.items() if isinstance(one, ssh.Connection)}
+            # At the same time, as the addresses came: corosync has let go of them everywhere by now.
+            asked = await members.ask(reached, lambda one: _settle(one, desired, call), waiting="")
+            settled = any(members.all_answered(asked).values())
+        return Outcome(kept or released or restarted or bool(own) or settled, facts)
 
 
 async def _settle(connection: ssh.Connection, desired: ClusterChange, call: Call) -> bool:

@@ -27,8 +27,10 @@ def observe(machine: ThisMachine, desired: NodeGone) -> NodeTraces:
     quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
     votes = quorum is not None and desired.node_id in {voter.id for voter in quorum.members}
     with ThreadPoolExecutor() as pool:
-        pings = list(pool.map(lambda address: _answers_ping(machine, address), desired.addresses))
+        # Both begin at once: silence is waited for.
+        answers = pool.map(lambda address: _answers_ping(machine, address), desired.addresses)
         ports = list(pool.map(lambda address: machine.is_at(address, SSH_PORT), desired.addresses))
+        pings = list(answers)
     return NodeTraces(
         ["it votes"] * votes
         + [f"{address} answers ping" for address, found in zip(desired.addresses, pings, strict=True) if found]

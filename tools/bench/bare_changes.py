@@ -39,7 +39,16 @@ agrees() {
         [ "$(corosync-cmapctl -g totem.config_version | sed 's/.*= //')" = "$4" ] &&
         grep -Eq "config_version: $4$" /etc/corosync/corosync.conf
 }
-uses() { corosync-cfgtool -s | grep -Eq "^\s+addr\s*=\s*$1$"; }
+uses() { corosync-cfgtool -s | grep -E "^\s+addr\s*=\s*$1$" > /dev/null; }
+# The interfaces get one address, and lose another one, if any is named; ifupdown2 may need two tries for that.
+reload() {
+    for attempt in 1 2; do
+        ifreload -a || true
+        live=$(ip -4 -o addr)
+        if [[ $live == *" $1/24 "* && ! ${2:+$live} == *" ${2:-}/24 "* ]]; then return; fi
+    done
+    echo "$live" >&2; exit 1
+}
 version() { sed -n 's/^ *config_version: //p' /etc/pve/corosync.conf; }
 replace() {
     sed "s/config_version: .*/config_version: $1/" > /etc/pve/corosync.conf.bare
@@ -81,10 +90,7 @@ own="read -r former new <<<\"\$(sed -n \"s/^\$self //p\" <<<'$MOVES')\""
 each "${members[@]}" <<END
 $own
 sed -i "s|^\([[:space:]]*address \)\$former/24\$|&\n\1\$new/24|" /etc/network/interfaces
-for attempt in 1 2; do
-    ifreload -a || true
-    ip -4 -o addr | grep -Fq " \$new/24 " && break
-done
+reload "\$new"
 END
 each "${members[@]}" <<END
 $own
@@ -110,10 +116,7 @@ $own
 await agrees $count $count $((peers * 2)) $((version + 2))
 await uses "\$new"
 sed -i "\|^[[:space:]]*address \$former/24\$|d" /etc/network/interfaces
-for attempt in 1 2; do
-    ifreload -a || true
-    ip -4 -o addr | grep -Fq " \$new/24 " && ! ip -4 -o addr | grep -Fq " \$former/24 " && break
-done
+reload "\$new" "\$former"
 END
 """
 
@@ -161,14 +164,14 @@ corosync-qdevice-net-certutil -M -c /run/member.crt > /dev/null
 END
 version=$(on "$first" <<<'version=$(version); replace $((version + 1)) < /root/with-device.conf; echo $((version + 1))')
 each "${members[@]}" <<END
-expects() { votes | grep -Eq '^Expected votes: +$((count + 1))\$'; }
+expects() { votes | grep -E '^Expected votes: +$((count + 1))\$' > /dev/null; }
 casts() {
-    corosync-qdevice-tool -s | grep -Eq '^State:\s+Connected\$' && votes | grep -Eq '^0x0+ +1 +Qdevice\$'
+    corosync-qdevice-tool -s | grep -E '^State:\s+Connected\$' && votes | grep -E '^0x0+ +1 +Qdevice\$'
 }
 await expects
 systemctl enable --now corosync-qdevice
 await agrees $((count + 1)) $((count + 1)) $links $version
-await casts
+await casts > /dev/null
 END
 """
 
@@ -184,16 +187,16 @@ await grep -Eq '"$NAME": ?"maintenance"' /etc/pve/ha/manager_status
 END
 on "$MACHINE" <<<'systemctl poweroff' || true
 on "$HOST" <<END
-stopped() { qm status $VM | grep -q stopped; }
+stopped() { qm status $VM | grep stopped > /dev/null; }
 await stopped
 END
 each "${members[@]}" <<END
 gone() {
-    ! votes | grep -Eq '^ *0x0*$ID ' || return 1
+    ! votes | grep -E '^ *0x0*$ID ' > /dev/null || return 1
     looks=()
     for address in $ADDRESSES; do
         { ! ping -n -q -c 2 -i 0.3 -W 1 "\$address" > /dev/null; } & looks+=(\$!)
-        { ! { timeout 3 bash -c "exec 3<>/dev/tcp/\$address/22 && echo there" 2>&1 || true; } | grep -Eq 'there|refused'; } &
+        { ! { timeout 3 bash -c "exec 3<>/dev/tcp/\$address/22 && echo there" 2>&1 || true; } | grep -E 'there|refused' > /dev/null; } &
         looks+=(\$!)
     done
     for look in "\${looks[@]}"; do wait "\$look" || return 1; done
@@ -205,7 +208,7 @@ ha-manager crm-command node-maintenance disable $NAME > /dev/null
 withdrawn() { ! grep -Eq '"maintenance" ?: ?1' /etc/pve/ha/manager_status; }
 await withdrawn
 pvecm delnode $NAME > /dev/null 2>&1 || true
-expects() { votes | grep -Eq '^Expected votes: +$count\$'; }
+expects() { votes | grep -E '^Expected votes: +$count\$' > /dev/null; }
 await expects
 rm -rf /etc/pve/nodes/$NAME
 for file in authorized_keys known_hosts; do

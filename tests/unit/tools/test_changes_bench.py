@@ -44,9 +44,9 @@ def test_the_stack_files_are_ones_that_the_program_accepts() -> None:
     assert names < set(changes.STEPS[changes.MOVED])
     moves = cluster.moves(1)
     assert [(former, new) for _, former, new in moves] == [
-        ("10.20.1.185", "10.20.1.11"),
-        ("10.20.1.186", "10.20.1.21"),
-        ("10.20.1.187", "10.20.1.31"),
+        ("10.20.1.185", "10.20.1.111"),
+        ("10.20.1.186", "10.20.1.121"),
+        ("10.20.1.187", "10.20.1.131"),
     ]
 
 
