@@ -405,6 +405,7 @@ class VerifyGuest:
     timeout_s: int
     preferred: list[str] = field(default_factory=list)  # with the highest priority; empty = none
     failback: bool = True  # HA brings it there by itself
+    existing: bool = False  # it was there before the stack: its HA state may be somebody else's, and is only read
 
 
 STEPS: dict[str, type[Any]] = {

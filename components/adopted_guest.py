@@ -71,6 +71,7 @@ class AdoptedGuest(pulumi.ComponentResource):
             timeout_s=timeout_s,
             preferred=topology.preferred_nodes(guest),
             failback=guest.ha.failback,
+            existing=True,
         )
         steps.at_administrator(
             f"{name}-verify-guest",

@@ -53,7 +53,8 @@ async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
         return fine(seen) or (seen is not None and seen[0] == ERROR)
 
     seen = await look()
-    restored = desired.state == "started" and await _take_out_of_error(desired, api, seen)
+    restarts = desired.state == "started" and not desired.existing
+    restored = restarts and await _take_out_of_error(desired, api, seen)
     if restored or not settled(seen):
         seen = await until_async(look, settled, timeout_s=desired.timeout_s, poll_s=guests.POLL_S)
     if seen is None or not fine(seen):
@@ -62,7 +63,7 @@ async def bring_about(desired: VerifyGuest, call: Call) -> Outcome:
             f"guest {desired.sid} is not as described",
             observed=f"{seen[0]} on {seen[1]}" if seen else "the HA manager does not know it",
             expected=f"{desired.state} on {' or '.join(desired.nodes) or 'any node'} within {desired.timeout_s} s",
-            fix=_after_error(*seen) if seen and seen[0] == ERROR else "",
+            fix=_after_error(*seen) if seen and seen[0] == ERROR and not desired.existing else "",
         )
     moved = follows and (seen[0] in MOVING or seen[1] not in desired.preferred) and await _bring(desired, api, *seen)
     # Where it runs is no fact of the state: HA moves it.

@@ -100,7 +100,9 @@ class Cluster:
         self.leaver = self.four["config"][KEY.format("nodes")][-1]
         host = document["config"][KEY.format("outerHosts")][0]
         self.host = host["address"]
-        self.four["config"][KEY.format("outerHosts")][0]["cores"] = host["cores"]  # `make doctor` would see more as a mistake
+        self.four["config"][KEY.format("outerHosts")][0]["cores"] = host[
+            "cores"
+        ]  # `make doctor` would see more as a mistake
 
     @property
     def three(self) -> dict[str, Any]:
@@ -134,7 +136,9 @@ class Cluster:
 
     def moves(self, number: int) -> list[tuple[str, str, str]]:
         """For each node that stays: its management address, its address on the link, and another one there."""
-        rows = [(node["address"], node["links"][LINK], 100 + 10 * node["nodeId"] + number % 10) for node in self.staying]
+        rows = [
+            (node["address"], node["links"][LINK], 100 + 10 * node["nodeId"] + number % 10) for node in self.staying
+        ]
         return [(machine, former, f"{former.rpartition('.')[0]}.{last}") for machine, former, last in rows]
 
     def move_link(self, number: int) -> None:

@@ -225,6 +225,16 @@ def test_a_guest_in_error_that_may_be_half_of_something_is_left_alone(
     assert not [one for one in manager.asked if one.startswith("put")]
 
 
+def test_an_existing_guest_in_error_is_left_to_whoever_set_its_ha(manager: Manager) -> None:
+    given_up(manager)
+    manager.guest = {"status": "stopped"}
+    with pytest.raises(AdminError) as refused:
+        verified(timeout_s=60, existing=True)
+    assert refused.value.observed == "error on proxmox01"
+    assert "started again" not in refused.value.render()
+    assert not [one for one in manager.asked if one.startswith("put")]
+
+
 def test_a_guest_that_ha_gives_up_again_is_named(manager: Manager) -> None:
     given_up(manager)
     manager.looks[-1] = at("proxmox01", "error")
