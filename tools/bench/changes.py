@@ -1,6 +1,6 @@
 """A live cluster changes: by `make up` and by bare commands in turn, on the same machines.
 
-Each round begins and ends with three nodes, without a QDevice. What a turn must find is made beforehand, and not measured.
+Each round begins with four nodes, without a QDevice. What a turn must find is made beforehand, and not measured.
 The reports of the runs have the engine's times of each step.
 """
 
@@ -56,13 +56,20 @@ def measured(rounds: int, looks: int) -> LiveChanges:
     """
     transitions, planned = planning.measured()
     cluster = Cluster()
-    cluster.up(cluster.three)
-    doctor = cluster.program.admin("doctor")
-    diagnosed = [doctor.seconds() for _ in range(looks)]
+    diagnosed: list[float] = []
+    cluster.up(cluster.four)
     for number in range(1, rounds + 1):
+        cluster.add_device()
+        cluster.remove_node()
+        if not diagnosed:
+            doctor = cluster.program.admin("doctor")
+            diagnosed = [doctor.seconds() for _ in range(looks)]
         cluster.move_link(number)
-        bare_removal = cluster.add_device()
-        cluster.remove_node(bare_removal)
+        cluster.up(cluster.four)
+        cluster.remove_node_barely()
+        if number < rounds:
+            cluster.up(cluster.three)  # what the bare commands left goes
+            cluster.up(cluster.four)
     return LiveChanges(changes=cluster.changes, transitions=transitions, planning=planned, doctor=diagnosed)
 
 
@@ -95,6 +102,7 @@ class Cluster:
         self.file = ROOT / f"Pulumi.{STACK}.yaml"
         document = yaml.safe_load(self.file.read_text())
         self.program = Program(ROOT, STACK, os.environ)
+        self._removed = (0.0, 0.0)
         self.changes = [Change(name=name, bare=[], steps=[], whole=[]) for name in STEPS]
         self.four = with_nodes(document, 4)
         self.leaver = self.four["config"][KEY.format("nodes")][-1]
@@ -106,8 +114,8 @@ class Cluster:
 
     @property
     def three(self) -> dict[str, Any]:
-        """The stack file without the node that comes and goes."""
-        found = copy.deepcopy(self.four)
+        """The stack file without the node that comes and goes. Its QDevice is not in use, as the number is odd: the witness stays."""
+        found = self.witnessed
         del found["config"][KEY.format("nodes")][-1]
         return found
 
@@ -150,26 +158,26 @@ class Cluster:
         back = [(machine, new, former) for machine, former, new in moves]
         self._keep(MOVED, fmean(bare_changes.move_link(LINK, one) for one in (back, moves)), steps, whole)
 
-    def add_device(self) -> float:
-        """By `make up`, away and again by bare commands. At last it and the fourth node go, and the seconds of the latter are returned."""
-        self.up(self.four)
+    def add_device(self) -> None:
+        """By `make up`, away and again by bare commands. At last it is gone."""
         bare_changes.run(self.members, PACKAGE)
         server, cluster = WITNESS["address"], self.four["config"][KEY.format("cluster")]["name"]
         whole, steps = self._changed(WITNESSED, self.witnessed)
         bare_changes.remove_device(self.members, server, cluster)
         self._keep(WITNESSED, bare_changes.add_device(self.members, server, cluster), steps, whole)
         bare_changes.remove_device(self.members, server, cluster)
+
+    def remove_node(self) -> None:
+        """By `make up`; the bare commands have their turn when the node is there again."""
+        self._removed = self._changed(REMOVED, self.three)
+
+    def remove_node_barely(self) -> None:
+        """By bare commands."""
         node = self.leaver
         addresses = (node["address"], *node["links"])
         leaver = Leaver(node["name"], node["nodeId"], addresses, node["vmid"], self.host)
-        return bare_changes.remove_node(self.members[:-1], leaver)
-
-    def remove_node(self, bare: float) -> None:
-        """By `make up`; by bare commands it took so many seconds before. What these left goes first."""
-        self.up(self.three)
-        self.up(self.four)
-        whole, steps = self._changed(REMOVED, self.three)
-        self._keep(REMOVED, bare, steps, whole)
+        whole, steps = self._removed
+        self._keep(REMOVED, bare_changes.remove_node(self.members[:-1], leaver), steps, whole)
 
     def _changed(self, name: str, document: Mapping[str, Any]) -> tuple[float, float]:
         """Seconds of `make up` with this stack file, and of the steps that make the change."""

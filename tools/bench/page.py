@@ -224,9 +224,10 @@ def _changes(report: Report) -> str:
 ## Changing a live cluster
 
 *Steps* are those of `make up` that make the change. *Bare commands* are those of Proxmox VE, Corosync and Debian in a shell script, over
-one SSH connection to each machine. It waits for the same things to be seen on every member, and takes none of the other precautions: nothing
-is kept, put back, or armed against a broken network. Both change the same cluster in turn. Seconds are medians. The ratio is the median of the ratios of
-each two runs that belong together. Packages were installed before. The node that leaves has no guests.
+one SSH connection to each machine. It waits until every member sees the same things, and takes no other precautions: nothing is kept,
+put back, or armed against a broken network. Both change the same cluster in turn. Seconds are medians. The ratio is the median of
+the ratios of each two runs that belong together. Steps compute, while bare commands mostly wait: a busy machine raises the ratio, too.
+Packages were installed before. The node that leaves has no guests.
 {_of_another_run(report, changes)}
 {_table(head, map(_change, changes.changes))}
 The plan is one in which {REPLACED} of {NODES} nodes leave, {REPLACED} others join, and links, votes, settings and the witness change.
