@@ -103,7 +103,6 @@ def test_a_guest_that_ha_gave_up_while_its_storage_was_away_is_started_again(clu
     run = cluster.admin("up")
     assert run.code == 0, run.output
     assert "HA has given up ct:300: it is in state error" in run.output
-    assert "where it does not run: it is started again" in run.output
     assert state() == "started"
     assert "0 changes" in cluster.admin("up").output
 
