@@ -108,14 +108,23 @@ def up(
 
 
 @app.command()
-def down(*, purge: Annotated[bool, typer.Option("--purge", help="the cached root image too")] = False) -> None:
+def down(
+    *, purge: Annotated[bool, typer.Option("--purge", help="the cached root image too; saves stay")] = False
+) -> None:
     """Remove the lab and every trace of it. Needs root."""
     host.require_linux()
     host.require_root("down")
     settings = Settings.from_environment()
     lifecycle.remove(settings)
     if purge:
-        shutil.rmtree(settings.cache, ignore_errors=True)
+        remove_images(settings)
+
+
+def remove_images(settings: Settings) -> None:
+    """Remove what can be made again; what people saved cannot."""
+    for path in settings.cache.glob("*"):
+        if path != settings.saves:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @app.command()

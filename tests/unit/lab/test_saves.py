@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.cli import remove_images
 from lab.errors import LabError
 from lab.options import Options
+from lab.settings import Settings
 from lab.world import saves
 
 if TYPE_CHECKING:
@@ -176,3 +178,13 @@ def test_a_state_of_machines_outside_of_the_lab_is_not_replaced(project: Path, t
 
     (project / "dev.json").write_text(state(None, resources=0))  # the control: it describes nothing
     saves.refuse_stacks(save)
+
+
+def test_saves_stay_where_the_cached_images_go(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "state", tmp_path / "cache")
+    save = made(settings.saves, "formed")
+    (settings.cache / "root-1.tar").write_text("image")
+    (settings.cache / "unpacked").mkdir()
+    remove_images(settings)
+    assert list(settings.cache.iterdir()) == [settings.saves]
+    assert saves.read(save) == FACTS

@@ -23,7 +23,13 @@ sys.exit(code)
 def called(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", LOADED, *words],
-        env={**os.environ, "NESTED_PVE_LAB_STATE": str(state), "PYTHONPATH": str(PROJECT)},
+        # Some of the commands remove things: those of whoever runs the tests are elsewhere.
+        env={
+            **os.environ,
+            "NESTED_PVE_LAB_STATE": str(state),
+            "NESTED_PVE_CACHE": str(state / "cache"),
+            "PYTHONPATH": str(PROJECT),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -50,7 +56,8 @@ def test_without_a_command_the_commands_are_lines_to_copy(tmp_path: Path) -> Non
     assert not {"up", "down", "reset", "run"} & {words[0] for words in commands}
     for words in commands:
         asked = called(tmp_path / "no-lab", *words)
-        assert "error[lab-not-running]" in asked.stderr, words
+        about_saves = words[0] in ("restore", "forget")  # which need no lab
+        assert f"error[{'lab-save-unknown' if about_saves else 'lab-not-running'}]" in asked.stderr, words
     assert "Usage:" in called(tmp_path / "no-lab", "link", "cut", "proxmox02").stderr
 
 
