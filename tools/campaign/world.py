@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     File = Mapping[str, Any]
 
 RUN_LIMIT_S = 1800
+GIT_S = 60
 SAID = 3000  # characters of a failure's output that are kept
 ERROR = re.compile(r"error\[([a-z0-9-]+)\]")
 NEXT = re.compile(r"^\s*(?:next|fix): \S", re.MULTILINE)
@@ -188,7 +189,7 @@ def here() -> str:
 def tree() -> str:
     """The commit whose files a new lab gets; empty without git."""
     command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*")
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, timeout=GIT_S, check=False).stdout.strip()
 
 
 @contextmanager
