@@ -58,7 +58,7 @@ LAST = {
 PHASES = ("build", "change", "destroy")
 FIND_S = 20.0  # for a step or a plugin that is not there at that moment
 POLL_S = 0.02
-END_S = 60.0  # for one that was killed
+KILLED_S = 10.0
 BEGAN = re.compile(r"^▸ (?:Run|Destroy)$")  # the engine starts
 ENDED = re.compile(r"^  \S.{0,11} +\S+ +\d+\.\d s(?:  .*)?$")  # a line of a resource that has ended
 PROGRAM, STEP = "the program, with all below it", "the step on the machine"
@@ -272,7 +272,7 @@ def _ended(process: subprocess.Popen[str], limit_s: float) -> bool:
         process.wait(limit_s)
     except subprocess.TimeoutExpired:
         processes.end_all(process.pid)
-        process.wait(END_S)
+        process.wait(KILLED_S)
         return False
     return True
 

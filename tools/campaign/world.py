@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 GIT_S = 60.0
 RUN_LIMIT_S = 1800
+GIT_S = 60
 SAID = 3000  # characters of a failure's output that are kept
 ERROR = re.compile(r"error\[([a-z0-9-]+)\]")
 NEXT = re.compile(r"^\s*(?:next|fix): \S", re.MULTILINE)

@@ -192,7 +192,7 @@ def test_a_process_is_killed_after_so_many_resources_and_the_run_ends_by_itself(
 
 
 def test_the_whole_program_says_nothing_more() -> None:
-    lab: Any = Lab(Project(RUN))
+    lab: Any = Lab(Project(RUN.replace("0.05", "2")))  # the last line is far away
     run, hit = killing.ended_by(lab, "up", Kill(1, "build", killing.PROGRAM, 1))
     assert hit
     assert run.code < 0
