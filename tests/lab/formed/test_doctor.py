@@ -172,6 +172,9 @@ def guests_by_hand(doctor: Doctor) -> Iterator[Proxmox]:
         tool = "qm" if kind == "qemu-server" else "pct"
         nodes.ssh(int(node[-1]), f"{tool} stop {vmid}; {tool} destroy {vmid}")
     nodes.sh(1, "pvesm remove shared")
+    for number in NUMBERS:  # HA holds the watchdog for a while yet: a node whose corosync is stopped would be reset
+        nodes.sh(number, "systemctl restart pve-ha-lrm pve-ha-crm")
+    eventually(lambda: not any("watchdog active" in line for line in nodes.ha(1).values()), "no watchdog is held")
 
 
 def test_a_stack_file_is_written_of_the_cluster_and_describes_it_and_its_guests_as_they_are(
