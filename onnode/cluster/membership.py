@@ -7,7 +7,6 @@ Whether the node is then finished, forced or reset is decided by who can see the
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ def fingerprint(pem: str | None) -> str | None:
     first = FIRST_CERTIFICATE.search(pem or "")
     try:
         der = base64.b64decode("".join(first[1].split()), validate=True) if first else b""
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         return None
     if not der:
         return None
@@ -115,7 +114,7 @@ def key_fingerprints(text: str) -> list[str]:
         blobs = [word for word in words if word.startswith("AAAA")] if not line.startswith("#") else []
         try:
             digests = [hashlib.sha256(base64.b64decode(blob, validate=True)).digest() for blob in blobs[:1]]
-        except binascii.Error:
+        except ValueError:  # no base64, or not even ASCII
             continue
         found += [f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}" for digest in digests]
     return found

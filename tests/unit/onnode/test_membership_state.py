@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -90,3 +91,16 @@ def test_the_shared_configuration_is_the_newer_one(machine: FakeMachine) -> None
     assert (facts["config_version"], [one["id"] for one in facts["nodes"]]) == (3, [1, 2, 3])
     node.unmount()
     assert run(machine, membership.STEP, None).facts["config_version"] == 2, "what it has when /etc/pve is away"
+
+
+@pytest.mark.parametrize("damaged", ["no base64!", "caf\udce9", ""])
+def test_a_damaged_certificate_or_key_has_no_fingerprint(damaged: str) -> None:
+    """Bytes that are no UTF-8 arrive as halves of characters."""
+    whole = base64.b64encode(b"a certificate").decode()
+    pem = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
+    assert membership.fingerprint(pem.format(whole))
+    assert membership.fingerprint(pem.format(damaged)) is None
+    assert membership.key_fingerprints(f"ssh-rsa AAAA{damaged}é x\nssh-rsa AAAA y\n") == membership.key_fingerprints(
+        "ssh-rsa AAAA y"
+    )
+    assert membership.key_fingerprints("ssh-rsa AAAA y")
