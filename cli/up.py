@@ -27,6 +27,7 @@ from cli.run.engine_runs import RunError
 from cli.run.narration import summary
 from cli.state import last_design
 from cli.state.belongings import CLUSTER
+from cluster import catching_up
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def _loaded(stack: str, *, yes: bool, adopting: bool) -> tuple[LoadedStack, Firs
         loaded, seen = _compared(loaded)
     if off := record.powered_off(loaded.state, seen.drifted):
         loaded = _started(loaded, off, yes=yes)
-        with stage("Started nodes, and a second look at all machines"):
+    cluster = loaded.description.config.cluster.name
+    in_doubt = off or catching_up.without_vote(cluster, seen.memberships, seen.answering)
+    if (in_doubt and _caught_up(loaded, yes=yes)) or off:
+        with stage("A second look at all machines"):
             settling.wait(loaded.description, loaded.state)
             loaded, seen = _compared(loaded)
     return loaded, seen
@@ -104,6 +108,20 @@ def _started(loaded: LoadedStack, off: list[Drift], *, yes: bool) -> LoadedStack
         loaded = drifted.recorded(loaded, off)
         preparing.start(loaded.description, {resource_name(one.urn) for one in off})
         return loaded
+
+
+def _caught_up(loaded: LoadedStack, *, yes: bool) -> bool:
+    """Give members that were off what they missed: until they vote, no membership of any node may last."""
+    late = preparing.behind(loaded.description)
+    if not late:
+        return False
+    names = ", ".join(late)
+    out.print(f"  {names}: no vote, and a corosync.conf from before the cluster changed", markup=False, soft_wrap=True)
+    if not yes:
+        confirmation.confirm(f"Start corosync of {names} with the cluster's corosync.conf first?")
+    with stage(f"The cluster's corosync.conf on {names}"):
+        preparing.catch_up(loaded.description)
+    return True
 
 
 def _put_access_back(loaded: LoadedStack, seen: FirstLook, *, yes: bool) -> None:

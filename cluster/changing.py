@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cluster import formation, motion, proxmox_ve, qdevice, removal, replacing
+from cluster import catching_up, formation, motion, proxmox_ve, qdevice, removal, replacing
 from cluster.call import note
 from cluster.planning import known, live
 from cluster.planning.model import RemoveMember
@@ -66,12 +66,14 @@ async def situation(desired: ClusterChange, call: Call) -> AsyncIterator[Situati
 
     Raises:
         AdminError: other-cluster, clusters-split, and as :func:`cluster.planning.plan.plan`.
-        StepError: why a node did not answer, when no other one is in a cluster.
+        StepError: why a node did not answer, when no other one is in a cluster; those of :func:`cluster.catching_up.catch_up`.
     """
     remembered = known.together(call.previous, call.known)
     before = known.known(remembered)
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, members.membership)
+        if await catching_up.catch_up(desired.cluster, opened, answers, desired.timeout_s):
+            answers = await members.ask(opened, members.membership)
         reports = members.answered(answers)
         # The member that is asked to change something is chosen among these, too.
         formation.refuse_other_cluster(desired.cluster, reports.values())

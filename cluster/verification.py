@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from cluster import formation
+from cluster import catching_up, formation
 from cluster.errors import AdminError
 from cluster.transport import certificates, members
 from cluster.waiting import until_async
@@ -39,11 +39,15 @@ async def until_as_described(
 
     Raises:
         AdminError: cluster-not-as-described, with everything that is amiss.
-        StepError: why a member does not answer any more.
+        StepError: why a member does not answer any more, and those of :func:`cluster.catching_up.catch_up`.
     """
+    caught_up = False
 
     async def look() -> tuple[dict[str, MembershipReport], list[str]]:
+        nonlocal caught_up
         seen = members.all_answered(await members.ask(connections, members.membership))
+        if not caught_up and (caught_up := await catching_up.catch_up(cluster, connections, seen, timeout_s)):
+            seen = members.all_answered(await members.ask(connections, members.membership))
         amiss = formation.problems(cluster, described, seen, only_through=only_through)
         looked_at = [member for member in described if member.name in seen and only_through in (None, member.name)]
         return seen, amiss + await _api_problems(looked_at, seen)

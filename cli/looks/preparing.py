@@ -1,4 +1,4 @@
-"""What the engine needs before it starts: nested nodes with power, and the user of the cluster's API.
+"""What the engine needs before it starts: nested nodes with power, members that vote, and the user of the cluster's API.
 
 Their steps are run from here. A run of the engine on these resources only (`--target`) would run the whole program, and fail at
 whatever else the stack file changes: at what was taken out of it, and at what depends on something new. A step never destroys
@@ -12,11 +12,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from cli.drift import power
+from cluster import catching_up
 from cluster.errors import AdminError
+from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
 from config.model import NestedNode
 from onnode.contract.formation import ApiUser
+from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from onnode.contract.host import VmPower
 
 USER_S = 180.0
+CONNECT_S = 5.0
+LOOK_S = 60.0
 START_S = 300.0  # beside the time in which the node is to answer
 
 
@@ -99,6 +104,39 @@ async def _put_access_back(description: Description, looks: Sequence[Look]) -> b
             members.raise_first(opened.values())
             raise AdminError("member-not-working", "no member is quorate", observed="none", expected="a quorate member")
         return (await shipped.run(connection, "api-user", wanted, timeout_s=USER_S, quiet=False)).changed
+
+
+def behind(description: Description) -> list[str]:
+    """The members that were off when the cluster changed, and cannot get its corosync.conf by themselves."""
+    return asyncio.run(_behind(description))
+
+
+async def _behind(description: Description) -> list[str]:
+    async with members.connections(_site(description).machines, _key(description), timeout_s=CONNECT_S) as opened:
+        answers = members.answered(await members.ask(opened, _membership))
+    found = catching_up.behind(description.config.cluster.name, answers)
+    return found[1] if found else []
+
+
+async def _membership(connection: Connection) -> MembershipReport:
+    done = await shipped.run(connection, "membership", None, timeout_s=LOOK_S)
+    return read(MembershipReport, connection.machine.name, done.facts)
+
+
+def catch_up(description: Description) -> None:
+    """Give it to them.
+
+    Raises:
+        StepError: as :func:`cluster.catching_up.catch_up`.
+    """
+    asyncio.run(_catch_up(description))
+
+
+async def _catch_up(description: Description) -> None:
+    cluster = description.config.cluster
+    async with members.connections(_site(description).machines, _key(description), timeout_s=CONNECT_S) as opened:
+        answers = await members.ask(opened, _membership)
+        await catching_up.catch_up(cluster.name, opened, answers, cluster.timeout_s)
 
 
 def _site(description: Description) -> Site:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import formation, verification
+from cluster import catching_up, formation, verification
 from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport import members, ssh
@@ -30,15 +30,18 @@ async def bring_about(desired: JoinNode, call: Call) -> Outcome:
     """Look at the joiner and at all present members, let it in, look again from both sides.
 
     Raises:
-        StepError: see :func:`formation.plan_join`, the on-node step, and :func:`verification.until_as_described`.
+        StepError: see :func:`formation.plan_join`, the on-node step, :func:`cluster.catching_up.catch_up`, and
+            :func:`verification.until_as_described`.
     """
     everyone = [*desired.present, desired.joiner]
     async with members.connections(everyone, call.secrets.ssh_private_key) as opened:
         answers = await members.ask(opened, members.membership)
+        if caught_up := await catching_up.catch_up(desired.cluster, opened, answers, desired.timeout_s):
+            answers = await members.ask(opened, members.membership)
         members.raise_first([answers[desired.joiner.name]])
         present = {member.name: answers[member.name] for member in desired.present}
         joiner, seen = members.answered(answers)[desired.joiner.name], members.answered(present)
-        changed = False
+        changed = caught_up
         if not formation.is_joined(desired.cluster, joiner, seen):
             changed = await _join(desired, call, opened, joiner, present)
         # Not from nodes that have not joined yet, nor from members whose corosync does not run.

@@ -8,6 +8,7 @@ from onnode.cluster import diagnosis, edit_corosync, loaded_conf, membership
 from onnode.contract.documents import document
 from onnode.contract.repair import KeptConf, KeptConfs
 from onnode.step import Step, act_never, decide_nothing
+from onnode.system.originals import fingerprint
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
@@ -26,7 +27,9 @@ def observe(machine: ThisMachine, _desired: object = None) -> KeptConfs:
     texts = {place: machine.read(place) for place in readable}
     texts[LOADED] = loaded_conf.rebuild(machine.run(["corosync-cmapctl"], timeout_s=LOOK_S).out)
     return KeptConfs(
-        membership.hostname(machine), [KeptConf(place, text) for place, text in texts.items() if text is not None]
+        membership.hostname(machine),
+        [KeptConf(place, text) for place, text in texts.items() if text is not None],
+        fingerprint(machine.read(membership.AUTHKEY)),
     )
 
 

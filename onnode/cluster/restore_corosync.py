@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
 SERVICE_S = 60.0
+LEAVE_S = 15.0
 LOOK_S = 15.0
 
 
@@ -62,13 +63,20 @@ def act(machine: ThisMachine, _desired: CorosyncFile, action: Action) -> None:
     """Do one of them.
 
     Raises:
-        StepError: command-failed.
+        StepError: command-failed, command-timeout.
     """
     if action.do == "write":
         machine.write(membership.LOCAL_CONF, action.text)
     else:
         if diagnosis.how_mounted(machine) == "mounted":
             way_in.open_up(machine)
+        _stop(machine)
+
+
+def _stop(machine: ThisMachine) -> None:
+    """One that finds no membership cannot leave it, and does not end when it is asked to (corosync 3.1); systemd kills it after 90 s."""
+    if machine.run(["systemctl", "stop", "corosync"], timeout_s=LEAVE_S).code != 0:
+        machine.check(["systemctl", "kill", "--signal=SIGKILL", "corosync"])
         machine.check(["systemctl", "stop", "corosync"], timeout_s=SERVICE_S)
 
 

@@ -39,7 +39,8 @@ class KeptConf:
 
 @dataclass(frozen=True)
 class KeptConfs:
-    """Step `corosync-files`: every one that a node has."""
+    """Step `corosync-files`: every one that a node has, and the key with which its corosync speaks."""
 
     node: str
     files: list[KeptConf]
+    authkey: str = "absent"  # SHA-256

@@ -37,6 +37,17 @@ mv corosync.conf.new corosync.conf; echo $next
 """
 # As the first source document says it; without a quorum, the last two take more than a minute.
 RESTART = "systemctl restart corosync; systemctl restart pve-cluster; systemctl restart --no-block pvedaemon pveproxy"
+# What is on the disk of a node that was off while pve3 joined: the first version of two nodes.
+OLD = r"""
+set -e
+systemctl stop pve-cluster corosync
+pmxcfs -l
+sed '/^  node {$/{:a;N;/\n  }$/!ba;/name: pve3\n/d};s/config_version: .*/config_version: 2/' /etc/pve/corosync.conf >/root/old.conf
+cp /root/old.conf /etc/corosync/corosync.conf
+cp /root/old.conf /etc/pve/corosync.conf
+rm /root/old.conf
+killall pmxcfs
+"""
 
 
 class Repair:
@@ -207,6 +218,19 @@ def test_a_node_that_was_removed_while_it_was_on_and_its_key(repair: Repair) -> 
     repair.settled("keys-left-over pve3")
     assert "first not-joined (pve3)" in refusal(repair("--yes"), "repair-left")
     succeeded(repair.project.admin("up"))
+
+
+def test_a_node_that_was_off_while_another_joined_needs_no_repair(repair: Repair) -> None:
+    """It comes back with a corosync.conf without that one, and none of the two can vote with the other."""
+    repair.sh("pve2", OLD)
+    for act in ("kill", "start"):
+        succeeded(repair.project.lab("node", act, "pve2"))
+    repair.begins_with("local-conf-older pve2")
+    run = succeeded(repair.project.admin("up"))
+    assert "pve2 was off when the cluster changed: it gets the corosync.conf of" in run.output
+    assert "pve3" in repair.sh("pve2", "cat /etc/corosync/corosync.conf")
+    repair.has_nothing_to_do()
+    repair.runs_the_guest()
 
 
 def test_a_quorum_that_is_lost_for_good_and_those_who_come_back_all_the_same(repair: Repair) -> None:

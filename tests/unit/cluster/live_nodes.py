@@ -24,6 +24,7 @@ from onnode.contract.links import LinkPreflight
 from onnode.contract.node import ArmNetwork, NodeNetwork
 from onnode.contract.qdevice import QDevice, Witness
 from onnode.contract.removal import EvacuateNode, KeepMembers, NodeGone, RemoveMember
+from onnode.contract.repair import CorosyncFile, StartServices
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.worlds import joined, member, stand_alone
 
@@ -88,6 +89,8 @@ class LiveNodes:
         refusals: the same, once for each.
         breaks: how the connection ends during a step, by its name: once for each.
         facts: what a step reports, by its name; those that are named here have changed something.
+        own_facts: what a step reports that only looks, by its name and the node's.
+        when: what a step does to the nodes, by its name.
         commands: what a command prints that is no step, by its beginning.
         after: called after each look with the number of looks so far.
     """
@@ -102,6 +105,8 @@ class LiveNodes:
         self.refusals: dict[str, list[StepError]] = {}
         self.breaks: dict[str, list[AdminError]] = {}
         self.facts: dict[str, dict[str, Any]] = {}
+        self.own_facts: dict[str, dict[str, dict[str, Any]]] = {}
+        self.when: dict[str, Callable[[], None]] = {}
         self.commands: dict[str, Callable[[str], Completed]] = {}
         self.links: dict[str, Any] = HEALTHY_LINKS
         self.looks = 0
@@ -136,6 +141,8 @@ class LiveNodes:
 
     def run(self, node: str, command: str, stdin: str, timeout_s: float) -> Completed:
         _, _, step = command.partition(f"python3 {PACKAGE} ")
+        if command.startswith("python3 -c "):  # with its own code, in the first line
+            step, (_, _, stdin) = command.rsplit(maxsplit=1)[-1], stdin.partition("\n")
         if step == "membership":
             assert stdin == "", "it takes no input"
             self.looks += 1
@@ -157,8 +164,10 @@ class LiveNodes:
         refusals = self.refusals.get(step)
         if error := refusals.pop(0) if refusals else self.errors.get(step):
             return Completed(1, "", f"{error.render()}\n")
-        if step in self.facts:
-            return _result(changed=True, facts=self.facts[step])
+        self.when.get(step, lambda: None)()
+        own = self.own_facts.get(step, {}).get(node)
+        if own is not None or step in self.facts:
+            return _result(changed=own is None, facts=self.facts[step] if own is None else own)
         return _result(changed=self._change(node, wanted), facts=self.links if step == "link-preflight" else {})
 
     def _change(self, node: str, wanted: object) -> bool:
@@ -204,6 +213,8 @@ _INPUTS: dict[str, Any] = {
     "arm-network": ArmNetwork,
     "witness --remove": Witness,
     "qdevice --remove": QDevice,
+    "restore-corosync": CorosyncFile,
+    "start-services": StartServices,
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from onnode.cluster import corosync_files, restore_corosync, start_services, way_in
 from onnode.contract.repair import CorosyncFile, StartServices
 from onnode.errors import StepError
+from onnode.system.machine import TIMED_OUT
 from tests.support.onnode_worlds import Systemd, run, twice
 
 if TYPE_CHECKING:
@@ -176,6 +177,27 @@ def test_the_file_comes_back_and_no_corosync_runs_with_another(machine: FakeMach
     assert way_in.is_open(machine)  # until start-services has brought all of it back
     run(machine, start_services.STEP, WANTED)
     assert not way_in.is_open(machine)
+
+
+def test_a_corosync_without_a_membership_does_not_end_when_it_is_asked_to(machine: FakeMachine, node: Node) -> None:
+    """`systemctl stop` waited for 60 s, and the repair failed."""
+    asked: list[str] = []
+
+    def systemctl(arguments: list[str], stdin: str) -> str | int:
+        if "corosync" in arguments and arguments[0] in ("stop", "kill"):
+            asked.append(" ".join(arguments))
+            if arguments[0] == "stop" and len(asked) == 1:
+                return TIMED_OUT
+        return node.systemctl(arguments, stdin)
+
+    machine.write("/etc/corosync/corosync.conf", "nodelist\n")
+    machine.programs["systemctl"] = systemctl
+    machine.programs["corosync-cmapctl"] = lambda *_: (
+        "totem.config_version (u64) = 2\n" if node.units["corosync"] == "active" else 1
+    )
+    twice(machine, restore_corosync.STEP, CorosyncFile(CONF))
+    assert asked == ["stop corosync", "kill --signal=SIGKILL corosync", "stop corosync"]
+    assert node.units["corosync"] == "inactive"
 
 
 def test_every_configuration_is_found_and_none_is_read_from_a_pve_that_hangs(machine: FakeMachine, node: Node) -> None:

@@ -22,6 +22,7 @@ from cli.state.belongings import CLUSTER
 from cluster import marks, motion, proxmox_ve
 from cluster.errors import AdminError
 from tests.unit.cli.run.test_comparison import Engine
+from tests.unit.cluster.worlds import joined, quorum
 from tests.unit.onnode.test_cases import merge
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ class Runs:
         self.done: list[str] = []
         self.engine = Engine(RECORDED)
         self.founds = list(founds)
+        self.behind: list[str] = []
         loaded = LoadedStack(dev, self.engine, RECORDED)  # type: ignore[arg-type]
         monkeypatch.setattr(loading, "load", lambda *_, **__: loaded)
         monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
@@ -185,6 +187,8 @@ class Runs:
         monkeypatch.setattr(first_look, "look", self.look)
         monkeypatch.setattr(engine_runs, "run", self.run)
         monkeypatch.setattr(preparing, "start", self.start)
+        monkeypatch.setattr(preparing, "behind", lambda _: self.behind)
+        monkeypatch.setattr(preparing, "catch_up", lambda _: self.done.append("caught up"))
         monkeypatch.setattr(dead_nodes, "wait_for_recovery", lambda *_: self.done.append("recovered"))
         monkeypatch.setattr(settling, "wait", self.settle)
 
@@ -249,6 +253,55 @@ def test_without_such_nodes_there_is_one_look_and_one_run(dev: Description, monk
     runs = Runs(monkeypatch, dev, first_look.FirstLook({CLUSTER: []}, {}, []))
     up.up("dev", yes=True)
     assert runs.done == ["look", "recovered", "at rest", "up refresh"]
+
+
+def without_vote(number: int) -> first_look.FirstLook:
+    """A cluster of three in which that node has no vote, though it answers."""
+    votes = {one for one in (1, 2, 3) if one != number}
+    reports = {f"proxmox0{one}": joined(one, 1, 2, 3, quorum=quorum(sorted(votes), expected=3)) for one in votes}
+    return first_look.FirstLook({CLUSTER: []}, {}, [], frozenset({*reports, f"proxmox0{number}"}), (), reports)
+
+
+ON = first_look.FirstLook({CLUSTER: []}, {}, [])
+AS_EVER = ["look", "recovered", "at rest", "up refresh"]
+
+
+@pytest.mark.parametrize(
+    ("founds", "behind", "done"),
+    [
+        pytest.param(
+            [without_vote(2), ON], ["proxmox02"], ["look", "caught up", "started nodes are back", *AS_EVER], id="behind"
+        ),
+        pytest.param([without_vote(2)], [], AS_EVER, id="without a vote for another reason"),
+        pytest.param([ON], ["proxmox02"], AS_EVER, id="nobody is without a vote, so nobody is asked"),
+        pytest.param(
+            [first_look.FirstLook({CLUSTER: []}, {}, [POWER]), ON],
+            ["proxmox01"],
+            ["look", "start proxmox01-install", "caught up", "started nodes are back", *AS_EVER],
+            id="it was off",
+        ),
+    ],
+)
+def test_a_member_that_missed_a_change_gets_it_before_anything_waits_for_it(
+    dev: Description,
+    monkeypatch: pytest.MonkeyPatch,
+    founds: list[first_look.FirstLook],
+    behind: list[str],
+    done: list[str],
+) -> None:
+    """Without that, no membership lasts, and the wait for it was in vain."""
+    runs = Runs(monkeypatch, dev, *founds)
+    runs.behind = behind
+    up.up("dev", yes=True)
+    assert runs.done == done
+
+
+def test_nobody_is_given_a_configuration_without_being_asked(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch, dev, without_vote(2))
+    runs.behind = ["proxmox02"]
+    with pytest.raises(AdminError) as refused:
+        up.up("dev", yes=False)
+    assert (refused.value.code, runs.done) == ("not-confirmed", ["look"])
 
 
 def test_a_node_without_a_connection_does_not_answer() -> None:
