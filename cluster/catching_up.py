@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from cluster.call import note
 from cluster.reports import read
 from cluster.transport import members, shipped
-from onnode.cluster.membership import PVE_CONF
+from onnode.cluster.corosync import parse_conf
+from onnode.cluster.membership import LOCAL_CONF, PVE_CONF
 from onnode.contract.repair import CorosyncFile, KeptConfs, StartServices
+from onnode.system.originals import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -45,7 +47,8 @@ def behind(cluster: str, seen: Mapping[str, Membership]) -> tuple[str, list[str]
         for name, look in inside.items()
         if not look.quorate
         and newest.listed(name) is not None
-        and (look.config_version or 0) < (newest.config_version or 0)
+        and look.config_version is not None  # one that was broken by hand is `make repair`'s
+        and look.config_version < (newest.config_version or 0)
     ]
     return (newest.node, sorted(late)) if late else None
 
@@ -72,7 +75,8 @@ async def catch_up(
 ) -> bool:
     """Give them that configuration, and wait until they have quorum with it; returns whether there was one.
 
-    A node with another key of corosync is no member of this cluster, whatever it is called: it is left alone.
+    A node with another key of corosync is no member of this cluster, whatever it is called: it is left alone. So is one whose own file
+    is as new and another one: somebody edited it there.
 
     Args:
         cluster: its name.
@@ -88,15 +92,26 @@ async def catch_up(
         return False
     newest, late = found
     kept = members.all_answered(await members.ask({name: opened[name] for name in [newest, *late]}, _kept, waiting=""))
-    given = kept[newest]
-    text = next((file.text for file in given.files if file.place == PVE_CONF), None)
-    ours = [name for name in late if kept[name].authkey == given.authkey]
-    if text is None or not ours:
+    given = _text(kept[newest], PVE_CONF)
+    ours = [name for name in late if _is_older(kept[name], given, kept[newest].authkey)]
+    if not ours:
         return False
     for name in ours:
         note(f"{name} was off when the cluster changed: it gets the corosync.conf of {newest}")
-    await asyncio.gather(*(_bring(members.connected(opened, name), text, timeout_s) for name in ours))
+    await asyncio.gather(*(_bring(members.connected(opened, name), given, timeout_s) for name in ours))
     return True
+
+
+def _is_older(kept: KeptConfs, given: str, authkey: str) -> bool:
+    """Whether a node of that key has that file, or an older one, which nobody edited there."""
+    wanted, own = parse_conf(given), parse_conf(_text(kept, LOCAL_CONF))
+    if wanted is None or kept.authkey == fingerprint(None) or kept.authkey != authkey:
+        return False
+    return _text(kept, LOCAL_CONF) == given or (own is not None and own.version < wanted.version)
+
+
+def _text(kept: KeptConfs, place: str) -> str:
+    return next((file.text for file in kept.files if file.place == place), "")
 
 
 async def _kept(connection: Connection) -> KeptConfs:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from onnode.contract.membership import MembershipReport
     from tests.unit.cluster.live_nodes import LiveNodes
 
-TEXT = "totem { config_version: 3 }\n"
+TEXT = "totem {\n  cluster_name: proxmox\n  config_version: 3\n}\n"
+OLD = TEXT.replace("3", "2")
 OWN = "a key's digest"
 
 
@@ -46,6 +47,7 @@ LATE = ("proxmox01", ["proxmox02"])
         pytest.param(world(joined(2, 1, 2, 3)), None, id="all are well"),
         pytest.param(world(stale(config_version=3)), None, id="the same version: another fault"),
         pytest.param(world(stale(config_version=9)), None, id="a newer one: a person decides"),
+        pytest.param(world(stale(config_version=None)), None, id="broken by hand: repair asks"),
         pytest.param(world(joined(2, 1, 2)), None, id="it has quorum: a split"),
         pytest.param(world(stale(cluster="other")), None, id="another cluster's"),
         pytest.param(world(stand_alone(2)), None, id="stand-alone: it joins"),
@@ -65,13 +67,12 @@ def test_only_a_quorum_says_who_is_behind(
     assert catching_up.behind(CLUSTER, seen) == found
 
 
-def prepared(nodes: LiveNodes, *, key: str = OWN, text: str | None = TEXT) -> None:
+def prepared(nodes: LiveNodes, *, key: str = OWN, given: str = TEXT, own: str = OLD) -> None:
     """The world of `stale` with what its nodes do when they are asked for their files; after the start, all is well."""
     nodes.reports = world(stale())
-    confs = [] if text is None else [KeptConf("/etc/pve/corosync.conf", text)]
     kept = {
-        "proxmox01": KeptConfs("proxmox01", confs, OWN),
-        "proxmox02": KeptConfs("proxmox02", [KeptConf("/etc/pve/corosync.conf", "old")], key),
+        "proxmox01": KeptConfs("proxmox01", [KeptConf("/etc/pve/corosync.conf", given)], OWN),
+        "proxmox02": KeptConfs("proxmox02", [KeptConf("/etc/corosync/corosync.conf", own)], key),
     }
     nodes.own_facts["corosync-files"] = {name: document(one) for name, one in kept.items()}
     nodes.facts.update({"restore-corosync": {}, "start-services": {}})
@@ -103,10 +104,31 @@ def test_the_next_node_joins_after_it(nodes: LiveNodes) -> None:
     assert [act for act in nodes.done if act[1] != "corosync-files"] == [*BROUGHT, ("proxmox04", "join-cluster")]
 
 
-@pytest.mark.parametrize(("key", "text"), [("another key's", TEXT), ("absent", TEXT), (OWN, None)])
-def test_a_node_with_another_key_is_left_alone(nodes: LiveNodes, key: str, text: str | None) -> None:
-    """It may be a machine of the same name in a cluster of the same name, behind an address of ours."""
-    prepared(nodes, key=key, text=text)
+def test_one_that_has_the_file_already_is_started_with_it(nodes: LiveNodes) -> None:
+    """As after a run that was killed between the two."""
+    prepared(nodes, own=TEXT)
+    asyncio.run(verify_cluster.bring_about(dataclasses.replace(VERIFY, timeout_s=60), CALL))
+    assert [act for act in nodes.done if act[1] != "corosync-files"] == BROUGHT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(
+            {"key": "another key's"}, id="another key: a machine of the same name in a cluster of the same name"
+        ),
+        pytest.param({"key": "absent"}, id="no key"),
+        pytest.param({"given": ""}, id="the quorum's file is gone"),
+        pytest.param({"given": "{"}, id="the quorum's file is broken"),
+        pytest.param({"own": TEXT.replace("3", "9")}, id="its own file is newer"),
+        pytest.param(
+            {"own": TEXT.replace("proxmox", "proxmox\n  token: 9")}, id="its own file is as new, and another one"
+        ),
+        pytest.param({"own": "{"}, id="its own file is broken"),
+    ],
+)
+def test_what_is_no_older_file_of_this_cluster_is_left_alone(nodes: LiveNodes, changes: dict[str, str]) -> None:
+    prepared(nodes, **changes)
     with pytest.raises(AdminError) as refused:
         asyncio.run(verify_cluster.bring_about(VERIFY, CALL))
     assert refused.value.code == "cluster-not-as-described"
