@@ -25,10 +25,10 @@ from tools import attended
 ROUNDS: tuple[dict[str, int], ...] = (
     {"lint": 1},
     {"go-test": 1},
-    {"unit": 4},
-    {"test-standins": 16, "test-worlds": 10},
-    {"test-job": 32, "test-toolchain": 20},
-    {"test-changes": 20},
+    {"unit": 5},
+    {"test-standins": 15, "test-worlds": 9},
+    {"test-job": 26, "test-toolchain": 19},
+    {"test-changes": 19},
 )
 JUNIT = Path(".nested-pve/tests")
 SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")

@@ -293,7 +293,7 @@ def _way(live: Shape, seen: Seen, wanted: Shape) -> str:
     for joiner in nodes:
         if joiner.name not in live.nodes and _works(live, seen, _with_votes(wanted, joiner.name, 1)):
             return f"describe {joiner.name} with 1 vote; give it more in another run, when it has joined"
-    for more in range(1, sum(node.votes for node in live.nodes.values()) + 2):
+    for more in range(1, sum(node.votes for node in [*live.nodes.values(), *nodes]) + 2):
         for node in nodes:
             there = node.name in seen.voting or node.name not in live.nodes
             if there and _works(live, seen, _with_votes(wanted, node.name, node.votes + more)):
