@@ -32,7 +32,7 @@ MARGIN_S = 420.0  # the services' own times, beyond the time for the quorum
 def behind(cluster: str, seen: Mapping[str, Membership]) -> tuple[str, list[str]] | None:
     """Who has the configuration that counts, and who has no vote with an older one; pure.
 
-    Only a quorum says which configuration counts, and only about nodes that it lists.
+    Only a quorum says which configuration counts, and only about nodes that it lists; two quorums say nothing.
 
     Args:
         cluster: its name.
@@ -40,7 +40,8 @@ def behind(cluster: str, seen: Mapping[str, Membership]) -> tuple[str, list[str]
     """
     inside = {name: look for name, look in seen.items() if look.state == "member" and look.cluster == cluster}
     newest = _newest(inside)
-    if newest is None:
+    # Two sides that both have a quorum: a person decides which one counts.
+    if newest is None or any(look.voters != newest.voters for look in inside.values() if look.works):
         return None
     late = [
         name
@@ -107,7 +108,8 @@ def _is_older(kept: KeptConfs, given: str, authkey: str) -> bool:
     wanted, own = parse_conf(given), parse_conf(_text(kept, LOCAL_CONF))
     if wanted is None or kept.authkey == fingerprint(None) or kept.authkey != authkey:
         return False
-    return _text(kept, LOCAL_CONF) == given or (own is not None and own.version < wanted.version)
+    local = _text(kept, LOCAL_CONF)
+    return local == given or (local == _text(kept, PVE_CONF) and own is not None and own.version < wanted.version)
 
 
 def _text(kept: KeptConfs, place: str) -> str:

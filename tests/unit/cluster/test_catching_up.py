@@ -32,7 +32,11 @@ def stale(**changes: Any) -> MembershipReport:  # noqa: ANN401 - fields as they 
 
 
 def world(late: MembershipReport, **newest: Any) -> dict[str, MembershipReport]:  # noqa: ANN401 - fields as they are
-    seen = [joined(1, 1, 2, 3, quorum=quorum([1, 3], expected=3), **newest), late, joined(3, 1, 2, 3)]
+    seen = [
+        joined(1, 1, 2, 3, **{"quorum": quorum([1, 3], expected=3), **newest}),
+        late,
+        joined(3, 1, 2, 3, quorum=quorum([1, 3], expected=3)),
+    ]
     return {report.node: report for report in seen}
 
 
@@ -47,6 +51,9 @@ LATE = ("proxmox01", ["proxmox02"])
         pytest.param(world(joined(2, 1, 2, 3)), None, id="all are well"),
         pytest.param(world(stale(config_version=3)), None, id="the same version: another fault"),
         pytest.param(world(stale(config_version=9)), None, id="a newer one: a person decides"),
+        pytest.param(
+            world(stale(), config_version=9, quorum=quorum([1], expected=1)), None, id="two sides have a quorum"
+        ),
         pytest.param(world(stale(config_version=None)), None, id="broken by hand: repair asks"),
         pytest.param(world(joined(2, 1, 2)), None, id="it has quorum: a split"),
         pytest.param(world(stale(cluster="other")), None, id="another cluster's"),
@@ -72,7 +79,9 @@ def prepared(nodes: LiveNodes, *, key: str = OWN, given: str = TEXT, own: str = 
     nodes.reports = world(stale())
     kept = {
         "proxmox01": KeptConfs("proxmox01", [KeptConf("/etc/pve/corosync.conf", given)], OWN),
-        "proxmox02": KeptConfs("proxmox02", [KeptConf("/etc/corosync/corosync.conf", own)], key),
+        "proxmox02": KeptConfs(
+            "proxmox02", [KeptConf("/etc/corosync/corosync.conf", own), KeptConf("/etc/pve/corosync.conf", OLD)], key
+        ),
     }
     nodes.own_facts["corosync-files"] = {name: document(one) for name, one in kept.items()}
     nodes.facts.update({"restore-corosync": {}, "start-services": {}})
@@ -123,6 +132,9 @@ def test_one_that_has_the_file_already_is_started_with_it(nodes: LiveNodes) -> N
         pytest.param({"own": TEXT.replace("3", "9")}, id="its own file is newer"),
         pytest.param(
             {"own": TEXT.replace("proxmox", "proxmox\n  token: 9")}, id="its own file is as new, and another one"
+        ),
+        pytest.param(
+            {"own": OLD.replace("proxmox", "proxmox\n  token: 9")}, id="its own file was edited, with no new version"
         ),
         pytest.param({"own": "{"}, id="its own file is broken"),
     ],
