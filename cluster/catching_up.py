@@ -108,8 +108,9 @@ def _is_older(kept: KeptConfs, given: str, authkey: str) -> bool:
     wanted, own = parse_conf(given), parse_conf(_text(kept, LOCAL_CONF))
     if wanted is None or kept.authkey == fingerprint(None) or kept.authkey != authkey:
         return False
-    local = _text(kept, LOCAL_CONF)
-    return local == given or (local == _text(kept, PVE_CONF) and own is not None and own.version < wanted.version)
+    local, shared = _text(kept, LOCAL_CONF), _text(kept, PVE_CONF)
+    is_unedited = shared in ("", local)  # /etc/pve may hang on such a node, and is not read then
+    return local == given or (is_unedited and own is not None and own.version < wanted.version)
 
 
 def _text(kept: KeptConfs, place: str) -> str:

@@ -43,7 +43,7 @@ async def bring_about(desired: JoinNode, call: Call) -> Outcome:
         joiner, seen = members.answered(answers)[desired.joiner.name], members.answered(present)
         changed = caught_up
         if not formation.is_joined(desired.cluster, joiner, seen):
-            changed = await _join(desired, call, opened, joiner, present)
+            changed |= await _join(desired, call, opened, joiner, present)
         # Not from nodes that have not joined yet, nor from members whose corosync does not run.
         looking = {name for name, look in seen.items() if look.state == "member" and look.quorum} | {joiner.node}
         reached = {name: members.connected(opened, name) for name in opened if name in looking}

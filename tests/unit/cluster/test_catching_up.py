@@ -108,7 +108,6 @@ def test_the_next_node_joins_after_it(nodes: LiveNodes) -> None:
     """Before, the join was refused: a member was not quorate."""
     prepared(nodes)
     nodes.reports["proxmox04"] = stand_alone(4, authorized_keys=nodes.reports["proxmox01"].authorized_keys)
-    nodes.when["start-services"] = lambda: nodes.form(1, 2, 3)
     asyncio.run(join_node.bring_about(JoinNode(CLUSTER, member(4), members(3), 0), CALL))
     assert [act for act in nodes.done if act[1] != "corosync-files"] == [*BROUGHT, ("proxmox04", "join-cluster")]
 
@@ -116,6 +115,14 @@ def test_the_next_node_joins_after_it(nodes: LiveNodes) -> None:
 def test_one_that_has_the_file_already_is_started_with_it(nodes: LiveNodes) -> None:
     """As after a run that was killed between the two."""
     prepared(nodes, own=TEXT)
+    asyncio.run(verify_cluster.bring_about(dataclasses.replace(VERIFY, timeout_s=60), CALL))
+    assert [act for act in nodes.done if act[1] != "corosync-files"] == BROUGHT
+
+
+def test_one_whose_pmxcfs_hangs_gets_it_as_well(nodes: LiveNodes) -> None:
+    """Nobody reads its /etc/pve then."""
+    prepared(nodes)
+    nodes.own_facts["corosync-files"]["proxmox02"]["files"].pop()
     asyncio.run(verify_cluster.bring_about(dataclasses.replace(VERIFY, timeout_s=60), CALL))
     assert [act for act in nodes.done if act[1] != "corosync-files"] == BROUGHT
 
