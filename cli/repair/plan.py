@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cli.doctor.causes import access, configuration, membership, names
 from cli.repair import described_conf, last_good
 from cli.repair.model import KINDS, ByHand, Guests, Repair
-from onnode.cluster import corosync, corosync_file, start_services
+from onnode.cluster import corosync, corosync_file, qdevice, start_services
 from onnode.cluster.membership import PVE_CONF
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Planned = Callable[[Situation, Cause], Repair | str]
 
-UNITS = f"{', '.join(start_services.ORDER[:-1])} and {start_services.ORDER[-1]}"
+UNITS = f"{', '.join(start_services.ORDER)} and, where there is a QDevice, {qdevice.UNIT}"
 
 
 def plan(situation: Situation, causes: Iterable[Cause]) -> list[Repair | ByHand]:

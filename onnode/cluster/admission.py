@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from onnode.cluster import corosync, membership, way_in
+from onnode.cluster import corosync, membership, qdevice, way_in
 from onnode.errors import StepError
 from onnode.system import network
 
@@ -173,7 +173,8 @@ def finish(machine: ThisMachine, timeout_s: float, workers: frozenset[str] = fro
     if member.pve_conf is not None and member.local_conf is None:
         # pmxcfs gives corosync its configuration when it starts, and goes on alone if there was none then.
         machine.run(["systemctl", "restart", "pve-cluster"], timeout_s=SERVICE_S)
-    machine.run(["systemctl", "start", "pve-cluster", "corosync"], timeout_s=SERVICE_S)
+    device = [qdevice.UNIT] if qdevice.is_due(machine) else []  # it ended with corosync, and its vote may be needed
+    machine.run(["systemctl", "start", "pve-cluster", "corosync", *device], timeout_s=SERVICE_S)
     wait_for_quorum(machine, timeout_s)
     _certify(machine, workers)
 

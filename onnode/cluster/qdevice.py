@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import witness
+from onnode.cluster import corosync, membership, witness
 from onnode.contract.documents import document
 from onnode.contract.qdevice import QDevice, QDeviceReport
 from onnode.errors import StepError
@@ -65,6 +65,12 @@ def _authority(machine: ThisMachine) -> str | None:
 def parse_certified(text: str) -> bool:
     """Read `certutil -L`: whether the cluster's certificate is there with its key ("u" says that it is)."""
     return KEY_TRUST.search(text) is not None
+
+
+def is_due(machine: ThisMachine) -> bool:
+    """Whether its daemon is to run here: it was set up, and corosync.conf names a server, without which it does not start."""
+    conf = corosync.parse_conf(machine.read(membership.LOCAL_CONF) or "")
+    return conf is not None and conf.device is not None and systemd.unit(machine, UNIT).enabled == "enabled"
 
 
 def decide(observed: Observed, desired: QDevice) -> list[Action]:

@@ -1,7 +1,8 @@
 """start-services: corosync, pmxcfs, and what reads /etc/pve run; what does not is started, in the order that it needs.
 
 What runs already is left alone, except what depends on something that is started before it. A pmxcfs that somebody started with
--l is ended first: it ignores the cluster.
+-l is ended first: it ignores the cluster. The QDevice's daemon ends with corosync, and does not start with it
+(`Requires=corosync.service`); it comes last, so that one that does not start keeps nothing else from running.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnode.cluster import admission, corosync, diagnosis, membership, way_in
+from onnode.cluster import admission, corosync, diagnosis, membership, qdevice, way_in
 from onnode.contract.repair import StartServices
 from onnode.errors import StepError
 from onnode.step import Action, Step
@@ -51,7 +52,7 @@ class Observed:
 
 def observe(machine: ThisMachine, _desired: StartServices) -> Observed:
     """Look at the units, and whether /etc/pve does its work."""
-    states = systemd.units(machine, list(ORDER))
+    states = systemd.units(machine, [*ORDER, *([qdevice.UNIT] if qdevice.is_due(machine) else [])])
     pve = diagnosis.how_mounted(machine)
     quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
     quorate = quorum is not None and quorum.quorate
@@ -66,8 +67,8 @@ def observe(machine: ThisMachine, _desired: StartServices) -> Observed:
     )
 
 
-def decide(observed: Observed, _desired: StartServices) -> list[Action]:
-    """What does not run, and what stands on it, in order."""
+def decide(observed: Observed, desired: StartServices) -> list[Action]:
+    """What does not run, and what stands on it, in order; then quorum, so that without it nothing is left as it was."""
     if observed.pmxcfs == "local":
         return [Action("end", "pmxcfs in local mode")]
     down = set(observed.down) - (set() if observed.clustered else {"corosync"})
@@ -76,7 +77,9 @@ def decide(observed: Observed, _desired: StartServices) -> list[Action]:
     if "pve-cluster" in down:
         down |= set(ON_PMXCFS)
     if down:
-        return [Action("restart", unit) for unit in ORDER if unit in down]
+        waits = desired.quorate and observed.clustered and "pve-cluster" in down
+        restarts = [Action("restart", unit) for unit in (*ORDER, qdevice.UNIT) if unit in down]
+        return [*restarts, *([Action("wait", "for the quorum")] if waits else [])]
     return [Action("close-way-in")] if observed.way_in else []
 
 
@@ -89,14 +92,16 @@ def act(machine: ThisMachine, desired: StartServices, action: Action) -> None:
     if action.do == "close-way-in":
         way_in.close(machine)
         return
+    if action.do == "wait":
+        way_in.close(machine)  # /etc/pve is back, even if it takes no writes
+        admission.wait_for_quorum(machine, desired.timeout_s)
+        return
     if diagnosis.how_mounted(machine) == "mounted":
         way_in.open_up(machine)  # root's keys are a link into /etc/pve, which is away for a moment
     if action.do == "end":
         _end_local_mode(machine)
     else:
         _restart(machine, action.what)
-        if action.what == "pve-cluster" and desired.quorate and machine.read(membership.LOCAL_CONF) is not None:
-            admission.wait_for_quorum(machine, desired.timeout_s)
 
 
 def _end_local_mode(machine: ThisMachine) -> None:

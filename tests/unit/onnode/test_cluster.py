@@ -716,6 +716,18 @@ class TestMembership:
         assert not machine.ran("pvecm add")
         assert not machine.ran("systemctl stop"), "nothing is reset"
 
+    def test_the_qdevice_of_a_member_whose_corosync_was_stopped_is_started_with_it(
+        self, machine: FakeMachine, joiner: Joiner
+    ) -> None:
+        """It ended with corosync, and does not start with it."""
+        joiner.conf += "quorum {\n  device {\n    model: net\n    net {\n      host: 192.168.0.9\n    }\n  }\n}\n"
+        machine.programs["corosync-qdevice-tool"] = lambda *_: ""
+        run(machine, join_cluster.STEP, JOIN)
+        joiner.systemd.enabled.add("corosync-qdevice")
+        joiner.systemd.units |= {"corosync": "inactive", "corosync-qdevice": "inactive"}
+        run(machine, join_cluster.STEP, dataclasses.replace(JOIN, listed=True))
+        assert joiner.systemd.units["corosync-qdevice"] == "active"
+
     def test_the_first_certificate_of_a_chain_counts(self, machine: FakeMachine, joiner: Joiner) -> None:
         del joiner
         chain = f"subject=CN = proxmox02\n{pem('leaf')}{pem('intermediate')}{pem('root')}"

@@ -167,6 +167,65 @@ def test_quorum_is_waited_for_where_it_can_come_only(machine: FakeMachine, node:
     run(machine, start_services.STEP, StartServices(quorate=False, timeout_s=60))
 
 
+def test_without_quorum_what_lost_pmxcfs_was_started_anew_all_the_same(machine: FakeMachine, node: Node) -> None:
+    """They ran on with what they held of an /etc/pve that was gone, and no later run found anything to do."""
+    node.stop("corosync")
+    machine.programs["corosync-quorumtool"] = lambda *_: QUORUM.replace("Yes", "No")
+    with pytest.raises(StepError, match="not in a quorate cluster"):
+        run(machine, start_services.STEP, WANTED)
+    assert restarted(machine) == ["corosync", "pve-cluster", "pvedaemon", "pveproxy"]
+    assert not way_in.is_open(machine), "/etc/pve can be read without quorum"
+
+
+DEVICE = "quorum {\n  provider: corosync_votequorum\n  device {\n    model: net\n    net {\n      host: 192.168.0.9\n    }\n  }\n}\n"
+
+
+def with_qdevice(machine: FakeMachine, node: Node, *, conf: str = CONF + DEVICE) -> None:
+    """Its daemon ends with corosync, and does not start with it."""
+    machine.write("/etc/corosync/corosync.conf", conf)
+    node.enabled.add("corosync-qdevice")
+    node.units["corosync-qdevice"] = "active"
+    node.hooks["stop corosync"] = lambda: node.units.update({"corosync-qdevice": "inactive"})
+
+
+def test_the_qdevice_comes_back_with_corosync(machine: FakeMachine, node: Node) -> None:
+    with_qdevice(machine, node)
+    node.stop("corosync")
+    twice(machine, start_services.STEP, WANTED)
+    assert node.units["corosync-qdevice"] == "active"
+
+
+def test_quorum_may_be_the_qdevices(machine: FakeMachine, node: Node) -> None:
+    with_qdevice(machine, node)
+    node.stop("corosync")
+    machine.programs["corosync-quorumtool"] = lambda *_: (
+        QUORUM if node.units["corosync-qdevice"] == "active" else QUORUM.replace("Yes", "No")
+    )
+    twice(machine, start_services.STEP, WANTED)
+
+
+def test_a_qdevice_that_does_not_start_keeps_nothing_else_from_running(machine: FakeMachine, node: Node) -> None:
+    with_qdevice(machine, node)
+    node.stop("corosync")
+    node.broken = {"corosync-qdevice"}
+    with pytest.raises(StepError, match="corosync-qdevice does not start"):
+        run(machine, start_services.STEP, WANTED)
+    assert all(node.units[unit] == "active" for unit in start_services.ORDER)
+
+
+def test_a_qdevice_that_is_not_set_up_or_was_removed_is_not_started(machine: FakeMachine, node: Node) -> None:
+    """Its section goes from corosync.conf first; without that the daemon does not start."""
+    with_qdevice(machine, node, conf=CONF)
+    node.stop("corosync")
+    run(machine, start_services.STEP, WANTED)
+    assert node.units["corosync-qdevice"] == "inactive"
+    with_qdevice(machine, node)
+    node.enabled.clear()
+    node.stop("corosync")
+    run(machine, start_services.STEP, WANTED)
+    assert node.units["corosync-qdevice"] == "inactive"
+
+
 def test_the_file_comes_back_and_no_corosync_runs_with_another(machine: FakeMachine, node: Node) -> None:
     machine.write("/etc/corosync/corosync.conf", "nodelist\n")
     loaded = "totem.config_version (u64) = 90\n"
