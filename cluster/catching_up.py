@@ -6,13 +6,14 @@ other, and no membership of any node lasts (corosync 3.1), so pmxcfs never bring
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster.call import note
 from cluster.reports import read
 from cluster.transport import members, shipped
 from onnode.cluster.corosync import parse_conf
+from onnode.cluster.corosync_files import LOADED
 from onnode.cluster.membership import LOCAL_CONF, PVE_CONF
 from onnode.contract.repair import CorosyncFile, KeptConfs, StartServices
 from onnode.system.originals import fingerprint
@@ -29,8 +30,23 @@ LOOK_S = 60.0
 MARGIN_S = 420.0  # the services' own times, beyond the time for the quorum
 
 
+@dataclass(frozen=True)
+class Late:
+    """The nodes that get a corosync.conf.
+
+    Attributes:
+        names: theirs.
+        newest: the node of the quorum that has it.
+        text: that file.
+    """
+
+    names: list[str]
+    newest: str
+    text: str
+
+
 def behind(cluster: str, seen: Mapping[str, Membership]) -> tuple[str, list[str]] | None:
-    """Who has the configuration that counts, and who has no vote with an older one; pure.
+    """Who has the configuration that counts, and who has no vote with an older one, both by their names in `seen`; pure.
 
     Only a quorum says which configuration counts, and only about nodes that it lists; two quorums say nothing.
 
@@ -40,18 +56,21 @@ def behind(cluster: str, seen: Mapping[str, Membership]) -> tuple[str, list[str]
     """
     inside = {name: look for name, look in seen.items() if look.state == "member" and look.cluster == cluster}
     newest = _newest(inside)
-    # Two sides that both have a quorum: a person decides which one counts.
-    if newest is None or any(look.voters != newest.voters for look in inside.values() if look.works):
+    if newest is None:
         return None
-    late = [
+    counts = inside[newest]
+    # Two sides that both have a quorum: a person decides which one counts.
+    if any(look.voters != counts.voters for look in inside.values() if look.works):
+        return None
+    names = [
         name
         for name, look in inside.items()
         if not look.quorate
-        and newest.listed(name) is not None
+        and counts.listed(look.node) is not None
         and look.config_version is not None  # one that was broken by hand is `make repair`'s
-        and look.config_version < (newest.config_version or 0)
+        and look.config_version < (counts.config_version or 0)
     ]
-    return (newest.node, sorted(late)) if late else None
+    return (newest, sorted(names)) if names else None
 
 
 def without_vote(cluster: str, seen: Mapping[str, Membership], answering: Collection[str]) -> bool:
@@ -63,54 +82,80 @@ def without_vote(cluster: str, seen: Mapping[str, Membership], answering: Collec
         answering: the names of all nodes that let one log in.
     """
     newest = _newest({name: look for name, look in seen.items() if look.cluster == cluster})
-    return newest is not None and any(node.name in answering and node.id not in newest.voters for node in newest.nodes)
+    if newest is None:
+        return False
+    counts = seen[newest]
+    return any(node.name in answering and node.id not in counts.voters for node in counts.nodes)
 
 
-def _newest(members_of_it: Mapping[str, Membership]) -> Membership | None:
-    works = [look for look in members_of_it.values() if look.works]
-    return max(works, key=lambda look: look.config_version or 0) if works else None
+def _newest(inside: Mapping[str, Membership]) -> str | None:
+    works = [name for name, look in inside.items() if look.works]
+    return max(works, key=lambda name: inside[name].config_version or 0, default=None)
 
 
-async def catch_up(
-    cluster: str, opened: Opened, answers: Mapping[str, MembershipReport | StepError], timeout_s: float
-) -> bool:
-    """Give them that configuration, and wait until they have quorum with it; returns whether there was one.
+async def late(cluster: str, opened: Opened, answers: Mapping[str, MembershipReport | StepError]) -> Late | None:
+    """Who gets that configuration, by the files of these nodes; None if nobody does.
 
     A node with another key of corosync is no member of this cluster, whatever it is called: it is left alone. So is one whose own file
-    is as new and another one: somebody edited it there.
+    is as new and another one: somebody edited it there. One whose corosync runs with the configuration lacks something else.
 
     Args:
         cluster: its name.
         opened: connections to nodes of it.
         answers: what each of them said a moment ago, or why it said nothing.
-        timeout_s: for the quorum.
 
     Raises:
-        StepError: those of the steps `corosync-files`, `restore-corosync` and `start-services`.
+        StepError: those of the step `corosync-files`.
     """
     found = behind(cluster, members.answered(answers))
     if found is None:
-        return False
-    newest, late = found
-    kept = members.all_answered(await members.ask({name: opened[name] for name in [newest, *late]}, _kept, waiting=""))
-    given = _text(kept[newest], PVE_CONF)
-    ours = [name for name in late if _is_older(kept[name], given, kept[newest].authkey)]
-    if not ours:
-        return False
-    for name in ours:
-        note(f"{name} was off when the cluster changed: it gets the corosync.conf of {newest}")
-    await asyncio.gather(*(_bring(members.connected(opened, name), given, timeout_s) for name in ours))
-    return True
+        return None
+    newest, names = found
+    kept = members.all_answered(await members.ask({name: opened[name] for name in (newest, *names)}, _kept, waiting=""))
+    text = _text(kept[newest], PVE_CONF)
+    lacking = [name for name in names if _lacks(kept[name], text, kept[newest].authkey)]
+    return Late(lacking, newest, text) if lacking else None
 
 
-def _is_older(kept: KeptConfs, given: str, authkey: str) -> bool:
-    """Whether a node of that key has that file, or an older one, which nobody edited there."""
-    wanted, own = parse_conf(given), parse_conf(_text(kept, LOCAL_CONF))
+async def catch_up(
+    cluster: str, opened: Opened, answers: Mapping[str, MembershipReport | StepError], timeout_s: float
+) -> bool:
+    """Give it to them, and wait until they have quorum with it; returns whether that changed anything.
+
+    Args:
+        cluster: as of :func:`late`.
+        opened: as well.
+        answers: as well.
+        timeout_s: for the quorum.
+
+    Raises:
+        StepError: as :func:`late`, and those of the steps `restore-corosync` and `start-services`, after all nodes were tried.
+    """
+    found = await late(cluster, opened, answers)
+    if found is None:
+        return False
+    for name in found.names:
+        note(f"{name} was off when the cluster changed: it gets the corosync.conf of {found.newest}")
+
+    async def bring(connection: Connection) -> bool:
+        return await _bring(connection, found.text, timeout_s)
+
+    brought = await members.ask({name: opened[name] for name in found.names}, bring, waiting="")
+    return any(members.all_answered(brought).values())
+
+
+def _lacks(kept: KeptConfs, given: str, authkey: str) -> bool:
+    """Whether a node of that key has an older file, which nobody edited there, or has that file and runs without it."""
+    wanted = parse_conf(given)
     if wanted is None or kept.authkey == fingerprint(None) or kept.authkey != authkey:
         return False
     local, shared = _text(kept, LOCAL_CONF), _text(kept, PVE_CONF)
+    if local == given:
+        loaded = parse_conf(_text(kept, LOADED))
+        return loaded is None or loaded.version != wanted.version
+    own = parse_conf(local)
     is_unedited = shared in ("", local)  # /etc/pve may hang on such a node, and is not read then
-    return local == given or (is_unedited and own is not None and own.version < wanted.version)
+    return is_unedited and own is not None and own.version < wanted.version
 
 
 def _text(kept: KeptConfs, place: str) -> str:
@@ -122,7 +167,8 @@ async def _kept(connection: Connection) -> KeptConfs:
     return read(KeptConfs, connection.machine.name, done.facts)
 
 
-async def _bring(connection: Connection, text: str, timeout_s: float) -> None:
-    await shipped.run(connection, "restore-corosync", CorosyncFile(text), timeout_s=MARGIN_S, quiet=False)
+async def _bring(connection: Connection, text: str, timeout_s: float) -> bool:
+    file = await shipped.run(connection, "restore-corosync", CorosyncFile(text), timeout_s=MARGIN_S, quiet=False)
     wanted = StartServices(quorate=True, timeout_s=int(timeout_s))
-    await shipped.run(connection, "start-services", wanted, timeout_s=timeout_s + MARGIN_S, quiet=False)
+    services = await shipped.run(connection, "start-services", wanted, timeout_s=timeout_s + MARGIN_S, quiet=False)
+    return file.changed or services.changed

@@ -227,7 +227,10 @@ class WitnessRemoval:
 
 @dataclass(frozen=True)
 class VerifyCluster:
-    """Step ``verify-cluster``: membership, votes, every link connected, /etc/pve writable, :8006 answering."""
+    """Step ``verify-cluster``: membership, votes, every link connected, /etc/pve writable, :8006 answering.
+
+    A member that was off when the cluster changed gets the cluster's corosync.conf.
+    """
 
     cluster: str
     members: list[Member]

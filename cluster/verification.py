@@ -1,8 +1,9 @@
-"""Looking at members until the cluster is as described, for a bounded time."""
+"""Looking at members until the cluster is as described, for a bounded time; one that missed a change gets it meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster import catching_up, formation
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 POLL_S = 0.25
 
 
+@dataclass(frozen=True)
+class Proven:
+    """The last findings.
+
+    Attributes:
+        reports: of each connected member, by name.
+        caught_up: whether a member got the cluster's corosync.conf.
+    """
+
+    reports: dict[str, MembershipReport]
+    caught_up: bool
+
+
 async def until_as_described(
     cluster: str,
     described: Sequence[Member],
@@ -27,8 +41,10 @@ async def until_as_described(
     *,
     timeout_s: float,
     only_through: str | None = None,
-) -> dict[str, MembershipReport]:
-    """Look from every connected member, again and again, until nothing is amiss; returns the last findings.
+) -> Proven:
+    """Look from every connected member, again and again, until nothing is amiss.
+
+    A member that was off when the cluster changed gets its corosync.conf: without that, nothing here would end well.
 
     Args:
         cluster: its name.
@@ -41,13 +57,18 @@ async def until_as_described(
         AdminError: cluster-not-as-described, with everything that is amiss.
         StepError: why a member does not answer any more, and those of :func:`cluster.catching_up.catch_up`.
     """
+    tried: list[tuple[str, list[str]]] = []  # who was behind: their files are asked for once
     caught_up = False
 
     async def look() -> tuple[dict[str, MembershipReport], list[str]]:
         nonlocal caught_up
         seen = members.all_answered(await members.ask(connections, members.membership))
-        if not caught_up and (caught_up := await catching_up.catch_up(cluster, connections, seen, timeout_s)):
-            seen = members.all_answered(await members.ask(connections, members.membership))
+        behind = catching_up.behind(cluster, seen)
+        if behind is not None and behind not in tried:
+            tried.append(behind)
+            if await catching_up.catch_up(cluster, connections, seen, timeout_s):
+                caught_up = True
+                seen = members.all_answered(await members.ask(connections, members.membership))
         amiss = formation.problems(cluster, described, seen, only_through=only_through)
         looked_at = [member for member in described if member.name in seen and only_through in (None, member.name)]
         return seen, amiss + await _api_problems(looked_at, seen)
@@ -60,7 +81,7 @@ async def until_as_described(
             observed="; ".join(amiss),
             expected=f"{members.names(described)} are members, all see each other on all links, within {timeout_s:g} s",
         )
-    return seen
+    return Proven(seen, caught_up)
 
 
 async def _api_problems(described: Sequence[Member], seen: Mapping[str, MembershipReport]) -> list[str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 USER_S = 180.0
 CONNECT_S = 5.0
 LOOK_S = 60.0
+BOOT_S = 10.0  # corosync of a node that has just come up may have no quorum yet
 START_S = 300.0  # beside the time in which the node is to answer
 
 
@@ -107,15 +108,22 @@ async def _put_access_back(description: Description, looks: Sequence[Look]) -> b
 
 
 def behind(description: Description) -> list[str]:
-    """The members that were off when the cluster changed, and cannot get its corosync.conf by themselves."""
+    """The members that were off when the cluster changed, and cannot get its corosync.conf by themselves.
+
+    Raises:
+        StepError: as :func:`cluster.catching_up.late`.
+    """
     return asyncio.run(_behind(description))
 
 
 async def _behind(description: Description) -> list[str]:
+    name = description.config.cluster.name
     async with members.connections(_site(description).machines, _key(description), timeout_s=CONNECT_S) as opened:
-        answers = members.answered(await members.ask(opened, _membership))
-    found = catching_up.behind(description.config.cluster.name, answers)
-    return found[1] if found else []
+        found = await catching_up.late(name, opened, await members.ask(opened, _membership))
+        if found is not None:
+            await asyncio.sleep(BOOT_S)
+            found = await catching_up.late(name, opened, await members.ask(opened, _membership))
+    return found.names if found else []
 
 
 async def _membership(connection: Connection) -> MembershipReport:
@@ -123,20 +131,20 @@ async def _membership(connection: Connection) -> MembershipReport:
     return read(MembershipReport, connection.machine.name, done.facts)
 
 
-def catch_up(description: Description) -> None:
-    """Give it to them.
+def catch_up(description: Description) -> bool:
+    """Give it to them; returns whether that changed anything.
 
     Raises:
         StepError: as :func:`cluster.catching_up.catch_up`.
     """
-    asyncio.run(_catch_up(description))
+    return asyncio.run(_catch_up(description))
 
 
-async def _catch_up(description: Description) -> None:
+async def _catch_up(description: Description) -> bool:
     cluster = description.config.cluster
     async with members.connections(_site(description).machines, _key(description), timeout_s=CONNECT_S) as opened:
         answers = await members.ask(opened, _membership)
-        await catching_up.catch_up(cluster.name, opened, answers, cluster.timeout_s)
+        return await catching_up.catch_up(cluster.name, opened, answers, cluster.timeout_s)
 
 
 def _site(description: Description) -> Site:

@@ -47,14 +47,14 @@ async def bring_about(desired: JoinNode, call: Call) -> Outcome:
         # Not from nodes that have not joined yet, nor from members whose corosync does not run.
         looking = {name for name, look in seen.items() if look.state == "member" and look.quorum} | {joiner.node}
         reached = {name: members.connected(opened, name) for name in opened if name in looking}
-        await verification.until_as_described(
+        proven = await verification.until_as_described(
             desired.cluster,
             [member for member in everyone if member.name in reached],
             reached,
             timeout_s=desired.timeout_s,
             only_through=desired.joiner.name,
         )
-    return Outcome(changed, {"cluster": desired.cluster, "member": desired.joiner.name})
+    return Outcome(changed or proven.caught_up, {"cluster": desired.cluster, "member": desired.joiner.name})
 
 
 async def _join(

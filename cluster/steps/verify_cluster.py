@@ -1,4 +1,7 @@
-"""verify-cluster: membership, votes, every link between every pair, /etc/pve writable, every API answering."""
+"""verify-cluster: membership, votes, every link between every pair, /etc/pve writable, every API answering.
+
+It changes one thing: a member that was off when the cluster changed gets the cluster's corosync.conf.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,14 @@ async def bring_about(desired: VerifyCluster, call: Call) -> Outcome:
     """Look at all members until all is as described.
 
     Raises:
-        StepError: cluster-not-as-described, or why a member did not answer.
+        StepError: cluster-not-as-described, why a member did not answer, or those of :func:`cluster.catching_up.catch_up`.
     """
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
         reached = {member.name: members.connected(opened, member.name) for member in desired.members}
-        seen = await verification.until_as_described(
+        proven = await verification.until_as_described(
             desired.cluster, desired.members, reached, timeout_s=desired.timeout_s
         )
+    seen = proven.reports
     for member in desired.members:
         # Just compared with what each API presents: the steps that use the API need not look again.
         pins.remember(member, seen[member.name].api_fingerprint or "")
@@ -39,6 +43,6 @@ async def bring_about(desired: VerifyCluster, call: Call) -> Outcome:
                 expected=str(desired.expected_votes),
             )
     return Outcome(
-        changed=False,
+        changed=proven.caught_up,
         facts={"cluster": desired.cluster, "members": sorted(seen), "expected_votes": desired.expected_votes},
     )

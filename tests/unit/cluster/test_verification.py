@@ -45,7 +45,7 @@ def test_old_workers_are_outlived_within_one_round(
     monkeypatch.setattr(formation, "problems", lambda *_, **__: [])
     looking = verification.until_as_described("c", [member(1)], {}, timeout_s=0)
     if not amiss:
-        assert set(asyncio.run(looking)) == {"proxmox01"}
+        assert set(asyncio.run(looking).reports) == {"proxmox01"}
         return
     with pytest.raises(AdminError) as refused:
         asyncio.run(looking)

@@ -21,6 +21,8 @@ from cli.run.loaded import LoadedStack
 from cli.state.belongings import CLUSTER
 from cluster import marks, motion, proxmox_ve
 from cluster.errors import AdminError
+from cluster.transport.nodes import NodeStepError
+from onnode.errors import StepError
 from tests.unit.cli.run.test_comparison import Engine
 from tests.unit.cluster.worlds import joined, quorum
 from tests.unit.onnode.test_cases import merge
@@ -180,6 +182,7 @@ class Runs:
         self.engine = Engine(RECORDED)
         self.founds = list(founds)
         self.behind: list[str] = []
+        self.caught_up: bool | StepError = True
         loaded = LoadedStack(dev, self.engine, RECORDED)  # type: ignore[arg-type]
         monkeypatch.setattr(loading, "load", lambda *_, **__: loaded)
         monkeypatch.setattr(LoadedStack, "trusting", lambda loaded, _: loaded)
@@ -188,7 +191,7 @@ class Runs:
         monkeypatch.setattr(engine_runs, "run", self.run)
         monkeypatch.setattr(preparing, "start", self.start)
         monkeypatch.setattr(preparing, "behind", lambda _: self.behind)
-        monkeypatch.setattr(preparing, "catch_up", lambda _: self.done.append("caught up"))
+        monkeypatch.setattr(preparing, "catch_up", self.catch_up)
         monkeypatch.setattr(dead_nodes, "wait_for_recovery", lambda *_: self.done.append("recovered"))
         monkeypatch.setattr(settling, "wait", self.settle)
 
@@ -201,6 +204,12 @@ class Runs:
 
     def start(self, _described: Description, installations: set[str]) -> None:
         self.done.append(" ".join(["start", *installations]))
+
+    def catch_up(self, _described: Description) -> bool:
+        self.done.append("caught up")
+        if isinstance(self.caught_up, StepError):
+            raise self.caught_up
+        return self.caught_up
 
     def run(self, _loaded: object, operation: str, *arguments: str, **_: object) -> Run:
         words = ["refresh"] if "--refresh" in arguments else []
@@ -294,6 +303,34 @@ def test_a_member_that_missed_a_change_gets_it_before_anything_waits_for_it(
     runs.behind = behind
     up.up("dev", yes=True)
     assert runs.done == done
+
+
+def test_what_had_to_be_left_as_it_was_is_not_waited_for(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch, dev, without_vote(2))
+    runs.behind, runs.caught_up = ["proxmox02"], False
+    up.up("dev", yes=True)
+    assert runs.done == ["look", "caught up", *AS_EVER[1:]]
+
+
+def test_a_member_that_finds_no_quorum_even_so_does_not_end_the_run(
+    dev: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its links may be cut: what the engine runs says that."""
+    runs = Runs(monkeypatch, dev, without_vote(2), ON)
+    runs.behind = ["proxmox02"]
+    runs.caught_up = NodeStepError("no-quorum", "proxmox02", "error[no-quorum]: proxmox02 is not in a quorate cluster")
+    up.up("dev", yes=True)
+    assert runs.done == ["look", "caught up", "started nodes are back", *AS_EVER]
+    [said] = [line for line in capsys.readouterr().out.splitlines() if "no quorum" in line]
+    assert said == "  proxmox02: no quorum even with it, so something else is amiss there; the run goes on"
+
+
+def test_a_member_that_could_not_be_given_it_ends_the_run(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch, dev, without_vote(2))
+    runs.behind, runs.caught_up = ["proxmox02"], NodeStepError("services", "proxmox02", "corosync does not start")
+    with pytest.raises(NodeStepError, match="corosync does not start"):
+        up.up("dev", yes=True)
+    assert runs.done == ["look", "caught up"]
 
 
 def test_nobody_is_given_a_configuration_without_being_asked(dev: Description, monkeypatch: pytest.MonkeyPatch) -> None:
