@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,11 @@ async def _conf(context: Context, repair: Repair) -> None:
     # At once: none of them may be quorate without the others.
     waits = shared or all(may_be_quorate(world, name) for name in to_start)
     wanted = StartServices(waits, context.held.patience_s)
-    await asyncio.gather(*(context.run(name, "start-services", wanted) for name in to_start))
+
+    async def start(connection: Connection) -> None:
+        await context.run(connection.machine.name, "start-services", wanted)
+
+    members.all_answered(await members.ask({name: context.opened[name] for name in to_start}, start, waiting=""))
     if shared:
         await _replace_shared(context, repair.machines[0], repair.text if quorate else _raised(repair.text))
 

@@ -57,6 +57,8 @@ class Machines:
         self.seen: dict[str, list[str]] = {}
         self.listing: dict[str, list[int]] = {}
         self.cluster = "proxmox"
+        self.slow: set[str] = set()
+        self.down: set[str] = set()
         monkeypatch.setattr(members, "connections", self.connections)
         monkeypatch.setattr(shipped, "run", self.run)
         monkeypatch.setattr(replacing, "RECOVERY_POLL_S", 0.01)
@@ -76,6 +78,10 @@ class Machines:
 
     async def run(self, connection: SimpleNamespace, step: str, wanted: object, **_more: object) -> StepResult:
         name = connection.machine.name
+        if name in self.slow:
+            await asyncio.sleep(0.02)
+        if step == "start-services" and name in self.down:
+            raise AdminError("command-failed", f"{name} does not start")
         if step == "corosync-files":
             return StepResult(
                 changed=False, facts=document(KeptConfs(name, [KeptConf("/etc/pve/corosync.conf", BROKEN)]))
@@ -149,6 +155,16 @@ def test_without_corosync_anywhere_all_start_before_the_shared_file_is_replaced(
     assert node == "pve1"
     assert isinstance(last, CorosyncConfig)
     assert "config_version: 6\n" in last.text
+
+
+def test_a_node_that_does_not_start_does_not_keep_the_others_from_starting(machines: Machines) -> None:
+    """The first error ended the work on all of them."""
+    machines.down, machines.slow = {"pve1"}, {"pve3"}
+    with pytest.raises(AdminError, match="pve1 does not start"):
+        machines.do(*first("the shared corosync.conf is broken, and no corosync runs"))
+    started = [name for name, wanted in machines.ran if isinstance(wanted, StartServices)]
+    assert started == ["pve2", "pve3"]
+    assert not any(isinstance(wanted, CorosyncConfig) for _, wanted in machines.ran)
 
 
 def test_what_all_run_comes_to_the_shared_file_and_no_corosync_is_touched(machines: Machines) -> None:
