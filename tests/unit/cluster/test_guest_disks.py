@@ -180,7 +180,7 @@ def test_a_silent_storage_of_others_keeps_no_guest(node: ApiNode, vmid: int) -> 
 
 
 @pytest.fixture
-def forgetful(node: ApiNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiNode]:
+def forgetful(node: ApiNode, monkeypatch: pytest.MonkeyPatch) -> ApiNode:
     """A removal ends well and leaves the disks, as Proxmox VE does it with a VM whose disk is in use."""
     wait = Api.wait
 
