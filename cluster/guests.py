@@ -197,11 +197,11 @@ def destroy(api: Api, found: Found) -> None:
     Raises:
         AdminError: guest-node-down, storage-offline, disk-left, task-failed, and those of the API.
     """
-    volumes = guest_disks.of_guest(api, found.path, found.vmid)
-    guest_disks.wait_until_online(api, found.node, volumes)
-    # For disks that no configuration names, Proxmox VE asks every storage, and fails after it freed the others.
-    options = {"purge": 1, "destroy-unreferenced-disks": int(not guest_disks.unreachable(api, found.node))}
     try:
+        volumes = guest_disks.of_guest(api, found.path, found.vmid)
+        guest_disks.wait_until_online(api, found.node, volumes)
+        # For disks that no configuration names, Proxmox VE asks every storage, and fails after it freed the others.
+        options = {"purge": 1, "destroy-unreferenced-disks": int(not guest_disks.unreachable(api, found.node))}
         upid = api.delete(found.path, **options)
     except ApiError as error:
         if error.status != NO_NODE:

@@ -16,7 +16,7 @@ from cluster.contract import ApiAccess, Container, Machine, Template
 from cluster.errors import AdminError
 from cluster.steps import container, template
 from cluster.transport import cluster_api
-from cluster.transport.cluster_api import Api, ApiError
+from cluster.transport.cluster_api import NO_NODE, Api, ApiError
 from onnode.cluster.membership import fingerprint
 from onnode.step import Outcome
 from tests.support.api_node import PASSWORD, ApiNode, furnish, running
@@ -283,3 +283,22 @@ def test_only_disks_of_its_own_number_in_its_configuration_are_a_guests(
 ) -> None:
     whole = [value.removeprefix("file=").partition(",")[0] for value in config.values()]
     assert guest_disks.owned(config, 300) == sorted(whole if volumes is None else volumes)
+
+
+@pytest.mark.parametrize("vmid", [300, 9000])
+def test_a_node_that_dies_before_the_look_at_the_disks_is_named(
+    node: ApiNode, monkeypatch: pytest.MonkeyPatch, vmid: int
+) -> None:
+    make(vmid)
+    get = Api.get
+
+    def dead(api: Api, path: str, **parameters: object) -> object:
+        if path.endswith("/config"):
+            raise ApiError("GET", path, NO_NODE, "No route to host")
+        return get(api, path, **parameters)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Api, "get", dead)
+        error = refused(vmid)
+    assert (error.code, error.observed) == ("guest-node-down", "pve1: No route to host")
+    assert vmid in there(node)
