@@ -43,8 +43,8 @@ def owned(config: Mapping[str, Any], vmid: int) -> list[str]:
     return sorted({match["volume"] for match in found if match and int(match["owner"]) == vmid})
 
 
-def wait_until_online(api: Api, node: str, volumes: Iterable[str]) -> None:
-    """Wait until the storages of these volumes answer on a node: what is begun before cannot be ended.
+def wait_until_online(api: Api, node: str, vmid: int, volumes: Iterable[str]) -> None:
+    """Wait until the storages of a guest's volumes answer on a node: what is begun before cannot be ended.
 
     Raises:
         AdminError: storage-offline.
@@ -55,7 +55,7 @@ def wait_until_online(api: Api, node: str, volumes: Iterable[str]) -> None:
     if silent := until(lambda: _silent(api, node, wanted), lambda left: not left, timeout_s=SILENT_S, poll_s=POLL_S):
         raise AdminError(
             "storage-offline",
-            "a guest's disks cannot be removed, and nothing of the guest was",
+            f"the disks of guest {vmid} cannot be removed; none of them was",
             observed=f"storage {', '.join(silent)} is not active on {node}",
             expected=f"an active storage within {SILENT_S:g} s",
         )
@@ -80,7 +80,7 @@ def free_left(api: Api, node: str, vmid: int, volumes: Collection[str]) -> bool:
     """
     if not volumes:
         return False
-    wait_until_online(api, node, volumes)
+    wait_until_online(api, node, vmid, volumes)
     left = [volume for volume in _carrying(api, node, vmid, _storages(volumes)) if volume in volumes]
     failed = {volume: reason for volume in left if (reason := _freed(api, node, volume))}
     if failed:

@@ -199,7 +199,7 @@ def destroy(api: Api, found: Found) -> None:
     """
     try:
         volumes = guest_disks.of_guest(api, found.path, found.vmid)
-        guest_disks.wait_until_online(api, found.node, volumes)
+        guest_disks.wait_until_online(api, found.node, found.vmid, volumes)
         # For disks that no configuration names, Proxmox VE asks every storage, and fails after it freed the others.
         options = {"purge": 1, "destroy-unreferenced-disks": int(not guest_disks.unreachable(api, found.node))}
         upid = api.delete(found.path, **options)

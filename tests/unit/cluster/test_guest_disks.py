@@ -146,6 +146,7 @@ def test_nothing_of_a_guest_goes_while_its_storage_does_not_answer(node: ApiNode
     with silent(node):
         error = refused(vmid)
         assert (error.code, error.observed) == ("storage-offline", "storage shared is not active on pve1")
+        assert f"the disks of guest {vmid} cannot be removed; none of them was" in error.render()
         assert vmid in there(node)
     assert left(node) == before
     assert remove(vmid).changed
