@@ -248,6 +248,10 @@ CODES: dict[str, Code] = {
         "`make status` shows on which node the storage is not active, and what to look at there; bring its network or its "
         "server back, then run the same command again",
     ),
+    "disk-left": Code(
+        "A guest was destroyed, and a disk of it could not be freed on its storage.",
+        "find out what keeps the disk, and free it on the node with `pvesm free VOLUME`, as the message has it",
+    ),
     "api-forbidden": Code(
         "The API user's role lacks a privilege for a call; the API names the path and the privilege.",
         "leave cluster.api.role out of the stack file (the program's own role has what it needs), or add the named "

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cluster import guest_disks
 from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport.cluster_api import NO_NODE, ApiError
@@ -191,9 +192,16 @@ def stop(api: Api, found: Found) -> None:
 
 
 def destroy(api: Api, found: Found) -> None:
-    """Destroy a stopped guest with its disks and its entries in jobs."""
-    options = {"purge": 1, "destroy-unreferenced-disks": 1}
+    """Destroy a stopped guest with its disks and its entries in jobs.
+
+    Raises:
+        AdminError: guest-node-down, storage-offline, disk-left, task-failed, and those of the API.
+    """
     try:
+        volumes = guest_disks.of_guest(api, found.path, found.vmid)
+        guest_disks.wait_until_online(api, found.node, found.vmid, volumes)
+        # For disks that no configuration names, Proxmox VE asks every storage, and fails after it freed the others.
+        options = {"purge": 1, "destroy-unreferenced-disks": int(not guest_disks.unreachable(api, found.node))}
         upid = api.delete(found.path, **options)
     except ApiError as error:
         if error.status != NO_NODE:
@@ -205,6 +213,7 @@ def destroy(api: Api, found: Found) -> None:
             expected="a node that is up",
         ) from error
     api.wait(upid, TASK_S)
+    guest_disks.free_left(api, found.node, found.vmid, volumes)
 
 
 def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expected: str) -> None:

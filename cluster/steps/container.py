@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluster import downloads, guests
+from cluster import downloads, guest_disks, guests
 from cluster.call import note, tell
 from cluster.errors import AdminError
 from cluster.transport import cluster_api
@@ -37,7 +37,8 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
             key = call.secrets.ssh_private_key
             await downloads.drop_stale(api, desired.members, key, node, desired.template, "vztmpl")
         _create(api, desired, node)
-        return Outcome(changed=True, facts={"vmid": desired.vmid, "made_on": node})
+        made = api.get(f"/nodes/{node}/lxc/{desired.vmid}/config")
+        return Outcome(changed=True, facts={**_facts(desired, made), "made_on": node})
     guests.refuse_foreign(found, "lxc", desired.stack_tag)
     found = guests.wait_until_reachable(api, found)
     if found is None:
@@ -56,21 +57,23 @@ async def bring_about(desired: Container, call: Call) -> Outcome:
         api.put(f"{found.path}/config", **correction)
     if "hostname" in correction and api.get(f"{found.path}/status/current")["status"] == "running":
         tell(f"{desired.name}: it takes its new name when it restarts: `pct reboot {desired.vmid}` on {found.node}")
-    return Outcome(bool(correction) or grown, {"vmid": desired.vmid})
+    return Outcome(bool(correction) or grown, _facts(desired, config))
 
 
 async def remove(desired: Container, call: Call) -> Outcome:
-    """Stop and destroy it, wherever it is; nothing to do if it is gone already, or its vmid is somebody else's by now.
+    """Stop and destroy it, wherever it is; nothing to do if its vmid is somebody else's by now.
 
-    HA has let go of it before (ha-ready).
+    HA has let go of it before (ha-ready). Of one that is gone already, an earlier run may have left a disk.
 
     Raises:
-        AdminError: guest-node-down, and those of the API.
+        AdminError: guest-node-down, storage-offline, disk-left, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     ours = found is not None and not guests.left_alone(found, desired.stack_tag)
-    if found is not None and ours:
+    if found is None and (recorded := (call.previous or {}).get("disks")):
+        ours = guest_disks.free_recorded(api, guests.live_node(api, desired.node), desired.vmid, recorded)
+    elif found is not None and ours:
         guests.refuse_foreign(found, "lxc", desired.stack_tag)
         if (reachable := guests.wait_until_reachable(api, found)) is not None:
             guests.stop(api, reachable)
@@ -78,6 +81,11 @@ async def remove(desired: Container, call: Call) -> Outcome:
     if desired.template is not None:
         guests.forget_download(api, desired.node, desired.template, "vztmpl")
     return Outcome(ours, {"vmid": desired.vmid})
+
+
+def _facts(desired: Container, config: dict[str, Any]) -> dict[str, Any]:
+    """What the engine records: a removal that could not free a disk has nobody else to ask when it is tried again."""
+    return {"vmid": desired.vmid, "disks": guest_disks.owned(config, desired.vmid)}
 
 
 def options(desired: Container) -> dict[str, str]:

@@ -66,6 +66,7 @@ CONTAINER = Container(
     template=None,
     template_volume="local:vztmpl/there.tar.zst",
 )
+OF_CONTAINER = {"vmid": 300, "disks": ["shared:300/vm-300-disk-0.raw"]}
 DISK, ARCHIVE = b"\0" * 4096, b"an archive"
 
 
@@ -155,9 +156,9 @@ def bring_about(desired: Template | Container, call: Call = CALL) -> Outcome:
     return outcome
 
 
-def remove(desired: Template | Container) -> Outcome:
+def remove(desired: Template | Container, call: Call = CALL) -> Outcome:
     step: Any = template if isinstance(desired, Template) else container
-    outcome: Outcome = asyncio.run(step.remove(desired, CALL))
+    outcome: Outcome = asyncio.run(step.remove(desired, call))
     return outcome
 
 
@@ -273,7 +274,7 @@ def test_a_container_is_made_from_the_described_archive_kept_and_removed(
     desired = replace(
         CONTAINER, template=image, template_volume=volume, ssh_public_keys=["ssh-ed25519 AAAA a", "ssh-ed25519 BBBB b"]
     )
-    assert bring_about(desired) == Outcome(changed=True, facts={"vmid": 300, "made_on": "pve1"})
+    assert bring_about(desired) == Outcome(changed=True, facts={**OF_CONTAINER, "made_on": "pve1"})
     assert file.read_bytes() == ARCHIVE
     config = node.config(300, "lxc")
     assert {key: config[key] for key in ("hostname", "cores", "memory", "swap", "tags", "unprivileged")} == {
@@ -287,7 +288,7 @@ def test_a_container_is_made_from_the_described_archive_kept_and_removed(
     assert config["rootfs"] == "shared:300/vm-300-disk-0.raw,size=1G"
     assert container.described_network(config["net0"]) == "name=eth0,bridge=vmbr0,ip=192.0.2.50/24,gw=192.0.2.1"
     assert node.get("/nodes/pve1/lxc/300/status/current")["status"] == "stopped"
-    assert bring_about(desired) == Outcome(changed=False, facts={"vmid": 300})
+    assert bring_about(desired) == Outcome(changed=False, facts=OF_CONTAINER)
     node.do("POST", "/nodes/pve1/lxc/300/status/start")
     assert remove(desired) == Outcome(changed=True, facts={"vmid": 300})
     assert volumes(node, "vztmpl") == {"local:vztmpl/there.tar.zst"}
@@ -298,7 +299,7 @@ def test_a_container_is_changed_where_it_is(node: ApiNode, capsys: pytest.Captur
     bring_about(CONTAINER)
     before = node.config(300, "lxc")
     capsys.readouterr()
-    assert bring_about(replace(CONTAINER, memory_mib=256, cores=2)) == Outcome(changed=True, facts={"vmid": 300})
+    assert bring_about(replace(CONTAINER, memory_mib=256, cores=2)) == Outcome(changed=True, facts=OF_CONTAINER)
     assert node.config(300, "lxc") == before | {"memory": 256, "cores": 2}
     assert "cores, memory of ct01" in capsys.readouterr().err
 

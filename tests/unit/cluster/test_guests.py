@@ -641,6 +641,8 @@ class Cluster:
             return [] if self.comment is None else [{"sid": "vm:200", "comment": self.comment}]
         if path == "/nodes":
             return [{"node": "proxmox01", "status": "online"}]
+        if path.endswith("/config"):
+            return {}
         return {"status": "stopped"} if path.endswith("/status/current") and "/nodes/" in path else []
 
     def delete(self, path: str, **_parameters: object) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from pvelab.errors import PveError, die
 from pvelab.guests import conf, drives, ha, registry, state
 from pvelab.guests.locking import locked
+from pvelab.storage import activation, images, layout, listing
 from pvelab.storage import config as storage_config
-from pvelab.storage import images, layout, listing
 
 if TYPE_CHECKING:
     from pvelab.api.context import Context
@@ -31,8 +30,11 @@ def _check_removable(guest: Guest, *, purge: bool, force: bool) -> None:
 def free_volumes(guest: Guest, config: Config, log: Log) -> None:
     """Remove the volumes of a guest that goes away.
 
+    Proxmox ends the removal of a container at a volume that it cannot free. Of a virtual machine it writes a line into
+    the task's log, and goes on (PVE::LXC::destroy_lxc_container, PVE::QemuServer::destroy_vm).
+
     Raises:
-        PveError: linked clones need one of them; then nothing is removed.
+        PveError: linked clones need one of them, and nothing is removed; or one of a container cannot be freed.
     """
     owned = [drive.volume for drive in drives.drives(guest.kind, config.options) if drive.holds_guest_data]
     owned += drives.unused(config.options).values()
@@ -46,18 +48,27 @@ def free_volumes(guest: Guest, config: Config, log: Log) -> None:
         try:
             images.free(volid)
         except PveError as error:
+            if guest.kind == "lxc":
+                raise
             log(f"Could not remove disk '{volid}', check manually: {error.message}")
 
 
 def free_unreferenced(guest: Guest, log: Log) -> None:
-    """Remove further volumes that carry the guest's number, on every storage this node can use."""
-    for storage in storage_config.load().values():
-        if not storage.enabled_on(guest.node) or not {"images", "rootdir"} & set(storage.content):
-            continue
-        with contextlib.suppress(PveError):
-            for item in listing.contents(storage.id, vmid=guest.vmid):
-                log(f"removing unreferenced disk '{item['volid']}'")
-                images.free(item["volid"])
+    """Remove further volumes that carry the guest's number, on every storage for its kind that this node can use.
+
+    Raises:
+        PveError: one of these storages does not answer, whether the guest has a volume there or not.
+    """
+    content = {"qemu": "images", "lxc": "rootdir"}[guest.kind]
+    usable = [one for one in storage_config.load().values() if one.enabled_on(guest.node) and content in one.content]
+    for storage in usable:
+        activation.activate(storage.id)
+    for item in [item for storage in usable for item in listing.contents(storage.id, vmid=guest.vmid)]:
+        log(f"removing unreferenced disk '{item['volid']}'")
+        try:
+            images.free(item["volid"])
+        except PveError as error:
+            log(error.message)
 
 
 def destroy(ctx: Context, kind: str) -> str:
@@ -75,11 +86,11 @@ def destroy(ctx: Context, kind: str) -> str:
             if not ctx.params.get("skiplock"):
                 conf.check_lock(guest, config)
             state.stop(guest)
-            if ha.is_configured(guest):
-                ha.forget(guest)
             free_volumes(guest, config, log)
             if ctx.params.get("destroy-unreferenced-disks"):
                 free_unreferenced(guest, log)
+            if ha.is_configured(guest):
+                ha.forget(guest)
             state.destroy(guest)
             guest.file.unlink()
 

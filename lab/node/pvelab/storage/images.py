@@ -164,16 +164,19 @@ def users(volume: Volume) -> list[str]:
 
 
 def free(volid: str) -> None:
-    """Remove a volume; one that is gone already is fine.
+    """Remove a volume; a file that is gone already is fine, a logical volume is not.
 
     Raises:
-        PveError: its storage cannot be used, or linked clones need it.
+        PveError: its storage cannot be used, linked clones need it, or there is no such logical volume.
     """
     volume = layout.parse(volid)
     activation.activate(volume.storage.id)
     with _locked(volume.storage):
         if users(volume):
             raise die(f"base volume '{volume.name}' is still in use by linked clones")
+        if not volume.storage.is_file_based and not volume.file.exists():
+            shown = f"{volume.storage.options['vgname']}/{volume.name}"
+            raise die(f"lvremove '{shown}' error:   Failed to find logical volume \"{shown}\"")
         volume.file.unlink(missing_ok=True)
         if volume.type == "images" and volume.storage.is_file_based:
             with contextlib.suppress(OSError):

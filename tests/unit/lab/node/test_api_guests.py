@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QEMU = "/nodes/pve1/qemu"
+LXC = "/nodes/pve1/lxc"
 TEMPLATE = "debian-13-standard_13.1-2_amd64.tar.zst"
 # reference: qemu-server, "KVM virtualisation configured ..."
 NO_KVM = "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS."
@@ -309,3 +311,75 @@ def test_guests_that_shall_start_with_the_node_do(node: ApiNode, vmid: int) -> N
     assert (states[vmid], states[other]) == ("running", "stopped")
     node.do("POST", "/nodes/localhost/stopall")
     assert node.get(f"{QEMU}/{vmid}/status/current")["status"] == "stopped"
+
+
+@contextmanager
+def silent_server(node: ApiNode) -> Iterator[None]:
+    """The shared storage is one whose server does not answer."""
+    configuration = node.pve / "storage.cfg"
+    before = configuration.read_text()
+    configuration.write_text(
+        before.replace("dir: shared\n", "nfs: shared\n\tserver 127.0.0.1\n\texport /srv\n").replace("\tshared 1\n", "")
+    )
+    try:
+        yield
+    finally:
+        configuration.write_text(before)
+
+
+def containers_disk(node: ApiNode, vmid: int, storage: str) -> None:
+    node.do("POST", LXC, vmid=vmid, ostemplate=f"local:vztmpl/{TEMPLATE}", rootfs=f"{storage}:1", unprivileged=1)
+
+
+@pytest.mark.parametrize("options", [{}, {"destroy__unreferenced__disks": 1, "purge": 1}])
+def test_a_container_stays_while_its_disk_cannot_be_freed(node: ApiNode, vmid: int, options: dict[str, int]) -> None:
+    """reference: PVE::LXC::destroy_lxc_container, in which vdisk_free ends the task."""
+    containers_disk(node, vmid, "shared")
+    disk = node.root / f"srv/shared/images/{vmid}/vm-{vmid}-disk-0.raw"
+    with silent_server(node):
+        assert node.fail("DELETE", f"{LXC}/{vmid}", **options) == "storage 'shared' is not online"
+        assert node.config(vmid, "lxc")["rootfs"].startswith(f"shared:{vmid}/")
+    assert disk.exists()
+    node.do("DELETE", f"{LXC}/{vmid}", **options)
+    assert not disk.parent.exists()
+
+
+def test_a_machine_goes_without_a_disk_that_cannot_be_freed(node: ApiNode, vmid: int) -> None:
+    """reference: PVE::QemuServer::destroy_vm, in which vdisk_free only warns."""
+    create(node, vmid, scsi0="shared:4")
+    with silent_server(node):
+        end, said = node.task(node.request("DELETE", f"{QEMU}/{vmid}").data)
+    volume = f"shared:{vmid}/vm-{vmid}-disk-0.raw"
+    warned = f"Could not remove disk '{volume}', check manually: storage 'shared' is not online"
+    assert (end, warned in said) == ("OK", True)
+    assert (
+        node.fail("GET", f"{QEMU}/{vmid}/config")
+        == f"Configuration file 'nodes/pve1/qemu-server/{vmid}.conf' does not exist"
+    )
+    assert volume in [item["volid"] for item in node.get("/nodes/pve1/storage/shared/content")]
+
+
+@pytest.mark.parametrize("kind", ["qemu", "lxc"])
+def test_who_looks_for_unreferenced_disks_needs_every_storage_to_answer(node: ApiNode, vmid: int, kind: str) -> None:
+    """reference: PVE::Storage::vdisk_list, which activates them all. By then the disks of the configuration are gone."""
+    if kind == "qemu":
+        create(node, vmid)
+    else:
+        containers_disk(node, vmid, "local-lvm")
+    path = f"/nodes/pve1/{kind}/{vmid}"
+    with silent_server(node):
+        assert node.fail("DELETE", path, destroy__unreferenced__disks=1) == "storage 'shared' is not online"
+    assert node.config(vmid, kind)
+    assert node.get("/nodes/pve1/storage/local-lvm/content", vmid=vmid) == []
+
+
+def test_a_container_without_its_logical_volume_cannot_be_removed(node: ApiNode, vmid: int) -> None:
+    """reference: PVE::Storage::LvmThinPlugin::free_image, where lvremove fails; a file that is gone is only warned of."""
+    containers_disk(node, vmid, "local-lvm")
+    disk = node.root / f"var/lib/pve-lab/lvm/pve/vm-{vmid}-disk-0"
+    moved = disk.rename(disk.parent.parent / "moved")
+    missing = f"lvremove 'pve/vm-{vmid}-disk-0' error:   Failed to find logical volume \"pve/vm-{vmid}-disk-0\""
+    assert node.fail("DELETE", f"{LXC}/{vmid}") == missing
+    assert node.config(vmid, "lxc")
+    moved.rename(disk)
+    node.do("DELETE", f"{LXC}/{vmid}")
