@@ -1,4 +1,7 @@
-"""What a campaign found, a line of JSON for each case: written as soon as it is known, so that one that is cut off keeps it."""
+"""What a campaign found, a line of JSON for each case: written as soon as it is known, so that one that is cut off keeps it.
+
+The lines are committed beside the page that is made from them, so that a campaign goes on on any machine.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from config.paths import OWN
+from config.paths import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DIRECTORY = OWN / "campaign"
+DIRECTORY = ROOT / "docs" / "campaign"
 POWER = "power"  # the kind of a case in which a node lost its power
 SILENT_S = 3.0  # a guest that is not seen for longer was away
 

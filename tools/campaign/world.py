@@ -13,20 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config.paths import ROOT
+from config.paths import OWN, ROOT
 from tests.support import outer_host
 from tests.support.lab_project import LabProject, Run
 from tools.bench import machine
 from tools.campaign import guests
 from tools.campaign.changes import TEMPLATE_NODE
-from tools.campaign.results import DIRECTORY, Failure, Guest
+from tools.campaign.results import Failure, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     File = Mapping[str, Any]
 
-GIT_S = 60.0
 RUN_LIMIT_S = 1800
 GIT_S = 60
 SAID = 3000  # characters of a failure's output that are kept
@@ -34,6 +33,7 @@ ERROR = re.compile(r"error\[([a-z0-9-]+)\]")
 NEXT = re.compile(r"^\s*(?:next|fix): \S", re.MULTILINE)
 AGAIN = ("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes", "--policy-pack", "policy")
 FOREIGN_ON_HOST, FOREIGN_IN_CLUSTER = 990, 991
+DIRECTORY = OWN / "campaign"
 MARK = "left-by-a-campaign"
 PREFIX = "nested-pve-campaign-"
 TEMPORARY = re.compile(rf"/\S*{PREFIX}\w+")  # no page needs to know where that was
@@ -188,8 +188,14 @@ def here() -> str:
 
 
 def tree() -> str:
-    """The commit whose files a new lab gets; empty without git."""
-    command = ("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*")
+    """The commit whose files a new lab gets, whatever becomes of the pages and records in docs/; empty without git."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*words: str) -> str:
+    command = ("git", "-C", str(ROOT), *words)
     return subprocess.run(command, capture_output=True, text=True, timeout=GIT_S, check=False).stdout.strip()
 
 
