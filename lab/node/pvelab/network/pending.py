@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pvelab import cfs
@@ -40,8 +40,13 @@ def _add_cards(found: Interfaces) -> Interfaces:
 
 def load() -> Interfaces:
     """The configuration with what waits."""
-    waiting = path(NEW).exists()
-    return _add_cards(interfaces.parse(_text(NEW if waiting else CURRENT)))
+    try:
+        text = path(
+            NEW
+        ).read_text()  # not after a look whether it is there: a reload takes it away (PVE::INotify opens it, too)
+    except FileNotFoundError:
+        text = _text(CURRENT)
+    return _add_cards(interfaces.parse(text))
 
 
 @contextmanager
@@ -71,7 +76,7 @@ def reload(log: Log) -> None:
     Raises:
         PveError: ifreload failed; its errors are in the log.
     """
-    if path(NEW).exists():
+    with suppress(FileNotFoundError):  # nothing waits, or another reload has just taken it
         path(NEW).rename(path(CURRENT))
     done = subprocess.run(["ifreload", "-a"], capture_output=True, text=True, check=False)
     for line in (done.stdout + done.stderr).splitlines():

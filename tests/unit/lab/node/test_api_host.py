@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +110,17 @@ def test_a_bridge_that_cannot_be_is_refused(
     )
     assert (answer.message, answer.errors) == (message, errors)
     assert not (node.root / "etc/network/interfaces.new").exists()
+
+
+def test_bridges_that_are_made_at_once_are_all_there_after_each_reload(node: ApiNode) -> None:
+    def make(number: int) -> str:
+        name = f"vmbr{number}"
+        node.do("POST", NETWORK, iface=name, type="bridge")
+        node.do("PUT", NETWORK)
+        return str(node.get(f"{NETWORK}/{name}")["type"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(make, range(100, 140))) == ["bridge"] * 40
 
 
 def test_a_failed_reload_says_what_failed(node: ApiNode) -> None:
