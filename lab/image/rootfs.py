@@ -173,9 +173,13 @@ def refresh_stand_ins(root: Path, kind: Kind) -> None:
     for file in sorted((NODE_FILES / "bin").glob("*")):
         _link(root / "usr/sbin" / file.name, NODE_MOUNT / "bin" / file.name)
     units = NODE_FILES / "units"
-    for file in sorted(units.glob("*.service")):
+    sockets = sorted(units.glob("*.socket"))
+    by_socket = {file.with_suffix(".service").name for file in sockets}  # started by the first who asks
+    for file in [*sorted(units.glob("*.service")), *sockets]:
         _link(system / file.name, NODE_MOUNT / "units" / file.name)
-        _link(system / "multi-user.target.wants" / file.name, NODE_MOUNT / "units" / file.name)
+        if file.name not in by_socket:
+            target = "sockets.target" if file in sockets else "multi-user.target"
+            _link(system / f"{target}.wants" / file.name, NODE_MOUNT / "units" / file.name)
     for drop_in in sorted(units.glob("*.d/*.conf")):
         name = drop_in.relative_to(units)
         _link(system / name, NODE_MOUNT / "units" / name)
