@@ -139,6 +139,7 @@ def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
         expected=", ".join(f"{address} on {one.name}, up" for address, one in amiss.items()),
         fix=f"`ip -br link` on the node: with NO-CARRIER, what is behind {names} is cut (bridge, switch or cable), and "
         "`make up` does not mend that; else `ifreload -a` there",
+        addresses=amiss,
     )
 
 

@@ -319,6 +319,13 @@ def test_a_missing_address_that_the_networks_step_sets_is_drift_once() -> None:
     assert {one.kind for one in judge.drift(planned(), answers, None, ["virtual"])} == {STEP, REFUSED}
 
 
+def test_the_addresses_of_a_refusal_are_those_of_the_drift() -> None:
+    refusal = Refusal(ADDRESS_DOWN, "addresses are not up", addresses=["10.10.1.186/24", "10.30.1.186/24"])
+    answers = {"proxmox02": Answer([StepLook("urn::verify", [], refusal)])}
+    (drift,) = judge.drift(planned(), answers, None, ["virtual"])
+    assert drift.addresses == ("10.10.1.186/24", "10.30.1.186/24")
+
+
 def test_what_up_does_not_mend_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
     """It was called drifted, and then came `0 changes`."""
     drifted.show([Drift("", "proxmox02", "the address is not up", REFUSED), Drift("", "virtual", "nested=0")])

@@ -298,8 +298,8 @@ STEP_BY_HAND = "`ip -br link` on the node"
 
 
 def not_up(*addresses: str) -> Drift:
-    what = f"the address {', '.join(addresses)} is not up (ens19: down or without carrier)"
-    return Drift("urn::proxmox02-verify", "proxmox02", what, REFUSED, STEP_BY_HAND, ADDRESS_DOWN)
+    what = "addresses of this node are not up (ens19: down or without carrier)"
+    return Drift("urn::proxmox02-verify", "proxmox02", what, REFUSED, STEP_BY_HAND, ADDRESS_DOWN, addresses)
 
 
 @pytest.mark.parametrize(
