@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # What a terminal or a reader obeys instead of showing it: sequences of escape, other controls, and letters without width.
 COMMANDS = re.compile(
@@ -522,26 +518,19 @@ class StepError(Exception):
         observed: what was seen.
         expected: what should have been.
         fix: the next command, when more is known than the code's own.
+
+    Attributes:
         addresses: those that it is about, for programs.
     """
 
-    def __init__(
-        self,
-        code: str,
-        what: str,
-        *,
-        observed: str = "",
-        expected: str = "",
-        fix: str = "",
-        addresses: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, code: str, what: str, *, observed: str = "", expected: str = "", fix: str = "") -> None:
         super().__init__(f"{code}: {what}")
         self.code = code
         self.what = what
         self.observed = observed
         self.expected = expected
         self.fix = fix or ON_NODE_CODES[code].next
-        self.addresses = list(addresses)
+        self.addresses: list[str] = []
 
     def render(self) -> str:
         """The lines that end a failed step's standard error; what machines said is in them as plain text."""

@@ -129,7 +129,7 @@ def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
     if not amiss:
         return
     names = ", ".join(one.name for one in amiss.values())
-    raise StepError(
+    error = StepError(
         "link-address",
         f"the address{'es' if len(amiss) > 1 else ''} {', '.join(amiss)} {'are' if len(amiss) > 1 else 'is'} not up",
         observed="; ".join(
@@ -139,8 +139,9 @@ def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
         expected=", ".join(f"{address} on {one.name}, up" for address, one in amiss.items()),
         fix=f"`ip -br link` on the node: with NO-CARRIER, what is behind {names} is cut (bridge, switch or cable), and "
         "`make up` does not mend that; else `ifreload -a` there",
-        addresses=amiss,
     )
+    error.addresses = list(amiss)
+    raise error
 
 
 def _refuse_unhealthy(observed: Observed, desired: VerifyNode) -> None:
