@@ -14,7 +14,7 @@ def corosync_conf(
     cluster: str,
     version: int,
     nodes: Iterable[ConfNode],
-    priorities: Mapping[int, int] | None = None,
+    priorities: Mapping[int, int | None] | None = None,
     **totem: str,
 ) -> str:
     """The text of a file with these nodes; `priorities` are those of the links."""
