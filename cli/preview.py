@@ -11,7 +11,7 @@ from cli.console import out, stage
 from cli.drift import forthcoming, record
 from cli.drift.scratch import scratch
 from cli.engine import engine, environment
-from cli.looks import devices_at_risk, trust
+from cli.looks import devices_at_risk, preparing, trust
 from cli.report import live
 from cli.report.known import Mark
 from cli.run import drifted, engine_runs, looking, outdated_record, planned, reconciling
@@ -19,11 +19,13 @@ from cli.run.engine_runs import RunError
 from cli.run.loaded import EMPTY, LoadedStack
 from cli.run.narration import summary
 from cli.state import moved_vms, recorded_guests, site_instance
+from cluster import catching_up
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cli.description import Description
     from cli.drift.model import Drift
     from cli.engine.engine import Event
     from cli.looks.first_look import FirstLook
@@ -36,6 +38,10 @@ UNRECORDED = (
     "`make adopt STACK={stack}` records what exists"
 )
 TAKEN_DOWN = "  stack {stack} was destroyed on {when:%Y-%m-%d at %H:%M}, so everything is planned as new"
+BEHIND = (
+    "  {names}: no vote, and a corosync.conf from before the cluster changed; `make up` first starts corosync there with that of the "
+    "cluster"
+)
 WITHOUT_REFRESH = (
     "\n  the plan is not complete: the API user of the cluster was changed, and the engine cannot read the cluster without "
     "it. `make up` puts the user back first; then it also corrects the guests, HA and cluster options that drifted"
@@ -163,7 +169,15 @@ def _drifted(loaded: LoadedStack, seen: FirstLook) -> list[Drift]:
         whom = "for these machines" if seen.looks or seen.answering else "no machine answered:"
         out.print(f"  {whom} the plan uses what is recorded", markup=False, soft_wrap=True)
     devices_at_risk.refuse(loaded.description.config, loaded.state, found)
+    _tell_behind(loaded.description, seen)
     return found
+
+
+def _tell_behind(described: Description, seen: FirstLook) -> None:
+    """Say which members missed a change of the cluster: they get it before anything else is done."""
+    in_doubt = catching_up.without_vote(described.config.cluster.name, seen.memberships, seen.answering)
+    if in_doubt and (late := preparing.behind(described)):
+        out.print(BEHIND.format(names=", ".join(late)), markup=False, soft_wrap=True)
 
 
 def refuse_planned(loaded: LoadedStack, events: Sequence[Event], seen: FirstLook) -> None:

@@ -10,6 +10,7 @@ from cli.console import out, stage
 from cli.engine import environment
 from cluster.errors import AdminError
 from cluster.transport import ssh
+from cluster.waiting import announced
 from components.site import Site
 from config.model import ExistingNode
 
@@ -35,7 +36,8 @@ def wait_for(stack: str, node: str) -> None:
     environment.put_back_state(env, stack)
     described = description.read(stack, env)
     if (machine := machine_of(described, node)) is not None:
-        with stage(f"Wait for {node}"):
+        silence = f"  {node} does not answer at {machine.address} yet; waiting for up to {WAIT_S / 60:.0f} min"
+        with stage(f"Wait for {node}"), announced(silence):
             asyncio.run(_answers(machine, described.credentials.ssh_private_key.get_secret_value()))
             out.print(f"  {node} answers at {machine.address}")
 

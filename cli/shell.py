@@ -10,6 +10,7 @@ from cli.console import err
 from cli.engine import engine, environment
 from cli.looks import trust
 from cli.run import outdated_record
+from cli.state import site_instance
 from cluster.errors import AdminError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
             it, and reaches no machine.
 
     Raises:
-        StepError: whatever stands in the way.
+        AdminError: site-in-use.
+        StepError: whatever else stands in the way.
     """
     env = environment.for_engine()
     environment.put_back_state(env, stack)
@@ -39,6 +41,7 @@ def environment_of(stack: str, *, complete: bool = True) -> dict[str, str]:
             raise
         err.print(_to_be_completed(stack, error, env), markup=False, soft_wrap=True)
         return env
+    site_instance.refuse_shared(stack, environment.file_backend(env))
     runner = engine.Engine(stack, env)
     state = runner.export()
     if state is not None:  # plain `pulumi destroy` starts the steps as they are recorded

@@ -10,7 +10,7 @@ from cluster import guest_disks
 from cluster.call import note
 from cluster.errors import AdminError
 from cluster.transport.cluster_api import NO_NODE, ApiError
-from cluster.waiting import until
+from cluster.waiting import announced, until
 from onnode.system.pve import gib, split_tags
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def find(api: Api, vmid: int) -> Found | None:
     def told(seen: list[dict[str, Any]]) -> bool:
         return not any(entry.get("vmid") == vmid and _unknown(seen, entry["node"]) for entry in seen)
 
-    resources = until(lambda: api.get("/cluster/resources"), told, timeout_s=UNKNOWN_S, poll_s=POLL_S)
+    with announced(f"waiting until the node of guest {vmid} reports its state"):
+        resources = until(lambda: api.get("/cluster/resources"), told, timeout_s=UNKNOWN_S, poll_s=POLL_S)
     guest = next((entry for entry in resources if entry.get("vmid") == vmid), None)
     if guest is None:
         return None
@@ -145,7 +146,8 @@ def wait_until_reachable(api: Api, found: Found, timeout_s: float = RECOVERY_S) 
 def _answers(api: Api, found: Found) -> bool:
     """Whether the guest's node answers for it; also with a refusal, as for a guest that is just moving away."""
     try:
-        api.get(f"{found.path}/status/current")
+        with announced(f"waiting for {found.node} to answer for guest {found.vmid}"):
+            api.get(f"{found.path}/status/current")
     except ApiError as error:
         return error.status != NO_NODE
     return True
@@ -222,7 +224,9 @@ def wait_for(reached: Callable[[], bool], timeout_s: float, observed: str, expec
     Raises:
         AdminError: task-timeout.
     """
-    if not until(reached, bool, timeout_s=timeout_s, poll_s=POLL_S):
+    with announced(f"waiting: {observed}"):
+        is_reached = until(reached, bool, timeout_s=timeout_s, poll_s=POLL_S)
+    if not is_reached:
         raise AdminError(
             "task-timeout",
             "a wait reached its time limit",
@@ -289,7 +293,8 @@ def live_node(api: Api, preferred: str) -> str:
         known = _online(seen) or not any(_unknown(seen, entry["node"]) for entry in seen)
         return bool(known) and not _unknown(seen, preferred)
 
-    nodes = until(lambda: api.get("/nodes"), told, timeout_s=UNKNOWN_S, poll_s=POLL_S)
+    with announced(f"waiting until {preferred} reports its state"):
+        nodes = until(lambda: api.get("/nodes"), told, timeout_s=UNKNOWN_S, poll_s=POLL_S)
     online = _online(nodes)
     if preferred in online:
         return preferred

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, stop_after_delay
 
+from cluster.call import note
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 T = TypeVar("T")
 
+QUIET_S = 5.0  # after that, people are to see what is waited for
 REST_MAX_S = 2.0  # a look that takes longer waits for a machine that does not answer at all
 
 
 def rest(poll_s: float, took_s: float) -> float:
     """Seconds until the next look: machines that answer late are busy, often with what is waited for, and get as long a rest."""
     return max(poll_s, min(took_s, REST_MAX_S))
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Say once what is waited for, when that takes long; also while a single question is not answered."""
+    timer = Timer(QUIET_S, note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def until(look: Callable[[], T], done: Callable[[T], bool], *, timeout_s: float, poll_s: float) -> T:

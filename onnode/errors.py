@@ -518,6 +518,9 @@ class StepError(Exception):
         observed: what was seen.
         expected: what should have been.
         fix: the next command, when more is known than the code's own.
+
+    Attributes:
+        addresses: those that it is about, for programs.
     """
 
     def __init__(self, code: str, what: str, *, observed: str = "", expected: str = "", fix: str = "") -> None:
@@ -527,6 +530,7 @@ class StepError(Exception):
         self.observed = observed
         self.expected = expected
         self.fix = fix or ON_NODE_CODES[code].next
+        self.addresses: list[str] = []
 
     def render(self) -> str:
         """The lines that end a failed step's standard error; what machines said is in them as plain text."""

@@ -49,7 +49,7 @@ def _asked(machine: ThisMachine, one: LookStep) -> StepLook:
         actions = step.decide(observed, wanted)
     except StepError as error:
         parts = (error.code, error.what, error.observed, error.expected, error.fix)
-        return StepLook(one.name, [], Refusal(*map(machine.scrub, parts)))
+        return StepLook(one.name, [], Refusal(*map(machine.scrub, parts), addresses=error.addresses))
     except Exception as error:  # noqa: BLE001 - one step that cannot look must not hide what the others see
         return StepLook(one.name, [], Refusal("internal", f"step {one.step} cannot observe the machine", repr(error)))
     texts = [_told(action, step.differs(observed, wanted, action)) for action in actions]

@@ -14,8 +14,13 @@ TOOL_CODES: dict[str, Code] = {
         "install Python 3.11 or newer, and set PYTHON=/path/to/python3 if it is not the first",
     ),
     "packages-missing": Code(
-        "Programs are missing, and there is no apt-get to install them.",
+        "Programs are missing, and there is no apt-get to install them, or it failed.",
         "install them with your system's package manager, then run the same command again",
+    ),
+    "python-environment-failed": Code(
+        "The Python environment could not be made, or pip could not install the packages into it.",
+        "give this machine a way to the package index (HTTPS_PROXY, or PIP_INDEX_URL for a mirror) and room on its disk, then run the "
+        "same command again",
     ),
     # -- toolchain
     "go-missing": Code("There is no Go compiler.", "install Go 1.26 or newer (https://go.dev/dl) and put it on PATH"),

@@ -108,7 +108,8 @@ def _causes(asked: Questions, machine: str, answer: Answer) -> list[StepLook]:
 def _step(one: StepLook, machine: str) -> Iterator[Drift]:
     if refusal := one.refusal:
         observed = f" ({refusal.observed})" if refusal.observed else ""
-        yield Drift(one.name, machine, f"{refusal.what}{observed}", REFUSED, refusal.next, refusal.code)
+        addresses = tuple(refusal.addresses)
+        yield Drift(one.name, machine, f"{refusal.what}{observed}", REFUSED, refusal.next, refusal.code, addresses)
     elif one.actions:
         yield Drift(one.name, machine, f"not as described, to do: {'; '.join(one.actions)}")
 

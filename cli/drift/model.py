@@ -20,6 +20,7 @@ class Drift:
         kind: who puts it right, one of `cli.drift.kinds`.
         next: for what nobody puts right, what a person has to do.
         code: the name of the step's refusal, if it refuses.
+        addresses: those that the refusal is about.
     """
 
     urn: str
@@ -28,6 +29,7 @@ class Drift:
     kind: str = STEP
     next: str = ""
     code: str = ""
+    addresses: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -35,7 +35,6 @@ UNDESCRIBED_DEVICE = (
     "describe it under cluster.qdevice in the stack file; or `pvecm qdevice remove` on a member, then make up"
 )
 DEFAULT_STACK = "dev"
-ADDRESS = re.compile(r"\d+(?:\.\d+){3}/\d+")
 SERVICES = ("corosync", "pve-cluster", "pveproxy")
 HA_SERVICES = ("pve-ha-crm", "pve-ha-lrm", "watchdog-mux")
 
@@ -132,8 +131,8 @@ def _unreachable(name: str, error: StepError, off: str | None, *, is_made: bool)
 
 
 def _addresses_in(down: Drift | None) -> list[IPv4Interface]:
-    """The addresses that a node's check names as not up."""
-    return [IPv4Interface(text) for text in ADDRESS.findall(down.what.partition(" (")[0])] if down else []
+    """The addresses that a node's check found not up."""
+    return [IPv4Interface(text) for text in down.addresses] if down else []
 
 
 def _down_links(member: Member, down: Mapping[str, Drift]) -> list[int]:

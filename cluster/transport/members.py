@@ -13,6 +13,7 @@ from cluster.errors import AdminError
 from cluster.reports import read
 from cluster.transport import ssh
 from cluster.transport.nodes import run_step
+from cluster.waiting import QUIET_S
 from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
 
@@ -25,7 +26,6 @@ T = TypeVar("T")
 Opened = Mapping[str, "ssh.Connection | StepError"]
 
 LOOK_S = 60.0
-QUIET_S = 5.0  # after that, people are to see which machine is waited for
 ANSWER = "to answer over SSH"
 
 

@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnode.cluster import corosync, ha_manager, maintenance, membership
-from onnode.cluster.remove_member import quorate_conf, refuse_doubled
+from onnode.cluster.remove_member import listed_nodes, quorate_conf, refuse_doubled, seen_quorum, take_off_the_list
 from onnode.contract.removal import ReleaseMember
 from onnode.errors import StepError
 from onnode.step import Action, Step
-from onnode.system.machine import tail
 
 if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
-
-DELETE_S = 60.0
-LOOK_S = 15.0
-SETTLE_S = 30.0  # until corosync has read the configuration again
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,8 @@ def observe(machine: ThisMachine, desired: ReleaseMember) -> Observed:
     """Look at the list, at the vote and at HA."""
     return Observed(
         membership.hostname(machine),
-        corosync.parse_conf(machine.read(membership.PVE_CONF) or ""),
-        corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out),
+        listed_nodes(machine),
+        seen_quorum(machine),
         ha_manager.observe(machine, desired.node).requested,
     )
 
@@ -68,31 +63,15 @@ def decide(observed: Observed, desired: ReleaseMember) -> list[Action]:
 
 
 def act(machine: ThisMachine, _desired: ReleaseMember, action: Action) -> None:
-    """Run `pvecm delnode`, whose exit code proves nothing, and wait until corosync expects the votes no more.
+    """End HA's maintenance of it, or take it off the list.
 
     Raises:
         StepError: remove-failed, maintenance-not-taken, command-failed.
     """
     if action.do == "end-maintenance":
         maintenance.withdraw(machine, action.what)
-        return
-    said = machine.run(["pvecm", "delnode", action.what], timeout_s=DELETE_S)
-    machine.note(tail(said.text))
-    if not machine.wait_for(lambda: _is_off_the_list(machine, action.what), SETTLE_S):
-        raise StepError(
-            "remove-failed",
-            f"`pvecm delnode {action.what}` did not take it off the list",
-            observed=tail(said.text),
-            expected=f"a list without {action.what}, and no vote of it expected",
-        )
-
-
-def _is_off_the_list(machine: ThisMachine, node: str) -> bool:
-    conf = corosync.parse_conf(machine.read(membership.PVE_CONF) or "")
-    quorum = corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
-    if conf is None or quorum is None:
-        return False
-    return conf.node(node) is None and quorum.expected == corosync.expected_votes(conf.nodes, conf.device)
+    else:
+        take_off_the_list(machine, action.what)
 
 
 def facts(observed: Observed, desired: ReleaseMember) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def observe(machine: ThisMachine, desired: RemoveMember) -> Observed:
     jobs = parse_sections(machine.read("/etc/pve/replication.cfg") or "")
     return Observed(
         membership.hostname(machine),
-        _conf(machine),
-        _quorum(machine),
+        listed_nodes(machine),
+        seen_quorum(machine),
         membership.guests(machine, desired.node),
         [job.id for job in jobs if job.values.get("target") == desired.node],
         ha_manager.observe(machine, desired.node).requested,
@@ -176,7 +176,7 @@ def act(machine: ThisMachine, desired: RemoveMember, action: Action) -> None:
     elif action.do == "end-maintenance":
         maintenance.withdraw(machine, desired.node)
     elif action.do == "remove-member":
-        _delete(machine, desired.node)
+        take_off_the_list(machine, desired.node)
     elif action.do == "remove-mark":
         marks.take_away(machine, LEAVING, desired.node)
     elif action.do == "remove-directory":
@@ -187,33 +187,38 @@ def act(machine: ThisMachine, desired: RemoveMember, action: Action) -> None:
         _drop(machine, action.what, own(machine.read(action.what) or "", desired))
 
 
-def _delete(machine: ThisMachine, node: str) -> None:
-    conf, quorum = _conf(machine), _quorum(machine)
+def take_off_the_list(machine: ThisMachine, node: str) -> None:
+    """Take a node off the list, and see that it is off and its votes are expected no more.
+
+    Raises:
+        StepError: remove-failed.
+    """
+    conf, quorum = listed_nodes(machine), seen_quorum(machine)
     before = quorum.expected if quorum else 0
     listed = conf.node(node) if conf else None
     said = machine.run(["pvecm", "delnode", node], timeout_s=DELETE_S)
     machine.note(tail(said.text))
 
     def is_done() -> bool:
-        """Off the list, and its votes are expected no more."""
-        conf, quorum = _conf(machine), _quorum(machine)
+        conf, quorum = listed_nodes(machine), seen_quorum(machine)
         if conf is None or quorum is None or conf.node(node) is not None:
             return False
-        # A QDevice has votes beside those of the nodes.
         fewer = quorum.expected < before or (listed is not None and not listed.votes)
-        return fewer or quorum.expected == corosync.expected_votes(conf.nodes)
+        return fewer or quorum.expected == corosync.expected_votes(conf.nodes, conf.device)
 
     if not machine.wait_for(is_done, SETTLE_S):
-        still = (found := _conf(machine)) is not None and found.node(node) is not None
+        still = (found := listed_nodes(machine)) is not None and found.node(node) is not None
         where = "is still on the list" if still else "is off the list, and its votes are still expected"
         raise StepError("remove-failed", f"{node} {where}", observed=tail(said.text))
 
 
-def _conf(machine: ThisMachine) -> corosync.Conf | None:
+def listed_nodes(machine: ThisMachine) -> corosync.Conf | None:
+    """The cluster's configuration, with the list of nodes."""
     return corosync.parse_conf(machine.read(membership.PVE_CONF) or "")
 
 
-def _quorum(machine: ThisMachine) -> corosync.Quorum | None:
+def seen_quorum(machine: ThisMachine) -> corosync.Quorum | None:
+    """The vote as this member sees it."""
     return corosync.parse_quorum(machine.run(["corosync-quorumtool", "-siH"], timeout_s=LOOK_S).out)
 
 

@@ -32,6 +32,7 @@ class Refusal:
     observed: str = ""
     expected: str = ""
     next: str = ""
+    addresses: list[str] = field(default_factory=list, kw_only=True)  # those that it is about
 
 
 @dataclass(frozen=True)

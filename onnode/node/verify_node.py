@@ -129,7 +129,7 @@ def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
     if not amiss:
         return
     names = ", ".join(one.name for one in amiss.values())
-    raise StepError(
+    error = StepError(
         "link-address",
         f"the address{'es' if len(amiss) > 1 else ''} {', '.join(amiss)} {'are' if len(amiss) > 1 else 'is'} not up",
         observed="; ".join(
@@ -140,6 +140,8 @@ def _refuse_addresses(observed: Observed, desired: VerifyNode) -> None:
         fix=f"`ip -br link` on the node: with NO-CARRIER, what is behind {names} is cut (bridge, switch or cable), and "
         "`make up` does not mend that; else `ifreload -a` there",
     )
+    error.addresses = list(amiss)
+    raise error
 
 
 def _refuse_unhealthy(observed: Observed, desired: VerifyNode) -> None:

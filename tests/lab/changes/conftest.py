@@ -1,4 +1,4 @@
-"""A lab of its own for what changes a live cluster: stack dev with a fourth node, which has the guests."""
+"""A lab of its own for what changes a live cluster: stack dev, alone or with a fourth node, which has the guests."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab_of_changes(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
-    """A lab with stack dev deployed, and a copy of the project."""
+def three(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
+    """Stack dev, deployed in a lab of its own; each test of the module begins with what the one before has left."""
     with saved_lab.project(tmp_path_factory.mktemp("changes")) as project:
         yield project
 
 
 @pytest.fixture
-def four(lab_of_changes: LabProject) -> LabProject:
+def four(three: LabProject) -> LabProject:
     """Four members, guests under HA on the fourth, whatever ran before."""
-    project, wanted = lab_of_changes, with_four(stack_file("dev"))
+    project, wanted = three, with_four(stack_file("dev"))
     if project.deployed != wanted or project.configuration() != wanted:
         project.configure(wanted)
         succeeded(project.admin("up"))

@@ -14,10 +14,7 @@ from tests.support.outer_host import OUTER
 from tests.support.program import stack_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.lab_project import LabProject
-    from tests.support.saved_lab import SavedLab
 
 THREE = stack_file("dev")
 NODES: dict[str, str] = {node["name"]: node["address"] for node in THREE["nodes"]}
@@ -34,13 +31,6 @@ pvecm updatecerts --force
 systemctl restart pvedaemon pveproxy
 systemctl start pve-ha-crm pve-ha-lrm
 """
-
-
-@pytest.fixture(scope="module")
-def three(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
-    """Stack dev; each test of the module begins with what the one before has left."""
-    with saved_lab.project(tmp_path_factory.mktemp("replaced")) as project:
-        yield project
 
 
 def shell(project: LabProject, address: str, command: str) -> str:

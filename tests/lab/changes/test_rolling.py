@@ -17,10 +17,7 @@ from tests.support import processes
 from tests.support.bad_world import refusal, succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.lab_project import LabProject
-    from tests.support.saved_lab import SavedLab
 
 KERNEL = "6.17.2-3-pve"
 UPGRADE = (
@@ -138,23 +135,15 @@ class Voters:
             time.sleep(1)
 
 
-@pytest.fixture(scope="module")
-def lab_of_rolling(saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProject]:
-    """Stack dev in a lab of its own, deployed."""
-    with saved_lab.project(tmp_path_factory.mktemp("rolling")) as project:
-        yield project
-
-
 @pytest.fixture
-def cluster(lab_of_rolling: LabProject) -> LabProject:
+def cluster(three: LabProject) -> LabProject:
     """All nodes in use, guests at home, no command half done and no package of a test to be had, whatever ran before."""
-    project = lab_of_rolling
-    withdraw(project)
-    for name in sorted(maintained(project)):
-        succeeded(project.admin("undrain", "--node", name))
-    shutil.rmtree(project.directory / ".nested-pve" / "rolling", ignore_errors=True)
-    assert project.eventually(lambda: where(project) == HOME)
-    return project
+    withdraw(three)
+    for name in sorted(maintained(three)):
+        succeeded(three.admin("undrain", "--node", name))
+    shutil.rmtree(three.directory / ".nested-pve" / "rolling", ignore_errors=True)
+    assert three.eventually(lambda: where(three) == HOME)
+    return three
 
 
 def said(run_output: str, *texts: str) -> None:

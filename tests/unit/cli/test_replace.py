@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import replace
+from cli import description, replace
+from cli.engine import environment
+from cluster import waiting
 from cluster.contract import Machine
 from cluster.errors import AdminError
 from cluster.transport import ssh
@@ -72,3 +74,23 @@ def test_a_nested_node_is_not_waited_for_and_an_unknown_one_is_refused(dev: Desc
         replace.machine_of(dev, "proxmox09")
     assert refused.value.code == "node-unknown"
     assert "proxmox01, proxmox02, proxmox03" in refused.value.observed
+
+
+def test_a_machine_that_does_not_answer_soon_is_named_with_its_address(
+    physical: Description, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For a minute there was only the name of the stage."""
+    node = physical.config.nodes[0]
+
+    @asynccontextmanager
+    async def connect(*_: object, **__: object) -> AsyncIterator[None]:
+        await asyncio.sleep(0.2)
+        yield
+
+    monkeypatch.setattr(ssh, "connect", connect)
+    monkeypatch.setattr(waiting, "QUIET_S", 0.05)
+    monkeypatch.setattr(environment, "for_engine", dict)
+    monkeypatch.setattr(environment, "put_back_state", lambda *_: None)
+    monkeypatch.setattr(description, "read", lambda *_: physical)
+    replace.wait_for("physical", node.name)
+    assert capsys.readouterr().err == f"  {node.name} does not answer at {node.address} yet; waiting for up to 60 min\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cluster import changing, corosync_change, proxmox_ve
+from cluster import changing, corosync_change, formation, proxmox_ve
 from cluster.call import Call
 from cluster.contract import ClusterChange, Member
 from cluster.corosync_change import CorosyncChange
@@ -27,6 +27,7 @@ from onnode.contract.corosync import CorosyncConfig, CorosyncReport
 from onnode.contract.removal import KeepMembers
 from onnode.errors import StepError
 from onnode.system.originals import fingerprint
+from tests.support.corosync_conf import corosync_conf
 from tests.unit.cluster.live_nodes import CALL, DOWN, Act, LiveNodes
 from tests.unit.cluster.worlds import CLUSTER, joined, members
 
@@ -41,17 +42,8 @@ NUMBERS = (1, 2, 3)
 
 
 def conf_text(described: list[Member], version: int = 3) -> str:
-    nodes = "".join(
-        f"  node {{\n    name: {member.name}\n    nodeid: {member.node_id}\n    quorum_votes: {member.votes}\n"
-        + "".join(f"    ring{link.number}_addr: {link.address}\n" for link in member.links)
-        + "  }\n"
-        for member in described
-    )
-    interfaces = "".join(
-        f"  interface {{\n    knet_link_priority: {link.priority}\n    linknumber: {link.number}\n  }}\n"
-        for link in described[0].links
-    )
-    return f"nodelist {{\n{nodes}}}\ntotem {{\n  cluster_name: {CLUSTER}\n  config_version: {version}\n{interfaces}}}\n"
+    priorities = {link.number: link.priority for link in described[0].links}
+    return corosync_conf(CLUSTER, version, map(formation.described, described), priorities)
 
 
 class Corosync(LiveNodes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster import downloads, guests
+from cluster import downloads, guests, waiting
 from cluster.contract import ApiAccess, Container, HaReady, Image, Machine, Template, VerifyGuest
 from cluster.errors import AdminError
 from cluster.steps import container, ha_ready, template, verify_guest
@@ -20,7 +21,7 @@ from cluster.transport.ssh import Completed
 from onnode.system.pve import owned, split_tags, stack_tag
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
 TEMPLATE = Template(
@@ -335,6 +336,60 @@ def test_nodes_that_never_tell_their_state_are_named(monkeypatch: pytest.MonkeyP
     with pytest.raises(AdminError) as caught:
         guests.live_node(api, "proxmox01")
     assert caught.value.observed == "proxmox01 unknown"
+
+
+def still(answers: list[Any]) -> Any:  # noqa: ANN401 - a double
+    """An API whose last answer comes late."""
+
+    def get(_path: str) -> Any:  # noqa: ANN401 - JSON
+        if len(answers) > 1:
+            return answers.pop(0)
+        time.sleep(0.2)
+        return answers[0]
+
+    return SimpleNamespace(get=get)
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        (
+            lambda: guests.find(
+                still([resources("proxmox01", None, proxmox01=state) for state in ("unknown", "online")]), 300
+            ),
+            "waiting until the node of guest 300 reports its state\n",
+        ),
+        (
+            lambda: guests.live_node(
+                still([[{"node": "proxmox01", "status": state}] for state in ("unknown", "online")]), "proxmox01"
+            ),
+            "waiting until proxmox01 reports its state\n",
+        ),
+        (
+            lambda: guests.wait_until_reachable(
+                still([{}]), guests.Found(300, "lxc", "proxmox01", node_online=True, tags=frozenset(), ha_state=None)
+            ),
+            "waiting for proxmox01 to answer for guest 300\n",
+        ),
+        (
+            lambda: guests.wait_until_released(still([[{"sid": "vm:200"}], []]), "vm:200"),
+            "waiting: the HA manager still has vm:200\n",
+        ),
+    ],
+)
+@pytest.mark.parametrize("quiet_s", [0.05, 5.0])
+def test_a_wait_that_takes_long_says_once_what_for(
+    wait: Callable[[], object],
+    said: str,
+    quiet_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They were silent for up to ten minutes."""
+    monkeypatch.setattr(guests, "POLL_S", 0)
+    monkeypatch.setattr(waiting, "QUIET_S", quiet_s)
+    wait()
+    assert capsys.readouterr().err == (said if quiet_s < 1 else "")
 
 
 def test_a_guest_that_is_not_there_is_not_found() -> None:

@@ -15,6 +15,7 @@ from cluster.errors import AdminError
 from cluster.steps import identity
 from cluster.transport.ssh import Completed
 from onnode.errors import StepError
+from tests.support.corosync_conf import corosync_conf
 from tests.unit.cluster.live_nodes import CALL, DOWN, fresh
 from tests.unit.cluster.worlds import CLUSTER, joined, listed, member, members, quorum
 
@@ -54,21 +55,9 @@ def conf(report: MembershipReport) -> str:
     """The file of a member, as corosync writes it."""
     if report.cluster is None:
         return "\n"
-    entries = "".join(
-        f"  node {{\n    name: {node.name}\n    nodeid: {node.id}\n    quorum_votes: {node.votes}\n"
-        + "".join(f"    ring{number}_addr: {address}\n" for number, address in node.links.items())
-        + "  }\n"
-        for node in report.nodes
-    )
-    interfaces = "".join(
-        f"  interface {{\n    linknumber: {number}\n    knet_link_priority: {priority}\n  }}\n"
-        for number, priority in report.priorities.items()
-    )
-    return (
-        f"nodelist {{\n{entries}}}\ntotem {{\n  cluster_name: {report.cluster}\n"
-        f"  config_version: {report.config_version}\n  transport: {report.transport}\n{interfaces}}}\n"
-        + ("#edited\n" if report.edited else "")
-    )
+    version = report.config_version or 0
+    text = corosync_conf(report.cluster, version, report.nodes, report.priorities, transport=report.transport)
+    return text + ("#edited\n" if report.edited else "")
 
 
 def tools(report: MembershipReport) -> str:

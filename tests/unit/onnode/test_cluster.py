@@ -21,11 +21,13 @@ from onnode.cluster import (
     storage,
     storage_remove,
 )
+from onnode.cluster.corosync import ConfNode
 from onnode.cluster.role import OWN_ROLE
 from onnode.contract.formation import ApiUser, CreateCluster, JoinCluster, Storage
 from onnode.contract.links import ClusterLink, LinkPeer, LinkPreflight, PreflightLink
 from onnode.errors import StepError
 from onnode.system.machine import Result
+from tests.support.corosync_conf import corosync_conf
 from tests.support.fake_machine import hangs
 from tests.support.onnode_worlds import Apt, Systemd, interfaces, run, twice
 
@@ -66,16 +68,10 @@ def pem(content: str) -> str:
 
 
 def conf(*nodes: int) -> str:
-    listed = "".join(
-        f"  node {{\n    name: proxmox0{node}\n    nodeid: {node}\n    quorum_votes: 1\n"
-        f"    ring0_addr: 10.10.1.{184 + node}\n    ring1_addr: 10.20.1.{184 + node}\n  }}\n"
-        for node in nodes
-    )
-    return (
-        f"nodelist {{\n{listed}}}\ntotem {{\n  cluster_name: proxmox\n  config_version: {len(nodes)}\n"
-        "  interface {\n    knet_link_priority: 20\n    linknumber: 0\n  }\n"
-        "  interface {\n    knet_link_priority: 10\n    linknumber: 1\n  }\n}\n"
-    )
+    listed = [
+        ConfNode(f"proxmox0{node}", node, 1, {0: f"10.10.1.{184 + node}", 1: f"10.20.1.{184 + node}"}) for node in nodes
+    ]
+    return corosync_conf("proxmox", len(nodes), listed, {0: 20, 1: 10})
 
 
 class Workers:

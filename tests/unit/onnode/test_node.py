@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from onnode import look
+from onnode.contract.documents import document
 from onnode.contract.host import InstallNode, VmPower
+from onnode.contract.look import Look, LookStep
 from onnode.contract.node import LinkInterface, PrepareNode, Repository, VerifyNode
 from onnode.errors import StepError
 from onnode.host import install_node, proxmox_ve, vm_power
@@ -562,6 +565,13 @@ class TestVerifyNode:
         with pytest.raises(StepError) as failed:
             run(machine, verify_node.STEP, VERIFY)
         assert "/etc/pve (not mounted)" in failed.value.observed
+
+    def test_an_address_that_is_down_is_told_as_a_value_too(self, machine: FakeMachine) -> None:
+        """`status` read it out of the sentence."""
+        interfaces(machine, {"name": "nic1", "mac": "bc:24:11:00:01:02", "address": "10.10.1.9/24"})
+        verify = LookStep("verify", "verify-node", json.dumps(document(VERIFY)))
+        (told,) = run(machine, look.STEP, Look([verify])).facts["steps"]
+        assert told["refusal"]["addresses"] == ["10.10.1.186/24"]
 
     def test_the_clock(self, machine: FakeMachine) -> None:
         machine.programs["chronyc"] = lambda *_: "System time : 61.5 seconds slow of NTP time\nLeap status : Normal\n"

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnode.cluster import release_member
+from onnode.cluster.corosync import ConfNode
 from onnode.contract.removal import ReleaseMember
 from onnode.errors import StepError
 from onnode.step import Outcome
+from tests.support.corosync_conf import corosync_conf
 from tests.support.onnode_worlds import run, twice
 from tests.unit.onnode.test_removal_steps import quorum
 
@@ -37,11 +39,8 @@ class Cluster:
 
     def lists(self, *numbers: int) -> None:
         self.listed = numbers
-        nodes = "".join(f"  node {{\n    name: pve{n}\n    nodeid: {n}\n    quorum_votes: 1\n  }}\n" for n in numbers)
-        self.machine.write(
-            "/etc/pve/corosync.conf",
-            f"nodelist {{\n{nodes}}}\ntotem {{\n  cluster_name: home\n  config_version: 3\n}}\n",
-        )
+        nodes = [ConfNode(f"pve{number}", number, 1) for number in numbers]
+        self.machine.write("/etc/pve/corosync.conf", corosync_conf("home", 3, nodes))
 
     def pvecm(self, arguments: list[str], _stdin: str) -> str:
         assert arguments == ["delnode", "pve3"]

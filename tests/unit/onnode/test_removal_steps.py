@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from onnode.cluster import evacuate_node, keep_members, maintenance, node_gone, remove_member, reset_node, set_aside
+from onnode.cluster.corosync import ConfNode
 from onnode.contract.removal import EvacuateNode, KeepMembers, NodeGone, RemoveMember, ResetNode
 from onnode.errors import StepError
 from onnode.system.machine import Result
+from tests.support.corosync_conf import corosync_conf
 from tests.support.onnode_worlds import run, twice
 
 if TYPE_CHECKING:
@@ -105,9 +107,7 @@ class Guests:
         self.asked: list[tuple[str, str]] = []
         self.ha = HaManager(machine)
         machine.write("/etc/pve/storage.cfg", STORAGES)
-        machine.write(
-            LISTED, "nodelist {\n  node {\n    name: pve4\n    nodeid: 4\n  }\n}\ntotem {\n  cluster_name: home\n}\n"
-        )
+        machine.write(LISTED, corosync_conf("home", 4, [ConfNode("pve4", 4, 1)]))
         machine.write("/etc/pve/.members", json.dumps({"nodelist": {"pve4": {"id": 4, "online": 1}}}))
         machine.programs |= {"pvesh": self.pvesh, "ha-manager": self.ha_manager}
 
@@ -487,9 +487,8 @@ class Cluster:
 
     def lists(self, *numbers: int) -> None:
         self.listed = numbers
-        nodes = "".join(f"  node {{\n    name: pve{n}\n    nodeid: {n}\n    quorum_votes: 1\n  }}\n" for n in numbers)
-        conf = f"nodelist {{\n{nodes}}}\ntotem {{\n  cluster_name: home\n  config_version: 4\n}}\n"
-        self.machine.write("/etc/pve/corosync.conf", conf)
+        nodes = [ConfNode(f"pve{number}", number, 1) for number in numbers]
+        self.machine.write("/etc/pve/corosync.conf", corosync_conf("home", 4, nodes))
 
     def pvecm(self, arguments: list[str], _stdin: str) -> str:
         assert arguments == ["delnode", "pve4"]
@@ -605,8 +604,6 @@ def test_a_node_that_stays_on_the_list_is_told_though_the_tool_ended_well(machin
 
 # -- stand-alone again -------------------------------------------------------------------------------------------------
 
-CONF = "nodelist {{\n  node {{\n    name: pve4\n    nodeid: 4\n    ring0_addr: 10.10.1.104\n    ring1_addr: {second}\n  }}\n}}\ntotem {{\n  cluster_name: home\n  config_version: 4\n}}\n"
-
 
 class Left:
     """pve4, which left the cluster and was powered on again."""
@@ -620,7 +617,7 @@ class Left:
         self.archives: dict[str, list[str]] = {}
         machine.write("/proc/sys/kernel/hostname", "pve4\n")
         for path in ("/etc/pve/corosync.conf", "/etc/corosync/corosync.conf"):
-            machine.write(path, CONF.format(second=second))
+            machine.write(path, corosync_conf("home", 4, [ConfNode("pve4", 4, 1, {0: "10.10.1.104", 1: second})]))
         machine.write("/etc/corosync/authkey", "secret")
         for name in ("pve1", "pve4"):
             machine.write(f"/etc/pve/nodes/{name}/pve-ssl.pem", "PEM")

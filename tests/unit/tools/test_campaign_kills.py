@@ -181,19 +181,25 @@ child = subprocess.Popen(["bash", "-c", 'exec -a "$0" sleep 60', "/x/pulumi-lang
 for line in {LINES!r}: print(line, flush=True); time.sleep(0.05)
 sys.exit(3 if child.wait(30) < 0 else 0)
 """
+ONE_RESOURCE = "print('▸ Destroy'); print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep({})"
+
+
+def ended(script: str, kill: Kill) -> tuple[Run, bool]:
+    """A run of the script that is hit, and whether it was."""
+    lab: Any = Lab(Project(script))
+    return killing.ended_by(lab, "up", kill)
 
 
 def test_a_process_is_killed_after_so_many_resources_and_the_run_ends_by_itself() -> None:
-    lab: Any = Lab(Project(RUN))
-    run, hit = killing.ended_by(lab, "up", Kill(1, "build", "the language host", 2))
+    run, hit = ended(RUN, Kill(1, "build", "the language host", 2))
     assert hit
     assert run.code == 3
     assert run.output.splitlines() == list(LINES)
 
 
 def test_the_whole_program_says_nothing_more() -> None:
-    lab: Any = Lab(Project(RUN.replace("0.05", "2")))  # the last line is far away
-    run, hit = killing.ended_by(lab, "up", Kill(1, "build", killing.PROGRAM, 1))
+    slow = RUN.replace("0.05", "2")  # the last line is far away
+    run, hit = ended(slow, Kill(1, "build", killing.PROGRAM, 1))
     assert hit
     assert run.code < 0
     assert LINES[-1] not in run.output
@@ -224,35 +230,23 @@ def test_a_run_that_does_not_end_is_killed_and_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Fault, "strike", lambda *_: True)
     monkeypatch.setattr(Fault, "mend", lambda *_: None)
     fault = Fault(faults.STORAGE, "proxmox02", 102, 1, None)
-    lab: Any = Lab(
-        Project("print('▸ Destroy'); print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(60)")
-    )
-    run, _ = killing.ended_by(lab, "up", Kill(1, "build", faults.STORAGE, 1, None, fault))
+    run, _ = ended(ONE_RESOURCE.format(60), Kill(1, "build", faults.STORAGE, 1, None, fault))
     assert run.code < 0
     assert "still running after 0.3 s" in run.output
 
 
 def test_without_a_resource_a_run_is_hit_when_the_engine_starts() -> None:
-    lab: Any = Lab(
-        Project(
-            "print('▸ Guests', flush=True); import time; time.sleep(0.3); print('▸ Run', flush=True); time.sleep(60)"
-        )
-    )
-    run, hit = killing.ended_by(lab, "up", Kill(1, "change", killing.PROGRAM, 0))
+    script = "print('▸ Guests', flush=True); import time; time.sleep(0.3); print('▸ Run', flush=True); time.sleep(60)"
+    run, hit = ended(script, Kill(1, "change", killing.PROGRAM, 0))
     assert hit
     assert run.output.splitlines() == ["▸ Guests", "▸ Run"]
 
 
 def test_one_that_was_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(killing, "FIND_S", 0.2)
-    lab: Any = Lab(
-        Project(
-            "print('▸ Destroy'); print('  + create   vm01-vm      2.5 s', flush=True); import time; time.sleep(0.5)"
-        )
-    )
-    run, hit = killing.ended_by(lab, "up", Kill(1, "build", "the engine", 1))
+    run, hit = ended(ONE_RESOURCE.format(0.5), Kill(1, "build", "the engine", 1))
     assert (run.code, hit) == (0, False)
-    _, hit = killing.ended_by(lab, "up", Kill(1, "build", killing.PROGRAM, 9))
+    _, hit = ended(ONE_RESOURCE.format(0.5), Kill(1, "build", killing.PROGRAM, 9))
     assert not hit, "the run ended before"
 
 

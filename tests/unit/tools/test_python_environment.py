@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ PROGRAM = Path(__file__).resolve().parents[3] / "tools" / "python-environment"
 PYTHON = """\
 #!/bin/bash
 [ "$1" = -c ] && exit 0
-if [ "$2" = venv ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; exit; fi
+if [ "$2" = venv ]; then [ "$CODE" != venv ] || exit 1; mkdir -p .venv/bin && cp "$0" .venv/bin/python; exit; fi
 for n in {1..25}; do
     echo "Collecting package$n==1 (from -r ${*: -1} (line $n))"
     echo "  Downloading package$n-1-py3-none-any.whl (1.0 MB)"
@@ -68,3 +69,69 @@ def test_only_for_the_programs_own_packages_it_is_made_anew(tmp_path: Path, file
     environment = {**os.environ, "PYTHON": str(tmp_path / "python"), "CODE": "0"}
     subprocess.run([PROGRAM, file], cwd=tmp_path, env=environment, capture_output=True, check=True)
     assert earlier.exists() is kept
+
+
+def test_an_environment_that_cannot_be_made_has_a_name_and_a_next_step(tmp_path: Path) -> None:
+    """`make` ended with `Error 1` below it."""
+    python = tmp_path / "python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    (tmp_path / "requirements.txt").write_text(locked(range(25)))
+    environment = {**os.environ, "PYTHON": str(python), "CODE": "venv"}
+    done = subprocess.run(
+        [PROGRAM, "requirements.txt"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("\nerror[python-environment-failed]: ")
+    assert "\n  next: give this machine a way to the package index (HTTPS_PROXY," in done.stderr
+
+
+FAILS = "import sys; sys.exit(7)"
+IS_INTERRUPTED = """\
+import os, signal, sys
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    sys.exit("ERROR: Operation cancelled by user")
+"""
+
+
+@pytest.mark.parametrize(
+    ("pip", "code", "said"),
+    [
+        ("print('done')", 0, ""),
+        (FAILS, 7, "\nerror[name]: no environment\n  next: do something\n"),
+        (IS_INTERRUPTED, 1, "ERROR: Operation cancelled by user\n"),
+    ],
+)
+def test_when_pip_fails_the_message_comes_last_but_not_after_ctrl_c(
+    tmp_path: Path, pip: str, code: int, said: str
+) -> None:
+    (tmp_path / "pip.py").write_text(f"import sys\nassert sys.argv[1:] == ['install', 'it']\n{pip}\n")
+    message = "error[name]: no environment\n  next: do something"
+    done = subprocess.run(
+        [sys.executable, "-P", PROGRAM.with_name("installing.py"), message, "install", "it"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_packages_that_apt_cannot_install_are_named_with_a_next_step(tmp_path: Path) -> None:
+    for program, does in (("apt-get", "exit 100"), ("sudo", 'exec "$@"')):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / program).chmod(0o755)
+    done = subprocess.run(
+        [PROGRAM.with_name("debian-packages"), "no-such-program=its-package"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error[packages-missing]: these could not be installed: its-package\n"
+        "  next: make `apt-get install its-package` work on this machine, then run the same command again\n"
+    )

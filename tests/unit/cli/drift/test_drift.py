@@ -180,7 +180,7 @@ def test_a_node_that_is_off_is_named_itself_and_not_its_host(dev: Description) -
     assert [one.what for one in judge.drift(asked, refused, None, ["virtual"])] == ["cannot look"]
 
 
-def said(name: str, *actions: str, **refusal: str) -> StepLook:
+def said(name: str, *actions: str, **refusal: Any) -> StepLook:  # noqa: ANN401 - fields of a refusal
     return StepLook(f"urn::{name}", list(actions), Refusal(**refusal) if refusal else None)
 
 
@@ -317,6 +317,13 @@ def test_a_missing_address_that_the_networks_step_sets_is_drift_once() -> None:
     other = said("verify", code="clock", what="the clock is wrong", next="chronyc makestep")
     answers = {"proxmox02": Answer([said("proxmox02-network", "reload ifreload -a"), other])}
     assert {one.kind for one in judge.drift(planned(), answers, None, ["virtual"])} == {STEP, REFUSED}
+
+
+def test_the_addresses_of_a_refusal_are_those_of_the_drift() -> None:
+    down = said("verify", code=ADDRESS_DOWN, what="not up", addresses=["10.10.1.186/24", "10.30.1.186/24"])
+    answers = {"proxmox02": Answer([down])}
+    (drift,) = judge.drift(planned(), answers, None, ["virtual"])
+    assert drift.addresses == ("10.10.1.186/24", "10.30.1.186/24")
 
 
 def test_what_up_does_not_mend_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:

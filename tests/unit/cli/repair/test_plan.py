@@ -16,12 +16,13 @@ from cli.repair import acts, described_conf, further, last_good, plan
 from cli.repair.model import KINDS, ByHand, Guests, Repair, Situation
 from cli.run_report import model, render
 from onnode.cluster import conf_faults, corosync, corosync_file
-from onnode.cluster.corosync import Device
+from onnode.cluster.corosync import ConfNode, Device
 from onnode.contract.membership import Membership
 from onnode.contract.repair import KeptConf, KeptConfs
 from onnode.errors import StepError
 from onnode.system import originals
 from tests.support import doctored
+from tests.support.corosync_conf import corosync_conf
 from tests.unit.cli.doctor.test_diagnose import CASES as WORLDS
 from tests.unit.cli.doctor.test_diagnose import world
 
@@ -34,12 +35,11 @@ CASES: dict[str, dict[str, Any]] = yaml.safe_load(
 
 
 def conf(version: int, cluster: str = "proxmox", nodes: int = 3) -> str:
-    listed = "".join(
-        f"  node {{\n    name: pve{number}\n    nodeid: {number}\n    quorum_votes: 1\n    ring0_addr: 10.10.1.10{number}\n"
-        f"    ring1_addr: 10.20.1.10{number}\n  }}\n"
+    listed = [
+        ConfNode(f"pve{number}", number, 1, {0: f"10.10.1.10{number}", 1: f"10.20.1.10{number}"})
         for number in range(1, nodes + 1)
-    )
-    return f"nodelist {{\n{listed}}}\ntotem {{\n  cluster_name: {cluster}\n  config_version: {version}\n}}\n"
+    ]
+    return corosync_conf(cluster, version, listed)
 
 
 GOOD = conf(3)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli import preview
-from cli.looks import first_look, settling, withdrawal
+from cli.looks import first_look, preparing, settling, withdrawal
 from cli.run import drifted, looking
 from cli.run.loaded import LoadedStack
 from cli.state import ownership
 from cli.state.belongings import CLUSTER
 from cluster.errors import AdminError
 from components.recorded import BRIDGE_TYPE, VM_TYPE
+from tests.unit.cli.looks.test_settling import ON, without_vote
 from tests.unit.cli.run.test_comparison import Engine, compared
 from tests.unit.cli.state.test_belongings import (
     HA01,
@@ -69,7 +70,13 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
 
 
 def previewed(monkeypatch: pytest.MonkeyPatch, dev: Description, engine: Engine, looks: dict[str, list[Look]]) -> None:
-    monkeypatch.setattr(first_look, "look", lambda *_, **__: first_look.FirstLook(looks, {}, []))
+    previewed_as(monkeypatch, dev, engine, first_look.FirstLook(looks, {}, []))
+
+
+def previewed_as(
+    monkeypatch: pytest.MonkeyPatch, dev: Description, engine: Engine, found: first_look.FirstLook
+) -> None:
+    monkeypatch.setattr(first_look, "look", lambda *_, **__: found)
     loaded: Any = LoadedStack(dev, engine, engine.export())  # type: ignore[arg-type]
     preview.show_drift(loaded)
 
@@ -150,3 +157,20 @@ def test_a_host_that_does_not_answer_has_not_lost_its_vms(
     previewed(monkeypatch, dev, Engine(state(NODE_VM, JOINED)), {})
     assert copies[0].state == state(NODE_VM, JOINED)
     assert ownership.compare(dev, state(NODE_VM), {}) == ownership.Findings()
+
+
+@pytest.mark.usefixtures("copies")
+@pytest.mark.parametrize(("found", "said"), [(without_vote(2), True), (ON, False)])
+def test_a_member_that_missed_a_change_is_named_as_what_up_does_first(
+    monkeypatch: pytest.MonkeyPatch,
+    dev: Description,
+    capsys: pytest.CaptureFixture[str],
+    found: first_look.FirstLook,
+    *,
+    said: bool,
+) -> None:
+    """Only `make up` said it; where nobody is without a vote, nobody is asked."""
+    monkeypatch.setattr(preparing, "behind", lambda _: ["proxmox02"])
+    previewed_as(monkeypatch, dev, Engine(NOTHING), found)
+    told = [line for line in capsys.readouterr().out.splitlines() if "make up" in line]
+    assert [line.startswith("  proxmox02: no vote, and a corosync.conf from before") for line in told] == [True] * said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import description, preview
+from cli import description, preview, shell
 from cli.engine import engine, environment
 from cli.looks import trust
 from cli.state import site_instance
@@ -104,7 +104,12 @@ def preview_of_twonode() -> None:
     preview.preview("twonode", look=True)
 
 
-@pytest.mark.parametrize("command", [status_of_twonode, preview_of_twonode])
+def shell_of_twonode() -> None:
+    """Plain `pulumi up` in it would build one stack over the other."""
+    shell.environment_of("twonode", complete=False)
+
+
+@pytest.mark.parametrize("command", [status_of_twonode, preview_of_twonode, shell_of_twonode])
 @pytest.mark.parametrize("free", [True, False])
 def test_who_looks_at_machines_of_another_stack_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[], None], *, free: bool

@@ -299,7 +299,7 @@ STEP_BY_HAND = "`ip -br link` on the node"
 
 def not_up(*addresses: str) -> Drift:
     what = f"the address {', '.join(addresses)} is not up (ens19: down or without carrier)"
-    return Drift("urn::proxmox02-verify", "proxmox02", what, REFUSED, STEP_BY_HAND, ADDRESS_DOWN)
+    return Drift("urn::proxmox02-verify", "proxmox02", what, REFUSED, STEP_BY_HAND, ADDRESS_DOWN, addresses)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +315,13 @@ def test_a_link_whose_own_address_is_down_is_one_finding(addresses: list[str], l
     """There were two, and each had a repair of its own."""
     down = not_up(*addresses)
     assert told(seen, down) == [("proxmox02", f"has lost {links}: {down.what}", STEP_BY_HAND)]
+
+
+def test_which_addresses_are_down_is_not_read_from_the_sentence() -> None:
+    down = replace(not_up("10.10.1.186/24"), what="nothing answers behind 10.20.1.186/24")
+    assert told(with_cuts((1, 2), (2, 3)), down) == [
+        ("proxmox02", "has lost link 0: nothing answers behind 10.20.1.186/24", STEP_BY_HAND)
+    ]
 
 
 def test_another_pair_than_that_of_the_address_is_named_all_the_same() -> None:
