@@ -36,7 +36,7 @@ lvmthin: local-lvm
 \tcontent images
 """
 QUORUM = """\
-Quorate:          Yes
+Quorate:          {quorate}
 Expected votes:   {votes}
 Highest expected: {votes}
 Total votes:      {there}
@@ -437,7 +437,8 @@ def test_a_guest_that_ha_does_not_recover_is_named(machine: FakeMachine, guests:
 
 def quorum(*voting: int, votes: int) -> str:
     rows = "\n".join(f"0x{number:08x}          1 10.10.1.{100 + number}" for number in voting)
-    return QUORUM.format(votes=votes, there=len(voting), rows=rows)
+    quorate = "Yes" if 2 * len(voting) > votes else "No"
+    return QUORUM.format(quorate=quorate, votes=votes, there=len(voting), rows=rows)
 
 
 def test_whatever_shows_that_a_node_is_on_is_told(machine: FakeMachine) -> None:
