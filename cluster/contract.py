@@ -257,6 +257,7 @@ class ClusterApiUser:
     api: ApiAccess
     stack_tag: str
     role: str
+    cluster: str = ""  # no other one is written to; earlier versions recorded none
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,7 @@ class ClusterStorage:
 
     members: list[Machine]
     storage: Storage
+    cluster: str = ""  # no other one is written to; earlier versions recorded none
 
 
 @dataclass(frozen=True)
