@@ -126,9 +126,14 @@ def _of_step(operation: Operation, kind: str, what: str) -> str:
     if operation.op == "delete":
         undoes = operation.old.get("delete") and not operation.stays
         return UNDONE.get(kind, "") if undoes else ""
-    if not what:
+    if not what or _only_undoes(operation):
         return ""
     return what + AGAIN[operation.op] if operation.op in AGAIN else f"{_verb(operation)}: {what}"
+
+
+def _only_undoes(operation: Operation) -> bool:
+    """Whether a step does something only when it goes."""
+    return operation.type in recorded.STEPS and "create" not in (operation.new or operation.old)
 
 
 def _of_resource(operation: Operation, what: str) -> str:
