@@ -83,6 +83,7 @@ class GuestTemplate(pulumi.ComponentResource):
             site.api_secrets,
             steps.after(self, *args.after, retain_on_delete=topology.keeps_guests(site.config)),
             removes=True,
+            remembers=True,
         )
         self.register_outputs(props)
 
