@@ -342,6 +342,17 @@ class GuestDisk:
 
 
 @dataclass(frozen=True)
+class DisksGone:
+    """Step ``disks-gone``, when it goes: no disk of a VM that the provider destroyed is left on shared storage."""
+
+    members: list[Machine]
+    api: ApiAccess
+    vmid: int
+    node: str  # that is asked first
+    storage: str  # that must answer
+
+
+@dataclass(frozen=True)
 class KeptGuest:
     """Step ``keep-guest``, when it goes: the guest stays as it is, and loses the tags of this stack, which destroys no others."""
 
@@ -437,6 +448,7 @@ STEPS: dict[str, type[Any]] = {
     "template": Template,
     "container": Container,
     "guest-disk": GuestDisk,
+    "disks-gone": DisksGone,
     "keep-guest": KeptGuest,
     "existing-guest": ExistingGuest,
     "ha-ready": HaReady,

@@ -24,6 +24,7 @@ PLACES = {
 WORDS = {
     recorded.PROVIDER_TYPE: "API access",
     "identity": "check whether a cluster exists already, and whether it can become the described one",
+    "disks-gone": "note which disks of its number are there before it",
     recorded.VM_TYPE: "virtual machine",
     "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
@@ -78,6 +79,7 @@ UNDONE = {
     "journal": "put the host back as it was",
     "template": "destroy the template",
     "container": "destroy the container",
+    "disks-gone": "see that none of its disks is left",
     "keep-guest": "take this stack's tags from it; it runs on",
     "existing-guest": "take it out of HA, if this stack put it there; it runs on",
 }

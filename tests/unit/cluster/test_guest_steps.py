@@ -256,7 +256,15 @@ def test_a_vm_of_ours_that_never_became_a_template_is_stopped_and_becomes_one(no
 def test_a_vm_that_is_not_the_template_is_refused_as_it_is(
     node: ApiNode, options: dict[str, str], code: str, observed: str
 ) -> None:
-    given = {"name": "debian-template", "memory": 512, "kvm": 0, "cpu": "qemu64", "tags": OURS, "scsi0": "shared:2", **options}
+    given = {
+        "name": "debian-template",
+        "memory": 512,
+        "kvm": 0,
+        "cpu": "qemu64",
+        "tags": OURS,
+        "scsi0": "shared:2",
+        **options,
+    }
     node.do("POST", "/nodes/pve1/qemu", vmid=9000, **{key: value for key, value in given.items() if value})
     before = node.config(9000)
     error = refused(TEMPLATE)

@@ -209,6 +209,8 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
         "ct01-container": ".venv/bin/python -m cluster container --delete",
         # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
         "ct01-ha-ready": ".venv/bin/python -m cluster ha-ready --delete",
+        # After its VM: Proxmox VE destroys one whose disk it could not free.
+        "vm01-disks-gone": ".venv/bin/python -m cluster disks-gone --delete",
         "vm01-ha-ready": ".venv/bin/python -m cluster ha-ready --delete",
         # Before the registration: while the guest's node is dead, HA alone can bring it back.
         "ct01-verify-guest": ".venv/bin/python -m cluster verify-guest --delete",
