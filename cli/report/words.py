@@ -24,8 +24,8 @@ PLACES = {
 WORDS = {
     recorded.PROVIDER_TYPE: "API access",
     "identity": "check whether a cluster exists already, and whether it can become the described one",
-    "disks-gone": "note which disks of its number are there before it",
     recorded.VM_TYPE: "virtual machine",
+    "disks-gone": "",  # does something when it goes
     "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
     recorded.PACKAGE_TYPE: "copy this program's steps there",
