@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from cli import description
@@ -17,11 +18,12 @@ from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
 from config.model import ExistingNode
+from onnode.cluster.reset import BACKUPS
 from onnode.contract.membership import MembershipReport
 from onnode.contract.removal import ResetNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from cli.description import Description
     from cluster.contract import Machine
@@ -37,20 +39,19 @@ def reset(stack: str, node: str, *, yes: bool) -> None:
     Args:
         stack: the one whose cluster it left.
         node: its name.
-        yes: ask nobody.
+        yes: ask nobody; a node that is quorate by itself is left alone then.
 
     Raises:
         AdminError: node-unknown, cluster-not-visible, still-a-member, not-confirmed.
-        StepError: why the machine did not answer, and what the step on it refuses.
+        StepError: works-alone, why the machine did not answer, and what the step on it refuses.
     """
     env = environment.for_engine()
     environment.put_back_state(env, stack)
     described = description.read(stack, env)
     machine = machine_of(described, engine.Engine(stack, env).export(), node)
-    if not yes:
-        confirmation.confirm(f"Take {node} out of its cluster's configuration for good? Its own files stay.")
+    apart = [] if yes else _confirmed(asyncio.run(_look(described, machine)))
     with stage(f"Reset of {node}"):
-        changed = asyncio.run(_reset(described, machine))
+        changed = asyncio.run(_reset(described, machine, apart))
         out.print(f"  {node} is stand-alone{'' if changed else ' already'}")
 
 
@@ -77,16 +78,51 @@ def machine_of(described: Description, state: Mapping[str, Any] | None, node: st
     return machine
 
 
-async def _reset(described: Description, machine: Machine) -> bool:
-    cluster = described.config.cluster.name
+def _confirmed(look: MembershipReport) -> list[int]:
+    """Ask for the reset of a node; the ids with which it may be quorate: its own, if a person gave it up by its name.
+
+    Raises:
+        AdminError: not-confirmed.
+    """
+    if not look.quorate:
+        confirmation.confirm(f"Take {look.node} out of its cluster's configuration for good? Its own files stay.")
+        return []
+    confirmation.confirm_by_name(quorate_question(look), look.node)
+    return [voter.id for voter in look.quorum.members if voter.local] if look.quorum else []
+
+
+def quorate_question(look: MembershipReport) -> str:
+    """What a reset of a quorate node takes away; pure."""
+    others = ", ".join(one.name for one in look.nodes if one.name != look.node)
+    return (
+        f"{look.node} is quorate: it works as cluster {look.cluster}, which lists {others or 'no other node'}. Others may use it. "
+        f"What only its /etc/pve has (users, storages, jobs, rules of the firewall and of HA) is lost; a copy of the database stays in "
+        f"{BACKUPS} there."
+    )
+
+
+@asynccontextmanager
+async def _reached(described: Description, machine: Machine) -> AsyncIterator[Connection]:
+    """A connection to the machine, once the others have said that it is no member."""
     site = Site(described.config, described.credentials, described.stack)
     others = [one for one in site.machines if one.name != machine.name]
     key = described.credentials.ssh_private_key.get_secret_value()
     async with members.connections([machine, *others], key) as opened:
         itself = members.connected(opened, machine.name)
         answers = await members.ask({one.name: opened[one.name] for one in others}, membership)
-        refuse_member(machine.name, cluster, members.answered(answers))
-        done = await shipped.run(itself, "reset-node", ResetNode(cluster), timeout_s=STEP_S, quiet=False)
+        refuse_member(machine.name, described.config.cluster.name, members.answered(answers))
+        yield itself
+
+
+async def _look(described: Description, machine: Machine) -> MembershipReport:
+    async with _reached(described, machine) as itself:
+        return await membership(itself)
+
+
+async def _reset(described: Description, machine: Machine, apart: list[int]) -> bool:
+    wanted = ResetNode(described.config.cluster.name, apart)
+    async with _reached(described, machine) as itself:
+        done = await shipped.run(itself, "reset-node", wanted, timeout_s=STEP_S, quiet=False)
         if machine.name not in {node.name for node in described.config.nodes}:
             await itself.run(claims.leave(described.stack), timeout_s=LOOK_S)
     return done.changed

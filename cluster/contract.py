@@ -257,6 +257,7 @@ class ClusterApiUser:
     api: ApiAccess
     stack_tag: str
     role: str
+    cluster: str = ""  # no other one is written to; earlier versions recorded none
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,7 @@ class ClusterStorage:
 
     members: list[Machine]
     storage: Storage
+    cluster: str = ""  # no other one is written to; earlier versions recorded none
 
 
 @dataclass(frozen=True)
@@ -337,6 +339,17 @@ class GuestDisk:
     vmid: int
     name: str
     disk_gib: int
+
+
+@dataclass(frozen=True)
+class DisksGone:
+    """Step ``disks-gone``, when it goes: no disk of a VM that the provider destroyed is left on shared storage."""
+
+    members: list[Machine]
+    api: ApiAccess
+    vmid: int
+    node: str  # that is asked first
+    storage: str  # that must answer
 
 
 @dataclass(frozen=True)
@@ -435,6 +448,7 @@ STEPS: dict[str, type[Any]] = {
     "template": Template,
     "container": Container,
     "guest-disk": GuestDisk,
+    "disks-gone": DisksGone,
     "keep-guest": KeptGuest,
     "existing-guest": ExistingGuest,
     "ha-ready": HaReady,

@@ -301,7 +301,8 @@ CODES: dict[str, Code] = {
     ),
     "guest-changed": Code(
         "A guest that exists is described with another number, or as another kind, or with another name to plain `pulumi up`. A new one "
-        "would be made, and the old one destroyed with its disks; or an existing guest would stay in HA, and nobody would know.",
+        "would be made, and the old one destroyed with its disks; or an existing guest would stay in HA, and nobody would know. "
+        "A template keeps its name as well.",
         "put `vmid` and `kind` back; another name is taken by `make up`; for a new guest beside it, choose another name; to replace it, "
         "leave it out, `make up`, and describe it again",
     ),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SILENT_S = 60.0  # a server of a storage that restarts is back by then
 POLL_S = 2.0
 FREE_S = 600.0
+DISKS = {"images", "rootdir"}  # the kinds of content that are disks of guests
 _SLOT = re.compile(r"(?:ide|sata|scsi|virtio|efidisk|tpmstate|unused|mp)\d+|rootfs|vmstate")
 # In a directory of the guest's number, and of a linked clone behind its base: no ISO image has such a name.
 _VOLUME = re.compile(
@@ -112,6 +113,13 @@ def free_recorded(api: Api, node: str, vmid: int, volumes: Iterable[str]) -> boo
     return free_left(api, node, vmid, [volume for volume in volumes if volume.partition(":")[0] in shared])
 
 
+def numbered(api: Api, node: str, vmid: int) -> list[str]:
+    """The disks that carry a guest's number on the shared storages that answer, whoever's they are."""
+    answering = [name for name, one in _listed(api, node).items() if one.get("shared") and one.get("active")]
+    contents = [api.get(f"/nodes/{node}/storage/{name}/content", vmid=vmid) for name in answering]
+    return sorted(str(one["volid"]) for listed in contents for one in listed if one.get("content") in DISKS)
+
+
 def _freed(api: Api, node: str, volume: str) -> str:
     """Free a volume; why that failed, empty if it did not."""
     note(f"{volume} is still there, and is freed")
@@ -136,8 +144,7 @@ def _silent(api: Api, node: str, wanted: Collection[str]) -> list[str]:
 def _listed(api: Api, node: str) -> dict[str, dict[str, Any]]:
     """The enabled storages of a node that may hold disks of guests."""
     entries = api.get(f"/nodes/{node}/storage", enabled=1)
-    kinds = {"images", "rootdir"}
-    return {entry["storage"]: entry for entry in entries if kinds & set(str(entry.get("content", "")).split(","))}
+    return {entry["storage"]: entry for entry in entries if DISKS & set(str(entry.get("content", "")).split(","))}
 
 
 def _storages(volumes: Iterable[str]) -> list[str]:

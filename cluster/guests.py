@@ -105,6 +105,17 @@ def changed(observed: str, described: str) -> AdminError:
     )
 
 
+def template_changed(observed: str, described: str) -> AdminError:
+    """The refusal of a template under another name: the step that the engine knows by the old one would destroy it."""
+    return AdminError(
+        "guest-changed",
+        "a template that exists is described under another name, and would be destroyed under the old one",
+        observed=f"{observed}; described: {described}",
+        expected="the name that it was made with",
+        fix="put its name back; for a template of another name choose another vmid, too",
+    )
+
+
 def refuse_namesakes(api: Api, name: str, vmid: int, stack_tag: str) -> None:
     """Refuse to make a guest whose name another one of this stack has: it would take that one's place, and that one go.
 

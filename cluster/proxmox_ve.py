@@ -36,11 +36,16 @@ _FILES = (
     f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {claims.FILE[1:]} {motion.FILES} {existing_guests.FILES}"
 )
 NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is no part of it
+ANSWER_S = 10
+HANGS = 75
+# A hung pmxcfs blocks its readers beyond the reach of signals; nobody waits for this one, and it holds none of the session's pipes.
+_READS = f"bash -c 'read -rt {ANSWER_S} < <(stat -t /etc/pve/.; echo)' </dev/null >/dev/null 2>&1"
+_ANSWERS = f"{_READS}; [ $? -le 128 ] || exit {HANGS}"  # as bash ends a `read` whose time is up
 _STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
 # What is a link is read all the same: /etc/network/interfaces under configuration management.
 _TAR = "tar -cf - --dereference --hard-dereference --ignore-failed-read"
 _MIGRATIONS = f"{{ {migrations.READ}; }} | base64 -w0; echo"
-READ = f"cd / && {_STATE}; {_TAR} -- {_FILES} 2>/dev/null | base64 -w0; echo; {_MIGRATIONS}"
+READ = f"cd / && {{ {_ANSWERS}; }} && {_STATE}; {_TAR} -- {_FILES} 2>/dev/null | base64 -w0; echo; {_MIGRATIONS}"
 NAMES = "; find -H {directory} -maxdepth 1 -type f -printf '%f\\n' 2>/dev/null | base64 -w0; echo"
 _GUEST = re.compile(r"etc/pve/nodes/(?P<node>[^/]+)/(?P<kind>qemu-server|lxc)/(?P<vmid>\d+)\.conf")
 _SECTION = re.compile(r"^(?P<kind>[a-z][a-z0-9-]*):\s*(?P<name>\S+)\s*$", re.IGNORECASE)
@@ -56,10 +61,16 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         images: a directory of which the names are wanted, too.
 
     Raises:
-        AdminError: command-failed, and those of SSH.
+        AdminError: pve-filesystem-hangs, command-failed, and those of SSH.
     """
     command = READ + (NAMES.format(directory=f"'{images}'") if images else "")
     done = await connection.run(command, timeout_s=LOOK_S)
+    if done.exit_code == HANGS:
+        raise AdminError(
+            "pve-filesystem-hangs",
+            f"/etc/pve of {connection.machine.name} cannot be read",
+            observed=f"no answer within {ANSWER_S} s",
+        )
     try:
         state, archive, tasks, *names = (base64.b64decode(line, validate=True) for line in done.stdout.splitlines())
         files = unpack(archive)

@@ -88,7 +88,7 @@ async def remove(one: Leaving, now: Situation, desired: ClusterChange, private_k
     name = one.node.name
     # All that stay must see that it is off, so all that stay must answer: asked before anything is done.
     staying = {member.name: members.connected(now.opened, member.name) for member in desired.members}
-    sponsor = await members.first_working(staying)
+    sponsor = await members.first_working(staying, desired.cluster)
     note(f"{name} leaves cluster {desired.cluster}: its guests go first")
     wanted = EvacuateNode(name, sorted(staying), stack_tag(desired.stack), desired.timeout_s)
     left = await run_step(sponsor, "evacuate-node", wanted, timeout_s=EVACUATION_S)
@@ -131,7 +131,7 @@ async def clear(name: str, now: Situation, desired: ClusterChange, private_key: 
     """
     remembered = now.known[name]
     staying = {member.name: members.connected(now.opened, member.name) for member in desired.members}
-    sponsor = await members.first_working(staying)
+    sponsor = await members.first_working(staying, desired.cluster)
     if remembered.machine is not None:
         node = await _still_configured(remembered.machine, desired.cluster, private_key)
         if node is not None:

@@ -163,7 +163,7 @@ async def release(
             listed = newest.listed(one.name)
             if listed is None or one.name not in machines:
                 continue  # the step that removes members says what is to be done
-            here = await members.first_working(opened)
+            here = await members.first_working(opened, desired.cluster)
             guests = await _recovered(here, one.name)
             traces = await _traces(opened, listed, _addresses(listed, machines, desired), anew=one.name in seen)
             if isinstance(one, RemoveMember) and (traces or guests):

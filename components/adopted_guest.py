@@ -43,6 +43,11 @@ class AdoptedGuest(pulumi.ComponentResource):
         props = {"sid": sid, "existing": True, "ha": ha}
         super().__init__(GUEST, name, props)
         timeout_s = site.config.cluster.timeout_s
+        wanted = existing.wanted(site, guest)
+        # Recorded before anything is put under HA: of a step that is killed meanwhile, nothing is.
+        release = steps.at_removal(
+            f"{name}-release", "existing-guest", wanted, site.api_secrets, steps.after(self, *after)
+        )
         # Its end has nothing to wait for: the guest itself stays.
         ready = steps.at_administrator(
             f"{name}-ha-ready",
@@ -56,10 +61,9 @@ class AdoptedGuest(pulumi.ComponentResource):
         under_ha = steps.at_administrator(
             f"{name}-existing-guest",
             "existing-guest",
-            existing.wanted(site, guest),
+            wanted,
             site.api_secrets,
-            steps.after(self, ready),
-            removes=True,
+            steps.after(self, ready, release),
             remembers=True,
         )
         verified = contract.VerifyGuest(

@@ -115,7 +115,7 @@ class CorosyncCluster(pulumi.ComponentResource):
 
     def _api_user(self, *trusted: pulumi.Resource) -> pulumi.Resource:
         wanted = contract.ClusterApiUser(
-            self._site.machines, self._site.api, self._site.stack_tag, self._cluster.api.role
+            self._site.machines, self._site.api, self._site.stack_tag, self._cluster.api.role, self._cluster.name
         )
         name = f"{self._logical}-api-user"
         opts = steps.after(self, *trusted)

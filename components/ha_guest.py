@@ -83,6 +83,7 @@ class GuestTemplate(pulumi.ComponentResource):
             site.api_secrets,
             steps.after(self, *args.after, retain_on_delete=topology.keeps_guests(site.config)),
             removes=True,
+            remembers=True,
         )
         self.register_outputs(props)
 
@@ -188,6 +189,7 @@ class HaGuest(pulumi.ComponentResource):
         stay = devices.stay(logical, self._site, wanted.machines, "the node that it is on", disks=False)
         opts = self._of_itself(
             template.made,
+            self._disks_gone(guest, before),
             *before,
             provider=self._cluster.provider,
             hooks=ownership.before_changes(logical, self._site, wanted, stay),
@@ -218,6 +220,12 @@ class HaGuest(pulumi.ComponentResource):
             reboot_after_update=False,  # a reboot by the provider would turn the HA state to stopped
             opts=opts,
         )
+
+    def _disks_gone(self, guest: VmGuest, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        site, name = self._site, f"{self._logical}-disks-gone"
+        wanted = contract.DisksGone(site.machines, site.api, guest.vmid, guest.node, guest.storage)
+        opts = self._of_itself(*before)
+        return steps.at_administrator(name, "disks-gone", wanted, site.api_secrets, opts, removes=True, remembers=True)
 
     def _container(self, guest: ContainerGuest, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         site, source = self._site, guest.template

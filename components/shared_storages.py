@@ -34,7 +34,7 @@ def make(name: str, site: Site, cluster: CorosyncCluster) -> list[pulumi.Resourc
         steps.at_administrator(
             f"{name}-{storage.name}",
             "storage",
-            ClusterStorage(site.machines, _wanted(site, storage)),
+            ClusterStorage(site.machines, _wanted(site, storage), site.config.cluster.name),
             site.ssh_secrets,
             cluster.inside(cluster.user),
             removes=True,

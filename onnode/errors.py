@@ -400,6 +400,11 @@ ON_NODE_CODES: dict[str, Code] = {
         "A node that is to be reset votes in a cluster.",
         "leave it out of the stack file and run `make up`, which takes it out of the cluster; then reset it",
     ),
+    "works-alone": Code(
+        "A node that is to be reset is quorate by itself: it may be a cluster of one that people use, or the side of a split that works.",
+        "`make doctor` shows both sides of a split. If what only this node's /etc/pve has may be lost: run `make reset` on a terminal "
+        "and without YES=1, where it says so and asks for the node's name",
+    ),
     "reset-failed": Code(
         "A node that joined half, or that left the cluster, could not be made stand-alone.",
         "`systemctl status pve-cluster` on the node",

@@ -26,7 +26,12 @@ PACKAGE = "/var/lib/nested-pve-ha/onnode"
 
 
 def observe(machine: ThisMachine, desired: Look) -> LookReport:
-    """Let each step look and decide."""
+    """Let each step look and decide.
+
+    Raises:
+        StepError: pve-filesystem-hangs. The steps would find that one after another, each after its own time.
+    """
+    machine.names("/etc/pve")
     altered = [name for name, digest in desired.files.items() if _digest(machine, name) != digest]
     with ThreadPoolExecutor(AT_ONCE) as workers:
         return LookReport(list(workers.map(partial(_asked, machine), desired.steps)), altered)

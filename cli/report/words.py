@@ -25,6 +25,7 @@ WORDS = {
     recorded.PROVIDER_TYPE: "API access",
     "identity": "check whether a cluster exists already, and whether it can become the described one",
     recorded.VM_TYPE: "virtual machine",
+    "disks-gone": "",  # does something when it goes
     "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
     recorded.PACKAGE_TYPE: "copy this program's steps there",
@@ -78,6 +79,7 @@ UNDONE = {
     "journal": "put the host back as it was",
     "template": "destroy the template",
     "container": "destroy the container",
+    "disks-gone": "see that none of its disks is left",
     "keep-guest": "take this stack's tags from it; it runs on",
     "existing-guest": "take it out of HA, if this stack put it there; it runs on",
 }
@@ -126,9 +128,14 @@ def _of_step(operation: Operation, kind: str, what: str) -> str:
     if operation.op == "delete":
         undoes = operation.old.get("delete") and not operation.stays
         return UNDONE.get(kind, "") if undoes else ""
-    if not what:
+    if not what or _only_undoes(operation):
         return ""
     return what + AGAIN[operation.op] if operation.op in AGAIN else f"{_verb(operation)}: {what}"
+
+
+def _only_undoes(operation: Operation) -> bool:
+    """Whether a step does something only when it goes."""
+    return operation.type in recorded.STEPS and "create" not in (operation.new or operation.old)
 
 
 def _of_resource(operation: Operation, what: str) -> str:

@@ -14,7 +14,7 @@ from cli.engine.failures import resource_name
 from cli.state import changeover
 from cluster import existing_guests, guests, marks
 from cluster.errors import AdminError
-from components.recorded import GUEST, LOCAL_STEP, VM_TYPE
+from components.recorded import GUEST, GUEST_TEMPLATE, LOCAL_STEP, VM_TYPE
 from config import topology
 from config.model import ExistingGuest
 
@@ -101,7 +101,7 @@ def _given(entry: State) -> dict[str, Any]:
 
 
 def refuse_others(description: Description, state: State, looks: Iterable[Look]) -> None:
-    """Refuse a guest that would be made anew, and a disk that would have to shrink. What is gone, or not ours, counts no more.
+    """Refuse a guest or template that would be made anew, and a disk that would have to shrink. What is gone, or not ours, counts no more.
 
     Args:
         description: what is wanted.
@@ -116,6 +116,7 @@ def refuse_others(description: Description, state: State, looks: Iterable[Look])
     known = {guest.name: guest for guest in recorded if guest.existing or there.get(str(guest.vmid), not there)}
     pairs = [(guest, known[guest.name]) for guest in description.config.guests if guest.name in known]
     _refuse_another_origin(description, known.values())
+    _refuse_another_template(description, state, there)
     if others := [(guest, was) for guest, was in pairs if _number(guest) != was.number]:
         guest, was = others[0]
         if was.existing:
@@ -140,6 +141,17 @@ def refuse_others(description: Description, state: State, looks: Iterable[Look])
             expected=", ".join(f"{guest.name}: {wanted} GiB" for guest, _, wanted in smaller),
             fix="set diskGib back in the stack file",
         )
+
+
+def _refuse_another_template(description: Description, state: State, there: Mapping[str, bool]) -> None:
+    """Refuse a template under another name: what is made anew comes first, and finds it; what goes then destroys it."""
+    resources = [one for one in state["deployment"].get("resources") or [] if not one.get("delete")]
+    made = [one for one in resources if one["type"] == LOCAL_STEP and _parent_type(one) == GUEST_TEMPLATE]
+    recorded = {int(_given(one)["vmid"]): _name(one) for one in made}
+    for template in description.config.templates:
+        was = recorded.get(template.vmid)
+        if was not in (None, template.name) and there.get(str(template.vmid), not there):
+            raise guests.template_changed(f"{was} is VM {template.vmid}", f"{template.name} {template.vmid}")
 
 
 def _number(guest: Guest) -> Number:

@@ -21,13 +21,13 @@ async def bring_about(desired: ClusterApiUser, call: Call) -> Outcome:
     """Make the user on a working member, then log in through the API.
 
     Raises:
-        StepError: member-not-working, that of the on-node step, api-certificate, api-login-failed.
+        StepError: member-not-working, other-cluster, that of the on-node step, api-certificate, api-login-failed.
     """
     if call.secrets.api_password is None:
         raise AdminError("bad-call", "the API user needs a password", observed="none given")
     wanted = ApiUser(desired.stack_tag, desired.api.user, call.secrets.api_password, desired.role)
     async with members.connections(desired.members, call.secrets.ssh_private_key) as opened:
-        member = await members.first_working(opened)
+        member = await members.first_working(opened, desired.cluster)
         result = await run_step(member, "api-user", wanted, timeout_s=USER_S)
     await cluster_api.connect(desired.members, desired.api, call.secrets)
     return Outcome(result.changed, {"user": desired.api.user, "role": desired.role})

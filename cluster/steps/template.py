@@ -29,12 +29,14 @@ async def bring_about(desired: Template, call: Call) -> Outcome:
     """Make it, or correct the one that is there.
 
     Raises:
-        AdminError: guest-foreign, guest-differs, guest-node-down, and those of the API.
+        AdminError: guest-foreign, guest-changed, guest-differs, guest-node-down, and those of the API.
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     if found is not None:
         guests.refuse_foreign(found, "qemu", desired.stack_tag)
+        if call.previous is None and found.node_online:
+            _refuse_another_name(api, found, desired)
     changed = found is None
     if found is None:
         node = guests.live_node(api, desired.node)
@@ -69,6 +71,12 @@ async def remove(desired: Template, call: Call) -> Outcome:
     if desired.image is not None:
         guests.forget_download(api, desired.node, desired.image, "import")
     return Outcome(ours, {"vmid": desired.vmid})
+
+
+def _refuse_another_name(api: Api, found: Found, desired: Template) -> None:
+    name = api.get(f"{found.path}/config").get("name")
+    if name != desired.name:
+        raise guests.template_changed(f"{name} is VM {found.vmid} on {found.node}", f"{desired.name} {found.vmid}")
 
 
 async def _bring_to_live_node(desired: Template, call: Call, found: Found) -> tuple[Api, Found]:

@@ -130,8 +130,12 @@ def connected(opened: Opened, name: str) -> ssh.Connection:
     return connection
 
 
-async def first_working(opened: Opened) -> ssh.Connection:
+async def first_working(opened: Opened, cluster: str = "") -> ssh.Connection:
     """The connection to the first member that is quorate and whose /etc/pve takes writes.
+
+    Args:
+        opened: the connections.
+        cluster: where something is to be written; empty where what is written is found there first.
 
     Raises:
         StepError: member-not-working, other-cluster, or why no member answered.
@@ -141,6 +145,8 @@ async def first_working(opened: Opened) -> ssh.Connection:
     if not seen:
         raise_first(answers.values())
     working = {name: look for name, look in seen.items() if look.works}
+    if cluster:
+        formation.refuse_other_cluster(cluster, working.values())
     if len({look.cluster for look in working.values()}) > 1:
         raise AdminError(
             "other-cluster",

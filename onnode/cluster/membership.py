@@ -230,8 +230,13 @@ def told(seen: NodeState) -> Membership:
 
 
 def report(machine: ThisMachine, _desired: None) -> MembershipReport:
-    """Look at this node and at what makes two nodes differ."""
+    """Look at this node and at what makes two nodes differ.
+
+    Raises:
+        StepError: pve-filesystem-hangs.
+    """
     files = ("/etc/pve/priv/authorized_keys", "/root/.ssh/authorized_keys")
+    # First: a pmxcfs that hangs is named by what reads it, sooner than programs end that wait for it.
     keys = {key for file in files for key in key_fingerprints(machine.read(file) or "")}
     member = told(observe(machine))
     return MembershipReport(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NODES = "/etc/pve/nodes"
 KEYS = "/etc/pve/priv/authorized_keys"
+JOBS = "/etc/pve/replication.cfg"
 HOSTS = "/etc/pve/priv/known_hosts"
 DELETE_S = 60.0
 FILES_S = 60.0
@@ -65,7 +66,7 @@ class Observed:
 
 def observe(machine: ThisMachine, desired: RemoveMember) -> Observed:
     """Look at the list, at the vote, and at what is left of the node."""
-    jobs = parse_sections(machine.read("/etc/pve/replication.cfg") or "")
+    jobs = parse_sections(machine.read(JOBS) or "")
     return Observed(
         membership.hostname(machine),
         listed_nodes(machine),
@@ -102,7 +103,7 @@ def decide(observed: Observed, desired: RemoveMember) -> list[Action]:
     listed = observed.conf.node(desired.node) if observed.conf else None
     _refuse(observed, desired)
     if observed.jobs:
-        return [Action("remove-replication", job) for job in observed.jobs]
+        return [Action("keep-replication", JOBS), *(Action("remove-replication", job) for job in observed.jobs)]
     if listed is not None and observed.maintained:
         return [Action("end-maintenance", desired.node)]
     if listed is not None:
@@ -170,7 +171,9 @@ def still_there(node: str, observed: str) -> StepError:
 
 def act(machine: ThisMachine, desired: RemoveMember, action: Action) -> None:
     """Do one of them. Exit codes prove nothing: all is looked at again."""
-    if action.do == "remove-replication":
+    if action.do == "keep-replication":
+        set_aside.keep_file(machine, desired.node, action.what)
+    elif action.do == "remove-replication":
         # Without force Proxmox VE would first clean up on the node, which is off.
         machine.run(["pvesh", "delete", f"/cluster/replication/{action.what}", "--force", "1"], timeout_s=DELETE_S)
     elif action.do == "end-maintenance":

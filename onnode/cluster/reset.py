@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOCAL_PMXCFS = "nested-pve-ha-pmxcfs"
 SERVICE_S = 60.0
 DATABASE = "/var/lib/pve-cluster/config.db"
+BACKUPS = "/var/lib/pve-cluster/backup"
 SHARED_FILES = ("/etc/pve/corosync.conf", "/etc/pve/corosync.conf.new", "/etc/pve/ha/resources.cfg")
 
 
@@ -60,7 +61,7 @@ def drop_database(machine: ThisMachine) -> None:
 
 def _back_up(machine: ThisMachine) -> None:
     if machine.exists(DATABASE):
-        backup = f"/var/lib/pve-cluster/backup/config-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(machine.time()))}.db"
+        backup = f"{BACKUPS}/config-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(machine.time()))}.db"
         machine.check(["install", "-D", "-m", "0600", str(machine.path(DATABASE)), str(machine.path(backup))])
         machine.note(f"the cluster database was copied to {backup}")
 

@@ -83,7 +83,7 @@ def decide(observed: Observed, desired: ResetNode) -> list[Action]:
     """Cut it off, make it stand-alone, take away what is left of the others, and connect it again.
 
     Raises:
-        StepError: other-cluster, node-has-guests, node-votes.
+        StepError: other-cluster, node-has-guests, node-votes, works-alone.
     """
     member = observed.member
     if member.state != "absent":
@@ -121,13 +121,23 @@ def _refuse(member: membership.NodeState, desired: ResetNode) -> None:
             observed=f"it votes with {len(others)} other nodes",
             expected="a node that left its cluster",
         )
+    if member.quorate and not set(desired.apart) & {voter.id for voter in _voting(member)}:
+        raise StepError(
+            "works-alone",
+            f"{member.node} is quorate by itself: it works as a cluster of its own, so it is not reset unasked",
+            observed=f"cluster {desired.cluster}, quorate with {member.node} alone",
+            expected="a node without quorum, or a person's word that this cluster may go",
+        )
 
 
 def _others(member: membership.NodeState) -> list[corosync.Voter]:
     """The nodes that vote with it."""
     own = member.conf.node(member.node) if member.conf else None
-    voting = member.quorum.members if member.quorum else []
-    return [voter for voter in voting if not voter.local and (own is None or voter.id != own.id)]
+    return [voter for voter in _voting(member) if not voter.local and (own is None or voter.id != own.id)]
+
+
+def _voting(member: membership.NodeState) -> list[corosync.Voter]:
+    return member.quorum.members if member.quorum else []
 
 
 def act(machine: ThisMachine, desired: ResetNode, action: Action) -> None:

@@ -20,7 +20,17 @@ def keep(machine: ThisMachine, node: str) -> None:
     Raises:
         StepError: command-failed.
     """
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(machine.time()))
-    file = f"{node}-{stamp}.tar.gz"
+    file = f"{node}-{_stamp(machine)}.tar.gz"
     machine.check(["sh", "-c", PACK, "sh", KEPT, file, node], timeout_s=PACK_S)
     machine.note(f"what /etc/pve had of {node} is kept in {KEPT}/{file}")
+
+
+def keep_file(machine: ThisMachine, node: str, path: str) -> None:
+    """Copy one file of /etc/pve that names the node, whole."""
+    copy = f"{KEPT}/{node}-{_stamp(machine)}-{path.rpartition('/')[2]}"
+    machine.write(copy, machine.read(path) or "", mode=0o600)
+    machine.note(f"{path}, which names {node}, was copied to {copy}")
+
+
+def _stamp(machine: ThisMachine) -> str:
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(machine.time()))

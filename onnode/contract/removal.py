@@ -45,7 +45,7 @@ class ResetNode:
     """A machine that left its cluster is stand-alone again; the caller has seen that no working member lists it."""
 
     cluster: str
-    apart: list[int] = field(default_factory=list)  # ids of nodes that may vote with it: they leave, too
+    apart: list[int] = field(default_factory=list)  # ids of nodes that may vote with it; its own: it may be quorate
     guests: list[int] = field(default_factory=list)  # that the cluster has in its own configuration, too
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KILL_GRACE_S = 5.0
+KILLED_S = 1.0  # what is still there hangs in the kernel
 PVE_READ_S = 10.0
 PVE_READ_ATTEMPTS = 20
 PVE_READ_PAUSE_S = 0.02
@@ -344,11 +345,11 @@ class ThisMachine:
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     """End a process group: TERM, then KILL; what it said until then. Never waits long, not even for the unkillable."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, grace_s in ((signal.SIGTERM, KILL_GRACE_S), (signal.SIGKILL, KILLED_S)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         try:
-            return process.communicate(timeout=KILL_GRACE_S)
+            return process.communicate(timeout=grace_s)
         except subprocess.TimeoutExpired as expired:
             said = expired
     return said.stdout or b"", said.stderr or b""

@@ -11,7 +11,7 @@ import weakref
 from contextlib import suppress
 from typing import IO
 
-END_S = 5.0
+END_S = 1.0  # one that does not hang is gone at once
 CHUNK = 65536
 # One line is one question. The answer is a line with its length, or -1 for a file that cannot be read, and then its bytes.
 # It is one process for all questions: a step asks dozens of them, on many nodes at once.

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli import reset
+from cli import description, reset
+from cli.engine import engine, environment
+from cli.run import confirmation
 from cluster.contract import Machine
 from cluster.errors import AdminError
+from cluster.transport import members, shipped
+from cluster.transport.nodes import StepResult
 from components.recorded import ADMIN
+from onnode.cluster.corosync import Quorum, Voter
+from onnode.contract.documents import document
+from onnode.contract.removal import ResetNode
 from tests.unit.cluster.worlds import CLUSTER, joined, stand_alone
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from cli.description import Description
     from onnode.contract.membership import MembershipReport
 
@@ -74,3 +85,68 @@ def test_only_one_that_left_is_reset(seen: list[MembershipReport], code: str | N
     with pytest.raises(AdminError) as refused:
         reset.refuse_member("proxmox03", CLUSTER, reports)
     assert refused.value.code == code
+
+
+class World:
+    """Machine proxmox09 of an old cluster, and the nodes that are described; what is asked of people, and what is run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dev: Description) -> None:
+        self.machine = dataclasses.replace(joined(9, 9, 1), quorum=None, quorate=False)
+        self.asked: list[str] = []
+        self.resets: list[ResetNode] = []
+        monkeypatch.setattr(environment, "for_engine", dict)
+        monkeypatch.setattr(environment, "put_back_state", lambda *_: None)
+        monkeypatch.setattr(description, "read", lambda *_: dev)
+        monkeypatch.setattr(engine.Engine, "export", lambda _: state(printed(proxmox09=LEFT)))
+        monkeypatch.setattr(members, "connections", self.connections)
+        monkeypatch.setattr(shipped, "run", self.run)
+        monkeypatch.setattr(confirmation, "confirm", self.asked.append)
+        monkeypatch.setattr(confirmation, "confirm_by_name", lambda text, name: self.asked.append(f"{text} {name}"))
+
+    def expect_one_vote(self) -> None:
+        """Somebody ran `pvecm expected 1` on it."""
+        alone = Quorum(quorate=True, expected=1, total=1, needed=1, members=[Voter(9, 1, "10.10.1.193", local=True)])
+        self.machine = dataclasses.replace(self.machine, quorum=alone, quorate=True)
+
+    @asynccontextmanager
+    async def connections(self, machines: list[Machine], _key: str) -> AsyncIterator[dict[str, Any]]:
+        async def run(*_: object, **_more: object) -> None:
+            return
+
+        yield {one.name: SimpleNamespace(machine=one, run=run, is_announced=True) for one in machines}
+
+    async def run(self, connection: SimpleNamespace, step: str, wanted: Any, **_: object) -> StepResult:  # noqa: ANN401 - any step's
+        if step == "membership":
+            name = connection.machine.name
+            report = self.machine if name == "proxmox09" else joined(int(name[-1]), 1, 2, 3)
+            return StepResult(changed=False, facts=document(report))
+        self.resets.append(wanted)
+        return StepResult(changed=True, facts={})
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, dev: Description) -> World:
+    return World(monkeypatch, dev)
+
+
+def test_a_node_without_quorum_is_reset_after_a_plain_question(world: World) -> None:
+    reset.reset("dev", "proxmox09", yes=False)
+    assert world.asked == ["Take proxmox09 out of its cluster's configuration for good? Its own files stay."]
+    assert world.resets == [ResetNode(CLUSTER)]
+
+
+def test_of_a_quorate_node_the_question_says_what_is_lost_and_asks_for_its_name(world: World) -> None:
+    world.expect_one_vote()
+    reset.reset("dev", "proxmox09", yes=False)
+    (asked,) = world.asked
+    assert "proxmox09 is quorate: it works as cluster proxmox, which lists proxmox01. Others may use it." in asked
+    assert "What only its /etc/pve has" in asked
+    assert asked.endswith(" proxmox09")
+    assert world.resets == [ResetNode(CLUSTER, apart=[9])]
+
+
+def test_a_quorate_node_is_not_given_up_beforehand(world: World) -> None:
+    world.expect_one_vote()
+    reset.reset("dev", "proxmox09", yes=True)
+    assert world.asked == []
+    assert world.resets == [ResetNode(CLUSTER)]  # which the step refuses: works-alone

@@ -17,7 +17,7 @@ from onnode.errors import StepError
 from onnode.step import Outcome
 from tests.support.program import PRIVATE_KEY
 from tests.unit.cluster.live_nodes import CALL, DOWN
-from tests.unit.cluster.worlds import members
+from tests.unit.cluster.worlds import CLUSTER, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.unit.cluster.live_nodes import LiveNodes
 
 API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
-USER = ClusterApiUser([*members(3)], API, "stack-dev", "NestedPveHa")
+USER = ClusterApiUser([*members(3)], API, "stack-dev", "NestedPveHa", CLUSTER)
 FACTS = {"user": "pulumi@pve", "role": "NestedPveHa"}
 
 
@@ -63,6 +63,16 @@ def test_the_user_is_made_once_and_logs_in_each_time(nodes: LiveNodes, logins: L
     assert [(act.node, act.what, act.wanted) for act in nodes.acts] == [("proxmox01", "api-user", wanted)]
     assert bring_about() == Outcome(changed=False, facts=FACTS)
     assert logins.seen == [("pulumi@pve", "api-secret", 1), ("pulumi@pve", "api-secret", 2)], "after it was made"
+
+
+def test_no_user_is_made_in_a_foreign_cluster_that_all_of_them_joined(nodes: LiveNodes, logins: Logins) -> None:
+    nodes.form(1, 2, 3)
+    for number in (1, 2, 3):
+        nodes.change(number, cluster="office")
+    with pytest.raises(AdminError) as refused:
+        bring_about()
+    assert refused.value.code == "other-cluster"
+    assert (nodes.acts, logins.seen) == ([], [])
 
 
 def first_is_silent(nodes: LiveNodes) -> None:

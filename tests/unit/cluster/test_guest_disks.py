@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import guest_disks
-from cluster.contract import ApiAccess, Container, Machine, Template
+from cluster.contract import ApiAccess, Container, DisksGone, Machine, Template
 from cluster.errors import AdminError
-from cluster.steps import container, template
+from cluster.steps import container, disks_gone, template
 from cluster.transport import cluster_api
 from cluster.transport.cluster_api import NO_NODE, Api, ApiError
 from onnode.cluster.membership import fingerprint
@@ -308,3 +308,53 @@ def test_a_node_that_dies_before_the_look_at_the_disks_is_named(
         error = refused(vmid)
     assert (error.code, error.observed) == ("guest-node-down", "pve1: No route to host")
     assert vmid in there(node)
+
+
+# -- a VM that the provider destroys -----------------------------------------------------------------------------------
+
+GONE = DisksGone(MEMBERS, API, 200, "pve1", "shared")
+BEFORE, OWN = "shared:200/vm-200-disk-0.raw", "shared:200/vm-200-disk-1.raw"
+
+
+def noted() -> Any:  # noqa: ANN401 - JSON
+    return asyncio.run(disks_gone.bring_about(GONE, CALL)).facts
+
+
+def gone(previous: Any) -> Outcome:  # noqa: ANN401 - JSON
+    return asyncio.run(disks_gone.remove(GONE, replace(CALL, previous=previous)))
+
+
+def test_a_disk_that_the_end_of_a_vm_left_is_named_until_it_is_freed(node: ApiNode) -> None:
+    put(node, BEFORE)
+    facts = noted()
+    assert facts == {"vmid": 200, "others": [BEFORE]}
+    put(node, OWN)
+    for _ in range(2):
+        with pytest.raises(AdminError) as refused:
+            gone(facts)
+        assert (refused.value.code, refused.value.observed) == ("disk-left", OWN)
+        assert f"on pve1: pvesm free {OWN}" in refused.value.render()
+        assert left(node) == [BEFORE, OWN], "it may be somebody else's by now"
+    file_of(node, OWN).unlink()
+    assert gone(facts) == Outcome(changed=False, facts={"vmid": 200})
+    assert left(node) == [BEFORE]
+
+
+def test_while_a_guest_has_the_number_none_of_its_disks_is_left(node: ApiNode) -> None:
+    node.do("POST", "/nodes/pve1/qemu", vmid=200, name="vm01", memory=512, kvm=0, cpu="qemu64", scsi0="shared:1")
+    facts = noted()
+    assert facts["others"] == [], "its own"
+    assert asyncio.run(disks_gone.bring_about(GONE, replace(CALL, previous={"others": [OWN]}))).facts == {
+        "others": [OWN]
+    }
+    assert not gone(facts).changed
+    node.do("DELETE", "/nodes/pve1/qemu/200")
+    assert not gone(facts).changed
+
+
+def test_what_a_silent_storage_has_left_nobody_can_see(node: ApiNode) -> None:
+    facts = noted()
+    with silent(node), pytest.raises(AdminError) as refused:
+        gone(facts)
+    assert (refused.value.code, refused.value.observed) == ("storage-offline", "storage shared is not active on pve1")
+    assert not gone(facts).changed

@@ -221,8 +221,23 @@ def test_only_what_differs_in_a_template_is_set(node: ApiNode, capsys: pytest.Ca
     assert "cores" not in said
 
 
+def test_a_template_under_another_name_is_left_as_it_is_and_one_that_was_renamed_by_hand_is_named_again(
+    node: ApiNode,
+) -> None:
+    bring_about(TEMPLATE)
+    before = node.config(9000)
+    error = refused(replace(TEMPLATE, name="other"))
+    assert (error.code, error.observed) == (
+        "guest-changed",
+        "debian-template is VM 9000 on pve1; described: other 9000",
+    )
+    assert node.config(9000) == before
+    assert bring_about(replace(TEMPLATE, name="other"), replace(CALL, previous={"vmid": 9000})).changed
+    assert node.config(9000)["name"] == "other"
+
+
 def test_a_vm_of_ours_that_never_became_a_template_is_stopped_and_becomes_one(node: ApiNode) -> None:
-    vm(node)
+    vm(node, name="debian-template")
     node.do("POST", "/nodes/pve1/qemu/9000/status/start")
     assert bring_about(TEMPLATE).changed
     config = node.config(9000)
@@ -241,7 +256,15 @@ def test_a_vm_of_ours_that_never_became_a_template_is_stopped_and_becomes_one(no
 def test_a_vm_that_is_not_the_template_is_refused_as_it_is(
     node: ApiNode, options: dict[str, str], code: str, observed: str
 ) -> None:
-    given = {"name": "other", "memory": 512, "kvm": 0, "cpu": "qemu64", "tags": OURS, "scsi0": "shared:2", **options}
+    given = {
+        "name": "debian-template",
+        "memory": 512,
+        "kvm": 0,
+        "cpu": "qemu64",
+        "tags": OURS,
+        "scsi0": "shared:2",
+        **options,
+    }
     node.do("POST", "/nodes/pve1/qemu", vmid=9000, **{key: value for key, value in given.items() if value})
     before = node.config(9000)
     error = refused(TEMPLATE)

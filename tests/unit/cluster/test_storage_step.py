@@ -15,13 +15,13 @@ from cluster.steps import storage
 from onnode.contract.formation import Storage
 from onnode.step import Outcome
 from tests.unit.cluster.live_nodes import CALL, DOWN
-from tests.unit.cluster.worlds import members
+from tests.unit.cluster.worlds import CLUSTER, members
 
 if TYPE_CHECKING:
     from tests.unit.cluster.live_nodes import LiveNodes
 
 SHARED = Storage("stack-dev", "shared", "192.0.2.1", "/srv/shared", ["images", "rootdir"])
-WANTED = ClusterStorage([*members(2)], SHARED)
+WANTED = ClusterStorage([*members(2)], SHARED, CLUSTER)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,21 @@ def test_while_another_cluster_answers_as_well_nothing_is_done(nodes: LiveNodes)
     nodes.change(1, quorate=False)
     asyncio.run(storage.bring_about(WANTED, CALL))
     assert [act.node for act in nodes.acts] == ["proxmox02"], "only one of them works"
+
+
+def test_in_a_foreign_cluster_that_all_of_them_joined_nothing_is_done(nodes: LiveNodes) -> None:
+    nodes.form(1, 2)
+    nodes.facts |= {"storage": {}, "storage --remove": {}}
+    for number in (1, 2):
+        nodes.change(number, cluster="office")
+    for step in (storage.bring_about, storage.remove):
+        with pytest.raises(AdminError) as refused:
+            asyncio.run(step(WANTED, CALL))
+        assert (refused.value.code, refused.value.observed) == (
+            "other-cluster",
+            "proxmox01 is in office, proxmox02 is in office",
+        )
+    assert nodes.acts == []
 
 
 def test_without_a_quorate_member_it_stays_as_it_is(nodes: LiveNodes) -> None:

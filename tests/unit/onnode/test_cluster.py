@@ -765,6 +765,23 @@ class TestMembership:
         assert not facts["pve_mounted"]
         assert facts["guests"] == []
 
+    @pytest.mark.usefixtures("joiner")
+    def test_a_read_that_hangs_is_named_before_a_program_is_waited_for(
+        self, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = machine.read
+
+        def read(path: str) -> str | None:
+            if path.startswith("/etc/pve/"):
+                raise StepError("pve-filesystem-hangs", f"{path} cannot be read")
+            return whole(path)
+
+        monkeypatch.setattr(machine, "read", read)
+        with pytest.raises(StepError) as failed:
+            run(machine, membership.STEP, None)
+        assert failed.value.code == "pve-filesystem-hangs"
+        assert machine.ran("stat") == []
+
 
 HA_STATUS = [
     {"id": "quorum", "type": "quorum", "node": "proxmox02", "quorate": 1, "status": "OK"},

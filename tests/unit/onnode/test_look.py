@@ -13,6 +13,7 @@ from onnode.contract.documents import document
 from onnode.contract.formation import ApiUser
 from onnode.contract.host import Bridge, Dhcp, KvmNested
 from onnode.contract.look import Look, LookStep
+from onnode.errors import StepError
 from onnode.host import dhcp, kvm_nested
 from onnode.step import converge
 from tests.support.onnode_worlds import Kvm, Systemd, run
@@ -48,6 +49,19 @@ STEPS = (
     LookStep("kvm", "kvm-nested", json.dumps(document(KvmNested()))),
     LookStep("dhcp", "dhcp", json.dumps(document(DHCP))),
 )
+
+
+@pytest.mark.usefixtures("host")
+def test_a_pve_that_hangs_is_named_before_each_step_waits_for_it(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(directory: str) -> list[str]:
+        raise StepError("pve-filesystem-hangs", f"{directory} cannot be read")
+
+    monkeypatch.setattr(machine, "names", names)
+    with pytest.raises(StepError) as failed:
+        asked(machine, *STEPS)
+    assert (failed.value.code, failed.value.what) == ("pve-filesystem-hangs", "/etc/pve cannot be read")
 
 
 @pytest.mark.usefixtures("host")

@@ -38,7 +38,7 @@ lvmthin: local-lvm
 \tcontent images
 """
 QUORUM = """\
-Quorate:          Yes
+Quorate:          {quorate}
 Expected votes:   {votes}
 Highest expected: {votes}
 Total votes:      {there}
@@ -437,7 +437,8 @@ def test_a_guest_that_ha_does_not_recover_is_named(machine: FakeMachine, guests:
 
 def quorum(*voting: int, votes: int) -> str:
     rows = "\n".join(f"0x{number:08x}          1 10.10.1.{100 + number}" for number in voting)
-    return QUORUM.format(votes=votes, there=len(voting), rows=rows)
+    quorate = "Yes" if 2 * len(voting) > votes else "No"
+    return QUORUM.format(quorate=quorate, votes=votes, there=len(voting), rows=rows)
 
 
 def test_whatever_shows_that_a_node_is_on_is_told(machine: FakeMachine) -> None:
@@ -459,6 +460,7 @@ def test_whatever_shows_that_a_node_is_on_is_told(machine: FakeMachine) -> None:
 
 KEYS = 'ssh-rsa AAAA1 root@pve1\nssh-rsa AAAA4 root@pve4\n# root@pve4\nssh-ed25519 AAAA9 admin@pve4\nfrom="10.0.0.1" ssh-rsa AAAA8 root@pve4\n'
 HOSTS = "pve1 ssh-rsa AAAA1\nPVE4 ssh-rsa AAAA4\n10.10.1.104,192.168.0.104 ssh-rsa AAAA4\npve4,nas ssh-rsa AAAA4\n"
+JOBS = "local: 100-0\n\ttarget pve4\n\trate 10\n\nlocal: 101-0\n\ttarget pve2\n"
 
 
 class Cluster:
@@ -475,7 +477,7 @@ class Cluster:
         machine.write("/etc/pve/nodes/pve1/pve-ssl.pem", "PEM")
         machine.write("/etc/pve/priv/authorized_keys", KEYS)
         machine.write("/etc/pve/priv/known_hosts", HOSTS)
-        machine.write("/etc/pve/replication.cfg", "local: 100-0\n\ttarget pve4\n\nlocal: 101-0\n\ttarget pve2\n")
+        machine.write("/etc/pve/replication.cfg", JOBS)
         machine.programs |= {
             "corosync-quorumtool": lambda *_: quorum(1, 2, 3, votes=len(self.listed)),
             "ha-manager": lambda arguments, _stdin: self.ha.ask(*arguments[2:]),
@@ -534,6 +536,17 @@ def test_a_node_that_is_off_leaves_with_all_that_is_its_own(machine: FakeMachine
     assert archive.startswith("/var/lib/nested-pve-ha/removed/pve4-")
     assert files == ["lrm_status", "pve-ssl.pem"]
     assert machine.ran("ha-manager") == []
+
+
+def test_the_replication_jobs_of_a_node_are_kept_before_they_go(machine: FakeMachine) -> None:
+    Cluster(machine)
+    run(machine, remove_member.STEP, REMOVE)
+    assert "100-0" not in (machine.read("/etc/pve/replication.cfg") or "")
+    (copy,) = [name for name in machine.names(set_aside.KEPT) if name.endswith("-replication.cfg")]
+    assert copy.startswith("pve4-")
+    assert machine.read(f"{set_aside.KEPT}/{copy}") == JOBS
+    told = f"/etc/pve/replication.cfg, which names pve4, was copied to {set_aside.KEPT}/{copy}"
+    assert machine.notes.count(told) == 1
 
 
 def test_maintenance_ends_before_the_node_is_off_the_list(machine: FakeMachine) -> None:

@@ -182,16 +182,25 @@ def test_an_existing_guest_is_put_under_ha_by_steps_alone_and_let_go_even_if_the
     web = {"kind": "existing", "type": "container", "name": "cache", "vmid": 310, "ha": {"nodes": {"proxmox02": 1}}}
     program = run(change(DEV, {"cluster.onDestroy": "keep", "guests.+": web}), tmp_path)
     own = [one for one in program.resources.values() if one.name.startswith("cache-")]
-    assert {one.name for one in own} == {"cache-ha-ready", "cache-existing-guest", "cache-verify-guest"}
+    assert {one.name for one in own} == {
+        "cache-release",
+        "cache-ha-ready",
+        "cache-existing-guest",
+        "cache-verify-guest",
+    }
     assert not any(one.retain for one in own)
     assert program["vm01-ha"].retain
     deleted = {one.name: one.inputs.get("delete") for one in own}
     assert deleted == {
         "cache-ha-ready": None,  # which would take its registration away, whoever made it
-        "cache-existing-guest": ".venv/bin/python -m cluster existing-guest --delete",
+        "cache-existing-guest": None,  # of a run that was killed in it, nothing is recorded
+        "cache-release": ".venv/bin/python -m cluster existing-guest --delete",
         "cache-verify-guest": ".venv/bin/python -m cluster verify-guest --delete",
     }
     assert program.follows("cache-verify-guest", "cache-existing-guest")
     assert program.follows("cache-existing-guest", "cache-ha-ready")
+    assert program.follows("cache-existing-guest", "cache-release")
+    assert "create" not in program["cache-release"].inputs
+    assert program["cache-release"].inputs["stdin"] == program["cache-existing-guest"].inputs["stdin"]
     assert program["cache-existing-guest"].inputs["addPreviousOutputInEnv"]
     assert program.exports["guests"]["cache"] == "ct:310"

@@ -209,6 +209,8 @@ def test_only_these_have_something_to_undo(dev: Recording) -> None:
         "ct01-container": ".venv/bin/python -m cluster container --delete",
         # Between a guest's registration and the guest: until HA has let go, it starts again what is stopped.
         "ct01-ha-ready": ".venv/bin/python -m cluster ha-ready --delete",
+        # After its VM: Proxmox VE destroys one whose disk it could not free.
+        "vm01-disks-gone": ".venv/bin/python -m cluster disks-gone --delete",
         "vm01-ha-ready": ".venv/bin/python -m cluster ha-ready --delete",
         # Before the registration: while the guest's node is dead, HA alone can bring it back.
         "ct01-verify-guest": ".venv/bin/python -m cluster verify-guest --delete",
@@ -220,7 +222,8 @@ def test_no_step_has_triggers_and_only_these_remember(dev: Recording) -> None:
     assert not [step.name for step in steps_of(dev) if "triggers" in step.inputs]
     remembering = [step.name for step in dev.of_type(LOCAL) if step.inputs["addPreviousOutputInEnv"]]
     of_cluster = ["design-identity", "cluster-change", "cluster-removal", "cluster-storage-shared"]
-    assert remembering == [*of_cluster, "ct01-container", "ct01-verify-guest", "vm01-verify-guest"]
+    of_guests = ["vm01-disks-gone", "ct01-container", "ct01-verify-guest", "vm01-verify-guest"]
+    assert sorted(remembering) == sorted([*of_cluster, "debian-template-template", *of_guests])
 
 
 def test_steps_that_plan_are_shown_what_the_first_one_remembers(recording: Recording) -> None:
@@ -522,6 +525,7 @@ def test_guests_enter_ha_last_and_leave_it_first(dev: Recording) -> None:
     assert dev.follows("vm01-verify-guest", "vm01-ha-rule")
     assert dev.follows("ct01-ha", "ct01-container")
     assert dev.follows("vm01-vm", "debian-template-template")
+    assert dev.follows("vm01-vm", "vm01-disks-gone"), "so it is destroyed before"
     assert dev.follows("debian-template-template", "cluster-storage-shared")
 
 

@@ -12,6 +12,7 @@ from onnode import registry
 
 LOCAL, COPY = "command:local:Command", "command:remote:CopyToRemote"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
+RELEASES = {"delete": "python -m cluster existing-guest --delete"}
 GUEST, NODE = ("ct01", recorded.GUEST), ("proxmox02", recorded.NODE)
 
 
@@ -36,6 +37,9 @@ TOLD: list[tuple[Operation, list[str]]] = [
     (step("create-replacement", "container"), ["make the container, anew"]),
     (step("create-replacement", "delete-guard"), []),
     (step("create", "remove-witness"), []),
+    (step("create", "existing-guest"), ["put it under HA as it is, unless it is there as described"]),
+    (Operation("create", "web-release", LOCAL, GUEST, new=RELEASES), []),
+    (Operation("delete", "web-release", LOCAL, GUEST, old=RELEASES), ["take it out of HA, if this stack put it there; it runs on"]),
     (
         step("delete", "remove-witness", undoes=True),
         ["take the server away, unless members or other clusters still use it"],

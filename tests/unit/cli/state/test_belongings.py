@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import os
@@ -323,6 +324,27 @@ def test_links_are_read_and_a_domain_is_no_part_of_a_nodes_name(tmp_path: Path) 
     assert about.decode().partition("\n")[0] == "virtual"
     assert "vmbr1" in {thing.name for thing in proxmox_ve.read(proxmox_ve.unpack(archive), "virtual", "dev")}
     assert names.decode().split() == ["interfaces"]
+
+
+def test_a_machine_whose_pve_hangs_says_so_and_nobody_waits_for_what_hangs_in_it(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("#!/bin/sh\nexec sleep 20\n")
+    (tmp_path / "stat").chmod(0o755)
+    command = proxmox_ve.READ.replace("read -rt 10 ", "read -rt 0.1 ")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    # It returns when the command's output is at its end: what hangs holds none of it.
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False, env=environment, timeout=10)
+    assert (done.returncode, done.stdout) == (proxmox_ve.HANGS, b"")
+
+
+def test_a_pve_that_hangs_is_named() -> None:
+    async def run(_command: str, **_more: object) -> Completed:
+        await asyncio.sleep(0)
+        return Completed(proxmox_ve.HANGS, "", "")
+
+    connection: Any = SimpleNamespace(machine=SimpleNamespace(name="pve2"), run=run)
+    with pytest.raises(AdminError) as refused:
+        asyncio.run(proxmox_ve.look(connection, "dev"))
+    assert (refused.value.code, refused.value.what) == ("pve-filesystem-hangs", "/etc/pve of pve2 cannot be read")
 
 
 def test_an_empty_machine_has_nothing() -> None:

@@ -128,7 +128,7 @@ def test_steps_are_started_as_today_and_nothing_else_of_them_changes() -> None:
     assert changeover.with_todays_steps({"deployment": {}}) == {"deployment": {}}
 
 
-NEW_STEPS = ("cluster-change", "cluster-removal")
+NEW_STEPS = ("cluster-change", "cluster-removal", "-disks-gone")
 
 
 def as_recorded_before(recording: Recording, order: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from cli.state import recorded_guests
 from cli.state.recorded_guests import RecordedGuest
 from cluster.errors import AdminError
-from components.recorded import GUEST, LOCAL_STEP, NODE, VM_TYPE
+from components.recorded import GUEST, GUEST_TEMPLATE, LOCAL_STEP, NODE, VM_TYPE
 from config.load import validate
 from tests.support.program import change, stack_file
 from tests.unit.cli.state.test_belongings import OURS, THEIRS, guest, look
@@ -146,6 +146,46 @@ def test_a_guest_with_another_name_and_number_is_another_guest(dev: Description)
     wanted = described(dev, guests__0__name="web", guests__0__vmid=250, guests__1__diskGib=2)
     assert recorded_guests.renamed(wanted, STATE) == (STATE, [])
     recorded_guests.refuse_others(wanted, STATE, [])
+
+
+MADE = dict(stack_file("dev")["templates"][0])
+WITH_TEMPLATE: Entry = {
+    **STATE,
+    "deployment": {
+        "manifest": {},
+        "resources": [
+            {"urn": component(MADE["name"], GUEST_TEMPLATE), "type": GUEST_TEMPLATE},
+            part(MADE["name"], "template", kind=GUEST_TEMPLATE, **given(name=MADE["name"], vmid=MADE["vmid"])),
+        ],
+    },
+}
+
+
+def renamed_template(dev: Description, **more: object) -> Description:
+    guests = [
+        {**one, "template": "other"} if one.get("template") == MADE["name"] else one
+        for one in stack_file("dev")["guests"]
+    ]
+    config = {**stack_file("dev"), "templates": [{**MADE, "name": "other", **more}], "guests": guests}
+    return replace(dev, config=validate(config))
+
+
+@pytest.mark.parametrize("files", [guest(MADE["vmid"], OURS), None])
+def test_a_template_keeps_its_name(dev: Description, files: dict[str, str] | None) -> None:
+    looks = [look(files)] if files else []
+    recorded_guests.refuse_others(dev, WITH_TEMPLATE, looks)
+    recorded_guests.refuse_others(renamed_template(dev, vmid=9001), WITH_TEMPLATE, looks)
+    with pytest.raises(AdminError) as refused:
+        recorded_guests.refuse_others(renamed_template(dev), WITH_TEMPLATE, looks)
+    name, vmid = MADE["name"], MADE["vmid"]
+    assert (refused.value.code, refused.value.observed) == (
+        "guest-changed",
+        f"{name} is VM {vmid}; described: other {vmid}",
+    )
+
+
+def test_the_number_of_a_template_that_is_not_this_stacks_any_more_is_free(dev: Description) -> None:
+    recorded_guests.refuse_others(renamed_template(dev), WITH_TEMPLATE, [look(guest(MADE["vmid"], THEIRS))])
 
 
 EXISTING = {"kind": "existing", "type": "vm", "name": "web", "vmid": 250}
