@@ -357,6 +357,7 @@ def test_a_machine_goes_without_a_disk_that_cannot_be_freed(node: ApiNode, vmid:
         == f"Configuration file 'nodes/pve1/qemu-server/{vmid}.conf' does not exist"
     )
     assert volume in [item["volid"] for item in node.get("/nodes/pve1/storage/shared/content")]
+    node.do("DELETE", f"/nodes/pve1/storage/shared/content/{volume}")  # another test takes the number
 
 
 @pytest.mark.parametrize("kind", ["qemu", "lxc"])
