@@ -52,8 +52,9 @@ def for_engine() -> dict[str, str]:
     if backend := file_backend(environment):
         state_files.heal(backend)
     _report_once(tuple(_missed(is_elsewhere=backend is None)))
-    # No `pip` hint and no update hint: what this project needs is locked.
-    return environment | {"PULUMI_SKIP_UPDATE_CHECK": "true", "PYTHONUNBUFFERED": "1"}
+    # No `pip` hint and no update hint: what this project needs is locked. The engine and its plugins load much that stays, and end
+    # soon: to look through that for garbage takes a fifth of the engine's start.
+    return environment | {"PULUMI_SKIP_UPDATE_CHECK": "true", "PYTHONUNBUFFERED": "1", "GOGC": "400"}
 
 
 def for_eval(environment: dict[str, str], stack: str) -> list[str]:

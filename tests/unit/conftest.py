@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import is_hypothesis_test
 
 from cli.description import Description
 from config import credentials
@@ -14,6 +15,13 @@ from tests.unit.cluster.live_nodes import LiveNodes, fresh
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Properties are not counted for coverage: it would take most of their time, and another part of the code at each run."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture
