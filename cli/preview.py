@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from cli.run.narration import summary
 from cli.state import moved_vms, recorded_guests, site_instance
 from cluster import catching_up
 from cluster.errors import AdminError
+from onnode.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +178,11 @@ def _drifted(loaded: LoadedStack, seen: FirstLook) -> list[Drift]:
 def _tell_behind(described: Description, seen: FirstLook) -> None:
     """Say which members missed a change of the cluster: they get it before anything else is done."""
     in_doubt = catching_up.without_vote(described.config.cluster.name, seen.memberships, seen.answering)
-    if in_doubt and (late := preparing.behind(described)):
+    late: list[str] = []
+    if in_doubt:
+        with suppress(StepError):  # a preview is made without that, too; `make up` says why nobody can tell
+            late = preparing.behind(described)
+    if late:
         out.print(BEHIND.format(names=", ".join(late)), markup=False, soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from cluster.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from cluster.contract import DisksGone
     from cluster.transport.cluster_api import Api
 
 SILENT_S = 60.0  # a server of a storage that restarts is back by then
@@ -44,8 +45,14 @@ def owned(config: Mapping[str, Any], vmid: int) -> list[str]:
     return sorted({match["volume"] for match in found if match and int(match["owner"]) == vmid})
 
 
-def wait_until_online(api: Api, node: str, vmid: int, volumes: Iterable[str]) -> None:
+def wait_until_online(api: Api, node: str, volumes: Iterable[str], meanwhile: str) -> None:
     """Wait until the storages of a guest's volumes answer on a node: what is begun before cannot be ended.
+
+    Args:
+        api: the cluster's.
+        node: whose storages are asked.
+        volumes: which they are.
+        meanwhile: what becomes of the disks until then.
 
     Raises:
         AdminError: storage-offline.
@@ -56,7 +63,7 @@ def wait_until_online(api: Api, node: str, vmid: int, volumes: Iterable[str]) ->
     if silent := until(lambda: _silent(api, node, wanted), lambda left: not left, timeout_s=SILENT_S, poll_s=POLL_S):
         raise AdminError(
             "storage-offline",
-            f"the disks of guest {vmid} cannot be removed; none of them was",
+            meanwhile,
             observed=f"storage {', '.join(silent)} is not active on {node}",
             expected=f"an active storage within {SILENT_S:g} s",
         )
@@ -81,7 +88,7 @@ def free_left(api: Api, node: str, vmid: int, volumes: Collection[str]) -> bool:
     """
     if not volumes:
         return False
-    wait_until_online(api, node, vmid, volumes)
+    wait_until_online(api, node, volumes, f"guest {vmid} is gone, and nobody can see whether a disk of it is left")
     left = [volume for volume in _carrying(api, node, vmid, _storages(volumes)) if volume in volumes]
     failed = {volume: reason for volume in left if (reason := _freed(api, node, volume))}
     if failed:
@@ -113,11 +120,24 @@ def free_recorded(api: Api, node: str, vmid: int, volumes: Iterable[str]) -> boo
     return free_left(api, node, vmid, [volume for volume in volumes if volume.partition(":")[0] in shared])
 
 
-def numbered(api: Api, node: str, vmid: int) -> list[str]:
-    """The disks that carry a guest's number on the shared storages that answer, whoever's they are."""
-    answering = [name for name, one in _listed(api, node).items() if one.get("shared") and one.get("active")]
-    contents = [api.get(f"/nodes/{node}/storage/{name}/content", vmid=vmid) for name in answering]
-    return sorted(str(one["volid"]) for listed in contents for one in listed if one.get("content") in DISKS)
+def numbered(api: Api, node: str, guest: DisksGone) -> list[str]:
+    """The disks that carry a guest's number on its storage, whoever's they are; of a storage that is not shared nothing is asked.
+
+    Raises:
+        AdminError: storage-offline, and those of the API.
+    """
+    entry = next(iter(api.get(f"/nodes/{node}/storage", enabled=1, storage=guest.storage)), {})
+    if not entry.get("shared"):
+        return []
+    if not entry.get("active"):
+        raise AdminError(
+            "storage-offline",
+            f"nobody can see which disks of the number {guest.vmid} there are",
+            observed=f"storage {guest.storage} is not active on {node}",
+            expected="an active storage",
+        )
+    listed = api.get(f"/nodes/{node}/storage/{guest.storage}/content", vmid=guest.vmid)
+    return sorted(str(one["volid"]) for one in listed if one.get("content") in DISKS)
 
 
 def _freed(api: Api, node: str, volume: str) -> str:

@@ -24,6 +24,7 @@ DOWNLOAD_S = 3600.0
 # Fencing takes 60 s and the lock of a dead node's agent another 120 s (pve-ha-manager, NodeStatus.pm, LRM.pm).
 RECOVERY_S = 360.0
 POLL_S = 0.5
+BAD_REQUEST = 400
 UNKNOWN_S = 30.0
 
 
@@ -114,6 +115,17 @@ def template_changed(observed: str, described: str) -> AdminError:
         expected="the name that it was made with",
         fix="put its name back; for a template of another name choose another vmid, too",
     )
+
+
+def is_free(api: Api, vmid: int) -> bool:
+    """Whether no guest has a number. /cluster/resources shows only guests that the user may see; this asks for all of them."""
+    try:
+        api.get("/cluster/nextid", vmid=vmid)
+    except ApiError as error:
+        if error.status != BAD_REQUEST:
+            raise
+        return False
+    return True
 
 
 def refuse_namesakes(api: Api, name: str, vmid: int, stack_tag: str) -> None:
@@ -212,7 +224,8 @@ def destroy(api: Api, found: Found) -> None:
     """
     try:
         volumes = guest_disks.of_guest(api, found.path, found.vmid)
-        guest_disks.wait_until_online(api, found.node, found.vmid, volumes)
+        meanwhile = f"the disks of guest {found.vmid} cannot be removed; none of them was"
+        guest_disks.wait_until_online(api, found.node, volumes, meanwhile)
         # For disks that no configuration names, Proxmox VE asks every storage, and fails after it freed the others.
         options = {"purge": 1, "destroy-unreferenced-disks": int(not guest_disks.unreachable(api, found.node))}
         upid = api.delete(found.path, **options)

@@ -64,6 +64,7 @@ class AdoptedGuest(pulumi.ComponentResource):
             wanted,
             site.api_secrets,
             steps.after(self, ready, release),
+            removes=True,  # as well: `release` may know another number by then
             remembers=True,
         )
         verified = contract.VerifyGuest(

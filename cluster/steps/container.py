@@ -71,7 +71,7 @@ async def remove(desired: Container, call: Call) -> Outcome:
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     found = guests.find(api, desired.vmid)
     ours = found is not None and not guests.left_alone(found, desired.stack_tag)
-    if found is None and (recorded := (call.previous or {}).get("disks")):
+    if found is None and (recorded := (call.previous or {}).get("disks")) and guests.is_free(api, desired.vmid):
         ours = guest_disks.free_recorded(api, guests.live_node(api, desired.node), desired.vmid, recorded)
     elif found is not None and ours:
         guests.refuse_foreign(found, "lxc", desired.stack_tag)

@@ -22,15 +22,15 @@ async def bring_about(desired: DisksGone, call: Call) -> Outcome:
     """Note which volumes of that number are there, and none of the VM's: they are somebody's before it, and are not asked for later.
 
     Raises:
-        AdminError: guest-node-down, and those of the API.
+        AdminError: storage-offline, guest-node-down, and those of the API.
     """
-    if call.previous is not None:
+    if call.previous is not None and call.previous.get("vmid") == desired.vmid:
         return Outcome(changed=False, facts=call.previous)
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
-    found = guests.find(api, desired.vmid)
-    own = guest_disks.of_guest(api, found.path, desired.vmid) if found is not None and found.node_online else []
-    there = guest_disks.numbered(api, guests.live_node(api, desired.node), desired.vmid)
-    return Outcome(changed=False, facts={"vmid": desired.vmid, "others": sorted({*there} - {*own})})
+    # A volume of a guest's number belongs to that guest, by Proxmox VE's own rule.
+    free = guests.is_free(api, desired.vmid)
+    there = guest_disks.numbered(api, guests.live_node(api, desired.node), desired) if free else []
+    return Outcome(changed=False, facts={"vmid": desired.vmid, "others": there})
 
 
 async def remove(desired: DisksGone, call: Call) -> Outcome:
@@ -41,18 +41,11 @@ async def remove(desired: DisksGone, call: Call) -> Outcome:
     """
     api = await cluster_api.connect(desired.members, desired.api, call.secrets)
     facts = {"vmid": desired.vmid}
-    if guests.find(api, desired.vmid) is not None:
+    if not guests.is_free(api, desired.vmid):
         return Outcome(changed=False, facts=facts)
     node = guests.live_node(api, desired.node)
-    if desired.storage in guest_disks.unreachable(api, node):
-        raise AdminError(
-            "storage-offline",
-            f"VM {desired.vmid} is gone, and nobody can see whether a disk of it is left",
-            observed=f"storage {desired.storage} is not active on {node}",
-            expected="an active storage",
-        )
     others = (call.previous or {}).get("others", [])
-    if left := [volume for volume in guest_disks.numbered(api, node, desired.vmid) if volume not in others]:
+    if left := [volume for volume in guest_disks.numbered(api, node, desired) if volume not in others]:
         raise AdminError(
             "disk-left",
             f"VM {desired.vmid} is gone, and Proxmox VE did not free all of its disks",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster import guest_disks
+from cluster import guest_disks, guests
 from cluster.contract import ApiAccess, Container, DisksGone, Machine, Template
 from cluster.errors import AdminError
 from cluster.steps import container, disks_gone, template
@@ -344,12 +344,33 @@ def test_while_a_guest_has_the_number_none_of_its_disks_is_left(node: ApiNode) -
     node.do("POST", "/nodes/pve1/qemu", vmid=200, name="vm01", memory=512, kvm=0, cpu="qemu64", scsi0="shared:1")
     facts = noted()
     assert facts["others"] == [], "its own"
-    assert asyncio.run(disks_gone.bring_about(GONE, replace(CALL, previous={"others": [OWN]}))).facts == {
-        "others": [OWN]
-    }
+    recorded = {"vmid": 200, "others": [OWN]}
+    assert asyncio.run(disks_gone.bring_about(GONE, replace(CALL, previous=recorded))).facts == recorded
     assert not gone(facts).changed
     node.do("DELETE", "/nodes/pve1/qemu/200")
     assert not gone(facts).changed
+
+
+def test_what_was_there_is_noted_anew_for_another_number(node: ApiNode) -> None:
+    put(node, BEFORE)
+    recorded = replace(CALL, previous={"vmid": 199, "others": []})
+    assert asyncio.run(disks_gone.bring_about(GONE, recorded)).facts == {"vmid": 200, "others": [BEFORE]}
+
+
+def test_the_disks_of_a_guest_that_the_user_may_not_see_stay_and_are_not_named(
+    node: ApiNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule such as NoAccess on /vms/300 takes it out of /cluster/resources."""
+    make(300)
+    node.do("POST", "/nodes/pve1/qemu", vmid=200, name="vm01", memory=512, kvm=0, cpu="qemu64", scsi0="shared:1")
+    disks = left(node)
+    monkeypatch.setattr(guests, "find", lambda *_: None)
+    assert not remove(300, RECORDED).changed
+    assert not gone({"vmid": 200, "others": []}).changed
+    assert left(node) == disks
+    node.do("DELETE", "/nodes/pve1/lxc/300")
+    put(node, FIRST)
+    assert remove(300, RECORDED).changed, "nobody has the number any more"
 
 
 def test_what_a_silent_storage_has_left_nobody_can_see(node: ApiNode) -> None:

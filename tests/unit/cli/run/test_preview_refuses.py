@@ -16,6 +16,7 @@ from cli.state import ownership
 from cli.state.belongings import CLUSTER
 from cluster.errors import AdminError
 from components.recorded import BRIDGE_TYPE, VM_TYPE
+from onnode.errors import StepError
 from tests.unit.cli.looks.test_settling import ON, without_vote
 from tests.unit.cli.run.test_comparison import Engine, compared
 from tests.unit.cli.state.test_belongings import (
@@ -174,3 +175,15 @@ def test_a_member_that_missed_a_change_is_named_as_what_up_does_first(
     previewed_as(monkeypatch, dev, Engine(NOTHING), found)
     told = [line for line in capsys.readouterr().out.splitlines() if "make up" in line]
     assert [line.startswith("  proxmox02: no vote, and a corosync.conf from before") for line in told] == [True] * said
+
+
+@pytest.mark.usefixtures("copies")
+def test_a_preview_is_made_while_nobody_can_tell_who_missed_a_change(
+    monkeypatch: pytest.MonkeyPatch, dev: Description, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def behind(_: Description) -> list[str]:
+        raise StepError("pve-filesystem-hangs", "no answer")
+
+    monkeypatch.setattr(preparing, "behind", behind)
+    previewed_as(monkeypatch, dev, Engine(NOTHING), without_vote(2))
+    assert "corosync.conf" not in capsys.readouterr().out
