@@ -126,7 +126,7 @@ def numbered(api: Api, node: str, guest: DisksGone) -> list[str]:
     Raises:
         AdminError: storage-offline, and those of the API.
     """
-    entry = next(iter(api.get(f"/nodes/{node}/storage", enabled=1, storage=guest.storage)), {})
+    entry: dict[str, Any] = next(iter(api.get(f"/nodes/{node}/storage", enabled=1, storage=guest.storage)), {})
     if not entry.get("shared"):
         return []
     if not entry.get("active"):
