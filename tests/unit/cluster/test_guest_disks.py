@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster import guest_disks, guests
-from cluster.contract import ApiAccess, Container, DisksGone, Machine, Template
+from cluster.contract import DisksGone
 from cluster.errors import AdminError
 from cluster.steps import container, disks_gone, template
 from cluster.transport import cluster_api
@@ -21,48 +21,12 @@ from onnode.cluster.membership import fingerprint
 from onnode.step import Outcome
 from tests.support.api_node import PASSWORD, ApiNode, furnish, running
 from tests.unit.cluster.live_nodes import CALL
+from tests.unit.cluster.test_guest_steps import API, CONTAINER, MEMBERS, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MEMBERS = [Machine("pve1", "192.0.2.180", "ssh-ed25519 AAAA")]
-API = ApiAccess("https://pve.lab.internal:8006", "pulumi@pve", "pinned")
-TAGS = "nested-pve-ha;stack-dev"
-CONTAINER = Container(
-    members=MEMBERS,
-    api=API,
-    stack_tag="stack-dev",
-    vmid=300,
-    name="ct01",
-    node="pve1",
-    storage="shared",
-    disk_gib=1,
-    cores=1,
-    memory_mib=128,
-    swap_mib=64,
-    bridge="vmbr0",
-    address="192.0.2.50/24",
-    gateway="192.0.2.1",
-    template=None,
-    template_volume="local:vztmpl/there.tar.zst",
-)
-TEMPLATE = Template(
-    members=MEMBERS,
-    api=API,
-    stack_tag="stack-dev",
-    vmid=9000,
-    name="debian-template",
-    node="pve1",
-    storage="shared",
-    disk_gib=2,
-    cores=2,
-    memory_mib=512,
-    cpu_type="qemu64",
-    kvm=False,
-    bridge="vmbr0",
-    image=None,
-)
 STEPS: dict[int, Any] = {300: (container, CONTAINER), 9000: (template, TEMPLATE)}
 FIRST, FOREIGN = "shared:300/vm-300-disk-0.raw", "shared:300/vm-300-disk-7.raw"
 RECORDED = replace(CALL, previous={"vmid": 300, "disks": [FIRST]})
