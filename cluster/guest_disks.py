@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.call import note
 from cluster.errors import AdminError
+from cluster.transport.cluster_api import BAD_REQUEST, ApiError
 from cluster.waiting import until
 
 if TYPE_CHECKING:
@@ -126,7 +127,12 @@ def numbered(api: Api, node: str, guest: DisksGone) -> list[str]:
     Raises:
         AdminError: storage-offline, and those of the API.
     """
-    entry: dict[str, Any] = next(iter(api.get(f"/nodes/{node}/storage", enabled=1, storage=guest.storage)), {})
+    try:
+        entry: dict[str, Any] = next(iter(api.get(f"/nodes/{node}/storage", storage=guest.storage)), {})
+    except ApiError as error:
+        if error.status != BAD_REQUEST:
+            raise
+        entry = {}  # no such storage any more, or not for this node
     if not entry.get("shared"):
         return []
     if not entry.get("active"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import guest_disks
 from cluster.call import note
 from cluster.errors import AdminError
-from cluster.transport.cluster_api import NO_NODE, ApiError
+from cluster.transport.cluster_api import BAD_REQUEST, NO_NODE, ApiError
 from cluster.waiting import announced, until
 from onnode.system.pve import gib, split_tags
 
@@ -24,7 +24,6 @@ DOWNLOAD_S = 3600.0
 # Fencing takes 60 s and the lock of a dead node's agent another 120 s (pve-ha-manager, NodeStatus.pm, LRM.pm).
 RECOVERY_S = 360.0
 POLL_S = 0.5
-BAD_REQUEST = 400
 UNKNOWN_S = 30.0
 
 

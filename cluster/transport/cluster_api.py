@@ -33,6 +33,7 @@ REQUEST_S = 60.0  # Proxmox itself gives a request to another node 30 s
 CONNECT_S = 5.0
 PROBE_S = 3.0
 POLL_S = 0.25
+BAD_REQUEST = 400  # a parameter is none: a number that is taken, a storage that is not there
 NO_NODE = 595  # pveproxy could not reach the node that the request is for
 UNAUTHORIZED = 401
 FORBIDDEN = 403

@@ -337,6 +337,14 @@ def test_the_disks_of_a_guest_that_the_user_may_not_see_stay_and_are_not_named(
     assert remove(300, RECORDED).changed, "nobody has the number any more"
 
 
+def test_of_a_storage_that_is_there_no_more_nobody_asks(node: ApiNode) -> None:
+    facts = noted()
+    configuration = node.pve / "storage.cfg"
+    configuration.write_text(configuration.read_text().partition("dir: shared")[0])
+    assert node.request("GET", "/nodes/pve1/storage", storage="shared").errors == {"storage": "No such storage."}
+    assert not gone(facts).changed
+
+
 def test_what_a_silent_storage_has_left_nobody_can_see(node: ApiNode) -> None:
     facts = noted()
     with silent(node), pytest.raises(AdminError) as refused:

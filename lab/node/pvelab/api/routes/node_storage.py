@@ -21,13 +21,18 @@ def _visible(ctx: Context, name: str) -> bool:
 
 
 def storages(ctx: Context) -> list[dict[str, Any]]:
-    """The storages of the node with their state."""
+    """The storages of the node with their state; one that is asked for must be usable there (PVE::API2::Storage::Status)."""
     wanted = {item for item in str(ctx.params.get("content", "")).split(",") if item}
+    usable = [
+        one for one in config.load().values() if one.enabled_on(ctx.node) and (not wanted or wanted & set(one.content))
+    ]
+    if (name := ctx.params.get("storage")) is not None:
+        usable = [one for one in usable if one.id == name]
+        if not usable:
+            raise parameter_error({"storage": "No such storage."})
     found = []
-    for storage in config.load().values():
-        if not _visible(ctx, storage.id) or ctx.params.get("storage", storage.id) != storage.id:
-            continue
-        if not storage.enabled_on(ctx.node) or (wanted and not wanted & set(storage.content)):
+    for storage in usable:
+        if not _visible(ctx, storage.id):
             continue
         item = {"storage": storage.id, **activation.status(storage, ctx.node)}
         if item["total"]:
