@@ -41,9 +41,8 @@ def _add_cards(found: Interfaces) -> Interfaces:
 def load() -> Interfaces:
     """The configuration with what waits."""
     try:
-        text = path(
-            NEW
-        ).read_text()  # not after a look whether it is there: a reload takes it away (PVE::INotify opens it, too)
+        # Opened without a look whether it is there: a reload takes it away (PVE::INotify does the same).
+        text = path(NEW).read_text()
     except FileNotFoundError:
         text = _text(CURRENT)
     return _add_cards(interfaces.parse(text))
