@@ -75,8 +75,7 @@ def replace_file(target: Path, text: str, mode: int | None = None) -> None:
         PveError: the file system refuses the write (no quorum, no space).
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f"{target.name}.tmp.", dir=target.parent)
+        handle, name = _beside(target)
         with os.fdopen(handle, "w") as stream:
             stream.write(text)
         if mode is not None:
@@ -84,6 +83,15 @@ def replace_file(target: Path, text: str, mode: int | None = None) -> None:
         Path(name).rename(target)
     except OSError as error:
         raise die(f"unable to open file '{target}.tmp.{os.getpid()}' - {error.strerror}") from error
+
+
+def _beside(target: Path) -> tuple[int, str]:
+    """An open temporary file beside the target, whose directory is nearly always there."""
+    try:
+        return tempfile.mkstemp(prefix=f"{target.name}.tmp.", dir=target.parent)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(prefix=f"{target.name}.tmp.", dir=target.parent)
 
 
 @contextlib.contextmanager

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tests.support.lab_project import LabProject
 
 CONF = "cat /etc/pve/corosync.conf"
-# Once in 0.2 s: whether this node is quorate. It goes on until its file is gone.
+# Twice a second: whether this node is quorate. It goes on until its file is gone.
 WATCH = """\
 touch /run/watched; while [ -e /run/watched ]; do
-  corosync-quorumtool -s 2>&1 | grep -E '^Quorate: ' || echo 'Quorate: unknown'; sleep 0.2
+  corosync-quorumtool -s 2>&1 | grep -E '^Quorate: ' || echo 'Quorate: unknown'; sleep 0.5
 done > /run/watch.log 2>&1 &
 """
 

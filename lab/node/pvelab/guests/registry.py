@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,20 @@ class Guest:
 def guests(node: str | None = None) -> dict[int, Guest]:
     """All guests by number, or those of one node."""
     found: dict[int, Guest] = {}
-    for kind, directory in DIRECTORIES.items():
-        for file in pve("nodes").glob(f"{node or '*'}/{directory}/*.conf"):
-            if file.stem.isdigit():
-                found[int(file.stem)] = Guest(int(file.stem), kind, file.parent.parent.name)
+    for name in [node] if node else _names(pve("nodes")):
+        for kind, directory in DIRECTORIES.items():
+            for file in _names(pve(f"nodes/{name}/{directory}")):
+                vmid, _, ending = file.partition(".")
+                if ending == "conf" and vmid.isdigit():
+                    found[int(vmid)] = Guest(int(vmid), kind, name)
     return found
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - one look at the directory, and none at what is in it
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def require_local(kind: str, vmid: int) -> Guest:

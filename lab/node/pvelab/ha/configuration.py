@@ -31,9 +31,11 @@ def write(relative: str, found: Mapping[str, Section]) -> None:
 
 def resources() -> dict[str, Resource]:
     """The configured resources whose guest exists."""
-    where = guests()
+    sections_by_sid = read(RESOURCES)
+    # Asked for in every round of every CRM, and guests take longer to find than all the rest.
+    where = guests() if sections_by_sid else {}
     found = {}
-    for sid, section in read(RESOURCES).items():
+    for sid, section in sections_by_sid.items():
         guest = where.get(int(section.id)) if section.id.isdigit() else None
         if guest is not None and guest.ha_sid == sid:
             found[sid] = _resource(sid, guest.node, section)

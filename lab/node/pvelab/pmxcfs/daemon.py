@@ -45,6 +45,8 @@ KERNEL_REMEMBERS_SECONDS = 1.0
 _FUSE_DEVICE = Path("/dev/fuse")
 _FUSE_DEVICE_NUMBER = os.makedev(10, 229)
 _PR_SET_NAME = 15
+_M_MMAP_THRESHOLD = -3
+_BUFFERS_STAY_BELOW = 16 * 1024 * 1024
 
 
 class StartError(Exception):
@@ -159,6 +161,8 @@ class Daemon:
     def serve(self) -> None:
         """Mount, follow corosync, and return after the unmount."""
         _name_process("pmxcfs")
+        # libfuse takes a buffer for each request, which glibc would get from the kernel and give back each time.
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _BUFFERS_STAY_BELOW)
         subprocess.run(["umount", "-l", str(paths.MOUNT_POINT)], check=False, capture_output=True)
         paths.MOUNT_POINT.mkdir(exist_ok=True)
         if not _FUSE_DEVICE.exists():
@@ -182,6 +186,8 @@ class Daemon:
             attr_timeout=machine.scaled(KERNEL_REMEMBERS_SECONDS),
             entry_timeout=machine.scaled(KERNEL_REMEMBERS_SECONDS),
             negative_timeout=0,
+            # One request after another: to wake another thread for each takes longer than the request.
+            nothreads=True,
         )
         self._stop.set()
         self._store.refresh_replica()

@@ -30,6 +30,15 @@ def is_private(path: str) -> bool:
     return parts[0] == "priv" or (parts[0] == "nodes" and len(parts) > 2 and parts[2] == "priv")  # noqa: PLR2004
 
 
+def is_renewed(path: str) -> bool:
+    """Whether it says how things are at the moment: the status of HA, and locks.
+
+    Each node writes one of these twice a second. The replicas get them with the next change of something else.
+    """
+    name = path.rpartition("/")[2]
+    return name.startswith(("lrm_status", "manager_status")) or path.startswith(LOCK_DIRECTORY + "/")
+
+
 def mode_of(path: str, kind: int, *, writable: bool) -> int:
     """The mode that pmxcfs shows: nothing is stored, write bits come and go with quorum."""
     if kind == stat.S_IFREG:
@@ -95,7 +104,8 @@ class ClusterFilesystem(fusepy.Operations):  # type: ignore[misc]  # the library
             raise _refuse(errno.EACCES)
 
     def _note(self, path: str) -> None:
-        self._store.note_change()
+        if not is_renewed(path):
+            self._store.note_change()
         self._changed(path)
 
     # Reading

@@ -1,11 +1,17 @@
-"""Keep one directory tree equal to another."""
+"""Keep one directory tree equal to another.
+
+Every node does this about once a second, so paths are plain strings: objects would take most of the time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def mirror(source: Path, target: Path) -> None:
@@ -14,18 +20,25 @@ def mirror(source: Path, target: Path) -> None:
     Files may come and go in source meanwhile: what vanishes is left for the next round.
     """
     target.mkdir(parents=True, exist_ok=True)
-    wanted = set()
+    _mirror(str(source), str(target))
+
+
+def _mirror(source: str, target: str) -> None:
+    present = {entry.name: entry for entry in _entries(target)}
     for entry in _entries(source):
-        wanted.add(entry.name)
-        _mirror_entry(entry, target / entry.name)
-    for entry in _entries(target):
-        if entry.name not in wanted:
-            _remove(Path(entry.path))
+        found = present.pop(entry.name, None)
+        if found is not None and found.is_dir(follow_symlinks=False) != entry.is_dir(follow_symlinks=False):
+            _remove(found)
+            found = None
+        with contextlib.suppress(FileNotFoundError):
+            _mirror_entry(entry, found, f"{target}/{entry.name}")
+    for gone in present.values():
+        _remove(gone)
     with contextlib.suppress(FileNotFoundError):
-        _copy_times(source.stat(), target)
+        _copy_times(os.stat(source), target)  # noqa: PTH116 - see above
 
 
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
+def _entries(directory: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
@@ -33,37 +46,32 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _mirror_entry(entry: os.DirEntry[str], target: Path) -> None:
+def _mirror_entry(entry: os.DirEntry[str], found: os.DirEntry[str] | None, target: str) -> None:
     if entry.is_dir(follow_symlinks=False):
-        if not target.is_dir():
-            _remove(target)
-        mirror(Path(entry.path), target)
+        if found is None:
+            os.mkdir(target)  # noqa: PTH102 - see above
+        _mirror(entry.path, target)
         return
-    with contextlib.suppress(FileNotFoundError):
-        status = entry.stat(follow_symlinks=False)
-        if target.is_dir():
-            _remove(target)
-        if not _same(status, target):
-            partial = target.with_name(target.name + ".mirror")
-            partial.write_bytes(Path(entry.path).read_bytes())
-            _copy_times(status, partial)
-            partial.replace(target)
+    status = entry.stat(follow_symlinks=False)
+    if found is not None and _same(status, found.stat(follow_symlinks=False)):
+        return
+    partial = f"{target}.mirror"
+    shutil.copyfile(entry.path, partial)
+    _copy_times(status, partial)
+    os.replace(partial, target)  # noqa: PTH105 - see above
 
 
-def _same(status: os.stat_result, target: Path) -> bool:
-    try:
-        present = target.stat()
-    except FileNotFoundError:
-        return False
-    return (status.st_mtime_ns, status.st_size) == (present.st_mtime_ns, present.st_size)
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)
 
 
-def _copy_times(status: os.stat_result, target: Path) -> None:
+def _copy_times(status: os.stat_result, target: str) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+def _remove(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(entry.path)  # noqa: PTH108 - see above

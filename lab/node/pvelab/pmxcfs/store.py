@@ -78,10 +78,12 @@ class Store:
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold off the other members for one decision about the tree."""
-        guard = (self.cluster or self.replica.parent) / "guard"
-        with guard.open("a") as held:
+        held = os.open(f"{self.cluster or self.replica.parent}/guard", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(held)
 
     def _last_change(self) -> int:
         if self.cluster is None:
