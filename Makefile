@@ -191,6 +191,7 @@ APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 override JUNIT := $(value JUNIT)
 export JUNIT
 PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml="$$JUNIT/$@.xml")
+STARTED = $(if $(JUNIT),touch "$$JUNIT/$@.started")
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
@@ -206,27 +207,33 @@ campaign: toolchain venv-dev ## Change a live cluster at random and count what g
 
 # The total of what is covered is shown, without a table of files. Less than pyproject.toml says is a failure.
 unit: venv-dev ## The quick tiers: unit and policy rules, seconds
+	@$(STARTED)
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Unit and policy tests" $(PYTEST) $(WORKERS) --cov --cov-report= tests/unit tests/policy
 
 test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a real engine and a real sshd
+	@$(STARTED)
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 
 test-lab: test-standins test-job test-worlds test-changes ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
+	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds --ignore=tests/lab/changes
 
 # The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing but
 # work of low priority runs beside these.
 test-job: toolchain venv-dev
+	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) $(call LABS,2) --no-loadscope-reorder tests/lab/job
 
 test-worlds: toolchain venv-dev
+	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(call LABS,3) tests/lab/bad_worlds
 
 test-changes: toolchain venv-dev
+	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: a live cluster changes" $(APART) $(PYTEST) $(call LABS,3) tests/lab/changes
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go

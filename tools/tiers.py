@@ -8,6 +8,7 @@ leaves what it counted in the directory that the goals get as JUNIT.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import time
@@ -20,18 +21,17 @@ from rich.table import Table
 
 from tools import attended
 
-# Each after the one before, with its minutes on two cores when the toolchain is built. What stands in one line runs side by
-# side: labs wait for nodes that restart, and leave of the processors what other labs or the toolchain's tests need.
-ROUNDS: tuple[dict[str, int], ...] = (
-    {"lint": 1},
-    {"go-test": 1},
-    {"unit": 5},
-    {"test-standins": 15, "test-worlds": 9},
-    {"test-job": 26, "test-toolchain": 19},
-    {"test-changes": 19},
+# A tier and its minutes on two cores when the toolchain is built, one after another in its lane.
+Lane = dict[str, int]
+# Each round after the one before, its lanes side by side: labs wait for nodes that restart, and leave of the processors what
+# other labs or the toolchain's tests need.
+ROUNDS: tuple[tuple[Lane, ...], ...] = (
+    ({"lint": 1},),
+    ({"go-test": 1},),
+    ({"unit": 4},),
+    ({"test-standins": 13, "test-job": 22, "test-changes": 17}, {"test-worlds": 8, "test-toolchain": 25}),
 )
 JUNIT = Path(".nested-pve/tests")
-SIDE_BY_SIDE = ("--jobs=2", "--output-sync=target")
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,35 @@ def counted(file: Path) -> Counted | None:
 _COUNTS = ("tests", "failures", "errors", "skipped")
 
 
-def rows_of(goals: dict[str, int], code: int, seconds: float) -> list[Row]:
+def rows_of(lanes: tuple[Lane, ...], code: int, seconds: float) -> list[Row]:
     """How the tiers of a round ended.
 
     Args:
-        goals: those that ran side by side.
+        lanes: what ran side by side.
         code: the exit code of their make.
         seconds: how long it took.
     """
+    goals = [goal for lane in lanes for goal in lane]
+    alone = len(goals) == 1
     found = {goal: counted(JUNIT / f"{goal}.xml") for goal in goals}
-    at_fault = {goal for goal, one in found.items() if one is None or one.failed} if code else set()
+    ran = {goal for goal, one in found.items() if alone or one or (JUNIT / f"{goal}.started").exists()}
+    at_fault = {goal for goal in ran if (one := found[goal]) is None or one.failed} if code else set()
     # One that was interrupted has counted no failure.
-    at_fault = at_fault or (set(goals) if code else set())
+    at_fault = at_fault or (ran if code else set())
     return [
         Row(goal, "failed" if goal in at_fault else "passed", one, one.seconds if one else seconds)
+        if goal in ran
+        else Row(goal, "did not run")
         for goal, one in found.items()
     ]
+
+
+def options(lanes: tuple[Lane, ...]) -> list[str]:
+    """What make is told, so that it runs lanes side by side and each one's tiers one after another."""
+    if len(lanes) == 1:
+        return []
+    after = [f"--eval={then}: | {first}" for lane in lanes for first, then in itertools.pairwise(lane)]
+    return [f"--jobs={len(lanes)}", "--output-sync=target", *after]
 
 
 def table(rows: list[Row]) -> Table:
@@ -99,14 +112,16 @@ def table(rows: list[Row]) -> Table:
     return shown
 
 
-def announced(number: int, goals: dict[str, int]) -> str:
+def announced(number: int, lanes: tuple[Lane, ...]) -> str:
     """What comes now, and how long it will take."""
-    tiers = sum(map(len, ROUNDS))
+    tiers = sum(len(lane) for one in ROUNDS for lane in one)
+    goals = {goal: minutes for lane in lanes for goal, minutes in lane.items()}
     each = [
         f"tier {number + n} of {tiers}: make {goal}, about {minutes} min"
         for n, (goal, minutes) in enumerate(goals.items())
     ]
-    return "\n".join(each) + ("\nside by side: each is shown when it has ended" if len(each) > 1 else "")
+    how = f"{len(lanes)} at a time, each is shown when it has ended"
+    return "\n".join([*each, how] if len(each) > 1 else each)
 
 
 def main(caller: int, make: list[str]) -> int:
@@ -114,18 +129,20 @@ def main(caller: int, make: list[str]) -> int:
     out = Console(highlight=False)
     shutil.rmtree(JUNIT, ignore_errors=True)
     JUNIT.mkdir(parents=True, exist_ok=True)  # where it is root's, of a run before, that one's files stay
-    out.print(f"\nAll tiers: about {sum(max(goals.values()) for goals in ROUNDS)} min on two cores")
+    out.print(
+        f"\nAll tiers: about {sum(max(sum(lane.values()) for lane in lanes) for lanes in ROUNDS)} min on two cores"
+    )
     rows: list[Row] = []
     code = 0
-    for goals in ROUNDS:
+    for lanes in ROUNDS:
+        goals = [goal for lane in lanes for goal in lane]
         if code:
             rows += [Row(goal, "did not run") for goal in goals]
             continue
-        out.print(f"\n{announced(len(rows) + 1, goals)}", soft_wrap=True)
+        out.print(f"\n{announced(len(rows) + 1, lanes)}", soft_wrap=True)
         started = time.monotonic()
-        side_by_side = SIDE_BY_SIDE if len(goals) > 1 else ()
-        code = attended.run([*make, *side_by_side, f"JUNIT={JUNIT}", *goals], caller=caller)
-        rows += rows_of(goals, code, time.monotonic() - started)
+        code = attended.run([*make, *options(lanes), f"JUNIT={JUNIT}", *goals], caller=caller)
+        rows += rows_of(lanes, code, time.monotonic() - started)
     shutil.rmtree(JUNIT / "saves", ignore_errors=True)  # of labs: hundreds of megabytes that only these tiers share
     out.print()
     out.print(table(rows))

@@ -34,7 +34,7 @@ for word; do
 done
 exit $code
 """
-ALL = [goal for goals in tiers.ROUNDS for goal in goals]
+ALL = [goal for lanes in tiers.ROUNDS for lane in lanes for goal in lane]
 
 
 @pytest.fixture
@@ -81,8 +81,7 @@ def table(said: str) -> list[list[str]]:
         ("nothing", None, len(ALL)),
         ("-m mypy", "lint", 1),
         (" tests/unit ", "unit", 3),
-        (" tests/toolchain ", "test-toolchain", 7),
-        (" tests/lab/bad_worlds ", "test-worlds", 5),
+        (" tests/lab/changes ", "test-changes", len(ALL)),
     ],
 )
 def test_the_first_tier_that_fails_is_the_last_and_make_fails(
@@ -105,6 +104,27 @@ def test_the_first_tier_that_fails_is_the_last_and_make_fails(
         assert (f"tier {number} of {len(ALL)}: make {goal}, about " in said) == (number <= reached)
 
 
+@pytest.mark.parametrize(
+    ("fails", "failed", "before", "after"),
+    [
+        (" tests/lab/bad_worlds ", "test-worlds", [], ["test-toolchain"]),
+        (" tests/lab/job ", "test-job", ["test-standins"], ["test-changes"]),
+    ],
+)
+def test_after_a_tier_that_fails_its_lane_ends(
+    checkout: Path, fails: str, failed: str, before: list[str], after: list[str]
+) -> None:
+    with start(checkout, fails=fails) as making:
+        said, _ = making.communicate(timeout=120)
+    assert making.returncode == 2, said
+    ended = {row[1]: " ".join(row[2:-4]) for row in table(said)}
+    assert ended[failed] == "failed"
+    assert {ended[goal] for goal in before} <= {"passed"}
+    assert {ended[goal] for goal in after} == {"did not run"}
+    # What ran in the other lane had time to end, or none to begin.
+    assert {state for goal, state in ended.items() if goal != failed} <= {"passed", "did not run"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_what_asks_make_to_end_asks_the_tier_that_runs(checkout: Path, number: signal.Signals) -> None:
     busy = checkout / "busy"
@@ -115,6 +135,7 @@ def test_what_asks_make_to_end_asks_the_tier_that_runs(checkout: Path, number: s
     assert making.returncode != 0
     assert not Path(f"/proc/{busy.read_text().strip()}").exists()
     assert ["make", "test-job", "failed", "-", "-", "-"] in [row[:-1] for row in table(said)], said
+    assert ["make", "test-changes", "did", "not", "run", "-", "-", "-", "-"] in table(said), said
 
 
 def test_a_tier_that_counted_no_failure_and_did_not_end_well_failed(
@@ -125,14 +146,15 @@ def test_a_tier_that_counted_no_failure_and_did_not_end_well_failed(
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.ElementTree(suites).write(tmp_path / "interrupted.xml")
-    for goals in ({"interrupted": 1}, {"interrupted": 1, "killed": 1}):
-        assert [row.ended for row in tiers.rows_of(goals, 0, 2.0)] == ["passed"] * len(goals)
-    assert [row.ended for row in tiers.rows_of({"interrupted": 1}, 2, 2.0)] == ["failed"]
+    (tmp_path / "killed.started").touch()
+    both = ({"interrupted": 1}, {"killed": 1, "waits": 1})
+    assert [row.ended for row in tiers.rows_of(({"interrupted": 1},), 0, 2.0)] == ["passed"]
+    assert [row.ended for row in tiers.rows_of(({"interrupted": 1},), 2, 2.0)] == ["failed"]
     # Side by side, it is the one that left nothing.
-    assert [row.ended for row in tiers.rows_of({"interrupted": 1, "killed": 1}, 2, 2.0)] == ["passed", "failed"]
+    assert [row.ended for row in tiers.rows_of(both, 2, 2.0)] == ["passed", "failed", "did not run"]
     suite.set("errors", "1")
     ET.ElementTree(suites).write(tmp_path / "interrupted.xml")
-    (row,) = tiers.rows_of({"interrupted": 1}, 2, 2.0)
+    (row,) = tiers.rows_of(({"interrupted": 1},), 2, 2.0)
     assert (row.ended, row.counted) == ("failed", tiers.Counted(passed=2, failed=1, skipped=0, seconds=1.5))
 
 
