@@ -121,7 +121,7 @@ class Making:
         }
         python.write_text(PYTHON.format(**names))
         python.chmod(0o755)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "JUNIT"))}
         at_terminal = ["setsid", "--ctty"] if terminal is not None else []
         making = subprocess.Popen(
             [*at_terminal, "make", "--file", str(self.makefile), "SUDO=", *words],
