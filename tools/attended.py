@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 ASKING = (signal.SIGTERM, signal.SIGHUP)
+ENDING = sum(1 << number - 1 for number in (*ASKING, signal.SIGINT))
 POLL_S = 0.2
 SOON_S = 0.02
+HELD_S = 0.5
 UNBLOCKED = ("env", "--default-signal=INT", "--")
 INTERRUPTED = "error[run-interrupted]: the run was interrupted\n  next: run the same command again"
 
@@ -117,7 +119,8 @@ class _Attending:
         """The child's wait status."""
         pending: list[int] = []
         while True:
-            got = signal.sigtimedwait({signal.SIGCHLD, signal.SIGINT, *self._asking}, SOON_S if pending else POLL_S)
+            soon = pending or self._caller.may_be_asked()
+            got = signal.sigtimedwait({signal.SIGCHLD, signal.SIGINT, *self._asking}, SOON_S if soon else POLL_S)
             number = self._wish(got.si_signo if got is not None else 0)
             ended, status = os.waitpid(self._child, os.WNOHANG)
             if ended:
@@ -172,6 +175,8 @@ class _Caller:
         self._pid = pid
         self._started, _, self._caught = _status(pid) if pid else ("", 0, 0)
         self._typed = False
+        self._blocked = 0
+        self._since = time.monotonic()
 
     def asks_with(self, asking: set[signal.Signals]) -> int:
         """The signal that it got since, SIGTERM when it is gone; 0 while it wants nothing."""
@@ -182,6 +187,10 @@ class _Caller:
             return int(signal.SIGTERM)
         return next((number for number in asking if taken >> number - 1 & 1), 0)
 
+    def may_be_asked(self) -> bool:
+        """Whether another look, soon, will tell: it blocks signals just now."""
+        return bool(self._blocked)
+
     def typed(self) -> None:
         """Ctrl-C was typed, and has reached make and the command by itself."""
         self._typed = True
@@ -191,12 +200,17 @@ class _Caller:
         return bool(self._pid) and not self._typed and bool(self._taken()[1] >> signal.SIGINT - 1 & 1)
 
     def _taken(self) -> tuple[str, int]:
-        """When it started, and the mask of signals that it got: blocked, or caught no more.
+        """When it started, and the mask of signals that it got: blocked for a while, or caught no more.
 
-        It stops to catch a signal for good. Of several commands, the first that ends lets it unblock the signal, too.
+        It stops to catch a signal for good. Of several commands, the first that ends lets it unblock the signal, too. For a
+        moment it also blocks them all whenever it starts a command.
         """
         started, blocked, caught = _status(self._pid)
-        return started, blocked | self._caught & ~caught
+        now = time.monotonic()
+        if blocked & ENDING != self._blocked:
+            self._blocked, self._since = blocked & ENDING, now
+        held = self._blocked if now - self._since >= HELD_S else 0
+        return started, held | self._caught & ~caught
 
 
 def _status(pid: int) -> tuple[str, int, int]:

@@ -121,7 +121,9 @@ class Making:
         }
         python.write_text(PYTHON.format(**names))
         python.chmod(0o755)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "JUNIT"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "JUNIT"))
+        }
         at_terminal = ["setsid", "--ctty"] if terminal is not None else []
         making = subprocess.Popen(
             [*at_terminal, "make", "--file", str(self.makefile), "SUDO=", *words],
@@ -359,3 +361,29 @@ def test_a_signal_that_make_got_is_seen_also_after_another_command_has_ended() -
         asked.append(caller.asks_with({signal.SIGHUP}))
         make.stdin.close()
     assert asked == [0, signal.SIGHUP, signal.SIGHUP]
+
+
+# Beside it, make starts one command after another, and blocks all signals for a moment each time.
+BESIDE = """\
+both: long short
+long:
+\t@python3 -I -S tools/attended.py $$PPID "Long" sh -c 'until test -e over; do sleep 0.1; done'
+short:
+{short}\t@touch over
+"""
+
+
+def test_a_make_that_starts_another_command_asks_for_nothing(making: Making) -> None:
+    short = "".join(f"\t@true {number}\n" for number in range(1500))
+    (making.directory / "Makefile").write_text(BESIDE.format(short=short))
+    done = subprocess.run(
+        ["make", "--jobs=2", "both"],
+        cwd=making.directory,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ Long" in done.stdout
