@@ -34,7 +34,7 @@ PY := .venv/bin/python
 STAGE := $(PY) -I -S tools/attended.py $$PPID
 ATTENDED := $(STAGE) ""
 # The lab and its tests need root; everything else runs as the caller.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NESTED_PVE_LAB_STATE,XDG_CACHE_HOME,CI)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=NESTED_PVE_CACHE,NESTED_PVE_LAB_STATE,XDG_CACHE_HOME,CI,STORIES)
 LAB := $(SUDO) $(PY) -m lab
 LAB_STAGE := $(SUDO) $(STAGE)
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12

@@ -17,6 +17,7 @@ import pytest
 
 from lab.settings import Settings
 from lab.world import lifecycle
+from tests.support import stories
 from tests.support.saved_lab import SAVES, SavedLab, saves_of_this_run
 
 if TYPE_CHECKING:
@@ -30,6 +31,16 @@ Done = subprocess.CompletedProcess[str]
 def pytest_configure() -> None:
     """End on SIGTERM as on Ctrl-C: a cancelled run leaves no lab behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the stories that others run to others, for all to see."""
+    share = os.environ.get(stories.VARIABLE, "")
+    marked = [item for item in items if item.get_closest_marker("story")]
+    others = stories.left_out([item.nodeid for item in marked], share)
+    for item in marked:
+        if item.nodeid in others:
+            item.add_marker(pytest.mark.skip(reason=f"a story for another run: {stories.VARIABLE}={share}"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

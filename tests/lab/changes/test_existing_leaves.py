@@ -44,6 +44,7 @@ def votes(project: LabProject, address: str, count: int) -> None:
         assert re.search(rf"^{key}:\s+{value}\b", status, re.MULTILINE), status
 
 
+@pytest.mark.story
 def test_an_existing_machine_leaves_and_can_come_back(machines: LabProject) -> None:
     described = machines.configuration()
     shell(machines, LEAVER, "echo mine > /root/mine")

@@ -100,6 +100,7 @@ def test_no_node_has_a_way_into_the_witness_and_each_has_a_key_of_its_own(projec
     assert (len(found), "" in found) == (2, False)
 
 
+@pytest.mark.story
 def test_a_node_that_is_lost_leaves_its_guests_to_the_other_and_is_replaced(project: LabProject) -> None:
     booted = project.ssh(FIRST, "cat /proc/sys/kernel/random/boot_id").output
     succeeded(project.ssh(OUTER, "qm stop 102 && qm destroy 102 --purge 1"))
@@ -116,6 +117,7 @@ def test_a_node_that_is_lost_leaves_its_guests_to_the_other_and_is_replaced(proj
     assert project.ssh(FIRST, "cat /proc/sys/kernel/random/boot_id").output == booted, "it was not fenced itself"
 
 
+@pytest.mark.story
 @pytest.mark.destroys
 def test_it_goes_with_a_dead_witness_before_a_third_node_joins_and_then_from_one_that_is_there(
     project: LabProject,

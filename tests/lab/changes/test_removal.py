@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.support import outer_host
 from tests.support.bad_world import refusal, succeeded
 from tests.support.fourth_node import FOURTH, NODE4, nodes_of_guests
@@ -70,6 +72,7 @@ def nothing_is_left_to_do(project: LabProject) -> None:
     )
 
 
+@pytest.mark.story
 def test_a_guest_that_cannot_go_is_named_and_nothing_is_moved(four: LabProject) -> None:
     shell(four, ADDRESS4, "qm create 900 --name stays --memory 64 --scsi0 local-lvm:1")
     four.configure(THREE)
@@ -91,6 +94,7 @@ def test_a_node_that_is_left_out_leaves_the_cluster(four: LabProject) -> None:
     nothing_is_left_to_do(four)
 
 
+@pytest.mark.story
 def test_a_removal_that_is_killed_goes_on(four: LabProject) -> None:
     four.configure(THREE)
     run = four.start_admin("up")
@@ -107,6 +111,7 @@ def test_a_removal_that_is_killed_goes_on(four: LabProject) -> None:
     nothing_is_left_to_do(four)
 
 
+@pytest.mark.story
 def test_a_removal_that_is_taken_back_leaves_the_node_in_use(four: LabProject) -> None:
     wanted = four.configuration()
     four.configure(THREE)
@@ -129,6 +134,7 @@ def is_on(project: LabProject) -> bool:
     return next((bool(one["on"]) for one in machines if one["name"] == FOURTH), False)
 
 
+@pytest.mark.story
 def test_a_node_that_is_off_already_leaves_as_well(four: LabProject) -> None:
     succeeded(four.lab("node", "kill", FOURTH))
     four.configure(THREE)

@@ -206,6 +206,7 @@ def test_a_corosync_conf_that_was_broken_and_loaded_nowhere(repair: Repair) -> N
     repair.runs_the_guest()
 
 
+@pytest.mark.story
 def test_a_node_that_was_removed_while_it_was_on_and_its_key(repair: Repair) -> None:
     """And what a join that was cut off leaves there: `authentication key already exists`."""
     repair.sh("pve1", "pvecm delnode pve3")
@@ -220,6 +221,7 @@ def test_a_node_that_was_removed_while_it_was_on_and_its_key(repair: Repair) -> 
     succeeded(repair.project.admin("up"))
 
 
+@pytest.mark.story
 def test_a_node_that_was_off_while_another_joined_needs_no_repair(repair: Repair) -> None:
     """It comes back with a corosync.conf without that one, and none of the two can vote with the other."""
     repair.sh("pve2", OLD)

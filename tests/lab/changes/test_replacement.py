@@ -86,6 +86,7 @@ def test_a_lost_member_is_installed_and_joins_again_in_one_run(three: LabProject
     assert boot_ids(three)["proxmox02"] != booted["proxmox02"]
 
 
+@pytest.mark.story
 def test_the_seed_is_replaced_as_any_other_node(three: LabProject) -> None:
     booted = boot_ids(three)
     lose(three, 101)
@@ -95,6 +96,7 @@ def test_the_seed_is_replaced_as_any_other_node(three: LabProject) -> None:
     assert others(boot_ids(three), "proxmox01") == others(booted, "proxmox01")
 
 
+@pytest.mark.story
 def test_another_seed_changes_nothing(three: LabProject) -> None:
     booted = boot_ids(three)
     values = three.configuration()
@@ -109,6 +111,7 @@ def test_another_seed_changes_nothing(three: LabProject) -> None:
     assert boot_ids(three) == booted
 
 
+@pytest.mark.story
 def test_a_node_that_was_installed_anew_by_hand_joins_again(three: LabProject) -> None:
     """It has no guests: HA has let go of it, as of one that was away for long."""
     booted = boot_ids(three)
@@ -126,6 +129,7 @@ def fifth() -> dict[str, Any]:
     return {**NODE4, **number, "links": ["10.10.1.189", "10.20.1.189"], "networks": ["10.30.1.189"]}
 
 
+@pytest.mark.story
 @pytest.mark.destroys  # five members stay
 def test_two_of_five_are_replaced_at_once(three: LabProject) -> None:
     values = three.configuration()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tests.lab.job.test_cluster import NODES, boot_ids
 from tests.lab.job.test_growth import processes
@@ -69,6 +72,7 @@ def links(cluster: LabProject) -> set[str]:
     return {f"{row[1]} {row[2]}" for row in re.finditer(r"LINK: (\d) udp \((\S+)\) enabled connected", shown)}
 
 
+@pytest.mark.story
 def test_votes_become_others_and_come_back(cluster: LabProject) -> None:
     def votes(number: int) -> Callable[[dict[str, Any]], None]:
         return lambda values: values["nodes"][0].update(votes=number)
@@ -88,6 +92,7 @@ def test_votes_become_others_and_come_back(cluster: LabProject) -> None:
     assert re.sub(r"config_version: \d+", "", after) == re.sub(r"config_version: \d+", "", before)
 
 
+@pytest.mark.story
 def test_priorities_and_settings_become_others_without_a_restart(cluster: LabProject) -> None:
     started = on(cluster, "proxmox02", "systemctl show -p ActiveEnterTimestampMonotonic corosync")
 
@@ -106,6 +111,36 @@ def test_priorities_and_settings_become_others_without_a_restart(cluster: LabPro
     assert on(cluster, "proxmox02", "systemctl show -p ActiveEnterTimestampMonotonic corosync") == started
 
 
+@pytest.mark.story
+def test_another_link_mode_restarts_one_corosync_after_another(cluster: LabProject) -> None:
+    def other(values: dict[str, Any]) -> None:
+        values["cluster"]["totem"] = {"linkMode": "active"}
+
+    before = boot_ids(cluster), processes(cluster)
+    started = {name: starts_of_corosync(cluster, name) for name in NODES}
+    assert "link_mode" not in on(cluster, "proxmox01", f"{CONF} | grep -v passive")
+    changed(cluster, other)
+    again = {name: starts_of_corosync(cluster, name) for name in NODES}
+    for name in NODES:
+        assert "link_mode: active" in on(cluster, name, "cat /etc/corosync/corosync.conf")
+        # What runs, not what is written.
+        assert "totem.link_mode (str) = active" in on(cluster, name, "corosync-cmapctl -g totem.link_mode")
+        assert len(again[name] - started[name]) == 1, (name, started, again)
+    # A node's corosync is up, in the eyes of all, before the next one's stops: their starts are seconds apart.
+    moments = sorted(moment for name in NODES for moment in again[name] - started[name])
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(moments)), moments
+    assert (boot_ids(cluster), processes(cluster)) == before
+    nothing_is_left_to_do(cluster)
+
+
+def starts_of_corosync(cluster: LabProject, name: str) -> set[float]:
+    """When this boot's corosync was started, each time, in seconds."""
+    text = on(
+        cluster, name, "journalctl -b -u corosync -o short-unix --no-pager | grep 'Corosync Cluster Engine.*starting'"
+    )
+    return {float(line.split()[0]) for line in text.splitlines()}
+
+
 BY_HAND = """\
 cp /etc/pve/corosync.conf /root/corosync.conf
 version=$(sed -n 's/^ *config_version: //p' /root/corosync.conf)
@@ -115,6 +150,7 @@ cp /root/corosync.conf /etc/pve/corosync.conf
 """
 
 
+@pytest.mark.story
 def test_an_edit_by_hand_is_seen_and_put_back(cluster: LabProject) -> None:
     def priorities(name: str) -> list[str]:
         return re.findall(r"knet_link_priority: (\d+)", on(cluster, name, "cat /etc/corosync/corosync.conf"))
@@ -153,6 +189,7 @@ def test_the_addresses_of_a_link_become_others_on_all_nodes(cluster: LabProject)
         assert former not in interfaces
 
 
+@pytest.mark.story
 def test_a_link_comes_to_a_live_cluster_and_goes_again(cluster: LabProject) -> None:
     def added(values: dict[str, Any]) -> None:
         values["outerHosts"][0]["bridges"].append({"name": "vmbr4", "address": "10.40.1.1/24"})
@@ -175,6 +212,7 @@ def test_a_link_comes_to_a_live_cluster_and_goes_again(cluster: LabProject) -> N
         assert "10.40.1" not in on(cluster, name, "cat /etc/network/interfaces; ip -br addr")
 
 
+@pytest.mark.story
 def test_a_preview_that_looks_ends_where_the_live_cluster_refuses_the_run(cluster: LabProject) -> None:
     """Link 0 gets another address, while link 1 is cut between two nodes: they would lose each other."""
     kept, before = cluster.configuration(), on(cluster, "proxmox01", CONF)
@@ -194,6 +232,7 @@ def test_a_preview_that_looks_ends_where_the_live_cluster_refuses_the_run(cluste
     assert on(cluster, "proxmox01", CONF) == before
 
 
+@pytest.mark.story
 def test_a_change_that_does_not_work_is_undone(cluster: LabProject) -> None:
     """The preflight proves the addresses; then the world cuts the link, before corosync uses them."""
     before = links(cluster)
@@ -227,6 +266,7 @@ def _is_out_of_use(cluster: LabProject) -> bool:
     return "ring1_addr" not in on(cluster, "proxmox01", CONF)
 
 
+@pytest.mark.story
 def test_killed_in_the_middle_and_run_again(cluster: LabProject) -> None:
     _killed_at(cluster, 6, lambda: _is_out_of_use(cluster))
     _killed_at(cluster, 7, lambda: "10.20.1.7" in on(cluster, "proxmox01", CONF))

@@ -61,6 +61,7 @@ def test_guests_of_a_dead_node_run_elsewhere_and_up_leaves_them_there(
     assert cluster.eventually(lambda: cluster.admin("status").code == 0, 120)
 
 
+@pytest.mark.story
 def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
     after_failover: tuple[LabProject, str, str],
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_guest_that_moved_can_be_changed_while_its_first_node_is_dead(
     assert cluster.eventually(changed, 120)
 
 
+@pytest.mark.story
 def test_a_guest_that_ha_gave_up_while_its_storage_was_away_is_started_again(cluster: LabProject) -> None:
     living = NODES["proxmox02"]
 
@@ -107,6 +109,7 @@ def test_a_guest_that_ha_gave_up_while_its_storage_was_away_is_started_again(clu
     assert "0 changes" in cluster.admin("up").output
 
 
+@pytest.mark.story
 def test_a_drill_times_guests_and_gives_the_node_back(cluster: LabProject) -> None:
     before = boot_ids(cluster)
     homes = {sid: entry["node"] for sid, entry in services(cluster, NODES["proxmox03"]).items()}
@@ -140,6 +143,7 @@ def test_a_drill_times_guests_and_gives_the_node_back(cluster: LabProject) -> No
     assert {name for name in NODES if before[name] != after[name]} == {"proxmox01"}
 
 
+@pytest.mark.story
 def test_a_drill_that_is_killed_leaves_a_node_off_and_the_next_goes_on(cluster: LabProject) -> None:
     def on(name: str) -> bool:
         machines = json.loads(cluster.lab("status", "--json").output)["machines"]
@@ -168,6 +172,7 @@ def test_a_drill_that_is_refused_touches_nothing(cluster: LabProject) -> None:
     assert boot_ids(cluster) == before
 
 
+@pytest.mark.story
 @pytest.mark.destroys
 def test_everything_can_be_destroyed_while_a_node_is_dead(cluster: LabProject, as_found: list[str]) -> None:
     """Once refused the template, taking the guest of a dead node for a foreign one; and once unregistered a guest that HA

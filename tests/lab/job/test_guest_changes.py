@@ -92,6 +92,7 @@ def changing(cluster: LabProject) -> Iterator[LabProject]:
             cluster.ssh(address, f"{tool} stop {sid[3:]}; {tool} destroy {sid[3:]} --purge", limit_s=90)
 
 
+@pytest.mark.story
 def test_a_guest_is_changed_while_it_runs_and_outlives_its_description(changing: LabProject) -> None:
     what_cannot_be_is_refused_before_anything_changes(changing)
     all_of_it_changes_at_once(changing)
