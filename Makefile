@@ -232,9 +232,10 @@ test-worlds: toolchain venv-dev
 	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(call LABS,3) tests/lab/bad_worlds
 
+# As above: the longest files come first.
 test-changes: toolchain venv-dev
 	@$(STARTED)
-	@$(LAB_STAGE) "Lab tests: a live cluster changes" $(APART) $(PYTEST) $(call LABS,3) tests/lab/changes
+	@$(LAB_STAGE) "Lab tests: a live cluster changes" $(APART) $(PYTEST) $(call LABS,3) --no-loadscope-reorder tests/lab/changes
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
 

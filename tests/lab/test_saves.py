@@ -51,6 +51,7 @@ def kill_half_way(project: LabProject, saved: SavedLab) -> None:
     assert not traces(lab)["mounts"]
 
 
+@pytest.mark.story
 def test_two_labs_of_one_save_are_whole_at_the_same_time(
     saved_lab: SavedLab, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from tests.support.saved_lab import SavedLab
 
 
+# Each lab does one file after another: what takes longest begins first, so that no lab works alone in the end.
+LONGEST_FIRST = ("test_replacement.py", "test_removal.py", "test_repair.py", "test_qdevice.py")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes to undo comes last in its file, in whatever order the others are."""
     order = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    order |= {path: LONGEST_FIRST.index(path.name) - len(LONGEST_FIRST) for path in order if path.name in LONGEST_FIRST}
     items.sort(key=lambda item: (order[item.path], item.get_closest_marker("destroys") is not None))
 
 

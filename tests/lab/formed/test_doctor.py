@@ -177,6 +177,7 @@ def guests_by_hand(doctor: Doctor) -> Iterator[Proxmox]:
     eventually(lambda: not any("watchdog active" in line for line in nodes.ha(1).values()), "no watchdog is held")
 
 
+@pytest.mark.story
 def test_a_stack_file_is_written_of_the_cluster_and_describes_it_and_its_guests_as_they_are(
     doctor: Doctor, guests_by_hand: Proxmox
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_guest_with_its_hosts_own_cd_drive_does_not_move(cluster: Proxmox) -> 
     assert refused.returncode != 0
 
 
+@pytest.mark.story
 def test_the_watchdog_is_open_only_where_something_is_at_stake(guest: Proxmox) -> None:
     def only_where_the_guest_is() -> bool:
         status = guest.ha(1)

@@ -1,4 +1,4 @@
-"""Each long lab test runs with one of three commits, and nobody has to remember which."""
+"""Each long lab test runs with one of four commits, and nobody has to remember which."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def drawn(directory: Path, **environment: str) -> str:
 
 
 def test_each_commit_draws_and_what_is_asked_for_counts(tmp_path: Path) -> None:
-    assert drawn(tmp_path) == "1/3"  # no repository
+    assert drawn(tmp_path) == "1/4"  # no repository
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     seen = {}
-    for number in range(20):
+    for number in range(40):
         command = ["git", "commit", "-q", "--allow-empty", "-m", str(number)]
         subprocess.run(command, cwd=tmp_path, env={**os.environ, **AUTHOR}, check=True)
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True)
         seen[done.stdout.strip()] = drawn(tmp_path)
-    assert set(seen.values()) == {"1/3", "2/3", "3/3"}
-    assert {commit: f"{int(commit[:6], 16) % 3 + 1}/3" for commit in seen} == seen
+    assert set(seen.values()) == {"1/4", "2/4", "3/4", "4/4"}
+    assert {commit: f"{int(commit[:6], 16) % 4 + 1}/4" for commit in seen} == seen
     assert drawn(tmp_path, STORIES="") == ""
     assert drawn(tmp_path, STORIES="2/2") == "2/2"
