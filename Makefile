@@ -191,7 +191,9 @@ APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 override JUNIT := $(value JUNIT)
 export JUNIT
 PYTEST = $(PY) -m pytest -q $(if $(JUNIT),--junit-xml="$$JUNIT/$@.xml")
-STARTED = $(if $(JUNIT),touch "$$JUNIT/$@.started")
+# How far a tier has come is told by files there, too.
+STARTED = $(if $(JUNIT),mkdir -p "$$JUNIT" && touch "$$JUNIT/$@.started")
+PASSED = $(if $(JUNIT),touch "$$JUNIT/$@.passed")
 # The tests of a file share what they start.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
@@ -210,32 +212,38 @@ unit: venv-dev ## The quick tiers: unit and policy rules, seconds
 	@$(STARTED)
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Unit and policy tests" $(PYTEST) $(WORKERS) --cov --cov-report= tests/unit tests/policy
+	@$(PASSED)
 
 test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a real engine and a real sshd
 	@$(STARTED)
 	@tools/debian-packages $(TEST_PROGRAMS)
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
+	@$(PASSED)
 
 test-lab: test-standins test-job test-worlds test-changes ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
 	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds --ignore=tests/lab/changes
+	@$(PASSED)
 
 # The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing but
 # work of low priority runs beside these.
 test-job: toolchain venv-dev
 	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: the main job" $(APART) $(PYTEST) $(call LABS,2) --no-loadscope-reorder tests/lab/job
+	@$(PASSED)
 
 test-worlds: toolchain venv-dev
 	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(call LABS,3) tests/lab/bad_worlds
+	@$(PASSED)
 
 # As above: the longest files come first.
 test-changes: toolchain venv-dev
 	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: a live cluster changes" $(APART) $(PYTEST) $(call LABS,3) --no-loadscope-reorder tests/lab/changes
+	@$(PASSED)
 
 lint: lint-python lint-types lint-shell lint-actions lint-go ## Formatting, lint and types of Python, shell and Go
 

@@ -77,18 +77,17 @@ def rows_of(lanes: tuple[Lane, ...], code: int, seconds: float) -> list[Row]:
         seconds: how long it took.
     """
     goals = [goal for lane in lanes for goal in lane]
-    alone = len(goals) == 1
-    found = {goal: counted(JUNIT / f"{goal}.xml") for goal in goals}
-    ran = {goal for goal, one in found.items() if alone or one or (JUNIT / f"{goal}.started").exists()}
-    at_fault = {goal for goal in ran if (one := found[goal]) is None or one.failed} if code else set()
-    # One that was interrupted has counted no failure.
-    at_fault = at_fault or (ran if code else set())
-    return [
-        Row(goal, "failed" if goal in at_fault else "passed", one, one.seconds if one else seconds)
-        if goal in ran
-        else Row(goal, "did not run")
-        for goal, one in found.items()
-    ]
+    return [_row(goal, code, seconds, alone=len(goals) == 1) for goal in goals]
+
+
+def _row(goal: str, code: int, seconds: float, *, alone: bool) -> Row:
+    """By what the tier has left: pytest counts no failure in one that was interrupted, and a round fails with any of its tiers."""
+    started, passed = ((JUNIT / f"{goal}.{ended}").exists() for ended in ("started", "passed"))
+    if not (alone or started):
+        return Row(goal, "did not run")
+    found = counted(JUNIT / f"{goal}.xml")
+    ended = "failed" if code and (alone or not passed) else "passed"
+    return Row(goal, ended, found, found.seconds if found else seconds)
 
 
 def options(lanes: tuple[Lane, ...]) -> list[str]:

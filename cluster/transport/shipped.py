@@ -1,7 +1,6 @@
 """Runs a step with the on-node package of this checkout, sent over the connection: nothing is left on the machine.
 
-So a step works even if the package on the machine is missing, altered, or of an earlier version. Where it is the same to
-the letter it is used: what is sent has to be compiled first, which takes longer than most steps.
+So a step works even if the package on the machine is missing, altered, or of an earlier version.
 """
 
 from __future__ import annotations
@@ -9,61 +8,29 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import inspect
 import io
 import json
-import os
 import shlex
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.transport.nodes import PACKAGE, StepResult, result_of, show
+from cluster.transport.nodes import StepResult, result_of, show
 from onnode.contract.documents import document
 
 if TYPE_CHECKING:
     from cluster.transport.ssh import Connection
 
 SOURCE = Path(__file__).resolve().parents[2] / "onnode"
-
-
-def fingerprint(package: str) -> str:
-    """What a package's sources amount to: SHA-256 of their names and what is in them.
-
-    It also runs on the machine, on its own.
-    """
-    found = hashlib.sha256()
-    for directory, folders, names in os.walk(package):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(".py"):
-                path = f"{directory}/{name}"
-                with open(path, "rb") as file:  # noqa: PTH123 - the machine would have to load pathlib
-                    content = file.read()
-                found.update(f"{path[len(package) :]} {len(content)}\n".encode() + content)
-    return found.hexdigest()
-
-
 _START = """\
-installed, wanted, package = sys.argv.pop(1), *sys.stdin.readline().split()
-if fingerprint(installed) == wanted:
-    sys.dont_write_bytecode = True  # a look leaves nothing
-    sys.path.insert(0, os.path.dirname(installed))
-else:
-    sent = os.memfd_create("nested-pve-ha")
-    with os.fdopen(os.dup(sent), "wb") as file:
-        file.write(base64.b64decode(package))
-    sys.path.insert(0, f"/proc/self/fd/{sent}")
+import base64, os, sys
+package = os.memfd_create("nested-pve-ha")
+with os.fdopen(os.dup(package), "wb") as file:
+    file.write(base64.b64decode(sys.stdin.readline()))
+sys.path.insert(0, f"/proc/self/fd/{package}")
 from onnode.dispatch import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-@functools.cache
-def program(package: str = PACKAGE) -> str:
-    """The command that takes a package from its standard input, or what is installed there, and runs a step."""
-    source = f"import base64, hashlib, os, sys\n{inspect.getsource(fingerprint)}{_START}"
-    return f"python3 -c {shlex.quote(source)} {shlex.quote(package)}"
 
 
 def files(source: Path = SOURCE) -> dict[str, bytes]:
@@ -72,13 +39,12 @@ def files(source: Path = SOURCE) -> dict[str, bytes]:
 
 
 @functools.cache
-def packed(source: Path = SOURCE) -> str:
-    """What the command reads first: the package, as one line."""
+def _packed() -> str:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files(source).items():
+        for name, content in files().items():
             archive.writestr(f"onnode/{name}", content)
-    return f"{fingerprint(str(source))} {base64.b64encode(packed.getvalue()).decode()}"
+    return base64.b64encode(packed.getvalue()).decode()
 
 
 def digests() -> dict[str, str]:
@@ -103,8 +69,8 @@ async def run(
     """
     given = "" if desired is None else json.dumps(document(desired))
     completed = await connection.run(
-        f"{program()} {shlex.quote(step)}",
-        stdin=f"{packed()}\n{given}",
+        f"python3 -c {shlex.quote(_START)} {shlex.quote(step)}",
+        stdin=f"{_packed()}\n{given}",
         timeout_s=timeout_s,
         on_stderr=None if quiet else lambda line: show(connection.machine.name, line),
     )

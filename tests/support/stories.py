@@ -1,7 +1,7 @@
 """Which of the long lab tests run: all, or the share that the environment names.
 
-A test with the mark `story` takes a minute or more, and is not the only one on its theme. STORIES=2/4 runs the second quarter of
-these, and all other tests. `.ci/run` draws the share by the commit, so that each story runs with one of four commits.
+A test with the mark `story` takes a minute or more (docs/decisions/0020-stories.md). STORIES=2/4 runs the second quarter of
+these, and all other tests. `.ci/run` draws the share by the commit, so that each story runs with one of four commits on average.
 """
 
 from __future__ import annotations

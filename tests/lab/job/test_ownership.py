@@ -26,7 +26,6 @@ def seen(cluster: LabProject, address: str = NODES["proxmox02"]) -> str:
     return succeeded(cluster.ssh(address, LOOK)).output
 
 
-@pytest.mark.story
 def test_a_vm_of_somebody_else_is_neither_taken_over_nor_destroyed(cluster: LabProject) -> None:
     described = cluster.configuration()
     without = {**described, "guests": [guest for guest in described["guests"] if guest["vmid"] != 200]}
@@ -85,7 +84,6 @@ def test_a_vm_that_took_the_number_of_ours_is_not_destroyed_with_our_record_of_i
     succeeded(cluster.admin("up"))
 
 
-@pytest.mark.story
 def test_a_lost_state_is_recorded_again_from_what_is_there(cluster: LabProject) -> None:
     before = boot_ids(cluster), processes(cluster)
     kept = cluster.directory / ".nested-pve" / "state"

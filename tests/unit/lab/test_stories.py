@@ -1,4 +1,4 @@
-"""Each long lab test runs with one of four commits, and nobody has to remember which."""
+"""Each long lab test runs with one of four commits on average, and nobody has to remember which."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def drawn(directory: Path, **environment: str) -> str:
 
 
 def test_each_commit_draws_and_what_is_asked_for_counts(tmp_path: Path) -> None:
-    assert drawn(tmp_path) == "1/4"  # no repository
+    assert drawn(tmp_path) == "", "without a commit, all run"
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     seen = {}
     for number in range(40):

@@ -374,7 +374,7 @@ short:
 
 
 def test_a_make_that_starts_another_command_asks_for_nothing(making: Making) -> None:
-    short = "".join(f"\t@true {number}\n" for number in range(1500))
+    short = "".join(f"\t@true {number}\n" for number in range(5000))
     (making.directory / "Makefile").write_text(BESIDE.format(short=short))
     done = subprocess.run(
         ["make", "--jobs=2", "both"],

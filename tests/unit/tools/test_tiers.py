@@ -136,6 +136,7 @@ def test_what_asks_make_to_end_asks_the_tier_that_runs(checkout: Path, number: s
     assert not Path(f"/proc/{busy.read_text().strip()}").exists()
     assert ["make", "test-job", "failed", "-", "-", "-"] in [row[:-1] for row in table(said)], said
     assert ["make", "test-changes", "did", "not", "run", "-", "-", "-", "-"] in table(said), said
+    assert ["make", "test-standins", "passed", "5", "0", "2"] in [row[:-1] for row in table(said)], said
 
 
 def test_a_tier_that_counted_no_failure_and_did_not_end_well_failed(
@@ -145,13 +146,15 @@ def test_a_tier_that_counted_no_failure_and_did_not_end_well_failed(
     suite = ET.Element("testsuite", tests="3", failures="0", errors="0", skipped="0", time="1.5")
     suites = ET.Element("testsuites")
     suites.append(suite)
-    ET.ElementTree(suites).write(tmp_path / "interrupted.xml")
-    (tmp_path / "killed.started").touch()
-    both = ({"interrupted": 1}, {"killed": 1, "waits": 1})
+    for name in ("ended", "interrupted"):
+        ET.ElementTree(suites).write(tmp_path / f"{name}.xml")
     assert [row.ended for row in tiers.rows_of(({"interrupted": 1},), 0, 2.0)] == ["passed"]
     assert [row.ended for row in tiers.rows_of(({"interrupted": 1},), 2, 2.0)] == ["failed"]
-    # Side by side, it is the one that left nothing.
-    assert [row.ended for row in tiers.rows_of(both, 2, 2.0)] == ["passed", "failed", "did not run"]
+    # Side by side, what has ended well is not to blame, and neither is what never began.
+    for name in ("ended.started", "ended.passed", "interrupted.started", "killed.started"):
+        (tmp_path / name).touch()
+    both = ({"ended": 1, "interrupted": 1, "waits": 1}, {"killed": 1})
+    assert [row.ended for row in tiers.rows_of(both, 2, 2.0)] == ["passed", "failed", "did not run", "failed"]
     suite.set("errors", "1")
     ET.ElementTree(suites).write(tmp_path / "interrupted.xml")
     (row,) = tiers.rows_of(({"interrupted": 1},), 2, 2.0)

@@ -190,7 +190,7 @@ class Daemon:
             nothreads=True,
         )
         self._stop.set()
-        self._store.refresh_replica()
+        self._store.refresh_replica(wholly=True)
         PID_FILE.unlink(missing_ok=True)
 
     def _generated(self) -> dict[str, Callable[[], str]]:

@@ -31,12 +31,11 @@ def is_private(path: str) -> bool:
 
 
 def is_renewed(path: str) -> bool:
-    """Whether it says how things are at the moment: the status of HA, and locks.
+    """Whether it says how things are at the moment: the status of HA.
 
-    Each node writes one of these twice a second. The replicas get them with the next change of something else.
+    Each node writes its own twice a second. Replicas get it with the next change of something else, and when they are needed.
     """
-    name = path.rpartition("/")[2]
-    return name.startswith(("lrm_status", "manager_status")) or path.startswith(LOCK_DIRECTORY + "/")
+    return path.rpartition("/")[2].startswith(("lrm_status", "manager_status"))
 
 
 def mode_of(path: str, kind: int, *, writable: bool) -> int:

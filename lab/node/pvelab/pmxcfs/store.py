@@ -65,13 +65,13 @@ class Store:
         if self.cluster is not None:
             (self.cluster / "changed").touch()
 
-    def refresh_replica(self) -> None:
-        """Copy what changed in the shared tree into the replica."""
+    def refresh_replica(self, *, wholly: bool = False) -> None:
+        """Copy the shared tree into the replica if its members have noted a change since, or `wholly` in any case."""
         with self._lock:
             if self.cluster is None or not self._writable:
                 return
             change = self._last_change()
-            if change != self._seen_change:
+            if wholly or change != self._seen_change:
                 mirror(self._root, self.replica)
                 self._seen_change = change
 

@@ -54,6 +54,25 @@ def test_without_quorum_a_member_sees_the_tree_as_it_was(tmp_path: Path) -> None
     assert (two.root / "file").read_text() == "after"
 
 
+def test_a_replica_follows_what_is_noted_and_in_the_end_all(tmp_path: Path) -> None:
+    store = member(tmp_path, "one")
+    store.set_quorate(quorate=True)
+
+    def replica(name: str) -> str:
+        return (store.replica / name).read_text()
+
+    (store.root / "storage.cfg").write_text("a")
+    (store.root / "lrm_status").write_text("a")
+    store.note_change()
+    store.refresh_replica()
+    assert (replica("storage.cfg"), replica("lrm_status")) == ("a", "a")
+    (store.root / "lrm_status").write_text("later")
+    store.refresh_replica()
+    assert replica("lrm_status") == "a"
+    store.refresh_replica(wholly=True)
+    assert replica("lrm_status") == "later"
+
+
 def test_another_key_is_another_cluster(tmp_path: Path) -> None:
     assert cluster_directory(tmp_path, b"one") != cluster_directory(tmp_path, b"two")
 
