@@ -70,7 +70,7 @@ def _campaign(cases: Sequence[Case], mended: Sequence[Case]) -> str:
     return f"""
 ## {HEADINGS[cases[0].part]}, seed {cases[0].seed}, {when}
 
-On {cases[0].machine}{_trees(cases)}.
+On {"; then on ".join(dict.fromkeys(case.machine for case in cases))}{_trees(cases)}.
 {_counted(cases)}{MEANING}
 {head}{rows}{_bugs(cases)}{_mended(cases, mended)}"""
 

@@ -217,6 +217,7 @@ def test_the_page_says_how_many_cases_there_would_be_and_which_commits_ran() -> 
     assert "On a machine; commits abc1234, def5678." in shown
     assert "On a machine; commit abc1234." in page.text([[replace(CASE, tree="abc1234")]])
     assert "On a machine." in page.text([[CASE]])
+    assert "On a machine; then on another." in page.text([[CASE, replace(CASE, machine="another"), CASE]])
     assert "| cases | 45 | 1 |" in page.text([[replace(CASE, part="kills")]])
 
 
