@@ -20,7 +20,7 @@ LOCKS = "select count(*) from pulumi_state where key like '%/.pulumi/locks/%.jso
 RUN_S = 300
 
 
-@pytest.fixture(params=["file", pytest.param("postgresql", marks=pytest.mark.story)])
+@pytest.fixture(params=[pytest.param(backend, marks=pytest.mark.story) for backend in ("file", "postgresql")])
 def locked(request: pytest.FixtureRequest, cluster: LabProject) -> Iterator[Callable[[], bool]]:
     """The running stack with its state in that backend; tells whether a run holds the stack."""
     with ExitStack() as places:
