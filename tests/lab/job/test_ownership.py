@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.lab.job.test_cluster import NODES, boot_ids
 from tests.lab.job.test_growth import processes
 from tests.support.bad_world import refusal, succeeded
@@ -54,7 +52,6 @@ def test_a_vm_of_somebody_else_is_neither_taken_over_nor_destroyed(cluster: LabP
     succeeded(cluster.admin("up"))
 
 
-@pytest.mark.story
 def test_a_vm_that_took_the_number_of_ours_is_not_destroyed_with_our_record_of_it(cluster: LabProject) -> None:
     described = cluster.configuration()
     taken = "ha-manager remove vm:200; for i in $(seq 60); do ha-manager status | grep -q vm:200 || break; sleep 1; done; {}"

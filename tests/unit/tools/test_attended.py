@@ -93,6 +93,11 @@ class Terminal:
         return shown.decode().replace("\r\n", "\n")
 
 
+def of_a_user() -> dict[str, str]:
+    """The environment, without what the make that runs these tests has put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "JUNIT"))}
+
+
 class Making:
     """A run of make in a session of its own, with a command that does not end by itself."""
 
@@ -121,14 +126,11 @@ class Making:
         }
         python.write_text(PYTHON.format(**names))
         python.chmod(0o755)
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "JUNIT"))
-        }
         at_terminal = ["setsid", "--ctty"] if terminal is not None else []
         making = subprocess.Popen(
             [*at_terminal, "make", "--file", str(self.makefile), "SUDO=", *words],
             cwd=self.directory,
-            env=environment | {"MARKER": self.marker},
+            env=of_a_user() | {"MARKER": self.marker},
             stdin=terminal,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.STDOUT,
@@ -379,7 +381,7 @@ def test_a_make_that_starts_another_command_asks_for_nothing(making: Making) -> 
     done = subprocess.run(
         ["make", "--jobs=2", "both"],
         cwd=making.directory,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
+        env=of_a_user(),
         capture_output=True,
         text=True,
         timeout=120,
