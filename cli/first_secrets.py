@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.engine.environment import PASSPHRASE_VARIABLES
+from config import topology
 from config.credentials import FILE_VARIABLE, STACK_KEY
 from config.model import NestedNode
 
@@ -39,5 +40,5 @@ def _commands(stack: str, config: Config, environment: Mapping[str, str]) -> Ite
     yield f"{setting}.apiPassword'   # choose one"
     if any(isinstance(node, NestedNode) for node in config.nodes):
         yield f"openssl rand -hex 32 | {setting}.hostKeySeed'"
-    for host in config.outer_hosts:
+    for _, host in topology.proxmox_ve_hosts(config):
         yield f"{setting}.outerHosts.{host.name}.password'   # of {host.user} there"

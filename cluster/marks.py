@@ -34,6 +34,7 @@ class Thing:
         about: the guests that it refers to, each as "vm:200".
         pending: a bridge that is written down and not brought up.
         called: a guest's name for people.
+        domain: a VM's name for libvirt; empty where that does not run it.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Thing:
     about: tuple[str, ...] = ()
     pending: bool = False
     called: str = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True)

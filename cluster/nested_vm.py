@@ -65,11 +65,12 @@ async def is_off(host: Connection, name: str, vmid: int, stack: str) -> bool:
         if error.code != "vm-moved":
             raise
         return False
-    return await _status(host, vm.node, vmid) == proxmox_ve.STOPPED
+    return await status(host, vm) == proxmox_ve.STOPPED
 
 
-async def _status(host: Connection, node: str, vmid: int) -> str:
-    return proxmox_ve.status_of((await host.run(proxmox_ve.vm_status(node, vmid), timeout_s=COMMAND_S)).stdout)
+async def status(host: Connection, vm: Thing) -> str:
+    """How a VM is; empty where its host does not say it."""
+    return proxmox_ve.status_of(vm, (await host.run(proxmox_ve.vm_status(vm), timeout_s=COMMAND_S)).stdout)
 
 
 async def stop(host: Connection, vm: Thing) -> None:
@@ -78,18 +79,17 @@ async def stop(host: Connection, vm: Thing) -> None:
     Raises:
         AdminError: command-failed.
     """
-    vmid = int(vm.name)
-    done = await host.run(proxmox_ve.stop_vm(vm.node, vmid), timeout_s=STOP_S)
-    status = await until_async(
-        partial(_status, host, vm.node, vmid),
-        lambda seen: seen == proxmox_ve.STOPPED,
+    done = await host.run(proxmox_ve.stop_vm(vm), timeout_s=STOP_S)
+    seen = await until_async(
+        partial(status, host, vm),
+        lambda found: found == proxmox_ve.STOPPED,
         timeout_s=STOP_S if done.exit_code == 0 else 0,
         poll_s=POLL_S,
     )
-    if status != proxmox_ve.STOPPED:
+    if seen != proxmox_ve.STOPPED:
         raise AdminError(
             "command-failed",
-            f"VM {vmid} on {vm.node} could not be switched off",
-            observed=done.stderr.strip() or f"status {status or 'unknown'}",
+            f"VM {vm.name} on {vm.node} could not be switched off",
+            observed=done.stderr.strip() or f"status {seen or 'unknown'}",
             expected="a stopped VM",
         )

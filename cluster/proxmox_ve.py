@@ -16,7 +16,7 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cluster import claims, existing_guests, migrations, motion
+from cluster import claims, existing_guests, libvirt, migrations, motion
 from cluster.errors import AdminError
 from cluster.marks import BRIDGE, CONTAINER, GROUP, IMAGE, RESOURCE, RULE, VM, Look, Thing
 from onnode.system import network
@@ -33,7 +33,8 @@ STOPPED = "stopped"  # the status of a VM that has no power
 _FILES = (
     "etc/pve/nodes/*/qemu-server/*.conf etc/pve/nodes/*/lxc/*.conf "
     "etc/pve/ha/resources.cfg etc/pve/ha/rules.cfg etc/pve/ha/groups.cfg "
-    f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {claims.FILE[1:]} {motion.FILES} {existing_guests.FILES}"
+    f"etc/network/interfaces etc/network/interfaces.new var/lib/nested-pve-ha/journal.json {claims.FILE[1:]} {motion.FILES} {existing_guests.FILES} "
+    f"{libvirt.FILES}"
 )
 NODE = "$(hostname | cut -d. -f1)"  # as Proxmox VE names a node: the domain is no part of it
 ANSWER_S = 10
@@ -41,7 +42,9 @@ HANGS = 75
 # A hung pmxcfs blocks its readers beyond the reach of signals; nobody waits for this one, and it holds none of the session's pipes.
 _READS = f"bash -c 'read -rt {ANSWER_S} < <(stat -t /etc/pve/.; echo)' </dev/null >/dev/null 2>&1"
 _ANSWERS = f"{_READS}; [ $? -le 128 ] || exit {HANGS}"  # as bash ends a `read` whose time is up
-_STATE = f"{{ echo {NODE}; cat /etc/pve/.members 2>/dev/null; }} | base64 -w0; echo"
+# A machine without Proxmox VE is in no cluster; with it, and without that file, /etc/pve is not mounted.
+_MEMBERS = "cat /etc/pve/.members 2>/dev/null || [ -d /etc/pve ] || echo {}"
+_STATE = f"{{ echo {NODE}; {_MEMBERS}; }} | base64 -w0; echo"
 # What is a link is read all the same: /etc/network/interfaces under configuration management.
 _TAR = "tar -cf - --dereference --hard-dereference --ignore-failed-read"
 _MIGRATIONS = f"{{ {migrations.READ}; }} | base64 -w0; echo"
@@ -83,7 +86,7 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         ) from None
     node, _, about = state.decode(errors="replace").partition("\n")
     there = names[0].decode(errors="replace").split("\n")[:-1] if names else []
-    things = (*read(files, node, stack), *image_files(there, node, stack))
+    things = (*read(files, node, stack), *libvirt.read(files, node, stack), *image_files(there, node, stack))
     return Look(
         connection.machine.name,
         node,
@@ -234,23 +237,27 @@ def withdraw_bridge(bridge: str) -> str:
     return f"pvesh delete /nodes/{NODE}/network/{shlex.quote(bridge)}"
 
 
-def vm_status(node: str, vmid: int) -> str:
+def vm_status(vm: Thing) -> str:
     """The command that shows how an outer host's VM is; pure."""
-    return f"pvesh get {_vm(node, vmid)}/status/current --output-format json"
+    if vm.domain:
+        return libvirt.status_command(vm.domain)
+    return f"pvesh get {_vm(vm)}/status/current --output-format json"
 
 
-def status_of(text: str) -> str:
+def status_of(vm: Thing, text: str) -> str:
     """The status of a VM, from what that command printed; empty where it printed none; pure."""
+    if vm.domain:
+        return STOPPED if libvirt.is_off(text) else text.strip()
     try:
         return str(json.loads(text).get("status", ""))
     except (ValueError, AttributeError):
         return ""
 
 
-def stop_vm(node: str, vmid: int) -> str:
+def stop_vm(vm: Thing) -> str:
     """The command that switches an outer host's VM off; pure."""
-    return f"pvesh create {_vm(node, vmid)}/status/stop"
+    return libvirt.stop_command(vm.domain) if vm.domain else f"pvesh create {_vm(vm)}/status/stop"
 
 
-def _vm(node: str, vmid: int) -> str:
-    return f"/nodes/{shlex.quote(node)}/qemu/{vmid}"
+def _vm(vm: Thing) -> str:
+    return f"/nodes/{shlex.quote(vm.node)}/qemu/{vm.name}"

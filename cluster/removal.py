@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster import marks, proxmox_ve, verification
+from cluster import marks, nested_vm, proxmox_ve, verification
 from cluster.call import note
 from cluster.errors import AdminError
 from cluster.reports import read
@@ -210,18 +210,14 @@ async def _stop_vm(one: Leaving, host: Connection, vmid: int, stack: str) -> Non
             observed=vm.shown,
             expected=f"the VM of {one.node.name}, which has {marks.mark(vm, stack)}, or none of that number",
         )
-    look = partial(_vm_status, host, vm.node, vmid)
+    look = partial(nested_vm.status, host, vm)
     if await until_async(look, _is_stopped, timeout_s=SHUTDOWN_S, poll_s=POLL_S) == proxmox_ve.STOPPED:
         return
     note(f"{one.node.name} does not shut down: VM {vmid} on {host.machine.name} is switched off")
-    await host.run(proxmox_ve.stop_vm(vm.node, vmid), timeout_s=STOP_S)
+    await host.run(proxmox_ve.stop_vm(vm), timeout_s=STOP_S)
     status = await until_async(look, _is_stopped, timeout_s=STOP_S, poll_s=POLL_S)
     if status != proxmox_ve.STOPPED:
         raise _still_there(one.node.name, f"VM {vmid} on {vm.node}: {status or 'its status is unknown'}")
-
-
-async def _vm_status(host: Connection, node: str, vmid: int) -> str:
-    return proxmox_ve.status_of((await host.run(proxmox_ve.vm_status(node, vmid), timeout_s=COMMAND_S)).stdout)
 
 
 def _is_stopped(status: str) -> bool:

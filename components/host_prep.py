@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components import steps, verified_host
+from components.outer_host import libvirt
+from components.outer_host.libvirt import Libvirt
 from components.outer_host.proxmox_ve import ProxmoxVe
 from components.recorded import HOST
+from config.model import ProxmoxVeHost
 from onnode.contract.host import Dhcp, Journal, KvmNested, NfsExport
 from onnode.contract.node import Repository
 
@@ -65,16 +68,22 @@ class HostPrep(pulumi.ComponentResource):
             package,
             delete="journal --restore",
         )
-        verified = self._step("verify-host", verified_host.wanted(site, host), journal)
+        verified = self._step(*verified_host.question(site, host), journal)
         repository = self._step("repository", self._repository(), verified)
         kvm = self._step("kvm-nested", KvmNested(host.nested), verified)
-        self.hypervisor: Hypervisor = ProxmoxVe(name, site, host, self, verified)
+        self.hypervisor = self._hypervisor(verified, repository)
         bridges = self.hypervisor.bridges()
         services = self._services(repository, *bridges)
         self.iso_path, iso = self.hypervisor.installer()
         self.vm_ready: list[pulumi.Resource] = [kvm, *self.hypervisor.usable, *bridges]
         self.install_ready: list[pulumi.Resource] = [repository, *services, *iso]
-        self.register_outputs({**props, "endpoint": host.endpoint, "isoPath": self.iso_path})
+        api = {"endpoint": host.endpoint} if isinstance(host, ProxmoxVeHost) else {}
+        self.register_outputs({**props, **api, "isoPath": self.iso_path})
+
+    def _hypervisor(self, verified: pulumi.Resource, repository: pulumi.Resource) -> Hypervisor:
+        if isinstance(self._host, ProxmoxVeHost):
+            return ProxmoxVe(self._logical, self._site, self._host, self, verified)
+        return Libvirt(self._logical, self._site, self._host, self, [verified, repository])
 
     def _step(
         self, step: str, wanted: object, *dependencies: pulumi.Resource, delete: str | None = None
@@ -84,17 +93,21 @@ class HostPrep(pulumi.ComponentResource):
         return steps.on_machine(name, self._machine, step, wanted, opts, site=self._site, delete=delete)
 
     def _repository(self) -> Repository:
-        packages = ["proxmox-auto-install-assistant"]
-        if any(bridge.dhcp_start for bridge in verified_host.bridges(self._host)):
+        """Libvirt and all that it needs are Debian's own."""
+        host, uri = self._host, self._site.config.maintenance.uri
+        export = ["nfs-kernel-server"] if host.nfs_export else []
+        if not isinstance(host, ProxmoxVeHost):
+            return Repository("keep", uri, sorted([*libvirt.PACKAGES, *export]))
+        packages = ["proxmox-auto-install-assistant", *export]
+        if any(bridge.dhcp_start for bridge in verified_host.bridges(host)):
             packages.append("dnsmasq-base")
-        if self._host.nfs_export:
-            packages.append("nfs-kernel-server")
-        return Repository(self._host.repository, self._site.config.maintenance.uri, sorted(packages))
+        return Repository(host.repository, uri, sorted(packages))
 
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:
         stack, export = self._site.stack, self._host.nfs_export
         made = []
-        if ranges := [bridge for bridge in verified_host.bridges(self._host) if bridge.dhcp_start]:
+        ranges = [bridge for bridge in verified_host.bridges(self._host) if bridge.dhcp_start]
+        if ranges and isinstance(self._host, ProxmoxVeHost):  # libvirt's networks have DHCP of their own
             made.append(self._step("dhcp", Dhcp(stack, ranges), repository, *bridges))
         if export:
             wanted = NfsExport(stack, export.path, str(export.network))

@@ -16,7 +16,7 @@ from cluster.contract import Claim, NodeNetworks
 from components import answer_file, first_boot, steps
 from components.recorded import NODE
 from config import topology
-from config.model import ExistingNode, NestedNode
+from config.model import ExistingNode, NestedNode, ProxmoxVeHost
 from onnode.contract.host import InstallNode
 from onnode.contract.node import PrepareNode, Repository, VerifyNode
 
@@ -93,7 +93,9 @@ class NestedPveNode(pulumi.ComponentResource):
             vmid=node.vmid,
             name=node.name,
             base_iso_path=prepared.iso_path,
-            iso_storage=host.iso_storage,
+            iso_storage=host.iso_storage
+            if isinstance(host, ProxmoxVeHost)
+            else topology.image_directory(host, site.stack),
             answer=answers.document(config.pve_major),
             first_boot=first_boot.render(node.name, key),
             ssh_address=str(node.address),

@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 from config import topology
-from config.model import ContainerGuest, ExistingGuest, NestedNode, NfsStorage
+from config.model import ContainerGuest, ExistingGuest, NestedNode, NfsStorage, ProxmoxVeHost
 from onnode.cluster.corosync import expected_votes
 
 if TYPE_CHECKING:
@@ -94,18 +94,18 @@ def policed_design(config: Config, plain_secrets: Collection[str]) -> dict[str, 
 
 
 def _outer_host(host: OuterHost) -> dict[str, Any]:
-    return {
+    known = {
         "name": host.name,
         "address": str(host.address),
         "nested": host.nested,
         "cores": host.cores,
         "memoryMib": host.memory_mib,
         "diskGib": host.disk_gib,
-        "repository": host.repository,
-        "user": host.user,
-        "tls": host.tls,
         "bridges": [_bridge(bridge) for bridge in host.bridges],
     }
+    if isinstance(host, ProxmoxVeHost):
+        return known | {"repository": host.repository, "user": host.user, "tls": host.tls}
+    return known | {"kind": host.kind}
 
 
 def _bridge(bridge: Bridge) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.model import NestedNode
+from config import topology
+from config.model import NestedNode, ProxmoxVeHost
 from onnode.contract.host import Bridge, BridgePorts, VerifyHost
+from onnode.contract.libvirt import VerifyLibvirt
 
 if TYPE_CHECKING:
     from components.site import Site
-    from config.model import OuterHost
+    from config.model import LibvirtHost, OuterHost
 
 
 def nodes(site: Site, host: OuterHost) -> list[NestedNode]:
@@ -31,8 +33,14 @@ def bridges(host: OuterHost) -> list[Bridge]:
     ]
 
 
-def wanted(site: Site, host: OuterHost) -> VerifyHost:
-    """What the step `verify-host` is asked."""
+def question(site: Site, host: OuterHost) -> tuple[str, VerifyHost | VerifyLibvirt]:
+    """The step that verifies a host, and what it is asked."""
+    if isinstance(host, ProxmoxVeHost):
+        return "verify-host", _of_proxmox_ve(site, host)
+    return "verify-libvirt", _of_libvirt(site, host)
+
+
+def _of_proxmox_ve(site: Site, host: ProxmoxVeHost) -> VerifyHost:
     of_it = nodes(site, host)
     return VerifyHost(
         stack=site.stack,
@@ -44,4 +52,18 @@ def wanted(site: Site, host: OuterHost) -> VerifyHost:
         ports=[
             BridgePorts(bridge.name, list(bridge.ports)) for bridge in host.bridges if bridge.managed and bridge.ports
         ],
+    )
+
+
+def _of_libvirt(site: Site, host: LibvirtHost) -> VerifyLibvirt:
+    of_it = nodes(site, host)
+    return VerifyLibvirt(
+        stack=site.stack,
+        vms={node.vmid: node.name for node in of_it},
+        bridges=bridges(host),
+        existing_bridges=[host.management_bridge, *(bridge.name for bridge in host.bridges if not bridge.managed)],
+        memory_mib=sum(node.memory_mib for node in of_it),
+        disk_gib=sum(node.disk_gib for node in of_it),
+        directory=topology.image_directory(host, site.stack),
+        iso_path=host.installer.path,
     )

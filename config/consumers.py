@@ -172,7 +172,7 @@ def bridge_ports(config: Config) -> Iterator[Problem]:
 
 def endpoints(config: Config) -> Iterator[Problem]:
     """A port is a number from 1 to 65535."""
-    named = [(f"outerHosts[{h}].endpoint", host.endpoint) for h, host in enumerate(config.outer_hosts)]
+    named = [(f"outerHosts[{h}].endpoint", host.endpoint) for h, host in topology.proxmox_ve_hosts(config)]
     for path, endpoint in [*named, ("cluster.api.endpoint", config.cluster.api.endpoint)]:
         port = endpoint.removeprefix("https://").rstrip("/").partition(":")[2]
         if port and not (len(port) <= len(str(PORT_MAX)) and 0 < int(port) <= PORT_MAX):

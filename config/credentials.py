@@ -91,8 +91,13 @@ class Credentials(SshKey):
     def texts(self) -> set[str]:
         """Every secret, in clear: what must not appear in anything that is written."""
         single = (self.ssh_private_key, self.root_password, self.api_password, self.host_key_seed)
-        hosts = (host.password for host in self.outer_hosts.values())
+        hosts = (host.password for host in self.outer_hosts.values() if host.password)
         return {secret.get_secret_value() for secret in (*single, *hosts) if secret is not None}
+
+    def password_of(self, host: str) -> str:
+        """The password of an outer host's API; empty if there is none."""
+        found = self.outer_hosts.get(host)
+        return found.password.get_secret_value() if found and found.password else ""
 
     def host_key_of(self, name: str) -> str | None:
         """The SSH host key that a machine must present, if it is among the credentials."""
@@ -212,8 +217,8 @@ def _missing(config: Config, credentials: Credentials) -> Iterator[Problem]:
         if len(seed) < SEED_HEX_DIGITS_MIN:
             message = "the host keys of nested nodes are derived from it, and it is missing or too short"
             yield Problem(f"{CREDENTIALS_KEY}.hostKeySeed", message, "set it to the output of openssl rand -hex 32")
-    for host in config.outer_hosts:
-        if host.name not in credentials.outer_hosts:
+    for _, host in topology.proxmox_ve_hosts(config):
+        if not credentials.password_of(host.name):
             message = f"no password for the API of {host.name}"
             yield Problem(f"{CREDENTIALS_KEY}.outerHosts.{host.name}.password", message, "add it")
     yield from _broken_keys(credentials)

@@ -37,7 +37,7 @@ _WANTED = {
     "string_type": ("a text", "write one text"),
 }
 _UNION_NAMES = ("literal[", "lax-or-strict[", "function-before[")  # how the library names the arms of an untagged union
-_UNION_ARMS = {"nested", "existing", "vm", "container", "nfs", "external"}
+_UNION_ARMS = {"nested", "existing", "vm", "container", "nfs", "external", "proxmox-ve", "libvirt"}
 
 
 def load(settings: Mapping[str, str]) -> Config:

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 from pydantic.alias_generators import to_camel
 
 from onnode.cluster.role import OWN_ROLE
@@ -105,6 +105,7 @@ Network = Annotated[IPv4Network, BeforeValidator(_with_prefix)]
 Interface = Annotated[IPv4Interface, BeforeValidator(_with_prefix)]
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 MEMORY_MAX = 268_435_456
+PROXMOX_VE: Literal["proxmox-ve"] = "proxmox-ve"
 Mtu = Annotated[int, Field(ge=1280, le=65520)]
 Keyboard = Literal[
     "de", "de-ch", "dk", "en-gb", "en-us", "es", "fi", "fr", "fr-be", "fr-ca", "fr-ch", "hu", "is", "it", "jp", "lt",
@@ -160,6 +161,12 @@ class Bridge(Model):
     managed: bool = Field(default=True, description="False: the bridge exists and is left as it is.")
 
 
+class LibvirtBridge(Bridge):
+    """A bridge of an outer host with libvirt. What is made there has no ports: a bridge with ports exists already."""
+
+    name: InterfaceName = Field(description="vmbr1, for example.")
+
+
 class Installer(Model):
     """Where the Proxmox VE installer image comes from: a URL with its checksum, or a file on the outer host."""
 
@@ -177,11 +184,24 @@ class NfsExport(Model):
     network: Network = Field(description="Who may mount it: the storage network.")
 
 
-class OuterHost(Model):
+class _OuterHost(Model):
+    name: HostName = Field(description="Its host name, without the domain; on Proxmox VE the name of its node.")
+    address: IPv4Address = Field(description="Where SSH reaches it.")
+    host_key: SshPublicKey | None = Field(
+        default=None, description="Its SSH host key; may also be among the credentials."
+    )
+    cores: int = Field(ge=1, description="Processor threads that the nodes may use.")
+    memory_mib: int = Field(ge=1024, description="Memory that all nodes together may use, in MiB.")
+    disk_gib: int = Field(ge=8, description="Disk space that all nodes together may use, in GiB.")
+    installer: Installer = Field(description="The Proxmox VE installer image.")
+    nested: bool = Field(default=True, description="Turn nested virtualization on, now and after a reboot.")
+    nfs_export: NfsExport | None = Field(default=None, description="Export a directory as the nodes' shared storage.")
+
+
+class ProxmoxVeHost(_OuterHost):
     """A Proxmox VE host that carries nested nodes."""
 
-    name: HostName = Field(description="Its Proxmox node name.")
-    address: IPv4Address = Field(description="Where SSH reaches it.")
+    kind: Literal["proxmox-ve"] = Field(default=PROXMOX_VE, description="May be left out.")
     endpoint: HttpsEndpoint = Field(
         description="Its API, https://host:8006. With tls pinned, host is a name or the address above."
     )
@@ -192,12 +212,6 @@ class OuterHost(Model):
         default="pinned",
         description="pinned: the certificate is compared with the machine's own, over SSH; verified: the system's authorities check it.",
     )
-    host_key: SshPublicKey | None = Field(
-        default=None, description="Its SSH host key; may also be among the credentials."
-    )
-    cores: int = Field(ge=1, description="Processor threads that the nodes may use.")
-    memory_mib: int = Field(ge=1024, description="Memory that all nodes together may use, in MiB.")
-    disk_gib: int = Field(ge=8, description="Disk space that all nodes together may use, in GiB.")
     management_bridge: BridgeName = Field(default="vmbr0", description="Existing bridge on the management network.")
     bridges: tuple[Bridge, ...] = Field(description="Bridges for the links and the storage network.")
     disk_storage: StorageName = Field(default="local-lvm", description="Datastore for the nodes' disks.")
@@ -206,13 +220,37 @@ class OuterHost(Model):
         default="/var/lib/vz/template/iso",
         description="Where that datastore keeps installer images on the host: local inside of /var/lib/vz, others elsewhere.",
     )
-    installer: Installer = Field(description="The Proxmox VE installer image.")
-    nested: bool = Field(default=True, description="Turn nested virtualization on, now and after a reboot.")
     repository: RepositoryMode = Field(
         default="no-subscription",
         description="Proxmox repository of the host; keep leaves it to you, enterprise needs a subscription.",
     )
-    nfs_export: NfsExport | None = Field(default=None, description="Export a directory as the nodes' shared storage.")
+
+
+class LibvirtHost(_OuterHost):
+    """A Debian or Ubuntu machine with libvirt that carries nested nodes. Its bridges are made as networks of libvirt."""
+
+    kind: Literal["libvirt"]
+    management_bridge: InterfaceName = Field(
+        default="virbr0",
+        description="Existing bridge on the management network. The default is that of libvirt's own network, which only this host reaches.",
+    )
+    bridges: tuple[LibvirtBridge, ...] = Field(description="Bridges for the links and the storage network.")
+    directory: AbsolutePath = Field(
+        default="/var/lib/libvirt/nested-pve-ha",
+        description="Where images and the nodes' disks are, in a directory for each stack.",
+    )
+
+
+def _kind(host: object) -> object:
+    """An outer host without a kind runs Proxmox VE, as all did in earlier versions."""
+    return host.get("kind", PROXMOX_VE) if isinstance(host, dict) else getattr(host, "kind", None)
+
+
+OuterHost = ProxmoxVeHost | LibvirtHost
+DescribedHost = Annotated[
+    Annotated[ProxmoxVeHost, Tag("proxmox-ve")] | Annotated[LibvirtHost, Tag("libvirt")],
+    Discriminator(_kind),
+]
 
 
 class Installation(Model):
@@ -280,7 +318,7 @@ class NestedNode(_Node):
     networks: tuple[IPv4Address, ...] = Field(
         default=(), description="Further addresses, each on a bridge of the outer host: the storage network."
     )
-    macs: dict[BridgeName, MacAddress] = Field(
+    macs: dict[InterfaceName, MacAddress] = Field(
         default_factory=dict, description="MAC addresses by bridge; derived from the node's name when left out."
     )
 
@@ -596,7 +634,7 @@ class Config(Model):
 
     pve_major: Literal[8, 9] = Field(description="Proxmox VE's major version; hosts and nodes must have it.")
     management_network: ManagementNetwork = Field(description="Where hosts and nodes are administered.")
-    outer_hosts: tuple[OuterHost, ...] = Field(default=(), description="Hosts of nested nodes.")
+    outer_hosts: tuple[DescribedHost, ...] = Field(default=(), description="Hosts of nested nodes.")
     installation: Installation | None = Field(default=None, description="What nested nodes are installed with.")
     maintenance: Maintenance = Field(default=Maintenance(), description="Repository, upgrade and reboot of the nodes.")
     protect_nodes: bool = Field(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from config import topology
 from config.errors import Problem
-from config.model import ContainerGuest, NestedNode
+from config.model import ContainerGuest, NestedNode, ProxmoxVeHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def api_endpoints(config: Config) -> Iterator[Problem]:
         message = f"{endpoint} is {others[endpoint]}, and no member of the cluster"
         fix = f"use a name or an address of the members: https://{config.nodes[0].address}:8006"
         yield Problem("cluster.api.endpoint", message, fix)
-    for h, host in enumerate(config.outer_hosts):
+    for h, host in topology.proxmox_ve_hosts(config):
         named = _host(host.endpoint)
         known = {**others, **nodes}
         if known[named] != f"the outer host {host.name}":
@@ -37,7 +37,7 @@ def api_endpoints(config: Config) -> Iterator[Problem]:
 
 def named_endpoints(config: Config) -> Iterator[Problem]:
     """An endpoint names another machine; under `pinned` by what Proxmox VE's own certificates hold: of addresses, the node's."""
-    tls = {host.name: host.tls for host in config.outer_hosts} | {"": config.cluster.api.tls}
+    tls = {host.name: host.tls for _, host in topology.proxmox_ve_hosts(config)} | {"": config.cluster.api.tls}
     machines = {host.name: {host.address} for host in config.outer_hosts} | {
         "": {node.address for node in config.nodes}
     }
@@ -69,7 +69,8 @@ def _others(config: Config) -> dict[str, str]:
     found = {str(config.management_network.gateway): "the gateway"}
     for host in config.outer_hosts:
         found |= dict.fromkeys(_names(config, {host.name: str(host.address)}), f"the outer host {host.name}")
-        found[_host(host.endpoint)] = f"the outer host {host.name}"
+        if isinstance(host, ProxmoxVeHost):
+            found[_host(host.endpoint)] = f"the outer host {host.name}"
         found |= {str(bridge.address.ip): f"the outer host {host.name}" for bridge in host.bridges if bridge.managed}
     for guest in config.guests:
         found[guest.name] = f"the guest {guest.name}"

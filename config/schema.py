@@ -81,9 +81,11 @@ def _inside(node: dict[str, Any], part: int | str) -> dict[str, Any]:
     if isinstance(part, int):
         found: dict[str, Any] = node.get("items", {})
         return found
-    tagged = node.get("discriminator", {}).get("mapping", {})
-    if part in tagged:
-        return {"$ref": tagged[part]}
+    for arm in node.get("oneOf", ()):
+        kind = _resolved(arm).get("properties", {}).get("kind", {})
+        if part == kind.get("const"):
+            found_arm: dict[str, Any] = arm
+            return found_arm
     inner: dict[str, Any] = node.get("properties", {}).get(part, {})
     return inner
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config.model import ExistingGuest, ExistingNode, NestedNode, NfsStorage
+from config.model import ExistingGuest, ExistingNode, NestedNode, NfsStorage, ProxmoxVeHost
 from onnode.cluster.corosync import Device
 
 if TYPE_CHECKING:
@@ -48,9 +48,19 @@ def some(names: Sequence[str]) -> str:
 
 def endpoints(config: Config) -> list[tuple[str, str, str]]:
     """Where an API is named: the key, what is meant by it, and the host."""
-    named = [(f"outerHosts[{h}].endpoint", host.name, host.endpoint) for h, host in enumerate(config.outer_hosts)]
+    named = [(f"outerHosts[{h}].endpoint", host.name, host.endpoint) for h, host in proxmox_ve_hosts(config)]
     named.append(("cluster.api.endpoint", "", config.cluster.api.endpoint))
     return [(path, meant, (urlsplit(endpoint).hostname or "")) for path, meant, endpoint in named]
+
+
+def proxmox_ve_hosts(config: Config) -> list[tuple[int, ProxmoxVeHost]]:
+    """The outer hosts that run Proxmox VE, each with its place in the list."""
+    return [(place, host) for place, host in enumerate(config.outer_hosts) if isinstance(host, ProxmoxVeHost)]
+
+
+def image_directory(host: OuterHost, stack: str) -> str:
+    """Where a stack's installer image is on an outer host; libvirt has the nodes' disks there, too, in a pool of the stack's own."""
+    return host.iso_directory if isinstance(host, ProxmoxVeHost) else f"{host.directory}/{stack}"
 
 
 def ipv4(text: str) -> IPv4Address | None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from config import topology
 from config.errors import Problem
-from config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
+from config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, ProxmoxVeHost, VmGuest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,7 +96,11 @@ def locales(config: Config) -> Iterator[Problem]:
 
 def cpu_types(config: Config) -> Iterator[Problem]:
     """qemu-server (validate_vm_cpu_conf) takes what it knows, and custom-NAME of /etc/pve/virtual-guest/cpu-models.conf."""
-    named = [(f"nodes[{n}]", node.cpu_type) for n, node in enumerate(config.nodes) if isinstance(node, NestedNode)]
+    named = [
+        (f"nodes[{n}]", node.cpu_type)
+        for n, node in enumerate(config.nodes)
+        if isinstance(node, NestedNode) and isinstance(topology.host_of(config, node), ProxmoxVeHost | None)
+    ]
     named += [(f"templates[{t}]", template.cpu_type) for t, template in enumerate(config.templates)]
     for path, cpu_type in named:
         if cpu_type not in CPU_TYPES and not CUSTOM_CPU.fullmatch(cpu_type):
@@ -111,7 +115,7 @@ def cpu_types(config: Config) -> Iterator[Problem]:
 
 def users(config: Config) -> Iterator[Problem]:
     """PVE::Auth::Plugin takes 64 characters; the provider (credentials.go) logs in to the realms pam and pve only."""
-    named = [(f"outerHosts[{h}].user", host.user) for h, host in enumerate(config.outer_hosts)]
+    named = [(f"outerHosts[{h}].user", host.user) for h, host in topology.proxmox_ve_hosts(config)]
     for path, user in [*named, ("cluster.api.user", config.cluster.api.user)]:
         if len(user) > USER_LENGTH_MAX:
             yield Problem(path, f"has {len(user)} characters", f"use at most {USER_LENGTH_MAX}")
@@ -199,7 +203,7 @@ def storage_names(config: Config) -> Iterator[Problem]:
             yield Problem(f"storages[{s}].name", message, "use another name")
         if isinstance(storage, NfsStorage) and len(set(storage.contents)) < len(storage.contents):
             yield Problem(f"storages[{s}].contents", "lists a value twice", "list it once")
-    for h, host in enumerate(config.outer_hosts):
+    for h, host in topology.proxmox_ve_hosts(config):
         if host.iso_storage == "local-lvm":
             message = "local-lvm holds disks, and no files"
             yield Problem(f"outerHosts[{h}].isoStorage", message, "use local, or another storage of type directory")
@@ -207,7 +211,7 @@ def storage_names(config: Config) -> Iterator[Problem]:
 
 def iso_directories(config: Config) -> Iterator[Problem]:
     """Where a storage keeps its images: local inside of its own directory, and no two storages are one directory (PVE's storage manual)."""
-    for h, host in enumerate(config.outer_hosts):
+    for h, host in topology.proxmox_ve_hosts(config):
         path, directory = f"outerHosts[{h}].isoDirectory", host.iso_directory
         if host.installer.path:
             continue  # nothing is put there
@@ -233,9 +237,12 @@ def paths(config: Config) -> Iterator[Problem]:
 
 def _paths(config: Config) -> Iterator[tuple[str, str]]:
     for h, host in enumerate(config.outer_hosts):
-        yield f"outerHosts[{h}].isoDirectory", host.iso_directory
-        yield f"outerHosts[{h}].diskStorage", host.disk_storage  # directories are called by it: /mnt/pve/NAME
-        yield f"outerHosts[{h}].isoStorage", host.iso_storage
+        if isinstance(host, ProxmoxVeHost):
+            yield f"outerHosts[{h}].isoDirectory", host.iso_directory
+            yield f"outerHosts[{h}].diskStorage", host.disk_storage  # directories are called by it: /mnt/pve/NAME
+            yield f"outerHosts[{h}].isoStorage", host.iso_storage
+        else:
+            yield f"outerHosts[{h}].directory", host.directory
         if host.installer.path:
             yield f"outerHosts[{h}].installer.path", host.installer.path
         if host.nfs_export:

@@ -13,7 +13,7 @@ from cluster.reports import read
 from cluster.transport import members, shipped
 from components import verified_host
 from components.site import Site
-from config.model import NestedNode
+from config.model import NestedNode, ProxmoxVeHost
 from onnode.contract.diagnosis import Diagnose, DiagnosisReport, Neighbour
 from onnode.contract.documents import document
 from onnode.contract.look import Look, LookReport, LookStep
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 LOOK_S = 40.0  # the longest question of a machine ends sooner
-VERIFY = "verify-host"
 
 
 def expected_of(described: Description) -> Expected:
@@ -44,7 +43,9 @@ def expected_of(described: Description) -> Expected:
         sorted(storage.name for storage in config.storages),
         {
             host.name: Need(
-                host.cores, {node.name: node.disk_gib for node in verified_host.nodes(site, host)}, host.disk_storage
+                host.cores,
+                {node.name: node.disk_gib for node in verified_host.nodes(site, host)},
+                host.disk_storage if isinstance(host, ProxmoxVeHost) else None,
             )
             for host in config.outer_hosts
         },
@@ -58,7 +59,7 @@ def look(described: Description, expected: Expected) -> Seen:
 
 async def _look(described: Description, expected: Expected) -> Seen:
     site = Site(described.config, described.credentials, described.stack)
-    verify = {host.name: verified_host.wanted(site, host) for host in described.config.outer_hosts}
+    verify = {host.name: verified_host.question(site, host) for host in described.config.outer_hosts}
     key = described.credentials.ssh_private_key.get_secret_value()
     offsets: dict[str, float] = {}
     refusals: dict[str, Refusal] = {}
@@ -68,9 +69,10 @@ async def _look(described: Description, expected: Expected) -> Seen:
         started = time.time()
         question = shipped.run(connection, "diagnosis", _question(expected, name), timeout_s=LOOK_S)
         if name in verify:
-            step = LookStep(VERIFY, VERIFY, json.dumps(document(verify[name])))
+            step, wanted = verify[name]
+            asked = LookStep(step, step, json.dumps(document(wanted)))
             done, other = await asyncio.gather(
-                question, shipped.run(connection, "look", Look([step]), timeout_s=LOOK_S)
+                question, shipped.run(connection, "look", Look([asked]), timeout_s=LOOK_S)
             )
             refusals.update((name, one) for one in _refusals(read(LookReport, name, other.facts)))
         else:

@@ -28,7 +28,7 @@ class Need:
 
     cores: int
     disk_gib: Mapping[str, int]  # by node
-    storage: str
+    storage: str | None  # None: its file system, of which the verification of the host says whether there is room
 
 
 @dataclass(frozen=True)

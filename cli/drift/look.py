@@ -11,6 +11,7 @@ from cli.drift import images, intact_images, judge, power, questions, whose
 from cluster.reports import read
 from cluster.transport import members, shipped
 from components.site import Site
+from config import topology
 from onnode.contract.look import Look, LookReport, LookStep
 from onnode.contract.membership import MembershipReport
 from onnode.errors import StepError
@@ -94,7 +95,8 @@ async def over(opened: members.Opened, description: Description, state: question
     """
     hosts, nodes = machines(description)
     names = [machine.name for machine in (*hosts, *nodes)]
-    directories = {host.name: host.iso_directory for host in description.config.outer_hosts}
+    hosts_described = description.config.outer_hosts
+    directories = {host.name: topology.image_directory(host, description.stack) for host in hosts_described}
     outer = set(directories)
     asked = questions.of(state, names, description.credentials.api_password.get_secret_value())
     there = {name: opened[name] for name in names if name in asked.there and name in opened}

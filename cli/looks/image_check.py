@@ -14,6 +14,7 @@ from cli.looks import whereabouts
 from cluster import marks
 from cluster.downloads import is_as_described
 from cluster.transport import members
+from config import topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ async def _intact(description: Description, images: Sequence[DescribedThing], *,
 
     async def is_good(connection: Connection) -> bool:
         name = connection.machine.name
-        path = shlex.quote(f"{hosts[name].iso_directory}/{by_host[name].name}")
+        path = shlex.quote(f"{topology.image_directory(hosts[name], description.stack)}/{by_host[name].name}")
         printed = await connection.run(f"[ ! -e {path} ] || sha256sum -- {path}", timeout_s=READ_S)
         good = is_as_described(printed, name, by_host[name].name, hosts[name].installer.checksum)
         if remove and not good:

@@ -21,7 +21,8 @@ from cluster.surroundings import ENDPOINT
 from cluster.transport import bundle, certificates, endpoint, members
 from cluster.waiting import until_async
 from components.site import Site
-from config.model import NestedNode
+from config import topology
+from config.model import LibvirtHost, NestedNode
 from onnode.cluster.membership import fingerprint
 from onnode.errors import StepError
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from cluster.contract import Machine
     from cluster.transport.certificates import Held
     from cluster.transport.members import Opened
-    from config.model import Config, Node, OuterHost
+    from config.model import Config, Node, ProxmoxVeHost
 
 CONNECT_S = 5.0
 JOIN_S, JOIN_POLL_S = 30.0, 2.0  # from corosync's start on a joining node to its pveproxy's reload
@@ -91,7 +92,7 @@ async def _compared(described: Description, held: Mapping[str, Held]) -> dict[st
     config = described.config
     pinned = [pem for name, one in held.items() if _is_pinned(config, name) for pem in one.trusted]
     bundle.write(bundle.of(described.stack), pinned)
-    hosts = [_check(host, held[host.name]) for host in config.outer_hosts if host.name in held]
+    hosts = [_check(host, held[host.name]) for _, host in topology.proxmox_ve_hosts(config) if host.name in held]
     nodes = [node for node in config.nodes if node.name in held]
     found, *_ = await asyncio.gather(_member(config, nodes, held), *hosts)
     return settings(described.stack, config) | (_at(config, found) if found else {})
@@ -107,10 +108,12 @@ def _machines(described: Description, state: dict[str, Any] | None) -> list[Mach
 
 def _is_pinned(config: Config, name: str) -> bool:
     host = next((host for host in config.outer_hosts if host.name == name), None)
+    if isinstance(host, LibvirtHost):
+        return False  # nothing of it is asked over TLS
     return (host or config.cluster.api).tls == "pinned"
 
 
-async def _check(host: OuterHost, held: Held) -> None:
+async def _check(host: ProxmoxVeHost, held: Held) -> None:
     await endpoint.check(host.endpoint, held if host.tls == "pinned" else None)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cluster import marks, proxmox_ve
 from cluster.contract import Machine
 from cluster.transport import members
+from config import topology
 from config.model import ExistingNode, NestedNode
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ async def over(opened: Opened, description: Description, *, all_hosts: bool) -> 
     Raises:
         StepError: why an outer host did not answer.
     """
-    images = {host.name: host.iso_directory for host in description.config.outer_hosts}
+    hosts = description.config.outer_hosts
+    images = {host.name: topology.image_directory(host, description.stack) for host in hosts}
     answers = await members.ask(
         opened, lambda connection: proxmox_ve.look(connection, description.stack, images[connection.machine.name])
     )

@@ -15,6 +15,7 @@ from cli.state.belongings import CLUSTER
 from cluster.contract import SECRETS_VARIABLE
 from components.recorded import PROVIDER_TYPE
 from components.site import Site
+from config import topology
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -52,8 +53,7 @@ class Logins:
         name = provider.removesuffix("-api")
         if name == CLUSTER:
             return self.credentials.api_password.get_secret_value()
-        host = self.credentials.outer_hosts.get(name)
-        return host.password.get_secret_value() if host else None
+        return self.credentials.password_of(name) or None
 
     def provider(self, provider: str) -> dict[str, str]:
         """The configuration of a provider, by its logical name."""
@@ -67,8 +67,9 @@ def today(described: Description) -> Logins:
     config, api = described.config, described.config.cluster.api
     site = Site(config, described.credentials, described.stack)
     machines = [site.machine(each) for each in (*config.outer_hosts, *config.nodes)]
-    users = {CLUSTER: api.user, **{host.name: host.user for host in config.outer_hosts}}
-    endpoints = {host.name: host.endpoint for host in config.outer_hosts}
+    hosts = [host for _, host in topology.proxmox_ve_hosts(config)]
+    users = {CLUSTER: api.user, **{host.name: host.user for host in hosts}}
+    endpoints = {host.name: host.endpoint for host in hosts}
     if api.tls == "verified":
         endpoints[CLUSTER] = api.endpoint
     return Logins(described.credentials, users, endpoints, {each.address: each.host_key for each in machines})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.site import Site
-    from config.model import Bridge, NestedNode, OuterHost
+    from config.model import Bridge, NestedNode, ProxmoxVeHost
 
 DEFAULT_MTU = 1500
 MTU_OF_BRIDGE = 1  # Proxmox's own code for "as the bridge has it"
@@ -36,7 +36,7 @@ class ProxmoxVe:
     """
 
     def __init__(
-        self, logical: str, site: Site, host: OuterHost, parent: pulumi.Resource, verified: pulumi.Resource
+        self, logical: str, site: Site, host: ProxmoxVeHost, parent: pulumi.Resource, verified: pulumi.Resource
     ) -> None:
         self._logical, self._site, self._host = logical, site, host
         self._parent, self._verified = parent, verified
@@ -45,7 +45,7 @@ class ProxmoxVe:
             f"{logical}-api",
             endpoint=host.endpoint,
             username=host.user,
-            password=pulumi.Output.secret(site.credentials.outer_hosts[host.name].password.get_secret_value()),
+            password=pulumi.Output.secret(site.credentials.password_of(host.name)),
             opts=steps.after(parent, *self.usable),
         )
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from onnode.contract.host import Bridge  # noqa: TC001 - documents are read by these types
 
+# In the metadata of domains and networks: whose they are, and a domain's number.
+NAMESPACE = "urn:nested-pve-ha"
+MARK = f"{{{NAMESPACE}}}stack"  # with the attributes name and vmid
+
 
 @dataclass(frozen=True)
 class VerifyLibvirt:

@@ -48,7 +48,7 @@ def _room(world: World, name: str, report: DiagnosisReport) -> list[Found]:
     """Whether the disks of nodes that are to be made fit: whole, or as far as an installation fills them."""
     need = world.expected.needs[name]
     to_make = {node: size for node, size in need.disk_gib.items() if node not in (world.seen.made or frozenset())}
-    if not to_make or not report.storages:
+    if not to_make or not report.storages or need.storage is None:
         return []
     store = report.storages.get(need.storage)
     if store is None:

@@ -29,7 +29,7 @@ class Host(Connection):
         self.did: list[str] = []
 
     async def run(self, command: str, **_: Any) -> Completed:  # noqa: ANN401 - options as they are
-        if command == proxmox_ve.vm_status("virtual", 101):
+        if command == proxmox_ve.vm_status(VM):
             return Completed(0, json.dumps({"status": self.status}), "")
         self.did.append(command)
         if self.refuses:
@@ -41,7 +41,7 @@ class Host(Connection):
 def test_it_is_switched_off_and_seen_to_be() -> None:
     host = Host()
     asyncio.run(nested_vm.stop(host, VM))
-    assert host.did == [proxmox_ve.stop_vm("virtual", 101)]
+    assert host.did == [proxmox_ve.stop_vm(VM)]
     assert host.status == "stopped"
 
 

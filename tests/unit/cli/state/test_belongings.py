@@ -24,6 +24,7 @@ from cluster.errors import AdminError
 from cluster.transport import members
 from cluster.transport.ssh import Completed
 from components.recorded import BRIDGE_TYPE, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
+from config import topology
 from config.model import VmGuest
 
 if TYPE_CHECKING:
@@ -446,7 +447,7 @@ class There:
         self.host, self.directory, self.path = host, directory, path
 
     async def run(self, command: str, **_limits: float) -> Completed:
-        here = command.replace(self.host.iso_directory, str(self.directory))
+        here = command.replace(topology.image_directory(self.host, "dev"), str(self.directory))
         done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False, env={"PATH": self.path})  # noqa: ASYNC221
         return Completed(done.returncode, done.stdout, done.stderr)
 

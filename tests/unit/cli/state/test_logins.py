@@ -14,6 +14,7 @@ from cli.state import logins
 from cli.state.logins import secret
 from cluster.contract import SECRETS_VARIABLE
 from components.recorded import PROVIDER_TYPE
+from config import topology
 from tests.unit.cli.run.test_comparison import Engine
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def entry(type_: str, name: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN4
 
 def recorded(dev: Description, key: str, password: str, host_key: str = HOST_KEY, user: str = "") -> dict[str, Any]:
     """A state of a run that was given these."""
-    host = dev.config.outer_hosts[0]
+    _, host = topology.proxmox_ve_hosts(dev.config)[0]
     user, endpoint = user or dev.config.cluster.api.user, f"{OTHER_ENDPOINT if user else host.endpoint}"
     machine = {"name": host.name, "address": f"{host.address}", "host_key": host_key}
     given = {SECRETS_VARIABLE: secret(json.dumps({"ssh_private_key": key, "api_password": password}))}
