@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OURS = "nested-pve-ha:index:"  # how those of the components themselves begin
 CLUSTER = f"{OURS}CorosyncCluster"
@@ -28,6 +32,7 @@ PROVIDER_TYPE = "pulumi:providers:proxmoxve"
 LOCAL_STEP = "command:local:Command"
 REMOTE_STEP = "command:remote:Command"
 STEPS = (LOCAL_STEP, REMOTE_STEP)
+DOMAIN = "libvirt-domain"  # the step that makes the VM of a node on an outer host with libvirt
 TOLD = "environment"  # of a step: what it is told beside its input, which is secret, or what another step remembers
 PACKAGE_TYPE = "command:remote:CopyToRemote"
 
@@ -46,6 +51,11 @@ ADMIN = ".venv/bin/python -m cluster"
 ARMED, REMOVED = "armed", "removed"
 REMOVE_BRIDGE = f"{ADMIN} remove-bridge --delete"
 ARM_REMOVAL = f"{ADMIN} arm-network --delete"
+
+
+def makes_domain(type_: str, inputs: Mapping[str, Any]) -> bool:
+    """Whether a resource is the step that makes a node's VM on an outer host with libvirt; pure."""
+    return type_ == REMOTE_STEP and inputs.get("create") == f"{ON_NODE} {DOMAIN}"
 
 
 def site_instance() -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cluster.contract import STEPS, ClusterApiUser, ClusterStorage, NodeNetworks
-from components.recorded import ADMIN, LOCAL_STEP, ON_NODE, PACKAGE_TYPE, PROVIDED, REMOTE_STEP
+from components.recorded import ADMIN, DOMAIN, LOCAL_STEP, ON_NODE, PACKAGE_TYPE, PROVIDED, REMOTE_STEP
 from onnode.contract.documents import document, parse
 from onnode.contract.formation import ApiUser
 from onnode.contract.look import LookStep
@@ -60,6 +60,8 @@ def of(state: State, machines: Collection[str], api_password: str) -> Questions:
             asked.packages[machine] = resource["urn"]
         elif _step(resource) == INSTALLATION:
             asked.installations[machine] = resource["urn"]
+        elif _step(resource) == DOMAIN:
+            asked.there.setdefault(_stdin(resource)["host"], []).extend(_there(resource))
         elif resource["type"] == REMOTE_STEP and machine in machines:
             asked.there.setdefault(machine, []).extend(_there(resource))
         elif resource["type"] == LOCAL_STEP:

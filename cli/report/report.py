@@ -10,7 +10,7 @@ from cli.report.changes import Change, changes
 from cli.report.known import Mark
 from cli.report.plan import MANDATORY, Plan
 from cli.report.way import Way, way
-from components.recorded import GUEST, NODE, STORAGES, VM_TYPE
+from components.recorded import GUEST, NODE, STORAGES, VM_TYPE, makes_domain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +101,8 @@ def _loss(operation: Operation) -> Change | None:
     name, component = operation.component
     if operation.op not in REPLACES or operation.stays:
         return None
-    if operation.type == VM_TYPE and component == NODE:
+    is_vm = operation.type == VM_TYPE or makes_domain(operation.type, operation.old)
+    if is_vm and component == NODE:
         return Change(f"node {name}", "its VM is replaced or removed", "a member is lost with it", Mark.REPLACE)
     if operation.type == VM_TYPE and component == GUEST:
         return Change(f"guest {name}", "its VM is replaced or removed", "its disks are lost", Mark.DATA)

@@ -94,17 +94,19 @@ def described(description: Description) -> list[DescribedThing]:
     """All that the stack file describes, and that somebody else could have made under the same name or number."""
     config = description.config
     found = []
+    provided = {host.name for _, host in topology.proxmox_ve_hosts(config)}
     for host in config.outer_hosts:
+        by_provider = host.name in provided
         found += [
-            _on_host(host.name, marks.BRIDGE, bridge.name, BRIDGE_TYPE, f"{host.name}-{bridge.name}")
+            _on_host(host.name, marks.BRIDGE, bridge.name, BRIDGE_TYPE * by_provider, f"{host.name}-{bridge.name}")
             for bridge in host.bridges
             if bridge.managed
         ]
-        if host.installer.url:
+        if host.installer.url and by_provider:  # a step replaces its own image, and refuses another's
             image = marks.image_name(description.stack, host.name, host.installer.url)
             found.append(_on_host(host.name, marks.IMAGE, image, FILE_TYPE, f"{host.name}-installer"))
     found += [
-        _on_host(node.host, marks.VM, str(node.vmid), VM_TYPE, f"{node.name}-vm")
+        _on_host(node.host, marks.VM, str(node.vmid), VM_TYPE * (node.host in provided), f"{node.name}-vm")
         for node in config.nodes
         if isinstance(node, NestedNode)
     ]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.recorded import VM_TYPE
+from components.recorded import VM_TYPE, makes_domain
 
 if TYPE_CHECKING:
     from cli.description import Description
     from config.model import NestedNode
+
+
+@dataclass(frozen=True)
+class RecordedVm:
+    """A VM that the state records: its resource, and the name of the machine that it is on."""
+
+    urn: str
+    host: str
 
 
 def nested_nodes(description: Description) -> list[NestedNode]:
@@ -16,8 +26,17 @@ def nested_nodes(description: Description) -> list[NestedNode]:
     return [node for node in description.config.nodes if node.kind == "nested"]
 
 
-def recorded(state: dict[str, Any] | None) -> dict[int, dict[str, Any]]:
+def recorded(state: dict[str, Any] | None) -> dict[int, RecordedVm]:
     """The recorded VMs, by vmid, as the exported state has them; pure."""
     resources = (state or {}).get("deployment", {}).get("resources") or []
-    vms = [entry for entry in resources if entry["type"] == VM_TYPE and "vmId" in entry["inputs"]]
-    return {int(entry["inputs"]["vmId"]): entry for entry in vms}
+    return dict(found for entry in resources if (found := _vm(entry)))
+
+
+def _vm(entry: dict[str, Any]) -> tuple[int, RecordedVm] | None:
+    inputs = entry.get("inputs") or {}
+    if entry["type"] == VM_TYPE and "vmId" in inputs:
+        return int(inputs["vmId"]), RecordedVm(entry["urn"], str(inputs.get("nodeName")))
+    if makes_domain(entry["type"], inputs):
+        wanted = json.loads(inputs["stdin"])
+        return int(wanted["vmid"]), RecordedVm(entry["urn"], wanted["host"])
+    return None

@@ -10,7 +10,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import AdminError
-from components.recorded import NODE, VM_TYPE
+from components.recorded import NODE, VM_TYPE, makes_domain
 
 if TYPE_CHECKING:
     from cli.description import Description
@@ -47,5 +47,5 @@ def released(description: Description, state: State) -> State:
 def _protected_node(entry: State) -> str:
     """The node whose protected VM this is; empty for anything else."""
     kind, name = (["", "", *str(entry.get("parent", "")).split("::")])[-2:]
-    is_vm = entry["type"] == VM_TYPE and kind.endswith(NODE) and bool(entry.get("protect"))
-    return name if is_vm else ""
+    is_vm = entry["type"] == VM_TYPE or makes_domain(entry["type"], entry.get("inputs") or {})
+    return name if is_vm and kind.endswith(NODE) and entry.get("protect") else ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.marks import image_name
 from components import steps, verified_host
+from components.recorded import DOMAIN
 from config import topology
 from onnode.contract.libvirt import DomainCard, InstallerImage, LibvirtDomain, LibvirtNetwork, LibvirtPool
 
@@ -83,6 +84,7 @@ class Libvirt:
         cards = [DomainCard(nic.bridge, nic.mac, nic.mtu) for nic in topology.nics(self._site.config, node)]
         wanted = LibvirtDomain(
             self._site.stack,
+            self._host.name,
             node.vmid,
             node.name,
             node.cores,
@@ -95,10 +97,10 @@ class Libvirt:
         made = steps.on_machine(
             logical,
             self._site.machine(self._host),
-            "libvirt-domain",
+            DOMAIN,
             wanted,
             steps.after(parent, *after, protect=self._site.config.protect_nodes),
             site=self._site,
-            delete="libvirt-domain --remove",
+            delete=f"{DOMAIN} --remove",
         )
         return made, []

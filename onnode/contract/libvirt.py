@@ -66,6 +66,7 @@ class LibvirtDomain:
     """The VM of a nested node, which an installation starts."""
 
     stack: str
+    host: str  # by which the control machine calls the outer host
     vmid: int  # libvirt has no numbers: it is written into the domain's metadata
     name: str
     cores: int
