@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from config import consumers, qdevice, reach, topology, values
 from config.errors import Problem
-from config.model import ContainerGuest, ExistingNode, NestedNode, NfsStorage, VmGuest
+from config.model import ContainerGuest, ExistingNode, LibvirtHost, NestedNode, NfsStorage, VmGuest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -151,6 +151,15 @@ def dhcp(config: Config) -> Iterator[Problem]:
             yield from _inside(f"{path}.dhcp.{key}", getattr(bridge.dhcp, key), bridge.address.network)
 
 
+def libvirt_bridges(config: Config) -> Iterator[Problem]:
+    """A network of libvirt has a bridge without ports, or one that exists."""
+    for path, host, bridge in _bridges(config):
+        if isinstance(host, LibvirtHost) and bridge.managed and bridge.ports:
+            message = f"libvirt makes {bridge.name} without ports"
+            fix = f"make a bridge with {bridge.ports[0]} on {host.name} yourself, and set managed: false here"
+            yield Problem(f"{path}.ports", message, fix)
+
+
 def _inside(path: str, address: IPv4Address, network: IPv4Network) -> Iterator[Problem]:
     if address not in network:
         yield Problem(path, f"{address} is not in {network}", f"use an address of {network}")
@@ -170,7 +179,7 @@ def bridge_subnets(config: Config) -> Iterator[Problem]:
     """Bridges of one host have subnets of their own, apart from the management network."""
     for path, host, bridge in _bridges(config):
         if bridge.name == host.management_bridge:
-            yield Problem(f"{path}.name", f"{bridge.name} is the management bridge", "choose another vmbrN")
+            yield Problem(f"{path}.name", f"{bridge.name} is the management bridge", "choose another name: vmbr1")
         if bridge.address.network.overlaps(config.management_network.subnet):
             message = f"{bridge.address.network} overlaps the management subnet {config.management_network.subnet}"
             yield Problem(f"{path}.address", message, "choose another subnet")
@@ -492,6 +501,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     macs,
     addresses,
     dhcp,
+    libvirt_bridges,
     management,
     bridge_subnets,
     node_links,

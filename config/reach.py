@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from config import topology
 from config.errors import Problem
-from config.model import ContainerGuest, NestedNode, ProxmoxVeHost
+from config.model import ContainerGuest, LibvirtBridge, NestedNode, ProxmoxVeHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +88,11 @@ def across_machines(config: Config) -> Iterator[Problem]:
                 message = (
                     f"{bridge.name} has no ports, so nodes on {host} cannot reach those on {topology.some(others)}"
                 )
-                yield Problem(f"{path}.ports", message, "name the network card that leads there")
+                card = "the network card that leads there"
+                by_hand = f"make a bridge with {card} on {host} yourself, and set managed: false here"
+                yield Problem(
+                    f"{path}.ports", message, by_hand if isinstance(bridge, LibvirtBridge) else f"name {card}"
+                )
 
 
 def _shared_networks(config: Config) -> dict[IPv4Network, tuple[list[tuple[str, Bridge, str]], set[str]]]:
