@@ -49,7 +49,7 @@ TEST_PROGRAMS := sshd=openssh-server ssh-keygen=openssh-client shellcheck=shellc
 SHELL_SCRIPTS := tools/pr-comment tools/debian-packages tools/python-environment .ci/run
 
 # The stacks that are built in the lab; any other is for machines of your own, and runs where you are.
-LAB_STACKS := dev twonode
+LAB_STACKS := dev twonode libvirt
 IN_LAB := $(filter $(STACK),$(LAB_STACKS))
 # How to name the stack in the next command.
 OF := $(if $(filter dev,$(STACK)),, STACK=$(STACK))
