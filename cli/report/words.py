@@ -37,7 +37,7 @@ WORDS = {
     "repository": "package repository and packages",
     "kvm-nested": "nested KVM, now and after a reboot",
     recorded.BRIDGE_TYPE: "bridge",
-    "libvirt-network": "bridge, as a network of libvirt",
+    "libvirt-network": "bridge {name}, as a network of libvirt",
     "libvirt-pool": "directory for images and disks",
     "confirm-network": "",  # these do something when they go
     "arm-network": "",
@@ -82,7 +82,7 @@ UNDONE = {
     "arm-network": "arm the network guard: it undoes the bridge's removal, if that cuts the host off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",
     "journal": "put the host back as it was",
-    "libvirt-network": "remove the bridge",
+    "libvirt-network": "remove the network and its bridge",
     "libvirt-pool": "remove the directory for images and disks",
     "installer-image": "remove the installer image",
     recorded.DOMAIN: "destroy the virtual machine with its disk",
@@ -128,7 +128,7 @@ def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
 def sentence(operation: Operation) -> str:
     """What one operation does; empty for nothing. Updates of steps are not for this function."""
     kind = _kind(operation)
-    what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN))
+    what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN), name=operation.name)
     is_step = kind != operation.type or kind == recorded.PACKAGE_TYPE
     return _of_step(operation, kind, what) if is_step else _of_resource(operation, what)
 

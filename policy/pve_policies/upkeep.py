@@ -62,7 +62,7 @@ def _enterprise(design: Subject) -> Iterator[str]:
     if design.settings["subscription"]:
         return
     for host in design.props["outerHosts"]:
-        if host["repository"] == "enterprise":
+        if host.get("repository") == "enterprise":  # of one with libvirt there is none
             yield f"outer host {host['name']} uses the enterprise repository"
     if design.props["maintenance"]["repository"] == "enterprise":
         yield "the nodes use the enterprise repository"
