@@ -37,7 +37,7 @@ def refusals(config: dict[str, Any], directory: Path) -> set[str]:
     return {rule for _, rule in judged(run(config, directory))}
 
 
-@pytest.mark.parametrize("stack", ["dev", "twonode", "physical"])
+@pytest.mark.parametrize("stack", ["dev", "libvirt", "twonode", "physical"])
 def test_the_stack_files_themselves_are_not_refused(stack: str, tmp_path: Path) -> None:
     assert refusals(stack_file(stack), tmp_path) == set()
 
