@@ -46,7 +46,7 @@ class _Model(BaseModel):
 class HostCredentials(_Model):
     """What opens an outer host."""
 
-    password: SecretStr
+    password: SecretStr | None = None  # of its API, which only Proxmox VE has
     host_key: SshPublicKey | None = None
 
 

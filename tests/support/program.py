@@ -48,7 +48,10 @@ def credentials() -> dict[str, Any]:
         "rootPassword": "root-password",
         "apiPassword": "api-password",
         "hostKeySeed": "5eed" * 16,
-        "outerHosts": {"virtual": {"password": "outer-password", "hostKey": HOST_KEY}},
+        "outerHosts": {
+            "virtual": {"password": "outer-password", "hostKey": HOST_KEY},
+            "kvmhost": {"hostKey": host_key("kvmhost")},
+        },
         "nodes": {f"pve{number}": {"hostKey": host_key(f"pve{number}")} for number in (1, 2, 3)},
     }
 

@@ -37,7 +37,7 @@ from tests.support.program import (
     stack_file,
 )
 
-STACKS = ("dev", "twonode", "physical")
+STACKS = ("dev", "libvirt", "twonode", "physical")
 GOLDEN = Path(__file__).parent / "golden"
 LOCAL, REMOTE = "command:local:Command", "command:remote:Command"
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
