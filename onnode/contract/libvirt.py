@@ -16,7 +16,7 @@ class VerifyLibvirt:
     """The outer host can carry this stack: virtualization, memory, room on its disk, nothing foreign in the way."""
 
     stack: str
-    vms: dict[int, str]  # the numbers of the stack's VMs, each with its name
+    vms: dict[str, int]  # the stack's VMs by name, with their numbers
     bridges: list[Bridge]  # which the program makes
     existing_bridges: list[str]  # which must be there
     memory_mib: int
