@@ -128,7 +128,9 @@ def grouped(operations: Iterable[Operation]) -> dict[str, list[str]]:
 def sentence(operation: Operation) -> str:
     """What one operation does; empty for nothing. Updates of steps are not for this function."""
     kind = _kind(operation)
-    what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(joiner=operation.name.removeprefix(JOIN), name=operation.name)
+    what = WORDS.get(kind, kind.rsplit(":", 1)[-1]).format(
+        joiner=operation.name.removeprefix(JOIN), name=operation.name
+    )
     is_step = kind != operation.type or kind == recorded.PACKAGE_TYPE
     return _of_step(operation, kind, what) if is_step else _of_resource(operation, what)
 
