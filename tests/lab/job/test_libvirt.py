@@ -78,8 +78,8 @@ def guests_outlive_their_node(project: LabProject) -> None:
     kvm_host.virsh(project, "destroy proxmox01")
 
     def recovered() -> bool:
-        found = services(project, NODES["proxmox02"])
-        return found["vm:200"]["state"] == "started" and found["vm:200"]["node"] != "proxmox01"
+        found = services(project, NODES["proxmox02"])["vm:200"]
+        return bool(found["state"] == "started" and found["node"] != "proxmox01")
 
     assert project.eventually(recovered, 120)
     run = succeeded(project.admin("up"))

@@ -69,7 +69,7 @@ def with_todays(dev: Description) -> dict[str, Any]:
         credentials.api_password.get_secret_value(),
         logins.today(dev).host_keys[f"{host.address}"],
     )
-    own = credentials.outer_hosts["virtual"].password.get_secret_value()
+    own = credentials.password_of("virtual")
     for part in ("inputs", "outputs"):
         found["deployment"]["resources"][0][part]["password"] = secret(own)
     return found
