@@ -1,0 +1,31 @@
+"""The last layer of a libvirt host: a Debian machine that gets its packages from the lab, and whose emulator is the lab's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pvelab.emulator import firmware, paths
+
+from lab.image import overlay, pve_layer, rootfs
+from lab.programs import run_async
+
+if TYPE_CHECKING:
+    from lab.settings import Settings
+
+# QEMU's user makes a socket there for each domain, and the lab connects to it.
+DIRECTORY = f"d {paths.MONITORS} 0700 libvirt-qemu kvm -\n"
+
+
+async def build(settings: Settings) -> None:
+    """Make it over the image with libvirt, which must be unpacked."""
+    layer = settings.memory / "libvirt-layer"
+    lower = f"{settings.libvirt_image}:{settings.image}"
+    root = await overlay.mount(lower, layer, layer / "root")
+    try:
+        await pve_layer.divert(root)
+        await run_async("chroot", str(root), "dpkg-divert", "--quiet", "--rename", "--add", paths.EMULATOR)
+        (root / paths.FIRMWARE.lstrip("/")).write_bytes(firmware.image())
+        rootfs.write(root / "usr/lib/tmpfiles.d/pve-lab-domains.conf", DIRECTORY)
+        pve_layer.use_repositories(settings, root, pve_layer.DEBIAN_SOURCES, (pve_layer.DEBIAN_KEYRING,))
+    finally:
+        await overlay.unmount(root)
