@@ -10,13 +10,10 @@ import os
 from typing import TYPE_CHECKING
 
 from lab.image import root_image
-from lab.programs import run_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from lab.settings import Settings
 
 PACKAGES = ("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86")
 # What programs install later, for real: taken off here, and offered by the lab's own repository.
@@ -90,11 +87,3 @@ def ensure(image: Path, owner: tuple[int, int], say: Callable[[str], None]) -> N
     root_image.build([*unshared, str(image), str(partial), *mmdebstrap], partial, "the libvirt host's image")
     os.chown(partial, *owner)
     partial.rename(layer)
-
-
-async def unpack(settings: Settings, image: Path) -> None:
-    """Put it where the machines' layers are looked for."""
-    settings.libvirt_image.mkdir()
-    await run_async(
-        "tar", "-C", str(settings.libvirt_image), "--xattrs", "--xattrs-include=*", "-xf", str(beside(image))
-    )

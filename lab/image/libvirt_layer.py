@@ -6,14 +6,23 @@ from typing import TYPE_CHECKING
 
 from pvelab.emulator import firmware, paths
 
-from lab.image import overlay, pve_layer, rootfs
+from lab.image import libvirt_image, overlay, pve_layer, rootfs
 from lab.programs import run_async
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.settings import Settings
 
 # QEMU's user makes a socket there for each domain, and the lab connects to it.
 DIRECTORY = f"d {paths.MONITORS} 0700 libvirt-qemu kvm -\n"
+
+
+async def unpack(settings: Settings, image: Path) -> None:
+    """Put the layer that was made beside the root image where the machines' layers are looked for."""
+    target, tar = settings.libvirt_image, libvirt_image.beside(image)
+    target.mkdir()
+    await run_async("tar", "-C", str(target), "--xattrs", "--xattrs-include=*", "-xf", str(tar))
 
 
 async def build(settings: Settings) -> None:

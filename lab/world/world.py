@@ -18,7 +18,6 @@ from lab.image import (
     bytecode,
     container_template,
     installer_iso,
-    libvirt_image,
     libvirt_layer,
     pve_layer,
     repository,
@@ -106,7 +105,7 @@ class World:
         self.settings.image.mkdir()
         await run_async("tar", "-C", str(self.settings.image), "--exclude=./dev/*", "-xf", str(image))
         if self.shape.has_libvirt:
-            await libvirt_image.unpack(self.settings, image)
+            await libvirt_layer.unpack(self.settings, image)
 
     def _make_common_directory(self) -> None:
         """What all machines see below /run/pve-lab/world."""
