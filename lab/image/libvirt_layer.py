@@ -8,6 +8,7 @@ from pvelab.emulator import firmware, paths
 
 from lab.image import libvirt_image, overlay, pve_layer, rootfs
 from lab.programs import run_async
+from lab.settings import NODE_FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +34,18 @@ async def build(settings: Settings) -> None:
     try:
         await pve_layer.divert(root)
         await run_async("chroot", str(root), "dpkg-divert", "--quiet", "--rename", "--add", paths.EMULATOR)
+        _put_emulator(root)
         (root / paths.FIRMWARE.lstrip("/")).write_bytes(firmware.image())
         rootfs.write(root / "usr/lib/tmpfiles.d/pve-lab-domains.conf", DIRECTORY)
         pve_layer.use_repositories(settings, root, pve_layer.DEBIAN_SOURCES, (pve_layer.DEBIAN_KEYRING,))
     finally:
         await overlay.unmount(root)
+
+
+def _put_emulator(root: Path) -> None:
+    """A copy: libvirt starts its emulator as a user who may not read the work tree."""
+    program = NODE_FILES / "install/qemu-system-x86_64"
+    rootfs.write(root / paths.EMULATOR.lstrip("/"), program.read_text(), 0o755)
+    code = NODE_FILES / "pvelab"
+    for file in (code / "__init__.py", *sorted((code / "emulator").glob("*.py"))):
+        rootfs.write(root / paths.CODE.lstrip("/") / file.relative_to(NODE_FILES), file.read_text())

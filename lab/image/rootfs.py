@@ -24,8 +24,7 @@ LAB_MOUNT = Path("/run/pve-lab")
 KERNEL_UNIT = "pve-lab-kernel.service"
 # Programs that show the real kernel; the image has the originals diverted to NAME.distrib.
 DIVERTED = {"modprobe": "usr/sbin", "rmmod": "usr/sbin", "lsmod": "usr/sbin", "uname": "usr/bin"}
-# What a libvirt host has of the lab: libvirt's emulator, and what libvirt tells of its domains.
-LIBVIRT = {"usr/bin/qemu-system-x86_64": "qemu-system-x86_64", "etc/libvirt/hooks/qemu.d/pve-lab": "libvirt-hook"}
+LIBVIRT_HOOK = "etc/libvirt/hooks/qemu.d/pve-lab"
 MASKED_UNITS = (
     "console-getty.service",
     "getty@.service",
@@ -178,8 +177,7 @@ def refresh_stand_ins(root: Path, kind: Kind) -> None:
     _link(system / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     _link(system / "sysinit.target.wants" / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     if kind == "kvm":
-        for place, program in LIBVIRT.items():
-            _link(root / place, NODE_MOUNT / "install" / program)
+        _link(root / LIBVIRT_HOOK, NODE_MOUNT / "install/libvirt-hook")
     if kind in DEBIAN:
         _link(system / "corosync.service", Path("/dev/null"))
         return

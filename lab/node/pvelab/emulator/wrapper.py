@@ -10,14 +10,11 @@ import sys
 
 from pvelab.emulator import command_line, paths, probe
 
-FOR_PYTHON = ("PYTHONPATH", "PYTHONPYCACHEPREFIX")
-
 
 def main() -> int:
     """Start QEMU in this process, or beside it where it is only asked what it can."""
     arguments = sys.argv[1:]
-    for name in FOR_PYTHON:
-        os.environ.pop(name, None)
+    os.environ.pop("PYTHONPATH", None)
     kvm = command_line.asks_for_kvm(arguments)
     usable = os.access(paths.KVM, os.R_OK | os.W_OK, effective_ids=True)  # libvirt lets its probe use any device
     if kvm and usable and command_line.is_probe(arguments):
