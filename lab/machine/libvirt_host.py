@@ -145,11 +145,16 @@ class LibvirtHost(Hypervisor):
         return {"domain.started": self._started, "domain.stopped": self._stopped, "vm.list": self._list}
 
     async def start(self, vmid: int) -> None:
-        """Start a domain as the host's administrator would do it."""
+        """Start a domain as the host's administrator would do it; libvirt may be starting it by itself meanwhile."""
         listed = await self.machine.execute("virsh", "list", "--all", "--uuid")
         for identity in listed.split():
-            if domains.number(identity) == vmid:
+            if domains.number(identity) != vmid:
+                continue
+            try:
                 await self.machine.execute("virsh", "start", identity)
+            except LabError:
+                if vmid not in self.vms or not self.vms[vmid].machine.on:
+                    raise
 
     async def _started(self, message: Message) -> Message:
         domain = domains.parse(message["xml"])

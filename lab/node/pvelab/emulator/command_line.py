@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 # What only KVM has, or what would start another firmware.
 ONLY_KVM = re.compile(r",(?:kernel[_-]irqchip|pflash[01])=[^,]*")
+# What makes a host of a processor. QEMU can emulate AMD's, and a model of libvirt does not turn it on.
+VIRTUALIZATION = ("svm", "npt", "nrip-save", "svme-addr-chk", "vgif", "vmx")
+PROCESSOR = ",".join(["max", *(f"{feature}=off" for feature in VIRTUALIZATION)])
 
 
 def value(arguments: Sequence[str], option: str) -> str | None:
@@ -38,7 +41,7 @@ def without_kvm(arguments: Sequence[str]) -> list[str]:
     """The same with QEMU's own emulation in its place, which knows other processors."""
     machine = re.sub(r"accel=kvm[^,]*", "accel=tcg", ONLY_KVM.sub("", value(arguments, "-machine") or ""))
     changed = _replaced(_replaced(arguments, "-machine", machine), "-accel", "tcg")
-    return _replaced(changed, "-cpu", "max")
+    return _replaced(changed, "-cpu", PROCESSOR)
 
 
 def is_probe(arguments: Sequence[str]) -> bool:

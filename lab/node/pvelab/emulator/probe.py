@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 ACCEPT_S = 60.0
 CHUNK = 1 << 16
-# What a guest sees of AMD's virtualization, which QEMU can emulate and a model of libvirt does not turn on.
-VIRTUALIZATION = ("svm", "npt", "nrip-save", "svme-addr-chk", "vgif", "vmx")
-
 Json = dict[str, Any]
 
 
@@ -30,7 +27,7 @@ def with_kvm(_: Json) -> Json:
 def without_virtualization(answer: Json) -> Json:
     """The processor that a model is, without what makes a host of it."""
     properties = answer["model"].get("props", {})
-    for name in properties.keys() & VIRTUALIZATION:
+    for name in properties.keys() & command_line.VIRTUALIZATION:
         properties[name] = False
     return answer
 
