@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 
 from cluster.marks import BRIDGE, VM, Thing
-from onnode.contract.libvirt import MARK
+from onnode.host import libvirt_files
 from onnode.system.pve import stack_tag
 
 if TYPE_CHECKING:
@@ -19,43 +18,36 @@ NETWORKS = "etc/libvirt/qemu/networks"
 FILES = f"{DOMAINS}/*.xml {NETWORKS}/*.xml"
 OFF = "shut off"
 _VIRSH = "LC_ALL=C virsh --connect qemu:///system --quiet"
-_FILE = re.compile(rf"{DOMAINS}/(?P<network>networks/)?[^/]+\.xml")
+_FILE = re.compile(rf"{DOMAINS}/(?P<network>networks/)?(?P<name>[^/]+)\.xml")
 
 
 def read(files: Mapping[str, str], node: str, stack: str) -> Iterator[Thing]:
     """The domains that have a number, which only this program gives them, and the networks' bridges; pure."""
     for path, text in files.items():
-        found = _FILE.fullmatch(path)
-        if found is None:
-            continue
-        try:
-            root = ET.fromstring(text)  # noqa: S314 - libvirt's own file, which only root can write
-        except ET.ParseError:
-            continue  # nothing of it is ours; the steps refuse to make another one of its name
-        yield from _network(root, node, stack) if found["network"] else _domain(root, node, stack)
+        if found := _FILE.fullmatch(path):
+            yield from (_network if found["network"] else _domain)(text, found["name"], node, stack)
 
 
-def _domain(root: ET.Element, node: str, stack: str) -> Iterator[Thing]:
-    mark, name = root.find(f"metadata/{MARK}"), root.findtext("name", "?")
-    if mark is None:
-        return
-    vmid, owner = mark.get("vmid", ""), mark.get("name", "")
-    shown = f"{VM} {vmid} (domain {name}) on {node}, of stack {owner or 'unknown'}"
-    yield Thing(VM, vmid, node, _is(owner, stack), shown, called=name, domain=name)
+def _domain(text: str, name: str, node: str, stack: str) -> Iterator[Thing]:
+    found = libvirt_files.parse_domain(text, name)
+    if found.vmid is not None:
+        shown = f"{VM} {found.vmid} (domain {found.name}) on {node}, of {_owner(found.stack)}"
+        yield Thing(VM, f"{found.vmid}", node, _is(found.stack, stack), shown, called=found.name, domain=found.name)
 
 
-def _network(root: ET.Element, node: str, stack: str) -> Iterator[Thing]:
-    bridge, mark = root.find("bridge"), root.find(f"metadata/{MARK}")
-    if bridge is None:
-        return
-    owner = "" if mark is None else mark.get("name", "")
-    name, of = bridge.get("name", ""), root.findtext("name", "?")
-    shown = f"interface {name} of libvirt's network {of} on {node}, of {f'stack {owner}' if owner else 'nobody known'}"
-    yield Thing(BRIDGE, name, node, _is(owner, stack), shown)
+def _network(text: str, name: str, node: str, stack: str) -> Iterator[Thing]:
+    found = libvirt_files.parse_network(text, name)
+    if found.bridge:
+        shown = f"interface {found.bridge} of libvirt's network {found.name} on {node}, of {_owner(found.stack)}"
+        yield Thing(BRIDGE, found.bridge, node, _is(found.stack, stack), shown)
 
 
-def _is(owner: str, stack: str) -> bool:
-    return bool(owner) and stack_tag(owner) == stack_tag(stack)
+def _owner(stack: str | None) -> str:
+    return f"stack {stack}" if stack else "no stack"
+
+
+def _is(owner: str | None, stack: str) -> bool:
+    return bool(owner) and stack_tag(owner or "") == stack_tag(stack)
 
 
 def status_command(domain: str) -> str:

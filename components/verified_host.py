@@ -59,7 +59,7 @@ def _of_libvirt(site: Site, host: LibvirtHost) -> VerifyLibvirt:
     of_it = nodes(site, host)
     return VerifyLibvirt(
         stack=site.stack,
-        vms={node.name: node.vmid for node in of_it},
+        vms={node.vmid: node.name for node in of_it},
         bridges=bridges(host),
         existing_bridges=[host.management_bridge, *(bridge.name for bridge in host.bridges if not bridge.managed)],
         memory_mib=sum(node.memory_mib for node in of_it),

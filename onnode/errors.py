@@ -98,7 +98,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "kvm-module-missing": Code(
         "The running kernel has no KVM module.",
-        "boot a kernel of Proxmox VE; after a kernel upgrade that removed the running one's modules, reboot the host",
+        "boot a kernel that has it, as Proxmox VE's and Debian's own ones do; after a kernel upgrade that removed the running one's modules, reboot the host",
     ),
     "kvm-load-failed": Code(
         "The KVM module could not be loaded.",
@@ -119,6 +119,51 @@ ON_NODE_CODES: dict[str, Code] = {
     "iso-missing": Code(
         "The installer ISO is not where the configuration says.",
         "correct the ISO's path or URL in the configuration, or upload the file",
+    ),
+    "iso-checksum": Code(
+        "A downloaded file does not have the configured checksum.",
+        "correct the URL, or the checksum from Proxmox' own list (a copied stack file has that of the lab's stand-in); never leave "
+        "the checksum out for a file you do not know",
+    ),
+    "iso-not-automatic": Code(
+        "The installer ISO cannot install by itself: it is older than Proxmox VE 8.2, or no installer of Proxmox VE.",
+        "name an ISO of Proxmox VE 8.2 or later in the configuration",
+    ),
+    "host-disk": Code(
+        "The outer host has too little room for the disks of the nested nodes, or for the installer ISO.",
+        "make room on the file system of the directory that the message names, name another directory in the configuration, or give "
+        "the nodes smaller disks",
+    ),
+    "libvirt-down": Code(
+        "libvirt does not answer on the outer host.",
+        "`systemctl status libvirtd.socket libvirtd` on the outer host; `systemctl restart libvirtd`, which stops no VM",
+    ),
+    "libvirt-denied": Code(
+        "AppArmor, or a directory that only root may enter, keeps a VM of libvirt from one of its files.",
+        "`namei -l` with the file's path on the outer host shows which directory the user libvirt-qemu may not enter: `chmod o+x` it; "
+        "`journalctl -k --grep apparmor` shows what AppArmor denied",
+    ),
+    "libvirt-differs": Code(
+        "What this stack made in libvirt differs from the configuration in what cannot be changed: the name or number of a VM, the directory "
+        "of the disks, a disk that would have to shrink.",
+        "put the shown value back into the configuration; or destroy the node there, and let it be made again",
+    ),
+    "kvm-inaccessible": Code(
+        "A VM of libvirt cannot use /dev/kvm: it is not there, or the user that libvirt runs its VMs as may not open it.",
+        "`ls -l /dev/kvm` on the outer host: without it, load the KVM module; else `chgrp kvm /dev/kvm`, `chmod 660 /dev/kvm` and "
+        "`usermod -aG kvm libvirt-qemu`; then run the same command again",
+    ),
+    "foreign-domain": Code(
+        "A VM of libvirt has the name of a nested node, and this stack did not make it.",
+        "choose another name for the node in the configuration, or rename that VM yourself (`virsh domrename`)",
+    ),
+    "foreign-pool": Code(
+        "A pool of libvirt has the name or the directory that this stack's is to have, and this stack did not make it.",
+        "choose another directory in the configuration, or remove that pool yourself (`virsh pool-destroy`, `virsh pool-undefine`: the files stay)",
+    ),
+    "network-in-use": Code(
+        "A network of libvirt would have to be restarted or removed, and VMs or other interfaces are connected to it: they would be cut off.",
+        "power off what the message names, or take it off the network; then run the same command again",
     ),
     "foreign-vmid": Code(
         "A vmid of the configuration is taken by a guest that this stack did not make.",
@@ -152,9 +197,14 @@ ON_NODE_CODES: dict[str, Code] = {
     "vm-missing": Code(
         "The VM of a nested node does not exist.", "run the same command again: the VM is made and installed again"
     ),
+    "disk-missing": Code(
+        "The disk of a nested node is gone, though its VM is there.",
+        "bring the file back from a backup; or give the node up: `virsh undefine` its VM on the outer host, and run the same command again, "
+        "which makes and installs it anew",
+    ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",
-        "look at the VM's task log on the outer host, then run the same command again",
+        "look at the VM's task log on the outer host (of libvirt: /var/log/libvirt/qemu), then run the same command again",
     ),
     "guest-locked": Code(
         "A guest is locked by a task, so nothing can change it. A task that was interrupted leaves its lock behind.",

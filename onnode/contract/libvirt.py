@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 
 from onnode.contract.host import Bridge  # noqa: TC001 - documents are read by these types
 
-# In the metadata of domains and networks: whose they are, and a domain's number.
-NAMESPACE = "urn:nested-pve-ha"
-MARK = f"{{{NAMESPACE}}}stack"  # with the attributes name and vmid
-
 
 @dataclass(frozen=True)
 class VerifyLibvirt:
     """The outer host can carry this stack: virtualization, memory, room on its disk, nothing foreign in the way."""
 
     stack: str
-    vms: dict[str, int]  # the stack's VMs by name, with their numbers
+    vms: dict[int, str]  # the numbers of the stack's VMs, each with its name
     bridges: list[Bridge]  # which the program makes
     existing_bridges: list[str]  # which must be there
     memory_mib: int

@@ -104,7 +104,9 @@ def test_a_node_from_its_installation_to_its_end(host: Lab, make: Callable[..., 
     # Both cards are on their bridges; the spanning tree of libvirt's takes some seconds.
     eventually(lambda: "fully-up" in host.ssh(domain.address, "cat /root/first-boot-ran").stdout, "first boot ran")
     host.sh(domain.address, "ip link set enp2s0 up; ip address add 10.10.1.7/24 dev enp2s0")
-    eventually(lambda: host.ssh(domain.address, "ping -c1 -W1 10.10.1.1").returncode == 0, "the second card is connected")
+    eventually(
+        lambda: host.ssh(domain.address, "ping -c1 -W1 10.10.1.1").returncode == 0, "the second card is connected"
+    )
 
     # Its end, seen from both sides.
     host.sh(domain.address, "touch /root/mark")
