@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from components.site import Site
     from config.model import LibvirtHost, OuterHost
 
+INSTALLED_GIB = 4  # what Proxmox VE 9 takes on a new disk, roughly
+
 
 def nodes(site: Site, host: OuterHost) -> list[NestedNode]:
     """The nested nodes of an outer host."""
@@ -63,7 +65,7 @@ def _of_libvirt(site: Site, host: LibvirtHost) -> VerifyLibvirt:
         bridges=bridges(host),
         existing_bridges=[host.management_bridge, *(bridge.name for bridge in host.bridges if not bridge.managed)],
         memory_mib=sum(node.memory_mib for node in of_it),
-        disk_gib=sum(node.disk_gib for node in of_it),
+        disk_gib=sum(min(node.disk_gib, INSTALLED_GIB) for node in of_it),
         directory=topology.image_directory(host, site.stack),
         iso_path=host.installer.path,
     )

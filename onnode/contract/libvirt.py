@@ -16,7 +16,7 @@ class VerifyLibvirt:
     bridges: list[Bridge]  # which the program makes
     existing_bridges: list[str]  # which must be there
     memory_mib: int
-    disk_gib: int
+    disk_gib: int  # what the installations write; disks have holes until nodes fill them
     directory: str  # of images and disks; it need not be there yet
     iso_path: str | None = None  # set when the installer ISO is the user's own file on the host
 

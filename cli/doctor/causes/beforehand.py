@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli.doctor.causes import names
 from cli.doctor.model import Cause
+from components.verified_host import INSTALLED_GIB
 
 if TYPE_CHECKING:
     from cli.doctor.causes import Found, Symptoms
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from onnode.contract.diagnosis import DiagnosisReport
 
 MIB = 1024
-INSTALLED_GIB = 4  # what Proxmox VE 9 takes on a new disk, roughly
 WHOLE = ("lvm", "zfspool", "iscsi")  # give a disk its whole size at once, as they come
 
 
