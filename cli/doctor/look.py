@@ -13,7 +13,7 @@ from cluster.reports import read
 from cluster.transport import members, shipped
 from components import verified_host
 from components.site import Site
-from config.model import NestedNode, ProxmoxVeHost
+from config.model import LibvirtHost, NestedNode, ProxmoxVeHost
 from onnode.contract.diagnosis import Diagnose, DiagnosisReport, Neighbour
 from onnode.contract.documents import document
 from onnode.contract.look import Look, LookReport, LookStep
@@ -49,6 +49,7 @@ def expected_of(described: Description) -> Expected:
             )
             for host in config.outer_hosts
         },
+        frozenset(host.name for host in config.outer_hosts if isinstance(host, LibvirtHost)),
     )
 
 

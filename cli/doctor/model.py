@@ -42,6 +42,7 @@ class Expected:
         housing: the outer host of each nested node.
         storages: the names of all that are described.
         needs: of the outer hosts, by name.
+        of_libvirt: the names of the outer hosts that run libvirt, and no Proxmox VE.
     """
 
     stack: str
@@ -52,6 +53,7 @@ class Expected:
     housing: Mapping[str, str] = field(default_factory=dict)
     storages: list[str] = field(default_factory=list)
     needs: Mapping[str, Need] = field(default_factory=dict)
+    of_libvirt: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,9 @@ def _empty(world: World, name: str) -> list[str]:
 
 def _row(world: World, name: str, report: DiagnosisReport) -> list[str]:
     offset = world.seen.offsets_s.get(name, 0.0)
+    clock = CONNECTED if abs(offset) < CLOCK_SHOWN_S else red(f"{offset:+.0f} s")
+    if name in world.expected.of_libvirt:
+        return ["libvirt", *["-"] * 4, _room(report), clock, *["-"] * 2]
     return [
         cell(report.version) or (UNKNOWN if "version" in report.unanswered else red("no Proxmox VE")),
         _vote(world, name),
@@ -76,7 +79,7 @@ def _row(world: World, name: str, report: DiagnosisReport) -> list[str]:
         _pve(report),
         _services(report),
         _room(report),
-        CONNECTED if abs(offset) < CLOCK_SHOWN_S else red(f"{offset:+.0f} s"),
+        clock,
         _certificate(world, report),
         " ".join(_storage(storage, report) for storage in world.expected.storages if name in world.members) or "-",
     ]

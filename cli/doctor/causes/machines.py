@@ -28,7 +28,8 @@ def not_proxmox(world: World, _found: Symptoms) -> list[Found]:
     """Machines without Proxmox VE, or with another major version than described."""
     causes: list[Found] = []
     for name, report in world.seen.reports.items():
-        if report.version.split(".")[0] == str(world.expected.pve_major) or "version" in report.unanswered:
+        known = report.version.split(".")[0] == str(world.expected.pve_major) or "version" in report.unanswered
+        if known or name in world.expected.of_libvirt:
             continue
         what = f"runs Proxmox VE {report.version}" if report.version else "does not run Proxmox VE"
         cause = Cause(
