@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -15,6 +16,12 @@ def _of(kind: type[Any], value: Any, path: str) -> Any:  # noqa: ANN401 - JSON i
     if type(value) not in accepted:
         raise ValueError(f"{path}: expected {kind.__name__}, got {type(value).__name__}")
     return value
+
+
+def _key(kind: type[Any], key: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
+    """A key as it is meant: in JSON each of them is a text."""
+    is_number = kind is int and isinstance(key, str) and re.fullmatch(r"-?\d+", key, re.ASCII)
+    return _of(kind, int(key) if is_number else key, f"{path}, key {key}")
 
 
 def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, dataclass field out
@@ -38,8 +45,9 @@ def _build(kind: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - JSON in, 
         (inner,) = get_args(kind)
         return [_build(inner, item, f"{path}[{index}]") for index, item in enumerate(_of(list, value, path))]
     if origin is dict:
-        _, inner = get_args(kind)
-        return {key: _build(inner, item, f"{path}.{key}") for key, item in _of(dict, value, path).items()}
+        of, inner = get_args(kind)
+        found = _of(dict, value, path).items()
+        return {_key(of, key, path): _build(inner, item, f"{path}.{key}") for key, item in found}
     if origin in (Union, types.UnionType):
         if value is None:
             return None

@@ -36,10 +36,18 @@ class Vm:
 
 @dataclass(frozen=True)
 class RunningVm:
-    """A VM that runs."""
+    """A VM that runs.
 
-    vmid: int
+    Attributes:
+        vmid: its number; None where only this product's VMs have one, and it is somebody else's.
+        name: which its owner gave it.
+    """
+
+    vmid: int | None
     name: str
+
+    def __str__(self) -> str:
+        return self.name if self.vmid is None else f"{self.vmid} ({self.name})"
 
 
 class Hypervisor(Protocol):

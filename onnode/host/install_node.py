@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from onnode.cluster import membership
 from onnode.contract.host import InstallNode
 from onnode.errors import StepError
-from onnode.host import kind, verify_host
+from onnode.host import demands, kind
 from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types
 from onnode.step import Action, Step
 from onnode.system import ours, toml
@@ -148,7 +148,7 @@ def decide(observed: Observed, desired: InstallNode) -> list[Action]:
             expected=f"VM {desired.vmid} ({desired.name})",
         )
     if not observed.vm.owned_by(desired.stack):
-        raise verify_host.foreign_vmid(desired.vmid, observed.vm)
+        raise demands.foreign_vmid(desired.vmid, observed.vm)
     if observed.leftovers:
         return [Action("sweep", path) for path in observed.leftovers]
     if pinned(desired) in observed.keys:
@@ -160,7 +160,7 @@ def decide(observed: Observed, desired: InstallNode) -> list[Action]:
     if observed.keys:
         raise address_in_use(observed, desired)
     if not observed.base_iso_there:
-        raise verify_host.iso_missing(desired.base_iso_path)
+        raise demands.iso_missing(desired.base_iso_path)
     return [Action(do, desired.name) for do in ("validate", "build", "boot-from-cd", "wait")]
 
 

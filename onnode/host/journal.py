@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnode.contract.host import Journal
 from onnode.errors import StepError
-from onnode.host import kind
+from onnode.host import demands, kind
 from onnode.step import Action, Step
 from onnode.system import network, originals, pve
 
@@ -62,20 +62,10 @@ def decide(observed: Observed, desired: Journal) -> list[Action]:
     for name in fresh:
         if name in observed.others or (name in observed.interfaces and name not in observed.marked):
             owner = f"stack {observed.others[name]}" if name in observed.others else "not this stack"
-            raise foreign_bridge(name, owner)
+            raise demands.foreign_bridge(name, owner)
     if observed.entered and not fresh:
         return []
     return [Action("enter", " ".join([desired.stack, *fresh]))]
-
-
-def foreign_bridge(name: str, owner: str) -> StepError:
-    """The refusal to take over a bridge."""
-    return StepError(
-        "foreign-bridge",
-        f"the bridge {name} already exists, and does not belong to this stack",
-        observed=f"{name} was made by {owner}",
-        expected=f"no interface {name}, or one that this stack made",
-    )
 
 
 def act(machine: ThisMachine, desired: Journal, action: Action) -> None:

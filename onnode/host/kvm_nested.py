@@ -222,9 +222,9 @@ def _refuse_overriding(observed: Observed, desired: KvmNested) -> None:
 
 def _in_use_by(observed: Observed) -> str:
     if observed.running:
-        return f"running: {', '.join(f'{vm.vmid} ({vm.name})' for vm in observed.running)}"
+        return f"running: {', '.join(map(str, observed.running))}"
     if observed.holders:
-        return f"no VM of Proxmox VE, but KVM is open in {', '.join(observed.holders)}"
+        return f"no VM that this host lists, but KVM is open in {', '.join(observed.holders)}"
     return f"the kernel counts {observed.users} references, of no process that can be seen" if observed.users else ""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from onnode.system.machine import ThisMachine
 
+PROGRAMS = ("/usr/sbin/qm", "/usr/bin/qm")  # the same one, where a distribution has merged these directories
 NODES = "/etc/pve/nodes"
 CD = "ide2"
 DISK_ONLY = "order=scsi0"
@@ -32,6 +33,11 @@ TASK = re.compile(
     re.MULTILINE,
 )
 BACKUP = "vzdump"  # one task for many guests
+
+
+def here(machine: ThisMachine) -> bool:
+    """Whether this machine runs Proxmox VE. By its program: /etc/pve may hang, and is empty when it is not mounted."""
+    return any(map(machine.exists, PROGRAMS))
 
 
 def parse_vm(text: str) -> Vm:

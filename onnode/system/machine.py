@@ -300,6 +300,13 @@ class ThisMachine:
         """Whether a file or directory is there (never to be asked about /etc/pve)."""
         return self.path(path).exists()
 
+    def free_bytes(self, path: str) -> int:
+        """How much more fits on the file system of a path; only one of its parents need be there."""
+        place = self.path(path)
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free
+
     def write(self, path: str, text: str, mode: int | None = None) -> None:
         """Put a file in place whole, or not at all; it keeps its owner, and without a mode its mode, or gets 0644."""
         target = self.path(path)

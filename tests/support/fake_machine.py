@@ -90,7 +90,10 @@ def hangs(_arguments: list[str], _stdin: str) -> int:
 
 
 class FakeMachine(ThisMachine):
-    """Programs are functions of arguments and standard input: text is printed, a number is an exit code."""
+    """Programs are functions of arguments and standard input: text is printed, a number is an exit code.
+
+    It is a machine with Proxmox VE, as nodes are; an outer host with libvirt is one without (tests/support/libvirt_host.py).
+    """
 
     may_hang = ()
 
@@ -105,6 +108,8 @@ class FakeMachine(ThisMachine):
         self.api_at = {"127.0.0.1"}  # where pveproxy answers
         self.there: set[str] = set()  # addresses at which a machine is
         self.logins: dict[str, str] = {}
+        self.free = 10**12  # bytes, on each file system
+        self.write("/usr/sbin/qm", "")
 
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60.0) -> Result:
         """Call the scripted program; one that hangs costs its whole time."""
@@ -147,6 +152,10 @@ class FakeMachine(ThisMachine):
     def is_at(self, address: str, port: int) -> bool:
         assert port == 22
         return address in self.there
+
+    def free_bytes(self, path: str) -> int:
+        assert path.startswith("/")
+        return self.free
 
     def can_log_in(self, user: str, password: str, is_own: Callable[[str | None], bool]) -> bool:
         assert is_own(self.certificate)

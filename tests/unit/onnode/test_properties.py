@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import tomllib
 from typing import Any
@@ -15,8 +16,9 @@ from onnode import contract
 from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
 from onnode.contract import documents
 from onnode.contract.host import InstallNode
+from onnode.contract.libvirt import VerifyLibvirt
 from onnode.contract.look import StepLook
-from onnode.host import install_node, kvm_nested, nfs_export, verify_host
+from onnode.host import demands, install_node, kvm_nested, nfs_export
 from onnode.node import prepare_node, verify_node
 from onnode.system import interfaces_file, packages, processor, pve, repository, sources, systemd, toml
 
@@ -52,7 +54,7 @@ ADDRESSES = st.ip_addresses(v=4).map(lambda address: f"{address}/24")
         processor.parse_virtualization,
         repository.parse_suite,
         systemd.parse_show,
-        verify_host.parse_memory_mib,
+        demands.parse_memory_mib,
         verify_node.parse_offset,
         lambda text: kvm_nested.parse_options(text, "kvm_intel"),
         lambda text: sources.parse("a.list", text),
@@ -222,6 +224,21 @@ def test_what_is_asked_and_reported_survives_its_json(kind: type[Any], data: st.
         "s", 1, "n", "/i", "local", {"global": {"a": [1, "b"]}}, "#!", "a", "k", 5
     )  # fmt: skip
     assert documents.parse(kind, documents.document(one)) == one
+
+
+BY_NUMBER = VerifyLibvirt("dev", {101: "pve1", 102: "pve2"}, [], [], 4096, 64, "/srv/dev")
+
+
+def test_numbers_that_are_keys_are_texts_in_json_and_come_back() -> None:
+    asked = json.loads(json.dumps(documents.document(BY_NUMBER)))
+    assert asked["vms"] == {"101": "pve1", "102": "pve2"}
+    assert documents.parse(VerifyLibvirt, asked) == BY_NUMBER
+
+
+@pytest.mark.parametrize("key", ["first", "1.5", "", "\u0661"])
+def test_a_key_that_is_no_number_is_a_named_refusal(key: str) -> None:
+    with pytest.raises(ValueError, match=r"VerifyLibvirt.vms, key .*: expected int, got str"):
+        documents.parse(VerifyLibvirt, {**documents.document(BY_NUMBER), "vms": {key: "pve1"}})
 
 
 JSON = st.recursive(
