@@ -98,7 +98,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "kvm-module-missing": Code(
         "The running kernel has no KVM module.",
-        "boot a kernel of Proxmox VE; after a kernel upgrade that removed the running one's modules, reboot the host",
+        "boot a kernel that has it, as Proxmox VE's and Debian's own ones do; after a kernel upgrade that removed the running one's modules, reboot the host",
     ),
     "kvm-load-failed": Code(
         "The KVM module could not be loaded.",
@@ -119,6 +119,24 @@ ON_NODE_CODES: dict[str, Code] = {
     "iso-missing": Code(
         "The installer ISO is not where the configuration says.",
         "correct the ISO's path or URL in the configuration, or upload the file",
+    ),
+    "iso-not-automatic": Code(
+        "The installer ISO cannot install by itself: it is older than Proxmox VE 8.2, or no installer of Proxmox VE.",
+        "name an ISO of Proxmox VE 8.2 or later in the configuration",
+    ),
+    "libvirt-down": Code(
+        "libvirt does not answer on the outer host.",
+        "`systemctl status libvirtd.socket libvirtd` on the outer host; `systemctl restart libvirtd`, which stops no VM",
+    ),
+    "libvirt-denied": Code(
+        "AppArmor, or a directory that only root may enter, keeps a VM of libvirt from one of its files.",
+        "`namei -l` with the file's path on the outer host shows which directory the user libvirt-qemu may not enter: `chmod o+x` it; "
+        "`journalctl -k --grep apparmor` shows what AppArmor denied",
+    ),
+    "kvm-inaccessible": Code(
+        "A VM of libvirt cannot use /dev/kvm: it is not there, or the user that libvirt runs its VMs as may not open it.",
+        "`ls -l /dev/kvm` on the outer host: without it, load the KVM module; else `chgrp kvm /dev/kvm`, `chmod 660 /dev/kvm` and "
+        "`usermod -aG kvm libvirt-qemu`; then run the same command again",
     ),
     "foreign-vmid": Code(
         "A vmid of the configuration is taken by a guest that this stack did not make.",
@@ -154,7 +172,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",
-        "look at the VM's task log on the outer host, then run the same command again",
+        "look at the VM's task log on the outer host (of libvirt: /var/log/libvirt/qemu), then run the same command again",
     ),
     "guest-locked": Code(
         "A guest is locked by a task, so nothing can change it. A task that was interrupted leaves its lock behind.",

@@ -86,3 +86,6 @@ class Hypervisor(Protocol):
 
     def stop(self, vmid: int) -> None:
         """Power it off; one that is off stays so."""
+
+    def holdings(self, packages: Collection[str]) -> list[str]:
+        """What would be lost if these packages were removed, each for people."""

@@ -21,9 +21,9 @@ from onnode.contract.host import InstallNode
 from onnode.errors import StepError
 from onnode.host import demands, kind
 from onnode.host.hypervisor import Vm  # noqa: TC001 - the tests' cases are read by these types
+from onnode.host.installation_medium import BUILD_S, Parts
 from onnode.step import Action, Step
 from onnode.system import ours, toml
-from onnode.system.machine import tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from onnode.system.machine import ThisMachine
 
 RECORDS = "/var/lib/nested-pve-ha/install"
-ASSISTANT = "proxmox-auto-install-assistant"
-ACCEPTED = "parsed successfully"
-BUILD_S = 900.0
 VM_LOOK_EVERY_S = 10.0
 KEYSCAN_S = "1"  # without any answer; most often there is no machine yet
 KEY_TYPES = {"ecdsa-sha2-nistp256": "ecdsa", "ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
@@ -223,17 +220,17 @@ def act(machine: ThisMachine, desired: InstallNode, action: Action) -> None:
 
 
 @contextlib.contextmanager
-def _work_files(machine: ThisMachine, desired: InstallNode) -> Iterator[dict[str, str]]:
+def _work_files(machine: ThisMachine, desired: InstallNode) -> Iterator[Parts]:
     """The CD's parts as files that only root reads, and only for as long as they are needed."""
     directory = f"{RECORDS}/{desired.stack}/{desired.vmid}"
-    files = {"answer": f"{directory}-answer.toml", "first-boot": f"{directory}-first-boot"}
+    answer, first_boot = f"{directory}-answer.toml", f"{directory}-first-boot"
     try:
-        machine.write(files["answer"], toml.dumps(desired.answer), mode=0o600)
-        machine.write(files["first-boot"], desired.first_boot, mode=0o700)
-        yield {name: str(machine.path(path)) for name, path in files.items()}
+        machine.write(answer, toml.dumps(desired.answer), mode=0o600)
+        machine.write(first_boot, desired.first_boot, mode=0o700)
+        yield Parts(desired.base_iso_path, str(machine.path(answer)), str(machine.path(first_boot)), desired.name)
     finally:
-        for path in files.values():
-            machine.remove(path)
+        machine.remove(answer)
+        machine.remove(first_boot)
 
 
 @contextlib.contextmanager
@@ -249,15 +246,8 @@ def _work_directory(machine: ThisMachine, path: str) -> Iterator[str]:
 
 
 def _validate(machine: ThisMachine, desired: InstallNode) -> None:
-    with _work_files(machine, desired) as files:
-        result = machine.run([ASSISTANT, "validate-answer", files["answer"]])
-    if result.code != 0 or ACCEPTED not in result.text:
-        raise StepError(
-            "answer-refused",
-            f"the installer would refuse the answer file of {desired.name}",
-            observed=tail(result.text),
-            expected=f"`{ASSISTANT} validate-answer` accepts it",
-        )
+    with _work_files(machine, desired) as parts:
+        kind.medium(machine).validate(parts)
 
 
 def _build(machine: ThisMachine, desired: InstallNode) -> None:
@@ -265,18 +255,8 @@ def _build(machine: ThisMachine, desired: InstallNode) -> None:
     _refuse_foreign_image(machine, desired, path)
     _save(machine, desired, Record(_identity(machine, desired.vmid), digest(desired), path))
     machine.remove(path)
-    with _work_files(machine, desired) as files, _work_directory(machine, f"{path}.work") as work:
-        machine.check(
-            [
-                *("sh", "-c", 'umask 077 && exec "$@"', "sh"),  # the image holds secrets from its first byte on
-                *(ASSISTANT, "prepare-iso", desired.base_iso_path),
-                *("--fetch-from", "iso", "--answer-file", files["answer"]),
-                *("--on-first-boot", files["first-boot"], "--output", path),
-                # Otherwise it works beside the installer image, under names that all nodes' builds share.
-                *("--tmp", work),
-            ],
-            timeout_s=BUILD_S,
-        )
+    with _work_files(machine, desired) as parts, _work_directory(machine, f"{path}.work") as work:
+        kind.medium(machine).build(parts, path, work)
     machine.path(path).chmod(0o600)
 
 

@@ -152,6 +152,9 @@ def _remove_packages(machine: ThisMachine, names: list[str]) -> None:
     there = packages.installed(machine, *names)
     if not there:
         return
+    if held := kind.hypervisor(machine).holdings(there):
+        machine.note(f"kept {' '.join(there)}: {', '.join(held)} would be lost with it")
+        return
     planned = packages.parse_removed(packages.apt(machine, "-s", "purge", *there))
     if foreign := sorted(set(planned) - set(names)):
         machine.note(f"kept {' '.join(there)}: {' '.join(foreign)} would be removed with it")

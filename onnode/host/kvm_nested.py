@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 OPTIONS_FILE = "/etc/modprobe.d/nested-pve-ha.conf"
 # Where modprobe.d(5) looks, most important first; a file shadows its namesakes in the later directories.
 OPTION_DIRECTORIES = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/lib/modprobe.d")
-MODULES = {"vmx": "kvm_intel", "svm": "kvm_amd"}
 CMDLINE = "/proc/cmdline"
 DEVICES = ("/dev/kvm", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu")
 RELOAD_S = 30.0
@@ -83,26 +82,21 @@ def parse_options(text: str, module: str) -> list[str]:
     return values
 
 
-def is_on(value: str) -> bool:
-    """Whether the kernel reads that text as true: it prints Y or 1 and reads any of these."""
-    return value.strip().lower() in ("y", "1", "yes", "on", "true")
-
-
 def observe(machine: ThisMachine, desired: KvmNested) -> Observed:
     """Look at the processor, the live parameter and the configuration."""
     virtualization = processor.virtualization(machine)
     if virtualization is None:
         return Observed(None, None)
-    module = MODULES[virtualization]
+    module = processor.MODULES[virtualization]
     live = machine.read(f"/sys/module/{module}/parameters/nested")
     return Observed(
         virtualization,
         live if live is None else live.strip(),
         _options(machine, module),
-        kind.hypervisor(machine).running() if live is not None and is_on(live) != desired.enabled else [],
+        kind.hypervisor(machine).running() if live is not None and processor.is_on(live) != desired.enabled else [],
         int(machine.read(f"/sys/module/{module}/refcnt") or 0),
         machine.read(OPTIONS_FILE),
-        _holders(machine) if live is not None and is_on(live) != desired.enabled else [],
+        _holders(machine) if live is not None and processor.is_on(live) != desired.enabled else [],
         # A loaded module has a state; one that is part of the kernel has parameters only.
         live is not None and not machine.exists(f"/sys/module/{module}/initstate"),
         command_line(machine.read(CMDLINE) or "", module),
@@ -160,7 +154,7 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
             observed=f"neither vmx nor svm in {processor.CPUINFO}",
             expected="vmx or svm",
         )
-    module = MODULES[observed.virtualization]
+    module = processor.MODULES[observed.virtualization]
     _refuse_command_line(observed, desired, module)
     if observed.built_in:
         _refuse_built_in(observed, desired, module)
@@ -178,17 +172,17 @@ def decide(observed: Observed, desired: KvmNested) -> list[Action]:
 def _load(observed: Observed, desired: KvmNested, module: str) -> list[Action]:
     if observed.live is None:
         return [Action("load", module)]
-    return [] if is_on(observed.live) == desired.enabled else [Action("reload", module)]
+    return [] if processor.is_on(observed.live) == desired.enabled else [Action("reload", module)]
 
 
 def _persisted(observed: Observed, desired: KvmNested) -> bool:
-    return bool(observed.options) and is_on(observed.options[-1].value) == desired.enabled
+    return bool(observed.options) and processor.is_on(observed.options[-1].value) == desired.enabled
 
 
 def _refuse_command_line(observed: Observed, desired: KvmNested, module: str) -> None:
     """What stands on the kernel's command line comes after all files, and wins."""
     nested = [word for word in observed.command_line if ".nested=" in word]
-    wrong = [word for word in nested[-1:] if is_on(word.partition("=")[2]) != desired.enabled]
+    wrong = [word for word in nested[-1:] if processor.is_on(word.partition("=")[2]) != desired.enabled]
     kept_out = [word for word in observed.command_line if word not in nested] if observed.live is None else []
     if wrong or kept_out:
         raise StepError(
@@ -200,7 +194,7 @@ def _refuse_command_line(observed: Observed, desired: KvmNested, module: str) ->
 
 
 def _refuse_built_in(observed: Observed, desired: KvmNested, module: str) -> None:
-    if is_on(observed.live or "") != desired.enabled:
+    if processor.is_on(observed.live or "") != desired.enabled:
         raise StepError(
             "kvm-built-in",
             f"{module} is built into the running kernel, and nested virtualization is {'off' if desired.enabled else 'on'}",
@@ -269,7 +263,10 @@ def _load_module(machine: ThisMachine, module: str) -> None:
 
 def facts(observed: Observed, _desired: KvmNested) -> dict[str, Any]:
     """Which module, and what it says."""
-    return {"virtualization": observed.virtualization, "nested": observed.live is not None and is_on(observed.live)}
+    return {
+        "virtualization": observed.virtualization,
+        "nested": observed.live is not None and processor.is_on(observed.live),
+    }
 
 
 def unchanged(observed: Observed, desired: KvmNested) -> str:

@@ -119,6 +119,10 @@ class ProxmoxVe:
         """By `qm stop`."""
         self._change("stop", vmid)
 
+    def holdings(self, packages: Collection[str]) -> list[str]:  # noqa: ARG002 - none of these is one of its own
+        """Nothing: this program does not install it."""
+        return []
+
     def _change(self, command: str, vmid: int, *arguments: str) -> None:
         try:
             self.machine.check(["qm", command, str(vmid), *arguments], timeout_s=VM_S)

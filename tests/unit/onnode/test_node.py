@@ -15,7 +15,7 @@ from onnode.contract.host import InstallNode, VmPower
 from onnode.contract.look import Look, LookStep
 from onnode.contract.node import LinkInterface, PrepareNode, Repository, VerifyNode
 from onnode.errors import StepError
-from onnode.host import install_node, proxmox_ve, vm_power
+from onnode.host import install_node, installation_medium, proxmox_ve, vm_power
 from onnode.node import prepare_node, verify_node
 from onnode.step import Action
 from onnode.system import kernel
@@ -67,7 +67,7 @@ class OuterHost:
             "qm": self.qm,
             "pvesm": lambda _arguments, _stdin: f"{ISO}\n",
             "ssh-keyscan": self.keyscan,
-            install_node.ASSISTANT: self.assistant,
+            installation_medium.ASSISTANT: self.assistant,
             "sh": self.shell,
         }
 
@@ -231,7 +231,7 @@ class TestInstallNode:
             machine.programs[program] = killed
 
         places = {
-            "validate": (install_node.ASSISTANT, "validate-answer"),
+            "validate": (installation_medium.ASSISTANT, "validate-answer"),
             "pvesm": ("pvesm", "path"),
             "build": ("sh", "prepare-iso"),
             "set": ("qm", "order=scsi0;ide2"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import pkgutil
 import tomllib
+import xml.sax.saxutils
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,9 +19,10 @@ from onnode import contract
 from onnode.cluster import api_user, cluster_health, corosync, link_preflight, membership
 from onnode.contract import documents
 from onnode.contract.host import InstallNode
-from onnode.contract.libvirt import VerifyLibvirt
+from onnode.contract.libvirt import LibvirtDomain, VerifyLibvirt
 from onnode.contract.look import StepLook
-from onnode.host import demands, install_node, kvm_nested, nfs_export
+from onnode.host import demands, install_node, kvm_nested, libvirt_files, libvirt_xml, nfs_export
+from onnode.host.libvirt_files import Card, Hardware
 from onnode.node import prepare_node, verify_node
 from onnode.system import interfaces_file, packages, processor, pve, repository, sources, systemd, toml
 
@@ -28,6 +32,7 @@ settings.load_profile("any-speed")
 # For tests that each class of the contract has: together they see some two thousand cases.
 OF_EACH_KIND = settings(max_examples=25)
 
+quoted = partial(xml.sax.saxutils.escape, entities={"'": "&apos;"})
 LINES = st.lists(
     st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", codec="utf-8"))
 ).map("\n".join)
@@ -57,6 +62,9 @@ ADDRESSES = st.ip_addresses(v=4).map(lambda address: f"{address}/24")
         demands.parse_memory_mib,
         verify_node.parse_offset,
         lambda text: kvm_nested.parse_options(text, "kvm_intel"),
+        lambda text: libvirt_files.parse_domain(text, "a"),
+        lambda text: libvirt_files.parse_network(f"<network><mtu size='{quoted(text)}'/></network>", "a"),
+        lambda text: libvirt_files.parse_domain(f"<domain><vcpu>{quoted(text)}</vcpu></domain>", "a"),
         lambda text: sources.parse("a.list", text),
         lambda text: sources.parse("a.sources", text),
     ],
@@ -89,6 +97,39 @@ def test_toml_reads_back_what_was_written(document: dict[str, Any]) -> None:
 def test_toml_has_no_place_for_everything() -> None:
     with pytest.raises(TypeError):
         toml.dumps({"key": None})
+
+
+CARDS = st.lists(
+    st.builds(
+        Card,
+        st.from_regex(r"52:54:00(:[0-9a-f]{2}){3}", fullmatch=True),
+        st.from_regex(r"[a-z][a-z0-9.-]{0,14}", fullmatch=True),
+        st.integers(576, 65520),
+    ),
+    max_size=4,
+    unique_by=lambda card: card.mac,
+)
+HARDWARE = st.builds(
+    lambda cpu, nesting, cores, memory, cards: Hardware(cores, memory, cpu, "" if cpu == "host" else nesting, cards),
+    st.sampled_from(["host", "EPYC", "Skylake-Server-IBRS"]),
+    st.sampled_from(["", "svm", "vmx"]),
+    st.integers(1, 512),
+    st.integers(1, 2**24),
+    CARDS,
+)
+NAMED = LibvirtDomain("dev", 101, "pve1", 1, 1, 1, "host", "/srv/dev")
+
+
+@given(first=HARDWARE, then=HARDWARE)
+def test_a_vm_has_what_it_was_given_and_then_what_it_is_given_next(first: Hardware, then: Hardware) -> None:
+    text = libvirt_xml.domain(NAMED, first, "/srv/dev/a.raw")
+    made = libvirt_files.parse_domain(text, "")
+    assert (made.stack, made.vmid, made.disk, made.hardware) == ("dev", 101, "/srv/dev/a.raw", first)
+    changed = libvirt_files.parse_domain(libvirt_xml.changed(text, then), "")
+    by_mac = {card.mac: card for card in changed.hardware.cards}
+    assert by_mac == {card.mac: card for card in then.cards}
+    assert dataclasses.replace(changed.hardware, cards=[]) == dataclasses.replace(then, cards=[])
+    assert libvirt_xml.changed(libvirt_xml.changed(text, then), then) == libvirt_xml.changed(text, then)
 
 
 @st.composite
