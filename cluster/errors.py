@@ -412,11 +412,6 @@ CODES: dict[str, Code] = {
         "A preview compared the stack file with what was built last, and `up` refuses this change.",
         "take the change back in the stack file, or follow the page that the message names",
     ),
-    "iso-checksum": Code(
-        "A downloaded file does not have the configured checksum.",
-        "correct the URL, or the checksum from Proxmox' own list (a copied stack file has that of the lab's stand-in); never leave "
-        "the checksum out for a file you do not know",
-    ),
     "bridge-stays": Code(
         "A bridge of the stack is still on its outer host after its removal. The host's API refused the removal, or "
         "did not answer.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -41,11 +42,17 @@ def _run(name: str, machine: ThisMachine) -> Outcome:
     if os.geteuid() != 0:
         raise StepError("not-root", "this step changes the system", observed=f"user id {os.geteuid()}", expected="0")
     desired = _desired(step)
-    if step.lock == "none":
+    with _locked(step, name, machine, desired):
         return converge(step, machine, desired)
-    wait_s = step.lock_wait_s(desired)
-    with lock.hold(machine, name, wait_s=wait_s, shared=step.lock == "shared", scope=step.scope(desired)):
-        return converge(step, machine, desired)
+
+
+def _locked(
+    step: Step[Any, Any], name: str, machine: ThisMachine, desired: object
+) -> contextlib.AbstractContextManager[None]:
+    scope, wait_s = step.scope(desired), step.lock_wait_s(desired)
+    if step.lock != "none":
+        return lock.hold(machine, name, wait_s=wait_s, shared=step.lock == "shared", scope=scope)
+    return contextlib.nullcontext() if scope is None else lock.hold_scope(machine, name, wait_s=wait_s, scope=scope)
 
 
 def _step(name: str) -> Step[Any, Any]:

@@ -120,9 +120,19 @@ ON_NODE_CODES: dict[str, Code] = {
         "The installer ISO is not where the configuration says.",
         "correct the ISO's path or URL in the configuration, or upload the file",
     ),
+    "iso-checksum": Code(
+        "A downloaded file does not have the configured checksum.",
+        "correct the URL, or the checksum from Proxmox' own list (a copied stack file has that of the lab's stand-in); never leave "
+        "the checksum out for a file you do not know",
+    ),
     "iso-not-automatic": Code(
         "The installer ISO cannot install by itself: it is older than Proxmox VE 8.2, or no installer of Proxmox VE.",
         "name an ISO of Proxmox VE 8.2 or later in the configuration",
+    ),
+    "host-disk": Code(
+        "The outer host has too little room for the disks of the nested nodes, or for the installer ISO.",
+        "make room on the file system of the directory that the message names, name another directory in the configuration, or give "
+        "the nodes smaller disks",
     ),
     "libvirt-down": Code(
         "libvirt does not answer on the outer host.",

@@ -17,6 +17,8 @@ STEPS = {
     "kvm-nested": "onnode.host.kvm_nested",
     "dhcp": "onnode.host.dhcp",
     "nfs-export": "onnode.host.nfs_export",
+    "installer-image": "onnode.host.installer_image",
+    "installer-image --remove": "onnode.host.installer_image_remove",
     "install-node": "onnode.host.install_node",
     "vm-power": "onnode.host.vm_power",
     "node-network": "onnode.node.node_network",

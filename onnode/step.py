@@ -51,7 +51,7 @@ class Step(Generic[D, O]):
         facts: pure; what the program wants to know.
         unchanged: pure; one line saying what was found to be in order already.
         lock: "exclusive" (changes the machine), "shared" (others may look meanwhile), "none".
-        scope: a name for a second, exclusive lock, for steps that only exclude their own kind.
+        scope: a name for a second, exclusive lock, for steps that only exclude their own kind, or for the only one.
         lock_wait_s: how long to wait for another step.
         secrets: texts of the input that no message may carry.
         differs: pure; the value that an action would change, for people who ask what drifted.

@@ -38,6 +38,18 @@ def hold(
         yield
 
 
+@contextlib.contextmanager
+def hold_scope(machine: ThisMachine, step: str, *, wait_s: float, scope: str) -> Iterator[None]:
+    """Hold a scope's lock alone: the step neither waits for others nor keeps them waiting, but for its own kind.
+
+    Raises:
+        StepError: machine-busy, lock-unsafe.
+    """
+    with _opened(machine, f"{NAME}-{scope}") as stream:
+        _take(machine, stream, step, fcntl.LOCK_EX, machine.monotonic() + wait_s)
+        yield
+
+
 def holder(machine: ThisMachine) -> str | None:
     """Who holds the machine's lock at this moment; None if nobody does."""
     if not machine.exists(f"{DIRECTORY}/{NAME}.lock"):

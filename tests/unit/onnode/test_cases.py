@@ -1,6 +1,6 @@
 """Decisions and parsers, as data: a new case is a few lines of YAML in tests/cases/onnode.
 
-The transcripts under parse/ are what the real tools of Proxmox VE 9 print.
+The transcripts under parse/ are what the real tools of Proxmox VE 9 print, and what libvirt 9 writes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cluster.transport.shipped import SOURCE
 from onnode.cluster import admission, storage
 from onnode.contract.documents import parse
 from onnode.errors import StepError
+from onnode.host import installer_image
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,6 +27,7 @@ OBSERVED: dict[str, type[Any]] = {
     "create-cluster": admission.Candidate,
     "join-cluster": admission.Candidate,
     "storage-remove": storage.Observed,
+    "installer-image-remove": installer_image.Observed,
 }
 
 

@@ -15,6 +15,7 @@ import pytest
 from onnode import dispatch, registry
 from onnode.errors import ON_NODE_CODES, StepError
 from onnode.host import kvm_nested
+from onnode.system import lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,6 +185,21 @@ def test_health_does_not_wait_for_a_busy_machine(machine: FakeMachine, monkeypat
     monkeypatch.setattr("onnode.system.lock.hold", lambda *_args, **_keywords: pytest.fail("took the lock"))
     assert call(machine, monkeypatch, "cluster-health") == 1
     assert "error[not-proxmox]" in machine.notes[-1], "it got as far as asking for the version"
+
+
+def test_a_step_that_only_excludes_its_own_kind_waits_for_no_other(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download takes long, and an orphan of a killed run may still be at it."""
+    asked = '{"stack": "dev", "url": "http://127.0.0.1:1/a.iso", "checksum": "0", "path": "/srv/a.iso"}'
+    with lock.hold(machine, "repository", wait_s=0):
+        assert call(machine, monkeypatch, "installer-image", stdin=asked) == 1
+    assert "error[iso-missing]" in machine.notes[-1], "it got as far as the download"
+    with lock.hold_scope(machine, "installer-image", wait_s=0, scope="installer-image"):
+        assert lock.holder(machine) is None, "and keeps no other waiting"
+        assert call(machine, monkeypatch, "installer-image", stdin=asked) == 1
+    assert "error[machine-busy]" in machine.notes[-1]
+    assert f"step installer-image (process {os.getpid()})" in machine.notes[-1]
 
 
 @pytest.mark.parametrize("name", registry.STEPS)

@@ -65,6 +65,6 @@ def test_every_step_that_is_a_resource_has_words() -> None:
     within_others |= {"start-services", "restore-corosync", "expect-votes", "corosync-files"}
     within_others |= {"corosync-state", "edit-corosync", "restart-corosync", "qdevice", "qdevice --remove"}
     within_others |= {"maintenance", "move-guests", "reboot-node", "running-guests", "upgrade-node"}  # of rolling work
-    on_removal = {"journal --restore", "storage --remove", "witness --remove"}
+    on_removal = {"journal --restore", *(name for name in registry.STEPS if name.endswith(" --remove"))}
     steps = {*contract.STEPS, *registry.STEPS} - by_hooks - within_others - on_removal
     assert steps <= set(WORDS)
