@@ -143,10 +143,27 @@ ON_NODE_CODES: dict[str, Code] = {
         "`namei -l` with the file's path on the outer host shows which directory the user libvirt-qemu may not enter: `chmod o+x` it; "
         "`journalctl -k --grep apparmor` shows what AppArmor denied",
     ),
+    "libvirt-differs": Code(
+        "What this stack made in libvirt differs from the configuration in what cannot be changed: the name or number of a VM, the directory "
+        "of the disks, a disk that would have to shrink.",
+        "put the shown value back into the configuration; or destroy the node there, and let it be made again",
+    ),
     "kvm-inaccessible": Code(
         "A VM of libvirt cannot use /dev/kvm: it is not there, or the user that libvirt runs its VMs as may not open it.",
         "`ls -l /dev/kvm` on the outer host: without it, load the KVM module; else `chgrp kvm /dev/kvm`, `chmod 660 /dev/kvm` and "
         "`usermod -aG kvm libvirt-qemu`; then run the same command again",
+    ),
+    "foreign-domain": Code(
+        "A VM of libvirt has the name of a nested node, and this stack did not make it.",
+        "choose another name for the node in the configuration, or rename that VM yourself (`virsh domrename`)",
+    ),
+    "foreign-pool": Code(
+        "A pool of libvirt has the name or the directory that this stack's is to have, and this stack did not make it.",
+        "choose another directory in the configuration, or remove that pool yourself (`virsh pool-destroy`, `virsh pool-undefine`: the files stay)",
+    ),
+    "network-in-use": Code(
+        "A network of libvirt would have to be restarted or removed, and VMs or other interfaces are connected to it: they would be cut off.",
+        "power off what the message names, or take it off the network; then run the same command again",
     ),
     "foreign-vmid": Code(
         "A vmid of the configuration is taken by a guest that this stack did not make.",
@@ -179,6 +196,11 @@ ON_NODE_CODES: dict[str, Code] = {
     # -- installation of a nested node
     "vm-missing": Code(
         "The VM of a nested node does not exist.", "run the same command again: the VM is made and installed again"
+    ),
+    "disk-missing": Code(
+        "The disk of a nested node is gone, though its VM is there.",
+        "bring the file back from a backup; or give the node up: `virsh undefine` its VM on the outer host, and run the same command again, "
+        "which makes and installs it anew",
     ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STEPS = "onnode/host/proxmox_ve.py"
+OF_LIBVIRT = re.compile(r"\bvirsh\b|qemu:///|/etc/libvirt|libvirtd|<domain\b")
 OF_PROXMOX_VE = re.compile(r"\bqm\b|\bpve(?:sm|sh)\b|/etc/pve|qemu-server")
 # The provider makes what an outer host has, and what the cluster is given: the product's subject, on any outer host.
 OF_THE_CLUSTER = {f"components/{name}.py" for name in ("cd_drive", "corosync_cluster", "ha_guest")}
@@ -40,6 +41,15 @@ def test_one_module_of_the_outer_hosts_steps_knows_how_proxmox_ve_is_asked() -> 
 def test_the_steps_know_the_hypervisor_and_not_its_implementation() -> None:
     users = {name for name, text in modules("onnode").items() if "onnode.host.proxmox_ve.ProxmoxVe" in imported(text)}
     assert users == {"onnode/host/kind.py"}
+    users = {name for name, text in modules("onnode").items() if "onnode.host.libvirt.Libvirt" in imported(text)}
+    assert users == {"onnode/host/kind.py"}
+
+
+def test_only_modules_of_libvirt_know_how_it_is_asked() -> None:
+    """Those of its own steps, and the ones that read its files, write its XML and call its client."""
+    found = {name for name, text in modules("onnode/host").items() if any(map(OF_LIBVIRT.search, texts(text)))}
+    assert {"onnode/host/virsh.py", "onnode/host/libvirt_files.py", "onnode/host/verify_libvirt.py"} <= found
+    assert {name for name in found if "libvirt" not in name} == {"onnode/host/virsh.py"}
 
 
 def test_one_module_makes_what_an_outer_host_has_by_the_provider() -> None:

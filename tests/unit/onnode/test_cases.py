@@ -17,7 +17,7 @@ from cluster.transport.shipped import SOURCE
 from onnode.cluster import admission, storage
 from onnode.contract.documents import parse
 from onnode.errors import StepError
-from onnode.host import installer_image
+from onnode.host import installer_image, libvirt_network
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,6 +27,7 @@ OBSERVED: dict[str, type[Any]] = {
     "create-cluster": admission.Candidate,
     "join-cluster": admission.Candidate,
     "storage-remove": storage.Observed,
+    "libvirt-network-remove": libvirt_network.Observed,
     "installer-image-remove": installer_image.Observed,
 }
 

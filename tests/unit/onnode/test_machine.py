@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -120,6 +121,14 @@ def test_what_is_not_there(real: ThisMachine) -> None:
     assert not real.exists("/nothing")
     real.remove("/nothing")
     real.remove_empty("/nothing")
+
+
+def test_the_room_for_what_is_not_there_yet(real: ThisMachine, tmp_path: Path) -> None:
+    room = shutil.disk_usage(tmp_path).free
+    assert abs(real.free_bytes("/srv/nested/dev") - room) < room / 10
+    assert real.free_bytes("/") > 0
+    (tmp_path / "srv").symlink_to("/proc")
+    assert real.free_bytes("/srv/nested") == 0, "that of the file system on which it would be"
 
 
 def test_only_empty_directories_are_removed(real: ThisMachine, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ TOLD: list[tuple[Operation, list[str]]] = [
     (step("delete", "container", undoes=True), ["destroy the container"]),
     (step("delete", "container", undoes=True, stays=True), []),
     (step("delete", "template", undoes=True), ["destroy the template"]),
+    (step("create", "libvirt-domain"), ["virtual machine, with its disk"]),
+    (step("delete", "libvirt-domain", undoes=True), ["remove the virtual machine and its disk"]),
     (step("delete", "journal", undoes=True), ["put the host back as it was"]),
     (step("delete", "verify-guest", undoes=True), []),
     (step("delete", "join-node"), []),
