@@ -402,7 +402,23 @@ class TestDomain:
         self, machine: FakeMachine, host: LibvirtHost
     ) -> None:
         built(host)
+        assert at(host, "pool-refresh") == [], "refused while another node's disk is being made"
         run(machine, libvirt_domain_remove.STEP, DOMAIN)
+        twice(machine, libvirt_domain.STEP, DOMAIN)
+
+    def test_a_pool_that_is_not_active(self, machine: FakeMachine, host: LibvirtHost) -> None:
+        run(machine, libvirt_pool.STEP, POOL)
+        host.pools.clear()
+        host.refusals["vol-create-as"] = (
+            "error: Failed to create vol\nerror: Requested operation is not valid: storage pool is not active"
+        )
+        with pytest.raises(StepError) as failed:
+            run(machine, libvirt_domain.STEP, DOMAIN)
+        assert failed.value.code == "command-failed"
+        assert "is not active" in failed.value.observed
+        assert not machine.exists(f"{DOMAINS}/proxmox01.xml")
+        host.refusals.clear()
+        run(machine, libvirt_pool.STEP, POOL)
         twice(machine, libvirt_domain.STEP, DOMAIN)
 
     def test_what_a_killed_removal_left(self, machine: FakeMachine, host: LibvirtHost) -> None:
