@@ -208,12 +208,10 @@ def act(machine: ThisMachine, desired: LibvirtDomain, action: Action) -> None:
 
 
 def _make_disk(machine: ThisMachine, desired: LibvirtDomain) -> None:
-    """As large as described, and empty: it takes up what the node writes. libvirt looks first what is in its pool."""
-    pool = libvirt_pool.pool_name(desired.stack)
-    virsh.virsh(machine, "pool-refresh", pool)
-    name = disk(desired).rpartition("/")[2]
+    """As large as described, and empty: it takes up what the node writes."""
+    pool, name = libvirt_pool.pool_name(desired.stack), disk(desired).rpartition("/")[2]
     size = f"{desired.disk_gib}GiB"
-    virsh.virsh(machine, "vol-create-as", pool, name, size, "--allocation", "0", "--format", "raw")
+    _in_pool(machine, desired, "vol-create-as", pool, name, size, "--allocation", "0", "--format", "raw")
 
 
 def _grow(machine: ThisMachine, desired: LibvirtDomain) -> None:
@@ -221,9 +219,22 @@ def _grow(machine: ThisMachine, desired: LibvirtDomain) -> None:
     size = f"{desired.disk_gib}GiB"
     if desired.name in virsh.names(machine, "list"):
         virsh.virsh(machine, "blockresize", desired.name, disk(desired), size)
-        return
-    virsh.virsh(machine, "pool-refresh", libvirt_pool.pool_name(desired.stack))
-    virsh.virsh(machine, "vol-resize", disk(desired), size)
+    else:
+        _in_pool(machine, desired, "vol-resize", disk(desired), size)
+
+
+def _in_pool(machine: ThisMachine, desired: LibvirtDomain, *command: str) -> None:
+    """Ask for a disk in the pool, of which libvirt knows what it saw last.
+
+    It is made to look again only where that was not enough: it refuses to while the disk of another node is being made there.
+    """
+    try:
+        virsh.virsh(machine, *command)
+    except StepError as error:
+        if error.code != "command-failed":
+            raise
+        virsh.virsh(machine, "pool-refresh", libvirt_pool.pool_name(desired.stack))
+        virsh.virsh(machine, *command)
 
 
 def facts(observed: Observed, desired: LibvirtDomain) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class LibvirtHost:
         running: the domains that run, each with what it has.
         active: the active networks, as they are.
         pools: the active pools.
+        volumes: the files that it has seen there.
         down: the daemon does not answer.
         refusals: what a command answers instead of doing its work.
         killed_at: the run is killed before the call of that number; None: never.
@@ -71,6 +72,7 @@ class LibvirtHost:
     running: dict[str, str] = field(default_factory=dict)
     active: dict[str, str] = field(default_factory=dict)
     pools: set[str] = field(default_factory=set)
+    volumes: set[str] = field(default_factory=set)
     down: bool = False
     refusals: dict[str, str] = field(default_factory=dict)
     killed_at: int | None = None
@@ -337,16 +339,24 @@ class LibvirtHost:
             raise VirshError(
                 f"error: Failed to refresh pool {name}\nerror: Requested operation is not valid: storage pool '{name}' is not active"
             )
+        self.volumes = {f"{self._place(name)}/{one}" for one in self.machine.names(self._place(name))}
         return ""
 
+    def _place(self, pool: str) -> str:
+        return _tree(self.machine.read(f"{POOLS}/{pool}.xml") or "").findtext("target/path", "")
+
     def _vol_create_as(self, pool: str, name: str, size: str, *_options: str) -> str:
-        root = _tree(self.machine.read(f"{POOLS}/{pool}.xml") or "")
-        path = f"{root.findtext('target/path')}/{name}"
-        assert not self.machine.exists(path), "storage volume exists already"
+        path = f"{self._place(pool)}/{name}"
+        if path in self.volumes:
+            raise VirshError(f"error: Failed to create vol {name}\nerror: storage volume '{name}' exists already")
+        assert not self.machine.exists(path)
         self.machine.write(path, "", mode=0o600)
+        self.volumes.add(path)
         return self._resize(path, size)
 
     def _vol_resize(self, path: str, size: str) -> str:
+        if path not in self.volumes:
+            raise VirshError(f"error: failed to get vol '{path}'\nerror: Storage volume not found")
         return self._resize(path, size)
 
     def _resize(self, path: str, size: str) -> str:

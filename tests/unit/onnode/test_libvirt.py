@@ -206,6 +206,17 @@ class TestComplaints:
             virsh.virsh(machine, "uri")
         assert (late.value.code, late.value.what) == ("command-timeout", "`virsh uri` did not end")
 
+    def test_a_step_that_is_stopped_is_no_complaint_of_libvirt(self, machine: FakeMachine) -> None:
+        stopped = StepError("interrupted", "the step was stopped", observed="SIGTERM")
+
+        def during(_arguments: list[str], _stdin: str) -> str:
+            raise stopped
+
+        machine.programs["virsh"] = during
+        with pytest.raises(StepError) as seen:
+            virsh.virsh(machine, "uri")
+        assert seen.value is stopped
+
 
 class TestStepsOfBothKinds:
     def test_the_journal_needs_no_interfaces_file_and_knows_marked_networks(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NETWORK = LibvirtNetwork("dev", Bridge("vmbr1", "10.10.1.1/24", "10.10.1.10", "10.10.1.20"))
 POOL = LibvirtPool("dev", "/srv/nested")
 DOMAIN = LibvirtDomain(
-    "dev", "kvmhost", 101, "proxmox01", 4, 8192, 64, "host", "/srv/nested", [DomainCard("vmbr1", "52:54:00:aa:00:01")]
+    "dev", 101, "proxmox01", 4, 8192, 64, "host", "/srv/nested", [DomainCard("vmbr1", "52:54:00:aa:00:01")]
 )
 DISK = "/srv/nested/dev-101.raw"
 VERIFY = VerifyLibvirt("dev", {101: "proxmox01"}, [NETWORK.bridge], ["eth0"], 4096, 64, "/srv/nested")
@@ -210,6 +210,15 @@ class TestNetwork:
         assert files(machine) == before
         assert (host.active, at(host, "net-define")) == ({}, [])
 
+    @pytest.mark.parametrize("name", ["aaa", "zzz"])
+    def test_another_network_with_the_bridge_of_ours(self, machine: FakeMachine, host: LibvirtHost, name: str) -> None:
+        run(machine, libvirt_network.STEP, NETWORK)
+        machine.write(f"{NETWORKS}/{name}.xml", f"<network><name>{name}</name><bridge name='vmbr1'/></network>")
+        with pytest.raises(StepError) as refused:
+            run(machine, libvirt_network.STEP, NETWORK)
+        assert f"as network {name}" in refused.value.observed
+        assert host.active.keys() == {"vmbr1"}
+
     def test_a_bridge_of_the_hosts_own_is_refused(self, machine: FakeMachine, host: LibvirtHost) -> None:
         host.interfaces.append({"name": "vmbr1", "kind": "bridge"})
         with pytest.raises(StepError) as refused:
@@ -302,7 +311,7 @@ class TestDomain:
 
     @pytest.mark.parametrize("running", [True, False])
     def test_a_disk_grows(self, machine: FakeMachine, host: LibvirtHost, *, running: bool) -> None:
-        built(host)
+        built(host).volumes.clear()
         if running:
             host._start("proxmox01")
         twice(machine, libvirt_domain.STEP, dataclasses.replace(DOMAIN, disk_gib=96))
@@ -388,6 +397,37 @@ class TestDomain:
         assert outcome.facts == {"vmid": 101, "name": "proxmox01", "left": []}
         assert (host.running, machine.names("/srv/nested")) == ({}, [".nested-pve-ha"])
         assert install_node.recorded(machine, "dev") == []
+
+    def test_it_can_be_made_again_though_libvirt_was_not_told_that_its_disk_went(
+        self, machine: FakeMachine, host: LibvirtHost
+    ) -> None:
+        built(host)
+        assert at(host, "pool-refresh") == [], "refused while another node's disk is being made"
+        run(machine, libvirt_domain_remove.STEP, DOMAIN)
+        twice(machine, libvirt_domain.STEP, DOMAIN)
+
+    def test_a_pool_that_is_not_active(self, machine: FakeMachine, host: LibvirtHost) -> None:
+        run(machine, libvirt_pool.STEP, POOL)
+        host.pools.clear()
+        host.refusals["vol-create-as"] = (
+            "error: Failed to create vol\nerror: Requested operation is not valid: storage pool is not active"
+        )
+        with pytest.raises(StepError) as failed:
+            run(machine, libvirt_domain.STEP, DOMAIN)
+        assert failed.value.code == "command-failed"
+        assert "is not active" in failed.value.observed
+        assert not machine.exists(f"{DOMAINS}/proxmox01.xml")
+        host.refusals.clear()
+        run(machine, libvirt_pool.STEP, POOL)
+        twice(machine, libvirt_domain.STEP, DOMAIN)
+
+    def test_what_a_killed_removal_left(self, machine: FakeMachine, host: LibvirtHost) -> None:
+        built(host)._undefine("proxmox01")
+        machine.remove(DISK)
+        twice(machine, libvirt_domain_remove.STEP, DOMAIN)
+        assert [note for note in machine.notes if note.startswith("delete")] == [
+            "delete /srv/nested/.dev-101.raw.nested-pve-ha"
+        ]
 
     def test_a_disk_that_lost_its_mark_goes_with_its_vm(self, machine: FakeMachine, host: LibvirtHost) -> None:
         built(host)
