@@ -183,7 +183,7 @@ toolchain: venv ## Build the Pulumi engine and the plugins, or use the ones inst
 
 lab: venv-dev ## Start the lab: an outer host in namespaces of its own (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "The lab needs root for its namespaces and containers (sudo may ask for your password)." $(ASIDE); fi
-	@$(LAB_STAGE) "Lab" $(PY) -m lab up $(ASIDE)
+	@$(LAB_STAGE) "Lab" $(PY) -m lab up $(if $(filter libvirt,$(STACK)),--shape libvirt) $(ASIDE)
 
 # Tests start make themselves, and are not to hand on how this one was started.
 APART := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL

@@ -25,7 +25,7 @@ WORDS = {
     recorded.PROVIDER_TYPE: "API access",
     "identity": "check whether a cluster exists already, and whether it can become the described one",
     recorded.VM_TYPE: "virtual machine",
-    "libvirt-domain": "virtual machine, with its disk",
+    recorded.DOMAIN: "virtual machine, with its disk",
     "disks-gone": "",  # does something when it goes
     "claim": "write down there which stack it belongs to",
     "install-node": "install Proxmox VE unattended",
@@ -38,7 +38,7 @@ WORDS = {
     "kvm-nested": "nested KVM, now and after a reboot",
     "libvirt-pool": "directory of images and disks, as a pool of libvirt",
     recorded.BRIDGE_TYPE: "bridge",
-    "libvirt-network": "bridge, as an isolated network of libvirt",
+    "libvirt-network": "bridge {name}, as an isolated network of libvirt",
     "confirm-network": "",  # these do something when they go
     "arm-network": "",
     "remove-bridge": "",
@@ -81,10 +81,6 @@ UNDONE = {
     "remove-bridge": "remove it, and put it back unless a new login confirms that the host can be reached without it",
     "arm-network": "arm the network guard: it undoes the bridge's removal, if that cuts the host off",
     "confirm-network": "confirm by a new login that the host can be reached without the bridge",
-    "libvirt-domain": "remove the virtual machine and its disk",
-    "libvirt-pool": "remove the pool; its directory stays if anything else is in it",
-    "libvirt-network": "remove the bridge, unless a VM has a card there",
-    "installer-image": "remove the installer image",
     "journal": "put the host back as it was",
     recorded.DOMAIN: "remove the virtual machine and its disk",
     "libvirt-network": "remove the bridge, unless a VM has a card there",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from config.model import LibvirtHost, NestedNode
 
 # What its steps call; as Debian and Ubuntu name it. The answer to the installer is put into its image by xorriso.
-PACKAGES = ("dnsmasq-base", "libvirt-clients", "libvirt-daemon-system", "qemu-system-x86", "xorriso")
+PACKAGES = ("ca-certificates", "dnsmasq-base", "libvirt-clients", "libvirt-daemon-system", "qemu-system-x86", "xorriso")
 
 
 class Libvirt:

@@ -124,7 +124,7 @@ def _refuse_no_room(observed: Observed, desired: VerifyLibvirt) -> None:
     if len(observed.own_vmids(desired)) < len(desired.vms) and room < desired.disk_gib:
         raise StepError(
             "host-disk",
-            "the outer host has less room than the disks of the nested nodes are to have",
+            "the outer host has less room than the installations of the nested nodes take",
             observed=f"{desired.directory}: {room:.1f} GiB",
             expected=f"at least {desired.disk_gib} GiB",
         )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NETWORK = LibvirtNetwork("dev", Bridge("vmbr1", "10.10.1.1/24", "10.10.1.10", "10.10.1.20"))
 POOL = LibvirtPool("dev", "/srv/nested")
 DOMAIN = LibvirtDomain(
-    "dev", 101, "proxmox01", 4, 8192, 64, "host", "/srv/nested", [DomainCard("vmbr1", "52:54:00:aa:00:01")]
+    "dev", "kvmhost", 101, "proxmox01", 4, 8192, 64, "host", "/srv/nested", [DomainCard("vmbr1", "52:54:00:aa:00:01")]
 )
 DISK = "/srv/nested/dev-101.raw"
 VERIFY = VerifyLibvirt("dev", {101: "proxmox01"}, [NETWORK.bridge], ["eth0"], 4096, 64, "/srv/nested")

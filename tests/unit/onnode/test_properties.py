@@ -117,7 +117,7 @@ HARDWARE = st.builds(
     st.integers(1, 2**24),
     CARDS,
 )
-NAMED = LibvirtDomain("dev", 101, "pve1", 1, 1, 1, "host", "/srv/dev")
+NAMED = LibvirtDomain("dev", "kvmhost", 101, "pve1", 1, 1, 1, "host", "/srv/dev")
 
 
 @given(first=HARDWARE, then=HARDWARE)
