@@ -81,3 +81,13 @@ class Settings:
     def layers(self) -> str:
         """The lower layers of a machine's disk, uppermost first."""
         return f"{self.memory / 'pve-layer' / 'upper'}:{self.image}"
+
+    @property
+    def libvirt_image(self) -> Path:
+        """What Debian's packages of libvirt add to the root image; only labs with a libvirt host have it."""
+        return self.memory / "libvirt-image"
+
+    @property
+    def libvirt_layers(self) -> str:
+        """The lower layers of a libvirt host's disk, uppermost first: Debian without Proxmox VE."""
+        return f"{self.memory / 'libvirt-layer' / 'upper'}:{self.libvirt_image}:{self.image}"

@@ -9,8 +9,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["outer", "nested", "existing", "server", "witness"]
-DEBIAN = ("server", "witness")  # kinds of machines without Proxmox VE
+Kind = Literal["outer", "kvm", "nested", "existing", "server", "witness"]
+DEBIAN = ("kvm", "server", "witness")  # kinds of machines without Proxmox VE
+HOSTS = ("outer", "kvm")  # kinds of machines whose VMs become machines of the lab
 
 DOMAIN = "lab.internal"
 OFFICE = "office"
@@ -55,6 +56,11 @@ class Shape:
     machines: tuple[MachineSpec, ...]
     names: tuple[tuple[str, str], ...]  # (name, address); several addresses for one name are allowed
 
+    @property
+    def has_libvirt(self) -> bool:
+        """Whether one of the machines is a libvirt host, which takes an image of its own."""
+        return any(machine.kind == "kvm" for machine in self.machines)
+
 
 def _mac(*parts: str) -> str:
     digest = hashlib.sha256("/".join(parts).encode()).digest()
@@ -66,12 +72,22 @@ def _lab_nic(machine: str, number: int, bridge: str, role: str = "management") -
     return Nic(name=name, mac=_mac(machine, name), bridge=bridge, port=f"{machine}-{name}", role=role)
 
 
-def _default() -> Shape:
+def _one_host(shape: str, name: str, kind: Kind, address: str) -> Shape:
     """One outer host; the nested nodes are the program's to make."""
     nodes = tuple((f"proxmox{number:02}.{DOMAIN}", f"192.168.0.{184 + number}") for number in range(1, 10))
-    members = tuple((CLUSTER_NAME, address) for _, address in nodes[:3])
-    virtual = MachineSpec("virtual", "outer", "192.168.0.180", (_lab_nic("virtual", 0, OFFICE),))
-    return Shape("default", (OFFICE,), (virtual,), ((f"virtual.{DOMAIN}", virtual.address), *nodes, *members))
+    members = tuple((CLUSTER_NAME, node) for _, node in nodes[:3])
+    host = MachineSpec(name, kind, address, (_lab_nic(name, 0, OFFICE),))
+    return Shape(shape, (OFFICE,), (host,), ((f"{name}.{DOMAIN}", address), *nodes, *members))
+
+
+def _default() -> Shape:
+    """The outer host runs Proxmox VE."""
+    return _one_host("default", "virtual", "outer", "192.168.0.180")
+
+
+def _libvirt() -> Shape:
+    """The outer host is a plain Debian machine with libvirt; its card is a port of the bridge `br0`."""
+    return _one_host("libvirt", "kvmhost", "kvm", "192.168.0.170")
 
 
 def _witness() -> Shape:
@@ -102,4 +118,4 @@ def _physical() -> Shape:
     return Shape("physical", (OFFICE, "link0", "link1", "storage"), tuple(machines), (*names, *members))
 
 
-SHAPES = {shape.name: shape for shape in (_default(), _witness(), _physical())}
+SHAPES = {shape.name: shape for shape in (_default(), _witness(), _physical(), _libvirt())}

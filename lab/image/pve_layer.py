@@ -10,13 +10,14 @@ from lab.programs import run_async
 from lab.shape import DEBIAN_MIRROR
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from lab.settings import Settings
 
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PROXMOX_KEYRING = "/usr/share/keyrings/proxmox-archive-keyring.gpg"
-SOURCES = {
+DEBIAN_SOURCES = {
     "debian.sources": f"""\
 Types: deb
 URIs: http://{DEBIAN_MIRROR}/debian/
@@ -30,6 +31,9 @@ Suites: trixie-security
 Components: {" ".join(repository.DEBIAN_COMPONENTS)}
 Signed-By: {DEBIAN_KEYRING}
 """,
+}
+SOURCES = {
+    **DEBIAN_SOURCES,
     "pve-enterprise.sources": f"""\
 Types: deb
 URIs: https://enterprise.proxmox.com/debian/pve
@@ -56,14 +60,15 @@ async def build(settings: Settings) -> None:
     layer = settings.memory / "pve-layer"
     root = await overlay.mount(str(settings.image), layer, layer / "root")
     try:
-        await _divert(root)
+        await divert(root)
         await _install(settings, root)
         _leave_guests_on_bridges(root)
     finally:
         await overlay.unmount(root)
 
 
-async def _divert(root: Path) -> None:
+async def divert(root: Path) -> None:
+    """Move the programs aside that show the real kernel."""
     for program, place in rootfs.DIVERTED.items():
         await run_async("chroot", str(root), "dpkg-divert", "--quiet", "--rename", "--add", f"/{place}/{program}")
 
@@ -87,9 +92,14 @@ async def _install(settings: Settings, root: Path) -> None:
     await run_async("chroot", str(root), "dpkg", "--install", *(f"/{name}" for name in names))
     for name in names:
         (root / name).unlink()
-    for name, text in SOURCES.items():
+    use_repositories(settings, root, SOURCES, (DEBIAN_KEYRING, PROXMOX_KEYRING))
+
+
+def use_repositories(settings: Settings, root: Path, sources: Mapping[str, str], keyrings: Iterable[str]) -> None:
+    """Say where updates come from, and trust the lab that they come from."""
+    for name, text in sources.items():
         rootfs.write(root / "etc/apt/sources.list.d" / name, text)
-    for keyring in (DEBIAN_KEYRING, PROXMOX_KEYRING):
+    for keyring in keyrings:
         target = root / keyring.lstrip("/")
         target.unlink(missing_ok=True)
         target.write_bytes(repository.keyring(settings))

@@ -133,8 +133,9 @@ def _build_archive(settings: Settings, archive: Archive) -> None:
     for package in archive.packages:
         shutil.copy(deb_path(settings, package), pool)
     if archive.site == DEBIAN_MIRROR and archive.packages:
-        for file in (workshop.path(settings) / root_image.FETCHED_PLACE).iterdir():
-            shutil.copy(file, pool)
+        for image in (workshop.path(settings), settings.libvirt_image):
+            for file in (image / root_image.FETCHED_PLACE).glob("*.deb"):
+                shutil.copy(file, pool)
     for number, component in enumerate(archive.components):
         directory = root / "dists" / archive.suite / component / "binary-amd64"
         directory.mkdir(parents=True)

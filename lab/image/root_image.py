@@ -59,6 +59,12 @@ FETCH_HOOK = (
     'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --yes --no-install-recommends --download-only install '
     f'{" ".join(FETCHED)} && mkdir -p "$1/{FETCHED_PLACE}" && mv "$1"/var/cache/apt/archives/*.deb "$1/{FETCHED_PLACE}"'
 )
+DPKG_OPTIONS = (
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=force-unsafe-io",
+)
 # Bump when what this module does to the image changes; the package list is part of the key by itself.
 RECIPE = 1
 
@@ -121,10 +127,7 @@ def ensure(cache: Path, owner: tuple[int, int], say: Callable[[str], None]) -> P
         "--variant=minbase",
         "--format=tar",
         f"--include={','.join(PACKAGES)}",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        "--dpkgopt=force-unsafe-io",
+        *DPKG_OPTIONS,
         f"--customize-hook={FETCH_HOOK}",
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc/ssh/ssh_host_*',
         '--customize-hook=rm -f "$1/etc/corosync/corosync.conf" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
@@ -132,20 +135,29 @@ def ensure(cache: Path, owner: tuple[int, int], say: Callable[[str], None]) -> P
         str(partial),
         *mirrors(),
     ]
-    if failure := _failure(command):
-        partial.unlink(missing_ok=True)
-        raise LabError(
-            "image-build-failed",
-            "mmdebstrap could not build the root image",
-            observed=failure,
-            expected="a package mirror reachable with this machine's own apt configuration",
-            next_step="check that `apt-get update` works on this machine, then repeat",
-        )
+    build(command, partial, "the root image")
     os.chown(partial, *owner)
     partial.rename(image)
     for directory in (cache, cache.parent):
         os.chown(directory, *owner)
     return image
+
+
+def build(command: list[str], result: Path, what: str) -> None:
+    """Run mmdebstrap, which writes the result.
+
+    Raises:
+        LabError: image-build-failed; there is no result then.
+    """
+    if failure := _failure(command):
+        result.unlink(missing_ok=True)
+        raise LabError(
+            "image-build-failed",
+            f"mmdebstrap could not build {what}",
+            observed=failure,
+            expected="a package mirror reachable with this machine's own apt configuration",
+            next_step="check that `apt-get update` works on this machine, then repeat",
+        )
 
 
 def _failure(command: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ LAB_MOUNT = Path("/run/pve-lab")
 KERNEL_UNIT = "pve-lab-kernel.service"
 # Programs that show the real kernel; the image has the originals diverted to NAME.distrib.
 DIVERTED = {"modprobe": "usr/sbin", "rmmod": "usr/sbin", "lsmod": "usr/sbin", "uname": "usr/bin"}
+LIBVIRT_HOOK = "etc/libvirt/hooks/qemu.d/pve-lab"
 MASKED_UNITS = (
     "console-getty.service",
     "getty@.service",
@@ -65,11 +67,13 @@ def hash_password(settings: Settings, password: str) -> str:
     return run(workshop.command(settings, "openssl", "passwd", "-6", "-stdin"), stdin=password + "\n").strip()
 
 
-def interfaces(management: str, address: str, prefix: int, gateway: str, others: dict[str, str]) -> str:
+def interfaces(  # noqa: PLR0913 - one argument for each thing in the file
+    management: str, address: str, prefix: int, gateway: str, others: dict[str, str], *, bridge: str = "vmbr0"
+) -> str:
     """The network configuration that the Proxmox installer writes: one bridge, the other cards unused."""
     stanzas = ["auto lo\niface lo inet loopback\n", f"iface {management} inet manual\n"]
     stanzas.append(
-        f"auto vmbr0\niface vmbr0 inet static\n\taddress {address}/{prefix}\n\tgateway {gateway}\n"
+        f"auto {bridge}\niface {bridge} inet static\n\taddress {address}/{prefix}\n\tgateway {gateway}\n"
         f"\tbridge-ports {management}\n\tbridge-stp off\n\tbridge-fd 0\n"
     )
     for name, cidr in others.items():
@@ -144,6 +148,11 @@ def _greet_nobody(root: Path) -> None:
         write(rules, "".join(line for line in lines if "pam_motd.so" not in line))
 
 
+def forget_proxmox(root: Path) -> None:
+    """Leave nothing of Proxmox VE on a machine whose layers have nothing of it."""
+    shutil.rmtree(root / "var/lib/pve-cluster")
+
+
 def forget_proxmox_sources(root: Path) -> None:
     """Leave apt only Debian's own repositories."""
     for file in (root / "etc/apt/sources.list.d").iterdir():
@@ -167,6 +176,8 @@ def refresh_stand_ins(root: Path, kind: Kind) -> None:
         _link(root / place / program, NODE_MOUNT / "install" / program)
     _link(system / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
     _link(system / "sysinit.target.wants" / KERNEL_UNIT, NODE_MOUNT / "install" / KERNEL_UNIT)
+    if kind == "kvm":
+        _link(root / LIBVIRT_HOOK, NODE_MOUNT / "install/libvirt-hook")
     if kind in DEBIAN:
         _link(system / "corosync.service", Path("/dev/null"))
         return

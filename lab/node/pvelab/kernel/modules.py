@@ -5,6 +5,8 @@ State is what a program sees: /sys/module (a tmpfs), /proc/modules (a file bound
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import json
 import os
 import re
@@ -175,6 +177,8 @@ def load(name: str, options: dict[str, str]) -> None:
 def _make_kvm() -> None:
     os.mknod(DEV_KVM, stat.S_IFCHR | 0o660, KVM_NUMBER)
     DEV_KVM.chmod(0o660)
+    with contextlib.suppress(KeyError):
+        os.chown(DEV_KVM, 0, grp.getgrnam("kvm").gr_gid)  # as udev does
 
 
 def _write_nested(directory: Path, name: str, options: dict[str, str]) -> None:
