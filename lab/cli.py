@@ -2,7 +2,7 @@
 
 Without a command, it lists those that break something and repair it, as `make in-lab` takes them. Usage::
 
-    lab up [--shape default|witness|physical]   bring the lab up (no effect when it runs)
+    lab up [--shape default|witness|physical|libvirt]   bring the lab up (no effect when it runs)
     lab run -- COMMAND…                   run a command on the control machine
     lab status [--json]
     lab node start|stop|kill|reboot NAME

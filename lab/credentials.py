@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from lab.shape import HOSTS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -88,7 +90,7 @@ def make(settings: Settings, shape: Shape, owner: tuple[int, int]) -> None:
     for machine in shape.machines:
         key = new_ed25519()
         write_private(host_key_path(settings, machine.name), key.private)
-        if machine.kind == "outer":
+        if machine.kind in HOSTS:
             document["outerHosts"][machine.name] = {"password": secrets.token_urlsafe(16), "hostKey": key.public}
         else:
             document["nodes"][machine.name] = {"hostKey": key.public}

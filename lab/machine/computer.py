@@ -32,11 +32,15 @@ SHUTDOWN_WAIT_S = 60.0
 
 @dataclass(frozen=True)
 class Boot:
-    """What the firmware found: a disk, the processor, and how to finish the mounted root before the machine runs."""
+    """What the firmware found: a disk, the processor, and how to finish the mounted root before the machine runs.
+
+    `layers` are below the disk: an installed Proxmox VE where there are none.
+    """
 
     disk: Path
     hardware: Hardware
     prepare: Callable[[Path], None] = lambda _: None
+    layers: str | None = None
 
 
 def _report(life: asyncio.Task[None]) -> None:
@@ -57,6 +61,8 @@ class Computer:
     time_scale: float
     firmware: Callable[[], Awaitable[Boot | None]]
     run_over: Callable[[], Awaitable[None]] | None = None  # called after every run, before the next boot
+    # Called when the machine itself, or a hand on its plug, has ended a run; not for its reset button.
+    told: Callable[[Ending], Awaitable[None]] | None = None
     cut: set[str] = field(default_factory=set)
     container: NspawnContainer | None = None
     _life: asyncio.Task[None] | None = None
@@ -111,11 +117,13 @@ class Computer:
                 self.say(f"--- {ending.value}")
                 if self.run_over:
                     await self.run_over()
+                await self._tell(ending)
                 if ending is not Ending.REBOOT:
                     return
         except LabError as error:
             self.say(str(error))
             log.warning("%s: %s", self.name, error)
+            await self._tell(Ending.KILLED)
         finally:
             await self._clean()
 
@@ -143,7 +151,7 @@ class Computer:
             read_only_binds=rootfs.read_only_binds(),
             cut=self.cut,
         )
-        root = await overlay.mount(self.settings.layers, boot.disk, self.container.mount_point)
+        root = await overlay.mount(boot.layers or self.settings.layers, boot.disk, self.container.mount_point)
         boot.prepare(root)
         rootfs.refresh_stand_ins(root, self.kind)
         await self.container.start()
@@ -154,8 +162,18 @@ class Computer:
             await self.container.clean()
             self.container = None
 
+    async def _tell(self, ending: Ending) -> None:
+        if self.told:
+            await self.told(ending)
+
     async def power_off(self) -> None:
         """Pull the plug: returns when every process of the machine is gone. No effect on one that is off."""
+        was_on = self.on
+        await self._cut_power()
+        if was_on:
+            await self._tell(Ending.KILLED)
+
+    async def _cut_power(self) -> None:
         if self._life is None:
             return
         self._life.cancel()
@@ -187,6 +205,11 @@ class Computer:
             self._server.close()
             self._server = None
 
+    def press_power_button(self) -> None:
+        """Ask for a clean shutdown; a machine that found nothing to boot does not hear it."""
+        if self.container is not None:
+            self.container.signal(POWEROFF_SIGNAL)
+
     def reboot(self) -> None:
         """Ask for a clean reboot."""
         if self.container is not None:
@@ -194,7 +217,7 @@ class Computer:
 
     async def reset(self) -> None:
         """Press the reset button."""
-        await self.power_off()
+        await self._cut_power()
         await self.power_on()
 
     async def answer(self, message: Message) -> Message:

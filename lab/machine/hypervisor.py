@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
     from lab.asking import Message
     from lab.machine.vm_config import VmCard, VmConfig, VmDrive
+    from lab.messages import Handler
     from lab.options import Options
     from lab.settings import Settings
 
 log = logging.getLogger(__name__)
 INSTALL_S = 1.0  # how long an installation takes here; a real one takes minutes
 DISK_ID = re.compile(r"[0-9a-f-]{8,64}")
-ROLES = {"vmbr0": "management", "vmbr1": "0", "vmbr2": "1", "vmbr3": "storage"}
+ROLES = {"vmbr0": "management", "br0": "management", "vmbr1": "0", "vmbr2": "1", "vmbr3": "storage"}
 
 
 class VirtualMachine:
@@ -106,18 +107,21 @@ class VirtualMachine:
         drives = {drive.key: drive for drive in self.config.drives}
         for key in self.config.boot_order:
             drive = drives.get(key)
-            if drive is None or drive.volume == "none":
+            if drive is None:
                 continue
             if drive.cdrom:
+                file = await self.medium(drive)
+                if file is None:
+                    continue
                 self.machine.say("Booting from DVD/CD...")
-                medium = installer.read_medium(self._file(drive))
+                medium = installer.read_medium(file)
                 if not medium.bootable:
                     self.machine.say("Boot failed: Could not read from CDROM (code 0003)")
                     continue
                 return await self._run_installer(medium)
             self.machine.say("Booting from Hard Disk...")
-            disk = self._disk(drive)
-            if (disk / "installed.json").exists():
+            disk = self.disk(drive)
+            if disk is not None and (disk / "installed.json").exists():
                 return Boot(disk, self.hardware)
             self.machine.say("Boot failed: not a bootable disk")
         return None
@@ -136,7 +140,7 @@ class VirtualMachine:
             self.machine.say(f"Installation failed: {error.args[0]}\nDropping to a shell for debugging.")
             await asyncio.Event().wait()
             raise
-        disk = self._disk(devices[plan.device])
+        disk = self.formatted(devices[plan.device])
         shutil.rmtree(disk, ignore_errors=True)
         root = await overlay.mount(settings.layers, disk, self.machine.root)
         try:
@@ -149,20 +153,36 @@ class VirtualMachine:
             return await self.boot()
         return None
 
-    def _file(self, drive: VmDrive) -> Path:
+    async def medium(self, drive: VmDrive) -> Path | None:
+        """What is in a CD drive now."""
+        return None if drive.volume == "none" else self.file(drive)
+
+    def file(self, drive: VmDrive) -> Path:
         """A volume's file, as the lab sees it in the outer host's root."""
         path = self.volumes.get(drive.volume)
         if path is None:
             raise LabError("vm-start-failed", f"volume '{drive.volume}' does not exist")
         return self.hypervisor.root / path.lstrip("/")
 
-    def _disk(self, drive: VmDrive) -> Path:
+    def disk(self, drive: VmDrive) -> Path | None:
+        """Where the content of a disk is kept; None for one that has never had any."""
         try:
-            label = json.loads(self._file(drive).read_text())
+            label = json.loads(self.file(drive).read_text())
             name = str(label["pve-lab-disk"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LabError("vm-start-failed", f"cannot open volume '{drive.volume}': {error}") from error
         return self.hypervisor.disk(name)
+
+    def formatted(self, drive: VmDrive) -> Path:
+        """Where content of a disk is to be kept.
+
+        Raises:
+            LabError: the disk cannot be opened.
+        """
+        disk = self.disk(drive)
+        if disk is None:
+            raise LabError("vm-start-failed", f"cannot open volume '{drive.volume}'")
+        return disk
 
 
 class Hypervisor:
@@ -187,23 +207,29 @@ class Hypervisor:
             raise LabError("vm-start-failed", f"'{name}' is no disk of this lab")
         return self.settings.memory / "disks" / name
 
-    def _outer_file(self, path: str) -> Path:
+    def outer_file(self, path: str) -> Path:
+        """A file of the outer host as its own processes see it, mounts of its own included."""
         leader = self.machine.container.leader if self.machine.container else None
-        return Path(f"/proc/{leader}/root") / path
+        return Path(f"/proc/{leader}/root") / path.lstrip("/")
 
     def has_kvm(self) -> bool:
         """Whether the outer host has /dev/kvm now."""
-        return self._outer_file("dev/kvm").exists()
+        return self.outer_file("dev/kvm").exists()
 
     def nested_on(self) -> bool:
         """Whether the outer host's KVM module allows nested virtualization now."""
         module = f"kvm_{self.options.cpu_vendor}"
-        parameter = self._outer_file(f"sys/module/{module}/parameters/nested")
+        parameter = self.outer_file(f"sys/module/{module}/parameters/nested")
         return parameter.exists() and parameter.read_text().strip() in ("Y", "1")
 
-    async def handle(self, message: Message) -> Message:
-        """Answer one request."""
-        operations = {
+    async def start(self, vmid: int) -> None:
+        """Start a VM as the outer host's administrator would do it, so that their views agree."""
+        await self.machine.execute("qm", "start", str(vmid))
+
+    @property
+    def operations(self) -> dict[str, Handler]:
+        """What the outer host may ask for."""
+        return {
             "vm.start": self._start,
             "vm.stop": self._stop,
             "vm.reset": self._reset,
@@ -213,7 +239,10 @@ class Hypervisor:
             "vm.list": self._list,
             "vm.destroy": self._destroy,
         }
-        operation = operations.get(message["op"], self.machine.answer)
+
+    async def handle(self, message: Message) -> Message:
+        """Answer one request."""
+        operation = self.operations.get(message["op"], self.machine.answer)
         return await operation(message)
 
     def _vm(self, message: Message) -> VirtualMachine | None:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from lab import asking
 from lab.errors import LabError
-from lab.image import root_image
+from lab.image import libvirt_image, root_image
 from lab.machine import cgroups
 from lab.options import Options, write_record
 from lab.settings import NODE_FILES, PROJECT
+from lab.shape import SHAPES
 from lab.world import host, saves
 from tools import attended
 from tools.invoker import Invoker
@@ -137,7 +138,7 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
         return False
     host.ensure_packages(say)
     host.ensure_inotify(say)
-    tar = root_image.ensure(settings.cache, options.owner, say)
+    tar = _images(settings, options, say)
     with _alone(settings):
         if running_options(settings) == options:
             return False  # somebody else was quicker
@@ -145,6 +146,14 @@ def up(settings: Settings, options: Options, say: Callable[[str], None]) -> bool
         settings.state.mkdir(parents=True)
         _launch(settings, options, tar, say)
     return True
+
+
+def _images(settings: Settings, options: Options, say: Callable[[str], None]) -> Path:
+    """What this lab's machines are made from, made first if the cache has it not; the root image, beside which the rest is."""
+    tar = root_image.ensure(settings.cache, options.owner, say)
+    if SHAPES[options.shape].has_libvirt:
+        libvirt_image.ensure(tar, options.owner, say)
+    return tar
 
 
 def save(settings: Settings, directory: Path, name: str) -> None:
@@ -173,7 +182,7 @@ def restore(settings: Settings, directory: Path, name: str, owner: tuple[int, in
     saves.refuse_stacks(kept)
     host.ensure_packages(say)
     host.ensure_inotify(say)
-    tar = root_image.ensure(settings.cache, owner, say)
+    tar = _images(settings, options, say)
     with _alone(settings):
         if running_options(settings) is not None:
             raise LabError(

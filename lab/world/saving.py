@@ -23,6 +23,7 @@ BOOT_S = 120
 # Below the state directory. The rest is of one run only, or made from the root image.
 CONTENT = ("credentials.json", "id_ed25519", "host-keys", "authority", "sites", "instance", "world")
 LAYERS = ("memory/disks", "memory/pve-layer/upper")
+LIBVIRT_LAYER = "memory/libvirt-layer/upper"  # only where there is a libvirt host
 SCRATCH = "memory/disks/*/work"  # of a mount
 TAR = ("tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sparse")
 
@@ -82,7 +83,8 @@ async def booted(machine: Computer) -> None:
 
 async def pack(settings: Settings, file: Path) -> None:
     """Write what the machines are; they must be off. Who may read it is the directory's matter."""
-    await run_async(*TAR, "-C", str(settings.state), f"--exclude={SCRATCH}", "-cf", str(file), *CONTENT, *LAYERS)
+    layers = [*LAYERS, *([LIBVIRT_LAYER] if (settings.state / LIBVIRT_LAYER).exists() else [])]
+    await run_async(*TAR, "-C", str(settings.state), f"--exclude={SCRATCH}", "-cf", str(file), *CONTENT, *layers)
 
 
 async def unpack(settings: Settings, file: Path) -> None:

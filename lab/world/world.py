@@ -13,14 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from lab import credentials
 from lab.errors import LabError
-from lab.image import authority, bytecode, container_template, installer_iso, pve_layer, repository, rootfs, workshop
+from lab.image import (
+    authority,
+    bytecode,
+    container_template,
+    installer_iso,
+    libvirt_layer,
+    pve_layer,
+    repository,
+    rootfs,
+    workshop,
+)
 from lab.machine import network
 from lab.machine.computer import Boot, Computer
 from lab.machine.hardware import Hardware
 from lab.machine.hypervisor import Hypervisor
+from lab.machine.libvirt_host import LibvirtHost
 from lab.programs import run_async
 from lab.services import download_server, name_server, storage_server
-from lab.shape import DEBIAN, DOMAIN, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
+from lab.shape import DEBIAN, DOMAIN, HOSTS, PREFIX, REPOSITORY_NAMES, ROUTER_ADDRESS, SHAPES
 from lab.world import saves, saving
 from lab.world.saves import Kept
 
@@ -93,6 +104,8 @@ class World:
     async def _unpack(self, image: Path) -> None:
         self.settings.image.mkdir()
         await run_async("tar", "-C", str(self.settings.image), "--exclude=./dev/*", "-xf", str(image))
+        if self.shape.has_libvirt:
+            await libvirt_layer.unpack(self.settings, image)
 
     def _make_common_directory(self) -> None:
         """What all machines see below /run/pve-lab/world."""
@@ -110,6 +123,8 @@ class World:
         (proxmox / "images/system").mkdir(parents=True)
         container_template.write(proxmox / "images/system" / container_template.NAME)
         await pve_layer.build(self.settings)
+        if self.shape.has_libvirt:
+            await libvirt_layer.build(self.settings)
 
     def _name_instance(self) -> None:
         self.settings.instance.write_text(secrets.token_hex(8))
@@ -124,7 +139,7 @@ class World:
         for spec in self.shape.machines:
             machine = self._lab_machine(spec)
             self.machines[spec.name] = machine
-            if spec.kind == "outer":
+            if spec.kind in HOSTS:
                 self._add_hypervisor(machine)
 
     async def _start_saved(self, kept: Mapping[str, Kept]) -> None:
@@ -171,7 +186,7 @@ class World:
     async def _start_vm(self, outer: str, vmid: int) -> None:
         vm = self.hypervisors[outer].vms.get(vmid)
         if vm is None or not vm.machine.on:
-            await self.machines[outer].execute("qm", "start", str(vmid))
+            await self.hypervisors[outer].start(vmid)
 
     async def _wait_until_up(self, spec: MachineSpec) -> None:
         await wait_for_port(spec.address, SSH_PORT)
@@ -195,6 +210,7 @@ class World:
                 PREFIX,
                 ROUTER_ADDRESS,
                 {nic.name: spec.addresses.get(nic.name, "") for nic in spec.nics[1:]},
+                bridge="br0" if spec.kind == "kvm" else "vmbr0",
             ),
         )
 
@@ -206,7 +222,9 @@ class World:
             credentials.write_private(root / "etc/ssh/ssh_host_ed25519_key", private)
             # Proxmox's cluster tools read this one, whatever sshd presents.
             credentials.write_host_key(root, "rsa", credentials.new_rsa(f"root@{spec.name}"))
-            if spec.kind in DEBIAN:
+            if spec.kind == "kvm":
+                rootfs.forget_proxmox(root)
+            elif spec.kind in DEBIAN:
                 rootfs.forget_proxmox_sources(root)
             if spec.kind == "server":
                 storage_server.install(self.settings, root)
@@ -214,7 +232,7 @@ class World:
         hardware = Hardware(self.options.cpu_vendor, OUTER_CORES, OUTER_MEMORY_MIB, virtualization=True)
 
         async def firmware() -> Boot:
-            return Boot(disk, hardware, prepare)
+            return Boot(disk, hardware, prepare, self.settings.libvirt_layers if spec.kind == "kvm" else None)
 
         return Computer(
             name=spec.name,
@@ -227,7 +245,8 @@ class World:
         )
 
     def _add_hypervisor(self, machine: Computer) -> None:
-        hypervisor = Hypervisor(self.settings, self.options, machine, self.machines)
+        kind = LibvirtHost if machine.kind == "kvm" else Hypervisor
+        hypervisor = kind(self.settings, self.options, machine, self.machines)
         machine.run_over = hypervisor.power_off_all
         machine.requests = hypervisor.handle
         self.hypervisors[machine.name] = hypervisor
@@ -287,7 +306,7 @@ class World:
         for hypervisor in self.hypervisors.values():
             for vmid, vm in hypervisor.vms.items():
                 if vm.machine is machine:
-                    await hypervisor.machine.execute("qm", "start", str(vmid))
+                    await hypervisor.start(vmid)
                     return
         await machine.power_on()
 
