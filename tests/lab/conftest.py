@@ -181,6 +181,12 @@ def physical_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
+def libvirt_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The lab of a Debian machine with libvirt."""
+    yield from _running(tmp_path_factory.mktemp("libvirt") / "state", "--shape", "libvirt")
+
+
+@pytest.fixture(scope="module")
 def spare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A place for a lab that tests start and break; each of them begins with whatever the one before has left."""
     lab = Lab(tmp_path_factory.mktemp("spare") / "state")
