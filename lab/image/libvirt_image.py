@@ -27,6 +27,7 @@ image=$1 result=$2
 shift 2
 place=$(mktemp -d)
 mount -t tmpfs -o mode=0755 nested-pve-lab-image "$place"
+trap 'cd / && umount --lazy "$place" && rmdir "$place"' EXIT
 cd "$place"
 mkdir image upper work root
 tar -C image --exclude='./dev/*' -xf "$image"
@@ -36,9 +37,6 @@ umount root
 rm -rf upper/dev upper/run upper/tmp upper/etc/hostname upper/etc/machine-id upper/etc/resolv.conf
 rm -f upper/etc/apt/sources.list upper/etc/dpkg/dpkg.cfg.d/99mmdebstrap upper/{root_image.FETCHED_PLACE}/lock
 tar -C upper --xattrs --xattrs-include='*' --numeric-owner -cf "$result" .
-cd /
-umount --lazy "$place"
-rmdir "$place"
 """
 FETCH_HOOK = (
     f'chroot "$1" dpkg --purge {" ".join(FETCHED)} && '

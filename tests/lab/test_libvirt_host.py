@@ -84,7 +84,7 @@ def test_it_is_a_debian_machine_with_libvirt_and_a_bridge(host: Lab) -> None:
     assert host.ssh(HOST, "command -v pveversion || dpkg-query -W pve-manager || ls /etc/pve").returncode != 0
 
 
-def test_a_network_hands_out_addresses(host: Lab) -> None:
+def test_a_network_is_a_bridge_with_a_server_for_addresses(host: Lab) -> None:
     assert host.sh(HOST, "ip -brief address show vmbr1").split()[2] == "10.10.1.1/24"
     assert "10.10.1.50" in host.sh(HOST, "cat /var/lib/libvirt/dnsmasq/vmbr1.conf")
     assert "vmbr1.conf" in host.sh(HOST, "pgrep --full --list-full dnsmasq")

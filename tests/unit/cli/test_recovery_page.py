@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 TOOLS = [ROOT / part for part in ("lab", "toolchain", "tools")]
 TOOLS_ERRORS = {"LabError", "ToolchainError"}
-# What the stand-in of an outer host answers to Proxmox VE's own commands, which show it without a name.
-WITHOUT_NAMES = [ROOT / "lab/machine" / file for file in ("hypervisor.py", "installer.py")]
+# What the lab answers to Proxmox VE's own commands and to libvirt, which show it without a name.
+WITHOUT_NAMES = [
+    ROOT / "lab/machine" / file
+    for file in ("hypervisor.py", "installer.py", "domain.py", "libvirt_host.py", "monitor.py")
+]
 SOURCES = [ROOT / part for part in ("cli", "cluster", "components")]
 
 
