@@ -199,7 +199,7 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 # Each in a lab of its own. Labs mostly wait, so there may be more of them than processors.
 LABS = --numprocesses $(1) --dist loadfile
 
-.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-changes campaign lock docs bench
+.PHONY: test lint lint-python lint-types lint-shell lint-actions lint-go go-test format unit test-toolchain test-lab test-standins test-job test-worlds test-libvirt test-changes campaign lock docs bench
 test: toolchain venv-dev ## Everything that can be tested: all tiers, and a table of them at the end
 	@$(PY) -m tools.tiers $$PPID $(MAKE)
 
@@ -220,11 +220,11 @@ test-toolchain: toolchain venv-dev ## The plugins against the published SDKs, a 
 	@$(STAGE) "Toolchain tests" $(APART) nice -n 19 $(PYTEST) $(WORKERS) tests/toolchain
 	@$(PASSED)
 
-test-lab: test-standins test-job test-worlds test-changes ## The lab tier only (needs root)
+test-lab: test-standins test-job test-worlds test-libvirt test-changes ## The lab tier only (needs root)
 
 test-standins: toolchain venv-dev
 	@$(STARTED)
-	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab --ignore=tests/lab/job --ignore=tests/lab/bad_worlds --ignore=tests/lab/changes
+	@$(LAB_STAGE) "Lab tests: the lab and its stand-ins" $(PYTEST) $(call LABS,2) tests/lab $(addprefix --ignore=tests/lab/,job bad_worlds libvirt changes)
 	@$(PASSED)
 
 # The order of the files is kept: what destroys the stack comes last. Nodes fence themselves when they starve, so nothing but
@@ -237,6 +237,11 @@ test-job: toolchain venv-dev
 test-worlds: toolchain venv-dev
 	@$(STARTED)
 	@$(LAB_STAGE) "Lab tests: bad input and bad worlds" $(PYTEST) $(call LABS,3) tests/lab/bad_worlds
+	@$(PASSED)
+
+test-libvirt: toolchain venv-dev
+	@$(STARTED)
+	@$(LAB_STAGE) "Lab tests: an outer host with libvirt" $(APART) $(PYTEST) $(call LABS,2) tests/lab/libvirt
 	@$(PASSED)
 
 # As above: the longest files come first.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.conftest import Lab, eventually
-from tests.lab.domains import HOST, IMAGES, ISO, NETWORK, Domain
+from tests.lab.libvirt.domains import HOST, IMAGES, ISO, NETWORK, Domain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
