@@ -164,13 +164,26 @@ def _carrying(api: Api, node: str, vmid: int, storages: Iterable[str]) -> list[s
 
 
 def _silent(api: Api, node: str, wanted: Collection[str]) -> list[str]:
-    return [name for name in unreachable(api, node) if name in wanted] if wanted else []
+    """Those that do not answer there; one that is disabled, or not for this node, is in no list of the node's."""
+    if not wanted:
+        return []
+    listed = {entry["storage"]: entry for entry in _enabled(api, node)}
+    hidden = {entry["storage"] for entry in api.get("/storage")} if set(wanted) - listed.keys() else set()
+    return [name for name in wanted if (name in hidden if name not in listed else not listed[name].get("active"))]
 
 
 def _listed(api: Api, node: str) -> dict[str, dict[str, Any]]:
     """The enabled storages of a node that may hold disks of guests."""
-    entries = api.get(f"/nodes/{node}/storage", enabled=1)
-    return {entry["storage"]: entry for entry in entries if DISKS & set(str(entry.get("content", "")).split(","))}
+    return {
+        entry["storage"]: entry
+        for entry in _enabled(api, node)
+        if DISKS & set(str(entry.get("content", "")).split(","))
+    }
+
+
+def _enabled(api: Api, node: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get(f"/nodes/{node}/storage", enabled=1)
+    return found
 
 
 def _storages(volumes: Iterable[str]) -> list[str]:

@@ -98,6 +98,7 @@ def test_a_guest_is_changed_while_it_runs_and_outlives_its_description(changing:
     all_of_it_changes_at_once(changing)
     a_vm_that_is_kept_runs_on(changing)
     and_comes_back_under_ha_as_one_that_exists(changing)
+    with_which_it_outlives_its_node(changing)
 
 
 def what_cannot_be_is_refused_before_anything_changes(cluster: LabProject) -> None:
@@ -197,5 +198,25 @@ def and_comes_back_under_ha_as_one_that_exists(cluster: LabProject) -> None:
     assert services(cluster, SEEN_BY).keys() == {"vm:200", "ct:300"}
     assert "07-placement" not in cluster.ssh(SEEN_BY, "cat /etc/pve/ha/rules.cfg").output
     assert booted(cluster, "proxmox01", "vm:207") == up_since
+    assert cluster.ssh(NODES["proxmox01"], "qm config 207").output == before
+    nothing_is_left_to_do(cluster)
+
+
+def with_which_it_outlives_its_node(cluster: LabProject) -> None:
+    up_since, before = booted(cluster, "proxmox01", "vm:207"), cluster.ssh(NODES["proxmox01"], "qm config 207").output
+    with_guests(cluster, EXISTING | {"ha": {"nodes": {"proxmox01": 2, "proxmox02": 1}}})
+    succeeded(cluster.admin("up"))
+    cluster.lab("node", "kill", "proxmox01")
+
+    def runs_on(node: str) -> bool:
+        found = services(cluster, SEEN_BY)["vm:207"]
+        return bool(found["state"] == "started" and found["node"] == node)
+
+    assert cluster.eventually(lambda: runs_on("proxmox02"), 120)
+    assert booted(cluster, "proxmox02", "vm:207") != up_since
+    succeeded(cluster.admin("up"))  # starts the node; its guest goes home
+    assert cluster.eventually(lambda: runs_on("proxmox01"), 120)
+    with_guests(cluster)
+    succeeded(cluster.admin("up"))
     assert cluster.ssh(NODES["proxmox01"], "qm config 207").output == before
     nothing_is_left_to_do(cluster)

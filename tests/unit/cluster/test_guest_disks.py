@@ -118,6 +118,20 @@ def test_nothing_of_a_guest_goes_while_its_storage_does_not_answer(node: ApiNode
     assert not (node.root / f"srv/shared/images/{vmid}").exists()
 
 
+@pytest.mark.parametrize("vmid", [300, 9000])
+@pytest.mark.parametrize("hides", ["disable 1", "nodes pve2"])
+def test_a_storage_that_the_node_does_not_list_has_not_lost_its_disks(node: ApiNode, vmid: int, hides: str) -> None:
+    make(vmid)
+    before, configuration = left(node), node.pve / "storage.cfg"
+    listed = configuration.read_text()
+    configuration.write_text(listed.replace("dir: shared\n", f"dir: shared\n\t{hides}\n"))
+    assert (refused(vmid).code, vmid in there(node)) == ("storage-offline", True)
+    configuration.write_text(listed)
+    assert left(node) == before != []
+    assert remove(vmid).changed
+    assert (there(node), left(node)) == ({}, [])
+
+
 def test_a_storage_that_answers_again_soon_fails_no_run(
     node: ApiNode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
