@@ -30,7 +30,10 @@ ROUNDS: tuple[tuple[Lane, ...], ...] = (
     ({"lint": 1},),
     ({"go-test": 1},),
     ({"unit": 4},),
-    ({"test-standins": 15, "test-job": 20, "test-changes": 17}, {"test-worlds": 8, "test-libvirt": 6, "test-toolchain": 11}),
+    (
+        {"test-standins": 15, "test-job": 20, "test-changes": 17},
+        {"test-worlds": 8, "test-libvirt": 6, "test-toolchain": 11},
+    ),
 )
 JUNIT = Path(".nested-pve/tests")
 
