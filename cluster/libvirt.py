@@ -50,6 +50,12 @@ def _is(owner: str | None, stack: str) -> bool:
     return bool(owner) and stack_tag(owner or "") == stack_tag(stack)
 
 
+def identity(vmid: int, files: Mapping[str, str]) -> str | None:
+    """What distinguishes the domain of that number from a later one, by files with their whole paths; None if there is none. Pure."""
+    domains = (libvirt_files.parse_domain(text, "") for path, text in files.items() if path.startswith(f"/{DOMAINS}/"))
+    return next((one.uuid for one in domains if one.vmid == vmid), None)
+
+
 def status_command(domain: str) -> str:
     """The command that shows how a domain is; pure."""
     return f"{_VIRSH} domstate {shlex.quote(domain)}"

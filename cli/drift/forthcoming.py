@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PREDICTABLE = (
     "journal",
     "verify-host",
+    "verify-libvirt",
     "repository",
     "kvm-nested",
     "dhcp",
@@ -37,7 +38,7 @@ PREDICTABLE = (
     "storage",
 )
 # One exception: the journal, which an earlier step writes, decides which bridges are the stack's own.
-UNPREDICTABLE = ("verify-host", "foreign-bridge")
+UNPREDICTABLE = {("verify-host", "foreign-bridge"), ("verify-libvirt", "foreign-bridge")}
 UNEXPECTED = "internal"
 EXISTING_GUEST = "existing-guest"  # `cli/looks/existing_guests.py`
 SHOWN_STEPS = 3
@@ -147,7 +148,7 @@ def _predictable(steps: Iterable[LookStep]) -> list[LookStep]:
 def _counts(one: StepLook, asked: questions.Questions) -> bool:
     """Whether no earlier step can change this refusal."""
     steps = {step.name: step.step for found in (*asked.there.values(), asked.cluster) for step in found}
-    return one.refusal is not None and (steps[one.name], one.refusal.code) != UNPREDICTABLE
+    return one.refusal is not None and (steps[one.name], one.refusal.code) not in UNPREDICTABLE
 
 
 def _failure(machine: str, one: StepLook, refusal: Refusal, here: Collection[str]) -> Failure:

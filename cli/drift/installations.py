@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from cli.drift.model import Drift
-from components.recorded import VM_TYPE
+from cli.state import outer_vms
+from cluster import libvirt
 from onnode.host import install_node
 from onnode.host.proxmox_ve import parse_vm
 
@@ -23,21 +24,19 @@ def differ(asked: Questions, hosts: Mapping[str, Mapping[str, str]]) -> Iterator
         asked: what is recorded.
         hosts: the files of the outer hosts that answered.
     """
-    for vm in asked.provided:
+    for vm in (*asked.provided, *asked.domains):
+        found = outer_vms.recorded_vm(vm)
         urn = asked.installations.get(vm.get("parent", "").rsplit("::", 1)[-1])
-        host = str((vm.get("inputs") or {}).get("nodeName"))
-        if vm["type"] != VM_TYPE or urn is None or host not in hosts:
+        if found is None or urn is None or found.host not in hosts:
             continue
-        path = (
-            f"{install_node.RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{int(vm['inputs']['vmId'])}.json"
-        )
-        if what := _missing(path, int(vm["inputs"]["vmId"]), hosts[host]):
-            yield Drift(urn, host, what)
+        path = f"{install_node.RECORDS}/{urn.split('::')[0].removeprefix('urn:pulumi:')}/{found.vmid}.json"
+        if what := _missing(path, found.vmid, hosts[found.host]):
+            yield Drift(urn, found.host, what)
 
 
 def _missing(path: str, vmid: int, files: Mapping[str, str]) -> str:
-    config = next((text for name, text in files.items() if name.endswith(f"/qemu-server/{vmid}.conf")), None)
-    if config is None:
+    identity = _identity(vmid, files)
+    if identity is None:
         return ""  # without its VM there is nothing to remember
     if path not in files:
         return f"{path} is gone"
@@ -46,5 +45,10 @@ def _missing(path: str, vmid: int, files: Mapping[str, str]) -> str:
         known = record["installed"], record["identity"]
     except (ValueError, KeyError, TypeError):
         return f"{path} is damaged"
-    installed = known == (True, parse_vm(config).identity)
-    return "" if installed else f"{path} does not say that this VM {vmid} is installed"
+    return "" if known == (True, identity) else f"{path} does not say that this VM {vmid} is installed"
+
+
+def _identity(vmid: int, files: Mapping[str, str]) -> str | None:
+    """What distinguishes the VM of that number from a later one; None if there is none."""
+    config = next((text for name, text in files.items() if name.endswith(f"/qemu-server/{vmid}.conf")), None)
+    return libvirt.identity(vmid, files) if config is None else parse_vm(config).identity

@@ -36,7 +36,7 @@ ITSELF = LookStep(MEMBERSHIP, MEMBERSHIP, "null")
 _FILES = """\
 for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
     /etc/pve/ha/manager_status /etc/pve/storage.cfg /etc/pve/replication.cfg \
-    /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
+    /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf /etc/libvirt/qemu/*.xml
 do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; done
 """
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordedVm:
-    """A VM that the state records: its resource, and the name of the machine that it is on."""
+    """A VM that the state records: its number, its resource, and the name of the machine that it is on."""
 
+    vmid: int
     urn: str
     host: str
 
@@ -29,14 +30,15 @@ def nested_nodes(description: Description) -> list[NestedNode]:
 def recorded(state: dict[str, Any] | None) -> dict[int, RecordedVm]:
     """The recorded VMs, by vmid, as the exported state has them; pure."""
     resources = (state or {}).get("deployment", {}).get("resources") or []
-    return dict(found for entry in resources if (found := _vm(entry)))
+    return {found.vmid: found for entry in resources if (found := recorded_vm(entry))}
 
 
-def _vm(entry: dict[str, Any]) -> tuple[int, RecordedVm] | None:
+def recorded_vm(entry: dict[str, Any]) -> RecordedVm | None:
+    """The VM that a resource stands for, of a node or of a guest; pure."""
     inputs = entry.get("inputs") or {}
     if entry["type"] == VM_TYPE and "vmId" in inputs:
-        return int(inputs["vmId"]), RecordedVm(entry["urn"], str(inputs.get("nodeName")))
+        return RecordedVm(int(inputs["vmId"]), entry["urn"], str(inputs.get("nodeName")))
     if makes_domain(entry["type"], inputs):
         wanted = json.loads(inputs["stdin"])
-        return int(wanted["vmid"]), RecordedVm(entry["urn"], wanted["host"])
+        return RecordedVm(wanted["vmid"], entry["urn"], wanted["host"])
     return None

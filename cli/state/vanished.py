@@ -41,7 +41,7 @@ def vanished_nodes(
     """
     things = [(host, thing) for host, found in looks.items() for look in found for thing in look.things]
     there = {(host, int(thing.name)) for host, thing in things if thing.kind == marks.VM}
-    known = {(vm.host, vmid): vm.urn for vmid, vm in recorded(state).items()}
+    known = {(vm.host, vm.vmid): vm.urn for vm in recorded(state).values()}
     places = [(node, (node.host, node.vmid)) for node in nested_nodes(description)]
     return [
         (node, known[place]) for node, place in places if place in known and place not in there and place[0] in looks
