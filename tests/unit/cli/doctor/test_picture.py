@@ -149,6 +149,14 @@ def test_before_a_first_up() -> None:
     assert written.getvalue().count("not made yet") == 2
     assert "there is no cluster yet; nothing is wrong" in written.getvalue()
 
+    of_libvirt = dataclasses.replace(expected, of_libvirt=frozenset({"virtual"}), needs={"virtual": Need(8, {}, None)})
+    bare = dataclasses.replace(fit, version="", pve="absent", services={}, storages={})
+    there = dataclasses.replace(seen, reports={"virtual": bare})
+    assert diagnose(of_libvirt, there) == []
+    assert [cause.name for cause in diagnose(expected, there)] == ["not-proxmox"]
+    picture.show(Console(file=written, width=200), World(of_libvirt, there), [])
+    assert re.search(r"virtual +libvirt +- +- +- +- +19 GiB +✓ +- +-", written.getvalue())
+
     def names(host: DiagnosisReport, **changes: Any) -> list[str]:  # noqa: ANN401 - fields of Seen
         changed = dataclasses.replace(seen, reports={"virtual": host}, **changes)
         return [cause.name for cause in diagnose(expected, changed)]

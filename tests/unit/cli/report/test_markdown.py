@@ -339,10 +339,13 @@ def test_a_guest_that_goes_is_a_loss_though_no_design_knows_it() -> None:
     without = {**FACTS, "guests": []}
     container = step("delete", recorded.LOCAL_STEP, "ct01-container", recorded.GUEST, of="ct01")
     vm = step("delete", recorded.VM_TYPE, "vm01-vm", recorded.GUEST, of="vm01")
+    makes = {"create": f"{recorded.ON_NODE} {recorded.DOMAIN}"}
+    domain = step("delete", recorded.REMOTE_STEP, "pve1-vm", recorded.NODE, of="pve1", old=makes)
     again = step("update", recorded.LOCAL_STEP, "ct01-container", recorded.GUEST, of="ct01")
-    plan = read([designed(without, without), container, vm])
+    plan = read([designed(without, without), container, vm, domain])
     assert [terminal.line(one) for one in terminal.changes(plan, Evidence(frozenset()))] == [
         "! destroys data: guest ct01: its container is removed (its disks are lost)",
+        "! replaces a node: node pve1: its VM is replaced or removed (a member is lost with it)",
         "! destroys data: guest vm01: its VM is replaced or removed (its disks are lost)",
     ]
     assert terminal.changes(read([designed(without, without), again]), Evidence(frozenset())) == []
