@@ -95,13 +95,13 @@ class HostPrep(pulumi.ComponentResource):
     def _repository(self) -> Repository:
         """Libvirt and all that it needs are Debian's own."""
         host, uri = self._host, self._site.config.maintenance.uri
-        export = ["nfs-kernel-server"] if host.nfs_export else []
+        more = [*host.packages, *(["nfs-kernel-server"] if host.nfs_export else [])]
         if not isinstance(host, ProxmoxVeHost):
-            return Repository("keep", uri, sorted([*libvirt.PACKAGES, *export]))
-        packages = ["proxmox-auto-install-assistant", *export]
+            return Repository("keep", uri, sorted({*libvirt.PACKAGES, *more}))
+        packages = ["proxmox-auto-install-assistant", *more]
         if any(bridge.dhcp_start for bridge in verified_host.bridges(host)):
             packages.append("dnsmasq-base")
-        return Repository(host.repository, uri, sorted(packages))
+        return Repository(host.repository, uri, sorted(set(packages)))
 
     def _services(self, repository: pulumi.Resource, *bridges: pulumi.Resource) -> list[pulumi.Resource]:
         stack, export = self._site.stack, self._host.nfs_export

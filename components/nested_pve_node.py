@@ -160,7 +160,7 @@ class NestedPveNode(pulumi.ComponentResource):
             fqdn=f"{node.name}.{config.management_network.domain}",
             address=str(node.address),
             pve_major=config.pve_major,
-            repository=Repository(upkeep.repository, upkeep.uri, []),
+            repository=Repository(upkeep.repository, upkeep.uri, sorted(set(upkeep.packages))),
             upgrade=upkeep.upgrade,
             reboot=upkeep.reboot,
         )

@@ -91,6 +91,12 @@ SshPublicKey = Annotated[
     ),
 ]
 UserId = Annotated[str, shaped(r"^[^\s:/@]+@[A-Za-z][A-Za-z0-9._-]+$", "name@realm, without spaces, : and /")]
+PackageName = Annotated[
+    str,
+    shaped(
+        r"^[a-z0-9][a-z0-9+.-]+$", "the name of a Debian package: two or more lower-case letters, digits, +, . and -"
+    ),
+]
 CpuType = Annotated[str, shaped(r"^[A-Za-z0-9_.-]+$", "a processor type of Proxmox VE: letters, digits, _, . and -")]
 
 
@@ -196,6 +202,9 @@ class _OuterHost(Model):
     installer: Installer = Field(description="The Proxmox VE installer image.")
     nested: bool = Field(default=True, description="Turn nested virtualization on, now and after a reboot.")
     nfs_export: NfsExport | None = Field(default=None, description="Export a directory as the nodes' shared storage.")
+    packages: tuple[PackageName, ...] = Field(
+        default=(), description="Further Debian packages. Those that were not there before are removed by make down."
+    )
 
 
 class ProxmoxVeHost(_OuterHost):
@@ -284,6 +293,9 @@ class Maintenance(Model):
             "http:// or https://, a host (no password before it) and a path, without spaces, ?, # and brackets, without / at the end",
         ),
     ] = Field(default="http://download.proxmox.com/debian/pve", description="Where no-subscription packages come from.")
+    packages: tuple[PackageName, ...] = Field(
+        default=(), description="Further Debian packages of every node, also of one that is a member already."
+    )
     upgrade: bool = Field(default=True, description="Run apt-get dist-upgrade.")
     reboot: bool = Field(default=True, description="Reboot when a newer kernel is installed than the one running.")
 

@@ -296,6 +296,10 @@ ON_NODE_CODES: dict[str, Code] = {
         "An upgrade would remove Proxmox VE from a node: its repositories do not belong together, or one of Proxmox' is missing.",
         "`apt-get -s dist-upgrade` on the node shows why; put its source lists right, then run the same command again",
     ),
+    "install-removes": Code(
+        "Packages that are to be installed conflict with others on the machine, which apt-get would remove.",
+        "leave the package out of `packages` in the configuration; if you want it instead of the others, install it on the machine yourself",
+    ),
     "reboot-missing": Code(
         "The node was asked to reboot, and did not.", "reboot the node, then run the same command again"
     ),

@@ -190,8 +190,21 @@ def act(machine: ThisMachine, desired: Repository, action: Action) -> None:
     else:
         names = action.what.split()
         install = ("install", "--no-install-recommends", *names)
-        originals.remember_packages(machine, packages.parse_new(packages.apt(machine, "-s", *install)))
+        plan = packages.apt(machine, "-s", *install)
+        _refuse_removals(names, packages.parse_removed(plan))
+        originals.remember_packages(machine, packages.parse_new(plan))
         packages.apt(machine, *install)
+
+
+def _refuse_removals(wanted: list[str], removed: list[str]) -> None:
+    """What conflicts with a package goes without a question, Proxmox VE itself not excepted."""
+    if removed:
+        raise StepError(
+            "install-removes",
+            f"the installation of {', '.join(wanted)} would remove other packages",
+            observed=", ".join(removed),
+            expected="no package that goes",
+        )
 
 
 def _try_out(machine: ThisMachine, desired: Repository, action: Action) -> None:

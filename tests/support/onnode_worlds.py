@@ -114,6 +114,7 @@ class Apt:
         self.installed = set(installed or [])
         self.upgrades: dict[str, str] = {}
         self.needs: dict[str, list[str]] = {}
+        self.conflicts: dict[str, str] = {}
         self.broken: list[str] = []
         self.half = False
         machine.programs |= {"apt-get": self.apt, "dpkg-query": self.query, "dpkg": self.dpkg}
@@ -156,7 +157,9 @@ class Apt:
         assert set(names) <= set(self.available), "Unable to locate package"
         if not simulated:
             self.installed |= set(wanted)
-        return "".join(f"Inst {name} (1.0 Proxmox:trixie [all])\n" for name in wanted if name not in self.installed)
+        gone = "".join(f"Remv {other} [1.0]\n" for name, other in self.conflicts.items() if name in wanted)
+        new = [name for name in wanted if name not in self.installed]
+        return gone + "".join(f"Inst {name} (1.0 Proxmox:trixie [all])\n" for name in new)
 
     def purge(self, names: list[str], *, simulated: bool) -> str:
         gone = {*names, *(one for one, more in self.needs.items() if set(more) & set(names) and one in self.installed)}

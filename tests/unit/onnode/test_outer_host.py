@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,6 +170,19 @@ class TestRepository:
         assert "Enabled: no" in (machine.read(ENTERPRISE) or "")
         assert apt.installed == {"dnsmasq-base"}
         assert outcome.facts == {"repositories": ["http://download.proxmox.com/debian/pve trixie"]}
+
+    def test_packages_that_would_remove_others_are_refused_before_anything_is_installed(
+        self, machine: FakeMachine, apt: Apt
+    ) -> None:
+        apt.conflicts = {"ifupdown": "ifupdown2"}
+        apt.available = [*apt.available, "ifupdown"]
+        more = replace(NO_SUBSCRIPTION, packages=[*NO_SUBSCRIPTION.packages, "ifupdown"])
+        with pytest.raises(StepError) as error:
+            run(machine, repository.STEP, more)
+        assert (error.value.code, error.value.observed) == ("install-removes", "ifupdown2")
+        assert apt.installed == set()
+        twice(machine, repository.STEP, NO_SUBSCRIPTION)
+        assert apt.installed == {"dnsmasq-base"}
 
     def test_another_package_manager_is_waited_for(self, machine: FakeMachine, apt: Apt) -> None:
         apt.broken = ["E: Could not get lock /var/lib/apt/lists/lock. It is held by process 812 (apt-get)\n"]

@@ -736,3 +736,17 @@ def test_a_witness_is_removed_from_the_control_machine_which_passes_over_a_dead_
     # The server's step goes first, then this; the package of steps is there until then.
     assert recording.follows(server.name, removal.name)
     assert recording.follows(removal.name, "witness-witness-package")
+
+
+@pytest.mark.parametrize(("stack", "host"), [("dev", "virtual"), ("libvirt", "kvmhost")])
+def test_further_packages_are_installed_once_on_hosts_and_on_nodes(stack: str, host: str, tmp_path: Path) -> None:
+    def more(config: dict[str, Any]) -> None:
+        config["outerHosts"][0]["packages"] = ["openvswitch-switch", "nfs-kernel-server"]
+        config["maintenance"] = {"packages": ["tmux", "htop", "tmux"]}
+
+    before, after = run(stack_file(stack), tmp_path), changed(tmp_path, more, stack)
+    needed = before[f"{host}-repository"].stdin["packages"]
+    assert after[f"{host}-repository"].stdin["packages"] == sorted([*needed, "openvswitch-switch"])
+    assert "nfs-kernel-server" in needed
+    assert before["proxmox01-prepare"].stdin["repository"]["packages"] == []
+    assert after["proxmox01-prepare"].stdin["repository"]["packages"] == ["htop", "tmux"]
