@@ -45,6 +45,9 @@ class MachineSpec:
     address: str
     nics: tuple[Nic, ...]
     addresses: dict[str, str] = field(default_factory=dict)  # further NIC -> address with prefix
+    bridges: dict[str, str] = field(
+        default_factory=dict
+    )  # further NIC -> the bridge that it is a port of, and that has the address
 
 
 @dataclass(frozen=True)
@@ -118,4 +121,21 @@ def _physical() -> Shape:
     return Shape("physical", (OFFICE, "link0", "link1", "storage"), tuple(machines), (*names, *members))
 
 
-SHAPES = {shape.name: shape for shape in (_default(), _witness(), _physical(), _libvirt())}
+def _mixed() -> Shape:
+    """Both kinds of outer hosts, with cards on link and storage networks; the one with libvirt has bridges on its cards already."""
+    cards = ((1, "link0", "0"), (2, "link1", "1"), (3, "storage", "storage"))
+
+    def host(name: str, kind: Kind, address: str, **more: dict[str, str]) -> MachineSpec:
+        nics = (_lab_nic(name, 0, OFFICE), *(_lab_nic(name, *card) for card in cards))
+        return MachineSpec(name, kind, address, nics, **more)
+
+    first, second = _default(), _libvirt()
+    bridges = {f"eth{number}": f"br{number}" for number, *_ in cards}
+    addresses = {f"eth{number}": f"10.{number}0.1.2/24" for number, *_ in cards}
+    virtual = host("virtual", "outer", first.machines[0].address)
+    kvmhost = host("kvmhost", "kvm", second.machines[0].address, bridges=bridges, addresses=addresses)
+    names = tuple(dict.fromkeys((*first.names, *second.names)))
+    return Shape("mixed", (OFFICE, "link0", "link1", "storage"), (virtual, kvmhost), names)
+
+
+SHAPES = {shape.name: shape for shape in (_default(), _witness(), _physical(), _libvirt(), _mixed())}

@@ -15,6 +15,8 @@ from lab.settings import NODE_FILES
 from lab.shape import DEBIAN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lab.settings import Settings
     from lab.shape import Kind
 
@@ -68,18 +70,31 @@ def hash_password(settings: Settings, password: str) -> str:
 
 
 def interfaces(  # noqa: PLR0913 - one argument for each thing in the file
-    management: str, address: str, prefix: int, gateway: str, others: dict[str, str], *, bridge: str = "vmbr0"
+    management: str,
+    address: str,
+    prefix: int,
+    gateway: str,
+    others: dict[str, str],
+    *,
+    bridge: str = "vmbr0",
+    bridges: Mapping[str, str] | None = None,
 ) -> str:
-    """The network configuration that the Proxmox installer writes: one bridge, the other cards unused."""
+    """The network configuration that the Proxmox installer writes: one bridge, the other cards unused.
+
+    Some of the other cards have an address, or are ports of a bridge that has it.
+    """
     stanzas = ["auto lo\niface lo inet loopback\n", f"iface {management} inet manual\n"]
     stanzas.append(
         f"auto {bridge}\niface {bridge} inet static\n\taddress {address}/{prefix}\n\tgateway {gateway}\n"
         f"\tbridge-ports {management}\n\tbridge-stp off\n\tbridge-fd 0\n"
     )
     for name, cidr in others.items():
-        stanzas.append(
-            f"auto {name}\niface {name} inet static\n\taddress {cidr}\n" if cidr else f"iface {name} inet manual\n"
-        )
+        port = (bridges or {}).get(name)
+        if port or not cidr:
+            stanzas.append(f"iface {name} inet manual\n")
+        if cidr:
+            ports = f"\tbridge-ports {name}\n\tbridge-stp off\n\tbridge-fd 0\n" if port else ""
+            stanzas.append(f"auto {port or name}\niface {port or name} inet static\n\taddress {cidr}\n{ports}")
     return "\n".join([*stanzas, "source /etc/network/interfaces.d/*\n"])
 
 

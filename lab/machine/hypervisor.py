@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 INSTALL_S = 1.0  # how long an installation takes here; a real one takes minutes
 DISK_ID = re.compile(r"[0-9a-f-]{8,64}")
-ROLES = {"vmbr0": "management", "br0": "management", "vmbr1": "0", "vmbr2": "1", "vmbr3": "storage"}
+ROLES = {
+    f"{prefix}{number}": role
+    for prefix in ("vmbr", "br")
+    for number, role in enumerate(("management", "0", "1", "storage"))
+}
 
 
 class VirtualMachine:

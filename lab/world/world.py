@@ -211,6 +211,7 @@ class World:
                 ROUTER_ADDRESS,
                 {nic.name: spec.addresses.get(nic.name, "") for nic in spec.nics[1:]},
                 bridge="br0" if spec.kind == "kvm" else "vmbr0",
+                bridges=spec.bridges,
             ),
         )
 
