@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from config import checks, schema, texts
 from config.errors import ConfigError, Problem
+from config.gaps import GAPS
 from config.model import WORDS, Config
 from config.stack_file import NAMESPACE
 
@@ -120,6 +121,9 @@ def _explain(error: ErrorDetails) -> tuple[str, str]:
     match error["type"]:
         case "missing":
             return "is missing", f"add {key}"
+        case "extra_forbidden" if key in GAPS:
+            what, way = GAPS[key]
+            return f"is not a known key: there is no support for {what}", way
         case "extra_forbidden":
             return "is not a known key", _spelling(key, schema.keys_at(error["loc"][:-1]))
         case "union_tag_not_found":

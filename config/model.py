@@ -139,7 +139,7 @@ class ManagementNetwork(Model):
 
     subnet: Network = Field(description="The network, for example 192.168.0.0/24.")
     gateway: IPv4Address = Field(description="Default gateway of the nodes.")
-    dns: IPv4Address = Field(description="Name server of the nodes.")
+    dns: IPv4Address = Field(description="Name server of the nodes. Proxmox' installer takes one.")
     domain: DomainName = Field(description="Domain of hosts and nodes; a node's full name is its name and this.")
 
 

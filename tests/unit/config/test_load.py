@@ -17,6 +17,7 @@ import yaml
 from config import credentials, schema
 from config.__main__ import generated
 from config.errors import ConfigError
+from config.gaps import GAPS
 from config.load import load, validate
 from lab import credentials as lab_credentials
 from lab.settings import Settings
@@ -35,6 +36,9 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"xyzzy": 1}, "xyzzy", "not a known key", "remove it"),
     ({"cluster.diskGib": 1}, "cluster.diskGib", "not a known key", "known here: api, latencyMaxMs"),
     ({"nodes.0.disk_gib": 1}, "nodes[0].disk_gib", "not a known key", "did you mean diskGib?"),
+    ({"outerHosts.0.sshPort": 2222}, "outerHosts[0].sshPort", "no support for SSH on another port than 22", "sshd listen on 22"),
+    ({"guests.0.cloudInit": {}}, "guests[0].cloudInit", "no support for cloud-init", "kind: existing"),
+    ({"backups": [{}]}, "backups", "no support for backup jobs", "left alone"),
     ({"guests.0.ha.state": False}, "guests[0].ha.state", "false is not known here", "use one of started or stopped"),
     ({"maintenance": {"reboot": "no"}}, "maintenance.reboot", '"no" is a text in YAML 1.2', "write true or false"),
     ({"nodes.0.name": 1003}, "nodes[0].name", "1003 is no text", "put it in quotes"),
@@ -153,7 +157,9 @@ def test_credentials_come_from_the_file_that_the_environment_names(tmp_path: Pat
         credentials.load(config, {}, [], {}, stack="dev")
 
 
-@pytest.mark.parametrize(("shape", "stack"), [("default", "dev"), ("default", "twonode"), ("physical", "physical")])
+@pytest.mark.parametrize(
+    ("shape", "stack"), [("default", "dev"), ("default", "twonode"), ("libvirt", "libvirt"), ("physical", "physical")]
+)
 def test_the_labs_credentials_suffice_for_its_stacks(shape: str, stack: str, tmp_path: Path) -> None:
     lab = Settings(tmp_path, tmp_path)
     lab_credentials.make(lab, SHAPES[shape], (os.getuid(), os.getgid()))
@@ -280,3 +286,21 @@ def test_a_misspelt_namespace_is_no_other_programs_setting() -> None:
     ):
         load(texts)
     load(settings(stack_file("dev")) | {"nested-pve:elsewhere": "1", "aws:cluster": "1"})
+
+
+def test_no_key_that_exists_is_said_to_be_unsupported() -> None:
+    known = {key for place in schema.model_schema()["$defs"].values() for key in place.get("properties", {})}
+    gaps_at_hosts_with_libvirt = {"user"}  # an outer host with Proxmox VE has it: the login of its API
+    assert GAPS.keys() & known == gaps_at_hosts_with_libvirt
+
+
+def test_every_gap_is_named_with_a_way_around() -> None:
+    for key, (what, way) in GAPS.items():
+        with pytest.raises(ConfigError) as raised:
+            load(settings(change(stack_file("dev"), {f"cluster.options.{key}": 1})))
+        (problem,) = raised.value.problems
+        assert (problem.path, problem.message) == (
+            f"cluster.options.{key}",
+            f"is not a known key: there is no support for {what}",
+        )
+        assert problem.fix == way
