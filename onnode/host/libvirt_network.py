@@ -55,7 +55,7 @@ def observe(machine: ThisMachine, desired: LibvirtNetwork) -> Observed:
         libvirt_files.starts_with_the_daemon(machine, NETWORKS, name),
         there,
         [one.name for one in interfaces if one.master == name],
-        [one.name for one in libvirt_files.domains(machine) if one.on(name)],
+        sorted({one.name for one in (*libvirt_files.domains(machine), *libvirt_files.live(machine)) if one.on(name)}),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnode.errors import StepError
-from onnode.host.libvirt_files import DOMAINS, NETWORKS, POOLS
+from onnode.host.libvirt_files import DOMAINS, LIVE, NETWORKS, POOLS
 from onnode.system.machine import Result
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ class LibvirtHost:
         self._domain(name)
         return "running\n\n" if name in self.running else "shut off\n\n"
 
-    def _dumpxml(self, name: str) -> str:
+    def _dumpxml(self, name: str, *options: str) -> str:
+        if "--inactive" in options and name not in self._names(DOMAINS):
+            return self.running[name]  # what it would have as a definition
         return self.running.get(name) or self._domain(name)
 
     def _define(self, path: str, *, stdin: str) -> str:
@@ -198,6 +200,7 @@ class LibvirtHost:
             if bridge not in {one["ifname"] for one in json.loads(self.ip([""], ""))}:
                 raise VirshError(f"error: Cannot get interface MTU on '{bridge}': No such device")
         self.running[name] = text
+        self.machine.write(f"{LIVE}/{name}.xml", f"<domstatus state='running'>{text.partition('-->')[2]}</domstatus>")
         return ""
 
     def _destroy(self, name: str) -> str:
@@ -206,6 +209,7 @@ class LibvirtHost:
                 f"error: Failed to destroy domain '{name}'\nerror: Requested operation is not valid: domain is not running"
             )
         del self.running[name]
+        self.machine.remove(f"{LIVE}/{name}.xml")
         return ""
 
     def _undefine(self, name: str, *_options: str) -> str:
@@ -238,7 +242,7 @@ class LibvirtHost:
         return self._resize(path, size)
 
     def _domain(self, name: str) -> str:
-        text = self.machine.read(f"{DOMAINS}/{name}.xml")
+        text = self.machine.read(f"{DOMAINS}/{name}.xml") or self.running.get(name)
         if text is None:
             raise VirshError(f"error: failed to get domain '{name}'")
         return text
