@@ -32,6 +32,16 @@ def recorded(state: dict[str, Any] | None) -> dict[int, RecordedVm]:
     return dict(found for entry in resources if (found := _vm(entry)))
 
 
+def domains(state: dict[str, Any] | None) -> dict[str, str]:
+    """The hosts of the recorded VMs that steps made on hosts with libvirt, by the name of their resource; pure."""
+    resources = (state or {}).get("deployment", {}).get("resources") or []
+    return {
+        entry["urn"].rpartition("::")[2]: str(json.loads(entry["inputs"]["stdin"])["host"])
+        for entry in resources
+        if makes_domain(entry["type"], entry.get("inputs") or {}) and not entry.get("delete")
+    }
+
+
 def _vm(entry: dict[str, Any]) -> tuple[int, RecordedVm] | None:
     inputs = entry.get("inputs") or {}
     if entry["type"] == VM_TYPE and "vmId" in inputs:
