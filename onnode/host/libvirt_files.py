@@ -68,6 +68,9 @@ class Domain:
     drive: str = ""  # the target of its CD drive
     medium: str = ""  # the image in that
     readable: bool = True
+    taps: dict[str, str] = field(
+        default_factory=dict
+    )  # while it runs: the interfaces of its cards here, each with its bridge
     transient: bool = False  # it runs without a definition, and ends when it is powered off
 
     @property
@@ -123,6 +126,7 @@ def parse_domain(text: str, name: str) -> Domain:
         [path for one in disks if one is not drive and (path := _of(one, "source", "file"))],
         _of(drive, "target", "dev"),
         _of(drive, "source", "file"),
+        taps={tap: card(one).bridge for one in root.findall("devices/interface") if (tap := _of(one, "target", "dev"))},
     )
 
 

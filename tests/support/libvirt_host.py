@@ -66,6 +66,7 @@ class LibvirtHost:
         killed_at: the run is killed before the call of that number; None: never.
         killed_after: the call was done.
         asked: all calls of the client.
+        loose: the interfaces of cards whose bridge went while their VM runs.
     """
 
     machine: FakeMachine
@@ -78,6 +79,7 @@ class LibvirtHost:
     killed_at: int | None = None
     killed_after: bool = False
     asked: list[str] = field(default_factory=list)
+    loose: set[str] = field(default_factory=set)
     interfaces: list[dict[str, Any]] = field(default_factory=lambda: [UPLINK])
 
     def __post_init__(self) -> None:
@@ -94,6 +96,9 @@ class LibvirtHost:
     def ip(self, arguments: list[str], _stdin: str) -> str:
         if arguments[-1] == "route":
             return "[]"
+        if arguments[:2] == ["link", "set"]:
+            self.loose.remove(arguments[3])
+            return ""
         entries = [self._entry(**one) for one in self.interfaces]
         for text in self.active.values():
             root = _tree(text)
@@ -105,7 +110,10 @@ class LibvirtHost:
             for text in self.running.values()
             for card in _tree(text).findall("devices/interface/source")
         ]
-        entries += [self._entry(f"vnet{number}", master=bridge, kind="tun") for number, bridge in enumerate(cards)]
+        there = {f"vnet{number}": bridge for number, bridge in enumerate(cards)}
+        entries += [
+            self._entry(tap, master=None if tap in self.loose else bridge, kind="tun") for tap, bridge in there.items()
+        ]
         return json.dumps(entries)
 
     @staticmethod
@@ -160,7 +168,10 @@ class LibvirtHost:
 
     def _dumpxml(self, name: str, *options: str) -> str:
         if "--inactive" in options and name not in self._names(DOMAINS):
-            return self.running[name]  # what it would have as a definition
+            root = _tree(self.running[name])
+            for card in root.findall("devices/interface"):
+                card.remove(*card.findall("target"))
+            return ET.tostring(root, encoding="unicode")  # what it would have as a definition
         return self.running.get(name) or self._domain(name)
 
     def _define(self, path: str, *, stdin: str) -> str:
@@ -199,8 +210,13 @@ class LibvirtHost:
             bridge = source.get("bridge")
             if bridge not in {one["ifname"] for one in json.loads(self.ip([""], ""))}:
                 raise VirshError(f"error: Cannot get interface MTU on '{bridge}': No such device")
-        self.running[name] = text
-        self.machine.write(f"{LIVE}/{name}.xml", f"<domstatus state='running'>{text.partition('-->')[2]}</domstatus>")
+        root = _tree(text)
+        number = sum(len(_tree(one).findall("devices/interface")) for one in self.running.values())
+        for card in root.findall("devices/interface"):
+            ET.SubElement(card, "target", dev=f"vnet{number}")
+            number += 1
+        self.running[name] = ET.tostring(root, encoding="unicode")
+        self.machine.write(f"{LIVE}/{name}.xml", f"<domstatus state='running'>{self.running[name]}</domstatus>")
         return ""
 
     def _destroy(self, name: str) -> str:
@@ -274,7 +290,13 @@ class LibvirtHost:
         return ""
 
     def _net_destroy(self, name: str) -> str:
-        del self.active[name]
+        text = self.active.pop(name)
+        cards = [
+            card.get("bridge", "")
+            for one in self.running.values()
+            for card in _tree(one).findall("devices/interface/source")
+        ]
+        self.loose |= {f"vnet{number}" for number, bridge in enumerate(cards) if bridge == self._bridge(_tree(text))}
         return ""
 
     def _net_autostart(self, name: str) -> str:

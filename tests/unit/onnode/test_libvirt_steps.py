@@ -219,6 +219,20 @@ class TestNetwork:
         assert f"as network {name}" in refused.value.observed
         assert host.active.keys() == {"vmbr1"}
 
+    def test_cards_of_its_vms_are_connected_again_after_somebody_stopped_it(
+        self, machine: FakeMachine, host: LibvirtHost
+    ) -> None:
+        built(host)._start("proxmox01")
+        host._net_destroy("vmbr1")
+        assert host.loose == {"vnet0"}
+        twice(machine, libvirt_network.STEP, NETWORK)
+        assert host.loose == set()
+        mail = "<domain><name>mail</name><devices><interface><source bridge='vmbr1'/><target dev='vnet1'/></interface></devices></domain>"
+        host.running["mail"] = mail
+        machine.write(f"{LIVE}/mail.xml", f"<domstatus state='running'>{mail}</domstatus>")
+        host.loose = {"vnet1"}
+        assert not run(machine, libvirt_network.STEP, NETWORK).changed, "what others unplugged is their affair"
+
     def test_a_bridge_of_the_hosts_own_is_refused(self, machine: FakeMachine, host: LibvirtHost) -> None:
         host.interfaces.append({"name": "vmbr1", "kind": "bridge"})
         with pytest.raises(StepError) as refused:
