@@ -189,9 +189,14 @@ def _disk_in_use(user: Domain, desired: LibvirtDomain) -> StepError:
 
 def _refuse_different(observed: Observed, own: Domain, desired: LibvirtDomain) -> None:
     if own.name != desired.name:
-        raise _different(f"VM {desired.vmid} has another name", own.name, desired.name)
+        fix = f"power it off, `virsh domrename {shlex.quote(own.name)} {desired.name}`; then run the same command again"
+        raise _different(f"VM {desired.vmid} has another name", own.name, desired.name, fix)
     if own.disk != disk(desired):
-        raise _different(f"the disk of {own.name} is elsewhere", own.disk or "no disk", disk(desired))
+        fix = (
+            f"put the directory back into the configuration; if it is a snapshot's file: `virsh blockcommit {own.name} DISK --active "
+            "--pivot` while the VM runs; then run the same command again"
+        )
+        raise _different(f"the disk of {own.name} is elsewhere", own.disk or "no disk", disk(desired), fix)
     if observed.disk_gib is None:
         raise StepError(
             "disk-missing",
@@ -201,8 +206,8 @@ def _refuse_different(observed: Observed, own: Domain, desired: LibvirtDomain) -
         )
 
 
-def _different(what: str, observed: str, expected: str) -> StepError:
-    return StepError("libvirt-differs", what, observed=observed, expected=expected)
+def _different(what: str, observed: str, expected: str, fix: str = "") -> StepError:
+    return StepError("libvirt-differs", what, observed=observed, expected=expected, fix=fix)
 
 
 def _disk(observed: Observed, desired: LibvirtDomain) -> list[Action]:

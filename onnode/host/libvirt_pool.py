@@ -6,6 +6,7 @@ A pool carries no mark. Its directory does, in a file. A directory that was ther
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnode.contract.libvirt import LibvirtPool
@@ -98,7 +99,10 @@ def act(machine: ThisMachine, desired: LibvirtPool, action: Action) -> None:
     """Make the directory, mark it, or tell libvirt of it."""
     name = pool_name(desired.stack)
     if action.do == "make-directory":
-        originals.remember_directory(machine, desired.directory)
+        place = PurePosixPath(desired.directory)
+        for one in [*reversed(place.parents), place]:  # each before it is made: the journal takes all of them back
+            if not machine.exists(str(one)):
+                originals.remember_directory(machine, str(one))
         machine.path(desired.directory).mkdir(mode=MODE, parents=True, exist_ok=True)
     elif action.do == "mark":
         claims.claim(machine, claims.of_directory(desired.directory), desired.stack)

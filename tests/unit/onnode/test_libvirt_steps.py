@@ -14,6 +14,7 @@ from onnode.errors import StepError
 from onnode.host import (
     install_node,
     journal,
+    journal_restore,
     libvirt_domain,
     libvirt_domain_remove,
     libvirt_network,
@@ -290,6 +291,18 @@ class TestPool:
         assert outcome.facts["left"] == ["notes.txt"]
         assert machine.read("/srv/nested/notes.txt") == "theirs"
         assert host.pools == set()
+
+    def test_the_directories_above_it_go_with_the_stack_unless_something_is_in_them(self, machine: FakeMachine) -> None:
+        LibvirtHost(machine)
+        run(machine, journal.STEP, Journal("dev", []))
+        pool = LibvirtPool("dev", "/srv/a/b/dev")
+        run(machine, libvirt_pool.STEP, pool)
+        machine.path("/srv/a/theirs").mkdir()
+        machine.write("/srv/a/theirs/x", "")
+        run(machine, libvirt_pool_remove.STEP, pool)
+        run(machine, journal_restore.STEP, Journal("dev", []))
+        assert not machine.exists("/srv/a/b")
+        assert machine.exists("/srv/a/theirs/x")
 
     def test_killed_before_the_mark(self, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
         LibvirtHost(machine)
