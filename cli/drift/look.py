@@ -32,11 +32,12 @@ READ_S = 20.0
 IMAGES_S = 300.0  # one that was touched is read whole
 MEMBERSHIP = "membership"
 ITSELF = LookStep(MEMBERSHIP, MEMBERSHIP, "null")
-# The files in which Proxmox VE keeps what the provider made, what HA does with guests, and the notes on installed nodes.
+# The files in which Proxmox VE keeps what the provider made, what HA does with guests, those of libvirt's domains, and the notes on
+# installed nodes.
 _FILES = """\
 for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
     /etc/pve/ha/manager_status /etc/pve/storage.cfg /etc/pve/replication.cfg \
-    /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf
+    /etc/pve/nodes/*/qemu-server/*.conf /etc/pve/nodes/*/lxc/*.conf /etc/libvirt/qemu/*.xml
 do if [ -f "$file" ]; then printf '=== %s\\n' "$file"; cat "$file"; echo; fi; done
 """
 
