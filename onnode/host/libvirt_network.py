@@ -124,7 +124,11 @@ def _bring_up(observed: Observed, name: str) -> list[Action]:
     if observed.live is None:
         return [Action("start", name)]
     if observed.ports:
-        raise in_use(name, "restarted", observed)
+        fix = (
+            f"take what is not this stack's off the network; then `virsh net-destroy {name}` on the outer host, which cuts the nodes off until "
+            "the same command, run again, has started it and connected them"
+        )
+        raise in_use(name, "restarted", observed, fix)
     return [Action("stop", name), Action("start", name)]
 
 
@@ -135,7 +139,7 @@ def _ranges(live: Network, target: Network) -> list[Action]:
     ]
 
 
-def in_use(name: str, what: str, observed: Observed) -> StepError:
+def in_use(name: str, what: str, observed: Observed, fix: str) -> StepError:
     """The refusal to cut somebody off."""
     users = [*(f"VM {one}" for one in observed.domains), *observed.ports]
     return StepError(
@@ -143,6 +147,7 @@ def in_use(name: str, what: str, observed: Observed) -> StepError:
         f"the network {name} would have to be {what}, which cuts off what is connected",
         observed=f"connected to {name}: {', '.join(users)}",
         expected="nothing that is connected",
+        fix=fix,
     )
 
 

@@ -84,6 +84,7 @@ def _refuse_other(observed: Observed, desired: LibvirtPool) -> None:
             f"the pool {name} is in another directory",
             observed=f"{name} is in {own.path or 'no directory'}",
             expected=desired.directory,
+            fix=f"put the directory back into the configuration: the disks of the nodes are in {own.path or 'the other one'}",
         )
     unmarked = own if own is not None and (observed.mark is None or not own.readable) else None
     if (found := observed.other or unmarked) is not None:
