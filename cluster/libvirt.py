@@ -6,30 +6,49 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from cluster.marks import BRIDGE, VM, Thing
+from cluster.marks import BRIDGE, DISK, VM, Thing
 from onnode.host import libvirt_files
+from onnode.system import claims
 from onnode.system.pve import stack_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 DOMAINS = "etc/libvirt/qemu"
 NETWORKS = "etc/libvirt/qemu/networks"
-FILES = f"{DOMAINS}/*.xml {NETWORKS}/*.xml"
+LIVE = "run/libvirt/qemu"
+FILES = f"{DOMAINS}/*.xml {NETWORKS}/*.xml {LIVE}/*.xml"
 OFF = "shut off"
 _VIRSH = "LC_ALL=C virsh --connect qemu:///system --quiet"
-_FILE = re.compile(rf"{DOMAINS}/(?P<network>networks/)?(?P<name>[^/]+)\.xml")
+_FILE = re.compile(rf"(?P<directory>{DOMAINS}|{NETWORKS}|{LIVE})/(?P<name>[^/]+)\.xml")
 
 
 def read(files: Mapping[str, str], node: str, stack: str) -> Iterator[Thing]:
     """The domains that have a number, which only this program gives them, and the networks' bridges; pure."""
-    for path, text in files.items():
-        if found := _FILE.fullmatch(path):
-            yield from (_network if found["network"] else _domain)(text, found["name"], node, stack)
+    matches = [
+        (found["directory"], found["name"], text) for path, text in files.items() if (found := _FILE.fullmatch(path))
+    ]
+    defined, running = (
+        [libvirt_files.parse_domain(text, name) for directory, name, text in matches if directory == wanted]
+        for wanted in (DOMAINS, LIVE)
+    )
+    for one in libvirt_files.as_marked(defined, running):
+        yield from _domain(one, node, stack)
+    for directory, name, text in matches:
+        if directory == NETWORKS:
+            yield from _network(text, name, node, stack)
 
 
-def _domain(text: str, name: str, node: str, stack: str) -> Iterator[Thing]:
-    found = libvirt_files.parse_domain(text, name)
+def disks(names: Iterable[str], node: str, stack: str) -> Iterator[Thing]:
+    """The disks of VMs among the names in the stack's directory, each with the mark beside it; pure."""
+    there = set(names)
+    own = re.compile(rf"{re.escape(stack)}-(\d+)\.raw")
+    for name in sorted(there):
+        if (found := own.fullmatch(name)) and claims.of_file(name).rpartition("/")[2] in there:
+            yield Thing(DISK, found[1], node, ours=True, shown=f"disk {name} on {node}")
+
+
+def _domain(found: libvirt_files.Domain, node: str, stack: str) -> Iterator[Thing]:
     if found.vmid is not None:
         shown = f"{VM} {found.vmid} (domain {found.name}) on {node}, of {_owner(found.stack)}"
         yield Thing(VM, f"{found.vmid}", node, _is(found.stack, stack), shown, called=found.name, domain=found.name)
@@ -48,12 +67,6 @@ def _owner(stack: str | None) -> str:
 
 def _is(owner: str | None, stack: str) -> bool:
     return bool(owner) and stack_tag(owner or "") == stack_tag(stack)
-
-
-def identity(vmid: int, files: Mapping[str, str]) -> str | None:
-    """What distinguishes the domain of that number from a later one, by files with their whole paths; None if there is none. Pure."""
-    domains = (libvirt_files.parse_domain(text, "") for path, text in files.items() if path.startswith(f"/{DOMAINS}/"))
-    return next((one.uuid for one in domains if one.vmid == vmid), None)
 
 
 def status_command(domain: str) -> str:

@@ -19,6 +19,7 @@ RESOURCE = "HA resource"
 RULE = "HA rule"
 GROUP = "HA group"
 IMAGE = "image"
+DISK = "disk"  # of a VM on an outer host with libvirt: it stays when somebody undefines the VM
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,12 @@ async def look(connection: Connection, stack: str, images: str | None = None) ->
         ) from None
     node, _, about = state.decode(errors="replace").partition("\n")
     there = names[0].decode(errors="replace").split("\n")[:-1] if names else []
-    things = (*read(files, node, stack), *libvirt.read(files, node, stack), *image_files(there, node, stack))
+    things = (
+        *read(files, node, stack),
+        *libvirt.read(files, node, stack),
+        *image_files(there, node, stack),
+        *libvirt.disks(there, node, stack),
+    )
     return Look(
         connection.machine.name,
         node,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 def main(argv: list[str], machine: ThisMachine | None = None) -> int:
     """Run the step that the arguments name; its exit code."""
     machine = machine or ThisMachine()
+    os.umask(
+        0o022
+    )  # whatever this machine's is: others pass through directories, and what is secret has a mode of its own
     signal.signal(signal.SIGTERM, _interrupted)
     signal.signal(signal.SIGINT, _interrupted)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost connection must not stop a join half way

@@ -163,7 +163,7 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "network-in-use": Code(
         "A network of libvirt would have to be restarted or removed, and VMs or other interfaces are connected to it: they would be cut off.",
-        "power off what the message names, or take it off the network; then run the same command again",
+        "take what the message names off the network; then run the same command again",
     ),
     "foreign-vmid": Code(
         "A vmid of the configuration is taken by a guest that this stack did not make.",
@@ -199,8 +199,8 @@ ON_NODE_CODES: dict[str, Code] = {
     ),
     "disk-missing": Code(
         "The disk of a nested node is gone, though its VM is there.",
-        "bring the file back from a backup; or give the node up: `virsh undefine` its VM on the outer host, and run the same command again, "
-        "which makes and installs it anew",
+        "bring the file back from a backup; or give the node up: `virsh destroy` and `virsh undefine` its VM on the outer host, and run the "
+        "same command again, which makes and installs it anew",
     ),
     "vm-stopped": Code(
         "The VM stopped while its node was being installed.",

@@ -32,7 +32,8 @@ READ_S = 20.0
 IMAGES_S = 300.0  # one that was touched is read whole
 MEMBERSHIP = "membership"
 ITSELF = LookStep(MEMBERSHIP, MEMBERSHIP, "null")
-# The files in which Proxmox VE keeps what the provider made, what HA does with guests, and the notes on installed nodes.
+# The files in which Proxmox VE keeps what the provider made, what HA does with guests, those of libvirt's domains, and the notes on
+# installed nodes.
 _FILES = """\
 for file in /etc/network/interfaces /var/lib/nested-pve-ha/install/*/*.json /etc/pve/datacenter.cfg /etc/pve/ha/*.cfg \
     /etc/pve/ha/manager_status /etc/pve/storage.cfg /etc/pve/replication.cfg \

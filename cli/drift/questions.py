@@ -32,7 +32,6 @@ class Questions:
         cluster: steps that any working member answers.
         here: steps on the control machine, by URN, with their name and input.
         provided: the provider's resources.
-        domains: the steps that make VMs on outer hosts with libvirt.
         installations: by node, the step that installed it.
     """
 
@@ -41,7 +40,6 @@ class Questions:
     cluster: list[LookStep] = field(default_factory=list)
     here: dict[str, tuple[str, Any]] = field(default_factory=dict)
     provided: list[State] = field(default_factory=list)
-    domains: list[State] = field(default_factory=list)
     installations: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +62,6 @@ def of(state: State, machines: Collection[str], api_password: str) -> Questions:
             asked.installations[machine] = resource["urn"]
         elif _step(resource) == DOMAIN:
             asked.there.setdefault(_stdin(resource)["host"], []).extend(_there(resource))
-            asked.domains.append(resource)
         elif resource["type"] == REMOTE_STEP and machine in machines:
             asked.there.setdefault(machine, []).extend(_there(resource))
         elif resource["type"] == LOCAL_STEP:

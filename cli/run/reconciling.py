@@ -23,6 +23,8 @@ REPLACED = (
     "and joins again"
 )
 
+UNDEFINED = "its VM is gone from its host, and its disk is there; so the VM is made again with that disk, and the node goes on as it was"
+
 
 def with_machines(loaded: LoadedStack, *, acting: bool = True) -> LoadedStack:
     """Put right, or refuse, what the state and the machines show differently of what the provider makes.
@@ -126,13 +128,15 @@ def _without_vanished(loaded: LoadedStack) -> LoadedStack:
     gone = vanished.vanished_nodes(loaded.description, loaded.state, loaded.looks)
     if not gone:
         return loaded
-    nodes = [node for node, _ in gone]
+    kept = vanished.with_disk([node for node, _ in gone], loaded.looks)
+    nodes = [node for node, _ in gone if node not in kept]
     vanished.refuse_members(loaded.description, loaded.state, nodes, loaded.looks)
     lost = {node.name for node in nodes if vanished.is_member(loaded.state, node)}
     forgotten = vanished.forget(loaded.state, [urn for _, urn in gone])
     loaded = loaded.recording(vanished.released(forgotten, lost) if lost else forgotten)
     new = ", ".join(node.name for node in nodes if node.name not in lost)
     lines = [f"  the VM is gone from its host, and the node is installed again: {new}"] if new else []
+    lines += [f"  {node.name}: {UNDEFINED}" for node in kept]
     for line in [*lines, *(f"  {name}: {REPLACED}" for name in sorted(lost))]:
         out.print(line, markup=False, soft_wrap=True)
     return loaded

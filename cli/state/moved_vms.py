@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from cli.state import vanished
-from cli.state.outer_vms import nested_nodes
+from cli.state.outer_vms import domains, nested_nodes
 from cluster import marks
 from cluster.errors import AdminError
 from components.recorded import PROVIDER_TYPE, VM_TYPE
@@ -35,8 +35,9 @@ def follow(description: Description, state: State, looks: Mapping[str, Sequence[
         looks: by outer host, what it shows.
 
     Raises:
-        AdminError: vm-moved, if a member's VM is not where it is described now.
+        AdminError: vm-moved, if a member's VM is not where it is described now, or a VM is on a host with libvirt: it does not move.
     """
+    _refuse_domains(description, state)
     followed, moved = copy.deepcopy(state), []
     for node, entry in _elsewhere(description, followed):
         there = next((thing for thing in _things(looks, node) if thing.ours), None)
@@ -52,6 +53,24 @@ def follow(description: Description, state: State, looks: Mapping[str, Sequence[
     if moved:
         followed["deployment"]["resources"] = in_order(followed["deployment"]["resources"])
     return (followed, moved) if moved else (state, [])
+
+
+def _refuse_domains(description: Description, state: State) -> None:
+    """The step that makes a VM would make another one there; the first one would run on, unknown, and answer in its stead."""
+    hosts = domains(state)
+    for node in nested_nodes(description):
+        before = hosts.get(f"{node.name}-vm", node.host)
+        if before != node.host:
+            raise AdminError(
+                "vm-moved",
+                f"{node.name} is described on another outer host than it was made on",
+                observed=f"recorded on {before}, described on {node.host}",
+                expected=f"host {before}: a VM of libvirt is not moved to another host",
+                fix=(
+                    f"set host of {node.name} back to {before}; to have the node on {node.host}, leave it out of the stack file, "
+                    "`make up`, then put it back with the other host"
+                ),
+            )
 
 
 def _elsewhere(description: Description, state: State) -> Iterator[tuple[NestedNode, State]]:

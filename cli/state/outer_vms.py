@@ -30,11 +30,20 @@ def nested_nodes(description: Description) -> list[NestedNode]:
 def recorded(state: dict[str, Any] | None) -> dict[int, RecordedVm]:
     """The recorded VMs, by vmid, as the exported state has them; pure."""
     resources = (state or {}).get("deployment", {}).get("resources") or []
-    return {found.vmid: found for entry in resources if (found := recorded_vm(entry))}
+    return {found.vmid: found for entry in resources if (found := _vm(entry))}
 
 
-def recorded_vm(entry: dict[str, Any]) -> RecordedVm | None:
-    """The VM that a resource stands for, of a node or of a guest; pure."""
+def domains(state: dict[str, Any] | None) -> dict[str, str]:
+    """The hosts of the recorded VMs that steps made on hosts with libvirt, by the name of their resource; pure."""
+    resources = (state or {}).get("deployment", {}).get("resources") or []
+    return {
+        entry["urn"].rpartition("::")[2]: str(json.loads(entry["inputs"]["stdin"])["host"])
+        for entry in resources
+        if makes_domain(entry["type"], entry.get("inputs") or {}) and not entry.get("delete")
+    }
+
+
+def _vm(entry: dict[str, Any]) -> RecordedVm | None:
     inputs = entry.get("inputs") or {}
     if entry["type"] == VM_TYPE and "vmId" in inputs:
         return RecordedVm(int(inputs["vmId"]), entry["urn"], str(inputs.get("nodeName")))

@@ -48,6 +48,18 @@ def vanished_nodes(
     ]
 
 
+def with_disk(nodes: Sequence[NestedNode], looks: Mapping[str, Sequence[Look]]) -> list[NestedNode]:
+    """Those of these nodes whose disk is still on their host: their VM was only undefined, and they go on as they were. Pure."""
+    disks = {
+        (host, int(thing.name))
+        for host, found in looks.items()
+        for look in found
+        for thing in look.things
+        if thing.kind == marks.DISK
+    }
+    return [node for node in nodes if (node.host, node.vmid) in disks]
+
+
 def is_member(state: State, node: NestedNode) -> bool:
     """Whether a node is recorded as a member of the cluster; pure."""
     return any(_is_membership(resource, {node.name}) for resource in state["deployment"].get("resources") or [])

@@ -5,6 +5,7 @@ It has no numbers: that of a VM stands in the mark, so that only this product's 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 VM_S = 120.0
 OFF = ("shut off", "crashed")
 PACKAGES = ("libvirt", "qemu")  # how the names of its own begin
+EMULATOR = "qemu-system"  # how its processes are called
+SESSIONS = ".config/libvirt/qemu"  # below a user's home: the domains of the user's own libvirt
 OWN_NETWORK = "default"  # comes with libvirt's packages, and goes with them
 
 
@@ -81,12 +84,27 @@ class Libvirt:
             self._ask("destroy", vmid)
 
     def holdings(self, packages: Collection[str]) -> list[str]:
-        """Domains, networks and pools: without libvirt they would be lost."""
+        """Domains, networks and pools, also users' own VMs, and what runs without libvirt: without the packages they would be lost."""
         if not any(name.startswith(PACKAGES) for name in packages):
             return []
         domains = [f"VM {one.name}" for one in libvirt_files.domains(self.machine)]
         networks = [f"network {one.name}" for one in libvirt_files.networks(self.machine) if one.name != OWN_NETWORK]
-        return [*domains, *networks, *(f"pool {one.name}" for one in libvirt_files.pools(self.machine))]
+        pools = [f"pool {one.name}" for one in libvirt_files.pools(self.machine)]
+        return [*domains, *networks, *pools, *self._of_users(), *self._processes()]
+
+    def _of_users(self) -> list[str]:
+        """The VMs of users' own sessions, which have no part in the system's libvirt."""
+        homes = ["/root", *(f"/home/{name}" for name in self.machine.names("/home"))]
+        found = [(home, name) for home in homes for name in self.machine.names(f"{home}/{SESSIONS}")]
+        return [f"VM {name.removesuffix('.xml')} of {home}" for home, name in found if name.endswith(".xml")]
+
+    def _processes(self) -> list[str]:
+        """Emulators that run, whoever started them; a process may end meanwhile."""
+        names = {}
+        for pid in filter(str.isdecimal, self.machine.names("/proc")):
+            with contextlib.suppress(ProcessLookupError):
+                names[pid] = (self.machine.read(f"/proc/{pid}/comm") or "").strip()
+        return [f"process {pid} ({name})" for pid, name in names.items() if name.startswith(EMULATOR)]
 
     def _change_media(self, vmid: int, *arguments: str) -> None:
         found = self._there(vmid)

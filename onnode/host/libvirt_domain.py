@@ -6,6 +6,7 @@ again. What differs is changed in the definition; a VM that runs has it when it 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from onnode.step import Action, Step
 from onnode.system import claims, ours, processor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from onnode.system.machine import ThisMachine
 
@@ -30,8 +31,9 @@ class Observed:
 
     Attributes:
         own: the VM.
-        text: its definition.
+        text: its definition, or what it would have as one.
         other: a VM that has its number or its name.
+        user: a VM that has its disk.
         listed: libvirt has a VM of that name without a file, which ends when it is powered off.
         live: what it has while it runs.
         disk_gib: the size of its disk; None where there is none.
@@ -42,6 +44,7 @@ class Observed:
     own: Domain | None = None
     text: str = ""
     other: Domain | None = None
+    user: Domain | None = None
     listed: bool = False
     live: Hardware | None = None
     autostart: bool = False
@@ -52,7 +55,7 @@ class Observed:
 
 def disk_path(directory: str, stack: str, vmid: int) -> str:
     """Where the disk of a VM is."""
-    return f"{directory}/{stack}-{vmid}.raw"
+    return f"{directory}/{libvirt_files.disk_name(stack, vmid)}"
 
 
 def disk(desired: LibvirtDomain) -> str:
@@ -60,17 +63,31 @@ def disk(desired: LibvirtDomain) -> str:
     return disk_path(desired.directory, desired.stack, desired.vmid)
 
 
+def marked(found: Iterable[Domain], desired: LibvirtDomain) -> Domain | None:
+    """The domain with the mark, and with the disk or the name as well: a clone of it has neither."""
+    return next(
+        (
+            one
+            for one in found
+            if (one.stack, one.vmid) == (desired.stack, desired.vmid)
+            and (one.disk == disk(desired) or one.name == desired.name)
+        ),
+        None,
+    )
+
+
 def observe(machine: ThisMachine, desired: LibvirtDomain) -> Observed:
     """Look at libvirt's domains, at the disk, and at the processor."""
     found = libvirt_files.domains(machine)
-    own = next((one for one in found if (one.stack, one.vmid) == (desired.stack, desired.vmid)), None)
+    own = marked(found, desired)
     rivals = [one for one in found if one is not own and (one.vmid == desired.vmid or one.name == desired.name)]
     path = machine.path(disk(desired))
     listed = virsh.names(machine, "list", "--all")
     return Observed(
         own,
-        (machine.read(f"{DOMAINS}/{own.name}.xml") or "") if own else "",
+        _text(machine, own) if own else "",
         rivals[0] if rivals else None,
+        next((one for one in found if one is not own and disk(desired) in one.files), None),
         desired.name in listed and desired.name not in {one.name for one in found},
         _live(machine, own) if own else None,
         own is not None and libvirt_files.starts_with_the_daemon(machine, DOMAINS, own.name),
@@ -78,6 +95,12 @@ def observe(machine: ThisMachine, desired: LibvirtDomain) -> Observed:
         claims.claimed(machine, claims.of_file(disk(desired))),
         processor.nesting(machine),
     )
+
+
+def _text(machine: ThisMachine, own: Domain) -> str:
+    if own.transient:
+        return virsh.virsh(machine, "dumpxml", own.name, "--inactive")
+    return machine.read(f"{DOMAINS}/{own.name}.xml") or ""
 
 
 def _live(machine: ThisMachine, own: Domain) -> Hardware | None:
@@ -100,6 +123,8 @@ def decide(observed: Observed, desired: LibvirtDomain) -> list[Action]:
         StepError: foreign-vmid, foreign-domain, foreign-file, libvirt-differs, disk-missing.
     """
     _refuse_foreign(observed, desired)
+    if observed.user is not None:
+        raise _disk_in_use(observed.user, desired)
     if observed.own is not None:
         _refuse_different(observed, observed.own, desired)
     return [*_disk(observed, desired), *_definition(observed, desired)]
@@ -107,6 +132,8 @@ def decide(observed: Observed, desired: LibvirtDomain) -> list[Action]:
 
 def _refuse_foreign(observed: Observed, desired: LibvirtDomain) -> None:
     other = observed.other
+    if other is not None and (other.stack, other.vmid) == (desired.stack, desired.vmid):
+        raise _copy(other, desired)
     if other is not None and other.vmid == desired.vmid:
         raise demands.foreign_vmid(desired.vmid, libvirt.as_vm(other))
     if other is not None and other.stack == desired.stack:
@@ -121,7 +148,7 @@ def _refuse_foreign(observed: Observed, desired: LibvirtDomain) -> None:
 
 def foreign_domain(name: str, other: Domain | None) -> StepError:
     """The refusal to touch a VM that this stack did not make."""
-    if other is None:
+    if other is None or other.transient:
         seen = f"{name} runs, and is defined nowhere"
     elif not other.readable:
         seen = f"{DOMAINS}/{name}.xml cannot be read"
@@ -135,11 +162,41 @@ def foreign_domain(name: str, other: Domain | None) -> StepError:
     )
 
 
+def _copy(other: Domain, desired: LibvirtDomain) -> StepError:
+    """What is left of the node may be in it: nobody but its owner knows."""
+    return StepError(
+        "libvirt-differs",
+        f"a VM with another name and another disk has the mark of {desired.name}, as a clone of it has",
+        observed=f"VM {other.name}, its disk {other.disk or 'none'}",
+        expected=f"the mark of VM {desired.vmid} at {desired.name}, with {disk(desired)}",
+        fix=(
+            f"where {other.name} is a VM of its own, take the mark out of it: "
+            f"`virsh metadata {shlex.quote(other.name)} --uri {libvirt_files.NAMESPACE} --remove --config`; then run the same command again"
+        ),
+    )
+
+
+def _disk_in_use(user: Domain, desired: LibvirtDomain) -> StepError:
+    """Two VMs that write to one disk destroy what is on it."""
+    return StepError(
+        "libvirt-differs",
+        f"the disk of {desired.name} is in another VM",
+        observed=f"VM {user.name} has {disk(desired)}",
+        expected="no VM but the node's own, which has the mark of this stack",
+        fix=f"take the disk out of {user.name} (`virsh detach-disk`, `virsh edit`); then run the same command again",
+    )
+
+
 def _refuse_different(observed: Observed, own: Domain, desired: LibvirtDomain) -> None:
     if own.name != desired.name:
-        raise _different(f"VM {desired.vmid} has another name", own.name, desired.name)
+        fix = f"power it off, `virsh domrename {shlex.quote(own.name)} {desired.name}`; then run the same command again"
+        raise _different(f"VM {desired.vmid} has another name", own.name, desired.name, fix)
     if own.disk != disk(desired):
-        raise _different(f"the disk of {own.name} is elsewhere", own.disk or "no disk", disk(desired))
+        fix = (
+            f"put the directory back into the configuration; if it is a snapshot's file: `virsh blockcommit {own.name} DISK --active "
+            "--pivot` while the VM runs; then run the same command again"
+        )
+        raise _different(f"the disk of {own.name} is elsewhere", own.disk or "no disk", disk(desired), fix)
     if observed.disk_gib is None:
         raise StepError(
             "disk-missing",
@@ -149,8 +206,8 @@ def _refuse_different(observed: Observed, own: Domain, desired: LibvirtDomain) -
         )
 
 
-def _different(what: str, observed: str, expected: str) -> StepError:
-    return StepError("libvirt-differs", what, observed=observed, expected=expected)
+def _different(what: str, observed: str, expected: str, fix: str = "") -> StepError:
+    return StepError("libvirt-differs", what, observed=observed, expected=expected, fix=fix)
 
 
 def _disk(observed: Observed, desired: LibvirtDomain) -> list[Action]:
@@ -168,6 +225,9 @@ def _definition(observed: Observed, desired: LibvirtDomain) -> list[Action]:
     target = wanted(observed, desired)
     if observed.own is None:
         text = libvirt_xml.domain(desired, target, disk(desired))
+        return [Action("define", desired.name, text), Action("autostart", desired.name)]
+    if observed.own.transient:  # somebody undefined it while it runs
+        text = libvirt_xml.changed(observed.text, target)
         return [Action("define", desired.name, text), Action("autostart", desired.name)]
     changes = ", ".join(_changes(observed.own.hardware, target))
     redefine = [Action("redefine", changes, libvirt_xml.changed(observed.text, target))] if changes else []

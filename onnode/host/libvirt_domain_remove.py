@@ -21,7 +21,7 @@ WITH_ALL = ("--managed-save", "--snapshots-metadata", "--checkpoints-metadata", 
 
 @dataclass(frozen=True)
 class Observed:
-    """The VM, others that have its name, and what belongs to it."""
+    """The VM, others that have its name or its disk, and what belongs to it."""
 
     own: Domain | None = None
     runs: bool = False
@@ -34,15 +34,19 @@ class Observed:
 def observe(machine: ThisMachine, desired: LibvirtDomain) -> Observed:
     """Look at libvirt's domains, at the disk, and at what is remembered."""
     found = libvirt_files.domains(machine)
-    own = next((one for one in found if (one.stack, one.vmid) == (desired.stack, desired.vmid)), None)
+    own = libvirt_domain.marked(found, desired)
     path = libvirt_domain.disk(desired)
     mark = claims.of_file(path)
     marked = claims.claimed(machine, mark) == desired.stack
+    # Whoever took over the disk keeps it.
+    users = [one.name for one in found if one is not own and path in one.files]
+    others = [one.name for one in found if one is not own and (one.name == desired.name or one.vmid == desired.vmid)]
+    is_own = machine.exists(path) and not users and (marked or (own is not None and own.disk == path))
     return Observed(
         own,
         own is not None and virsh.virsh(machine, "domstate", own.name).strip() not in OFF,
-        [one.name for one in found if one is not own and (one.name == desired.name or one.vmid == desired.vmid)],
-        [path] if machine.exists(path) and (marked or (own is not None and own.disk == path)) else [],
+        list(dict.fromkeys([*others, *users])),
+        [path] if is_own else [],
         [mark] if marked else [],
         desired.vmid in install_node.recorded(machine, desired.stack),
     )
@@ -50,7 +54,8 @@ def observe(machine: ThisMachine, desired: LibvirtDomain) -> Observed:
 
 def decide(observed: Observed, desired: LibvirtDomain) -> list[Action]:
     """The VM first, then what it leaves; somebody else's VM of that name or number stays, and a disk without a mark."""
-    own = [] if observed.own is None else [Action("undefine", observed.own.name)]
+    # One that only runs is gone when it is off.
+    own = [] if observed.own is None or observed.own.transient else [Action("undefine", observed.own.name)]
     return [
         *([Action("power-off", observed.own.name)] if observed.own is not None and observed.runs else []),
         *own,

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import ipaddress
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from onnode.system import pve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from onnode.system.machine import ThisMachine
 
 T = TypeVar("T")
 
 DOMAINS = "/etc/libvirt/qemu"
+LIVE = "/run/libvirt/qemu"  # of the domains that run, as they are now
 NETWORKS = "/etc/libvirt/qemu/networks"
 POOLS = "/etc/libvirt/storage"
 AUTOSTART = "autostart"  # below each of these, with a link for whatever starts with the daemon
 NAMESPACE = "urn:nested-pve-ha"
 MARK = f"{{{NAMESPACE}}}stack"
+LIVE_STATE = "domstatus"  # around the domain in the file of what it has while it runs
 KIB = {"b": 1 / 1024, "KiB": 1, "MiB": 1024, "GiB": 1024**2}
 MTU_DEFAULT = 1500
 HOST = "host"  # the processor of the host, passed through
@@ -62,9 +64,14 @@ class Domain:
     vmid: int | None = None
     hardware: Hardware = field(default_factory=Hardware)
     disk: str = ""  # the file of its first disk
+    files: list[str] = field(default_factory=list)  # of all its disks
     drive: str = ""  # the target of its CD drive
     medium: str = ""  # the image in that
     readable: bool = True
+    taps: dict[str, str] = field(
+        default_factory=dict
+    )  # while it runs: the interfaces of its cards here, each with its bridge
+    transient: bool = False  # it runs without a definition, and ends when it is powered off
 
     @property
     def tags(self) -> list[str]:
@@ -101,7 +108,7 @@ class Pool:
 
 
 def parse_domain(text: str, name: str) -> Domain:
-    """Read a domain's file."""
+    """Read a domain's file, or that of its live state."""
     root = _root(text, "domain")
     if root is None:
         return Domain(name, readable=False)
@@ -116,8 +123,10 @@ def parse_domain(text: str, name: str) -> Domain:
         _number(vmid) or None,
         _hardware(root),
         _of(disk, "source", "file"),
+        [path for one in disks if one is not drive and (path := _of(one, "source", "file"))],
         _of(drive, "target", "dev"),
         _of(drive, "source", "file"),
+        taps={tap: card(one).bridge for one in root.findall("devices/interface") if (tap := _of(one, "target", "dev"))},
     )
 
 
@@ -187,9 +196,11 @@ def parse_pool(text: str, name: str) -> Pool:
 def _root(text: str, tag: str) -> ET.Element | None:
     try:
         root = ET.fromstring(text)  # noqa: S314 - a file of root's own, written by libvirt
-    except ET.ParseError:
+    except (ET.ParseError, UnicodeEncodeError):
         return None
-    return root if root.tag == tag else None
+    if root.tag == tag:
+        return root
+    return root.find(tag) if root.tag == LIVE_STATE else None
 
 
 def _of(element: ET.Element | None, child: str, attribute: str) -> str:
@@ -203,8 +214,40 @@ def _mark(root: ET.Element) -> tuple[str | None, str]:
 
 
 def domains(machine: ThisMachine) -> list[Domain]:
-    """All domains that have a file."""
-    return _all(machine, DOMAINS, parse_domain)
+    """All domains that are defined, and those that run without a definition."""
+    return as_marked(_all(machine, DOMAINS, parse_domain), live(machine))
+
+
+def live(machine: ThisMachine) -> list[Domain]:
+    """The domains that run, each with what it has now: also what was only plugged in."""
+    return _all(machine, LIVE, parse_domain)
+
+
+def as_marked(defined: Iterable[Domain], running: Iterable[Domain]) -> list[Domain]:
+    """The defined domains and those that only run, where one mark is one domain's; pure.
+
+    Who clones a VM clones its metadata. Of several with one mark only the one with the disk of that mark has it.
+    """
+    found = {one.name: replace(one, transient=True) for one in running if one.readable}
+    found |= {one.name: one for one in defined}
+    marked: dict[tuple[str | None, int | None], Domain] = {}
+    for one in found.values():
+        before = marked.get((one.stack, one.vmid))
+        if before is None or (_has_own_disk(one) and not _has_own_disk(before)):
+            marked[one.stack, one.vmid] = one
+    return [
+        one if one.vmid is None or marked[one.stack, one.vmid] is one else replace(one, stack=None, vmid=None)
+        for one in found.values()
+    ]
+
+
+def disk_name(stack: str, vmid: int) -> str:
+    """The name of a VM's disk in its stack's directory."""
+    return f"{stack}-{vmid}.raw"
+
+
+def _has_own_disk(one: Domain) -> bool:
+    return one.stack is not None and one.disk.rpartition("/")[2] == disk_name(one.stack, one.vmid or 0)
 
 
 def networks(machine: ThisMachine) -> list[Network]:

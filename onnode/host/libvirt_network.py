@@ -1,7 +1,8 @@
 """libvirt-network: a bridge of the stack is an isolated network of libvirt, active and started with the host.
 
-A network that is stopped loses its bridge, and the cards of running VMs are not connected to the next one. So it is restarted only while
-nothing is connected; the range of DHCP is changed in the network that is active.
+A network that is stopped loses its bridge, and libvirt does not connect the cards of running VMs to the next one. So it is restarted only
+while nothing is connected; the range of DHCP is changed in the network that is active. Where somebody else stopped it, the cards of this
+stack's VMs are connected again.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ class Observed:
     autostart: bool = False
     interface: bool = False  # one of its name exists, whoever made it
     ports: list[str] = field(default_factory=list)  # interfaces in its bridge
+    loose: list[str] = field(
+        default_factory=list
+    )  # interfaces of this stack's VMs that are to be in its bridge, and are not
     domains: list[str] = field(default_factory=list)  # that have a card there, at their next start at the latest
 
     @property
@@ -47,6 +51,8 @@ def observe(machine: ThisMachine, desired: LibvirtNetwork) -> Observed:
     rivals = [one for one in libvirt_files.networks(machine) if name in (one.name, one.bridge)]
     interfaces = network.interfaces(machine)
     there = name in {one.name for one in interfaces}
+    running = libvirt_files.live(machine)
+    taps = {tap for one in running if one.stack == desired.stack for tap, bridge in one.taps.items() if bridge == name}
     return Observed(
         min(
             rivals, key=lambda one: (one.name, one.stack) == (name, desired.stack), default=None
@@ -55,7 +61,8 @@ def observe(machine: ThisMachine, desired: LibvirtNetwork) -> Observed:
         libvirt_files.starts_with_the_daemon(machine, NETWORKS, name),
         there,
         [one.name for one in interfaces if one.master == name],
-        [one.name for one in libvirt_files.domains(machine) if one.on(name)],
+        sorted(one.name for one in interfaces if one.name in taps and one.master is None),
+        sorted({one.name for one in (*libvirt_files.domains(machine), *running) if one.on(name)}),
     )
 
 
@@ -91,6 +98,7 @@ def decide(observed: Observed, desired: LibvirtNetwork) -> list[Action]:
     if observed.defined is None or not _same(observed.defined, target):
         uuid = observed.found.uuid if observed.found else ""
         changes = [Action("define", name, libvirt_xml.network(desired, uuid)), *changes]
+    changes += [Action("connect", tap) for tap in observed.loose]
     return changes if observed.autostart else [*changes, Action("autostart", name)]
 
 
@@ -116,7 +124,11 @@ def _bring_up(observed: Observed, name: str) -> list[Action]:
     if observed.live is None:
         return [Action("start", name)]
     if observed.ports:
-        raise in_use(name, "restarted", observed)
+        fix = (
+            f"take what is not this stack's off the network; then `virsh net-destroy {name}` on the outer host, which cuts the nodes off until "
+            "the same command, run again, has started it and connected them"
+        )
+        raise in_use(name, "restarted", observed, fix)
     return [Action("stop", name), Action("start", name)]
 
 
@@ -127,7 +139,7 @@ def _ranges(live: Network, target: Network) -> list[Action]:
     ]
 
 
-def in_use(name: str, what: str, observed: Observed) -> StepError:
+def in_use(name: str, what: str, observed: Observed, fix: str) -> StepError:
     """The refusal to cut somebody off."""
     users = [*(f"VM {one}" for one in observed.domains), *observed.ports]
     return StepError(
@@ -135,6 +147,7 @@ def in_use(name: str, what: str, observed: Observed) -> StepError:
         f"the network {name} would have to be {what}, which cuts off what is connected",
         observed=f"connected to {name}: {', '.join(users)}",
         expected="nothing that is connected",
+        fix=fix,
     )
 
 
@@ -143,6 +156,8 @@ def act(machine: ThisMachine, desired: LibvirtNetwork, action: Action) -> None:
     name = desired.bridge.name
     if action.do == "define":
         virsh.virsh(machine, "net-define", virsh.STDIN, stdin=action.text)
+    elif action.do == "connect":
+        machine.check(["ip", "link", "set", "dev", action.what, "master", name])
     elif action.do in UPDATES:
         xml = libvirt_xml.offer(action.what)
         virsh.virsh(machine, "net-update", name, UPDATES[action.do], "ip-dhcp-range", xml, "--live")
@@ -167,6 +182,7 @@ def differs(observed: Observed, _desired: LibvirtNetwork, action: Action) -> str
     values = {
         "stop": shown(observed.live),
         "start": "it is not active" if observed.live is None else "",
+        "connect": "the card of a VM that runs is not in the bridge",
         "autostart": "it would not start with the host",
     }
     return values.get(action.do, f"DHCP offers {', '.join(observed.live.ranges) or 'nothing'}" if observed.live else "")

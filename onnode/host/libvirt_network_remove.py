@@ -22,7 +22,11 @@ def decide(observed: Observed, desired: LibvirtNetwork) -> list[Action]:
     if not _ours(observed, desired):
         return []
     if observed.domains:
-        raise libvirt_network.in_use(name, "removed", observed)
+        fix = (
+            "take what the message names off the network, also of VMs that are off (`virsh detach-interface`, `virsh edit`); then run the "
+            "same command again"
+        )
+        raise libvirt_network.in_use(name, "removed", observed, fix)
     stop = [Action("stop", name)] if observed.live is not None else []
     return [*stop, *([Action("undefine", name)] if observed.defined is not None else [])]
 

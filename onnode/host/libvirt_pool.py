@@ -6,6 +6,7 @@ A pool carries no mark. Its directory does, in a file. A directory that was ther
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from onnode.contract.libvirt import LibvirtPool
@@ -83,6 +84,7 @@ def _refuse_other(observed: Observed, desired: LibvirtPool) -> None:
             f"the pool {name} is in another directory",
             observed=f"{name} is in {own.path or 'no directory'}",
             expected=desired.directory,
+            fix=f"put the directory back into the configuration: the disks of the nodes are in {own.path or 'the other one'}",
         )
     unmarked = own if own is not None and (observed.mark is None or not own.readable) else None
     if (found := observed.other or unmarked) is not None:
@@ -98,7 +100,10 @@ def act(machine: ThisMachine, desired: LibvirtPool, action: Action) -> None:
     """Make the directory, mark it, or tell libvirt of it."""
     name = pool_name(desired.stack)
     if action.do == "make-directory":
-        originals.remember_directory(machine, desired.directory)
+        place = PurePosixPath(desired.directory)
+        for one in [*reversed(place.parents), place]:  # each before it is made: the journal takes all of them back
+            if not machine.exists(str(one)):
+                originals.remember_directory(machine, str(one))
         machine.path(desired.directory).mkdir(mode=MODE, parents=True, exist_ok=True)
     elif action.do == "mark":
         claims.claim(machine, claims.of_directory(desired.directory), desired.stack)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnode.errors import StepError
-from onnode.host.libvirt_files import DOMAINS, NETWORKS, POOLS
+from onnode.host.libvirt_files import DOMAINS, LIVE, NETWORKS, POOLS
 from onnode.system.machine import Result
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class LibvirtHost:
         killed_at: the run is killed before the call of that number; None: never.
         killed_after: the call was done.
         asked: all calls of the client.
+        loose: the interfaces of cards whose bridge went while their VM runs.
     """
 
     machine: FakeMachine
@@ -78,6 +79,7 @@ class LibvirtHost:
     killed_at: int | None = None
     killed_after: bool = False
     asked: list[str] = field(default_factory=list)
+    loose: set[str] = field(default_factory=set)
     interfaces: list[dict[str, Any]] = field(default_factory=lambda: [UPLINK])
 
     def __post_init__(self) -> None:
@@ -94,6 +96,9 @@ class LibvirtHost:
     def ip(self, arguments: list[str], _stdin: str) -> str:
         if arguments[-1] == "route":
             return "[]"
+        if arguments[:2] == ["link", "set"]:
+            self.loose.remove(arguments[3])
+            return ""
         entries = [self._entry(**one) for one in self.interfaces]
         for text in self.active.values():
             root = _tree(text)
@@ -105,7 +110,10 @@ class LibvirtHost:
             for text in self.running.values()
             for card in _tree(text).findall("devices/interface/source")
         ]
-        entries += [self._entry(f"vnet{number}", master=bridge, kind="tun") for number, bridge in enumerate(cards)]
+        there = {f"vnet{number}": bridge for number, bridge in enumerate(cards)}
+        entries += [
+            self._entry(tap, master=None if tap in self.loose else bridge, kind="tun") for tap, bridge in there.items()
+        ]
         return json.dumps(entries)
 
     @staticmethod
@@ -158,7 +166,12 @@ class LibvirtHost:
         self._domain(name)
         return "running\n\n" if name in self.running else "shut off\n\n"
 
-    def _dumpxml(self, name: str) -> str:
+    def _dumpxml(self, name: str, *options: str) -> str:
+        if "--inactive" in options and name not in self._names(DOMAINS):
+            root = _tree(self.running[name])
+            for card in root.findall("devices/interface"):
+                card.remove(*card.findall("target"))
+            return ET.tostring(root, encoding="unicode")  # what it would have as a definition
         return self.running.get(name) or self._domain(name)
 
     def _define(self, path: str, *, stdin: str) -> str:
@@ -197,7 +210,13 @@ class LibvirtHost:
             bridge = source.get("bridge")
             if bridge not in {one["ifname"] for one in json.loads(self.ip([""], ""))}:
                 raise VirshError(f"error: Cannot get interface MTU on '{bridge}': No such device")
-        self.running[name] = text
+        root = _tree(text)
+        number = sum(len(_tree(one).findall("devices/interface")) for one in self.running.values())
+        for card in root.findall("devices/interface"):
+            ET.SubElement(card, "target", dev=f"vnet{number}")
+            number += 1
+        self.running[name] = ET.tostring(root, encoding="unicode")
+        self.machine.write(f"{LIVE}/{name}.xml", f"<domstatus state='running'>{self.running[name]}</domstatus>")
         return ""
 
     def _destroy(self, name: str) -> str:
@@ -206,6 +225,7 @@ class LibvirtHost:
                 f"error: Failed to destroy domain '{name}'\nerror: Requested operation is not valid: domain is not running"
             )
         del self.running[name]
+        self.machine.remove(f"{LIVE}/{name}.xml")
         return ""
 
     def _undefine(self, name: str, *_options: str) -> str:
@@ -238,7 +258,7 @@ class LibvirtHost:
         return self._resize(path, size)
 
     def _domain(self, name: str) -> str:
-        text = self.machine.read(f"{DOMAINS}/{name}.xml")
+        text = self.machine.read(f"{DOMAINS}/{name}.xml") or self.running.get(name)
         if text is None:
             raise VirshError(f"error: failed to get domain '{name}'")
         return text
@@ -270,7 +290,13 @@ class LibvirtHost:
         return ""
 
     def _net_destroy(self, name: str) -> str:
-        del self.active[name]
+        text = self.active.pop(name)
+        cards = [
+            card.get("bridge", "")
+            for one in self.running.values()
+            for card in _tree(one).findall("devices/interface/source")
+        ]
+        self.loose |= {f"vnet{number}" for number, bridge in enumerate(cards) if bridge == self._bridge(_tree(text))}
         return ""
 
     def _net_autostart(self, name: str) -> str:

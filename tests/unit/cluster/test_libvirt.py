@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster import libvirt, proxmox_ve
-from cluster.marks import BRIDGE, VM, Thing
+from cluster.marks import BRIDGE, DISK, VM, Thing
 
 MARK = '<metadata><ha:stack xmlns:ha="urn:nested-pve-ha" name="{}" vmid="101"/></metadata>'
 DOMAIN = "<domain type='kvm'><name>proxmox01</name>{}</domain>"
@@ -29,6 +29,23 @@ def test_the_mark_says_whose_a_domain_and_a_network_are(stack: str, ours: bool) 
 def test_a_domain_without_the_mark_has_no_number_and_a_network_has_its_bridge() -> None:
     assert things(f"{DOMAINS}/windows.xml", DOMAIN.format("")) == []
     assert things(f"{NETWORKS}/default.xml", NETWORK.format("")) == [(BRIDGE, "vmbr1", False, "")]
+
+
+def test_one_that_runs_without_a_definition_is_there_and_a_clone_with_its_mark_is_somebodys() -> None:
+    whole = DOMAIN.format(MARK.format("dev"))
+    live = f"<domstatus state='running'>{whole}</domstatus>"
+    assert things("run/libvirt/qemu/proxmox01.xml", live) == [(VM, "101", True, "proxmox01")]
+    disk = "<devices><disk device='disk'><source file='/srv/{}.raw'/></disk></devices></domain>"
+    own = whole.replace("</domain>", disk.format("dev-101"))
+    clone = whole.replace("proxmox01", "clone").replace("</domain>", disk.format("clone"))
+    files = {f"{DOMAINS}/clone.xml": clone, f"{DOMAINS}/proxmox01.xml": own, "run/libvirt/qemu/proxmox01.xml": live}
+    assert [thing.domain for thing in libvirt.read(files, "kvmhost", "dev")] == ["proxmox01"]
+
+
+def test_disks_are_those_with_a_mark_beside_them() -> None:
+    names = ["dev-101.raw", ".dev-101.raw.nested-pve-ha", "dev-102.raw", "dev-x.raw", ".dev-103.raw.nested-pve-ha"]
+    found = list(libvirt.disks([*names, "prod-104.raw", ".prod-104.raw.nested-pve-ha"], "kvmhost", "dev"))
+    assert [(thing.kind, thing.name, thing.node) for thing in found] == [(DISK, "101", "kvmhost")]
 
 
 def test_other_files_and_damaged_ones_are_nothing() -> None:

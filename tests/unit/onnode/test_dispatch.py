@@ -251,3 +251,15 @@ def test_an_unknown_code_cannot_be_raised() -> None:
 
 def test_the_module_of_a_step_is_found_by_its_name() -> None:
     assert dispatch._step("kvm-nested") is kvm_nested.STEP
+
+
+def test_what_a_step_makes_does_not_depend_on_the_machines_umask(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hardened host has 077 or 027: the user of libvirt's VMs could not pass to their disks."""
+    before = os.umask(0o077)
+    try:
+        call(machine, monkeypatch, "no-such-step")
+    finally:
+        now = os.umask(before)
+    assert now == 0o022

@@ -14,7 +14,7 @@ from onnode.host import journal, journal_restore, kind, kvm_nested, libvirt_doma
 from onnode.host.hypervisor import RunningVm, Vm
 from onnode.host.installation_medium import Assistant, Xorriso
 from onnode.host.libvirt import Libvirt
-from onnode.host.libvirt_files import DOMAINS, NETWORKS
+from onnode.host.libvirt_files import DOMAINS, LIVE, NETWORKS
 from onnode.host.proxmox_ve import ProxmoxVe
 from onnode.system import originals
 from onnode.system.machine import Result
@@ -251,6 +251,27 @@ class TestStepsOfBothKinds:
         seen = "VM mail, VM proxmox01, network vmbr1, pool nested-pve-ha-dev"
         assert f"kept libvirt-daemon-system xorriso: {seen} would be lost with it" in machine.notes
         assert host.machine is machine
+
+    @pytest.mark.parametrize(
+        ("path", "text", "seen"),
+        [
+            (f"{LIVE}/mail.xml", f"<domstatus>{MAIL}</domstatus>", "VM mail"),
+            ("/home/ann/.config/libvirt/qemu/mail.xml", MAIL, "VM mail of /home/ann"),
+            ("/proc/4711/comm", "qemu-system-x86\n", "process 4711 (qemu-system-x86)"),
+        ],
+    )
+    def test_packages_stay_while_a_vm_needs_them_that_libvirt_has_not_defined(
+        self, machine: FakeMachine, path: str, text: str, seen: str
+    ) -> None:
+        LibvirtHost(machine)
+        apt = Apt(machine, available=[], installed=["qemu-system-x86"])
+        run(machine, journal.STEP, Journal("dev", []))
+        originals.remember_packages(machine, ["qemu-system-x86"])
+        machine.write("/proc/1/comm", "systemd\n")
+        machine.write(path, text)
+        run(machine, journal_restore.STEP, Journal("dev", []))
+        assert apt.installed == {"qemu-system-x86"}
+        assert f"kept qemu-system-x86: {seen} would be lost with it" in machine.notes
 
     @pytest.mark.parametrize("with_libvirt", [True, False])
     def test_and_go_when_nobody_has_one(self, machine: FakeMachine, *, with_libvirt: bool) -> None:

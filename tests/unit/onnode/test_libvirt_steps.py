@@ -14,6 +14,7 @@ from onnode.errors import StepError
 from onnode.host import (
     install_node,
     journal,
+    journal_restore,
     libvirt_domain,
     libvirt_domain_remove,
     libvirt_network,
@@ -22,7 +23,7 @@ from onnode.host import (
     libvirt_pool_remove,
     verify_libvirt,
 )
-from onnode.host.libvirt_files import DOMAINS, NETWORKS, POOLS, parse_domain, parse_network
+from onnode.host.libvirt_files import DOMAINS, LIVE, NETWORKS, POOLS, parse_domain, parse_network
 from tests.support.libvirt_host import LibvirtHost
 from tests.support.onnode_worlds import run, twice
 
@@ -219,6 +220,20 @@ class TestNetwork:
         assert f"as network {name}" in refused.value.observed
         assert host.active.keys() == {"vmbr1"}
 
+    def test_cards_of_its_vms_are_connected_again_after_somebody_stopped_it(
+        self, machine: FakeMachine, host: LibvirtHost
+    ) -> None:
+        built(host)._start("proxmox01")
+        host._net_destroy("vmbr1")
+        assert host.loose == {"vnet0"}
+        twice(machine, libvirt_network.STEP, NETWORK)
+        assert host.loose == set()
+        mail = "<domain><name>mail</name><devices><interface><source bridge='vmbr1'/><target dev='vnet1'/></interface></devices></domain>"
+        host.running["mail"] = mail
+        machine.write(f"{LIVE}/mail.xml", f"<domstatus state='running'>{mail}</domstatus>")
+        host.loose = {"vnet1"}
+        assert not run(machine, libvirt_network.STEP, NETWORK).changed, "what others unplugged is their affair"
+
     def test_a_bridge_of_the_hosts_own_is_refused(self, machine: FakeMachine, host: LibvirtHost) -> None:
         host.interfaces.append({"name": "vmbr1", "kind": "bridge"})
         with pytest.raises(StepError) as refused:
@@ -238,6 +253,27 @@ class TestNetwork:
         machine.remove(f"{DOMAINS}/mail.xml")
         twice(machine, libvirt_network_remove.STEP, NETWORK)
 
+    @pytest.mark.parametrize("defined", [True, False])
+    def test_it_does_not_go_while_somebodys_vm_has_a_card_there_that_no_definition_has(
+        self, machine: FakeMachine, host: LibvirtHost, *, defined: bool
+    ) -> None:
+        """`virsh create`, and `virsh attach-interface --live`."""
+        run(machine, libvirt_network.STEP, NETWORK)
+        mail = "<domain><name>mail</name><devices><interface><source bridge='vmbr1'/></interface></devices></domain>"
+        host.running["mail"] = mail
+        machine.write(f"{LIVE}/mail.xml", f"<domstatus state='running'>{mail}</domstatus>")
+        if defined:
+            machine.write(f"{DOMAINS}/mail.xml", "<domain><name>mail</name></domain>")
+        with pytest.raises(StepError) as refused:
+            run(machine, libvirt_network_remove.STEP, NETWORK)
+        assert refused.value.code == "network-in-use"
+        assert "VM mail, vnet0" in refused.value.observed
+        assert host.active.keys() == {"vmbr1"}
+        host.running.clear()
+        host._unlink(LIVE, "mail")
+        host._unlink(DOMAINS, "mail")
+        twice(machine, libvirt_network_remove.STEP, NETWORK)
+
 
 class TestPool:
     def test_a_directory_of_the_users_is_used_and_stays(self, machine: FakeMachine, host: LibvirtHost) -> None:
@@ -255,6 +291,18 @@ class TestPool:
         assert outcome.facts["left"] == ["notes.txt"]
         assert machine.read("/srv/nested/notes.txt") == "theirs"
         assert host.pools == set()
+
+    def test_the_directories_above_it_go_with_the_stack_unless_something_is_in_them(self, machine: FakeMachine) -> None:
+        LibvirtHost(machine)
+        run(machine, journal.STEP, Journal("dev", []))
+        pool = LibvirtPool("dev", "/srv/a/b/dev")
+        run(machine, libvirt_pool.STEP, pool)
+        machine.path("/srv/a/theirs").mkdir()
+        machine.write("/srv/a/theirs/x", "")
+        run(machine, libvirt_pool_remove.STEP, pool)
+        run(machine, journal_restore.STEP, Journal("dev", []))
+        assert not machine.exists("/srv/a/b")
+        assert machine.exists("/srv/a/theirs/x")
 
     def test_killed_before_the_mark(self, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
         LibvirtHost(machine)
@@ -397,6 +445,64 @@ class TestDomain:
         assert outcome.facts == {"vmid": 101, "name": "proxmox01", "left": []}
         assert (host.running, machine.names("/srv/nested")) == ({}, [".nested-pve-ha"])
         assert install_node.recorded(machine, "dev") == []
+
+    @pytest.mark.parametrize("name", ["aaa", "zzz"])
+    def test_a_copy_that_somebody_made_with_its_mark_stays(
+        self, machine: FakeMachine, host: LibvirtHost, name: str
+    ) -> None:
+        """`virt-clone` copies the metadata, too."""
+        built(host)._start("proxmox01")
+        text = (machine.read(f"{DOMAINS}/proxmox01.xml") or "").replace("<name>proxmox01<", f"<name>{name}<")
+        text = text.replace(DISK, "/srv/nested/dev-101-clone.raw").replace("<uuid>", "<uuid>9")
+        machine.write(f"{DOMAINS}/{name}.xml", text)
+        machine.write("/srv/nested/dev-101-clone.raw", "precious")
+        host._start(name)
+        assert not run(machine, libvirt_domain.STEP, DOMAIN).changed
+        run(machine, libvirt_domain_remove.STEP, DOMAIN)
+        assert host.running.keys() == {name}
+        assert machine.exists(f"{DOMAINS}/{name}.xml")
+        assert not machine.exists(f"{DOMAINS}/proxmox01.xml")
+        assert machine.read("/srv/nested/dev-101-clone.raw") == "precious"
+        assert not machine.exists(DISK)
+        assert not run(machine, libvirt_domain_remove.STEP, DOMAIN).changed
+        with pytest.raises(StepError) as refused:
+            run(machine, libvirt_domain.STEP, DOMAIN)
+        assert refused.value.code == "libvirt-differs"
+        assert f"virsh metadata {name} --uri urn:nested-pve-ha --remove" in refused.value.fix
+        host._destroy(name)
+
+    @pytest.mark.parametrize("name", ["proxmox01", "rescue"])
+    def test_a_disk_that_somebodys_vm_took_over_stays_and_is_no_more_ours(
+        self, machine: FakeMachine, host: LibvirtHost, name: str
+    ) -> None:
+        built(host)._undefine("proxmox01")
+        disk = f"<disk device='disk'><source file='{DISK}'/></disk>"
+        text = f"<domain><name>{name}</name><uuid>u9</uuid><devices>{disk}</devices></domain>"
+        machine.write(f"{DOMAINS}/{name}.xml", text)
+        with pytest.raises(StepError) as refused:
+            run(machine, libvirt_domain.STEP, DOMAIN)
+        assert name in refused.value.observed
+        outcome = twice(machine, libvirt_domain_remove.STEP, DOMAIN)
+        assert outcome.facts["left"] == [name]
+        assert machine.exists(DISK)
+        assert machine.read(f"{DOMAINS}/{name}.xml") == text
+        machine.remove(f"{DOMAINS}/{name}.xml")
+        with pytest.raises(StepError) as refused:
+            run(machine, libvirt_domain.STEP, DOMAIN)
+        assert refused.value.code == "foreign-file"
+
+    def test_one_that_was_undefined_while_it_runs_is_defined_again_as_the_same(
+        self, machine: FakeMachine, host: LibvirtHost
+    ) -> None:
+        built(host)._start("proxmox01")
+        before = parse_domain(machine.read(f"{DOMAINS}/proxmox01.xml") or "", "")
+        host._undefine("proxmox01")
+        twice(machine, libvirt_domain.STEP, DOMAIN)
+        assert parse_domain(machine.read(f"{DOMAINS}/proxmox01.xml") or "", "") == before
+        assert machine.names(f"{DOMAINS}/autostart") == ["proxmox01.xml"]
+        host._undefine("proxmox01")
+        twice(machine, libvirt_domain_remove.STEP, DOMAIN)
+        assert (host.running, machine.exists(DISK)) == ({}, False)
 
     def test_it_can_be_made_again_though_libvirt_was_not_told_that_its_disk_went(
         self, machine: FakeMachine, host: LibvirtHost

@@ -38,7 +38,7 @@ def resource(name: str, step: str, wanted: dict[str, Any], **more: Any) -> dict[
 
 
 def state(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - as there
-    domain = resource(URN, DOMAIN, {"stack": "dev", "host": "kvmhost", "vmid": 101}, **more)
+    domain = resource(URN, DOMAIN, {"stack": "dev", "host": "kvmhost", "vmid": 101, "name": "proxmox01"}, **more)
     return {"deployment": {"resources": [domain, resource(INSTALL, "install-node", {})]}}
 
 

@@ -722,6 +722,32 @@ def test_an_installation_that_its_host_does_not_remember_is_written_down_again(t
     assert not told or told in found[0].what
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, f"{INSTALLED} is gone"),
+        (json.dumps({"identity": "another", "installed": True}), "does not say that this VM 101 is installed"),
+        (json.dumps({"identity": "u1", "installed": True}), ""),
+    ],
+)
+def test_so_does_a_host_with_libvirt(text: str | None, told: str) -> None:
+    node = "urn:pulumi:dev::p::nested-pve-ha:index:NestedPveNode::proxmox01"
+    install = there("proxmox01-install", "install-node", node, SECRET)
+    install["urn"] = "urn:pulumi:dev::p::x::proxmox01-install"
+    wanted = {"stack": "dev", "host": "kvmhost", "vmid": 101, "name": "proxmox01"}
+    made = there("proxmox01-vm", "libvirt-domain", node, json.dumps(wanted))
+    asked = questions.of({"deployment": {"resources": [made, install]}}, ["kvmhost", "proxmox01"], "secret")
+    mark = '<metadata><ha:stack xmlns:ha="urn:nested-pve-ha" name="dev" vmid="101"/></metadata>'
+    domain = f"<domain><name>proxmox01</name><uuid>u1</uuid>{mark}</domain>"
+    files = {"/etc/libvirt/qemu/proxmox01.xml": domain} | ({INSTALLED: text} if text is not None else {})
+    found = judge.drift(asked, {"kvmhost": Answer(files=files)}, None, ["kvmhost"])
+    notes = [one for one in found if one.name == "proxmox01-install"]
+    assert [(one.kind, one.where) for one in notes] == [(STEP, "kvmhost")] * bool(told)
+    assert not told or told in notes[0].what
+    gone = judge.drift(asked, {"kvmhost": Answer(files={})}, None, ["kvmhost"])
+    assert not [one for one in gone if one.name == "proxmox01-install"], "without its VM there is nothing to remember"
+
+
 def test_exactly_the_drifted_steps_differ_from_what_the_program_gives_and_a_removal_is_as_before() -> None:
     found = [
         Drift("urn::virtual-package", "virtual", "a.py gone", PACKAGE),

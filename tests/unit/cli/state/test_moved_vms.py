@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from cli.run import reconciling
 from cli.run.loaded import LoadedStack
 from cli.state import moved_vms, ownership
 from cluster.errors import AdminError
-from components.recorded import PROVIDER_TYPE, VM_TYPE
+from components.recorded import DOMAIN, ON_NODE, PROVIDER_TYPE, REMOTE_STEP, VM_TYPE
 from tests.unit.cli.run.test_comparison import Engine
 from tests.unit.cli.state.test_belongings import HOST, OURS, THEIRS, guest, look
 
@@ -152,3 +153,18 @@ def test_a_vm_that_did_not_move_stays_recorded_as_it_is(dev: Description) -> Non
         ownership.compare(described(dev, HOST), state, seen(OTHER))
     assert refused.value.code == "vm-moved"
     assert "set host of proxmox02 to it" in refused.value.fix
+
+
+@pytest.mark.parametrize("host", [HOST, OTHER])
+def test_a_vm_of_libvirt_stays_where_it_is(dev: Description, host: str) -> None:
+    """Another one would be made, and the first one would answer at the node's address as if it were installed."""
+    inputs = {"create": f"{ON_NODE} {DOMAIN}", "stdin": json.dumps({"host": HOST, "vmid": 102})}
+    made = {"type": REMOTE_STEP, "urn": f"{STACK}NestedPveNode$x::proxmox02-vm", "inputs": inputs}
+    state = {"deployment": {"resources": [made]}}
+    if host == HOST:
+        assert moved_vms.follow(described(dev, host), state, {}) == (state, [])
+        return
+    with pytest.raises(AdminError) as refused:
+        moved_vms.follow(described(dev, host), state, {HOST: [look({})], OTHER: [look({})]})
+    assert refused.value.code == "vm-moved"
+    assert f"set host of proxmox02 back to {HOST}" in refused.value.fix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,17 @@ def test_recorded_vms_are_looked_for_on_their_own_host(
     dev: Description, vms: dict[str, list[Look]], names: list[str]
 ) -> None:
     assert [node.name for node, _ in vanished.vanished_nodes(dev, state(), vms)] == names
+
+
+def test_a_node_whose_disk_is_there_is_not_lost(dev: Description) -> None:
+    """`virsh undefine` leaves it: the node is to go on from it, as the member that it is."""
+    looks = on_host(101, 103)
+    (look,) = looks["virtual"]
+    disk = Thing(marks.DISK, "102", "virtual", ours=True, shown="disk")
+    nodes = [node for node, _ in vanished.vanished_nodes(dev, state(), looks)]
+    assert vanished.with_disk(nodes, looks) == []
+    assert vanished.with_disk(nodes, {"virtual": [dataclasses.replace(look, things=(*look.things, disk))]}) == nodes
+    assert vanished.with_disk(nodes, {"other": [dataclasses.replace(look, things=(disk,))]}) == []
 
 
 def test_a_vm_on_the_host_that_the_node_was_described_on_before_is_not_gone(dev: Description) -> None:
