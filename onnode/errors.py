@@ -146,7 +146,8 @@ ON_NODE_CODES: dict[str, Code] = {
     "libvirt-differs": Code(
         "What this stack made in libvirt differs from the configuration in what cannot be changed: the name or number of a VM, the directory "
         "of the disks, a disk that would have to shrink.",
-        "put the shown value back into the configuration; or destroy the node there, and let it be made again",
+        "put the shown value back into the configuration; to have a node otherwise, leave it out of the stack file, `make up`, then describe "
+        "it again",
     ),
     "kvm-inaccessible": Code(
         "A VM of libvirt cannot use /dev/kvm: it is not there, or the user that libvirt runs its VMs as may not open it.",

@@ -14,7 +14,7 @@ from cli.drift import bridge, questions, virtual_machine
 from cli.drift.kinds import FOREIGN, UNDESCRIBED
 from cli.drift.model import Drift
 from cli.engine.failures import resource_name
-from cli.state import belongings, ownership
+from cli.state import belongings, outer_vms, ownership
 from cli.state.belongings import CLUSTER, RecordedThing
 from cluster import marks, proxmox_ve
 from cluster.contract import Container, ExistingGuest, Template
@@ -196,8 +196,17 @@ def _name(entry: State) -> str:
 def destroyed(state: State, looks: Mapping[str, Sequence[Look]]) -> list[str]:
     """The recorded guests and VMs that go with the whole stack, by number, and by name as the machines show them."""
     entries = _entries(state)
-    there = ownership.shown(_all_recorded(state, questions.of(state, [], "")), looks)
-    guests = [(each, thing) for each, thing in there if thing is not None and each.kind in (marks.VM, marks.CONTAINER)]
+    known = _all_recorded(state, questions.of(state, [], ""))
+    provided = {each.urn for each in known}
+    # Steps made these, and leave what is somebody else's by now.
+    nodes = [RecordedThing(vm.host, marks.VM, str(vmid), vm.urn) for vmid, vm in outer_vms.recorded(state).items()]
+    there = [(each, thing) for each, thing in ownership.shown(known, looks) if thing is not None]
+    there += [
+        (each, thing)
+        for each, thing in ownership.shown(nodes, looks)
+        if thing is not None and thing.ours and each.urn not in provided
+    ]
+    guests = [(each, thing) for each, thing in there if each.kind in (marks.VM, marks.CONTAINER)]
     return sorted(thing.shown for each, thing in guests if not entries[each.urn].get("retainOnDelete"))
 
 

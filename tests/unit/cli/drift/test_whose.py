@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from cli.state import ownership
 from cli.state.belongings import CLUSTER
 from cli.status.model import Wanted, WantedGuest
 from cli.status.verdict import behind_ones_back, without_taken
+from cluster.marks import VM as VM_KIND
+from cluster.marks import Look, Thing
 from components.recorded import BRIDGE_TYPE, GUEST, RESOURCE_TYPE, RULE_TYPE, VM_TYPE
 from config.model import ContainerGuest
 from onnode.contract.documents import document
-from tests.unit.cli.drift.test_drift import STORAGE, WORKING, here
+from tests.unit.cli.drift.test_drift import STORAGE, WORKING, here, there
 from tests.unit.cli.state.test_belongings import HOST, INTERFACES, entry, state
 from tests.unit.cluster.test_existing_guests import WANTED as EXISTING_GUEST
 from tests.unit.cluster.test_guests import CONTAINER
@@ -242,6 +245,15 @@ def test_a_destroy_names_what_goes_as_it_is(dev: Description) -> None:
     kept = state(*({**one, "retainOnDelete": True} for one in OF_VM01), node)
     assert [line[:6] for line in whose.destroyed(kept, looks)] == ["VM 101"]
     assert whose.destroyed(recorded, {}) == []
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_destroy_names_the_nodes_that_steps_made(*, ours: bool) -> None:
+    """Their disks go, too; a person is asked before."""
+    made = there("proxmox01-vm", "libvirt-domain", "", json.dumps({"host": "kvmhost", "vmid": 101}))
+    thing = Thing(VM_KIND, "101", "kvmhost", ours=ours, shown="VM 101 (domain proxmox01) on kvmhost")
+    looks = {"kvmhost": [Look("kvmhost", "kvmhost", quorate=True, things=(thing,))]}
+    assert whose.destroyed(state(made), looks) == ["VM 101 (domain proxmox01) on kvmhost"] * ours
 
 
 def test_nothing_is_said_of_places_that_nobody_looked_at(dev: Description) -> None:
