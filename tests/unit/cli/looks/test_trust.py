@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 HOST, NODES = "virtual", ("proxmox01", "proxmox02", "proxmox03")
 ADDRESSES = {HOST: "127.0.0.1", "proxmox01": "127.0.0.11", "proxmox02": "127.0.0.12", "proxmox03": "127.0.0.13"}
-MADE = {"deployment": {"resources": [{"type": VM_TYPE, "inputs": {"vmId": vmid}} for vmid in (101, 102, 103)]}}
+MADE = {
+    "deployment": {
+        "resources": [{"type": VM_TYPE, "urn": f"urn::{vmid}", "inputs": {"vmId": vmid}} for vmid in (101, 102, 103)]
+    }
+}
 
 
 class World:
