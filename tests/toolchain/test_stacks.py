@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-STACKS = ("dev", "twonode", "physical")
+STACKS = ("dev", "libvirt", "twonode", "physical")
 PROGRAM = ("Pulumi.yaml", "__main__.py", "config", "components", "cluster", "cli", "onnode", "policy")
 RAN = "error[test]"
 RUN_LIMIT = 600
