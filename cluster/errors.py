@@ -435,7 +435,7 @@ CODES: dict[str, Code] = {
     # -- status
     "not-as-described": Code(
         "Something on the nodes is not as described.",
-        "do what follows `next:` below each finding, the first one first; then look again with `make status`",
+        "do what follows `next:` below each finding, the first one first; then `make status` again, with the same STACK=",
     ),
     "causes-found": Code(
         "`make doctor` found something that is wrong.",
