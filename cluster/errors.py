@@ -435,7 +435,7 @@ CODES: dict[str, Code] = {
     # -- status
     "not-as-described": Code(
         "Something on the nodes is not as described.",
-        "do what follows `next:` below each finding, the first one first; then `make status` again, with the same STACK=",
+        "do what follows `next:` below each finding, the first one first; then `make status` again, with STACK= if you gave it",
     ),
     "causes-found": Code(
         "`make doctor` found something that is wrong.",

@@ -17,7 +17,7 @@ GAPS = {
     ),
     "kernelOptions": (
         "the kernel's command line",
-        "set it on the machine, in /etc/default/grub or /etc/kernel/cmdline, and reboot",
+        "set it on the machine, in /etc/default/grub (then update-grub) or /etc/kernel/cmdline (then proxmox-boot-tool refresh), and reboot",
     ),
     "vlan": ("a guest's VLAN", _BY_HAND),
     "networkDevices": ("a guest with several network cards", _BY_HAND),

@@ -60,7 +60,7 @@ TOOL_CODES: dict[str, Code] = {
     ),
     "toolchain-not-installed": Code("The engine and its plugins are not installed.", "`make toolchain`"),
     # -- lab
-    "lab-not-running": Code("There is no running lab.", "`make up`, with the same STACK="),
+    "lab-not-running": Code("There is no running lab.", "`make up`, with STACK= if you gave it"),
     "lab-needs-root": Code(
         "A command of the lab was not started by root.", "run it by its `make` command, which asks sudo"
     ),

@@ -84,7 +84,7 @@ def init_process(settings: Settings) -> int:
 
 def not_running() -> LabError:
     """The refusal of commands that need a lab."""
-    return LabError("lab-not-running", "there is no running lab", next_step="make up, with the same STACK=")
+    return LabError("lab-not-running", "there is no running lab", next_step="make up, with STACK= if you gave it")
 
 
 def ask(settings: Settings, message: Message, timeout_s: float = 120) -> Message:

@@ -42,7 +42,9 @@ def test_a_command_in_the_lab_loads_neither_the_command_line_nor_asyncio(
 ) -> None:
     done = called(tmp_path / "no-lab", *words)
     assert done.stdout == "\n"
-    assert done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up, with the same STACK=\n"
+    assert (
+        done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up, with STACK= if you gave it\n"
+    )
     assert done.returncode == 1
 
 
@@ -64,5 +66,7 @@ def test_without_a_command_the_commands_are_lines_to_copy(tmp_path: Path) -> Non
 def test_every_other_command_is_the_command_lines(tmp_path: Path) -> None:
     done = called(tmp_path / "no-lab", "status")
     assert "typer" in done.stdout
-    assert done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up, with the same STACK=\n"
+    assert (
+        done.stderr == "error[lab-not-running]: there is no running lab\n  next: make up, with STACK= if you gave it\n"
+    )
     assert done.returncode == 1
